@@ -21,7 +21,7 @@ _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
 
 class DiskLimits(NamedTuple):
-    """How many bytes the server keeps: of all artifacts, of the log of one action, of all logs."""
+    """The most bytes that the server keeps: of all artifacts, of the log of one action, of all logs."""
 
     artifacts: int = DEFAULT_BLOBS_LIMIT
     log: int = 16 << 20
@@ -29,7 +29,7 @@ class DiskLimits(NamedTuple):
 
 
 class FeedUpdateSettings(NamedTuple):
-    """Which feeds the server fetches by itself, and how often.
+    """The feeds that the server fetches by itself, and how often.
 
     `mode` is "on", "off", or "auto": all but those of a database that was built from a folder or imported. `periods`
     are seconds by feed, 0 for never; other feeds have their own.

@@ -40,7 +40,7 @@ class Envelope:
 
 @dataclass(frozen=True, slots=True)
 class SignedStatement:
-    """What an envelope says, by the word of the key `key`."""
+    """The statement of an envelope, and the key `key` that signed it."""
 
     payload_type: str
     payload: bytes
@@ -69,7 +69,7 @@ class PublicKey:
         self.id = digest_of(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
     def verifies(self, signature: bytes, data: bytes) -> bool:
-        """Whether the signature of `data` was made with the private half of this key."""
+        """Return whether the signature of `data` was made with the private half of this key."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
         from cryptography.hazmat.primitives.hashes import SHA256
@@ -159,7 +159,7 @@ def read(data: bytes) -> Envelope:
 
 
 def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
-    """What an envelope says, if one of its signatures is by one of the keys.
+    """Return what an envelope states, if one of its signatures is by one of the keys.
 
     Raises UnreadableError for other bytes, DeniedError when none of these keys signed it.
     """

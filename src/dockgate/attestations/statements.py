@@ -1,4 +1,4 @@
-"""What an approval leaves beside its image, to be signed: a statement of who approved it by what.
+"""The statement that an approval leaves beside its image, to be signed: who approved it, and by what.
 
 Pure. The form is in-toto's Statement, version 1 (in-toto/attestation, spec/v1/statement.md), with a predicate of our
 own.
@@ -58,7 +58,7 @@ class ListedKey:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a believed statement says of an image."""
+    """The content of a believed statement about an image."""
 
     image: str
     name: str
@@ -129,7 +129,7 @@ def statement(
 
 
 def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
-    """What a signed statement says of the image `digest`, as of `now`.
+    """Return what a signed statement says of the image `digest`, as of `now`.
 
     The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).
 

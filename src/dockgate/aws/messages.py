@@ -159,7 +159,7 @@ def custom_data(comment: str) -> CustomData:
 
 
 def is_token(text: str) -> bool:
-    """Whether the text has the form of an approval's token (the pattern in PutApprovalResult's model)."""
+    """Return whether the text has the form of an approval's token (see PutApprovalResult's model)."""
     return _TOKEN.fullmatch(text) is not None
 
 

@@ -80,7 +80,7 @@ class Pipelines:
         self.names = tuple(dict.fromkeys(action.pipeline for action in actions))
 
     def has(self, request: Request) -> bool:
-        """Whether the request names one of the actions that may be answered."""
+        """Return whether the request names one of the actions that may be answered."""
         return Action(request.pipeline, request.stage, request.action) in self._actions
 
     def find(self, request: Request) -> PendingApproval | None:
@@ -207,7 +207,7 @@ class _State:
     token: str
 
     def matches(self, entry: Mapping[str, Any]) -> bool:
-        """Whether this is the same run of the action. Executions before March 2020 have no id."""
+        """Return whether this is the same run of the action. Executions before March 2020 have no id."""
         if (entry["stageName"], entry["actionName"]) != (self.action.stage, self.action.name):
             return False
         number = str(entry.get("actionExecutionId", ""))

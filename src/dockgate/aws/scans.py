@@ -215,7 +215,7 @@ class Scans:
 
 
 def will_pass(reason: str) -> bool:
-    """Whether the reason of a scan status is temporary: the image is scanned, or will be."""
+    """Return whether the reason of a scan status is temporary: the image is scanned, or will be."""
     return reason == _SUCCESS_REASON or reason in _PENDING_REASONS
 
 

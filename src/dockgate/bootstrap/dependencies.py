@@ -1,4 +1,4 @@
-"""What a server is made from: its adapters, and its options."""
+"""The adapters and options of a server."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -39,7 +39,7 @@ PAUSE_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Adapters:
-    """What a server connects to.
+    """The systems that a server connects to.
 
     `findings` is another scanner: images that it knows are not read. Callbacks whose URL has a scheme in `answers` are
     answered by that, all others by `webhooks`. Without an `attestor` nothing is signed. `target_adapters` send events

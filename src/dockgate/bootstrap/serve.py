@@ -54,7 +54,7 @@ def keep_adapters(adapters: Adapters) -> Adapters:
 
 @dataclass(frozen=True, slots=True)
 class ProcessHooks:
-    """What tests change in a process: `observe` sees every effect, `alter` replaces adapters."""
+    """The hooks of tests in a process: `observe` sees every effect, `alter` replaces adapters."""
 
     observe: Observer = observe_nothing
     alter: Callable[[Adapters], Adapters] = keep_adapters

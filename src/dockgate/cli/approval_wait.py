@@ -1,4 +1,4 @@
-"""What a waiting approval waits for, and the commands that answer it."""
+"""The reasons why an approval waits, and the commands that answer it."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 
 
 def waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterator[str]:
-    """What is missing for a decision, one line each: the scan, the verdict, people."""
+    """List what is missing for a decision, one line each: the scan, the verdict, people."""
     if not approval["verdict"]:
         yield f"waits for {_scan(client, approval['image'])} (policy {approval['policy']})"
     if approval["approvers"]:

@@ -174,7 +174,7 @@ class Client:
         raise _ERRORS.get(response.status, DockgateError)(message, advice)
 
     def _needs_tls(self) -> bool:
-        """Whether the server was called without TLS and accepts only TLS."""
+        """Return whether the server was called without TLS and accepts only TLS."""
         from dockgate.shared.tls import speaks_tls
 
         url = urlsplit(self._settings.server)

@@ -47,7 +47,7 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
-    """Whether a matching action did not succeed: it failed, was stopped, or never started."""
+    """Return whether a matching action did not succeed: it failed, was stopped, or never started."""
     attempts = _action_attempts(client.get("executions", execution), stage, action)
     return any(not attempt.has_succeeded for attempt in attempts)
 

@@ -68,7 +68,7 @@ inventory_output_options = output_options(reports.INVENTORY_FORMATS, "cyclonedx"
 
 
 class Display(NamedTuple):
-    """How a report is displayed: the findings in the table; with `is_quiet` only explicit outputs."""
+    """The display of a report: the findings in the table; with `is_quiet` only explicit outputs."""
 
     view: reports.View = reports.SHOW_ALL
     is_quiet: bool = False

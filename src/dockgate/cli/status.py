@@ -99,7 +99,7 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
 
 
 def _is_next(feed: Mapping[str, Any]) -> bool:
-    """Whether the server fetches the feed now, or begins to at once."""
+    """Return whether the server fetches the feed now, or begins to at once."""
     return not feed["off"] and not feed["failures"] and not feed["next_at"]
 
 

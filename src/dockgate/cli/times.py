@@ -18,7 +18,7 @@ def format_age(text: str | None, now: datetime | None = None) -> str:
 
 
 def format_elapsed(text: str, now: datetime | None = None) -> str:
-    """How long ago that is: "3 min", for a sentence like "waiting for 3 min"."""
+    """Format the time that has passed since: "3 min", for a sentence like "waiting for 3 min"."""
     moment = parse_time(text)
     return _rounded_duration(max(((now or datetime.now(UTC)) - moment).total_seconds(), 0)) if moment else "-"
 

@@ -33,7 +33,7 @@ def show(digest: str, outputs: tuple[Output, ...], display: Display) -> None:
 
 
 def needs_case(outputs: Sequence[Output]) -> bool:
-    """Whether an output needs the verdict's case."""
+    """Return whether an output needs the verdict's case."""
     return any(output.form == "case" for output in outputs)
 
 

@@ -215,7 +215,7 @@ def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
 
 
 def _state(life: Sequence[Mapping[str, Any]]) -> str:
-    """Whether the finding is open, or why and when it was closed."""
+    """Return whether the finding is open, or why and when it was closed."""
     if not life:
         return "-"
     last = life[-1]

@@ -1,4 +1,4 @@
-"""How a person accepts what a verdict rejected: the commands that can work, and no others. Pure."""
+"""The commands with which a person accepts what a verdict rejected, if they can work. Pure."""
 
 import shlex
 from collections.abc import Iterator

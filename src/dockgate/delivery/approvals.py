@@ -37,7 +37,7 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
 def vote_objection(
     approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str
 ) -> str | None:
-    """Why this principal's vote on an image of the repository does not count, None if it does.
+    """Return why this principal's vote on an image of the repository does not count, None if it does.
 
     `committers` are the names and e-mail addresses of the contributors. A principal without an e-mail address could be
     one of them, and is refused.
@@ -53,7 +53,7 @@ def vote_objection(
 
 
 def contributor_objection(principal: Principal, committers: Sequence[str]) -> str | None:
-    """Why this principal is, or could be, one of the contributors to an image; None if they are not."""
+    """Return why this principal is, or could be, a contributor to an image; None if they are not."""
     if not principal.email:
         return f"{principal.name} {HAS_NO_EMAIL}"
     return f"{principal.name} {IS_CONTRIBUTOR}" if is_contributor(principal, committers) else None

@@ -44,7 +44,7 @@ class PushRecord:
 
 @dataclass(frozen=True, slots=True)
 class Pusher:
-    """Who pushed a commit to a repository, with the e-mail address of that time ("" for none)."""
+    """The pusher of a commit to a repository, with the e-mail address of that time ("" for none)."""
 
     principal: str
     email: str
@@ -74,7 +74,7 @@ class Contributors:
         return *self.names, *self.emails
 
     def objection(self, principal: Principal) -> str | None:
-        """Why this principal may not approve, None if they may."""
+        """Return why this principal may not approve, None if they may."""
         if is_contributor(principal, self.names_and_emails):
             return f"{principal.name} {IS_CONTRIBUTOR}"
         if self.unknown_reason:
@@ -85,7 +85,7 @@ class Contributors:
 
 
 def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
-    """Whether the principal is among these names and e-mail addresses.
+    """Return whether the principal is among these names and e-mail addresses.
 
     A principal's name that is an address is compared as an address, too.
     """

@@ -22,7 +22,7 @@ NPM_SECTIONS = ("dependencies", "optionalDependencies", "devDependencies")
 
 
 class PinError(ValueError):
-    """Why a version cannot be changed in a file, as a sentence."""
+    """The reason why a version cannot be changed in a file, as a sentence."""
 
 
 def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> str | None:
@@ -85,7 +85,7 @@ def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None
 
 
 def names_npm(text: str, path: str, name: str) -> bool:
-    """Whether a package.json names a package as a direct dependency."""
+    """Return whether a package.json names a package as a direct dependency."""
     document = _json_object(text, path)
     sections = (document.get(section) for section in NPM_SECTIONS)
     return any(isinstance(section, dict) and name in section for section in sections)

@@ -74,7 +74,7 @@ def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHea
 
 
 def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequence[Task]) -> bool:
-    """Whether exactly the tasks of this definition exist, healthy or not, and each was started."""
+    """Return whether exactly the tasks of this definition exist, healthy or not, and each was started."""
     digest = definition.image and definition.image.digest
     return len(tasks) == service.desired_count and all(
         task.revision == definition.revision and task.digest == digest and task.started_at for task in tasks

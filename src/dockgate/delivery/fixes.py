@@ -36,7 +36,7 @@ _NAMED = 3
 
 
 class FixKind(StrEnum):
-    """How a fix is made."""
+    """The way in which a fix is made."""
 
     CHANGE = "change"
     REBUILD = "rebuild"
@@ -57,13 +57,13 @@ class FixState(StrEnum):
 
     @property
     def is_open(self) -> bool:
-        """Whether the fix still concerns what its pipeline delivered last."""
+        """Return whether the fix still concerns what its pipeline delivered last."""
         return self in (FixState.PLANNED, FixState.OFFERED)
 
 
 @dataclass(frozen=True, slots=True)
 class FixDetails:
-    """What a fix changes, the vulnerabilities that it clears, why it needs people, and what they can run."""
+    """The content of a fix: changes, cleared vulnerabilities, why it needs people, and their commands."""
 
     changes: tuple[str, ...]
     vulnerabilities: tuple[str, ...] = ()
@@ -98,7 +98,7 @@ class Fix:
 
     @property
     def makes_branch(self) -> bool:
-        """Whether the server offers a branch.
+        """Return whether the server offers a branch.
 
         What a rebuild cannot do is offered where rebuilding was asked for.
         """
@@ -106,7 +106,7 @@ class Fix:
 
     @property
     def starts_execution(self) -> bool:
-        """Whether the server builds the source again."""
+        """Return whether the server builds the source again."""
         return self.kind is FixKind.REBUILD and self.action is FixAction.REBUILD
 
 
@@ -161,7 +161,7 @@ class LockUpdate:
 
 @dataclass(frozen=True, slots=True)
 class FixPlan:
-    """How the files make a fix: new texts by path, the lockfiles that follow, and what only people can do."""
+    """The files of a fix: new texts by path, the lockfiles that follow, and what only people can do."""
 
     kind: FixKind
     changes: tuple[str, ...]

@@ -11,7 +11,7 @@ REPOSITORY = r"[a-z0-9]+(?:[._-]+[a-z0-9]+)*(?:/[a-z0-9]+(?:[._-]+[a-z0-9]+)*)*"
 
 
 class ActionType(StrEnum):
-    """What an action does."""
+    """The kind of work that an action does."""
 
     SOURCE = "source"
     BUILD = "build"
@@ -34,7 +34,7 @@ class RunState(StrEnum):
 
     @property
     def is_final(self) -> bool:
-        """Whether the state never changes again."""
+        """Return whether the state never changes again."""
         return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
 
 
@@ -65,7 +65,7 @@ class Stage:
 
 
 class FixAction(StrEnum):
-    """What a pipeline does when a fix for its rejected image is found: `fixes.Fix`."""
+    """The reaction of a pipeline when a fix for its rejected image is found: `fixes.Fix`."""
 
     NOTIFY = "notify"
     BRANCH = "branch"
@@ -74,7 +74,7 @@ class FixAction(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class FixSettings:
-    """What happens with fixes, at most `per_day` times within 24 hours."""
+    """The settings for fixes, at most `per_day` of them within 24 hours."""
 
     action: FixAction
     per_day: int = 1
@@ -205,7 +205,7 @@ class ApprovalId(str):
 
     @property
     def is_external(self) -> bool:
-        """Whether an outside pipeline requested the approval."""
+        """Return whether an outside pipeline requested the approval."""
         return self.startswith(self._EXTERNAL)
 
     @property
@@ -290,7 +290,7 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """How an approval ends. `summary` has at most `summaries.SUMMARY_LIMIT` characters."""
+    """The end of an approval. `summary` has at most `summaries.SUMMARY_LIMIT` characters."""
 
     state: ApprovalState
     summary: str

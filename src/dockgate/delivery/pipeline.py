@@ -31,7 +31,7 @@ def fix_trigger(fix: str, repository: str, branch: str, commit: str) -> dict[str
 
 
 def is_fresh(trigger: Mapping[str, str]) -> bool:
-    """Whether the builds of an execution take nothing from earlier builds."""
+    """Return whether the builds of an execution take nothing from earlier builds."""
     return trigger.items() >= _FRESH.items()
 
 

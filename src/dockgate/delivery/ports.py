@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class BuildRequest:
-    """What to build.
+    """An image to build.
 
     `key` is unique to the attempt and a valid tag: the image is pushed under it. `context` is a folder. `fence` is
     called before the push, and returns when this process may still push: another one may have taken over the build.
@@ -52,7 +52,7 @@ class BaseImage:
 
 @dataclass(frozen=True, slots=True)
 class BuildResult:
-    """What was built, and from what.
+    """The image that was built, and its sources.
 
     `digest` is that of the pushed manifest, `dockerfile_digest` that of the Dockerfile's bytes (both "sha256:…").
     `bases` are sorted. All fields are recorded outside the build, so its steps cannot change them. `is_sandboxed` is
@@ -148,7 +148,7 @@ class UnreferencedBlob:
 
 
 class RegistryStorage(Protocol):
-    """Where a registry stores its blobs.
+    """The storage of a registry's blobs.
 
     Nothing may be pushed while `collect` runs: it could be deleted before its manifest comes.
     """
@@ -166,7 +166,7 @@ class RegistryStorage(Protocol):
 
 
 class LocalStorage(Protocol):
-    """What builds and services leave on this host."""
+    """The data that builds and services leave on this host."""
 
     def remove_unused(self, needed_images: Callable[[], Collection[str]], before: datetime) -> int:
         """Delete unneeded images of services, by digest, and what older builds keep.
@@ -216,7 +216,7 @@ class FindingsSource(Protocol):
     title: str
 
     def has_repository(self, repository: str) -> bool:
-        """Whether this scanner covers the repository, which is named as for `ImageReader`."""
+        """Return whether this scanner covers the repository, which is named as for `ImageReader`."""
         ...
 
     def ask(self, repository: str, digest: str) -> ScannerAnswer:

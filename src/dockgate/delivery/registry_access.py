@@ -48,7 +48,7 @@ class Login:
     actions: tuple[str, ...]
 
     def can(self, repository: str, action: str) -> bool:
-        """Whether it has the right `action` ("pull", "push") on the repository."""
+        """Return whether it has the right `action` ("pull", "push") on the repository."""
         return action in self.actions and self.repository in ("", repository)
 
 
@@ -81,7 +81,7 @@ class PushRules:
     is_built: Callable[[str], bool]
 
     def is_open(self, repository: str) -> bool:
-        """Whether principals may push to the repository, if their roles allow it."""
+        """Return whether principals may push to the repository, if their roles allow it."""
         return any(matches(repository, pattern) for pattern in self.patterns) and not self.is_built(repository)
 
 

@@ -16,7 +16,7 @@ MAX_FILE = 1 << 20
 
 
 class EntryKind(StrEnum):
-    """What a path in a repository is. A link is a symbolic link, a module a commit of another repository."""
+    """The kind of a path in a repository: a module is a commit of another repository."""
 
     FILE = "file"
     FOLDER = "folder"

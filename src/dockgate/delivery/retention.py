@@ -1,4 +1,4 @@
-"""What is kept, and why: images, revisions of services, executions.
+"""The images, revisions of services and executions that are kept, and why.
 
 What has no reason to be kept may be removed. Pure. `plan_images` decides from facts. Before each removal the facts are
 read again, because they may have changed.
@@ -20,7 +20,7 @@ KEPT_EXECUTIONS = 20
 
 
 class Reason(StrEnum):
-    """Why an image is kept."""
+    """The reason why an image is kept."""
 
     # Something names the image itself: see `NAMED`.
     RUNS = "runs"
@@ -53,7 +53,7 @@ class Hold:
 
 @dataclass(frozen=True, slots=True)
 class Retention:
-    """How much is kept.
+    """The limits of what is kept.
 
     `keep_days` counts from the last use. Of each repository the `keep_images` images are kept, of each service the
     `keep_revisions` before the present one. LEAST_HOURS are kept whatever `keep_days` says: they are longer than any
@@ -65,7 +65,7 @@ class Retention:
     keep_revisions: int = 10
 
     def kept_since(self, now: datetime) -> str:
-        """What was used after this time is kept."""
+        """Return the time after which everything used is kept."""
         return format_time(now - max(timedelta(days=self.keep_days), timedelta(hours=LEAST_HOURS)))
 
 
@@ -96,7 +96,7 @@ class KeptImage:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlan:
-    """Which images may be removed, each index before the images in it, and which are kept."""
+    """The images that may be removed, each index before the images in it, and those that are kept."""
 
     removable_images: tuple[StoredImage, ...] = ()
     kept_images: tuple[KeptImage, ...] = ()

@@ -56,7 +56,7 @@ class TaskDefinition:
 
     @property
     def has_fixed_port(self) -> bool:
-        """Whether a task takes a port of the host, so that a second task cannot run beside it."""
+        """Return whether a task takes a port of the host, so that a second task cannot run beside it."""
         return self.network == "host" or any(port.host_port for port in self.ports)
 
     @property
@@ -145,7 +145,7 @@ class RolloutKey:
 
 @dataclass(frozen=True, slots=True)
 class RevisionCause:
-    """What registers a revision of a service, once: a deploy action or a rollout.
+    """The cause of a revision of a service, registered once: a deploy action or a rollout.
 
     `base` is the service's revision that the new one differs from; None for the first that an action registers. Its
     text is "<action key>" or "rollout/<rollout key>", and " above <base>" if it has one.
@@ -189,7 +189,7 @@ class Rollout:
 
     @property
     def key(self) -> RolloutKey:
-        """What identifies it."""
+        """The key that identifies it."""
         return RolloutKey(self.service, self.number)
 
     @property

@@ -16,7 +16,7 @@ from dockgate.shared.timestamps import format_time, latest_possible, to_datetime
 
 
 class RiskChange(StrEnum):
-    """What is announced; the values are the events' detail types."""
+    """An announced change; the values are the events' detail types."""
 
     BEGAN = "service.at_risk"
     DEADLINE_NEAR = "service.deadline_near"
@@ -26,7 +26,7 @@ class RiskChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RiskTerms:
-    """When a deadline is announced, and when a service has recovered.
+    """The times at which a deadline is announced, and at which a service has recovered.
 
     `notice` is how long before the deadline it is announced, `recovery` how long an image must not be rejected.
     """

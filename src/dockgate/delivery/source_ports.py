@@ -52,7 +52,7 @@ def unlimited_room() -> int:
 
 
 class Source(Protocol):
-    """Where commits come from."""
+    """A source of commits."""
 
     def heads(self, repository: str) -> Mapping[str, str]:
         """Return branch name -> commit id. Raises NotFoundError for an unknown repository."""

@@ -47,7 +47,7 @@ class DemoFolder:
 
     @property
     def is_running(self) -> bool:
-        """Whether a server uses this folder or is starting: `dockgate up` holds a lock there."""
+        """Return whether a server uses this folder or is starting: `dockgate up` holds a lock there."""
         try:
             with (self.data / "run" / "lock").open() as lock:
                 fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

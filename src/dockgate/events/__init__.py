@@ -1,4 +1,4 @@
-"""What happened, and who is notified of it.
+"""Events, and who is notified of them.
 
 `model` and `envelope` have the events, `dockgate_events`, `aws_events` and `verdict_events` make them. `rule` and
 `pattern` say which events go where, `grouping` and `notification_texts` turn them into messages, `ports` has the

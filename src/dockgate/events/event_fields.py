@@ -113,7 +113,7 @@ class _Place:
 
 
 def fits_in_one_element(required: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
-    """Whether values fit that are in one and the same element of each array that they share.
+    """Return whether values fit that are in one and the same element of each array that they share.
 
     `required` is sorted by path: whether a field is absent depends on the elements that were chosen before it. The
     choices are counted once for each combination that later fields distinguish, so the work is about linear.

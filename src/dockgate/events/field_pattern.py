@@ -27,7 +27,7 @@ _LONGEST_CASE = 3
 
 @dataclass(frozen=True, slots=True)
 class FieldPattern:
-    """What a pattern requires of a field.
+    """The condition of a pattern on one field.
 
     `accepts` is true of one of its values, or it is absent, if it may be. `texts` are the only values that it accepts,
     None if there are others.

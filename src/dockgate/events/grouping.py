@@ -23,7 +23,7 @@ _STATUSES = ("Rejected", "Undetermined", "Approved")
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """What one event says, as far as people compare it. A smaller `rank` is worse."""
+    """The content of one event, as far as people compare it. A smaller `rank` is worse."""
 
     kind: str
     subject: str

@@ -1,4 +1,4 @@
-"""What a target gets of an event: all of it, a part, a constant, or a text made of parts.
+"""The input of a target: a whole event, a part, a constant, or a text made of parts.
 
 Source: the user guide of Amazon EventBridge, "Input transformation". A template that begins with {, [ or " is JSON: a
 variable outside of quotes becomes a JSON value, inside of quotes its text. Any other template is text.
@@ -29,7 +29,7 @@ _VARIABLE = re.compile(r"<([A-Za-z0-9._-]{1,256})>")
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What a target gets in place of the event.
+    """The input that a target gets in place of the event.
 
     At most one of `constant`, `path` and `template` is not None. `constant` is JSON, `path` a JSON path, `template` a
     text with variables such as <name>, whose paths are `paths`.
@@ -42,7 +42,7 @@ class Input:
 
 
 class OutputTooLargeError(UsageError):
-    """What the target would get is too large."""
+    """The input of the target is too large."""
 
 
 def compile_input(of: Input) -> Callable[[Mapping[str, Any], str], str]:

@@ -1,4 +1,4 @@
-"""What is sent to a target: an event, or several that became one message."""
+"""A message to a target: an event, or several in one."""
 
 import hashlib
 from collections.abc import Mapping

@@ -115,7 +115,7 @@ def summarize(event: Mapping[str, Any]) -> str:
 
 
 def topic_of(event: Mapping[str, Any]) -> str:
-    """What the event notifies people of: the same for events that say the same at another time.
+    """Return the topic of the event: the same for events that say the same at another time.
 
     All topics of one state begin alike (`reopened_topics`).
     """
@@ -131,7 +131,7 @@ def topic_of(event: Mapping[str, Any]) -> str:
 
 
 def reopened_topics(event: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """How the topics begin that are news again after this event, and whether it says that all is well.
+    """Return the prefixes of topics that are news again after this event, and whether all is well.
 
     That an image is approved is news after it was rejected, and the other way round. None for other events.
     """

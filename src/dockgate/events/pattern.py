@@ -43,7 +43,7 @@ class _Conjunction:
                 yield from alternative.paths()
 
     def combinations(self) -> int:
-        """How many ways there are to choose the alternatives."""
+        """Count the ways to choose the alternatives."""
         return prod(sum(each.combinations() for each in alternatives) for alternatives in self.choices)
 
     def combine(self) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
@@ -52,7 +52,7 @@ class _Conjunction:
             yield (*self.fields, *(field for fields in combination for field in fields))
 
     def may_match(self, fields: Fields, *, is_exact: bool) -> bool:
-        """Whether the fields match, each for itself.
+        """Return whether the fields match, each for itself.
 
         Unless `is_exact`, what may be absent matches in any case.
         """
@@ -95,7 +95,7 @@ class Pattern:
         self._reader = FieldReader(self.paths)
 
     def matches(self, event: Mapping[str, Any]) -> bool:
-        """Whether an event (decoded JSON) matches.
+        """Return whether an event (decoded JSON) matches.
 
         Takes time in proportion to its size, and to the combinations.
         """

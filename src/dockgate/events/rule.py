@@ -18,7 +18,7 @@ RESERVED = (LOG_TARGET, BUS_TARGET, TOPIC_TARGET)
 
 
 class TargetType(StrEnum):
-    """What kind of receiver a target is. Each is a file of `events/targets`."""
+    """The kind of receiver that a target is. Each is a file of `events/targets`."""
 
     LOG = "log"
     PIPELINE = "pipeline"
@@ -53,7 +53,7 @@ class QuietHours:
     timezone: str = "UTC"
 
     def end_after(self, now: datetime) -> datetime | None:
-        """When the quiet hours of this moment end; None when there are none now."""
+        """Return when the quiet hours of this moment end; None when there are none now."""
         zone = zone_of(self.timezone)
         here = now.astimezone(zone)
         start, end = time.fromisoformat(self.start), time.fromisoformat(self.end)
@@ -97,7 +97,7 @@ class RuleTarget:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Which events go to which targets. `pattern` is an event pattern of EventBridge, as JSON."""
+    """A rule that sends events to targets. `pattern` is an event pattern of EventBridge, as JSON."""
 
     name: str
     pattern: Mapping[str, Any]

@@ -51,7 +51,7 @@ def catalogues_of(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
 
 @dataclass
 class Answers:
-    """What the rules say, by the action of each rule.
+    """The answers of the rules, by the action of each rule.
 
     `not_waivable_by_message` are violations of expressions over findings: a new finding breaks them without changing
     the message, so no waiver may accept them by that message.

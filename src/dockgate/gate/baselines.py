@@ -75,7 +75,7 @@ def _grace_days(use: Settings) -> Iterator[float]:
 
 
 def _is_newer_than(finding: Finding, now: str, days: float) -> bool:
-    """Whether the finding, or its fix, was published less than this many days ago."""
+    """Return whether the finding, or its fix, was published less than this many days ago."""
     here = to_datetime(now)
     dates = (parse_time(text) for text in (finding.published, finding.fixed_at))
     return any(date is not None and here - date < timedelta(days=days) for date in dates)

@@ -1,4 +1,4 @@
-"""Which data of the KEV and EPSS catalogues a policy needs, and whether it is usable.
+"""The data of the KEV and EPSS catalogues that a policy needs, and whether it is usable.
 
 Pure: no I/O, no clock.
 """
@@ -50,7 +50,7 @@ def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], no
 
 
 def is_catalogue_complete(coverage: Iterable[Coverage], name: str) -> bool:
-    """Whether the catalogue was consulted, is complete, and is not stale."""
+    """Return whether the catalogue was consulted, is complete, and is not stale."""
     return any(entry.ecosystem == name and entry.complete for entry in coverage)
 
 

@@ -195,7 +195,7 @@ class _Platform:
 
     @cached_property
     def _is_scanned_too(self) -> bool:
-        """Whether this is another scanner's report on a platform that was scanned here, in any variant.
+        """Return whether this is another scanner's report on a platform that was scanned here, in any variant.
 
         The scan then decides what the report leaves undetermined.
         """

@@ -187,7 +187,7 @@ class Upgrade:
 
 @dataclass(frozen=True, slots=True)
 class Obstacle:
-    """What no upgrade removes, with the reason as a sentence.
+    """An obstacle that no upgrade removes, with the reason as a sentence.
 
     `id` and `package` (a purl) are those of a finding; both are None for other violations, and `id` for undetermined
     entries.

@@ -21,7 +21,7 @@ _STARS = re.compile(r"(\*+)")
 
 
 def matches(text: str, pattern: str) -> bool:
-    """Whether the pattern matches the whole text.
+    """Return whether the pattern matches the whole text.
 
     Takes at most time proportional to the product of their lengths.
     """
@@ -44,7 +44,7 @@ def matches(text: str, pattern: str) -> bool:
 
 
 def names_package(pattern: str, package: Package) -> bool:
-    """Whether a pattern of package URLs matches the package or its source."""
+    """Return whether a pattern of package URLs matches the package or its source."""
     path, version = split(pattern)
     for own_path, own_version in identities(package):
         if matches(own_path, path) and (not version or matches(own_version, version)):
@@ -77,7 +77,7 @@ def purl(package: Package) -> str:
 
 
 def _is_upgraded(package: Package, version: str) -> bool:
-    """Whether the purl has another version. In rpm purls the epoch is a qualifier."""
+    """Return whether the purl has another version. In rpm purls the epoch is a qualifier."""
     return bool(version) and package.version != version and not package.version.endswith(f":{version}")
 
 

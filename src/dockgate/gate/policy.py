@@ -49,7 +49,7 @@ class PolicyVersion:
 
     @property
     def is_removed(self) -> bool:
-        """Whether this version records the policy's removal."""
+        """Return whether this version records the policy's removal."""
         return not self.digest
 
 

@@ -32,7 +32,7 @@ class AllowedPolicies:
     roles: tuple[Role, ...] = ()
 
     def includes(self, requester: Principal) -> bool:
-        """Whether the requester may name these policies, by its name or one of its roles."""
+        """Return whether the requester may name these policies, by its name or one of its roles."""
         if not self.principals and not self.roles:
             return True
         return requester.name in self.principals or any(role in self.roles for role in requester.roles)
@@ -55,7 +55,7 @@ class WatchStart(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """How long images are watched.
+    """The time for which images are watched.
 
     `seconds` counts from the last push, pull or run; None for the other starts.
     """
@@ -65,7 +65,7 @@ class Watch:
 
 
 class PullPolicy(StrEnum):
-    """Which images other machines may pull from our own registry."""
+    """The images that other machines may pull from our own registry."""
 
     ANY = "any"
     # Those that their policy approves at the moment of the pull.
@@ -168,7 +168,7 @@ def can_judge(
     *,
     is_chosen: bool,
 ) -> bool:
-    """Whether a verdict by the policy `name` counts for an image of the repository.
+    """Return whether a verdict by the policy `name` counts for an image of the repository.
 
     What the assignment allows to some requesters counts if it `is_chosen`: such a request was made for this repository.
     `pipeline` are the policies in the pipeline's definition. Administrators write it, so these policies count unless an
@@ -186,7 +186,7 @@ def can_judge(
 
 
 def is_stricter(policy: Policy, own: Policy) -> bool:
-    """Whether `policy` is provably at least as strict as `own`, by the settings alone.
+    """Return whether `policy` is provably at least as strict as `own`, by the settings alone.
 
     It approves nothing that `own` rejects, and has no later deadlines. Every use of a rule in `own` must be in `policy`
     with the same settings or lower limits, and `policy` must not trust additional VEX authors, or have deadlines of
@@ -201,7 +201,7 @@ def is_stricter(policy: Policy, own: Policy) -> bool:
 
 
 def _covers(use: Settings, own_use: Settings) -> bool:
-    """Whether `use` is at least as strict: the same settings, with limits that are not higher."""
+    """Return whether `use` is at least as strict: the same settings, with limits that are not higher."""
     limits = {key: value for key, value in own_use.items() if key in _LIMITS and isinstance(value, int)}
     return use.keys() == own_use.keys() and all(
         use[key] == value or (key in limits and isinstance(limit := use[key], int) and limit <= limits[key])

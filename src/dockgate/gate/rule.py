@@ -21,7 +21,7 @@ FindingKey = tuple[str, str, str]
 
 
 class Exemption(NamedTuple):
-    """Why a baseline was approved despite a finding, if the policy did not count it then.
+    """The reason why a baseline was approved despite a finding, if the policy did not count it then.
 
     `is_unfixed`: it had no fix. `in_grace_at`: the time (RFC 3339) at which it was in its grace period.
     """
@@ -95,7 +95,7 @@ class RuleInput:
 
     @property
     def is_external(self) -> bool:
-        """Whether another scanner reported the findings."""
+        """Return whether another scanner reported the findings."""
         return self.source is not None
 
 
@@ -123,7 +123,7 @@ class Evaluation:
 
 
 class Reads(StrEnum):
-    """What of an image a rule reads, beside the time, the coverage of feeds, baselines and provenance.
+    """The parts of an image that a rule reads, beside time, coverage of feeds, baselines and provenance.
 
     It decides how the verdicts of many images are renewed at once (`gate.fleet`).
     """
@@ -170,7 +170,7 @@ class Rule(Protocol):
         ...
 
     def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        """What it needs, under these complete settings, beyond the standard library; nothing by default.
+        """Return what it needs with these settings beyond the standard library; nothing by default.
 
         Names of third-party packages, or "ecosystems" for the order of versions. Without it, no verdict is possible.
         """
@@ -181,11 +181,11 @@ class Rule(Protocol):
         ...
 
     def reads(self, settings: Mapping[str, object]) -> Reads:
-        """What the answers depend on, under these complete settings; everything by default."""
+        """Return what the answers depend on, under these complete settings; everything by default."""
         return Reads.PACKAGES
 
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        """What the rule counts: numbers that decide the status, for a rule that reads sums.
+        """Count the numbers that decide the status, for a rule that reads sums.
 
         The counts of an image are the sums of those of its packages alone, each with its findings. None is negative.
         """

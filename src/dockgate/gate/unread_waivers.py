@@ -80,7 +80,7 @@ def apply_to_unread(
 
 
 def _is_valid(waiver: Waiver) -> bool:
-    """Whether the waiver passes today's checks.
+    """Return whether the waiver passes today's checks.
 
     One from an older file or server may accept more than they allow.
     """
@@ -143,7 +143,7 @@ def _names_purl(pattern: str, purl: str) -> bool:
 
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:
-    """Whether the path is evidence of what is installed, inside it, or a folder above it.
+    """Return whether the path is evidence of what is installed, inside it, or a folder above it.
 
     Such a folder may be a link.
     """

@@ -65,7 +65,7 @@ class PlatformStatements:
         return [statements[key] for key in sorted(statements)]
 
     def distrust_reason(self, statement: VexStatement) -> str:
-        """Why an excuse is not trusted, as the end of a sentence."""
+        """Return why an excuse is not trusted, as the end of a sentence."""
         if not statement.signer:
             return "the document is not signed by a key that the policy lists"
         if self._has_trusted_signer(statement):
@@ -82,7 +82,7 @@ class PlatformStatements:
         return [statement for statement in statements if self._covers(statement, finding.package)]
 
     def _covers(self, statement: VexStatement, package: Package) -> bool:
-        """Whether the statement's packages include this one; without packages, whether its products do.
+        """Return whether the statement's packages include this one; without packages, whether its products do.
 
         A product that is an image covers all that the image contains.
         """
@@ -123,7 +123,7 @@ def describe(statement: VexStatement) -> str:
 
 
 def is_image(product: str, images: Collection[str]) -> bool:
-    """Whether a digest, or a purl of type "oci" with a digest, names one of the images.
+    """Return whether a digest, or a purl of type "oci" with a digest, names one of the images.
 
     A tag or a name is not enough: the next image of that name may be a different one.
     """
@@ -151,7 +151,7 @@ def _packages_by_path(packages: Iterable[Package]) -> _PackagesByPath:
 
 
 def _is_about(statement: VexStatement, images: Collection[str], packages: _PackagesByPath) -> bool:
-    """Whether a product of the statement is one of the images or packages.
+    """Return whether a product of the statement is one of the images or packages.
 
     Without products it is about any image.
     """
@@ -165,7 +165,7 @@ def _is_present(product: str, images: Collection[str], packages: _PackagesByPath
 
 
 def _is_package(purl: str, package: Package) -> bool:
-    """Whether the purl names the package.
+    """Return whether the purl names the package.
 
     Path and common qualifiers are the same, and the version if the purl has one.
     """

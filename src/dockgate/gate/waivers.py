@@ -120,7 +120,7 @@ def select_expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) ->
 
 
 def is_active(waiver: Waiver, now: str) -> bool:
-    """Whether the waiver's date is still to come. An unreadable time counts as over."""
+    """Return whether the waiver's date is still to come. An unreadable time counts as over."""
     if not waiver.until:
         return waiver.until_fixed
     until, here = parse_time(waiver.until), parse_time(now)
@@ -232,7 +232,7 @@ def _accepts_violation(waiver: Waiver, violation: Violation) -> bool:
 
 
 def accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
-    """Whether an active waiver accepts the finding.
+    """Return whether an active waiver accepts the finding.
 
     Without vulnerability and package it accepts all of its image. `until_fixed` ends the waiver if a fix exists, or if
     it is unknown whether one does.

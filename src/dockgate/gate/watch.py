@@ -1,4 +1,4 @@
-"""How long an image is watched: until when its verdict is kept current. Pure."""
+"""The time for which an image is watched: until when its verdict is kept current. Pure."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,7 +12,7 @@ DEPLOY_DAYS = 7
 
 @dataclass(frozen=True, slots=True)
 class ImageUse:
-    """When an image was last pushed, requested to be approved, pulled and run.
+    """The times at which an image was last pushed, requested to be approved, pulled and run.
 
     None for never.
     """
@@ -26,7 +26,7 @@ class ImageUse:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """Whether an image is watched.
+    """Return whether an image is watched.
 
     `until` is the end of the watch, or when it ended; None if it has no end yet.
     """
@@ -36,7 +36,7 @@ class WatchState:
 
 
 def watch_state(watch: Watch, use: ImageUse, now: str, *, is_running: bool) -> WatchState:
-    """Whether the image is watched at `now`. What runs, and what waits for an approval, is always watched.
+    """Return whether the image is watched at `now`, as all are that run or wait for an approval.
 
     A time after a pull or run that never happened counts from the push, or from the request for an approval.
     """

@@ -70,14 +70,14 @@ class Project:
     pipelines: frozenset[str] = frozenset()
 
     def has_repository(self, name: str) -> bool:
-        """Whether a pattern of the project covers the repository."""
+        """Return whether a pattern of the project covers the repository."""
         return any(
             fnmatchcase(name, pattern) or (pattern.endswith("/*") and name == pattern.removesuffix("/*"))
             for pattern in self.repositories
         )
 
     def has(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
-        """Whether the repository, or without one the pipeline, is a part of it.
+        """Return whether the repository, or without one the pipeline, is a part of it.
 
         Both are known of an approval, whose pipeline may be an outside one that chose its name itself.
         """
@@ -95,7 +95,7 @@ class RepositoryLimits:
     token: tuple[str, ...] = ("*",)
 
     def has(self, repository: str) -> bool:
-        """Whether both the roles and the token reach the repository."""
+        """Return whether both the roles and the token reach the repository."""
         return Project(self.roles).has_repository(repository) and any(
             fnmatchcase(repository, pattern) for pattern in self.token
         )
@@ -120,7 +120,7 @@ class Principal:
     project_roles: tuple[ProjectRole, ...] = ()
 
     def can(self, permission: Permission) -> bool:
-        """Whether it has the permission everywhere."""
+        """Return whether it has the permission everywhere."""
         return not self.disabled_at and any(permission in PERMISSIONS[role] for role in self.roles)
 
     def patterns(self, permission: Permission) -> tuple[str, ...]:
@@ -132,7 +132,7 @@ class Principal:
         return tuple(each.repositories for each in active if permission in PERMISSIONS[each.role])
 
     def can_somewhere(self, permission: Permission) -> bool:
-        """Whether it has the permission everywhere, or for some repositories."""
+        """Return whether it has the permission everywhere, or for some repositories."""
         return self.can(permission) or bool(self.patterns(permission))
 
     def roles_for(self, repository: str) -> tuple[Role, ...]:
@@ -166,11 +166,11 @@ class Token:
     is_session: bool = False
 
     def is_valid(self, now: str) -> bool:
-        """Whether the token is neither revoked nor expired."""
+        """Return whether the token is neither revoked nor expired."""
         return not self.revoked_at and now < self.expires_at
 
     def is_of(self, secret: str) -> bool:
-        """Whether this is the token's secret, compared in constant time."""
+        """Return whether this is the token's secret, compared in constant time."""
         return hmac.compare_digest(digest(secret), self.digest)
 
 
@@ -209,7 +209,7 @@ class Caller:
 
     @property
     def is_limited(self) -> bool:
-        """Whether the token or the roles are for some repositories and pipelines only."""
+        """Return whether the token or the roles are for some repositories and pipelines only."""
         return self._has_limited_token or not self.principal.can(self.permission)
 
     @property
@@ -217,7 +217,7 @@ class Caller:
         return self.token is not None and bool(self.token.repositories or self.token.pipelines)
 
     def can(self, permission: Permission, *, repository: str | None = None, pipeline: str | None = None) -> bool:
-        """Whether the caller has the permission for this repository or pipeline; without any, everywhere."""
+        """Return whether the caller has the permission for this repository or pipeline; without any, all."""
         if not self._lends(permission):
             return False
         if not repository and not pipeline:
@@ -225,7 +225,7 @@ class Caller:
         return replace(self, permission=permission).can_reach(repository=repository, pipeline=pipeline)
 
     def can_somewhere(self, permission: Permission) -> bool:
-        """Whether the caller has the permission everywhere, or for some repositories."""
+        """Return whether the caller has the permission everywhere, or for some repositories."""
         return self._lends(permission) and self.principal.can_somewhere(permission)
 
     def limits(self, permission: Permission) -> RepositoryLimits:
@@ -240,7 +240,7 @@ class Caller:
         return self.token is None or not self.token.scopes or permission in self.token.scopes
 
     def can_reach(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
-        """Whether token and roles are for one of these."""
+        """Return whether token and roles are for one of these."""
         project = self.projects.get(self.permission, Project())
         is_granted = self.principal.can(self.permission) or project.has(repository=repository, pipeline=pipeline)
         return is_granted and self._token_reaches(repository, pipeline)

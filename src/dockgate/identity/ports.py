@@ -6,7 +6,7 @@ from dockgate.identity.sign_in import Identity, SignInRequest
 
 
 class IdentityProvider(Protocol):
-    """Where people sign in."""
+    """A provider at which people sign in."""
 
     def sign_in_url(self, request: SignInRequest) -> str:
         """Return the page of the provider to which the browser goes.

@@ -37,7 +37,7 @@ class View(NamedTuple):
     is_summary: bool = False
 
     def shows(self, finding: Finding) -> bool:
-        """Whether the table lists this finding."""
+        """Return whether the table lists this finding."""
         return (
             not self.is_summary
             and (not self.severities or finding.severity in self.severities)

@@ -1,4 +1,4 @@
-"""Why two verdicts differ, input by input, as lines for people."""
+"""The reasons why two verdicts differ, input by input, as lines for people."""
 
 from collections.abc import Iterator, Sequence
 

@@ -84,7 +84,7 @@ class PlatformPart:
         return replace(finding, package=_NO_PACKAGE), replace(by, finding=None) if by else None
 
     def is_in_base(self, package: Package) -> bool | None:
-        """Whether the package is in a layer of the base image; None where the base layers are not known."""
+        """Return whether the package is in a layer of the base image; None if the base layers are unknown."""
         if self.inventory is None or not self.inventory.base_layers:
             return None
         return self.inventory.is_in_base(package)
@@ -105,7 +105,7 @@ class ImageReport:
 
     @property
     def is_single_manifest(self) -> bool:
-        """Whether the report is about a single manifest, not an index."""
+        """Return whether the report is about a single manifest, not an index."""
         return len(self.parts) == 1 and self.parts[0].manifest == self.digest
 
 

@@ -41,7 +41,7 @@ def fix_text(finding: Finding) -> Text:
 
 
 def finding_notes(finding: Finding) -> Text:
-    """What makes a finding urgent beyond its severity, and other notes."""
+    """List what makes a finding urgent beyond its severity, and other notes."""
     return Text(", ").join(
         [line((word, "bold red")) for word in wording.urgency(finding)]
         + [line((word, "dim")) for word in wording.other_notes(finding)]

@@ -71,7 +71,7 @@ def report_properties(report: ImageReport) -> Properties:
 
 
 def finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:
-    """What vulnerabilities have no field for. `rules` are the policy rules that the finding breaks."""
+    """Return what vulnerabilities have no field for. `rules` are the rules that the finding breaks."""
     values = drop_empty(
         state=finding.state.value,
         note=finding.note,

@@ -29,7 +29,7 @@ def fix_status(finding: Finding) -> str:
 
 
 def urgency(finding: Finding) -> list[str]:
-    """What makes a finding urgent beyond its severity."""
+    """Name what makes a finding urgent beyond its severity."""
     notes = ["malicious"] if finding.is_malicious else []
     if finding.exploited:
         notes.append("known exploited" + (f", due {finding.due}" if finding.due else ""))
@@ -48,7 +48,7 @@ def other_notes(finding: Finding) -> list[str]:
 
 
 def support_status(distribution: Distribution, now: str) -> tuple[str, bool]:
-    """When support of the distribution ends ("" when unknown), and whether it has ended at `now`."""
+    """Say when support of the distribution ends ("" when unknown), or that it has ended at `now`."""
     end = distribution.support_end
     if not end:
         return "", False
@@ -92,7 +92,7 @@ def upgrade_groups(remediation: "Remediation") -> list[tuple[bool, str, tuple[st
 
 
 def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
-    """What blocks besides the upgrades; without the undetermined entries, which are listed on their own."""
+    """List what blocks besides the upgrades; without undetermined entries, which are listed on their own."""
     doubts = {entry.reason for entry in platform_verdict.undetermined}
     reasons = [
         obstacle.reason
@@ -104,7 +104,7 @@ def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
 
 
 def remediation_sentence(finding: Finding) -> str:
-    """What to do about a finding, as a sentence."""
+    """Say what to do about a finding, as a sentence."""
     package = finding.package
     if finding.is_malicious:
         return f"Remove {package.name} {package.version}: it is malicious."
@@ -118,7 +118,7 @@ def remediation_sentence(finding: Finding) -> str:
 
 
 def waived_subject(waiver: "AppliedWaiver") -> str:
-    """What is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
+    """Name what is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
     finding = waiver.finding
     return f"{finding.id} in {package_text(finding.package)}" if finding else waiver.violation or ""
 
@@ -129,7 +129,7 @@ def package_text(package: Package) -> str:
 
 
 def waiver_sentence(waiver: "AppliedWaiver") -> str:
-    """Who accepted a finding or violation, why, and until when, as a sentence."""
+    """Say who accepted a finding or violation, why, and until when, as a sentence."""
     if waiver.kind == "vex":
         return f"VEX statement of {waiver.owner}: {waiver.reason.rstrip('.')} (document {waiver.by})."
     until = f" until {waiver.until}" if waiver.until else " until it is fixed"

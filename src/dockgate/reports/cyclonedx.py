@@ -131,7 +131,7 @@ def _component(package: Package, ref: str) -> Document:
 
 
 def _compositions(report: ImageReport) -> list[Document]:
-    """Whether each image was read completely."""
+    """Return whether each image was read completely."""
     refs: dict[bool, list[str]] = {}
     for part in report.parts:
         is_complete = part.inventory is not None and not part.inventory.unread

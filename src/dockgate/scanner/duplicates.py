@@ -34,7 +34,7 @@ class Duplicates:
                         )
 
     def is_duplicate(self, package: Package, file: PackageFile) -> bool:
-        """Whether another file, which owns this file, already names the package."""
+        """Return whether another file, which owns this file, already names the package."""
         if not self._owners or not self._is_shared(package.ecosystem, file):
             return False
         return any(
@@ -43,12 +43,15 @@ class Duplicates:
         )
 
     def _is_shared(self, ecosystem: str, file: PackageFile) -> bool:
-        """Whether another plugin than the one that read the file orders the versions of that ecosystem."""
+        """Return whether another plugin than the one that read the file orders the versions of that ecosystem."""
         return self._orders.get(ecosystem, file.ecosystem) != file.ecosystem
 
 
 def _is_same(version: str, rebuilt_from: str) -> bool:
-    """Whether versions are equal, or one is a rebuild of the other: Bitnami's 3.12.3-4 of upstream's 3.12.3."""
+    """Return whether versions are equal, or one is a rebuild of the other.
+
+    Bitnami's 3.12.3-4 is a rebuild of upstream's 3.12.3.
+    """
     return version == rebuilt_from or version.startswith(f"{rebuilt_from}-")
 
 

@@ -53,7 +53,7 @@ class OsRelease:
 
 @dataclass(frozen=True, slots=True)
 class LayerFacts:
-    """What is stored of a layer. `layer` is the digest of its blob.
+    """The stored content of a layer. `layer` is the digest of its blob.
 
     `files` are the packed paths of everything except folders and devices. `links` are the symbolic links at paths where
     evidence may be, with their targets from the root; `folders` are the folders at such paths. `symlinks` are all
@@ -119,7 +119,7 @@ class LayerStack:
         return paths
 
     def is_present(self, path: str, layer: int) -> bool:
-        """Whether the file of `layer` at `path` is still present in the image."""
+        """Return whether the file of `layer` at `path` is still present in the image."""
         if layer == len(self.facts) - 1:
             return True
         last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
@@ -137,7 +137,7 @@ class LayerStack:
                 yield layer
 
     def is_introduced(self, name: str, layer: int, systems: Iterable[str]) -> bool:
-        """Whether the database of `layer` has the package in a version that no lower layer has.
+        """Return whether the database of `layer` has the package in a version that no lower layer has.
 
         `systems` are the ecosystems that have a database.
         """
@@ -203,7 +203,7 @@ class LayerStack:
             yield paths[index]
 
     def is_folder(self, path: str) -> bool:
-        """Whether any layer has a path below this one; "" is the root."""
+        """Return whether any layer has a path below this one; "" is the root."""
         paths, folder = self._sorted_paths, f"{path}/" if path else ""
         at = bisect_left(paths, folder)
         return at < len(paths) and paths[at].startswith(folder)
@@ -239,7 +239,7 @@ class LayerStack:
         )
 
     def is_link_target(self, folder: str) -> bool:
-        """Whether a present symbolic link at a path of package metadata leads to the folder."""
+        """Return whether a present symbolic link at a path of package metadata leads to the folder."""
         return folder in self._targets
 
     @cached_property

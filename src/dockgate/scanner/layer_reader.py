@@ -53,7 +53,7 @@ def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
 
 
 def is_older_scanner(version: str | None, than: str) -> bool:
-    """Whether a scanner's version is older than another one; None is older than all.
+    """Return whether a scanner's version is older than another one; None is older than all.
 
     A version that cannot be compared is not older: a later release of Dockgate may have written it.
     """

@@ -96,7 +96,7 @@ class Inventory:
     diff_ids: tuple[str, ...] = ()
 
     def is_in_base(self, package: Package) -> bool:
-        """Whether the package is in a layer of the base image."""
+        """Return whether the package is in a layer of the base image."""
         return package.layer in self.layers[: self.base_layers]
 
 
@@ -114,7 +114,7 @@ class LayerOrigin:
 
 @dataclass(frozen=True, slots=True)
 class ScannedPlatform:
-    """What was read of one platform: its inventory, and the origins of its layers, base first."""
+    """The content of one platform: its inventory, and the origins of its layers, base first."""
 
     inventory: Inventory
     origins: tuple[LayerOrigin, ...] = ()

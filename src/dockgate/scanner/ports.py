@@ -132,7 +132,7 @@ class Ecosystem(Protocol):
     triggers: Triggers
 
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        """Whether `read` is to see this file.
+        """Return whether `read` is to see this file.
 
         Called for very many files of every layer: string tests only, no pattern. Links and folders are asked about too,
         with `head` empty: a yes means that evidence may be hidden there.
@@ -182,7 +182,7 @@ class PackageUpgrade(NamedTuple):
 
 
 class Extract(NamedTuple):
-    """What one file says: its packages, and which paths a package owns.
+    """The content of one file: its packages, and the paths that each package owns.
 
     `owns` maps a package's evidence name to normalised paths (a trailing "/" means all below). For distributions the
     evidence name is the installed name (and ":arch" if the file says so); for languages the purl. `removed_names`

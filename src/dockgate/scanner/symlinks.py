@@ -57,7 +57,7 @@ def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
 
 
 def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int], opaques: Mapping[str, int]) -> bool:
-    """Whether a later layer removes the file at `path`."""
+    """Return whether a later layer removes the file at `path`."""
     since = files[path]
     removed = whiteouts.get(path, -1) > since
     while path and not removed:
@@ -111,7 +111,7 @@ def _aliases(
 
 
 def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) -> bool:
-    """Whether a package of the distribution contains the link."""
+    """Return whether a package of the distribution contains the link."""
     return any(database.is_brought_by(link, at) for at in stack.source_layers(link) for database in databases)
 
 

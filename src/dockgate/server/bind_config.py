@@ -1,4 +1,4 @@
-"""Where a server listens, its public URL, and what it requires before it listens beyond this machine."""
+"""The address and public URL of a server, and what it requires before it listens beyond this machine."""
 
 import ipaddress
 import ssl
@@ -17,7 +17,7 @@ from dockgate.store import open_store
 
 @dataclass(frozen=True, slots=True)
 class ListenAddress:
-    """Where the server listens.
+    """The address at which the server listens.
 
     `url` is its public URL. `is_public` is true if other machines can reach it. `proxies` are the addresses whose
     forwarded headers (client, scheme) are trusted.
@@ -76,7 +76,7 @@ def read_listen_address(settings: Settings) -> ListenAddress:
 
 @dataclass(frozen=True, slots=True)
 class PublicRegistry:
-    """Where other machines reach the registry.
+    """The address at which other machines reach the registry.
 
     It listens at `listen`. `address` is what they call it by, `realm` the URL that it sends them to for a token.
     """

@@ -109,7 +109,7 @@ class PatientProtocol(H11Protocol):
             min(idle, key=lambda connection: connection._since)._abort()
 
     def _is_idle(self) -> bool:
-        """Whether the connection waits for a request, or for the rest of a refused one, and is not closing."""
+        """Return whether the connection waits for a request, or drains a refused one, and is not closing."""
         is_waiting = self._phase in ("head", "rest") or self.timeout_keep_alive_task is not None
         return is_waiting and not self.transport.is_closing()
 

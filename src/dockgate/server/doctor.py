@@ -204,7 +204,7 @@ def _port(name: str, port: int, variable: str, settings: Settings) -> Check:
 
 
 def _is_served(data: Path) -> bool:
-    """Whether a server has the lock of the data folder."""
+    """Return whether a server has the lock of the data folder."""
     try:
         with (data / "run" / "lock").open() as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)

@@ -40,7 +40,7 @@ _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 @dataclass(frozen=True, slots=True)
 class Podman:
-    """How to call podman: `command` begins every command line, `environment` is complete.
+    """The call of podman: `command` begins every command line, `environment` is complete.
 
     `folder` contains all its data, `socket` is its service's address, `version` its major and minor version.
     """

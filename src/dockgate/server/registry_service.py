@@ -23,7 +23,7 @@ _LEAVING_SECONDS = 2.0
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """Where a registry listens.
+    """The address at which a registry listens.
 
     `realm` is the URL that it sends clients to for a token. `name` tells its files from another's.
     """
@@ -183,7 +183,7 @@ def _port_error(endpoint: Endpoint) -> OSError | None:
 
 
 def _answers(endpoint: Endpoint) -> bool:
-    """Whether it demands a token: what answers without one is not the registry that we have configured."""
+    """Return whether it demands a token: a registry without does not have our configuration."""
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=2)
     try:
         connection.request("GET", "/v2/")

@@ -27,7 +27,7 @@ _log = logging.getLogger(__name__)
 
 
 def find(program: str, package: str) -> str:
-    """Where a program is. Raises UnavailableError naming the Debian package that brings it."""
+    """Find a program. Raises UnavailableError naming the Debian package that brings it."""
     path = shutil.which(program)
     if path is None:
         raise UnavailableError(f"there is no {program} here", f"Install it: apt-get install {package}")

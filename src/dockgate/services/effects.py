@@ -1,4 +1,4 @@
-"""How services change things (`Effects`) and start durable work (`Starter`).
+"""The changes that services make (`Effects`), and the durable work that they start (`Starter`).
 
 Every effect runs through `Effects.run`, with its `EffectKind`. Inside a workflow an effect is a step of dbos: its
 result is stored, and after a crash it is repeated only if the crash came before the result was written. So each effect

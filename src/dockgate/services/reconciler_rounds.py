@@ -35,7 +35,7 @@ class Rounds(Generic[Item]):
         self._finished_revision: str | None = None
 
     def is_finished(self, revision: str) -> bool:
-        """Whether a round of this revision left nothing to do."""
+        """Return whether a round of this revision left nothing to do."""
         return revision == self._finished_revision
 
     def run(

@@ -52,7 +52,7 @@ _PRIVATE = tuple(ipaddress.ip_network(network) for network in (*PRIVATE_4, *PRIV
 
 
 class Nearness(IntEnum):
-    """How close an address is to this machine; a larger value is closer."""
+    """The distance of an address from this machine; a larger value is closer."""
 
     PUBLIC = 0
     PRIVATE = 1
@@ -75,7 +75,7 @@ def parse(text: str) -> Address:
 
 
 def is_metadata(address: Address) -> bool:
-    """Whether a cloud's metadata service may answer there with credentials."""
+    """Return whether a cloud's metadata service may answer there with credentials."""
     return address.is_link_local or address in METADATA
 
 
@@ -90,12 +90,15 @@ def nearness(text: str) -> Nearness:
 
 
 def is_private(text: str) -> bool:
-    """Whether the address is not public. Raises ValueError for other text."""
+    """Return whether the address is not public. Raises ValueError for other text."""
     return nearness(text) is not Nearness.PUBLIC
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address, in brackets or not, is this machine. The name is not resolved."""
+    """Return whether a host name or address is this machine. The name is not resolved.
+
+    Brackets around an IPv6 address are ignored.
+    """
     name = host.strip("[]").lower()
     if name == "localhost":
         return True
@@ -106,7 +109,7 @@ def is_loopback(host: str) -> bool:
 
 
 def refusal(text: str, loopback: bool) -> str | None:
-    """Why an address is not called, None when it may be."""
+    """Return why an address is not called, None when it may be."""
     address = parse(text)
     if is_metadata(address):
         return "is where clouds keep credentials"

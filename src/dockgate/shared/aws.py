@@ -113,7 +113,7 @@ class RegionalClients:
 
 
 class FailureKind(Enum):
-    """Why a call of AWS failed."""
+    """The reason why a call of AWS failed."""
 
     REFUSED = "AWS answered with an error"
     CREDENTIALS = "no usable credentials"
@@ -133,7 +133,7 @@ class AwsFailure:
 
     @property
     def is_denied(self) -> bool:
-        """Whether credentials or a permission are missing."""
+        """Return whether credentials or a permission are missing."""
         return self.kind is FailureKind.CREDENTIALS or (self.code or "").startswith(_DENIED_CODES)
 
 

@@ -33,7 +33,7 @@ class Digest(NamedTuple):
 
     @property
     def is_known(self) -> bool:
-        """Whether it is a valid SHA-256 or SHA-512."""
+        """Return whether it is a valid SHA-256 or SHA-512."""
         return len(self.encoded) == _LENGTHS.get(self.algorithm) and bool(re.fullmatch("[0-9a-f]+", self.encoded))
 
 
@@ -49,7 +49,7 @@ def hash_file(path: Path) -> str:
 
 
 def is_digest(text: str) -> bool:
-    """Whether the text is a digest."""
+    """Return whether the text is a digest."""
     return re.fullmatch(PATTERN, text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Where something listens: a host and a port."""
+"""A host and a port at which something listens."""
 
 from typing import NamedTuple
 

@@ -70,7 +70,7 @@ class RepositoryReference:
 
     @property
     def is_own(self) -> bool:
-        """Whether it is in our own registry."""
+        """Return whether it is in our own registry."""
         return self.registry is None
 
     def with_registry(self, default: str) -> str:

@@ -1,4 +1,4 @@
-"""When to try again after a failure: pauses that double."""
+"""The schedule of retries after failures: pauses that double."""
 
 import hashlib
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class RetrySchedule:
         return tuple(self.pause(failures) for failures in range(1, self.attempts or 1))
 
     def next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:
-        """When to try again; None: never.
+        """Return when to try again; None: never.
 
         `failures` includes the present one, `since` is the first attempt (RFC 3339). The key adds up to a quarter to
         the pause, so that items that failed together are not retried together.

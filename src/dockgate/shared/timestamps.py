@@ -38,7 +38,7 @@ def format_seconds(time: datetime) -> str:
 
 
 def is_within_days(text: str | None, now: str, days: float) -> bool:
-    """Whether the time is after `now`, by at most so many days. Not for None."""
+    """Return whether the time is after `now`, by at most so many days. Not for None."""
     there, here = parse_time(text), parse_time(now)
     return there is not None and here is not None and here < there <= here + timedelta(days=days)
 

@@ -36,7 +36,10 @@ def plain_http_context() -> ssl.SSLContext:
 
 
 def speaks_tls(host: str, port: int) -> bool:
-    """Whether a TLS handshake with this address succeeds. Nothing is sent, and no certificate is checked."""
+    """Return whether a TLS handshake with this address succeeds; no certificate is checked.
+
+    Nothing is sent.
+    """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE

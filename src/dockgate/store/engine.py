@@ -280,7 +280,7 @@ class Database:
 
     @property
     def queue_length(self) -> int:
-        """How many callers wait for a group commit."""
+        """Count the callers that wait for a group commit."""
         return len(self._jobs)
 
     def _run_jobs(self) -> None:

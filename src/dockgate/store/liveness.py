@@ -1,4 +1,4 @@
-"""Whether Postgres answers, so that no query waits without end for a host that is frozen.
+"""Return whether Postgres answers, so that no query waits without end for a host that is frozen.
 
 A frozen host keeps its connections: the kernel, or nothing at all, answers for it, and a query waits. A long query, or
 one that waits for a lock, looks the same. So a thread that has waited for SUSPECT_SECONDS lets a second connection be
@@ -35,7 +35,7 @@ _log = logging.getLogger(__name__)
 
 
 class Liveness:
-    """Whether one database answers. `probe` raises psycopg.Error unless it does, within PROBE_SECONDS."""
+    """The health of one database. `probe` raises psycopg.Error unless it answers within PROBE_SECONDS."""
 
     def __init__(self, probe: Callable[[], None], pause_seconds: float = PAUSE_SECONDS) -> None:
         self._probe = probe

@@ -1,4 +1,4 @@
-"""What actions print, as files: `executions/<execution>/<stage>+<action>+<attempt>.log`."""
+"""The output of actions, as files: `executions/<execution>/<stage>+<action>+<attempt>.log`."""
 
 import os
 import shutil

@@ -99,7 +99,7 @@ def after_row(table: Table, row_id: str | None, is_descending: bool) -> list[Col
 
 
 def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """Whether the column is one of the texts that `text_list` gives for this parameter.
+    """Return whether the column is one of the texts that `text_list` gives for this parameter.
 
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
     """
@@ -107,12 +107,12 @@ def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
 
 
 def numbers_of(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
-    """Whether the column is one of the values, which are one parameter however many they are."""
+    """Return whether the column is one of the values, which are one parameter however many they are."""
     return column.bool_op("IN")(_Items(literal(sorted(values), _List(Integer))))
 
 
 def texts_of(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
-    """Whether the column is one of the texts, which are one parameter however many they are."""
+    """Return whether the column is one of the texts, which are one parameter however many they are."""
     return column.bool_op("IN")(_Items(literal(text_list(sorted(values)), _List(Text))))
 
 

@@ -33,7 +33,7 @@ class ScanState(StrEnum):
 
     @property
     def has_failed(self) -> bool:
-        """Whether the scan is over without an inventory."""
+        """Return whether the scan is over without an inventory."""
         return self in (ScanState.FAILED, ScanState.NOT_AN_IMAGE)
 
 
@@ -88,7 +88,7 @@ class TagMove:
 
 @dataclass(frozen=True, slots=True)
 class RecordedViolations:
-    """What a verdict says of vulnerabilities, by all their names.
+    """The vulnerabilities of a verdict, by all their names.
 
     `blocking_messages` are those that violate a rule, each with the rule's message; `findings` all that it has.
     """
@@ -119,12 +119,12 @@ class VerdictRecord:
 
     @property
     def is_requested(self) -> bool:
-        """Whether it was requested. A verdict on a push informs: it approves no deploy, and is not a baseline."""
+        """Return whether it was requested. A verdict on a push approves no deploy, and is no baseline."""
         return not self.cause.startswith(PUSH_CAUSE)
 
     @property
     def has_chosen_policy(self) -> bool:
-        """Whether its policy was chosen for the repository, as an approval's is.
+        """Return whether its policy was chosen for the repository, as an approval's is.
 
         A push, a deploy or a pull does not choose one.
         """
@@ -133,7 +133,7 @@ class VerdictRecord:
 
 @dataclass(frozen=True, slots=True)
 class ReportScope:
-    """Where a report counts: its author's limits at the upload, whatever repositories get the image later.
+    """The scope of a report: its author's limits at the upload, whatever repositories get the image later.
 
     It is evidence in the repositories `counts_in`, and can replace a scan in those of them that are `vouched_in` (None:
     the author may not accept risks).
@@ -143,7 +143,7 @@ class ReportScope:
     vouched_in: RepositoryLimits | None = None
 
     def is_vouched(self, repository: str) -> bool:
-        """Whether the report can replace a scan in the repository."""
+        """Return whether the report can replace a scan in the repository."""
         return self.vouched_in is not None and self.counts_in.has(repository) and self.vouched_in.has(repository)
 
 
@@ -244,7 +244,7 @@ class StoredStatements:
 
 
 class OutboxKind(StrEnum):
-    """What an entry of the outbox is, and so who sends it."""
+    """The kind of an entry of the outbox, which decides who sends it."""
 
     WEBHOOK = "webhook"
     ATTESTATION = "attestation"

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 
 class Topic(StrEnum):
-    """What a signal is about."""
+    """The subject of a signal."""
 
     # Approvals that were settled, by their ids.
     APPROVALS = "approvals"

@@ -29,7 +29,7 @@ _INSERT: Mapping[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.
 
 
 def is_postgres(connection: Connection) -> bool:
-    """Whether it is a connection to Postgres. To SQLite, only one transaction at a time can write."""
+    """Return whether it is a connection to Postgres. To SQLite, only one transaction at a time can write."""
     return connection.dialect.name == "postgresql"
 
 

@@ -1,4 +1,4 @@
-"""What is known of vulnerabilities, and which packages they affect.
+"""Vulnerabilities, and the packages that they affect.
 
 `matching` compares packages with advisories, `versions` orders versions, `aliases` joins identifiers, `feed` is the
 interface of feeds. `feeds/` reads advisory feeds, `database/` builds, updates, exports and queries the database.

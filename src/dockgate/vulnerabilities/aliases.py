@@ -80,7 +80,7 @@ class AliasIndex:
         return self._subjects[id(advisory)]
 
     def is_bulletin(self, advisory: Advisory) -> bool:
-        """Whether it is about several vulnerabilities."""
+        """Return whether it is about several vulnerabilities."""
         return len(self._subjects[id(advisory)]) > 1
 
     def group(self, name: str) -> set[str]:

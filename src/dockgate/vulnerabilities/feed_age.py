@@ -1,4 +1,4 @@
-"""How old advisory data is, and whether a feed has gone quiet. Pure."""
+"""The age of advisory data, and whether a feed has gone quiet. Pure."""
 
 import itertools
 from collections.abc import Collection, Iterable
@@ -15,13 +15,13 @@ HISTORY_DAYS, LEAST_QUIET = 40, timedelta(days=7)
 
 
 def is_stale(checked_at: str, now: datetime, limit: timedelta = STALE_AFTER) -> bool:
-    """Whether a check at this time is too old, unknown, or in the future."""
+    """Return whether a check at this time is too old, unknown, or in the future."""
     then = parse_time(checked_at)
     return then is None or not -CLOCK_SKEW <= now - then < limit
 
 
 def quiet_limit(days: Iterable[str]) -> timedelta | None:
-    """How long a feed may bring no new record before it is suspect.
+    """Return how long a feed may bring no new record before it is suspect.
 
     None if its history is too short to say. `days` are those on which it published or changed records (YYYY-MM-DD). The
     limit is three times the longest pause between its last HISTORY_DAYS days: a feed with a slow rhythm is suspect
@@ -35,7 +35,7 @@ def quiet_limit(days: Iterable[str]) -> timedelta | None:
 
 
 def suspect_since(days: Collection[str], now: datetime) -> str | None:
-    """When the feed became suspect, if it is: its newest record is unusually old.
+    """Return when the feed became suspect, if it is: its newest record is unusually old.
 
     Days in the future do not count.
     """

@@ -1,4 +1,4 @@
-"""When a feed is fetched next, and which failures are announced. Pure.
+"""The schedule of fetching feeds, and the failures that are announced. Pure.
 
 All times are RFC 3339 in UTC. A clock may jump: a time further in the future than any pause does not count, and what is
 due is fetched once, whether a minute or a year has passed.
@@ -40,7 +40,7 @@ class PartFailure:
 
 @dataclass(frozen=True, slots=True)
 class FeedState:
-    """What became of the attempts to fetch a feed; None: never.
+    """The result of the attempts to fetch a feed; None: never.
 
     `failures` counts the failed attempts in a row, since `failing_since`; `failed_parts` are those of the last attempt.
     `suspect` says why its data may be old though it is checked: see `feed_age`; `newest` is the day of its last record.
@@ -155,13 +155,13 @@ def schedule(state: FeedState, now: datetime, period: float, checked_at: str | N
 
 
 def is_due(state: FeedState, now: datetime) -> bool:
-    """Whether the next attempt is due."""
+    """Return whether the next attempt is due."""
     planned = parse_time(state.next_at or "")
     return planned is not None and planned <= now
 
 
 def announce(state: FeedState, now: datetime) -> tuple[FeedState, FeedAnnouncement | None]:
-    """What to announce now, and the state once that is done.
+    """Return what to announce now, and the state once that is done.
 
     Each period of failure is announced once, and once more for parts that fail later. A feed that fails and recovers
     again and again is announced at most twice a day, unless it fails for an hour.

@@ -271,7 +271,7 @@ def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Adv
 
 
 def _reachability(package: Package, affecting: list[Advisory]) -> str | None:
-    """Whether the program contains a vulnerable package, "yes" or "no"; None if no advisory names packages."""
+    """Return "yes" if the program contains a vulnerable package, or "no"; None if none is named."""
     vulnerable = {path for row in affecting for path in row.imports}
     if not vulnerable:
         return None

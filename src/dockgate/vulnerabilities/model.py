@@ -63,7 +63,7 @@ class Rating:
 
 @dataclass(frozen=True, slots=True)
 class Advisory:
-    """What one OSV record says about one package (`ecosystem`, `name`).
+    """The content of one OSV record about one package (`ecosystem`, `name`).
 
     Times are RFC 3339 in UTC, None if unknown. `ratings` are sorted, the most relevant source first. `note` is the
     distribution's reason for having no fix: "unimportant", "no-dsa", "wont-fix", "end-of-life". `module` is the rpm
@@ -111,7 +111,7 @@ class Cve:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """How completely the database covers an ecosystem or one of CATALOGUES.
+    """The degree to which the database covers an ecosystem or one of CATALOGUES.
 
     An ecosystem has its release ("Debian:13"). `complete`: the feed has everything that its publisher says. Otherwise
     it covers only `names` (source names). `checked_at` is the last successful check, RFC 3339 in UTC. A check that
@@ -130,7 +130,7 @@ def without_release(ecosystem: str) -> str:
 
 
 def is_same_ecosystem(first: str, second: str) -> bool:
-    """Whether two OSV ecosystems are the same. Releases are compared only if both have one."""
+    """Return whether two OSV ecosystems are the same. Releases are compared only if both have one."""
     base, _, release = first.partition(":")
     other_base, _, other_release = second.partition(":")
     return base == other_base and (not release or not other_release or release == other_release)
@@ -206,12 +206,12 @@ class Finding:
 
     @property
     def is_malicious(self) -> bool:
-        """Whether the package itself is malware, by an advisory of OpenSSF's malicious packages ("MAL-…")."""
+        """Return whether the package itself is malware, by an OpenSSF malicious packages advisory ("MAL-…")."""
         return any(name.startswith("MAL-") for name in (self.id, *self.aliases))
 
     @property
     def has_unknown_fix(self) -> bool:
-        """Whether it is unknown if a fixed version exists.
+        """Return whether it is unknown if a fixed version exists.
 
         Policies treat this as undetermined, not as "no fix".
         """

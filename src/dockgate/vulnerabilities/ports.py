@@ -26,7 +26,7 @@ class AdvisoryReader(Protocol):
         ...
 
     def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
-        """What KEV and EPSS say about the CVEs in other scanners' reports, without any advisory."""
+        """Return the KEV and EPSS data of the CVEs in other scanners' reports, without any advisory."""
         ...
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:

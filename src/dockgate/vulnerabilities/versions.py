@@ -76,7 +76,7 @@ class Order:
         return point
 
     def affects(self, advisory: Advisory, version: str) -> bool:
-        """Whether the advisory affects the version.
+        """Return whether the advisory affects the version.
 
         Raises UncomparableError if no part of it says "affected" and one cannot be compared. A listed version that is
         invalid in the ecosystem ("0.1-bulbasaur") equals no valid one.
@@ -100,7 +100,7 @@ class Order:
         return False
 
     def surely_affects(self, advisory: Advisory, version: str) -> bool:
-        """Whether the advisory affects the version; False if they cannot be compared."""
+        """Return whether the advisory affects the version; False if they cannot be compared."""
         try:
             return self.affects(advisory, version)
         except UncomparableError:
@@ -167,7 +167,7 @@ class Order:
         return span
 
     def _name_epochs(self, events: Iterable[tuple[str, str]]) -> bool:
-        """Whether any event has an epoch, if epochs are optional."""
+        """Return whether any event has an epoch, if epochs are optional."""
         return self._optional_epoch and any(":" in text for _, text in events)
 
     def _without_optional_epoch(self, version: str, *, has_epochs: bool) -> str:

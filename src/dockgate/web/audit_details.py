@@ -1,4 +1,4 @@
-"""What a call changed, in words, for its entry in the audit log."""
+"""The changes that a call made, in words, for its entry in the audit log."""
 
 from collections.abc import Callable
 from contextvars import ContextVar

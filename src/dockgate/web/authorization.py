@@ -71,7 +71,7 @@ class RecentCalls:
         self._of: dict[str, deque[float]] = {}
 
     def is_full(self, key: str) -> bool:
-        """Whether the limit is reached."""
+        """Return whether the limit is reached."""
         times = self._of.get(key, ())
         return len(times) >= self._limit and times[-self._limit] > time.monotonic() - FAILURE_SECONDS
 

@@ -1,4 +1,4 @@
-"""What the server needs to know of a browser: its cookies, and where a request comes from."""
+"""The server's knowledge of a browser: its cookies, and where a request comes from."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ def clear_session(request: Request, response: Response) -> None:
 
 
 def sign_in_fields(request: Request) -> list[object]:
-    """What `set_sign_in` put into the browser, empty for anything else."""
+    """Return what `set_sign_in` put into the browser, empty for anything else."""
     text = request.cookies.get(_name(request, _SIGN_IN_COOKIE), "")
     try:
         fields = json.loads(base64.urlsafe_b64decode(text))

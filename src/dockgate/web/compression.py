@@ -9,7 +9,7 @@ LEVEL = 5
 
 
 def accepts_gzip(header: str) -> bool:
-    """Whether a client that sends this Accept-Encoding takes gzip."""
+    """Return whether a client that sends this Accept-Encoding takes gzip."""
     for entry in header.lower().split(","):
         name, _, weight = entry.partition(";")
         if name.strip() in ("gzip", "*"):

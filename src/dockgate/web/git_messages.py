@@ -17,7 +17,7 @@ END = b"0000"
 
 
 def accepts_messages(body: IO[bytes]) -> bool:
-    """Whether the client shows messages: it has the capability side-band-64k.
+    """Return whether the client shows messages: it has the capability side-band-64k.
 
     Reads the first packet of the push (gitprotocol-pack(5)), and rewinds the file. The capability `quiet` is ignored:
     it concerns git's own progress, and git also sends it without a terminal, such as in CI.

@@ -232,7 +232,7 @@ class Push:
 
 
 def _is_handled(store: Store, event_id: str) -> bool:
-    """Whether the event is handled. Handled events are deleted after a while."""
+    """Return whether the event is handled. Handled events are deleted after a while."""
     try:
         return bool(store.events.get(event_id).handled_at)
     except NotFoundError:

@@ -26,7 +26,7 @@ Key = Callable[[T], tuple[str | int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """Which page of a list: at most `limit` entries in an order, after a cursor, None for the first page."""
+    """A page of a list: at most `limit` entries in an order, after a cursor, None for the first page."""
 
     sort: str
     after: str | None = None

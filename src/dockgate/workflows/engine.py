@@ -107,7 +107,7 @@ class Engine:
         self._calls.shutdown(wait=False, cancel_futures=True)
 
     def _has_running(self) -> bool:
-        """Whether a workflow runs in this process. So it is taken to be while the tables do not answer."""
+        """Return whether a workflow runs in this process. So it is taken to be while the tables do not answer."""
         running = partial(
             DBOS.list_workflows,
             executor_id=self._worker.id,
@@ -275,7 +275,7 @@ class Engine:
         return deleted
 
     def waiting_counts(self) -> Mapping[str, int]:
-        """How many workflows wait in each queue."""
+        """Count the workflows that wait in each queue."""
         counts: dict[str, int] = {}
         queued = partial(DBOS.list_queued_workflows, status="ENQUEUED", load_input=False, load_output=False)
         for status in self._call(queued):
@@ -284,7 +284,7 @@ class Engine:
         return counts
 
     def _has_room(self, place: Place) -> bool:
-        """Whether the workflow can start at once in this process."""
+        """Return whether the workflow can start at once in this process."""
         if place.name not in self._names:
             return False
         if place.queue is Queue.CONTROL:

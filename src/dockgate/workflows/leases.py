@@ -26,7 +26,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class LeaseTimes:
-    """How often a worker beats, and how long it may be silent.
+    """The time between the beats of a worker, and the longest silence of one.
 
     In seconds, the same at all workers of a database.
     """
@@ -36,7 +36,7 @@ class LeaseTimes:
 
     @property
     def fence(self) -> float:
-        """How long after its last beat a worker runs effects."""
+        """Return how long after its last beat a worker runs effects."""
         return self.lease - self.beat
 
 
@@ -103,7 +103,7 @@ class Lease:
 
     @property
     def is_fresh(self) -> bool:
-        """Whether this worker cannot have been given up yet."""
+        """Return whether this worker cannot have been given up yet."""
         return not self._is_ending and self._monotonic() - self._beaten_at < self._times.fence
 
     def require(self) -> None:

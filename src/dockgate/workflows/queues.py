@@ -49,7 +49,7 @@ POLL_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a workflow may run: at workers that take `queue` and have all `labels`."""
+    """The workers at which a workflow may run: those that take `queue` and have all `labels`."""
 
     queue: Queue
     labels: Labels

@@ -339,7 +339,7 @@ class ApprovalMatcher:
         return 0
 
     def _overdue(self, wait: Wait) -> bool:
-        """Whether the approval is due: after our own patience, or shortly before CodePipeline's timeout.
+        """Return whether the approval is due: after our patience, or shortly before CodePipeline's timeout.
 
         Of a short timeout, the last third counts.
         """

@@ -69,7 +69,7 @@ class RiskMonitor:
         faults.append(error)
 
     def _may_run(self, service: str, digests: Collection[str]) -> bool:
-        """Whether the service ran one of these, or an index of one, at the last sweep.
+        """Return whether the service ran one of these, or an index of one, at the last sweep.
 
         True for a service that is not recorded yet. The next sweep judges what was deployed since.
         """

@@ -29,7 +29,7 @@ _MINIMUM_UNRESERVED = 100
 
 @dataclass(frozen=True, slots=True)
 class StackSpec:
-    """What to deploy. `parameters` are the template's, by name; an update keeps the others.
+    """A stack to deploy. `parameters` are the template's, by name; an update keeps the others.
 
     The policy is `policy`, or the SSM parameter `policy_parameter`, which has a validated canonical policy. Without
     both, and without `waivers`, the stack keeps its own. `first_commit` is a zip archive for a new source repository.
@@ -109,7 +109,7 @@ def deploy(
 
 
 def _can_reserve(account: Account) -> bool:
-    """Whether the account has executions to reserve: new accounts have too few."""
+    """Return whether the account has executions to reserve: new accounts have too few."""
     with explain_errors("asking for the limits of Lambda"):
         limits = account.client("lambda").get_account_settings()["AccountLimit"]
     return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTION_COUNT * _RESERVED_EXECUTIONS >= _MINIMUM_UNRESERVED

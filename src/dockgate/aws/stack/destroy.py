@@ -22,7 +22,7 @@ _LOST_DATA = {
 
 
 def contents(account: Account, stack: str) -> list[str]:
-    """What would be deleted, a line each, to be confirmed. Empty if there is nothing."""
+    """List what would be deleted, a line each, to be confirmed. Empty if there is nothing."""
     check_name(stack)
     lines = []
     there = describe(account, stack) is not None

@@ -140,6 +140,6 @@ def _function(body: str) -> str | None:
 
 
 def _is_batch(event: Any) -> bool:
-    """Whether it is a batch of findings from their queue, as Lambda passes it."""
+    """Return whether it is a batch of findings from their queue, as Lambda passes it."""
     records = event.get("Records") if isinstance(event, dict) else None
     return isinstance(records, list) and all(isinstance(record, dict) and "body" in record for record in records)

@@ -62,7 +62,7 @@ class StackBucket:
             )
 
     def exists(self) -> bool:
-        """Whether the bucket exists in this account."""
+        """Return whether the bucket exists in this account."""
         try:
             with explain_errors(f"looking for the bucket {self.bucket}"):
                 self._account.client("s3").head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account.id)

@@ -1,4 +1,4 @@
-"""Which images a Dockerfile starts or copies from (Docker documentation, "Dockerfile reference").
+"""The images that a Dockerfile starts or copies from (Docker documentation, "Dockerfile reference").
 
 Only names are read: podman interprets the file. Provenance names these images, so a file that podman could read in
 another way is refused: an image of an earlier build, which podman finds by its id, must not be used unnamed. The forms
@@ -195,7 +195,7 @@ def _flag_error(rest: str) -> BuildError:
 
 
 def _is_stage(reference: str, stages: _Stages) -> bool:
-    """Whether it names a finished stage. podman takes a name in other case for an image's."""
+    """Return whether it names a finished stage. podman takes a name in other case for an image's."""
     named = stages.get(reference.lower())
     if named is not None and named[0] != reference:
         raise BuildError(

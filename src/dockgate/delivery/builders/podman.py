@@ -42,7 +42,7 @@ class Runner(Protocol):
     is_sandboxed: bool
 
     def has_disk(self, folder: Path) -> bool:
-        """Whether the disk of earlier builds of the repository can be used."""
+        """Return whether the disk of earlier builds of the repository can be used."""
         ...
 
     def make_disk(self, folder: Path) -> None:

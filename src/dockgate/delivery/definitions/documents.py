@@ -158,7 +158,7 @@ def read(text: str, name: str) -> Definition:
 
 
 def is_about_policies(document: Document) -> bool:
-    """Whether it says that it is a policy, or an assignment of policies.
+    """Return whether it says that it is a policy, or an assignment of policies.
 
     People who may accept risks change these.
     """

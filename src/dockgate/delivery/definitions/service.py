@@ -54,7 +54,7 @@ class TaskDefinitionModel(Strict):
 
 
 class EcsModel(Strict):
-    """Where a service is in Amazon ECS."""
+    """The place of a service in Amazon ECS."""
 
     region: Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-[0-9]{1,2}$")]
     cluster: Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,255}$")]

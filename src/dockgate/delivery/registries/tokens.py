@@ -102,7 +102,7 @@ class RegistryTokens:
             return None
 
     def read_token(self, token: str) -> tuple[Access, ...]:
-        """What a registry token grants; nothing for one that the registry does not accept."""
+        """Return what a registry token grants; nothing for one that the registry does not accept."""
         try:
             entries = self._claims(token)["access"]
             return tuple(Access(entry["type"], entry["name"], tuple(entry["actions"])) for entry in entries)

@@ -47,12 +47,12 @@ class Revision:
 
     @property
     def before(self) -> tuple[str, int]:
-        """What ran when this was registered: a revision's ARN, and how many tasks of it were desired."""
+        """The predecessor at the registration: a revision's ARN, and its desired number of tasks."""
         return self.tags.get(_BEFORE, self.arn), int(self.tags.get(_BEFORE_COUNT, "0"))
 
     @property
     def has_health_check(self) -> bool:
-        """Whether ECS looks at the health of a container."""
+        """Return whether ECS looks at the health of a container."""
         return any("healthCheck" in container for container in self.content["containerDefinitions"])
 
     def image(self, container: str) -> ImageReference | None:
@@ -121,7 +121,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
 
 
 def reason_of(task: Mapping[str, Any]) -> str:
-    """Why it ended or cannot start; "" if ECS gives no reason."""
+    """Return why it ended or cannot start; "" if ECS gives no reason."""
     parts = [task.get("stoppedReason", "")]
     for container in task.get("containers", []):
         code = f"code {container['exitCode']}" if "exitCode" in container else ""
@@ -131,7 +131,7 @@ def reason_of(task: Mapping[str, Any]) -> str:
 
 
 def is_missing(error: Exception) -> bool:
-    """Whether a call failed because the service or the cluster does not exist."""
+    """Return whether a call failed because the service or the cluster does not exist."""
     return error_code(error) in _MISSING
 
 

@@ -20,7 +20,7 @@ _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one run of a health check ended. `output` is as in `Probe`."""
+    """The result of one run of a health check. `output` is as in `Probe`."""
 
     is_healthy: bool
     output: str | None = None
@@ -33,7 +33,7 @@ def printable_end(output: bytes) -> str:
 
 
 def get(host: str, port: int, path: str, seconds: float) -> Outcome:
-    """Whether `GET path` is answered with a status below 400 within `seconds`, all in all.
+    """Return whether `GET path` is answered with a status below 400 within `seconds`, all in all.
 
     The answer is read no further than to its status line, of a refusal to OUTPUT_LIMIT bytes: an HTTP client's timeouts
     start anew with every byte, and the other side is a service that need not be well-behaved.

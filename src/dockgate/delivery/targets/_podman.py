@@ -71,13 +71,13 @@ class Container:
 
     @property
     def has_ended(self) -> bool:
-        """Whether it has ended for good: podman does not start it again."""
+        """Return whether it has ended for good: podman does not start it again."""
         again = not self.is_stopped and self.exit_code != 0 and self.restarts < RESTARTS
         return self.status in ("exited", "stopped", "dead") and not again
 
     @property
     def reason(self) -> str:
-        """Why it does not run, "" when nothing is known."""
+        """Return why it does not run, "" when nothing is known."""
         if self.is_running or self.started_at is None:
             return self.error
         memory = ", out of memory" if self.out_of_memory else ""
@@ -209,7 +209,7 @@ class Engine:
         return True
 
     def run_inside(self, name: str, command: Sequence[str], seconds: float) -> Outcome:
-        """Whether the command exits 0 inside the container within `seconds`, and the end of its output."""
+        """Return whether the command exits 0 inside the container within `seconds`, and the end of its output."""
         end = time.monotonic() + seconds
         output = b""
         request = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}

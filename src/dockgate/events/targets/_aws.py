@@ -34,7 +34,7 @@ def detail_of(message: Message) -> dict[str, Any]:
 
 
 def short_detail(message: Message) -> dict[str, Any]:
-    """What is sent of an event that is too large."""
+    """Shorten an event that is too large."""
     return {
         "id": message.key,
         "detail-type": message.event.get("detail-type"),

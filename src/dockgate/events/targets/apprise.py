@@ -191,7 +191,7 @@ def scrub(text: str, url: str) -> str:
 
 
 def _is_host(scheme: str, host: str) -> bool:
-    """Whether the host part of a URL is a host. In those of many services it is a token."""
+    """Return whether the host part of a URL is a host. In those of many services it is a token."""
     return scheme in ("mailto", "mailtos") or "." in host
 
 

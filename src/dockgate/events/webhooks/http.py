@@ -32,7 +32,7 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 
 def addresses(host: str, port: int) -> Sequence[str]:
-    """What the host's name stands for, by the system's resolver."""
+    """Resolve the name of the host with the system's resolver."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 

@@ -50,7 +50,7 @@ def _parse(document: "Document", name: str, rules: Sequence[Rule]) -> Policy:
 
 
 def is_document(document: "Document") -> bool:
-    """Whether it is a document `kind: Policy`, not a bare mapping of rules."""
+    """Return whether it is a document `kind: Policy`, not a bare mapping of rules."""
     return isinstance(document.value, dict) and "kind" in document.value
 
 
@@ -179,7 +179,7 @@ def builtin_text(name: str) -> str:
 
 
 def is_policy_name(text: str) -> bool:
-    """Whether the text is a valid policy name."""
+    """Return whether the text is a valid policy name."""
     return re.fullmatch(NAME, text) is not None
 
 

@@ -42,7 +42,7 @@ def no_package(
 
 @dataclass(frozen=True, slots=True)
 class ReadContext:
-    """What a reader knows besides the document.
+    """The context of a document that a reader gets.
 
     `image` is the expected digest, None to take it from the document. `at` is the time of a document that has none (RFC
     3339). `package` makes packages, `compare` orders versions (`Matcher.compare`).
@@ -66,7 +66,7 @@ class Format(Protocol):
     version: int
 
     def recognises(self, document: Any) -> bool:
-        """Whether this parsed JSON is of the format. At most one format says yes; never raises."""
+        """Return whether this parsed JSON is of the format. At most one format says yes; never raises."""
         ...
 
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:

@@ -124,7 +124,7 @@ def _package(component: dict[str, Any], report: ReportBuilder, context: ReadCont
 
 
 def _is_unaffected(entry: dict[str, Any], where: str) -> bool:
-    """Whether all its versions have the status unaffected."""
+    """Return whether all its versions have the status unaffected."""
     versions = mappings(entry.get("versions"), f"{where}.affects.versions")
     return bool(versions) and all(version.get("status") == "unaffected" for version in versions)
 

@@ -1,4 +1,4 @@
-"""What counts in a component under a policy: numbers whose sums decide the status of an image.
+"""The counts of a component under a policy: numbers whose sums decide the status of an image.
 
 Pure. The rules themselves count (`Rule.count`), after waivers and VEX statements were applied as in the gate. All
 numbers of a component are packed into one integer, so that those of an image are one sum of integers.
@@ -48,7 +48,7 @@ class ComponentCounts(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Sums:
-    """What the numbers of an image say.
+    """The sums of the numbers of an image.
 
     `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `doubts` stand for the undetermined
     entries: one for each kind and ecosystem. `waived` is how many findings are excused.
@@ -116,7 +116,7 @@ class ComponentCounter:
         }
 
     def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
-        """What counts in the component, in images of this context."""
+        """Count the component, in images of this context."""
         findings, waived, changes_at = self._excuse(component, context)
         facts = self._facts((component.package,), findings, Place.ANY)
         numbers = self._numbers(facts, waived, component.doubts)
@@ -134,7 +134,7 @@ class ComponentCounter:
         return ComponentCounts((numbers, base, own), owned, changes_at, findings)
 
     def sums(self, total: int, *, has_known_base: bool) -> Sums:
-        """What the sum of the packed numbers of all packages of an image says."""
+        """Unpack the sum of the packed numbers of all packages of an image."""
         key = total, has_known_base
         if key not in self._sums:
             self._sums[key] = self._decide(_unpack(total, self._first_doubt + len(self._doubts)), has_known_base)
@@ -197,7 +197,7 @@ class ComponentCounter:
 
 
 def first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> float:
-    """When time can change the rule's answers, in seconds since 1970: `now` itself if the rule cannot say."""
+    """Return when time can change the rule's answers, in seconds since 1970: `now` if unknown."""
     times = active.rule.changes_at(rule_input, active.settings)
     return now if times is None else first_after(times, now)
 
@@ -208,7 +208,7 @@ def first_after(times: Iterable[datetime | None], now: float) -> float:
 
 
 def _has_places(active_rules: Sequence[ActiveRule]) -> bool:
-    """Whether the policy tells the base image's packages from others."""
+    """Return whether the policy tells the base image's packages from others."""
     return any(active.settings.get("scope", "image") != "image" for active in active_rules)
 
 

@@ -1,4 +1,4 @@
-"""Which waivers and VEX statements apply to which image of a fleet. Pure."""
+"""The waivers and VEX statements that apply to each image of a fleet. Pure."""
 
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -45,12 +45,12 @@ class Context:
 
     @cached_property
     def accepts_unread(self) -> bool:
-        """Whether a waiver accepts files that could not be read."""
+        """Return whether a waiver accepts files that could not be read."""
         return any(waiver.unread for waiver in self.waivers)
 
     @cached_property
     def accepts_doubts(self) -> bool:
-        """Whether a waiver accepts packages that cannot be judged."""
+        """Return whether a waiver accepts packages that cannot be judged."""
         return any(waiver.unread and waiver.unread.startswith("pkg:") for waiver in self.waivers)
 
     def waivers_of(self, names: Collection[str]) -> tuple[Waiver, ...]:
@@ -62,7 +62,7 @@ class Context:
         return tuple(dict.fromkeys(chain.from_iterable(self._by_name.get(name, ()) for name in names)))
 
     def touches(self, names: Collection[str]) -> bool:
-        """Whether findings of these names may be excused here and not in every image."""
+        """Return whether findings of these names may be excused here and not in every image."""
         waived = any(not waiver.rule and not waiver.unread for waiver in _waivers_naming(self.own_waivers, names))
         return waived or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
 

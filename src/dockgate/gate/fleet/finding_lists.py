@@ -20,7 +20,7 @@ _NOWHERE = "own"  # no layer of an image has this digest
 
 
 class ListedComponent(NamedTuple):
-    """What counts in a component, with the place and the number of paths at which an image has it."""
+    """The counted findings of a component, with the place and number of its paths in an image."""
 
     counts: ComponentCounts
     place: Place
@@ -59,7 +59,7 @@ class FindingLists:
     def ask(
         self, listed: Sequence[ListedComponent], rule_input: RuleInput | None, *, has_known_base: bool
     ) -> tuple[list[Answers], float]:
-        """What the rules say, and when time can change it.
+        """Return the answers of the rules, and when time can change them.
 
         `rule_input` is the image's, without findings; rules that read nothing but findings do without.
         """

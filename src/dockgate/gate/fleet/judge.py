@@ -101,17 +101,17 @@ class FleetJudge:
 
     @cached_property
     def counts_packages(self) -> bool:
-        """Whether components without findings and doubts count, so that all components are needed."""
+        """Return whether components without findings and doubts count, so that all components are needed."""
         return Reads.PACKAGE_SUMS in self._reads
 
     @cached_property
     def is_exact(self) -> bool:
-        """Whether sums can decide at all: false if a rule reads the whole package list."""
+        """Return whether sums can decide at all: false if a rule reads the whole package list."""
         return Reads.PACKAGES not in self._reads and not self._has_unexpected_feeds
 
     @cached_property
     def needs_ecosystems(self) -> bool:
-        """Whether `FleetPlatform.ecosystems` is needed: not while the rules have nothing against any feed.
+        """Return whether `FleetPlatform.ecosystems` is needed: not while no rule objects to any feed.
 
         Without it, the components' own doubts have to tell that a feed is missing.
         """
@@ -119,7 +119,7 @@ class FleetJudge:
 
     @cached_property
     def objectionable_feeds(self) -> tuple[str, ...]:
-        """What the rules say of the feeds, whatever the image.
+        """Return what the rules say of the feeds, whatever the image.
 
         It changes when a feed becomes stale, or fresh again.
         """
@@ -135,7 +135,7 @@ class FleetJudge:
         return tuple(objections)
 
     def needs_inventory(self, unread: int) -> bool:
-        """Whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
+        """Return whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
         return unread > 0 or self._reads_image
 
     def judge(self, image: FleetImage) -> list[PlatformResult] | None:
@@ -350,5 +350,5 @@ def _examples(platform: FleetPlatform) -> tuple[Package, ...]:
 
 
 def _names_packages(names: object) -> bool:
-    """Whether a list of ecosystems without feeds names packages: then it matters how many are not covered."""
+    """Return whether a list of ecosystems without feeds names packages: then their number matters."""
     return isinstance(names, list) and any(str(name).startswith("pkg:") for name in names)

@@ -12,7 +12,7 @@ from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
 class Place(IntEnum):
-    """Where a bundle lies in an image. ANY: in no known layer, or the base image's layers are not known."""
+    """The place of a bundle in an image. ANY: in no known layer, or the base image's layers are unknown."""
 
     ANY = 0
     BASE = 1

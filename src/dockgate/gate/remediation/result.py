@@ -50,7 +50,7 @@ _REASON_BY_STATE = {
 def describe_obstacles(
     inventory: Inventory, after: Evaluation, versions: Versions, candidates: Sequence[Candidate]
 ) -> tuple[Obstacle, ...]:
-    """What remains after all helpful upgrades, in the order of the violations."""
+    """Describe what remains after all helpful upgrades, in the order of the violations."""
     installed = {package.purl: package for package in inventory.packages}
     upgradable = {candidate.purl for candidate in candidates}
     obstacles: dict[Obstacle, None] = {}

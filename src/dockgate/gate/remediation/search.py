@@ -246,7 +246,7 @@ class _Start:
 
     @cached_property
     def _is_counting(self) -> bool:
-        """Whether the numbers of findings alone decide: what is undetermined is so whatever is upgraded."""
+        """Return whether the numbers of findings alone decide: no upgrade changes what is undetermined."""
         return (
             self.is_monotone
             and set(self.base.undetermined) == set(self.all_upgraded.undetermined)

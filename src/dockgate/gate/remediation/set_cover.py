@@ -27,7 +27,7 @@ class Requirement:
     weights: tuple[int, ...]
 
     def is_met(self, chosen: Iterable[int]) -> bool:
-        """Whether the chosen candidates reach the sum."""
+        """Return whether the chosen candidates reach the sum."""
         return sum(self.weights[index] for index in chosen) >= self.need
 
 
@@ -52,7 +52,7 @@ class LimitedTrials(Generic[T]):
         self.is_exhausted = False
 
     def __call__(self, value: T) -> bool:
-        """Whether the value was tried and accepted; false without a trial once the limit is reached."""
+        """Return whether the value was tried and accepted; false without a trial once the limit is reached."""
         if self._remaining == 0:
             self.is_exhausted = True
             return False
@@ -159,7 +159,7 @@ def _spare(members: Iterable[int], requirements: Sequence[Requirement]) -> list[
 
 
 def _can_lose(index: int, requirements: Sequence[Requirement], spare: Sequence[int]) -> bool:
-    """Whether a set that exceeds its requirements by `spare` meets them without this member."""
+    """Return whether a set that exceeds its requirements by `spare` meets them without this member."""
     return all(requirement.weights[index] <= room for room, requirement in zip(spare, requirements, strict=True))
 
 

@@ -31,7 +31,7 @@ class Target:
     is_clean: bool
 
     def is_no_worse_than(self, target: "Target") -> bool:
-        """Whether the other version has all findings of this one."""
+        """Return whether the other version has all findings of this one."""
         return all(target.remaining_findings.get(key) == finding for key, finding in self.remaining_findings.items())
 
 
@@ -51,7 +51,7 @@ class Candidate:
 
     @property
     def is_simple(self) -> bool:
-        """Whether a single clean choice is left."""
+        """Return whether a single clean choice is left."""
         return len(self.choices) == 1 and self.choices[0].is_clean
 
     def reduce_to_best(self) -> "Candidate":

@@ -77,7 +77,7 @@ def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
 
 
 def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:
-    """Whether a snapshot says the same about the packages of a case as the case's own snapshot."""
+    """Return whether a snapshot says the same about the packages of a case as the case's own snapshot."""
     packages = _all_packages(case)
     ecosystems = {package.ecosystem for package in packages}
     names = {(without_release(package.ecosystem), package.source_name) for package in packages}

@@ -56,7 +56,7 @@ class ChangedFinding:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What changed from one verdict to another.
+    """A change from one verdict to another.
 
     Findings are `added`, `removed` or `changed`, `newly_waived` or `no_longer_waived`. `added_reasons` and
     `removed_reasons` are violations and undetermined entries as sentences, with the platform if there are several.

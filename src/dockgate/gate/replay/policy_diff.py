@@ -34,12 +34,12 @@ class ImageComparison:
 
     @property
     def is_status_changed(self) -> bool:
-        """Whether the candidate gives the image another status."""
+        """Return whether the candidate gives the image another status."""
         return self.before is not self.after
 
     @property
     def is_changed(self) -> bool:
-        """Whether the candidate gives the image another status or other reasons."""
+        """Return whether the candidate gives the image another status or other reasons."""
         return self.is_status_changed or bool(self.added or self.removed)
 
 

@@ -1,4 +1,4 @@
-"""What an expression may contain: its cost is bounded, and one more finding never makes it false.
+"""The limits of an expression: its cost is bounded, and one more finding never makes it false.
 
 The runtime stops loops after 10,000 steps. `check_cost` keeps each step as cheap as the expression is long: nothing
 grows while it is computed, and nothing of unbounded size is compared or searched.
@@ -37,7 +37,7 @@ def check_cost(document: Any) -> None:
 
 
 def is_monotonic(expression: Any) -> bool:
-    """Whether one more finding never turns it from true to false, nor removes anything from its list.
+    """Return whether one more finding never turns it to false, nor removes anything from its list.
 
     Decided by form only. `findings` may be used by `exists`, `filter`, `map`, `size() > N` and `in`, which `&&`, `||`,
     `?:` and loops may combine; every other use, `!` and `all` among them, is refused.
@@ -99,5 +99,5 @@ def _is_scalar(kind: Any | None) -> bool:
 
 
 def _is_text_or_list(kind: Any | None) -> bool:
-    """Whether a sum of this type is longer than its parts: neither a number nor a time."""
+    """Return whether a sum of this type is longer than its parts: neither a number nor a time."""
     return kind is None or not (kind.HasField("well_known") or kind.primitive in _NUMBERS or kind.wrapper in _NUMBERS)

@@ -1,4 +1,4 @@
-"""What the rules share that limit how many findings may have some property."""
+"""The common part of the rules that limit how many findings may have some property."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime

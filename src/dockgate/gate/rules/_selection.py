@@ -1,4 +1,4 @@
-"""Which findings a rule counts: the same settings for every rule about findings.
+"""The findings that a rule counts: the same settings for every rule about findings.
 
 `scope` image, base or own; `only_fixable`; `grace_days`, a number or one per severity, counted from the date of the
 advisory or of the fix (`grace_from`); `baseline` none, running or approved; `untriaged_counts_as` a severity, or any.
@@ -120,7 +120,7 @@ def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFin
 
 
 def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
-    """What a limit says of at least `certain` and at most `maximum` findings."""
+    """Compare a limit with at least `certain` and at most `maximum` findings."""
     if certain > limit:
         return Status.REJECTED
     return Status.UNDETERMINED if maximum > limit else Status.APPROVED
@@ -136,7 +136,7 @@ def status_in_scope(status: Status, rule_input: RuleInput, settings: Mapping[str
 
 
 def changes_at(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:
-    """When findings enter and leave their grace period."""
+    """Yield when findings enter and leave their grace period."""
     setting = settings["grace_days"]
     values = setting.values() if isinstance(setting, Mapping) else (setting,)
     periods = {days for days in values if isinstance(days, (int, float)) and days}
@@ -196,7 +196,7 @@ def _counting_findings(
 def _is_in_baseline(
     baseline: BaselineFindings, finding: Finding, severity: Severity, settings: Mapping[str, object]
 ) -> bool:
-    """Whether the baseline has the finding, and counted it.
+    """Return whether the baseline has the finding, and counted it.
 
     Grace or a missing fix did not exclude it there.
     """
@@ -208,7 +208,7 @@ def _is_in_baseline(
 
 
 def _is_in_grace(finding: Finding, severity: Severity, settings: Mapping[str, object], now: datetime) -> bool:
-    """Whether its advisory, or its fix, was published less than `grace_days` ago."""
+    """Return whether its advisory, or its fix, was published less than `grace_days` ago."""
     days = settings["grace_days"]
     if isinstance(days, Mapping):
         days = days.get(severity.value, 0)

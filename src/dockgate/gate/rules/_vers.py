@@ -21,7 +21,7 @@ class Range:
     constraints: tuple[tuple[str, str], ...]
 
     def contains(self, version: str, compare: Compare) -> bool:
-        """Whether the version is in the range ("VERS containment" of the specification).
+        """Return whether the version is in the range ("VERS containment" of the specification).
 
         A range that only excludes versions contains all others. Raises UncomparableError where any part of the range
         cannot be compared.

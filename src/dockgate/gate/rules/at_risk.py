@@ -1,4 +1,4 @@
-"""How long a running image may stay at risk.
+"""The time for which a running image may stay at risk.
 
 It judges nothing: `gate.risk_deadline` reads the settings.
 """

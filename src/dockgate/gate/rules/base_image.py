@@ -133,7 +133,7 @@ RULE: Rule = BaseImage()
 
 
 def _starts_with(inventory: Inventory, base_layers: Sequence[str]) -> bool | None:
-    """Whether the lowest layers are those of the base image; None when a deciding digest was not verified."""
+    """Return whether the lowest layers are the base image's; None if a deciding digest was not verified."""
     if len(base_layers) > len(inventory.layers):
         return False
     diff_ids = inventory.diff_ids or ("",) * len(inventory.layers)
@@ -146,7 +146,7 @@ def _starts_with(inventory: Inventory, base_layers: Sequence[str]) -> bool | Non
 
 
 def _is_past(until: object, now: str) -> bool:
-    """Whether the time has passed. A date without time is its first instant."""
+    """Return whether the time has passed. A date without time is its first instant."""
     if until is None:
         return False
     end, here = parse_time(str(until)), parse_time(now)

@@ -79,7 +79,7 @@ class ForbiddenPackages(Rule):
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        """How many entries forbid the packages, and of how many that is unknown."""
+        """Count the entries that forbid the packages, and those of which that is unknown."""
         answers = list(self.judge(rule_input, settings))
         forbidden = sum(isinstance(answer, Violation) for answer in answers)
         return forbidden, len(answers) - forbidden

@@ -27,7 +27,7 @@ class Format(Protocol):
     title: str
 
     def recognises(self, document: dict[str, Any]) -> bool:
-        """Whether the document declares this format, in any version."""
+        """Return whether the document declares this format, in any version."""
         ...
 
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:

@@ -81,7 +81,7 @@ class ProviderConnection:
 
 
 def is_safe_url(url: object, *, may_be_plain: bool) -> bool:
-    """Whether it is an absolute URL over TLS. `may_be_plain`: or over plain HTTP, on this machine."""
+    """Return whether it is an absolute URL over TLS. `may_be_plain`: or over plain HTTP, on this machine."""
     if not isinstance(url, str) or not url.isascii() or not url.isprintable():
         return False
     try:

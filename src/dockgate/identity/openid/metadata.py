@@ -1,4 +1,4 @@
-"""What an identity provider says of itself (OpenID Connect Discovery 1.0), as far as it is used."""
+"""The metadata of an identity provider (OpenID Connect Discovery 1.0), as far as it is used."""
 
 from dataclasses import dataclass
 from typing import Any

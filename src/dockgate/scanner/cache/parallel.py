@@ -30,7 +30,7 @@ def read_all(cache: LayerCache, layers: Sequence[Layer], *, is_local: bool) -> I
 
 
 def _has_one_thread() -> bool:
-    """Whether this process has one thread: with others it must not be forked."""
+    """Return whether this process has one thread: with others it must not be forked."""
     try:
         return len(os.listdir("/proc/self/task")) == 1
     except OSError:

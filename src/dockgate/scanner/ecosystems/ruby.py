@@ -106,7 +106,7 @@ ECOSYSTEM: Ecosystem = Ruby()
 
 
 def _is_checkout(folder: str) -> bool:
-    """Whether Bundler looks in this folder for the specification of a gem from git."""
+    """Return whether Bundler looks in this folder for the specification of a gem from git."""
     above, checkouts, inner = folder.rpartition(_CHECKOUTS)
     return bool(checkouts) and above[-1:] in ("", "/") and inner.count("/") < _DEPTH
 

@@ -103,7 +103,7 @@ ECOSYSTEM: Ecosystem = VSCode()
 
 
 def _is_usual_place(path: str) -> bool:
-    """Whether it is a package.json in a folder of `extensions`, or in an unpacked VSIX."""
+    """Return whether it is a package.json in a folder of `extensions`, or in an unpacked VSIX."""
     if not path.endswith(_FILE):
         return False
     above, _, folder = path.removesuffix(_FILE).rpartition("/")

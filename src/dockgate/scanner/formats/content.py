@@ -45,7 +45,7 @@ def decode_path(raw: bytes) -> str:
 
 
 def is_script_of(head: bytes, program: bytes) -> bool:
-    """Whether a script's first line names the program, or is longer than `head`."""
+    """Return whether a script's first line names the program, or is longer than `head`."""
     line, ended, _ = head.partition(b"\n")
     return program in line or not ended
 

@@ -74,7 +74,7 @@ class Executable(NamedTuple):
 
 
 def may_be_program(head: bytes) -> bool:
-    """Whether the file can be a program or shared library: no object file, kernel module or class."""
+    """Return whether the file can be a program or shared library: no object file, kernel module or class."""
     magic = head[:4]
     if magic == ELF:
         return head[16:18] in (b"\x02\x00", b"\x00\x02", b"\x03\x00", b"\x00\x03")

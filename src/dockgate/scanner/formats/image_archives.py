@@ -23,7 +23,7 @@ _GZIP, _XZ, _BZIP, _ZSTD = b"\x1f\x8b", b"\xfd7zXZ", b"BZh", b"\x28\xb5\x2f\xfd"
 
 
 def is_image(file: BinaryIO) -> bool:
-    """Whether the archive, compressed or not, is one that a container engine loads."""
+    """Return whether the archive, compressed or not, is one that a container engine loads."""
     head = file.read(6)
     file.seek(0)
     if head[:2] == _GZIP or head.startswith((_XZ, _BZIP, _ZSTD)):

@@ -46,16 +46,16 @@ def without_zeros(parts: list[str]) -> list[str]:
 
 
 def fits(digits: str, largest: int) -> bool:
-    """Whether the number in these digits, of any count, is at most `largest`."""
+    """Return whether the number in these digits, of any count, is at most `largest`."""
     significant = digits.lstrip("0")
     return len(significant) <= len(str(largest)) and int(significant or "0") <= largest
 
 
 def is_digits(text: str) -> bool:
-    """Whether the text consists of ASCII digits, one or more."""
+    """Return whether the text consists of ASCII digits, one or more."""
     return text.isascii() and text.isdigit()
 
 
 def is_label(text: str) -> bool:
-    """Whether the text consists of ASCII letters, digits and dashes, one or more (Semantic Versioning)."""
+    """Return whether the text is of ASCII letters, digits and dashes, one or more (Semantic Versioning)."""
     return bool(text) and _LABEL.issuperset(text)

@@ -11,7 +11,7 @@ _ALPHANUMERIC = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0
 
 
 def is_plain(text: str, signs: str) -> bool:
-    """Whether the text begins with an ASCII letter or digit and contains only those and `signs`."""
+    """Return whether the text begins with an ASCII letter or digit and contains only those and `signs`."""
     return 0 < len(text) <= LENGTH_LIMIT and text[0] in _ALPHANUMERIC and _ALPHANUMERIC.union(signs).issuperset(text)
 
 

@@ -1,4 +1,4 @@
-"""What ecosystems outside distributions have in common: languages, editors, unpackaged programs."""
+"""The common part of ecosystems outside distributions: languages, editors, unpackaged programs."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""Who made a package in a distribution's format, if not the distribution itself.
+"""The makers of packages in a distribution's format, if not the distribution itself.
 
 The distribution's advisories do not cover such a package, and the distribution does not fix it.
 
@@ -80,7 +80,10 @@ _VERSION_TAGS = {"amzn": ".amzn", "openeuler": ".oe", "photon": ".ph"}
 
 
 def is_by_tuxcare(version: str) -> bool:
-    """Whether TuxCare built it after the end of life: "1-16+tuxcare.els11" (google/osv-scanner#2916)."""
+    """Return whether TuxCare built it: "1-16+tuxcare.els11" (google/osv-scanner#2916).
+
+    Such packages are made after the end of life of their distribution.
+    """
     return "tuxcare" in version and any(f"{mark}tuxcare" in version for mark in "-.+~")
 
 

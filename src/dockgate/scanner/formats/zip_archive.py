@@ -59,7 +59,7 @@ class Entry(NamedTuple):
 
 
 def is_zip(section: Section) -> bool:
-    """Whether the section ends like a zip archive: an end record and at most a comment."""
+    """Return whether the section ends like a zip archive: an end record and at most a comment."""
     size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
     return _END in section.read(section.size - size, size)
 

@@ -158,5 +158,5 @@ def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
 
 
 def _is_digest(text: object) -> bool:
-    """Whether it is a digest: untrusted text would become part of a URL."""
+    """Return whether it is a digest: untrusted text would become part of a URL."""
     return isinstance(text, str) and Digest.parse(text).is_known

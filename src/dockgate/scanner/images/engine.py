@@ -85,7 +85,7 @@ def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path |
 
 
 def _is_listening(place: Path) -> bool:
-    """Whether an engine listens: its socket remains when it ends.
+    """Return whether an engine listens: its socket remains when it ends.
 
     Raises UnavailableError without permission.
     """

@@ -84,7 +84,7 @@ class _HistoryEntry(NamedTuple):
 
     @property
     def sets_start_command(self) -> bool:
-        """Whether it is a CMD or ENTRYPOINT. All builders except BuildKit write "#(nop)" before it."""
+        """Return whether it is a CMD or ENTRYPOINT. All builders except BuildKit write "#(nop)" before it."""
         words = self.command.rpartition("#(nop)")[2].split(maxsplit=1)
         return self.empty and words[:1] in ([command] for command in _STARTS)
 

@@ -53,7 +53,7 @@ class Pusher:
         self._transport.close()
 
     def has_blob(self, digest: str) -> bool:
-        """Whether the registry has the blob."""
+        """Return whether the registry has the blob."""
         return self._request("HEAD", f"{self._url}/blobs/{digest}") == 200
 
     def blob(self, content: bytes | Path) -> tuple[str, int]:
@@ -132,7 +132,7 @@ class Pusher:
             response.close()
 
     def _is_registry_url(self, url: str) -> bool:
-        """Whether credentials may be sent there: only to the registry itself."""
+        """Return whether credentials may be sent there: only to the registry itself."""
         return url.startswith(("/", f"{self._registry_url}/"))
 
     def _error(self, response: "httpx.Response") -> DockgateError:

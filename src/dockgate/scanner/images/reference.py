@@ -150,7 +150,7 @@ def check_digest(digest: str) -> None:
 
 
 def is_loopback(registry: str) -> bool:
-    """Whether the registry ("host" or "host:port") is this machine. The name is not resolved."""
+    """Return whether the registry ("host" or "host:port") is this machine. The name is not resolved."""
     from dockgate.shared import addresses  # loading ipaddress takes longer than opening a layout
 
     return addresses.is_loopback(host_of(registry))

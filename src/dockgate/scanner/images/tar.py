@@ -191,7 +191,7 @@ class _ExtendedHeaders:
         self.is_pending = bool(self._pax or self._long_name or self._long_link)
 
     def _is_repeated(self, flag: bytes) -> bool:
-        """Whether an entry with this header would have two of them; a long name and a long link go together."""
+        """Return whether such an entry would have two of them; a long name and a long link go together."""
         if flag == b"x":
             return self.is_pending
         return bool(self._pax or (self._long_name if flag == b"L" else self._long_link))
@@ -224,7 +224,7 @@ def _end(tape: StreamReader, has_meta: bool) -> None:
 
 
 def _has_checksum(block: memoryview, checksum: bytes) -> bool:
-    """Whether the checksum is the sum of the header's bytes, with its own field counted as blanks.
+    """Return whether the checksum is the sum of the header's bytes, with its own field counted as blanks.
 
     The low half of Adler-32 is this sum plus 1, modulo a prime: thirty times as fast as a sum in Python.
     """

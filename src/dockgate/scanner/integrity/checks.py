@@ -83,7 +83,7 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
 
 
 def _reads_through(kind: Ecosystem, path: str, target: str, read_paths: list[str]) -> bool:
-    """Whether files below the folder `target` are read there as they would be below `path`."""
+    """Return whether files below the folder `target` are read there as they would be below `path`."""
     if not kind.wants(target, 0, 0, b""):
         return False
     below = target + "/"
@@ -203,7 +203,10 @@ def _of_releases(facts: LayerFacts) -> LayerFacts:
 
 
 def _owner_kept(database: Database, since: int) -> bool:
-    """Whether the package that owns os-release is the one from before `since`; another release has another."""
+    """Return whether the package that owns os-release is the one from before `since`.
+
+    Another release has another package.
+    """
     names = {name for path in osrelease.PATHS for at, name in database.owners(path) if at < since}
     for (name, arch), packages in database.packages.items():
         if names & evidence_names(name, arch):

@@ -56,7 +56,7 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
 
 
 class Locks:
-    """Which packages in lockfiles count: those that are not installed.
+    """The packages in lockfiles that count: those that are not installed.
 
     An entry is installed if the image has the package in that version, or in any version if the entry has none.
     """
@@ -76,11 +76,11 @@ class Locks:
                         self._owned_folders.update(path for path in stack.unpack(packed) if path.endswith("/"))
 
     def is_installed(self, package: Package) -> bool:
-        """Whether the image has this package in this version, not only in a lockfile."""
+        """Return whether the image has this package in this version, not only in a lockfile."""
         return (package.ecosystem, package.source_name, package.source_version) in self._versions
 
     def is_ignored(self, metadata: PackageFile) -> bool:
-        """Whether the lockfile does not count.
+        """Return whether the lockfile does not count.
 
         This is so if most of its packages are installed (optional ones and those for other platforms are then left out
         on purpose), or if it is part of an installed package.

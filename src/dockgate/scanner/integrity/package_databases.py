@@ -64,11 +64,11 @@ class Database:
         return iter(self._owners_of(path))
 
     def is_brought_by(self, path: str, layer: int) -> bool:
-        """Whether a package that `layer` introduced owns the path."""
+        """Return whether a package that `layer` introduced owns the path."""
         return any(at == layer and self._is_introduced(name, at) for at, name in self._owners_of(path))
 
     def is_rewritten_since(self, since: int) -> bool:
-        """Whether the layer `since`, or one above it, wrote a file of the database."""
+        """Return whether the layer `since`, or one above it, wrote a file of the database."""
         return any(at >= since for at, _ in self.database_files)
 
     @cached_property
@@ -276,7 +276,7 @@ class Database:
                     yield file
 
     def _has_old_files(self, package: Package, old_layer: int) -> bool:
-        """Whether the package still has the files of its earlier version.
+        """Return whether the package still has the files of its earlier version.
 
         An upgrade writes every file of the package. But a builder leaves files with the same content and time out of
         the layer, and packages keep the time of files that they only copy: documentation above all, but also scripts
@@ -316,13 +316,16 @@ class Database:
         return [] if file.startswith("etc/") else list(self.stack.source_layers(file))
 
     def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
-        """Whether another installed package owned the file in layer `at`; later owners have files of their own."""
+        """Return whether another installed package owned the file in layer `at`.
+
+        Later owners have files of their own.
+        """
         return any(
             layer <= at and name not in names and name in self._installed_names for layer, name in self._owners_of(file)
         )
 
     def _is_reclaimed(self, file: str, last_layer: int) -> bool:
-        """Whether an installed package owned the file by `last_layer`, or was installed later and owns it.
+        """Return whether an installed package owned the file by `last_layer`, or owns it since later.
 
         A list that was written later for an unchanged package is not evidence.
         """
@@ -333,7 +336,7 @@ class Database:
 
 
 def _has_parallel_versions(history: list[tuple[int, Package]]) -> bool:
-    """Whether any layer has several versions of the package at once."""
+    """Return whether any layer has several versions of the package at once."""
     versions: dict[int, str] = {}
     return any(versions.setdefault(at, package.version) != package.version for at, package in history)
 

@@ -41,7 +41,7 @@ class PackageFolders:
                     break
 
     def without_list(self, file: PackageFile) -> bool:
-        """Whether `file` names a package without any list of files.
+        """Return whether `file` names a package without any list of files.
 
         Such a list is its RECORD, or another package's list that contains its metadata.
         """

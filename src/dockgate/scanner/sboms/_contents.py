@@ -85,7 +85,7 @@ def system(name: str, version: str, description: str, properties: Properties) ->
 
 
 def is_package(purl: str) -> bool:
-    """Whether a package URL is of a package: of anything but an image.
+    """Return whether a package URL is of a package: of anything but an image.
 
     What a document calls it does not count.
     """

@@ -1,4 +1,4 @@
-"""What people decide of approvals: they vote, reject and override."""
+"""The decisions of people on approvals: votes, rejections and overrides."""
 
 import hmac
 from collections.abc import Sequence

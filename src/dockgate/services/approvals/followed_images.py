@@ -111,7 +111,7 @@ class ApprovedImages:
             self.store.followed_images.forget(followed_image)
 
     def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:
-        """Whether half of the attestation's time is over, or a clock made it that was ahead.
+        """Return whether half of the attestation's time is over, or a clock made it that was ahead.
 
         The first one is made when the image is approved.
         """

@@ -29,7 +29,7 @@ class Precedence:
                 self._changed.notify_all()
 
     def is_answering(self) -> bool:
-        """Whether approvals are being answered."""
+        """Return whether approvals are being answered."""
         return self._answers > 0
 
     def give_way(self) -> None:

@@ -1,4 +1,4 @@
-"""What may excuse findings in any image. Read once, and again after it has changed."""
+"""The records that may excuse findings in any image. Read once, and again after a change."""
 
 from collections.abc import Sequence
 from functools import cached_property

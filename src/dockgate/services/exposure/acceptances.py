@@ -1,4 +1,4 @@
-"""Who waived a vulnerability in an image, or stated that it is not affected."""
+"""The waivers of a vulnerability in an image, and the statements that it is not affected."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -119,7 +119,7 @@ class AcceptanceFinder:
 
     @property
     def has_any(self) -> bool:
-        """Whether there is a waiver or a VEX document that may apply to some image."""
+        """Return whether there is a waiver or a VEX document that may apply to some image."""
         return bool(self._waivers or self._general or self._acceptances.images)
 
     def find_accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
@@ -174,7 +174,7 @@ class AcceptanceFinder:
         ]
 
     def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
-        """What excuses the finding, in each of the image's repositories. `prepare` was called with the image."""
+        """Find what excuses the finding, in each of the image's repositories, after `prepare`."""
         if self._documents_of(image.digest) or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, entry)
         key = tuple(repositories), entry.package, entry.affected, entry.vulnerability.name
@@ -292,19 +292,19 @@ class AcceptanceFinder:
 
 
 def _was_there(record: VexRecord, at: str | None) -> bool:
-    """Whether a document was there at a time, None for now."""
+    """Return whether a document was there at a time, None for now."""
     if at is None:
         return not record.removed_at
     return record.added_at <= at and (not record.removed_at or record.removed_at > at)
 
 
 def _is_added(waiver: Waiver, at: str) -> bool:
-    """Whether the server had the waiver at a time."""
+    """Return whether the server had the waiver at a time."""
     return waiver.created_at is not None and waiver.created_at <= at
 
 
 def _may_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:
-    """Whether a waiver could accept the finding at some time."""
+    """Return whether a waiver could accept the finding at some time."""
     return (
         not waiver.rule
         and not waiver.unread

@@ -30,7 +30,7 @@ class ExposureState(StrEnum):
 
 
 class ExposureFilter(StrEnum):
-    """Which of the images that hold it are listed.
+    """A filter of the images in an answer.
 
     Those that run, that it blocks, that are rejected now, or in which it is waived.
     """
@@ -80,7 +80,7 @@ class ExposedPackage:
 
 @dataclass(frozen=True, slots=True)
 class ImagePlace:
-    """Where an image is or was. `tag` is null for one that is there by its digest alone."""
+    """A present or past place of an image. `tag` is null for one that is there by its digest alone."""
 
     repository: str
     tag: str | None
@@ -153,7 +153,7 @@ class ExposedImage:
 
 @dataclass(frozen=True, slots=True)
 class UnaffectedImages:
-    """How many images hold one of the `packages` that advisories name, in versions that are not affected."""
+    """The number of images with one of the `packages` that advisories name, in unaffected versions."""
 
     total: int
     packages: list[str]

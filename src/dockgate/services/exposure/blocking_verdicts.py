@@ -1,4 +1,4 @@
-"""Which images a vulnerability blocks: what the newest recorded verdicts on rejected images say of it."""
+"""The images that a vulnerability blocks, by the newest recorded verdicts on rejected images."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BlockingVerdicts:
-    """Whether a vulnerability violates a rule in the newest recorded verdict on an image (a digest).
+    """Return whether a vulnerability violates a rule in the newest recorded verdict on an image.
 
     `images` are those whose newest recorded verdicts were read, or that have none: the first of those asked about. A
     recorded verdict decides something, so it is not renewed with the current one of an image that is only stored.

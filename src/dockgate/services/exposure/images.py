@@ -1,4 +1,4 @@
-"""What the images of an answer hold: where, since when, and what excuses it there."""
+"""The content of the images in an answer: where, since when, and what excuses it there."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from dockgate.vulnerabilities.model import Severity
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What a question is about: components, with their findings if it is about a vulnerability.
+    """The subject of a question: components, with their findings if it is about a vulnerability.
 
     `affected` are those of the time of the question, `ended` all that have ended, the oldest first.
     """
@@ -38,7 +38,7 @@ class Subject:
 
 
 class ImageContents:
-    """What images hold of a subject, where they are, and what excuses it there: each is read once."""
+    """The places of a subject in images, and what excuses it there: each is read once."""
 
     def __init__(
         self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None, now: str
@@ -82,7 +82,7 @@ class ImageContents:
         return self._packages[number]
 
     def is_waived(self, number: int) -> bool:
-        """Whether something excuses a finding of an image that was read."""
+        """Return whether something excuses a finding of an image that was read."""
         image = self.images[number]
         repositories, subject = self._repositories(image), self._subject
         return self._acceptances is not None and any(

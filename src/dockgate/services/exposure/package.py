@@ -1,4 +1,4 @@
-"""Which versions of a package images hold, and the vulnerabilities of those."""
+"""The versions of a package in images, and their vulnerabilities."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -47,13 +47,13 @@ _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d
 
 
 def is_vulnerability_name(text: str) -> bool:
-    """Whether a text is written like the name of a vulnerability."""
+    """Return whether a text is written like the name of a vulnerability."""
     return _VULNERABILITY.fullmatch(text) is not None
 
 
 @dataclass(slots=True)
 class LookUp:
-    """What a question is about, and every service that runs an image, none for a question about the past.
+    """The subject of a question, and every service that runs an image, none for one about the past.
 
     `holders` are the images that hold it, of those that the caller may see, by id, once they were found.
     """
@@ -80,7 +80,7 @@ class ExposureSearch:
     ungrouped_limit: int = UNGROUPED_LIMIT
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
-        """What a question is about, and what runs: the beginning of both its answers. UsageError as `find`."""
+        """Look up the subject and what runs: the beginning of both answers. UsageError as `find`."""
         return LookUp(self._subject(question.strip(), at), () if at else self.store.services.running_images())
 
     def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:

@@ -28,7 +28,7 @@ class UnknownExposure:
 
 @dataclass(frozen=True, slots=True)
 class UnknownPage:
-    """How many images it is unknown of, and a page of them. `next` is the cursor of the following one.
+    """A page of the images of which it is unknown, and their number. `next` is the following cursor.
 
     `reason` is why it is unknown of all images, null where it is not.
     """
@@ -41,7 +41,7 @@ class UnknownPage:
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryKnowledge:
-    """What the advisory database knows of some vulnerabilities.
+    """The knowledge of the advisory database about some vulnerabilities.
 
     `is_known`: it has their names. `packages` are those that their advisories are about: (ecosystem, source name). The
     components of `uncovered_components` may be such packages, and it does not cover them. `reason`: it cannot be asked.
@@ -146,7 +146,7 @@ class UnknownImages:
 
 
 def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: bool) -> str | None:
-    """Why nothing is known of a time, None where something is: it lies before what was recorded."""
+    """Explain why nothing is recorded of a time, None where something is: it lies before all records."""
     if begin.images is None:
         return "Nothing is recorded: the history begins with the first scan of an image."
     if at < begin.images:

@@ -1,4 +1,4 @@
-"""Which images have a vulnerability that is excused there.
+"""The images with a vulnerability that is excused there.
 
 Of many images, those that are alike are looked at once. Images are alike if the same waivers accept what they hold, and
 if they are in repositories to which the same waivers and the same authors of VEX statements apply. An image that a
@@ -88,7 +88,7 @@ class _Scope:
         }
 
     def kinds(self, repositories: Collection[str]) -> Mapping[str, Hashable]:
-        """What applies in each repository: which waivers, and which authors of statements its policy trusts."""
+        """Return what applies in each repository: its waivers, and the authors whose statements count."""
         policies = self._acceptances.policies(repositories) if self._has_statements else {}
         return {
             name: (

@@ -42,7 +42,7 @@ _ADVICE = "Run on the exporting machine: `dockgate db key` prints the key, `dock
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """What the database at `path` is made of, which ecosystems it covers, and the state of each feed."""
+    """The parts of the database at `path`, the ecosystems it covers, and the state of each feed."""
 
     path: Path
     digest: str
@@ -293,7 +293,7 @@ class CurrentDatabase:
 
 
 def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[str]) -> AdvisoryChanges | None:
-    """What differs between two databases that `Current` has opened, for these CVEs.
+    """Compare two databases that `Current` has opened, for these CVEs.
 
     None for other readers.
     """
@@ -336,7 +336,7 @@ class _SharedDatabase:
             return self._database.coverage()
 
     def changes_to(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
-        """What differs in another database, for these CVEs."""
+        """Compare with another database, for these CVEs."""
         if present is self:
             return AdvisoryChanges()
         with self._lock, present._lock:

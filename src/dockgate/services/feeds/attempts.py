@@ -80,7 +80,7 @@ class FeedAttempt:
         change_states(self._database, end)
 
     def _has_updated(self, feed: str) -> bool:
-        """Whether some part of the feed was checked with success in this attempt."""
+        """Return whether some part of the feed was checked with success in this attempt."""
         time = format_seconds(self._now)
         return self.result is not None and any(
             part.feed == feed and part.checked_at == time for part in self.result.parts

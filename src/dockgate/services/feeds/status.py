@@ -52,7 +52,7 @@ def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple
 
 
 def read_suspect_feeds(database: Path) -> dict[str, str]:
-    """Why feeds are suspect, by feed, as it was read last (`FeedUpdates.announce_suspect`)."""
+    """Return why feeds are suspect, by feed, as it was read last (`FeedUpdates.announce_suspect`)."""
     return {name: state.suspect for name, state in read_states(database).feeds.items() if state.suspect}
 
 
@@ -88,7 +88,7 @@ def read_parts(database: Path) -> Sequence[Part]:
 
 
 def read_record_ages(path: Path, now: datetime) -> "RecordAges":
-    """How old the records of the database at this path are, of none if there is none.
+    """Return the age of the records of the database at this path, of none if there is none.
 
     It reads every record.
     """
@@ -121,7 +121,7 @@ class RecordAges:
 
 
 def record_ages(database: Database, now: datetime) -> RecordAges:
-    """How old records are.
+    """Return the age of the records.
 
     Parts that were checked but bring no new ones are suspect: their publisher may have stopped. It reads every record
     of the database, so it is not for each request.

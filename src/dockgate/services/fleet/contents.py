@@ -1,4 +1,4 @@
-"""What the fleet index holds, read for judging (`gate.fleet`).
+"""The content of the fleet index, read for judging (`gate.fleet`).
 
 Each part is read when it is needed, once.
 """
@@ -49,7 +49,7 @@ class FleetFacts:
 
     @cached_property
     def bundles(self) -> _Holdings:
-        """What all bundles hold of `components`, owned ones left out."""
+        """Return what all bundles hold of `components`, owned ones left out."""
         holdings: dict[int, list[Holding]] = {}
         for component, bundle, paths in self.store.fleet.holders(self.components):
             holdings.setdefault(bundle, []).append(Holding(component, paths))
@@ -139,7 +139,7 @@ class FleetContents:
 
     @cached_property
     def bundles(self) -> _Holdings:
-        """What the images' bundles hold of components with findings or doubts, owned ones left out."""
+        """Return what the images' bundles hold of components with findings or doubts, without owned ones."""
         if self.is_dense:
             return self.facts.bundles
         notable = self.facts.notable
@@ -198,7 +198,7 @@ class FleetContents:
 
 
 def read_holdings(content: BundleContent) -> tuple[Holding, ...]:
-    """What a bundle holds."""
+    """Read the content of a bundle."""
     return (
         *(Holding(component, paths) for component, paths in content.counted_components.items()),
         *(Holding(component, paths, True) for component, paths in content.owned_components.items()),

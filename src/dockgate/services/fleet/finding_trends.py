@@ -28,7 +28,7 @@ FRESH_FACTOR, FRESH_SECONDS = 100.0, 600.0
 
 @dataclass(frozen=True, slots=True)
 class Fixes:
-    """How many vulnerabilities were fixed in a number of days, and their median age then. Null for none."""
+    """The number of vulnerabilities fixed in some days, and their median age then. Null for none."""
 
     count: int
     median_days: float | None
@@ -127,7 +127,7 @@ def list_last_days(now: datetime, count: int) -> list[str]:
 
 
 def count_open(times: Iterable[tuple[str, str]], days: Sequence[str]) -> list[int]:
-    """How many of these times (since, until) last at the end of each of the consecutive days."""
+    """Count the times (since, until) that last at the end of each of the consecutive days."""
     changes = [0] * (len(days) + 1)
     for since, until in times:
         first, end = max(since[:10], days[0]), until[:10]

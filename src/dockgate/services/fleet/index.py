@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RematchResult:
-    """What a change of advisories changed.
+    """The effects of a change of advisories.
 
     The findings, and the components whose findings or KEV and EPSS values changed.
     """
@@ -113,7 +113,7 @@ class FleetIndex:
                     return
 
     def is_current(self, reader: AdvisoryReader) -> bool:
-        """Whether the findings are of this advisory database, and of this version of Dockgate."""
+        """Return whether the findings are of this advisory database, and of this version of Dockgate."""
         return self.store.fleet_findings.source() in (None, Source(reader.digest, self.engine_version))
 
     def rematch(self, reader: AdvisoryReader, previous: str, changes: AdvisoryChanges) -> RematchResult | None:
@@ -186,7 +186,7 @@ class FleetIndex:
 
 
 def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
-    """Whether the finding has the rating that matching would take from those of its CVEs."""
+    """Return whether the finding has the rating that matching would take from those of its CVEs."""
     present = Rating(finding.source, finding.severity, finding.score, finding.vector)
     return present == preferred_rating(ratings) if ratings else not finding.source
 

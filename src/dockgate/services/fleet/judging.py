@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 
 class JudgedImage(NamedTuple):
-    """What a policy says of an image.
+    """The verdict of a policy on an image.
 
     `counts` are the most findings of any platform, in the order of `Severity`. `status_if_fresh` is the status if all
     feeds had been checked just now. `next_at` is when time alone can change it, None for never. `waived` is the most
@@ -66,7 +66,7 @@ class FleetJudging:
     clock: ServerClock
 
     def judge_feeds(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
-        """What the policy says of the feeds, whatever the image (`FleetJudge.objectionable_feeds`)."""
+        """Judge the feeds by the policy, whatever the image (`FleetJudge.objectionable_feeds`)."""
         return (
             ()
             if usable.unusable_reason

@@ -53,7 +53,7 @@ class RepositoryVerdicts:
 
         @cache
         def inputs(repository: str) -> tuple[str, str, bool]:
-            """What decides of any image in a repository, and whether provenance does, too."""
+            """Return what decides of any image in a repository, and whether provenance does, too."""
             usable = self.selection.read(self.selection.policy_of(repository))
             policy = usable.unusable_reason or usable.policy.digest
             return policy, self.exceptions.state(repository, now), PROVENANCE_RULE in usable.policy.rules

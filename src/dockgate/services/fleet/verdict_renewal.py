@@ -51,7 +51,7 @@ CompareAdvisories = Callable[[AdvisoryReader, AdvisoryReader, Collection[str]], 
 
 
 class Match(NamedTuple):
-    """What the findings are and were of, and the components that differ: None if that is not known."""
+    """The past and present sources of the findings, and the components that differ; None if unknown."""
 
     source: str
     previous: str
@@ -246,7 +246,7 @@ class _Renewal:
             self._write(verdicts, now, by_id, stored, former, written)
 
     def _is_judged_ahead(self) -> bool:
-        """Whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
+        """Return whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
 
         By less than servers' clocks may differ, they come true by themselves.
         """

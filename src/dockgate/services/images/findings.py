@@ -20,7 +20,7 @@ Counts = list[tuple[int, Severity]]
 
 @dataclass(frozen=True, slots=True)
 class LayerFindings:
-    """What a layer of a platform brought: packages, and the findings of these by severity."""
+    """The packages that a layer of a platform brought, and their findings by severity."""
 
     packages: int
     counts: Counts

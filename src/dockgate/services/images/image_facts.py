@@ -1,4 +1,4 @@
-"""What is known of the images in our registry: uses, needs, and content of manifests."""
+"""The facts about the images in our registry: uses, needs, and content of manifests."""
 
 import json
 from collections import defaultdict
@@ -20,7 +20,7 @@ from dockgate.store.retention.images import UsedImage
 
 @dataclass(frozen=True, slots=True)
 class ManifestContent:
-    """What a manifest names: the images of an index, and blobs with their sizes.
+    """The content of a manifest: the images of an index, and blobs with their sizes.
 
     `size` is its own, in bytes.
     """
@@ -100,7 +100,7 @@ class ImageFacts:
         return Facts(images, holds, plan, contents, tags, indexes, by_place)
 
     def is_removable(self, image: StoredImage, facts: Facts, removed: Collection[str]) -> bool:
-        """Whether nothing needs the image now.
+        """Return whether nothing needs the image now.
 
         `removed` are the digests that were removed from its repository since. What was kept when the facts were
         gathered is kept.

@@ -31,7 +31,7 @@ Report = Callable[[str], None]
 
 
 class ScannedImage(NamedTuple):
-    """What was read: one inventory a platform.
+    """The inventories of an image, one a platform.
 
     `digest` is of the manifest or index that `reference` names; when one platform of an index was asked for, of that
     platform's manifest, for it says nothing about the index.

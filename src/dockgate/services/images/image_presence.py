@@ -51,7 +51,7 @@ class ImagePresence:
         self._missing = [place for place in places if self._is_there(place, unavailable) is False]
 
     def _has_another(self, place: Place, unavailable: set[str]) -> bool:
-        """Whether the registry of a missing image still has the image that was found there last."""
+        """Return whether the registry of a missing image still has the image that was found there last."""
         registry = self._registry_of(place)
         last_found = self._present.pop(registry, None)
         if last_found and self._is_there(last_found, unavailable):
@@ -60,7 +60,7 @@ class ImagePresence:
         return False
 
     def _is_there(self, place: Place, unavailable: set[str]) -> bool | None:
-        """Whether the registry has the image.
+        """Return whether the registry has the image.
 
         None if it does not say; its other images are then left for later.
         """

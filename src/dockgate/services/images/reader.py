@@ -57,7 +57,7 @@ class ImageAccess:
         return named.repository if ours else f"{registry}/{named.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
-        """What every platform of the image holds (`delivery.ports.ImageReader`)."""
+        """Read every platform of the image (`delivery.ports.ImageReader`)."""
         named = self._name_image(repository, digest)
         with open_images(
             named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
@@ -69,7 +69,7 @@ class ImageAccess:
             ]
 
     def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
-        """What lies beside an image (`services.judging.attached_statements.Fetch`)."""
+        """Read what lies beside an image (`services.judging.attached_statements.Fetch`)."""
         named = self._name_image(repository, digest)
         return attached_documents.read(
             str(named), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS

@@ -91,7 +91,7 @@ class ImageRescans:
                 self._read(scan)
 
     def _is_replaced(self, worker: str, version: str) -> bool:
-        """Whether this process may read in place of another worker."""
+        """Return whether this process may read in place of another worker."""
         has_ended = all(entry.id != worker or entry.state is WorkerState.LOST for entry in self.store.workers.list())
         return has_ended or is_older_scanner(version, self.version)
 

@@ -75,7 +75,7 @@ class ImagePage:
 
 @dataclass(frozen=True, slots=True)
 class ImageQuery:
-    """Which images to list. Filters of findings apply to one finding (`store.images.listing`).
+    """A query for images. Filters of findings apply to one finding (`store.images.listing`).
 
     `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
     probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
@@ -249,7 +249,7 @@ def _summary(
 
 
 def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
-    """Whether the repository has the same waivers of its own as the one where the image is judged.
+    """Return whether the repository has the same waivers of its own as the one where the image is judged.
 
     `waived_patterns` are the patterns of repositories of all waivers that name some.
     """

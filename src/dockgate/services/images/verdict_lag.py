@@ -1,4 +1,4 @@
-"""Why the newest recorded verdict on an image says something else than the current one."""
+"""The reason why the newest recorded verdict on an image differs from the current one."""
 
 from collections.abc import Mapping
 

@@ -1,4 +1,4 @@
-"""What callers who are limited to some repositories and pipelines may see of images.
+"""The part of images that callers with limits to repositories and pipelines may see.
 
 An image can be in several repositories, under one digest: each of them has verdicts, pushes and waivers of its own.
 """
@@ -15,7 +15,7 @@ from dockgate.store.records import VerdictRecord
 
 @dataclass(frozen=True, slots=True)
 class ImageVisibility:
-    """What one caller may see of images and verdicts."""
+    """The images and verdicts that one caller may see."""
 
     store: Store
     caller: Caller
@@ -47,7 +47,7 @@ class ImageVisibility:
         return self._repositories[image]
 
     def can_see_image(self, image: str) -> bool:
-        """Whether the caller may see a repository that has the image."""
+        """Return whether the caller may see a repository that has the image."""
         return not self.caller.is_limited or bool(self.repositories(image))
 
     def require_image(self, image: str) -> None:
@@ -77,7 +77,7 @@ class ImageVisibility:
         return made_in[0] if made_in else ""
 
     def can_see_verdict(self, image: str, verdict: str) -> bool:
-        """Whether the caller may see a repository for which the verdict was made."""
+        """Return whether the caller may see a repository for which the verdict was made."""
         try:
             self.repository_of_verdict(image, verdict)
         except DeniedError:

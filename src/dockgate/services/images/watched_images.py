@@ -1,4 +1,4 @@
-"""Which images are watched, and the uses of images that it depends on."""
+"""The images that are watched, and their uses, on which that depends."""
 
 import logging
 import threading
@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WatchedRepository:
-    """Whether an image is watched in a repository, by which policy, and who hears of it."""
+    """Return whether an image is watched in a repository, by which policy, and who hears of it."""
 
     repository: str
     policy: str
@@ -39,7 +39,7 @@ class WatchedRepository:
 
 
 def is_watched_in(repositories: Sequence[WatchedRepository]) -> bool:
-    """Whether an image is watched that is in these repositories. One without a repository is."""
+    """Return whether an image is watched that is in these repositories. One without a repository is."""
     return not repositories or any(entry.is_watched for entry in repositories)
 
 
@@ -124,7 +124,7 @@ class WatchedImages:
                 _log.warning("The pull of %s@%s was not recorded: %s", repository, image, error)
 
     def is_pull_recorded(self, repository: str, image: str) -> bool:
-        """Whether a pull of this image was recorded within the last hour, without a query."""
+        """Return whether a pull of this image was recorded within the last hour, without a query."""
         with self._lock:
             return (
                 self._recorded_at.get(("pull", repository, image), -RECORD_SECONDS) > time.monotonic() - RECORD_SECONDS

@@ -199,7 +199,7 @@ class Cases:
             return self._waivers_apply(repository, image, self.store.images.scan(image))
 
     def _waivers_apply(self, repository: str, image: str, scan: Scan | None) -> bool:
-        """Whether the repository's waivers may count for the image.
+        """Return whether the repository's waivers may count for the image.
 
         Callers name the repository, and must not choose whose waivers count: the image was scanned there, or its
         registry reported a push. In a repository that a pipeline builds, only images that the server or its operator

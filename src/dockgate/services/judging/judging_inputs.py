@@ -1,4 +1,4 @@
-"""What verdicts on running and followed images are made from, as a text that is cheap to compare."""
+"""The inputs of verdicts on running and followed images, as a text that is cheap to compare."""
 
 from dataclasses import dataclass
 

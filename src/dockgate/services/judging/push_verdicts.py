@@ -72,7 +72,7 @@ class PushVerdicts:
             self.store.images.mark_judged(repository, image, scan.number, self.clock.now())
 
     def _is_judged(self, image: str, repository: str, since: str) -> bool:
-        """Whether the policy judged the image in this repository since its scan, for an approval."""
+        """Return whether the policy judged the image in this repository since its scan, for an approval."""
         place = self.selection.policy_of(repository), repository
         records = self.store.verdicts.of_image(image)
         return any((record.policy, record.repository) == place and record.judged_at >= since for record in records)

@@ -128,7 +128,7 @@ class ServiceRisk:
             self._record(service, image.repository_in(self.registry), verdict)
 
     def _is_due(self, risk: TimeAtRisk) -> bool:
-        """Whether time alone has changed something."""
+        """Return whether time alone has changed something."""
         return advance(risk.service, risk, None, self.clock(), self.terms) != (risk, ())
 
     def _announce_due(self, name: str) -> None:

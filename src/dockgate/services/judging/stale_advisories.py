@@ -5,7 +5,7 @@ from dockgate.gate.model import EMPTY_SNAPSHOT, Status, Verdict
 
 
 def has_only_stale_advisories(verdict: Verdict) -> bool:
-    """Whether nothing but stale or missing advisories keeps a scanned image from being judged.
+    """Return whether nothing but stale or missing advisories keeps a scanned image from being judged.
 
     Such a verdict is no change to announce: the image is what it was.
     """

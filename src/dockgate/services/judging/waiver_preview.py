@@ -1,4 +1,4 @@
-"""What a waiver would change, before it is added: a verdict, and the images in which it would count."""
+"""A preview of a new waiver: the changed verdict, and the images in which the waiver would count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -40,7 +40,7 @@ class PreviewedVerdict:
 
 @dataclass(frozen=True, slots=True)
 class WaiverPreview:
-    """What a waiver would change. `verdict` is null if none was named.
+    """The changes that a waiver would make. `verdict` is null if none was named.
 
     `total` counts the images that hold what it accepts, where it would count, and `images` are the newest of them. Both
     are null for a waiver that names no vulnerability: the index of images does not answer for it.

@@ -41,7 +41,7 @@ class CompiledRule:
 
 @dataclass(frozen=True, slots=True)
 class TriedTarget:
-    """What a target would get of an event: `data`, or `error`.
+    """The message that a target would get of an event: `data`, or `error`.
 
     `group_seconds` is None where it is sent at once.
     """
@@ -54,7 +54,7 @@ class TriedTarget:
 
 @dataclass(frozen=True, slots=True)
 class TriedRule:
-    """Whether an event matches a rule, and what its targets would get."""
+    """Return whether an event matches a rule, and what its targets would get."""
 
     matches: bool
     targets: tuple[TriedTarget, ...]

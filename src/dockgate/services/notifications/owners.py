@@ -1,4 +1,4 @@
-"""Who hears of an event: the targets of the owners of its image repository."""
+"""The targets of the owners of an event's image repository."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -44,11 +44,11 @@ class Owners:
         return self._by_repository.get(repository) or self._targets_of_person(event)
 
     def is_owner(self, target: str) -> bool:
-        """Whether any repository's events go to the target."""
+        """Return whether any repository's events go to the target."""
         return any(target in self._targets_of_owner(owner) for each in self.assignments for owner in each.owners)
 
     def is_owner_of(self, target: str, repository: str) -> bool:
-        """Whether the events of the repository go to the target."""
+        """Return whether the events of the repository go to the target."""
         return target in self.targets_of({"detail": {"repository": repository}})
 
     def without_target(self, owners: Sequence[str]) -> tuple[str, ...]:

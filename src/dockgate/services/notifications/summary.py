@@ -202,7 +202,7 @@ class NotificationSummary:
 
 
 def _applies_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
-    """Whether a waiver may apply in one of the repositories. One that names only an image counts in none."""
+    """Return whether a waiver may apply in one of the repositories; one for an image only does not."""
     if not waiver.repository:
         return bool(repositories) and not waiver.image
     return any(patterns.matches(name, waiver.repository) for name in repositories)

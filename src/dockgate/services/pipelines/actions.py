@@ -32,7 +32,7 @@ IMAGE_DEFINITIONS = "imagedefinitions.json"
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """What an action that succeeded leaves: variables, and the digest of its artifact ("" for none)."""
+    """The results of an action that succeeded: variables, and its artifact's digest ("" for none)."""
 
     variables: dict[str, str] = field(default_factory=dict)
     artifact: str | None = None

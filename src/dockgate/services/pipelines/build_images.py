@@ -1,4 +1,4 @@
-"""What the server does for builds outside their box: download base images, push results."""
+"""The work for builds outside their box: download base images, push results."""
 
 import hashlib
 import json

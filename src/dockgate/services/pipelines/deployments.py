@@ -229,7 +229,7 @@ class Rollouts:
 
 
 def _runs_already(service: Service, rollout: Rollout) -> bool:
-    """Whether the rollout starts only the image that runs now.
+    """Return whether the rollout starts only the image that runs now.
 
     It does if some tasks run and stay on their target.
     """

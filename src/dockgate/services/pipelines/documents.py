@@ -25,7 +25,7 @@ from dockgate.store import Store
 
 @dataclass(frozen=True, slots=True)
 class AppliedDocument:
-    """What `apply` did: `change` is created, updated or unchanged; `advice` is the next step, "" for none.
+    """The result of `apply`: `change` is created, updated or unchanged; `advice` "" for none.
 
     `rollout` is the number of the rollout that changes a service, which is updated when that has succeeded.
     """

@@ -364,7 +364,7 @@ def _names_dependencies(path: str) -> bool:
 
 
 def _lies_on(inventory: Inventory, base: Inventory) -> bool:
-    """Whether the image's lowest layers are those of the base image, compressed alike or not."""
+    """Return whether the image's lowest layers are those of the base image, compressed alike or not."""
     count = len(base.layers)
     diff_ids = inventory.diff_ids[:count] == base.diff_ids and "" not in base.diff_ids
     return inventory.layers[:count] == base.layers or (bool(base.diff_ids) and diff_ids)

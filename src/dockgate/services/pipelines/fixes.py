@@ -263,7 +263,7 @@ def _cause(fix: Fix) -> str:
 
 
 def summarize(fix: Fix) -> str:
-    """What was done for a fix, or what people can do, as a sentence."""
+    """Say what was done for a fix, or what people can do, as a sentence."""
     if fix.state is FixState.FAILED:
         return fix.reason or "It could not be made."
     if fix.branch is not None:

@@ -63,7 +63,7 @@ class TestedPolicy:
 
     @property
     def has_passed(self) -> bool:
-        """Whether every example had the expected outcome."""
+        """Return whether every example had the expected outcome."""
         return not any(outcome.problems for outcome in self.outcomes)
 
 

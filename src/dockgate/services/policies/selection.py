@@ -1,4 +1,4 @@
-"""Which policies judge an image: of its repository, of its pipeline, and of the file in its source."""
+"""The policies that judge an image: of its repository, of its pipeline, of the file in its source."""
 
 import logging
 import tarfile

@@ -1,4 +1,4 @@
-"""Which policy judged the images of a repository when: by the history of assignments and of policies."""
+"""The policies that judged a repository over time, by the history of assignments and policies."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field

@@ -246,7 +246,7 @@ class RegistryNotifications:
             _log.warning("%s was reported as deleted, and is still there", place)
 
     def _is_there(self, reference: str, digest: str) -> bool:
-        """Whether the registry has the digest by this reference. Raises UnavailableError if it does not say."""
+        """Return whether the registry has the digest by this reference. UnavailableError if unknown."""
         try:
             return self.resolve_image(reference, must_exist=True)[1] == digest
         except NotFoundError:
@@ -323,7 +323,7 @@ def _format(form: str) -> Pushes:
 
 
 def _has_secret(authorization: str, secret: str) -> bool:
-    """Whether the header contains the secret.
+    """Return whether the header contains the secret.
 
     Senders differ: it is alone, a bearer token, or a password (RFC 7617).
     """

@@ -80,7 +80,7 @@ class RepositoryPulls:
 
 @dataclass(frozen=True, slots=True)
 class PullAnswer:
-    """Whether an image may be pulled as of now: `reason` and `advice` are None if it may."""
+    """Return whether an image may be pulled as of now: `reason` and `advice` are None if it may."""
 
     repository: str
     digest: str
@@ -155,7 +155,7 @@ class RegistryPulls:
         self._turns = tuple(threading.Lock() for _ in range(64))
 
     def is_gated(self, repository: str) -> bool:
-        """Whether the repository gives out approved images only.
+        """Return whether the repository gives out approved images only.
 
         ConflictError if two assignments match equally.
         """
@@ -201,7 +201,7 @@ class RegistryPulls:
         return reason
 
     def is_recorded(self, repository: str, digest: str) -> bool:
-        """Whether a pull of the image was recorded within the last hour. Does not block."""
+        """Return whether a pull of the image was recorded within the last hour. Does not block."""
         return self._watching.is_pull_recorded(self._name(repository), digest)
 
     def record(self, repository: str, digest: str) -> None:

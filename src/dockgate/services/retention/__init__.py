@@ -1,1 +1,1 @@
-"""What nothing needs any more is removed: images, rows, files."""
+"""The removal of images, rows and files that are no longer needed."""

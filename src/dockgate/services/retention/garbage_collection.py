@@ -70,7 +70,7 @@ class RemovedObjects:
 
 @dataclass(frozen=True, slots=True)
 class CollectionReport:
-    """What a collection removes, or would remove.
+    """The objects that a collection removes, or would remove.
 
     `blob_bytes` are those of blobs that no image names, as far as sizes are known, with those of the removed images.
     `notes` are sentences about what could not be removed.
@@ -262,7 +262,7 @@ class GarbageCollection:
         return len(blobs), sum(blob.size or 0 for blob in blobs)
 
     def _was_pushed_since(self, time: datetime) -> bool:
-        """Whether a token that can push was issued after that time, or not long before it."""
+        """Return whether a token that can push was issued after that time, or not long before it."""
         return self.store.push_gate.pushes_until() > format_time(time)
 
 

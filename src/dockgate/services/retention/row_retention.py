@@ -70,7 +70,7 @@ class RowRetention:
         return RemovedObjects("verdicts", count)
 
     def collect_gone_images(self, remove: bool) -> RemovedObjects:
-        """What the fleet index has of images that are gone for long, and what no image has any more."""
+        """Delete the fleet index's rows of images that are long gone, and those of no image at all."""
         fleet, before = self.store.fleet_retention, self._before
         if not remove:
             return RemovedObjects("gone images", fleet.count_gone(before))

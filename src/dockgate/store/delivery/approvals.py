@@ -94,7 +94,7 @@ class Approvals:
             return _get(connection, approval_id)
 
     def callback(self, approval_id: str) -> Callback | None:
-        """Where the answer of an approval is sent. None for an approval without a callback."""
+        """Return the receiver of the answer of an approval. None for an approval without a callback."""
         payloads = [entry.payload for entry in self._outbox.entries(OutboxKind.WEBHOOK, key=approval_id)]
         return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
 
@@ -107,7 +107,7 @@ class Approvals:
         return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
 
     def has_unjudged(self, image: str) -> bool:
-        """Whether an approval that waits on an image has no verdict yet."""
+        """Return whether an approval that waits on an image has no verdict yet."""
         with self._database.read() as connection:
             return connection.execute(_UNJUDGED, {"image": image}).first() is not None
 

@@ -102,7 +102,7 @@ class Pipelines:
         return {pipeline.name: source_repositories(pipeline) for pipeline in self.newest()}
 
     def is_built(self, repository: str) -> bool:
-        """Whether any version of any pipeline pushes its builds to this image repository."""
+        """Return whether any version of any pipeline pushes its builds to this image repository."""
         with self._database.read() as connection:
             return connection.scalar(_BUILT, {"repository": repository}) is not None
 

@@ -1,4 +1,4 @@
-"""Who pushed what into the repositories that we host."""
+"""The pushes into the repositories that we host."""
 
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +17,7 @@ _PUSH = select_as(PushRecord, pushes)
 
 
 class Pushes:
-    """Who pushed what into our repositories. Rows are never deleted: later approvals need them."""
+    """The pushes into our repositories. Rows are never deleted: later approvals need them."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -80,7 +80,7 @@ class Pushes:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
 
     def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
-        """Who brought each of these commits. A commit without a known pusher has no entry."""
+        """Return who brought each of these commits. A commit without a known pusher has no entry."""
         pushers: dict[str, list[Pusher]] = {}
         with self._database.read() as connection:
             for batch in batches(commits):

@@ -1,1 +1,1 @@
-"""What happened, which rules apply to it, and what is still to be sent because of it."""
+"""Events, the rules that apply to them, and what is still to be sent because of them."""

@@ -1,4 +1,4 @@
-"""How far the event log was matched by rules, and what follows from it, changed together.
+"""The position up to which rules matched the event log, and its consequences, changed together.
 
 A crash between two of these would lose a message or send it twice.
 """
@@ -94,7 +94,7 @@ class EventCursor:
             return True
 
     def groups(self) -> Sequence[Group]:
-        """What waits to become messages."""
+        """Return what waits to become messages."""
         query = select(
             grouped_events.c.target,
             grouped_events.c.rule,
@@ -132,7 +132,7 @@ class EventCursor:
                 add_entries(connection, entries)
 
     def summary_due_at(self, target: str) -> str | None:
-        """When the last summary of a target was due that was sent. None before the first."""
+        """Return when the last summary of a target was due that was sent. None before the first."""
         with self._database.read() as connection:
             return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
 

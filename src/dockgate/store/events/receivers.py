@@ -21,7 +21,7 @@ PAUSE = RetrySchedule(first_pause=30, longest_pause=600)
 
 @dataclass(frozen=True, slots=True)
 class ReceiverState:
-    """How a receiver does. `failures` are those in a row; it gets nothing before `paused_until`.
+    """The health of a receiver. `failures` are those in a row; it gets nothing before `paused_until`.
 
     It wants no more since `gone_at`. `last_error` is of the last entry, failed or refused.
     `given_up` counts entries that were given up because too many waited, `deleted` those that were deleted because too
@@ -41,7 +41,7 @@ class ReceiverState:
 
 @dataclass(frozen=True, slots=True)
 class QueueLength:
-    """How many entries wait for a receiver, and how many were given up."""
+    """The number of entries that wait for a receiver, and of those given up."""
 
     waiting: int = 0
     dead: int = 0
@@ -103,7 +103,7 @@ class OutboxReceivers:
             return {row["receiver"]: ReceiverState(**row) for row in connection.execute(query).mappings()}
 
     def lengths(self) -> dict[str, QueueLength]:
-        """How many entries wait and are dead, by receiver."""
+        """Count the waiting and the dead entries, by receiver."""
         waits = func.count(outbox.c.next_at)
         query = (
             select(outbox.c.receiver, waits, func.count() - waits)

@@ -143,7 +143,7 @@ def _rules_with(connection: Connection, target: str) -> list[str]:
 
 
 class PipelineStarts:
-    """Which executions rules have started, to limit how often a rule starts a pipeline."""
+    """The executions that rules have started, to limit how often a rule starts a pipeline."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

@@ -1,1 +1,1 @@
-"""Which images have a vulnerability or a package, now or at a time in the past."""
+"""The images with a vulnerability or a package, now or at a time in the past."""

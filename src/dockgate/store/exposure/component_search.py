@@ -89,7 +89,7 @@ class ComponentSearch:
         return {}
 
     def index_state(self) -> IndexState:
-        """How far the index can answer for the components that it has."""
+        """Return how far the index can answer for the components that it has."""
         components, doubts = fleet_components.c, fleet_doubts.c
         nothing = cast(null(), Integer)
         query = union_all(

@@ -1,4 +1,4 @@
-"""Which images hold given components, now or at a time in the past.
+"""The images with given components, now or at a time in the past.
 
 Read from their bundles, and from where the images were.
 """
@@ -153,7 +153,7 @@ class Exposures:
         }
 
     def images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
-        """How many of these images hold each of these components; none are left out."""
+        """Count the images among these that hold each of these components; none are left out."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = (
             select(parts.component, bundles.image)
@@ -165,7 +165,7 @@ class Exposures:
         return Counter(component for component, image in pairs if image in images)
 
     def holdings(self, images: Collection[int], components: Collection[int], *, owned: bool) -> Sequence[Holding]:
-        """Where these images hold these components."""
+        """Find where these images hold these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
         query = (
             select(
@@ -280,7 +280,7 @@ class Exposures:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
     def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
-        """Which of the components each of these images holds, and where it is."""
+        """Return which of the components each of these images holds, and where it is."""
         fleet, tags = fleet_images.c, fleet_tags.c
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = union_all(
@@ -332,7 +332,7 @@ def _holding_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[i
 
 
 def _is_placed(places: Places) -> ColumnElement[bool]:
-    """Whether an image is one of those that count."""
+    """Return whether an image is one of those that count."""
     is_there = exists().where(
         fleet_tags.c.digest == fleet_images.c.digest,
         true() if places.include_moved else _is_at(places.at),

@@ -1,4 +1,4 @@
-"""What questions about images name and return (`store.exposure.images`)."""
+"""The parameters and results of questions about images (`store.exposure.images`)."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import NamedTuple
@@ -28,7 +28,7 @@ class AffectedComponent(NamedTuple):
     fixed_at: str | None = None
 
     def is_there(self, at: str | None) -> bool:
-        """Whether the component had the finding at a time, None for now."""
+        """Return whether the component had the finding at a time, None for now."""
         if at is None:
             return self.closed is None
         return self.opened <= at and (self.closed is None or self.closed > at)
@@ -45,7 +45,7 @@ class Successor(NamedTuple):
 
 
 class Places(NamedTuple):
-    """Which images count: those that were in one of these repositories at a time.
+    """The images that count: those that were in one of these repositories at a time.
 
     None stands for any repository, and for now. `running_images` images count wherever they are. With `include_moved`,
     images count whose tags have all moved on.
@@ -57,11 +57,11 @@ class Places(NamedTuple):
     include_moved: bool = False
 
     def has(self, repository: str) -> bool:
-        """Whether images of the repository count."""
+        """Return whether images of the repository count."""
         return self.repositories is None or repository in self.repositories
 
     def shows(self, period: TagPeriod) -> bool:
-        """Whether an image was there at the time, and in one of the repositories."""
+        """Return whether an image was there at the time, and in one of the repositories."""
         if not self.has(period.repository):
             return False
         if self.at is None:
@@ -117,7 +117,7 @@ class UnknownImage(NamedTuple):
 
 
 class HistoryBegin(NamedTuple):
-    """When the first image became known, and packages were first matched; None for never."""
+    """The times when the first image became known and packages were first matched; None for never."""
 
     images: str | None
     findings: str | None
@@ -141,7 +141,7 @@ class RunningImage(NamedTuple):
 
 
 class IndexState(NamedTuple):
-    """How far the index can answer: whether components were matched at all, and their ecosystems.
+    """The reach of the index: whether components were matched at all, and their ecosystems.
 
     `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
     looked up yet. `acceptances` is a text that changes whenever waivers, VEX documents or policies do.

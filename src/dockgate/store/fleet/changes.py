@@ -1,4 +1,4 @@
-"""Which vulnerabilities images have had for a short time only: what made their verdicts change."""
+"""The vulnerabilities that images have had for a short time only: the cause of changed verdicts."""
 
 from collections.abc import Collection
 

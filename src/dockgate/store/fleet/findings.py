@@ -49,7 +49,7 @@ _Names = tuple[str, tuple[str, ...]]
 
 
 class MatchResult(NamedTuple):
-    """What matching says of a component: all of its findings and doubts, which replace the stored ones."""
+    """The result of matching a component: all of its findings and doubts, which replace the stored ones."""
 
     component: int
     findings: tuple[Finding, ...]
@@ -66,7 +66,7 @@ class Change(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What findings are of: the digest of an advisory database, and the version of Dockgate that matched."""
+    """The source of findings: the digest of an advisory database, and the version of Dockgate."""
 
     advisories: str
     engine: str
@@ -79,7 +79,7 @@ class FleetFindings:
         self._database = database
 
     def source(self) -> Source | None:
-        """What the stored findings are of, None before the first."""
+        """Return the source of the stored findings, None before the first."""
         with self._database.read() as connection:
             return _source(connection)
 
@@ -114,7 +114,7 @@ class FleetFindings:
         return {name for name in names if name.startswith("CVE-")}
 
     def doubts(self, components: Collection[int] | None = None) -> Iterator[tuple[int, Doubt]]:
-        """What could not be determined, by component. Uncovered components are in `Fleet.uncovered`."""
+        """Return what could not be determined, by component. Uncovered ones are in `Fleet.uncovered`."""
         table = fleet_doubts.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
         for component, *fields in self._rows(query, table.component, components):

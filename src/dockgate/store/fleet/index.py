@@ -166,7 +166,7 @@ class Fleet:
             yield number, content_of_bundles.decode(content)
 
     def holders(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
-        """Where these components count: (component, bundle, number of paths), owned ones left out."""
+        """Find where these components count: (component, bundle, number of paths), without owned ones."""
         table = fleet_bundle_components.c
         query = select(table.component, table.bundle, table.n).where(~table.owned)
         for row in self._rows(query.order_by(table.component, table.bundle), table.component, components):

@@ -1,4 +1,4 @@
-"""What judging the fleet reads and remembers, beside the index and the verdicts themselves."""
+"""The data that judging the fleet reads and remembers, beside the index and the verdicts themselves."""
 
 from collections.abc import Collection, Iterator, Sequence
 from functools import cache
@@ -71,7 +71,7 @@ class FleetJudgingState:
             yield from map(IndexedPlatform._make, rows)
 
     def placements_between(self, first: int, end: int) -> Iterator[Placement]:
-        """Where the bundles lie in the images from id `first` to before id `end`.
+        """Return where the bundles lie in the images from id `first` to before id `end`.
 
         Images without packages have none.
         """

@@ -1,4 +1,4 @@
-"""What the tables of the fleet index hold, as light values: there are tens of thousands of each."""
+"""The rows of the fleet index, as light values: there are tens of thousands of each."""
 
 import hashlib
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
 
 class ClosingReason(StrEnum):
-    """Why a component or an image has a finding no longer.
+    """The reason why a component or an image has a finding no longer.
 
     What ends it in an image is derived, not stored.
     """
@@ -155,7 +155,7 @@ class PastFinding(NamedTuple):
 
 
 class Doubt(NamedTuple):
-    """What could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
+    """A fact that could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
 
     kind: str
     reason: str

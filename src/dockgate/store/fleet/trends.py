@@ -1,4 +1,4 @@
-"""What trends are made of: when images had packages, the lives of findings, and verdicts by day.
+"""The data of trends: when images had packages, the lives of findings, and verdicts by day.
 
 A finding has a life in the index (opened, closed). Whether an image had it follows from the times of its tags.
 """
@@ -54,7 +54,7 @@ class Trends:
         self._database = database
 
     def component_periods(self) -> Mapping[int, Period]:
-        """When some tag named an image with the component, of components with findings.
+        """Return when some tag named an image with the component, of components with findings.
 
         From the first such image to the last. Of components that a distribution's package owns nothing counts.
         """
@@ -111,7 +111,7 @@ class Trends:
             return [FindingLife(*row) for query in queries[: 2 if has_past else 1] for row in connection.execute(query)]
 
     def tag_periods(self, repository: str, tag: str, limit: int) -> Sequence[TagPeriod]:
-        """What was under a tag, the newest first."""
+        """Return what was under a tag, the newest first."""
         table = fleet_tags.c
         query = (
             select(*(table[name] for name in TagPeriod._fields))
@@ -129,7 +129,7 @@ class Trends:
             return {row[0]: row[1] for row in connection.execute(query)} if digests else {}
 
     def verdicts_by_day(self, since: str) -> Mapping[tuple[str, Status], int]:
-        """How many verdicts were reached, by day (YYYY-MM-DD) and status, since a day."""
+        """Count the verdicts that were reached, by day (YYYY-MM-DD) and status, since a day."""
         day = func.substr(verdicts.c.judged_at, 1, 10)
         query = select(day, verdicts.c.status, func.count()).where(verdicts.c.judged_at >= since)
         with self._database.read() as connection:

@@ -137,7 +137,7 @@ _FEW = 500
 
 
 def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
-    """Whether a verdict is another one than the stored one, whose `since` stays while the status does."""
+    """Return whether a verdict differs from the stored one, whose `since` stays while the status does."""
     return previous is None or _content(verdict) != _content(previous)
 
 

@@ -1,4 +1,4 @@
-"""Which policies judge the images of which repositories."""
+"""The policies that judge the images of each repository."""
 
 from collections.abc import Sequence
 
@@ -13,7 +13,7 @@ from dockgate.store.statements import lock_name
 
 
 class PolicyAssignments:
-    """Which policies judge the images of which repositories."""
+    """The policies that judge the images of each repository."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

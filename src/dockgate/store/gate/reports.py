@@ -98,7 +98,7 @@ class Reports:
         return [decode(ExternalReport, decompress_document(body)) for body in counted]
 
     def is_vouched(self, image: str, repository: str) -> bool:
-        """Whether someone who may accept risks in the repository reported on the image."""
+        """Return whether someone who may accept risks in the repository reported on the image."""
         with self._database.read() as connection:
             scopes = connection.scalars(_SCOPES, {"image": image}).all()
         return any(scope.is_vouched(repository) for scope in scopes)

@@ -23,7 +23,7 @@ Announce = Callable[[RiskChange, TimeAtRisk], Sequence[NewEvent]]
 
 
 class ServiceRisks:
-    """Which services are at risk, and since when."""
+    """The services at risk, and since when they are."""
 
     def __init__(self, database: Database, outbox: Outbox) -> None:
         self._database = database

@@ -144,7 +144,7 @@ class Verdicts:
             return list(dict.fromkeys(connection.scalars(query)))
 
     def count_link_revocations(self, digest: str) -> int:
-        """How often the links to a verdict were revoked, 0 for an unknown verdict."""
+        """Count how often the links to a verdict were revoked, 0 for an unknown verdict."""
         query = select(func.coalesce(func.max(verdicts.c.link_revocations), 0)).where(verdicts.c.digest == digest)
         with self._database.read() as connection:
             return int(connection.execute(query).scalar_one())
@@ -192,7 +192,7 @@ class Verdicts:
     def newest_violations(
         self, images: Sequence[str], repositories: Collection[str] | None, size: int
     ) -> tuple[Mapping[str, RecordedViolations], int]:
-        """What the newest verdict on each image says, by image.
+        """Return what the newest verdict on each image says, by image.
 
         Only those made in one of the repositories (None: any) count. Reads documents with `size` compressed bytes in
         all, a thousand findings in 100,000, and at least one. Also returns of how many images, from the first one on,

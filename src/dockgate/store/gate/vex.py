@@ -32,7 +32,7 @@ _EVER = _RECORD.where(one_of(vex_documents.c.image, "images")).order_by(vex_docu
 
 
 def _was_active(at: str) -> ColumnElement[bool]:
-    """Whether a document was there at a time."""
+    """Return whether a document was there at a time."""
     table = vex_documents.c
     return and_(table.added_at <= at, or_(table.removed_at.is_(None), table.removed_at > at))
 

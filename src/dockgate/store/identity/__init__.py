@@ -1,1 +1,1 @@
-"""Who may do what, and who did it: principals, tokens, sessions and the audit log."""
+"""Permissions, and their use: principals, tokens, sessions and the audit log."""

@@ -27,7 +27,7 @@ class Principals:
         self._has_any = False
 
     def has_any(self) -> bool:
-        """Whether any principal was ever added. Asked with each request."""
+        """Return whether any principal was ever added. Asked with each request."""
         if not self._has_any:
             with self._database.read() as connection:
                 self._has_any = _exist(connection)
@@ -138,7 +138,7 @@ class FirstAdminLinks:
             return connection.execute(update(first_admin_links).where(*valid).values(digest=new_digest)).rowcount == 1
 
     def is_valid(self, digest: str, now: str) -> bool:
-        """Whether this is the link, and there is no principal yet."""
+        """Return whether this is the link, and there is no principal yet."""
         query = select(first_admin_links.c.digest).where(
             first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now
         )

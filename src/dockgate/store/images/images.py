@@ -95,13 +95,13 @@ class Images:
             _push(connection, image)
 
     def pushers(self, repository: str, digest: str) -> Sequence[str | None]:
-        """Who pushed the digest to this repository, under any tag; None stands for an unknown pusher."""
+        """Return who pushed the digest to this repository, under any tag; None is an unknown pusher."""
         with self._database.read() as connection:
             names = connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}).all()
         return sorted(names, key=lambda name: name or "")
 
     def all_pushers(self, digest: str) -> Sequence[str | None]:
-        """Who pushed the digest to any repository; None stands for an unknown pusher."""
+        """Return who pushed the digest to any repository; None stands for an unknown pusher."""
         with self._database.read() as connection:
             names = connection.scalars(_ALL_PUSHERS, {"digest": digest}).all()
         return sorted(names, key=lambda name: name or "")
@@ -340,7 +340,7 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
 
 
 def _is_outdated(connection: Connection, scan: Scan) -> bool:
-    """Whether a request for a scan needs a new one: it has failed, or the image was gone after it."""
+    """Return whether a request for a scan needs a new one: it has failed, or the image was gone after it."""
     if scan.state is ScanState.DONE:
         gone_at = connection.scalar(_GONE, {"image": scan.image})
         return gone_at is not None and gone_at >= scan.requested_at

@@ -40,14 +40,14 @@ class ImageSort(StrEnum):
 
 
 class Origin(StrEnum):
-    """Whether a layer is of the base image."""
+    """Return whether a layer is of the base image."""
 
     BASE = "base"
     OWN = "own"
 
 
 class ImageFilter(NamedTuple):
-    """What an image must be or have to be listed; None and () for no matter.
+    """The conditions for an image to be listed; None and () for no matter.
 
     `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
     exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
@@ -330,7 +330,7 @@ def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Selec
 
 
 def _holds(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
-    """Whether an image has one of the bundles in the layer or origin of the filter.
+    """Return whether an image has one of the bundles in the layer or origin of the filter.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
     """

@@ -25,7 +25,7 @@ class ImageRemovals:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
     def count_places(self) -> int:
-        """How many pairs of repository and digest `places` lists in total."""
+        """Count the pairs of repository and digest that `places` lists in total."""
         places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
         with self._database.read() as connection:
             return connection.scalar(select(func.count()).select_from(places)) or 0
@@ -78,7 +78,7 @@ class ImageRemovals:
 
 
 def _is_anywhere(connection: Connection, image: str) -> bool:
-    """Whether an image is in a repository. One whose tags have moved on is still there."""
+    """Return whether an image is in a repository. One whose tags have moved on is still there."""
     places = select(fleet_tags.c.repository).where(fleet_tags.c.digest == image, fleet_tags.c.until.is_(None))
     pushes = select(pushed_images.c.repository).where(pushed_images.c.digest == image)
     return connection.execute(places.union(pushes).limit(1)).first() is not None

@@ -1,4 +1,4 @@
-"""What a scan has read: a document for each platform, and the origins of its layers."""
+"""The content of scans: a document for each platform, and the origins of its layers."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Where images were, and are: the periods in which a digest was under a tag."""
+"""The present and past places of images: the periods in which a digest was under a tag."""
 
 from collections.abc import Collection, Sequence
 
@@ -35,7 +35,7 @@ class TagHistory:
         self._database = database
 
     def periods(self, digests: Collection[str]) -> Sequence[TagPeriod]:
-        """Where these images were and are, oldest first."""
+        """Return where these images were and are, oldest first."""
         order = fleet_tags.c.since, fleet_tags.c.repository, fleet_tags.c.tag
         with self._database.read() as connection:
             rows = [

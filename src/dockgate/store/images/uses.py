@@ -1,4 +1,4 @@
-"""When images were pushed, requested to be approved, pulled and run."""
+"""The times at which images were pushed, requested to be approved, pulled and run."""
 
 from collections.abc import Collection, Mapping, Sequence
 

@@ -1,1 +1,1 @@
-"""What nothing needs any more: how it is found and removed."""
+"""The search for rows that are no longer needed, and their removal."""

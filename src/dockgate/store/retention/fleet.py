@@ -45,7 +45,7 @@ class FleetRetention:
         self._database = database
 
     def count_gone(self, before: str) -> int:
-        """How many images `delete_gone` would delete in all."""
+        """Count the images that `delete_gone` would delete in all."""
         query = select(func.count()).select_from(fleet_images).where(*_is_gone(before))
         with self._database.read() as connection:
             return connection.scalar(query) or 0

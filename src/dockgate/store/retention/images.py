@@ -1,4 +1,4 @@
-"""What says whether an image is still needed."""
+"""The needs of images: why an image is still kept."""
 
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -91,7 +91,7 @@ class ImageRetention:
             yield key, ImageUse(key[0], **columns)
 
     def holds(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Hold]]:
-        """What needs images, by digest. Of each service so many revisions count beside the present one."""
+        """Return what needs images, by digest; of each service, its present and so many older revisions."""
         holds: defaultdict[str, list[Hold]] = defaultdict(list)
         with self._database.read() as connection:
             for digest, hold in (

@@ -126,7 +126,7 @@ class RowRetention:
     # --- verdicts and what belongs to images ----------------------------------------------------------------------
 
     def old_verdicts(self, before: str) -> int:
-        """How many verdicts `delete_verdicts` would delete."""
+        """Count the verdicts that `delete_verdicts` would delete."""
         with self._database.read() as connection:
             query = select(func.count()).select_from(verdicts).where(_is_old_verdict(before))
             return connection.scalar(query) or 0
@@ -231,7 +231,7 @@ def _old_revisions(connection: Connection, service: str, keep: int) -> Sequence[
 
 
 def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:
-    """Whether an image is in no repository, was not scanned, and no approval asks for it."""
+    """Return whether an image is in no repository, was not scanned, and no approval asks for it."""
     return and_(
         *(
             ~exists().where(column == image).correlate(image.table)

@@ -1,4 +1,4 @@
-"""What every table is made of: the metadata that lists them, and the usual columns."""
+"""The base of every table: the metadata that lists them, and the usual columns."""
 
 from sqlalchemy import Column, ForeignKey, Integer, MetaData
 

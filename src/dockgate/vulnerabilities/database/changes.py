@@ -1,4 +1,4 @@
-"""What differs between the answers of two advisory databases."""
+"""The differences between the answers of two advisory databases."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ V = TypeVar("V")
 
 @dataclass(frozen=True, slots=True)
 class AdvisoryChanges:
-    """What must be matched again after another database was installed.
+    """The packages to be matched again after another database was installed.
 
     `keys` are the packages (ecosystem and source name) with other advisories: any field of one, or an alias group. The
     ecosystem is named as in the database: "Debian" concerns packages of "Debian:13", too. `cves` are those with another

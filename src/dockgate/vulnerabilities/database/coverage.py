@@ -1,4 +1,4 @@
-"""Which ecosystems a feed covers, and how completely."""
+"""The ecosystems that a feed covers, and how completely."""
 
 import json
 from collections.abc import Mapping
@@ -45,7 +45,7 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
 
 
 def is_covered_by(ecosystem: str, covered: str) -> bool:
-    """Whether a feed that covers `covered` covers this ecosystem, with its release if it has one."""
+    """Return whether a feed that covers `covered` covers this ecosystem, with its release if it has one."""
     return ecosystem == covered or ecosystem.startswith(f"{covered}:")
 
 

@@ -99,7 +99,7 @@ class Database:
             return AdvisorySnapshot(advisories, (*coverage, *self._catalogues()), cves)
 
     def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
-        """What KEV and EPSS say about the CVEs in other scanners' reports, and the coverage of both."""
+        """Return the KEV and EPSS data of the CVEs in other scanners' reports, and the coverage of both."""
         findings = [finding for report in reports for finding in report.matches.findings]
         cves = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}
         with _database_errors(self.path):
@@ -189,7 +189,7 @@ class Database:
             return self._advisories(packages, {number for _, records in rows for number in json.loads(records)})
 
     def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
-        """What the table `source` states of each CVE. If several parts have one, the first part counts."""
+        """Read the rows of the table `source` for each CVE. If several parts have one, the first part counts."""
         with _database_errors(self.path):
             rows = self._sql.execute(CVE_TABLES[source]).fetchall()
             return {row[0]: row[1:] for row in rows}

@@ -1,4 +1,4 @@
-"""What became of the attempts to fetch each feed: a small file beside the advisory database.
+"""The results of the attempts to fetch each feed: a small file beside the advisory database.
 
 The commands and the server write it, one process at a time. It is not evidence: a lost or broken file costs a few
 requests, and verdicts never read it.

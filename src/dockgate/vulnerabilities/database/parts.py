@@ -34,7 +34,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What new content must not exceed to replace a part.
+    """The limits that new content must not exceed to replace a part.
 
     At least `least_statements` of the `statements` that the part had, and at most `most_faults` records that cannot be
     read and whose package is unknown; None for any number.

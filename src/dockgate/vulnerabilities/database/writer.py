@@ -158,7 +158,7 @@ class Writer:
 
     @property
     def has_coverage(self) -> bool:
-        """Whether it covers any ecosystem; without one it is useless."""
+        """Return whether it covers any ecosystem; without one it is useless."""
         return self._sql.execute("SELECT 1 FROM coverage").fetchone() is not None
 
     def commit(self) -> str:
@@ -374,7 +374,7 @@ class _AddedStatements:
 
 
 def _can_be_one(names: Iterable[str]) -> bool:
-    """Whether these can be names of one vulnerability: at most one of them is a CVE."""
+    """Return whether these can be names of one vulnerability: at most one of them is a CVE."""
     return sum(name.startswith("CVE-") for name in names) < 2
 
 

@@ -194,7 +194,7 @@ def _range(span: _Range, part: str, package: str) -> Range:
 
 
 def _is_word(version: str) -> bool:
-    """Whether this is `<end-of-life>` or `<unfixed>`, which Debian's tracker writes instead of a version."""
+    """Return whether this is `<end-of-life>` or `<unfixed>`, Debian's words in place of a version."""
     return version.startswith("<") and version != _NEVER_AFFECTED
 
 

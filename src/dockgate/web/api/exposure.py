@@ -1,4 +1,4 @@
-"""Where vulnerabilities and packages are."""
+"""The places of vulnerabilities and packages."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, time

@@ -333,7 +333,7 @@ def verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency
 
 @dataclass(frozen=True, slots=True)
 class LinkRequest:
-    """How many days a link lasts, at most 30."""
+    """The number of days that a link lasts, at most 30."""
 
     days: float = DEFAULT_DAYS
 

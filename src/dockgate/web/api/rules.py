@@ -82,14 +82,14 @@ class SentTest:
 
 @dataclass(frozen=True, slots=True)
 class Redelivery:
-    """Which dead letters to send again, by their keys. Null: all."""
+    """The dead letters to send again, by their keys. Null: all."""
 
     keys: Annotated[list[str], Field(max_length=1000)] | None = field(default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Redelivered:
-    """How many dead letters are sent again."""
+    """The number of dead letters that are sent again."""
 
     count: int
 

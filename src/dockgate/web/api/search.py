@@ -45,7 +45,7 @@ def search(
 
 
 def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]:
-    """What the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
+    """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
         return []
     store, lower = server.store, words.lower()

@@ -132,7 +132,7 @@ def waiver(waiver_id: str, caller: api.Reader, server: api.ServerDependency) -> 
 
 
 def _may_see(caller: Caller, record: WaiverRecord) -> bool:
-    """Whether a caller may see a waiver: a limited one if it names a repository, or a pattern, within the limits."""
+    """Return whether a caller may see a waiver: a limited one needs a repository within the limits."""
     repository = record.waiver.repository
     return not caller.is_limited or (bool(repository) and caller.can_reach(repository=repository))
 

@@ -1,4 +1,4 @@
-"""What each list of the console says while it has nothing: what would be there, and the next step."""
+"""The texts of the console's empty lists: what would be there, and the next step."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ class EmptyState:
     unmatched: str | None = None
 
     def is_open_to(self, caller: Caller) -> bool:
-        """Whether the caller may take the next step."""
+        """Return whether the caller may take the next step."""
         return self.permission is Permission.READ or (caller.can(self.permission) and not caller.is_limited)
 
 

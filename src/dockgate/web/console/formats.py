@@ -1,4 +1,4 @@
-"""How the console writes states, times and text from outside. Pure."""
+"""The console's form of states, times and text from outside. Pure."""
 
 import re
 import shlex
@@ -59,7 +59,7 @@ _moment = lru_cache(maxsize=REMEMBERED)(parse_time)
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How a state looks: the icon's name, the tone (a class of the style sheet), and the word beside it."""
+    """The look of a state: the icon's name, the tone (a class of the style sheet), and the word beside it."""
 
     icon: str
     tone: str
@@ -102,12 +102,12 @@ _UNKNOWN = Mark("diamond-question", "unknown", "Unknown")
 
 
 def mark(state: str) -> Mark:
-    """How a state looks. Every state that is not known here looks unknown, never good."""
+    """Return the look of a state. Every state that is not known here looks unknown, never good."""
     return _MARKS.get(state, _UNKNOWN)
 
 
 def bars(severity: Severity) -> int | None:
-    """How many of four bars a severity fills; None for UNTRIAGED."""
+    """Return how many of four bars a severity fills; None for UNTRIAGED."""
     return _BARS[severity]
 
 
@@ -173,7 +173,7 @@ def when(text: str | None) -> Markup:
 
 
 def ago(text: str | None, now: datetime) -> str:
-    """How long ago a moment was or how far ahead it is: "3 min ago", "in 6 d"; "" for none."""
+    """Format how long ago a moment was or how far ahead it is: "3 min ago", "in 6 d"; "" for none."""
     moment = _moment(text) if text else None
     if moment is None:
         return ""
@@ -192,7 +192,7 @@ def span(seconds: float) -> str:
 
 
 def took(started: str | None, finished: str | None, now: datetime) -> str:
-    """How long something took, or takes so far: "1m12s"; "" if it has not started."""
+    """Format how long something took, or takes so far: "1m12s"; "" if it has not started."""
     begin = parse_time(started) if started else None
     if begin is None:
         return ""

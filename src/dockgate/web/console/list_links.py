@@ -53,7 +53,7 @@ class ListLinks:
         return self._link([*others, *([(name, value)] if value else [])], self.sort)
 
     def has(self, name: str, value: str) -> bool:
-        """Whether the list is filtered by this."""
+        """Return whether the list is filtered by this."""
         return (name, value) in self.filters
 
     def page(self, after: str | None = None) -> str:

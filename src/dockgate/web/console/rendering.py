@@ -46,7 +46,7 @@ class NavigationItem:
     below: tuple[str, ...] = ()
 
     def has_page(self, path: str) -> bool:
-        """Whether the page at this path belongs to it."""
+        """Return whether the page at this path belongs to it."""
         first = path.split("/")[1]
         return first in (self.path.split("/")[1], *self.below)
 
@@ -156,7 +156,7 @@ def _navigation(caller: Caller) -> list[list[NavigationItem]]:
 
 
 def _is_open(caller: Caller, path: str) -> bool:
-    """Whether the caller may open the page of the navigation at this path."""
+    """Return whether the caller may open the page of the navigation at this path."""
     return any(item.path == path for group in _navigation(caller) for item in group)
 
 

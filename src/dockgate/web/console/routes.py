@@ -89,7 +89,7 @@ def own_path(path: str) -> str:
 
 
 def wants_page(request: Request) -> bool:
-    """Whether a person's browser asks: programs do not ask for HTML."""
+    """Return whether a person's browser asks: programs do not ask for HTML."""
     is_api = request.url.path.startswith(("/api/", "/git/", "/registry/", "/static/"))
     return not is_api and "text/html" in request.headers.get("accept", "")
 

@@ -1,4 +1,4 @@
-"""When a browser visited the overview before, kept in a cookie of that browser. Pure."""
+"""The time of a browser's last visit to the overview, kept in a cookie of that browser. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

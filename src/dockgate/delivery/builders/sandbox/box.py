@@ -136,7 +136,7 @@ def _result(path: Path) -> int | None:
 
 
 def _is_full(disk: Path) -> bool:
-    """Whether less than a twentieth of the disk, or of its files, is left."""
+    """Return whether less than a twentieth of the disk, or of its files, is left."""
     try:
         room = os.statvfs(disk)
     except OSError:

@@ -18,7 +18,7 @@ _SECONDS = 10.0
 
 
 def is_unified(root: Path = ROOT) -> bool:
-    """Whether the host has version 2 alone."""
+    """Return whether the host has version 2 alone."""
     return (root / "cgroup.controllers").exists()
 
 
@@ -67,7 +67,7 @@ def leftovers(prefix: str, root: Path = ROOT) -> list[Path]:
 
 
 def was_out_of_memory(groups: Sequence[Path]) -> bool:
-    """Whether the kernel killed a process because of its group's memory limit."""
+    """Return whether the kernel killed a process because of its group's memory limit."""
     for group in groups:
         for name in ("memory.events", "memory.oom_control"):
             with suppress(OSError):

@@ -183,7 +183,7 @@ class Sandbox:
         return Paths(PODMAN, "/context", "/scratch", "/out/layout", _RESULT, _CA_PATH)
 
     def has_disk(self, folder: Path) -> bool:
-        """Whether the folder has a disk of earlier builds that can be used again."""
+        """Return whether the folder has a disk of earlier builds that can be used again."""
         disk = folder / "disk.ext4"
         if not disk.exists() or disk.stat().st_size != self._disk_size():
             return False
@@ -326,7 +326,7 @@ def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: boo
 
 
 def _is_attached(disk: Path) -> bool:
-    """Whether a loop device still uses the file, as for a moment after its last mount."""
+    """Return whether a loop device still uses the file, as for a moment after its last mount."""
     for path in Path("/sys/block").glob("loop*/loop/backing_file"):
         with suppress(OSError):
             if path.read_text().rstrip("\n") == str(disk):

@@ -1,4 +1,4 @@
-"""How apk versions compare: apk-package(5), as a byte string for each version."""
+"""The order of apk versions: apk-package(5), as a byte string for each version."""
 
 import re
 

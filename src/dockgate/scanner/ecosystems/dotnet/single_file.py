@@ -20,7 +20,7 @@ _FIXED_FIELDS, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
 def may_be_bundle(size: int, head: bytes) -> bool:
-    """Whether data follows the table of sections, as in a bundle.
+    """Return whether data follows the table of sections, as in a bundle.
 
     Linkers put the table last; Go's puts it first.
     """

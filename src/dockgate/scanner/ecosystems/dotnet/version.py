@@ -1,4 +1,4 @@
-"""How NuGet versions compare: NuGet.Versioning's order, as a byte string for each version."""
+"""The order of NuGet versions: NuGet.Versioning's, as a byte string for each version."""
 
 from dockgate.scanner.formats.order import fits, is_digits, is_label, number
 from dockgate.shared.errors import UncomparableError

@@ -220,7 +220,7 @@ def _ubuntu_ecosystem(release: str, version: str) -> str:
 
 
 def _lacks_satisfy(ecosystem: str) -> bool:
-    """Whether the release's apt is older than 1.9: Debian before 11, Ubuntu before 20.04."""
+    """Return whether the release's apt is older than 1.9: Debian before 11, Ubuntu before 20.04."""
     base, *rest = ecosystem.removeprefix("TuxCare:").split(":")
     release = next((part.partition(".")[0] for part in rest if is_digits(part.partition(".")[0])), "")
     return bool(release) and int(release) < {"Debian": 11, "Ubuntu": 20}.get(base, 0)

@@ -117,7 +117,7 @@ def list_paths(lines: Iterator[bytes]) -> tuple[str, ...]:
 
 
 def has_copyright(name: str, paths: tuple[str, ...]) -> bool:
-    """Whether the list has the copyright file of Debian Policy 12.5, or a link to another package's.
+    """Return whether the list has the copyright file of Debian Policy 12.5, or a link to another's.
 
     The list also names files that the system's `path-exclude` did not unpack.
     """

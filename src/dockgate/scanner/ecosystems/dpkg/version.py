@@ -1,4 +1,4 @@
-"""How dpkg versions compare: deb-version(7), as a byte string for each version."""
+"""The order of dpkg versions: deb-version(7), as a byte string for each version."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""How FreeBSD versions compare: VERSION[_REVISION][,EPOCH] (libpkg/pkg_version.c).
+"""The order of FreeBSD versions: VERSION[_REVISION][,EPOCH] (libpkg/pkg_version.c).
 
 A version consists of blocks, separated by "+", of components: a number, a letter and another number, missing ones 0. A
 version sorts before its own prefix if it continues with less than 0, so no simple byte string stands for it.

@@ -68,7 +68,7 @@ def read(executable: Executable) -> BuildInfo | None:
 
 
 def _is_go(executable: Executable) -> bool:
-    """Whether sections or the build id are Go's: a note in ELF, the first bytes of the code in PE."""
+    """Return whether sections or the build id are Go's: a note in ELF, the first bytes of the code in PE."""
     if any(mark in executable.head for mark in NOTES):
         return True
     code = executable.section(b".text")

@@ -1,4 +1,4 @@
-"""How Go versions compare, of modules and of the toolchain, as a byte string for each version."""
+"""The order of Go versions, of modules and of the toolchain, as a byte string for each version."""
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.order import is_digits

@@ -135,7 +135,7 @@ def split_stem(stem: str) -> tuple[str, str]:
 
 
 def is_java_runtime(manifest: Mapping[str, str]) -> bool:
-    """Whether the jar belongs to a Java runtime, by the manifest that the runtime's build writes."""
+    """Return whether the jar belongs to a Java runtime, by the manifest that the runtime's build writes."""
     return (manifest.get("specification-title"), manifest.get("implementation-title")) == _RUNTIME
 
 

@@ -176,7 +176,7 @@ class _ArchiveReader:
 
 
 def _is_other_format(path: str, section: Section) -> bool:
-    """Whether the file has another format with the same suffix (RAR archive, statistics file).
+    """Return whether the file has another format with the same suffix (RAR archive, statistics file).
 
     Anything may precede an archive, such as a script that starts it.
     """
@@ -186,7 +186,7 @@ def _is_other_format(path: str, section: Section) -> bool:
 
 
 def _is_among(libraries: list[Coordinates], path: str) -> bool:
-    """Whether one of the libraries that Maven's files name is the jar itself.
+    """Return whether one of the libraries that Maven's files name is the jar itself.
 
     If the jar's file name has a version that none of them has, the jar only contains them. A jar without a version in
     its name was renamed, and is taken for one of them.

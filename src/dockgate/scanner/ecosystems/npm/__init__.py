@@ -123,7 +123,7 @@ def _read_linked(path: str, file: BinaryIO) -> Extract:
 
 
 def _is_in_node_modules(path: str) -> bool:
-    """Whether the path is a node_modules folder, a package or scope in it, or a package's package.json."""
+    """Return whether the path is a node_modules folder, a package or scope in it, or a package.json."""
     if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
         return True
     above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
@@ -150,7 +150,7 @@ def _nodejs_folder(path: str) -> str | None:
 
 
 def _is_package(folder: str, *, is_root: bool) -> bool:
-    """Whether a folder is a package's or a scope; with `is_root`, a package's."""
+    """Return whether a folder is a package's or a scope; with `is_root`, a package's."""
     if not folder:
         return not is_root
     if folder[0] == ".":

@@ -50,7 +50,7 @@ def _project_folder(path: str) -> tuple[str | None, bool]:
 
 
 def _is_name(name: str) -> bool:
-    """Whether it is "name" or "@scope/name" (npm, package.json, "name")."""
+    """Return whether it is "name" or "@scope/name" (npm, package.json, "name")."""
     scope, slash, own = name.removeprefix("@").partition("/")
     if name.startswith("@"):
         return bool(slash) and is_plain(scope, "._-~") and is_plain(own, "._-~")

@@ -1,4 +1,4 @@
-"""How npm versions compare: Semantic Versioning with node-semver's limits, as a byte string."""
+"""The order of npm versions: Semantic Versioning with node-semver's limits, as a byte string."""
 
 from dockgate.scanner.formats import semver
 from dockgate.shared.errors import UncomparableError

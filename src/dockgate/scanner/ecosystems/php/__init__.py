@@ -119,7 +119,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
 
 
 def _ends_with(path: str, name: str) -> bool:
-    """Whether the path ends with these complete parts."""
+    """Return whether the path ends with these complete parts."""
     return path.endswith(name) and path[-len(name) - 1 : -len(name)] in ("", "/")
 
 

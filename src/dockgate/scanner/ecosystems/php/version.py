@@ -1,4 +1,4 @@
-"""How Composer versions compare: `VersionParser::normalize`, then PHP's `version_compare`.
+"""The order of Composer versions: `VersionParser::normalize`, then PHP's `version_compare`.
 
 Source: composer/semver.
 """

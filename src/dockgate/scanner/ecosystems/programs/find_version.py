@@ -85,7 +85,7 @@ def _candidates(executable: Executable, markers: Iterable[bytes]) -> Iterator[tu
 
 
 def _is_python_version(version: str) -> bool:
-    """Whether it is a release, a pre-release (3.13.0rc1), or a build after one (3.12.3+)."""
+    """Return whether it is a release, a pre-release (3.13.0rc1), or a build after one (3.12.3+)."""
     major, _, rest = version.removesuffix("+").partition(".")
     minor, _, patch = rest.partition(".")
     for word in ("a", "b", "rc"):

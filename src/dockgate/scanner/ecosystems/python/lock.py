@@ -132,7 +132,7 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
 
 
 def _is_local(source: Iterable[str]) -> bool:
-    """Whether a distribution's source is a local place of the project."""
+    """Return whether a distribution's source is a local place of the project."""
     return any(place in source for place in _LOCAL_SOURCES)
 
 

@@ -1,4 +1,4 @@
-"""How Python versions compare: PEP 440, as a byte string for each version."""
+"""The order of Python versions: PEP 440, as a byte string for each version."""
 
 import re
 

@@ -39,7 +39,7 @@ _MIN_SIZE = 16 * 1024  # bytes; most scripts without a suffix are smaller, and a
 
 
 def may_be_archive(path: str, size: int, head: bytes) -> bool:
-    """Whether a file with this beginning can be such an archive.
+    """Return whether a file with this beginning can be such an archive.
 
     One without suffix is recognised by its interpreter: Python, or the shell, which starts a PEX faster (`--sh-boot`).
     """

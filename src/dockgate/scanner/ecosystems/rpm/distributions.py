@@ -46,7 +46,7 @@ def _open_euler(distribution: Distribution) -> str:
 
 
 class Naming(NamedTuple):
-    """How OSV names a distribution: `ecosystem`, followed by `release`.
+    """The name of a distribution in OSV: `ecosystem`, followed by `release`.
 
     `is_by_source`: advisories use the name and version of the source package, not of the installed packages. OSV's
     schema states it for each distribution; Rocky's exporter includes only source packages (resf/distro-tools,

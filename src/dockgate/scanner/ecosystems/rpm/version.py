@@ -1,4 +1,4 @@
-"""How rpm versions compare: rpm's rpmVersionCompare, as a byte string for each version."""
+"""The order of rpm versions: rpm's rpmVersionCompare, as a byte string for each version."""
 
 import re
 

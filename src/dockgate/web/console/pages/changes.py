@@ -1,4 +1,4 @@
-"""What changed since a time, in words, from the event log.
+"""The changes since a time, in words, from the event log.
 
 These are deploys, failures, verdicts, risks and feeds.
 """
@@ -38,7 +38,7 @@ class Change:
 
 
 def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Sequence[Change], bool]:
-    """What changed since a time that the caller may see, newest first, and whether there is more of it."""
+    """Find the changes since a time that the caller may see, newest first, and whether there are more."""
     events = [
         event
         for event in server.store.event_log.newest_events(KINDS, since, MAX_READ)

@@ -1,4 +1,4 @@
-"""What a verdict can be compared with: any visible one, named by its digest or by that of an image."""
+"""The candidates for a comparison with a verdict: any visible one, by its digest or its image's."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -34,7 +34,7 @@ class Candidate:
 def candidates(
     stored: Verdict, digest: str, repository: str, records: Sequence[VerdictRecord], caller: Caller, server: WebServices
 ) -> Sequence[Candidate]:
-    """What runs of the same image repository, then the other verdicts on the image.
+    """List what runs of the same image repository, then the other verdicts on the image.
 
     `records` are all of these.
     """
@@ -96,7 +96,7 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
 
 
 def effect_lines(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
-    """What an input changed, by kind: a title with the count, and the first MAX_FINDINGS as lines."""
+    """Describe what an input changed, by kind: a title with the count, and the first MAX_FINDINGS lines."""
     changed = [
         f"{_line(each.after, each.platform)}, was {each.before.severity}, {_fix(each.before)}"
         for each in effect.changed

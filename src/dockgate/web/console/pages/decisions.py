@@ -1,4 +1,4 @@
-"""What a page shows of an approval, what a person can decide, and why a form of it was refused."""
+"""The approval of a page, what a person can decide, and why a form of it was refused."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class Refusal:
 
 
 def decision_of(server: WebServices, approval: ApprovalView, caller: Caller) -> Decision:
-    """What the page shows of an approval to this caller."""
+    """Return what the page shows of an approval to this caller."""
     votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
     records = server.store.verdicts.of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)

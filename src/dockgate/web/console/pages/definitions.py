@@ -35,7 +35,7 @@ router = page_router()
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """Whether a text is valid. `problem` is the error, None for none; `kind` is what the text describes."""
+    """The validity of a text. `problem` is the error, None for none; `kind` is what it describes."""
 
     kind: str
     problem: DockgateError | None

@@ -44,7 +44,7 @@ router = page_router()
 
 @dataclass(frozen=True, slots=True)
 class Artifact:
-    """What an action made. `href` is the page of `digest`, "" for none; `files` are names and addresses."""
+    """An artifact of an action. `href` is the page of `digest`, "" for none; `files`: (name, address)."""
 
     action: str
     kind: str

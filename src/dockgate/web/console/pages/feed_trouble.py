@@ -1,4 +1,4 @@
-"""What is wrong with an advisory feed, in words. Pure."""
+"""The trouble of an advisory feed, in words. Pure."""
 
 from dataclasses import dataclass
 from datetime import datetime

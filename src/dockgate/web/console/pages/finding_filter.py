@@ -1,4 +1,4 @@
-"""Which findings of a verdict a page shows, and in which order, by the query of its address. Pure."""
+"""The findings of a verdict that a page shows, and their order, by the query of its address. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,7 +68,7 @@ class FindingFilter:
         return urlencode({name: value for name, value in values.items() if value})
 
     def has(self, finding: Finding, is_base: bool | None) -> bool:
-        """Whether a finding meets all conditions. `is_base` is None where the base image is not known."""
+        """Return whether a finding meets all conditions. `is_base` is None where the base image is not known."""
         package = finding.package
         text = " ".join((finding.id, *finding.aliases, package.name, package.version, package.purl)).lower()
         return (

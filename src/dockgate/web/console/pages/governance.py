@@ -1,4 +1,4 @@
-"""What decides: policies, waivers, advisories."""
+"""The pages of what decides: policies, waivers, advisories."""
 
 import re
 import uuid

@@ -192,5 +192,5 @@ def _feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
 
 
 def approval_name(approval: Approval) -> str:
-    """What people call an approval: its execution, or the outside pipeline."""
+    """Return what people call an approval: its execution, or the outside pipeline."""
     return approval.action.execution if approval.action else approval.pipeline or approval.id

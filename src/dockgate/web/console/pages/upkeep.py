@@ -1,4 +1,4 @@
-"""What keeps a server going: its workers, the keys that sign attestations, and garbage collection."""
+"""The pages about upkeep: workers, the keys that sign attestations, and garbage collection."""
 
 from collections import Counter
 from collections.abc import Callable

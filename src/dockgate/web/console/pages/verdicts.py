@@ -45,7 +45,7 @@ router = page_router()
 
 
 class Group(StrEnum):
-    """Why a finding counts or not."""
+    """The reason why a finding counts or not."""
 
     BLOCKS = "blocks"
     WITHIN = "within"
@@ -77,13 +77,13 @@ class FindingRow:
 
     @property
     def notes(self) -> list[str]:
-        """What makes the finding urgent, and remarks on it, in short phrases."""
+        """List what makes the finding urgent, and remarks on it, in short phrases."""
         return [*wording.urgency(self.finding), *wording.other_notes(self.finding)]
 
 
 @dataclass(frozen=True, slots=True)
 class PlatformPage:
-    """What the page shows of one platform."""
+    """The page's part about one platform."""
 
     platform: PlatformVerdict
     rows: Sequence[FindingRow]
@@ -155,7 +155,7 @@ def _read(request: Request, server: api.ServerDependency, digest: str) -> Verdic
 def _replay(
     request: Request, server: api.ServerDependency, digest: str, stored: Verdict, is_requested: bool
 ) -> Replay | None:
-    """Whether the verdict is the same when it is made again; None if that takes long and no person asks for it."""
+    """Return whether the verdict is the same when made again; None if that takes too long."""
     recent: RecentVerdicts = request.app.state.recent_verdicts
     count = sum(len(platform.findings) for platform in stored.platform_verdicts)
     if count > REPLAYED_FINDINGS and not is_requested:
