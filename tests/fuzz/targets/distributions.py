@@ -102,7 +102,7 @@ def _targets() -> Iterator[Target]:
             part(own, "md5sums", "var/lib/dpkg/status.d/bash.md5sums", lambda: _SUMS, lines),
             part(own, "list", "var/lib/dpkg/info/bash:amd64.list", lambda: _LISTS, lines),
         ),
-        "formats.vendors",
+        "vendors",
         versions="dpkg.txt",
         purls=(
             "pkg:deb/debian/openssl@3.0.11-1?arch=amd64&distro=debian-12&upstream=openssl%403.0.11",

@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

@@ -9,9 +9,9 @@ from typing import Any, BinaryIO
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.order import is_digits, is_label, label_row, number
 from dockgate.scanner.formats.spdx import read_packages
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

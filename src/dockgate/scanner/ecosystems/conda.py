@@ -7,9 +7,9 @@ Python packages among them have a dist-info and are judged by that.
 from typing import BinaryIO
 
 from dockgate.scanner.formats.content import get_string, json_object
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

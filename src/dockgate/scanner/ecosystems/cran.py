@@ -11,9 +11,9 @@ from typing import Any, BinaryIO
 from dockgate.scanner.formats.content import check_size, decode, json_object
 from dockgate.scanner.formats.order import fits, is_digits, number_row, without_zeros
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

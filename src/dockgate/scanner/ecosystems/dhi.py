@@ -9,9 +9,9 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.spdx import read_packages
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write
 

@@ -14,9 +14,9 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import budget, check_size, decode, is_script_of, read_text
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

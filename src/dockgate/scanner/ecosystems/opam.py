@@ -10,9 +10,9 @@ from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dpkg.version import version_key as dpkg_key
 from dockgate.scanner.formats.content import read_text
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

@@ -8,9 +8,9 @@ own root too. `scanner.unsupported_stores` finds folders such as Nix' store.
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from dockgate.scanner.formats.standalone import StandaloneEcosystem
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem
 from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.interfaces import override

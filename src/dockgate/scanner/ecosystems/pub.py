@@ -12,9 +12,9 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats.content import read_text
 from dockgate.scanner.formats.order import fits, label_row, number
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

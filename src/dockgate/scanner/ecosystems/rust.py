@@ -17,9 +17,9 @@ from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import decode, read_text
 from dockgate.scanner.formats.executable import MAGICS, executables, may_be_program
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

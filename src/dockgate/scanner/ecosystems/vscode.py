@@ -15,9 +15,9 @@ from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT
 from dockgate.scanner.ecosystems.npm.version import version_key
 from dockgate.scanner.formats.content import json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

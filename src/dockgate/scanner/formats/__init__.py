@@ -1,4 +1,4 @@
-"""Readers of file formats that ecosystems share, and helpers.
+"""Readers of file formats that ecosystems share.
 
-Helpers are for limits, version keys, upgrade commands and vendors.
+Helpers are for limits, version keys and upgrade commands.
 """

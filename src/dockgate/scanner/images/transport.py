@@ -35,7 +35,6 @@ _MINUTE = 60.0
 _TIMEOUT = 30.0
 _CONNECT_TIMEOUT = 10.0
 _RETRIED_STATUSES = frozenset((429, 500, 502, 503, 504))
-_LOCAL = ("localhost", "127.0.0.1", "[::1]")
 
 
 class _UntrustedError(UnavailableError):
@@ -66,14 +65,16 @@ class Transport:
         """
         import httpx
 
-        local = is_loopback(registry)
-        direct = {*_LOCAL, host_of(registry)} if local else {*_LOCAL}
+        from dockgate.shared.addresses import LOOPBACK_NAMES  # loading ipaddress takes longer than opening a layout
+
+        is_local = is_loopback(registry)
+        unproxied_hosts = {*LOOPBACK_NAMES, host_of(registry)} if is_local else {*LOOPBACK_NAMES}
         try:
             self._client = httpx.Client(
                 verify=_trust(ca_bundle),
                 timeout=httpx.Timeout(timeout, connect=_CONNECT_TIMEOUT),
                 headers={"User-Agent": f"dockgate/{dockgate.__version__}", "Accept-Encoding": "identity"},
-                mounts={f"all://{host}": None for host in direct},
+                mounts={f"all://{host}": None for host in unproxied_hosts},
             )
         except (ImportError, ValueError) as error:
             raise UsageError(f"The proxy settings do not work: {error}.", "See HTTPS_PROXY and NO_PROXY.") from error
@@ -81,7 +82,7 @@ class Transport:
         self._clock = clock
         self._limit = limit
         self.sleep = sleep
-        self._allows_http = local or is_insecure
+        self._allows_http = is_local or is_insecure
         self.secure = True
 
     def close(self) -> None:

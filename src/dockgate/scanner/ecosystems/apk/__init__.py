@@ -4,14 +4,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
+from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.apk.installed import package_url, read_installed
 from dockgate.scanner.ecosystems.apk.version import version_key
-from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import is_digits
-from dockgate.scanner.formats.standalone import UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import UpgradeLine
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import MAINTAINER, Purl

@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode, json_object
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

@@ -13,9 +13,9 @@ from dockgate.scanner.ecosystems.dotnet.version import version_key
 from dockgate.scanner.formats.content import check_mapping, check_size, json_object
 from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

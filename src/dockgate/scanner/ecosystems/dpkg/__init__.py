@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
+from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.dpkg.status import (
     STATUS,
     has_copyright,
@@ -13,7 +14,6 @@ from dockgate.scanner.ecosystems.dpkg.status import (
     source_of_advisories,
 )
 from dockgate.scanner.ecosystems.dpkg.version import version_key
-from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades

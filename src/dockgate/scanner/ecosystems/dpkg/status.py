@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
-from dockgate.scanner.formats import vendors
+from dockgate.scanner import vendors
 from dockgate.scanner.formats.content import decode, decode_path
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract

@@ -9,9 +9,9 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode, decode_path
-from dockgate.scanner.formats.standalone import UpgradeLine
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import UpgradeLine
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl, write

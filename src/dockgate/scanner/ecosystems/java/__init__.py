@@ -8,9 +8,9 @@ from typing import BinaryIO
 from dockgate.scanner.ecosystems.java.suffixes import SUFFIXES
 from dockgate.scanner.ecosystems.java.version import MavenVersion
 from dockgate.scanner.formats.content import check_size, decode
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl

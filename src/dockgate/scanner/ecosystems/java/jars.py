@@ -8,10 +8,10 @@ from typing import BinaryIO
 from dockgate.scanner.ecosystems.java import coordinates
 from dockgate.scanner.ecosystems.java.coordinates import Coordinates
 from dockgate.scanner.ecosystems.java.suffixes import ARCHIVES, SUFFIXES, ZIP
-from dockgate.scanner.formats.standalone import build_package
 from dockgate.scanner.formats.zip_archive import Archive, Entry, Section, is_zip
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
+from dockgate.scanner.standalone_ecosystem import build_package
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import write
 

@@ -14,9 +14,9 @@ from typing import BinaryIO
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, package, read_declaration
 from dockgate.scanner.ecosystems.npm.version import version_key
 from dockgate.scanner.formats.content import json_object
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl

@@ -15,9 +15,9 @@ from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, find_contra
 from dockgate.scanner.ecosystems.python.version import version_key
 from dockgate.scanner.formats.content import check_size, decode_path, join_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
-from dockgate.scanner.formats.standalone import StandaloneEcosystem, check_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
+from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, check_purl
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
 

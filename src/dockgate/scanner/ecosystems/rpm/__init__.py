@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import BinaryIO
 
+from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.rpm.database import DATABASE_NAMES, read_database, read_manifest
 from dockgate.scanner.ecosystems.rpm.distributions import (
     NAMESPACES,
@@ -15,7 +16,6 @@ from dockgate.scanner.ecosystems.rpm.distributions import (
 )
 from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_package, build_packages, module_stream
 from dockgate.scanner.ecosystems.rpm.version import version_key
-from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import BinaryIO
 
+from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_packages, module_stream
-from dockgate.scanner.formats import vendors
 from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.ports import Extract

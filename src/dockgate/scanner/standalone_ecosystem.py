@@ -1,4 +1,4 @@
-"""The common part of ecosystems outside distributions: languages, editors, unpackaged programs."""
+"""The base of ecosystems outside distributions: languages, editors, unpackaged programs."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
