@@ -7,7 +7,6 @@ from hashlib import sha256
 
 from tests.scenarios.defects import PlannedFindings
 
-from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.errors import NotAnImageError
 from dockgate.shared.timestamps import format_time
@@ -51,7 +50,7 @@ class AdvisoryDatabase:
         affecting = tuple(advisory for advisory in self.advisories if advisory.name in names)
         return AdvisorySnapshot(tuple(sorted(affecting, key=lambda item: (item.name, item.id))), tuple(self.coverage()))
 
-    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:

@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 
 import pytest
 
-from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.services.packages import check
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range
@@ -20,7 +19,7 @@ class Reader:
         events = (("introduced", "0"), ("fixed", "3.7"))
         return AdvisorySnapshot((Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.coverage())
 
-    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), ())
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:

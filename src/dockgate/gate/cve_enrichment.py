@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from dockgate.gate.model import Settings
+from dockgate.gate.model import ExternalReport, Settings
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches
 
@@ -17,6 +17,13 @@ _LENIENT = ("allow", "warn")
 _CLOCK_SKEW = timedelta(days=1)
 # Fields of `Finding`, and the catalogue that they come from.
 _CATALOGUE_OF_FIELD = {"exploited": "kev", "due": "kev", "epss": "epss", "percentile": "epss"}
+
+
+def cve_names_in(reports: Iterable[ExternalReport]) -> frozenset[str]:
+    """The names of the CVEs that other scanners' reports have findings of."""
+    findings = [finding for report in reports for finding in report.matches.findings]
+    names = {name for finding in findings for name in (finding.id, *finding.aliases)}
+    return frozenset(name for name in names if name.startswith("CVE-"))
 
 
 def required_catalogues(fields: Iterable[str], expressions: Iterable[str]) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from dockgate import __version__
 from dockgate.gate import evaluate, rules, vex_statements
+from dockgate.gate.cve_enrichment import cve_names_in
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers as waiver_documents
 from dockgate.gate.model import NO_WAIVERS, ExternalReport, Policy, VerdictCase, Waivers
@@ -107,7 +108,7 @@ def judge_reported(
     waivers = _applicable(exceptions, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
-        case = replace(case, snapshot=advisories.catalogues(external_reports))
+        case = replace(case, snapshot=advisories.catalogues(cve_names_in(external_reports)))
     return GateReport(reference, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 

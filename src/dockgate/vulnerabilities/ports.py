@@ -4,13 +4,10 @@ The contract suites in `tests/contracts` test each implementation.
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from dockgate.scanner.model import Inventory
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve
-
-if TYPE_CHECKING:  # a scan does not need it
-    from dockgate.gate.model import ExternalReport
 
 
 class AdvisoryReader(Protocol):
@@ -25,8 +22,8 @@ class AdvisoryReader(Protocol):
         """The advisories for these inventories' packages, and the coverage of their ecosystems."""
         ...
 
-    def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
-        """Return the KEV and EPSS data of the CVEs in other scanners' reports, without any advisory."""
+    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+        """Return the KEV and EPSS data of these CVEs, without any advisory."""
         ...
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:

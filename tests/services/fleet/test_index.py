@@ -10,7 +10,6 @@ import pytest
 from tests.scanned_platforms import platforms_of
 from tests.store.factories import FACTORIES, NOW, opened
 
-from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.services.clock import ServerClock
@@ -57,7 +56,7 @@ class AdvisoryDatabase:
         affecting = tuple(entry for entry in self.advisories if entry.name in names)
         return AdvisorySnapshot(affecting, tuple(self.coverage()), tuple(self.known_cves.values()))
 
-    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), ())
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:

@@ -14,7 +14,6 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from dockgate.config import Settings
-from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
@@ -315,9 +314,9 @@ class _SharedDatabase:
         with self._lock:
             return self._database.snapshot(inventories)
 
-    def catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         with self._lock:
-            return self._database.catalogues(reported)
+            return self._database.catalogues(cve_names)
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         with self._lock:

@@ -7,6 +7,7 @@ from dockgate.delivery.ports import Advisories, FindingsSource
 from dockgate.delivery.registry_access import OPERATOR, SERVER
 from dockgate.delivery.service_model import Service
 from dockgate.gate import baselines
+from dockgate.gate.cve_enrichment import cve_names_in
 from dockgate.gate.model import EMPTY_SNAPSHOT, BaselineExemptions, ExternalReport, Policy, Status, VerdictCase
 from dockgate.gate.policy import PolicyReference, required_baselines
 from dockgate.scanner.model import Inventory
@@ -217,6 +218,6 @@ class Cases:
     def _consult_catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """What KEV and EPSS list of these findings; nothing where there is no advisory database."""
         try:
-            return self.advisories().catalogues(reported)
+            return self.advisories().catalogues(cve_names_in(reported))
         except DatabaseError:
             return EMPTY_SNAPSHOT

@@ -25,7 +25,6 @@ from dockgate.vulnerabilities.model import (
 )
 
 if TYPE_CHECKING:
-    from dockgate.gate.model import ExternalReport
     from dockgate.vulnerabilities.database.parts import Part
 
 ADVICE = "Run `dockgate db update`, or `dockgate db build --from FOLDER` where there is no network."
@@ -98,12 +97,10 @@ class Database:
             cves = tuple(self._cves(name for name in vulnerabilities if name.startswith("CVE-")))
             return AdvisorySnapshot(advisories, (*coverage, *self._catalogues()), cves)
 
-    def catalogues(self, reports: "Sequence[ExternalReport]") -> AdvisorySnapshot:
-        """Return the KEV and EPSS data of the CVEs in other scanners' reports, and the coverage of both."""
-        findings = [finding for report in reports for finding in report.matches.findings]
-        cves = {name for finding in findings for name in (finding.id, *finding.aliases) if name.startswith("CVE-")}
+    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+        """Return the KEV and EPSS data of these CVEs, and the coverage of both."""
         with _database_errors(self.path):
-            return AdvisorySnapshot((), self._catalogues(), tuple(self._cves(cves)))
+            return AdvisorySnapshot((), self._catalogues(), tuple(self._cves(cve_names)))
 
     def coverage(self) -> Sequence[Coverage]:
         """The coverage of every ecosystem with its release, sorted."""
@@ -189,7 +186,7 @@ class Database:
             return self._advisories(packages, {number for _, records in rows for number in json.loads(records)})
 
     def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
-        """Read the rows of the table `source` for each CVE. If several parts have one, the first part counts."""
+        """What the table `source` states of each CVE. If several parts have one, the first part counts."""
         with _database_errors(self.path):
             rows = self._sql.execute(CVE_TABLES[source]).fetchall()
             return {row[0]: row[1:] for row in rows}
