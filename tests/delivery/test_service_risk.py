@@ -12,7 +12,7 @@ from dockgate.shared.timestamps import format_time
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 TERMS = RiskTerms(notice=timedelta(days=2), recovery=timedelta(days=1))
-BEGAN, NEAR, PASSED, ENDED = RiskChange
+BEGAN, MOVED, NEAR, PASSED, ENDED = RiskChange
 
 
 @dataclass
@@ -78,10 +78,25 @@ def test_another_rejected_image_keeps_the_deadline() -> None:
 def test_a_worse_finding_moves_the_deadline_to_an_earlier_time() -> None:
     story = Story()
     story.bad(14)
-    story.bad(3, hours=24)
-    story.bad(14, hours=24)
+    for days in (10, 10, 3, 14):
+        story.bad(days, hours=24)
     assert story.present is not None
-    assert story.present.deadline == format_time(START + timedelta(days=4))
+    assert story.present.deadline == format_time(START + timedelta(days=6))
+    assert story.changes == [BEGAN, MOVED, MOVED, NEAR]
+
+
+def test_a_deadline_that_is_near_at_once_is_announced_once() -> None:
+    story = Story()
+    story.bad(14)
+    story.bad(1, hours=24)
+    assert story.changes == [BEGAN, NEAR]
+
+
+def test_a_clock_that_goes_back_moves_no_deadline() -> None:
+    story = Story()
+    story.bad(14, hours=24 * 30)
+    story.bad(14, hours=-24 * 30)
+    assert story.changes == [BEGAN]
 
 
 def test_what_cannot_be_judged_neither_begins_nor_ends_a_time_at_risk() -> None:

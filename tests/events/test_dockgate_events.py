@@ -48,7 +48,8 @@ def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str 
 PULLED, RUNNING = run("Source", "Pull", RunState.SUCCEEDED), run("Deploy", "Run", RunState.IN_PROGRESS)
 FAILED = run("Deploy", "Run", RunState.FAILED, reason="no healthy task")
 DEPLOYED = replace(run("Deploy", "Run", RunState.SUCCEEDED), variables={"REVISION": "2"})
-RISKS = ("service.at_risk", "service.deadline_near", "service.deadline_passed", "service.recovered")
+RISKS = ("service.at_risk", *(f"service.{kind}" for kind in ("deadline_moved", "deadline_near", "deadline_passed")))
+RISKS += ("service.recovered",)
 
 
 def all_events() -> list[NewEvent]:
@@ -87,7 +88,9 @@ def all_events() -> list[NewEvent]:
         ),
         dockgate_events.verdict_changed(IMAGE, "team/app", "default", "Approved", "Rejected", {"HIGH": 1}, NOW),
         *(
-            dockgate_events.service_risk_changed(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW)
+            dockgate_events.service_risk_changed(
+                *(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW), [("CVE-2026-1", "HIGH")]
+            )
             for kind in RISKS
         ),
         dockgate_events.service_unhealthy(

@@ -22,9 +22,10 @@ def package(name: str, version: str = "1") -> Package:
     return Package(name, version, f"pkg:deb/debian/{name}@{version}", "Debian:13", name, version, "var/lib/dpkg/status")
 
 
-def advisory(name: str, severity: Severity, fixed: str) -> Advisory:
+def advisory(name: str, severity: Severity, fixed: str, variant: str = "") -> Advisory:
+    """An advisory about a package. Another `variant` is another vulnerability of it."""
     events = (("introduced", "0"), ("fixed", fixed)) if fixed else (("introduced", "0"),)
-    number = int(sha256(name.encode()).hexdigest()[:6], 16)
+    number = int(sha256(f"{name}{variant}".encode()).hexdigest()[:6], 16)
     return Advisory(
         id=f"CVE-2026-{number}",
         ecosystem="Debian:13",
@@ -40,21 +41,24 @@ class AdvisoryDatabase:
 
     clock: "AdjustableClock"
     advisories: list[Advisory] = field(default_factory=list)
+    catalogue: dict[str, Cve] = field(default_factory=dict, kw_only=True)
 
     @property
     def digest(self) -> str:
-        return "sha256:" + sha256(repr(self.advisories).encode()).hexdigest()
+        return "sha256:" + sha256(repr((self.advisories, self.catalogue)).encode()).hexdigest()
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         affecting = tuple(advisory for advisory in self.advisories if advisory.name in names)
-        return AdvisorySnapshot(tuple(sorted(affecting, key=lambda item: (item.name, item.id))), tuple(self.coverage()))
+        cves = tuple(self.cves(sorted(entry.id for entry in affecting)).values())
+        ordered = tuple(sorted(affecting, key=lambda item: (item.name, item.id)))
+        return AdvisorySnapshot(ordered, tuple(self.coverage()), cves)
 
     def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), tuple(self.coverage())[1:])
 
     def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
-        return {}
+        return {name: self.catalogue[name] for name in names if name in self.catalogue}
 
     def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return {("Debian", entry.name) for entry in self.advisories if entry.id in names} or None

@@ -5,9 +5,10 @@ Pure: no I/O, no clock.
 *Judged bad* puts a service at risk, with a deadline. *Cannot be judged* changes nothing: it neither begins nor ends a
 time at risk. Each kind of announcement is made once in a time at risk, also when an advisory appears and disappears
 every hour: a time at risk ends when another image runs that is not rejected, or when the image has not been rejected
-for a while.
+for a while. A deadline that moves is announced each time: it only moves to an earlier time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,6 +20,7 @@ class RiskChange(StrEnum):
     """An announced change; the values are the events' detail types."""
 
     BEGAN = "service.at_risk"
+    DEADLINE_MOVED = "service.deadline_moved"
     DEADLINE_NEAR = "service.deadline_near"
     DEADLINE_PASSED = "service.deadline_passed"
     ENDED = "service.recovered"
@@ -40,13 +42,15 @@ class RunningVerdict:
     """The verdict on the image that a service runs.
 
     `rejection` is why its policies reject it now, with the `deadline` for replacing it; `cannot_judge` is why they
-    cannot say. None: it is not so.
+    cannot say. None: it is not so. `vulnerabilities` are names and severities of those that are the reason, that with
+    the earliest deadline first.
     """
 
     image: str
     rejection: str | None = None
     deadline: str | None = None
     cannot_judge: str | None = None
+    vulnerabilities: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +81,7 @@ def advance(
     """
     changes: list[RiskChange] = []
     at = format_time(now)
+    was_ahead = present is not None and present.began_at > latest_possible(at)
     present = _without_future(present, latest_possible(at)) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
@@ -84,6 +89,8 @@ def advance(
             changes.append(RiskChange.BEGAN)
         else:
             deadline = min(present.deadline, verdict.deadline)
+            if deadline < present.deadline and not was_ahead:
+                changes.append(RiskChange.DEADLINE_MOVED)
             present = replace(
                 present, image=verdict.image, summary=verdict.rejection, deadline=deadline, accepted_since=None
             )
@@ -101,11 +108,16 @@ def advance(
     notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
     if now >= deadline_at and present.passed_at is None:
         present = replace(present, passed_at=at)
-        changes.append(RiskChange.DEADLINE_PASSED)
+        changes = [*_without_move(changes), RiskChange.DEADLINE_PASSED]
     elif deadline_at - notice <= now < deadline_at and present.near_at is None and present.passed_at is None:
         present = replace(present, near_at=at)
-        changes.append(RiskChange.DEADLINE_NEAR)
+        changes = [*_without_move(changes), RiskChange.DEADLINE_NEAR]
     return present, tuple(changes)
+
+
+def _without_move(changes: Sequence[RiskChange]) -> list[RiskChange]:
+    """The changes before one that says the new deadline, too."""
+    return [change for change in changes if change is not RiskChange.DEADLINE_MOVED]
 
 
 def _without_future(risk: TimeAtRisk, latest: str) -> TimeAtRisk:

@@ -56,11 +56,13 @@ def service_risk_changed(
     deadline: str,
     summary: str,
     time: str,
+    vulnerabilities: Sequence[tuple[str, str]] = (),
 ) -> NewEvent:
     """The event of a change of a time at risk.
 
-    It is `service.at_risk`, `.deadline_near`, `.deadline_passed` or `service.recovered`. The time at risk began
-    `since`. `deadline` is when the policy wants the image replaced, `owners` are those of the image's repository.
+    It is `service.at_risk`, `.deadline_moved`, `.deadline_near`, `.deadline_passed` or `service.recovered`. The time at
+    risk began `since`. `vulnerabilities` are names and severities of the reasons, the most urgent first.
+    `deadline` is when the policy wants the image replaced, `owners` are those of the image's repository.
     `time` identifies the change: a deadline that a clock announced which was ahead passes again.
     """
     detail = {
@@ -71,6 +73,7 @@ def service_risk_changed(
         "since": since,
         "deadline": deadline,
         "summary": summary,
+        "vulnerabilities": [{"id": name, "severity": severity} for name, severity in vulnerabilities] or None,
     }
     return _event(kind, f"service {service}", f"{service}/{time}", time, detail, repository=repository)
 

@@ -12,7 +12,8 @@ from dockgate.shared.wording import one_line, shorten
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (
-    *("service.at_risk", "service.deadline_near", "service.deadline_passed", "service.recovered", "service.unhealthy"),
+    *("service.at_risk", "service.deadline_moved", "service.deadline_near", "service.deadline_passed"),
+    *("service.recovered", "service.unhealthy"),
     *(
         "verdict.changed",
         "waiver.expiring",
@@ -27,6 +28,7 @@ NOTIFIED_TYPES = (
 # Title and advice of kinds whose names do not say it; {} is the subject.
 _WORDS = {
     "service.at_risk": ("{} runs an image that would no longer be approved", "Its next deploy is blocked."),
+    "service.deadline_moved": ("{} runs an image that has to be replaced earlier", "Its next deploy is blocked."),
     "service.deadline_near": ("{} runs an image that has to be replaced soon", "Its next deploy is blocked."),
     "service.deadline_passed": ("{} still runs an image that should have been replaced", "It keeps running."),
     "service.recovered": ("{} is no longer at risk", "The next deploy is judged as usual."),
@@ -47,13 +49,14 @@ _TOPIC_FIELDS = (
     *("vulnerabilities", "vulnerability", "waiver", "feed", "approval", "execution", "execution-id", "stage", "action"),
     *("task", "digest", "phase", "summary", "fix", "part"),
 )
-# Kinds that are not repeated anyway: when it began makes it another thing.
-_PERIODIC = "feed."
+# Kinds that are not repeated anyway: when it began, or ends, makes it another thing.
+_PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"
 # Kinds about a state that comes and goes: the fields that name what has it, and the `status` that is well; "" if the
 # kind never is, None if it always is.
 _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "verdict.changed": (("image", "repository", "policy"), "Approved"),
     "service.at_risk": (("service",), ""),
+    "service.deadline_moved": (("service",), ""),
     "service.deadline_near": (("service",), ""),
     "service.deadline_passed": (("service",), ""),
     "service.recovered": (("service",), None),
@@ -123,7 +126,9 @@ def topic_of(event: Mapping[str, Any]) -> str:
     if is_well:
         return f"{state}{_WELL}"
     detail = event.get("detail")
-    names = (*_TOPIC_FIELDS, "since") if str(event.get("detail-type")).startswith(_PERIODIC) else _TOPIC_FIELDS
+    kind = str(event.get("detail-type"))
+    time = ("since",) if kind.startswith(_PERIODIC) else ("deadline",) if kind == _MOVED_DEADLINE else ()
+    names = (*_TOPIC_FIELDS, *time)
     fields = {name: detail[name] for name in names if name in detail} if isinstance(detail, Mapping) else {}
     content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
     text = f"{event.get('source')}/{event.get('detail-type')}/{content}"

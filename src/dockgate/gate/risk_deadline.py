@@ -1,12 +1,13 @@
 """The deadline for replacing a running image that its policy rejects. Pure."""
 
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from dockgate.gate.model import Policy, Verdict, Violation
+from dockgate.gate.model import Policy, Verdict
 from dockgate.gate.policy import RISK_RULE
 from dockgate.shared.timestamps import format_time, parse_time, to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity
+
+_SEVERITIES = list(Severity)
 
 
 def risk_deadline(verdict: Verdict, policy: Policy, default_days: float) -> str:
@@ -15,19 +16,34 @@ def risk_deadline(verdict: Verdict, policy: Policy, default_days: float) -> str:
     Each violation has the time that the policy's rule `at_risk` gives for the worst of its findings, or `default_days`.
     A known exploited vulnerability has CISA's due date if that is earlier and still to come. The earliest counts.
     """
-    start = to_datetime(verdict.inputs.now)
+    start, default = to_datetime(verdict.inputs.now), timedelta(days=default_days)
     violations = [violation for platform in verdict.platform_verdicts for violation in platform.violations]
-    times = [time for violation in violations for time in _times(violation, policy, start, default_days)]
-    return format_time(min(times, default=start + timedelta(days=default_days)))
+    times = [_deadline_of(finding, policy, start, default) for each in violations for finding in each.findings]
+    if not all(violation.findings for violation in violations):
+        times.append(start + default)
+    return format_time(min(times, default=start + default))
 
 
-def _times(violation: Violation, policy: Policy, start: datetime, default_days: float) -> Iterator[datetime]:
-    default = timedelta(days=default_days)
-    yield start + min((_time_of(finding, policy) or default for finding in violation.findings), default=default)
-    for finding in violation.findings:
-        due = parse_time(finding.due) if finding.exploited else None
-        if due is not None and due + timedelta(days=1) > start:  # the day itself is in time
-            yield due + timedelta(days=1)
+def most_urgent_findings(verdict: Verdict, policy: Policy, default_days: float) -> list[Finding]:
+    """Return a finding of each vulnerability that violates the policy, by the deadline of each.
+
+    Of the same deadline, the worst is first.
+    """
+    start, default = to_datetime(verdict.inputs.now), timedelta(days=default_days)
+    violations = (violation for platform in verdict.platform_verdicts for violation in platform.violations)
+    findings = sorted(
+        (finding for violation in violations for finding in violation.findings),
+        key=lambda each: (_deadline_of(each, policy, start, default), _SEVERITIES.index(each.severity), each.id),
+    )
+    return list({finding.id: finding for finding in reversed(findings)}.values())[::-1]
+
+
+def _deadline_of(finding: Finding, policy: Policy, start: datetime, default: timedelta) -> datetime:
+    deadline = start + (_time_of(finding, policy) or default)
+    due = parse_time(finding.due) if finding.exploited else None
+    if due is not None and due + timedelta(days=1) > start:  # the day itself is in time
+        return min(deadline, due + timedelta(days=1))
+    return deadline
 
 
 def _time_of(finding: Finding, policy: Policy) -> timedelta | None:

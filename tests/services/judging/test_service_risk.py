@@ -12,7 +12,8 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service
 from dockgate.shared.errors import DeployError
-from dockgate.vulnerabilities.model import Severity
+from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Cve, Severity
 
 
 @pytest.fixture(params=sorted(FACTORIES))
@@ -123,6 +124,24 @@ def test_a_deadline_that_a_clock_announced_which_was_ahead_is_announced_when_it_
     for days, times in ((60, 1), (-60, 1), (20, 2), (1, 2)):
         clock.ahead += timedelta(days=days)
         assert passed() == times
+
+
+def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_and_is_named(steps: Steps) -> None:
+    """The service is at risk before, because of another vulnerability."""
+    publish(steps)
+    steps.use_cases.service_risk.review()
+    exploited = advisory("first", Severity.HIGH, "2", "exploited")
+    due = format_time(steps.system.clock() + timedelta(days=5))[:10]
+    steps.system.advisories.advisories.append(exploited)
+    steps.system.advisories.catalogue[exploited.id] = Cve(exploited.id, exploited="2026-01-01", due=due)
+    for _ in range(3):
+        steps.system.clock.ahead += timedelta(hours=2)
+        steps.use_cases.service_risk.review()
+    events = [event.body for event in steps.store.event_log.read() if event.detail_type.startswith("service.")]
+    assert [event["detail-type"] for event in events] == ["service.at_risk", "service.deadline_moved"]
+    first, moved = (event["detail"]["vulnerabilities"] for event in events)
+    assert [entry["severity"] for entry in first] == ["CRITICAL"]
+    assert [entry["severity"] for entry in moved] == ["HIGH", "CRITICAL"]
 
 
 def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:

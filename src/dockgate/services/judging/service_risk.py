@@ -151,11 +151,13 @@ class ServiceRisk:
         return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
-        announce = partial(self._announce, repository)
+        announce = partial(self._announce, repository, verdict.vulnerabilities if verdict is not None else ())
         revision = service.revision if verdict is not None else None
         return self.store.service_risks.record(service.name, revision, verdict, self.clock(), self.terms, announce)
 
-    def _announce(self, repository: str, change: RiskChange, risk: TimeAtRisk) -> Sequence[NewEvent]:
+    def _announce(
+        self, repository: str, vulnerabilities: Sequence[tuple[str, str]], change: RiskChange, risk: TimeAtRisk
+    ) -> Sequence[NewEvent]:
         owners = self._owners(repository)
         event = service_risk_changed(
             change.value,
@@ -167,6 +169,7 @@ class ServiceRisk:
             risk.deadline,
             risk.summary,
             self.clock.now(),
+            vulnerabilities,
         )
         return [event]
 

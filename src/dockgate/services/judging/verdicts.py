@@ -9,7 +9,7 @@ from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import PolicyReference
-from dockgate.gate.risk_deadline import risk_deadline
+from dockgate.gate.risk_deadline import most_urgent_findings, risk_deadline
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
@@ -19,6 +19,9 @@ from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictRecord
+
+# Of a running image, those that an event names.
+VULNERABILITIES_LIMIT = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,7 @@ class Verdicts:
         policies = self.selection.required_policies(image, context.execution, context.repository)
         doubts = [] if policies else ["every policy that judged it was removed since"]
         rejections, deadlines = [], []
+        urgent: dict[str, str] = {}
         for usable in policies:
             self.provenance.fetch_once(context.repository, image, usable.policy.name)
             case = self._case(image, usable, context)
@@ -127,7 +131,10 @@ class Verdicts:
             reason = f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}"
             if verdict.status is Status.REJECTED:
                 rejections.append(reason)
-                deadlines.append(risk_deadline(verdict, usable.policy, risk_days))
+                deadlines.append(deadline := risk_deadline(verdict, usable.policy, risk_days))
+                findings = most_urgent_findings(verdict, usable.policy, risk_days)[:VULNERABILITIES_LIMIT]
+                names = {finding.id: finding.severity.value for finding in findings}
+                urgent = names | urgent if deadline == min(deadlines) else urgent | names
             elif verdict.status is Status.UNDETERMINED:
                 doubts.append(reason)
         return RunningVerdict(
@@ -135,6 +142,7 @@ class Verdicts:
             rejection="; ".join(rejections) or None,
             deadline=min(deadlines, default=None),
             cannot_judge="; ".join(doubts) or None,
+            vulnerabilities=tuple(urgent.items())[:VULNERABILITIES_LIMIT],
         )
 
     def build_deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:
