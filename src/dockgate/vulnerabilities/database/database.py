@@ -186,7 +186,7 @@ class Database:
             return self._advisories(packages, {number for _, records in rows for number in json.loads(records)})
 
     def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
-        """What the table `source` states of each CVE. If several parts have one, the first part counts."""
+        """Read the rows of the table `source` for each CVE. If several parts have one, the first part counts."""
         with _database_errors(self.path):
             rows = self._sql.execute(CVE_TABLES[source]).fetchall()
             return {row[0]: row[1:] for row in rows}
