@@ -253,7 +253,7 @@ def test_an_artifact_beyond_the_limit_is_rejected_with_the_name_of_the_setting(t
     assert write(b"x" * 60) == first  # it is there already
     with pytest.raises(DiskFullError, match="use 0 of 0 MiB") as error:
         write(b"y" * 60)
-    assert "DOCKGATE_BLOBS_LIMIT" in error.value.advice
+    assert "DOCKGATE_BLOBS_LIMIT" in str(error.value.advice)
     assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [first.removeprefix("sha256:")]
     write(b"y" * 40)
 

@@ -99,7 +99,7 @@ def test_a_missing_queue_is_reported_with_possible_causes() -> None:
         queue = SqsQueue(lambda: boto3.client("sqs", **KEYS), "nowhere", ACCOUNT, wait_seconds=0)
         with pytest.raises(UnavailableError, match="the queue nowhere") as caught:
             queue.receive()
-        assert "permissions" in caught.value.advice
+        assert "permissions" in str(caught.value.advice)
 
 
 def test_the_fake_fails_at_the_configured_call() -> None:

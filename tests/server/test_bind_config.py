@@ -97,7 +97,7 @@ def test_beyond_loopback_there_must_be_principals(tmp_path: Path) -> None:
     beyond = place(host="10.0.0.1", **BEHIND)
     with pytest.raises(ConflictError, match="without principals") as error:
         require_principals(beyond, settings)
-    assert "dockgate principal add" in error.value.advice
+    assert "dockgate principal add" in str(error.value.advice)
     with closing(open_store(tmp_path)) as store:
         store.principals.add_first(Principal("ada", (Role.ADMIN,)), Token("a", "ada", "", "", ""))
     require_principals(beyond, settings)

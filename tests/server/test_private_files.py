@@ -59,4 +59,4 @@ def test_a_folder_that_everybody_may_write_to_is_refused(tmp_path: Path) -> None
     tmp_path.chmod(0o1777)
     with pytest.raises(UsageError, match="every user can write") as error:
         restrict(tmp_path)
-    assert "DOCKGATE_DATA" in error.value.advice
+    assert "DOCKGATE_DATA" in str(error.value.advice)

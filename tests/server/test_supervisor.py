@@ -71,7 +71,7 @@ def test_a_child_that_ends_at_once_is_reported_with_its_last_output(tmp_path: Pa
     child = ChildProcess("the sleeper", command, ENVIRONMENT, tmp_path / "log", lambda: False)
     with pytest.raises(UnavailableError, match="the sleeper ended at once: no such setting") as caught:
         child.start()
-    assert str(tmp_path / "log") in caught.value.advice
+    assert str(tmp_path / "log") in str(caught.value.advice)
 
 
 def test_errors_of_an_earlier_start_are_not_repeated(tmp_path: Path) -> None:
@@ -84,7 +84,7 @@ def test_errors_of_an_earlier_start_are_not_repeated(tmp_path: Path) -> None:
 def test_a_missing_program_is_reported_with_its_package() -> None:
     with pytest.raises(UnavailableError, match="no-such-program") as caught:
         find("no-such-program", "its-package")
-    assert "apt-get install its-package" in caught.value.advice
+    assert "apt-get install its-package" in str(caught.value.advice)
 
 
 def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
@@ -95,7 +95,7 @@ def test_a_port_that_is_taken_is_reported(tmp_path: Path) -> None:
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/token")
         with pytest.raises(UnavailableError, match=str(port)) as caught:
             registry_service.make_registry(tmp_path, endpoint, b"", "http://127.0.0.1:9/", "secret")
-    assert "DOCKGATE_REGISTRY_PORT" in caught.value.advice
+    assert "DOCKGATE_REGISTRY_PORT" in str(caught.value.advice)
 
 
 def test_a_data_folder_too_deep_for_a_socket_is_reported(tmp_path: Path) -> None:

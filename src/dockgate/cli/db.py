@@ -82,7 +82,9 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
         first, *others = result.failures
         if not others:
             raise UnavailableError(first.reason, first.advice)
-        advices = list(dict.fromkeys(failure.advice for failure in result.failures if not failure.cause))
+        advices = list(
+            dict.fromkeys(failure.advice for failure in result.failures if failure.advice and not failure.cause)
+        )
         if unreached := dict.fromkeys(failure.feed.upper() for failure in result.failures if failure.cause):
             variables = " ".join(f"DOCKGATE_FEED_{feed}" for feed in unreached)
             advices.insert(0, f"Check the network and {variables}, then run `dockgate db update` again.")

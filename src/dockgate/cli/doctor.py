@@ -18,7 +18,7 @@ def command(context: click.Context, output: str) -> None:
     """Check the requirements of this host.
 
     Prints one line per check, with the next step if it fails. Exits 0 when all checks pass, 2 otherwise. With -o json
-    each line is an object: name, is_ok, detail, needed_for, advice.
+    each line is an object: name, is_ok, detail, needed_for, advice (null for none).
     """
     from dockgate.server.doctor import examine
 
@@ -30,6 +30,6 @@ def command(context: click.Context, output: str) -> None:
             continue
         echo(f"{'ok' if check.is_ok else 'FAILED':8} {check.name:22} {check.detail}")
         if not check.is_ok:
-            echo(f"{'':8} {'':22} Needed for {check.needed_for}. {check.advice}")
+            echo(f"{'':8} {'':22} Needed for {check.needed_for}. {check.advice or ''}".rstrip())
     if not is_complete:
         context.exit(_INCOMPLETE)

@@ -178,7 +178,7 @@ def _run(arguments: list[str]) -> int:
         where = error.ctx.command_path if error.ctx else "dockgate"
         return _print_error(error.format_message(), f"See `{where} --help`.")
     except click.ClickException as error:
-        return _print_error(error.format_message(), "")
+        return _print_error(error.format_message())
     except click.Abort:
         return INTERRUPTED
     except DockgateError as error:
@@ -195,20 +195,20 @@ def _report_unexpected(error: Exception) -> int:
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename else ""
-        return _print_error(f"{where}{error.strerror}", "")
+        return _print_error(f"{where}{error.strerror}")
     return _print_error(
         f"internal error: {type(error).__name__}: {error}",
         "This is a defect of Dockgate. Please report it with the output of DOCKGATE_DEBUG=1.",
     )
 
 
-def _print_error(message: str, advice: str) -> int:
+def _print_error(message: str, advice: str | None = None) -> int:
     """Print an error with its advice, escaped: messages may quote text from an image or a server."""
     from dockgate.cli.output import echo_wrapped
     from dockgate.shared.escaping import clean
 
     first, *more = f"error: {message}".splitlines()
-    for text in (first, *(f"       {line}" for line in (*more, *advice.splitlines()))):
+    for text in (first, *(f"       {line}" for line in (*more, *(advice or "").splitlines()))):
         echo_wrapped(clean(text), err=True)
     return DockgateError.exit_code
 

@@ -83,7 +83,7 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
     )
 
 
-def invalid(place: str, reason: str, advice: str = "") -> NoReturn:
+def invalid(place: str, reason: str, advice: str | None = None) -> NoReturn:
     """Refuse a pattern."""
     raise DefinitionError(f"event pattern: {place}: {reason}" if place else f"event pattern: {reason}", advice)
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 class Check:
     """The result of one check of the host.
 
-    `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing.
+    `needed_for` is "server", "builds" or "deploys", `advice` says how to add what is missing, None for none.
     """
 
     name: str
     is_ok: bool
     detail: str
     needed_for: str
-    advice: str = ""
+    advice: str | None = None

@@ -123,7 +123,7 @@ def _read_purl(purls: Purls, text: str) -> Answer:
             return Answer(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
         return Answer(text, purls.package(purl))
     except UsageError as error:
-        return Answer(text, error=f"{error} {error.advice}")
+        return Answer(text, error=error.full_message)
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,7 +162,7 @@ def describe_advisory_database(server: WebServices) -> dict[str, Any]:
             ],
         }
     except DatabaseError as error:
-        return {"error": str(error), "advice": error.advice}
+        return {"error": str(error), "advice": error.advice or ""}
 
 
 def read_advisory_feeds(server: WebServices) -> Sequence[FeedStatus]:

@@ -5,20 +5,20 @@ Only `cli/main.py` and `web/app.py` turn them into text for people.
 
 
 class DockgateError(Exception):
-    """The root: `str(error)` says what happened and where, `advice` what to do next ("" for nothing).
+    """The root: `str(error)` says what happened and where, `advice` what to do next (None for nothing).
 
     `usual_advice` is the next step after most errors of a class.
     """
 
     exit_code = 2
-    usual_advice = ""
+    usual_advice: str | None = None
 
-    def __init__(self, message: str, advice: str = "") -> None:
+    def __init__(self, message: str, advice: str | None = None) -> None:
         super().__init__(message)
         self.advice = advice
 
     @property
-    def next_step(self) -> str:
+    def next_step(self) -> str | None:
         """The advice, or what helps after most errors of the class: for the reader of the error."""
         return self.advice or self.usual_advice
 

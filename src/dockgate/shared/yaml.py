@@ -40,7 +40,7 @@ class Document:
             location = location[:-1]
         return self.lines[location]
 
-    def error(self, location: Location, message: str, advice: str = "") -> DefinitionError:
+    def error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """ "policy.yaml:7: max_findings.HIHG: <message>"."""
         where = ".".join(str(part) for part in location)
         return DefinitionError(f"{self.name}:{self.line(location)}: {where + ': ' if where else ''}{message}", advice)

@@ -34,7 +34,7 @@ class PartFailure:
 
     part: str
     reason: str
-    advice: str = ""
+    advice: str | None = None
     attempts: int = 1
 
 

@@ -187,7 +187,7 @@ async def _error_response(request: Request, error: Exception) -> Response:
     if console.wants_page(request):
         return console.error_of(request, error, status, authorized_caller(request))
     is_git = request.url.path.startswith("/git/")
-    answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step}, status)
+    answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step or ""}, status)
     if is_git:  # git shows only plain text
         answer = PlainTextResponse(f"{error.full_message}\n", status)
     if status == 503:

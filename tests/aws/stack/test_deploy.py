@@ -130,7 +130,7 @@ def test_a_state_that_needs_manual_repair_is_reported(cloud: Cloud, state: str, 
     cloud.formation.stacks["gate"].state = state
     with pytest.raises(DeployError) as failed:
         deploy(cloud, "RiskDays=3")
-    assert advice in failed.value.advice
+    assert advice in str(failed.value.advice)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_a_missing_permission_is_named(cloud: Cloud, operation: str, action: str
     cloud.formation.denied = {operation}
     with pytest.raises(DeniedError) as denied:
         deploy(cloud, *NETWORK, scanning=True)
-    assert f"the permission {action};" in denied.value.advice
-    assert "docs/how-to/aws.md" in denied.value.advice
+    assert f"the permission {action};" in str(denied.value.advice)
+    assert "docs/how-to/aws.md" in str(denied.value.advice)
     cloud.formation.denied = set()
     assert deploy(cloud, *NETWORK, scanning=True)

@@ -84,7 +84,7 @@ def test_a_caller_that_cannot_ask_is_refused(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     with pytest.raises(UsageError, match="SourceRepository") as refused:
         deploy(cloud, *CONNECTION)
-    assert "--yes" in refused.value.advice
+    assert "--yes" in str(refused.value.advice)
 
 
 def test_a_new_image_replaces_the_task_definition_without_a_question(cloud: Cloud) -> None:

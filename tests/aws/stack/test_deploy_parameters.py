@@ -131,7 +131,7 @@ def test_a_parameter_that_cannot_be_given_is_refused_before_anything_is_asked(
 def test_a_name_that_is_nearly_right_is_suggested(cloud: Cloud) -> None:
     with pytest.raises(UsageError) as refused:
         deploy(cloud, "RiskDay=3")
-    assert refused.value.advice.startswith("Did you mean RiskDays?")
+    assert str(refused.value.advice).startswith("Did you mean RiskDays?")
 
 
 @pytest.mark.parametrize("name", ["", "1gate", "my_gate", "a" * 41, "-x"])

@@ -167,7 +167,7 @@ def test_a_mistake_is_reported_with_its_place_and_what_is_allowed(text: str, mes
     with pytest.raises(DefinitionError) as caught:
         read(text, "file.yaml")
     assert message in str(caught.value)
-    assert advice in caught.value.advice
+    assert advice in str(caught.value.advice)
 
 
 def test_a_source_belongs_into_the_first_stage_and_nothing_else_does() -> None:

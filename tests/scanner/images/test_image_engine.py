@@ -111,15 +111,15 @@ def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_believed(tmp_pa
         pytest.raises(UnavailableError, match="podman:team/list is a manifest list") as caught,
     ):
         engine_source(EngineReference("podman", "team/list"), environment, tmp_path)
-    assert "podman manifest push --all team/list oci-archive:FILE" in caught.value.advice
+    assert "podman manifest push --all team/list oci-archive:FILE" in str(caught.value.advice)
 
 
 def test_a_missing_engine_is_reported_with_alternatives(tmp_path: Path) -> None:
     for engine, start in (("podman", "podman system service"), ("docker", "Start docker")):
         with pytest.raises(UnavailableError, match=f"No {engine} runs here") as caught:
             engine_source(EngineReference(engine, "app"), {"PATH": ""}, tmp_path)
-        assert start in caught.value.advice
-        assert "save the image to a file" in caught.value.advice
+        assert start in str(caught.value.advice)
+        assert "save the image to a file" in str(caught.value.advice)
 
 
 @pytest.mark.parametrize("host", ["tcp://10.0.0.1:2375", "ssh://ada:secret@example.org/run/podman.sock", "unix://x"])

@@ -51,14 +51,14 @@ def test_a_layout_with_several_images_wants_a_tag_or_a_digest(tmp_path: Path) ->
     assert digest(f"oci:{tmp_path}@{TWO.digest}") == TWO.digest
     with pytest.raises(NotFoundError, match="several images") as caught:
         digest(str(tmp_path))
-    assert "1, docker.io/team/two:2" in caught.value.advice
+    assert "1, docker.io/team/two:2" in str(caught.value.advice)
 
 
 def test_a_missing_tag_is_reported_with_the_available_ones(tmp_path: Path) -> None:
     make.write_layout(tmp_path, {"1": FIRST})
     with pytest.raises(NotFoundError, match="no image") as caught:
         digest(f"oci:{tmp_path}:2")
-    assert "It has: 1" in caught.value.advice
+    assert "It has: 1" in str(caught.value.advice)
 
 
 def test_nameless_entries_of_a_layout_are_an_index(tmp_path: Path) -> None:
@@ -183,7 +183,7 @@ def test_an_archive_with_several_images_wants_a_name(tmp_path: Path) -> None:
     for name in ("", ":three:3", f"@{FIRST.digest}"):
         with pytest.raises(NotFoundError) as caught:
             digest(f"docker-archive:{tmp_path}/saved.tar{name}")
-        assert "one:1, two:2" in caught.value.advice
+        assert "one:1, two:2" in str(caught.value.advice)
 
 
 def rewritten(folder: Path, **changes: make.Content | None) -> str:

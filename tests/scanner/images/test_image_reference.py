@@ -85,7 +85,7 @@ def test_what_can_be_no_path_is_refused_with_advice(prefix: str, text: str) -> N
 def test_capitals_are_answered_with_the_right_name() -> None:
     with pytest.raises(UsageError) as caught:
         parse("ghcr.io/Team/App:V1")
-    assert "ghcr.io/team/app:V1" in caught.value.advice
+    assert "ghcr.io/team/app:V1" in str(caught.value.advice)
 
 
 def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,7 +107,7 @@ def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
     (tmp_path / "out.d").mkdir()
     with pytest.raises(UsageError, match=f"There is no file '{text}'") as caught:
         parse(text)
-    meant = caught.value.advice.rpartition(" ")[2].rstrip(".")
+    meant = str(caught.value.advice).rpartition(" ")[2].rstrip(".")
     assert str(parse(meant)) == meant
     assert parse("quay.io/team/app.tar") == RegistryReference("quay.io", "team/app.tar", "latest")
 
@@ -132,7 +132,7 @@ def test_a_folder_that_is_not_a_layout_is_reported(tmp_path: Path) -> None:
     for text in (f"oci:{tmp_path}", str(tmp_path)):
         with pytest.raises(UsageError, match="without an oci-layout") as caught:
             parse(text)
-        assert f"dir:{tmp_path}" in caught.value.advice
+        assert f"dir:{tmp_path}" in str(caught.value.advice)
 
 
 def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path) -> None:

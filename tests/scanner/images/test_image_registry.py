@@ -68,7 +68,7 @@ def test_basic_credentials_come_from_the_users_files(tmp_path: Path, monkeypatch
         reference = f"{running.address}/team/app:1"
         with pytest.raises(DeniedError) as caught:
             open_images(reference)
-        assert f"login {running.address}" in caught.value.advice
+        assert f"login {running.address}" in str(caught.value.advice)
         file = tmp_path / "auth.json"
         for password, works in (("wrong", False), (PASSWORD, True)):
             auth = base64.b64encode(f"{USER}:{password}".encode()).decode()
@@ -114,7 +114,7 @@ def test_a_certificate_is_trusted_by_the_bundle_that_names_its_authority(tmp_pat
             assert files(opened) == ["one", "two"]
         with pytest.raises(UnavailableError, match="not trusted") as caught:
             open_images(reference)
-        assert "--ca-bundle" in caught.value.advice
+        assert "--ca-bundle" in str(caught.value.advice)
 
 
 @pytest.mark.real

@@ -153,7 +153,7 @@ def test_a_remote_registry_is_read_over_plain_http_only_when_configured(monkeypa
         monkeypatch.setenv("HTTPS_PROXY", f"http://{server.address}")
         with pytest.raises(UnavailableError, match="does not speak TLS") as caught:
             open_images("registry.test/team/app:1")
-        assert "--insecure" in caught.value.advice
+        assert "--insecure" in str(caught.value.advice)
         assert [request.method for request in server.requests] == ["CONNECT"]
         with open_images("registry.test/team/app:1", is_insecure=True) as opened:
             assert files(opened) == ["one", "two"]

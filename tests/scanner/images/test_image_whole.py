@@ -58,7 +58,7 @@ def test_a_terminal_is_no_standard_input_for_an_archive() -> None:
     try:
         with os.fdopen(follower, "rb", buffering=0) as terminal, pytest.raises(UsageError, match="terminal") as caught:
             open_images("-", stdin=terminal)
-        assert "podman save" in caught.value.advice
+        assert "podman save" in str(caught.value.advice)
     finally:
         os.close(leader)
 
@@ -115,7 +115,7 @@ def test_a_full_disk_is_reported_with_advice() -> None:
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, usual)
         signal.signal(signal.SIGXFSZ, handler)
-    assert "TMPDIR" in caught.value.advice
+    assert "TMPDIR" in str(caught.value.advice)
 
 
 def test_a_pipe_that_breaks_is_no_broken_image() -> None:

@@ -111,7 +111,7 @@ def test_a_refusal_by_aws_is_reported_with_the_needed_permission(there: Aws) -> 
     there.services["inspector2"].operations["ListCoverage"] = refuse
     with pytest.raises(UnavailableError, match="AccessDeniedException: not you") as item:
         source(there).ask(PLACE, IMAGE)
-    assert "permissions" in item.value.advice
+    assert "permissions" in str(item.value.advice)
 
 
 def test_it_calls_what_the_page_lists_and_no_more(there: Aws) -> None:

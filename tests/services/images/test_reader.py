@@ -53,7 +53,7 @@ def test_no_other_registry_is_spoken_to(tmp_path: Path, registry: str) -> None:
     listed = reach(tmp_path, "quay.io:443", "*.images.example")
     with pytest.raises(DeniedError, match=f"no images in {registry}") as messages:
         listed.resolve(f"{registry}/team/app:1")
-    assert "DOCKGATE_REGISTRIES" in messages.value.advice
+    assert "DOCKGATE_REGISTRIES" in str(messages.value.advice)
     for call in (listed.read, listed.read_attached):
         with pytest.raises(DeniedError):
             call(f"{registry}/team/app", DIGEST)

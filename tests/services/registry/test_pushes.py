@@ -44,7 +44,7 @@ def test_a_damaged_file_lets_no_secret_hold(tmp_path: Path, text: str) -> None:
     with pytest.raises(UnavailableError) as messages:
         WebhookSecrets("own", file).read_secret("harbor", "a.example")
     assert str(file) in str(messages.value)
-    assert "registry-secret" in messages.value.advice
+    assert "registry-secret" in str(messages.value.advice)
 
 
 ACCOUNT, REGION = "123456789012", "eu-central-1"

@@ -90,7 +90,7 @@ def test_an_unknown_approval_is_not_found(store: Store) -> None:
     assert not store.approvals.settle("a", APPROVED, NOW)
     with pytest.raises(NotFoundError, match="'a'") as caught:
         store.approvals.get("a")
-    assert "dockgate approval list" in caught.value.advice
+    assert "dockgate approval list" in str(caught.value.advice)
 
 
 @pytest.mark.parametrize(

@@ -67,7 +67,7 @@ def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:
 def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
     with pytest.raises(NotFoundError, match="'nothing'") as caught:
         store.executions.start("nothing", "cause", {}, NOW)
-    assert "dockgate pipeline list" in caught.value.advice
+    assert "dockgate pipeline list" in str(caught.value.advice)
     for ask in (
         lambda: store.executions.get("web-9"),
         lambda: store.executions.advance("web-9", plan_next, NOW),
@@ -79,7 +79,7 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
     ):
         with pytest.raises(NotFoundError, match="web-") as caught:
             ask()
-        assert "dockgate pipeline" in caught.value.advice
+        assert "dockgate pipeline" in str(caught.value.advice)
 
 
 def test_advance_starts_the_planned_actions_once(store: Store) -> None:

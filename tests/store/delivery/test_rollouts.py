@@ -122,7 +122,7 @@ def test_a_service_moves_to_another_target_only_without_tasks(store: Store) -> N
     deployed(store)
     with pytest.raises(ConflictError, match="runs on podman") as caught:
         store.rollouts.begin("web", ServiceChange(target="elsewhere"), "ada", NOW)
-    assert "deploy scale web 0" in caught.value.advice
+    assert "deploy scale web 0" in str(caught.value.advice)
     assert list(store.rollouts.list("web")) == []
     store.rollouts.end(begun(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, None, NOW)
     moved = begun(store, ServiceChange(target="elsewhere"))
@@ -142,5 +142,5 @@ def test_unknown_services_and_rollouts_are_not_found(store: Store) -> None:
         store.rollouts.begin("api", UPDATE, "ada", NOW)
     with pytest.raises(NotFoundError, match="no rollout 1 of 'web'") as caught:
         store.rollouts.get("web", 1)
-    assert "deploy show web" in caught.value.advice
+    assert "deploy show web" in str(caught.value.advice)
     assert list(store.rollouts.list("api")) == []

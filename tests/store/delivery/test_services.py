@@ -175,7 +175,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     ):
         with pytest.raises(NotFoundError, match="'web'") as caught:
             ask()
-        assert "dockgate deploy list" in caught.value.advice
+        assert "dockgate deploy list" in str(caught.value.advice)
     store.services.put(SERVICE, DEFINITION)
     with pytest.raises(NotFoundError, match="revision 9"):
         store.services.set_revision("web", 9, "")

@@ -108,4 +108,4 @@ def test_pipelines_are_named_once_and_unknown_ones_not_found(store: Store) -> No
     for name, version in (("nothing", None), ("web", 9)):
         with pytest.raises(NotFoundError, match=name) as caught:
             store.pipelines.get(name, version)
-        assert "dockgate pipeline list" in caught.value.advice
+        assert "dockgate pipeline list" in str(caught.value.advice)

@@ -275,4 +275,4 @@ def test_progress_is_reported_by_part(path: Path, tmp_path: Path) -> None:
 def test_every_error_has_advice(path: Path, tmp_path: Path) -> None:
     with pytest.raises(DockgateError) as caught:
         built(path, tmp_path)
-    assert "osv/ECOSYSTEM/all.zip" in caught.value.advice
+    assert "osv/ECOSYSTEM/all.zip" in str(caught.value.advice)

@@ -125,7 +125,7 @@ def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> Non
 def refused(path: Path) -> str:
     with pytest.raises(DatabaseError) as caught:
         Database.open(path)
-    assert "dockgate db update" in caught.value.advice
+    assert "dockgate db update" in str(caught.value.advice)
     assert str(path) in str(caught.value)
     return str(caught.value)
 

@@ -228,7 +228,7 @@ def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, f
     newer = path.read_bytes()
     with pytest.raises(ConflictError, match=r"older than the present database: kev, osv PyPI missing") as refused:
         unpack(file, path, trust_all)
-    assert "--allow-older" in refused.value.advice
+    assert "--allow-older" in str(refused.value.advice)
     assert path.read_bytes() == newer
     assert unpack(file, path, trust_all, allow_older=True).size
     with Database.open(path) as database:

@@ -189,7 +189,7 @@ class LocatedExample:
         """The line of the document that the example starts at, from 1."""
         return self.document.line(self.location)
 
-    def error(self, location: Location, message: str, advice: str = "") -> DefinitionError:
+    def error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """The error that a place within the example causes; it names the file and the line."""
         return self.document.error((*self.location, *location), message, advice)
 

@@ -61,7 +61,7 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
         is_known = packages is not None or bool(reader.cves(names))
         uncovered = store.fleet.uncovered_components(reader.coverage(), packages or (), state.ecosystems)
     except DatabaseError as error:
-        return AdvisoryKnowledge(False, reason=f"{error} {error.advice}".strip())
+        return AdvisoryKnowledge(False, reason=error.full_message)
     if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
         return AdvisoryKnowledge(is_known, packages or (), uncovered, reason)

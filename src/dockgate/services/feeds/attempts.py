@@ -56,7 +56,7 @@ class FeedAttempt:
         failures: Sequence[Failure] = self.result.failures if self.result else ()
         general: PartFailure | None = None
         if error is not None:
-            advice = error.advice if isinstance(error, DockgateError) else ""
+            advice = error.advice if isinstance(error, DockgateError) else None
             general = PartFailure("all", str(error) or type(error).__name__, advice)
         elif self.result and not self.result.digest and not failures:
             general = _NOTHING

@@ -196,7 +196,7 @@ class FeedUpdates:
             since, time = announcement.since, self._clock.now()
             if announcement.failures:
                 failures = [(failure.part, failure.reason) for failure in announcement.failures]
-                advice = announcement.failures[0].advice
+                advice = announcement.failures[0].advice or ""
                 events.append(dockgate_events.feed_failed(name, since, failures, advice, announcement.key, time))
                 _log.warning("the feed %s fails: %s", name, failures[0][1])
             else:

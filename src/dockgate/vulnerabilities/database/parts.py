@@ -59,7 +59,7 @@ class Failure:
     feed: str
     name: str
     reason: str
-    advice: str
+    advice: str | None
     has_old_data: bool
     host: str | None = None
     cause: str | None = None

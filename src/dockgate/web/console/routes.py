@@ -94,7 +94,9 @@ def wants_page(request: Request) -> bool:
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
-def error_page(request: Request, status: int, message: str, advice: str, caller: Caller | None = None) -> Response:
+def error_page(
+    request: Request, status: int, message: str, advice: str | None, caller: Caller | None = None
+) -> Response:
     """An error as a page: what happened, and the next step."""
     return render(
         request,
