@@ -42,6 +42,10 @@ def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate
     for option in ALL[path].params:
         if isinstance(option, click.Option):
             assert option.help, f"{' '.join(path)} {option.name}"
+            has_formats = isinstance(option.type, click.Choice)
+            assert not has_formats or ("-o" in option.opts) == ("--output" in option.opts), (
+                f"{' '.join(path)} {option.name}"
+            )
 
 
 def test_the_commands_of_the_design_exist(dockgate: Dockgate) -> None:

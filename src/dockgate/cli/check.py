@@ -29,10 +29,18 @@ MAX_CACHED_ANSWERS = 2000
 
 @click.command()
 @click.argument("purls", nargs=-1, metavar="[PURL]...")
-@click.option("-o", "output", type=click.Choice(["table", "json"]), default="table", help="Format.  [default: table]")
+@click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["table", "json"]),
+    default="table",
+    show_default=True,
+    help="A table for people, or a line of JSON for each package URL.",
+)
 @database_option
 @click.pass_context
-def command(context: click.Context, purls: tuple[str, ...], output: str, database: Path | None) -> None:
+def command(context: click.Context, purls: tuple[str, ...], output_format: str, database: Path | None) -> None:
     """Look up vulnerabilities for package URLs.
 
     \b
@@ -54,7 +62,8 @@ def command(context: click.Context, purls: tuple[str, ...], output: str, databas
             if answer.purl not in written:
                 if len(written) == MAX_CACHED_ANSWERS:
                     written.clear()
-                written[answer.purl] = json.dumps(_document(answer)) + "\n" if output == "json" else _text(answer)
+                is_json = output_format == "json"
+                written[answer.purl] = json.dumps(_document(answer)) + "\n" if is_json else _text(answer)
             sys.stdout.write(escape_controls(written[answer.purl]))
             if answer.error:
                 code = WRONG_USE

@@ -12,9 +12,17 @@ _INCOMPLETE = 2
 
 
 @click.command()
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
+@click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for people, or a line of JSON, for each check.",
+)
 @click.pass_context
-def command(context: click.Context, output: str) -> None:
+def command(context: click.Context, output_format: str) -> None:
     """Check the requirements of this host.
 
     Prints one line per check, with the next step if it fails. Exits 0 when all checks pass, 2 otherwise. With -o json
@@ -25,7 +33,7 @@ def command(context: click.Context, output: str) -> None:
     is_complete = True
     for check in examine(from_environment()):
         is_complete &= check.is_ok
-        if output == "json":
+        if output_format == "json":
             echo(json.dumps(asdict(check)))
             continue
         echo(f"{'ok' if check.is_ok else 'FAILED':8} {check.name:22} {check.detail}")

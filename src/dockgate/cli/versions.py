@@ -13,8 +13,16 @@ from dockgate.shared.errors import UsageError
 
 @click.command()
 @click.argument("ecosystem", metavar="ECOSYSTEM")
-@click.option("-o", "output", type=click.Choice(["text", "json"]), default="text", help="Format.  [default: text]")
-def command(ecosystem: str, output: str) -> None:
+@click.option(
+    "-o",
+    "--output",
+    "output_format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="A line for people, or a line of JSON, for each comparison.",
+)
+def command(ecosystem: str, output_format: str) -> None:
     """Compare versions on standard input by the rules of ECOSYSTEM.
 
     \b
@@ -29,7 +37,7 @@ def command(ecosystem: str, output: str) -> None:
     from dockgate.services.packages import compare_versions
 
     for comparison in compare_versions(ecosystem, _pairs(sys.stdin)):
-        if output == "text":
+        if output_format == "text":
             sys.stdout.write(comparison.order + "\n")
         else:
             sys.stdout.write(json.dumps(plain(comparison)) + "\n")
