@@ -26,7 +26,7 @@ class ImageUse:
 
 @dataclass(frozen=True, slots=True)
 class WatchState:
-    """Return whether an image is watched.
+    """The watch of an image, if it is watched.
 
     `until` is the end of the watch, or when it ended; None if it has no end yet.
     """

@@ -1,4 +1,4 @@
-"""Return whether Postgres answers, so that no query waits without end for a host that is frozen.
+"""Probes of Postgres, so that no query waits without end for a host that is frozen.
 
 A frozen host keeps its connections: the kernel, or nothing at all, answers for it, and a query waits. A long query, or
 one that waits for a lock, looks the same. So a thread that has waited for SUSPECT_SECONDS lets a second connection be

@@ -16,7 +16,7 @@ _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 
 @dataclass(frozen=True, slots=True)
 class BlockingVerdicts:
-    """Return whether a vulnerability violates a rule in the newest recorded verdict on an image.
+    """The images on which a vulnerability violates a rule, by the newest recorded verdicts.
 
     `images` are those whose newest recorded verdicts were read, or that have none: the first of those asked about. A
     recorded verdict decides something, so it is not renewed with the current one of an image that is only stored.

@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class WatchedRepository:
-    """Return whether an image is watched in a repository, by which policy, and who hears of it."""
+    """The watch of an image in a repository: if it is watched, by which policy, and for whom."""
 
     repository: str
     policy: str

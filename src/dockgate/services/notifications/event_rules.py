@@ -54,7 +54,7 @@ class TriedTarget:
 
 @dataclass(frozen=True, slots=True)
 class TriedRule:
-    """Return whether an event matches a rule, and what its targets would get."""
+    """The answer of a rule to an event: if it matches, and what its targets would get."""
 
     matches: bool
     targets: tuple[TriedTarget, ...]

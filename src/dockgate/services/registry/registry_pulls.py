@@ -80,7 +80,7 @@ class RepositoryPulls:
 
 @dataclass(frozen=True, slots=True)
 class PullAnswer:
-    """Return whether an image may be pulled as of now: `reason` and `advice` are None if it may."""
+    """The answer to a pull as of now: `reason` and `advice` are None if it is allowed."""
 
     repository: str
     digest: str

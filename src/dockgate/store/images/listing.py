@@ -40,7 +40,7 @@ class ImageSort(StrEnum):
 
 
 class Origin(StrEnum):
-    """Return whether a layer is of the base image."""
+    """The origin of a layer: the base image, or not."""
 
     BASE = "base"
     OWN = "own"
