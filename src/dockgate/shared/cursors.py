@@ -36,6 +36,6 @@ def read_cursor(text: str, sort: str, types: Sequence[type], largest: int = _LAR
     if not is_position or any(type(value) is int and abs(value) > largest for value in position):
         raise UsageError(
             f"{text[:100]!r} is not a cursor of this list",
-            "Give `next` of the page before, with the same order, or leave it out.",
+            "Give `next` of the previous page, with the same order, or leave it out.",
         )
     return tuple(position)

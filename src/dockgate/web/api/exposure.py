@@ -59,10 +59,11 @@ def exposure(
 ) -> Exposure:
     """Find every image that holds a vulnerability (any of its names), a package URL, or PACKAGE[@VERSION].
 
-    With `as_of` (a date, or a time in RFC 3339) as it was then. `include_moved` also shows images whose tags have all
-    moved on, `only` lists the images that run, that it blocks by their newest recorded verdict, that are rejected now,
-    or in which it is waived. `sort` is by when images became known, the newest first or the oldest. `after` and
-    `unknown_after` are the cursors of an answer in that order. A limited token sees its repositories only.
+    `as_of` (a date, or a time in RFC 3339) asks for the images at that time. `include_moved` adds images whose tags
+    have all moved on. `only` lists the images that are `running`, those that the vulnerability blocks by their newest
+    recorded verdict (`blocked`), those that are `rejected` now, or those in which it is `waived`. `sort` orders by when
+    images became known, the newest or the oldest first. `after` and `unknown_after` take the cursors of the previous
+    page, in the same order. A limited token sees its repositories only.
     """
     return server.exposure_search.find(
         ExposureRequest(

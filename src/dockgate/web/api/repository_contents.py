@@ -45,7 +45,7 @@ def commits(
 ) -> list[Commit]:
     """List commits of a branch or commit, newest first.
 
-    `after` is the id of the last one of the page before.
+    `after` is the id of the last commit of the previous page.
     """
     if after:
         return list(server.files.history(name, after, limit + 1))[1:]
