@@ -11,14 +11,14 @@ from typing import NamedTuple
 from dockgate.delivery.ports import Advisories
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure.acceptance_records import PolicyLookup, RememberedAcceptances
 from dockgate.services.exposure.answer import ExposureRequest
 from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.exposure.waiver_history import CachedWaiverHistory, PolicyLookup
 from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.packages import Purls
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store import Store
 from dockgate.store.images.listing import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
@@ -52,7 +52,7 @@ class Times(NamedTuple):
 def ask(
     store: Store,
     advisories: Advisories,
-    exceptions: RiskAcceptances,
+    server_waivers: ServerWaivers,
     watching: WatchedImages,
     lookup: PolicyLookup,
     kinds: Sequence[Ecosystem],
@@ -60,7 +60,7 @@ def ask(
 ) -> Iterator[tuple[str, Times]]:
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
-    search = ExposureSearch(store, advisories, exceptions, packages, RememberedAcceptances(store, lookup), clock, "")
+    search = ExposureSearch(store, advisories, server_waivers, packages, CachedWaiverHistory(store, lookup), clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.vulnerabilities().values()})
     chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
     search.find(ExposureRequest(chosen[0]))

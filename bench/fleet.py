@@ -44,9 +44,9 @@ from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.judging import FleetJudging
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store
 from dockgate.store.images.tag_history import record_push
@@ -79,8 +79,8 @@ class Fleet:
         current = CurrentDatabase(self.advisories)
         self.policies = Policies(self.store, all_rules, clock, effects)
         selection = PolicySelection(self.store, self.policies, nothing)
-        exceptions = RiskAcceptances(self.store, nothing, kinds, clock, effects, 7)
-        judging = FleetJudging(self.store, nothing, exceptions, nothing, kinds, all_rules, clock)
+        server_waivers = ServerWaivers(self.store, nothing, kinds, clock, effects, 7)
+        judging = FleetJudging(self.store, nothing, server_waivers, nothing, kinds, all_rules, clock)
         self.index = FleetIndex(self.store, current, kinds, clock, "bench")
         watching = WatchedImages(self.store, selection, clock, "")
         self.verdict_renewal = VerdictRenewal(
@@ -217,7 +217,7 @@ def questions(fleet: Fleet) -> None:
     for name, times in _fleet_questions.ask(
         fleet.store,
         fleet.index.advisories,
-        judging.exceptions,
+        judging.waivers,
         service.watched_images,
         selection,
         judging.ecosystems,

@@ -34,8 +34,8 @@ from dockgate.delivery.ports import Clock  # noqa: E402
 from dockgate.identity.openid.connection import ProviderConnection  # noqa: E402
 from dockgate.identity.openid.provider import OpenIdProvider  # noqa: E402
 from dockgate.scanner.model import Inventory, LayerOrigin  # noqa: E402
-from dockgate.services.people.first_admin import LINK_PATH  # noqa: E402
-from dockgate.services.people.provider_sign_in import read_mapping  # noqa: E402
+from dockgate.services.identity.first_admin import LINK_PATH  # noqa: E402
+from dockgate.services.identity.provider_sign_in import read_mapping  # noqa: E402
 from dockgate.shared.timestamps import format_time  # noqa: E402
 from dockgate.vulnerabilities import feeds  # noqa: E402
 from dockgate.vulnerabilities.database.build import build as build_database  # noqa: E402

@@ -13,7 +13,7 @@ from tests.scanner.images.make import image
 
 from dockgate.attestations.keys import Keys
 from dockgate.attestations.statements import statement
-from dockgate.services.judging.attestations import RegistryAttestor
+from dockgate.services.verdicts.attestations import RegistryAttestor
 
 KEYS = {"keys": [{"id": "k2", "pem": "PEM 2\n", "current": True}, {"id": "k1", "pem": "PEM 1\n", "current": False}]}
 VERDICT = "sha256:" + "5" * 64

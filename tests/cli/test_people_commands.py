@@ -11,7 +11,7 @@ from tests.cli.fake_server import FakeServer
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.identity.model import Role
-from dockgate.services.people.identity import People
+from dockgate.services.identity.people import People
 from dockgate.store import open_store
 
 TOKEN = "dgt_0123456789ab_" + "0" * 64

@@ -22,7 +22,7 @@ from dockgate.attestations.statements import PREDICATE_TYPE, statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance as core
 from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
-from dockgate.services.judging import attached_statements, attestations
+from dockgate.services.verdicts import attached_statements, attestations
 from dockgate.shared.errors import UnavailableError, UsageError
 
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))

@@ -14,7 +14,7 @@ from dockgate.delivery.ports import Clock
 from dockgate.identity.model import Role
 from dockgate.identity.openid.connection import ProviderConnection
 from dockgate.identity.openid.provider import OpenIdProvider
-from dockgate.services.people.provider_sign_in import RETURN_PATH, read_mapping
+from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mapping
 
 MAPPING = [*((f"{role}s", role.value) for role in Role), ("all of us", "viewer"), ("platform", "admin")]
 

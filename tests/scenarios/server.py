@@ -49,7 +49,7 @@ from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole
 from dockgate.scanner.model import Inventory, LayerOrigin, ScannedPlatform
 from dockgate.services.feeds.advisories import CurrentDatabase
-from dockgate.services.people.provider_sign_in import RETURN_PATH
+from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend

@@ -10,7 +10,7 @@ from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.watched_browser import watched_chromium
 
-from dockgate.services.people.first_admin import LINK_PATH
+from dockgate.services.identity.first_admin import LINK_PATH
 
 
 def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
 
-from dockgate.services.people.first_admin import LINK_PATH
+from dockgate.services.identity.first_admin import LINK_PATH
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 

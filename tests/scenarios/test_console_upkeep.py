@@ -187,7 +187,7 @@ def test_settings_and_workers_name_a_queue_that_no_worker_serves(site: Site, vie
 
 def test_garbage_is_shown_before_it_is_collected(site: Site, admin: Browser, viewer: Browser) -> None:
     assert viewer.get("/gc").status_code == 403
-    site.server.use_cases.garbage_collection.facts.retention = Retention(keep_days=30, keep_images=0)
+    site.server.use_cases.garbage_collection.registry_reader.retention = Retention(keep_days=30, keep_images=0)
     watch = "policy: default\nwatch: 1h after push\n"
     site.server.apply(f"kind: PolicyAssignment\nname: short\nrepositories: ['old/*']\n{watch}")
     digest = push_image(site.server.registry, "old/app", "1", b"old")

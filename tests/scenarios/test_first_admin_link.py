@@ -10,7 +10,7 @@ from tests.scenarios import slow_http
 from tests.scenarios.browser import FROM_PAGE, Browser
 from tests.scenarios.server import ServerSystem
 
-from dockgate.services.people.first_admin import LINK_MINUTES, LINK_PATH, FirstAdmin
+from dockgate.services.identity.first_admin import LINK_MINUTES, LINK_PATH, FirstAdmin
 
 COOKIE = "dockgate-first-admin"
 

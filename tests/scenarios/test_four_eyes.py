@@ -31,7 +31,7 @@ class FourEyes:
         server.client.headers["Authorization"] = f"Bearer {self.tokens['admin']}"
         for name in ("ann", "ben", "cyd", "starter"):
             self.add(name, f"{name}@example.org")
-        self.cases = 0
+        self.case_builder = 0
 
     def add(self, name: str, email: str, *roles: str) -> None:
         body = {"name": name, "roles": list(roles or ("developer", "approver", "security")), "email": email}
@@ -40,8 +40,8 @@ class FourEyes:
 
     def repository(self, findings: PlannedFindings | None = None, *, people: bool = True) -> str:
         """A pipeline with its repository, named like it, whose image is scanned at once. Nothing is pushed yet."""
-        self.cases += 1
-        name = f"case{self.cases}"
+        self.case_builder += 1
+        name = f"case{self.case_builder}"
         image = self.server.foreign(name, findings or PlannedFindings())
         self.server.scan_may_end[image].set()
         self.server.builder.digests[f"{name}/app"] = image

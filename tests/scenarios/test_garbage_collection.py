@@ -34,7 +34,7 @@ from dockgate.store.records import PushedImage
 def test_a_collection_is_requested_and_followed_by_the_api(tmp_path: Path) -> None:
     with ServerSystem(tmp_path, sweep_seconds=0.05) as server:
         server.apply(ASSIGNMENT)
-        server.use_cases.garbage_collection.facts.retention = Retention(keep_days=30, keep_images=0)
+        server.use_cases.garbage_collection.registry_reader.retention = Retention(keep_days=30, keep_images=0)
         digest = push_image(server.registry, REPOSITORY, "1", b"old")
         server.store.images.add_push(PushedImage(REPOSITORY, "1", digest, server.server.clock.now()))
         assert [entry["reason"] for entry in server.get("/gc")["kept_images"]] == ["watched"]
@@ -67,8 +67,12 @@ class Site:
         self.storage = DistributionStorage(folder / "run" / "registry.json", folder / "registry", {})
         registry = DistributionRegistry(self.address, lambda access: tokens.token(SERVER, access))
         collection = self.system.use_cases.garbage_collection
-        facts = replace(collection.facts, registry=registry, retention=Retention(keep_days=30, keep_images=0))
-        self.collection: GarbageCollection = replace(collection, facts=facts, registry=registry, storage=self.storage)
+        reader = replace(
+            collection.registry_reader, registry=registry, retention=Retention(keep_days=30, keep_images=0)
+        )
+        self.collection: GarbageCollection = replace(
+            collection, registry_reader=reader, registry=registry, storage=self.storage
+        )
 
     @property
     def now(self) -> str:

@@ -20,7 +20,7 @@ from dockgate.gate import rules
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
-from dockgate.services.judging.cases import DeploymentContext
+from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
 
 DEBIAN = "sha256:" + "d" * 64

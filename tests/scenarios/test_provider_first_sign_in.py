@@ -7,7 +7,7 @@ from tests.scenarios.browser import Browser
 from tests.scenarios.provider_site import Place
 from tests.scenarios.server import ServerSystem
 
-from dockgate.services.people.provider_sign_in import RETURN_PATH
+from dockgate.services.identity.provider_sign_in import RETURN_PATH
 
 
 def test_the_first_to_sign_in_must_be_an_admin(tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from dockgate.delivery.ports import Clock
 from dockgate.identity.openid.connection import ProviderConnection
 from dockgate.identity.openid.provider import RENEW_SECONDS, OpenIdProvider
 from dockgate.identity.sign_in import SignInRequest
-from dockgate.services.people.provider_sign_in import RETURN_PATH, read_mapping
+from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 pytestmark = pytest.mark.real

@@ -14,8 +14,8 @@ from tests.scenarios.browser import Browser
 from tests.scenarios.provider_site import Place
 
 from dockgate.identity.model import PERMISSIONS, Role
-from dockgate.services.people.provider_sign_in import RETURN_PATH
-from dockgate.services.people.sessions import PROVIDER_HOURS
+from dockgate.services.identity.provider_sign_in import RETURN_PATH
+from dockgate.services.identity.sessions import PROVIDER_HOURS
 from dockgate.web.authorization import FailedAuthentications
 
 PENDING, SESSION = "dockgate-signin", "dockgate-session"

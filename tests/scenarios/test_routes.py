@@ -1,6 +1,6 @@
 """Every route × every role × every state of a token: who is let in, and who is not.
 
-A route that has no row in `ROUTES` fails the first test. A row says which permission the route demands, and whether a
+A route that has no row in `ROUTES` fails the first test. A row says which permission the route requires, and whether a
 token that is limited to some repositories and pipelines reaches it: "never", "always" (it tells nothing that such a
 token should not know), or when it is limited to the "repository" or the "pipeline" that the call is about.
 """

@@ -13,7 +13,7 @@ from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import SECRET, ServerSystem
 from tests.store.factories import FACTORIES
 
-from dockgate.services.judging.cases import DeploymentContext
+from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Severity

@@ -33,7 +33,7 @@ class Site:
         self.system = ServerSystem(folder, database=database)
         self.store, self.registry, self.storage = self.system.store, self.system.registry, self.system.storage
         self.collection: GarbageCollection = self.system.use_cases.garbage_collection
-        self.collection.facts.retention = Retention(keep_days=30, keep_images=0)
+        self.collection.registry_reader.retention = Retention(keep_days=30, keep_images=0)
         self.system.server.documents.apply(ASSIGNMENT, "a.yaml", Caller(LOCAL))
         target = self.system.server.targets["podman"]
         assert isinstance(target, MemoryTarget)

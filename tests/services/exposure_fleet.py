@@ -20,20 +20,20 @@ from dockgate.gate.rules import load as load_rules
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.exposure.acceptance_records import RememberedAcceptances
 from dockgate.services.exposure.answer import (
     Exposure,
     ExposureRequest,
 )
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT
+from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.packages import FleetPackages
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.packages import Purls
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.policies.timeline import PolicyTimeline
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -87,7 +87,7 @@ class Fleet:
 
     def where(self, question: str, as_of: int | None = None, **more: object) -> Exposure:
         clock, effects = self.clock(), Effects()
-        exceptions = RiskAcceptances(
+        server_waivers = ServerWaivers(
             self.store,
             lambda repository, digest: [],
             KINDS,
@@ -98,9 +98,9 @@ class Fleet:
         search = ExposureSearch(
             self.store,
             self.database,
-            exceptions,
+            server_waivers,
             FleetPackages(self.store, Purls(KINDS)),
-            RememberedAcceptances(self.store, self.selection or FixedPolicy(self.policy)),
+            CachedWaiverHistory(self.store, self.selection or FixedPolicy(self.policy)),
             clock,
             "registry.example",
             self.ungrouped_limit,

@@ -16,7 +16,7 @@ from dockgate.delivery.model import ActionKey, Approval, Pipeline, RunState
 from dockgate.delivery.pipeline import Plan
 from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.service_model import Rollout, ServiceChange
-from dockgate.services.judging.service_risk import ServiceRisk
+from dockgate.services.verdicts.service_risk import ServiceRisk
 
 NOW = "2026-11-24T10:00:00.000Z"
 

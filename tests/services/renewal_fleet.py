@@ -13,7 +13,7 @@ from dockgate.gate import evaluate
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.effects import Effects
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
-from dockgate.services.judging.cases import Cases, DeploymentContext
+from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
@@ -29,7 +29,7 @@ class CrashError(Exception):
     """The process died."""
 
 
-class FailingCases(Cases):
+class FailingCaseBuilder(CaseBuilder):
     """Fails for `failing_images` with an internal error."""
 
     def should_apply_waivers(self, repository: str, image: str) -> bool:
@@ -79,7 +79,9 @@ class Fleet:
 
         renewal = self.system.use_cases.verdict_renewal
         index = replace(renewal.index, advisories=self.feeds)
-        judging = replace(renewal.fleet_judging, cases=replace(renewal.fleet_judging.cases, advisories=self.feeds))
+        judging = replace(
+            renewal.fleet_judging, case_builder=replace(renewal.fleet_judging.case_builder, advisories=self.feeds)
+        )
         return replace(
             renewal,
             index=index,
@@ -124,7 +126,7 @@ class Fleet:
         judging, present = self.verdict_renewal.fleet_judging, self.verdicts(policy)
         under = self.verdict_renewal.selection.read(policy).policy
         for name, image in self.images.items():
-            case = judging.cases.build(image, under, DeploymentContext())
+            case = judging.case_builder.build(image, under, DeploymentContext())
             assert case is not None
             verdict = evaluate.judge(case, judging.ecosystems, judging.rules, should_remediate=False)
             if present[name] != verdict.status:

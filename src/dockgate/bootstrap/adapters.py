@@ -33,15 +33,15 @@ from dockgate.server.polling import Poller
 from dockgate.services.approvals import codepipeline
 from dockgate.services.clock import DatabaseClock, ServerClock
 from dockgate.services.feeds.advisories import CurrentDatabase
+from dockgate.services.identity.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.services.images.external_findings import InspectorFindings
 from dockgate.services.images.reader import ImageAccess
-from dockgate.services.judging.attestations import KEYS, RegistryAttestor
-from dockgate.services.judging.verdict_links import VerdictLinks
-from dockgate.services.people.provider_sign_in import RETURN_PATH, read_mapping
 from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
+from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
+from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, boto3_client, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError

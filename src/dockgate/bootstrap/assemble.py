@@ -193,7 +193,7 @@ def _task_groups(
             RepeatedTask("pushed images", use_cases.push_verdicts.judge_due),
             RepeatedTask("running images", use_cases.service_risk.review),
             RepeatedTask("runs", use_cases.watched_images.record_runs, PURGE_EVERY),
-            RepeatedTask("expiring waivers", server.exceptions.announce_expiring),
+            RepeatedTask("expiring waivers", server.waivers.announce_expiring),
             RepeatedTask("workflows", WorkflowRetention(adapters.store, clock, effects, engine).run, PURGE_EVERY),
             RepeatedTask("old rows", Purge(adapters.store, clock, effects, keep_days).run, PURGE_EVERY),
         ]

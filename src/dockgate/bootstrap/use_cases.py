@@ -7,7 +7,7 @@ from functools import partial
 
 from dockgate import __version__
 from dockgate.bootstrap.dependencies import Adapters, Options
-from dockgate.bootstrap.judging import JudgingWiring
+from dockgate.bootstrap.verdicts import VerdictWiring
 from dockgate.delivery.retention import Retention
 from dockgate.delivery.service_risk import RiskTerms
 from dockgate.events.targets.pipeline import PipelineAdapter
@@ -26,25 +26,20 @@ from dockgate.services.fleet.finding_trends import TrendReader
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.repository_verdicts import RepositoryVerdicts
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
-from dockgate.services.images.image_facts import ImageFacts
+from dockgate.services.identity.first_admin import FirstAdmin
+from dockgate.services.identity.people import People
+from dockgate.services.identity.provider_sign_in import ProviderSignIn
+from dockgate.services.identity.sessions import Sessions
 from dockgate.services.images.image_presence import ImagePresence
 from dockgate.services.images.rescans import ImageRescans
 from dockgate.services.images.scans import FindingReports, ScanRunner
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.push_verdicts import PushVerdicts
-from dockgate.services.judging.service_risk import ServiceRisk
-from dockgate.services.judging.verdict_links import VerdictLinks
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.notifications.event_dispatch import EventDispatcher
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.events import EventReader
 from dockgate.services.notifications.pipeline_starts import RuleExecutions
 from dockgate.services.notifications.summary import NotificationSummary
-from dockgate.services.people.first_admin import FirstAdmin
-from dockgate.services.people.identity import People
-from dockgate.services.people.provider_sign_in import ProviderSignIn
-from dockgate.services.people.sessions import Sessions
 from dockgate.services.pipelines.actions import Actions
 from dockgate.services.pipelines.deployments import Deployments, Rollouts, ServiceRepair
 from dockgate.services.pipelines.documents import Documents
@@ -58,7 +53,12 @@ from dockgate.services.registry.refused_pulls import RefusedPulls
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.retention.garbage_collection import GarbageCollection
 from dockgate.services.retention.local_storage import LocalCollections
+from dockgate.services.retention.registry_snapshot import RegistryReader
 from dockgate.services.retention.row_retention import RowRetention
+from dockgate.services.verdicts.push_verdicts import PushVerdicts
+from dockgate.services.verdicts.service_risk import ServiceRisk
+from dockgate.services.verdicts.verdict_links import VerdictLinks
+from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
 from dockgate.store.signals import Topic
@@ -113,7 +113,7 @@ def make_use_cases(
     return wiring.use_cases(wiring.web_services())
 
 
-class _Wiring(JudgingWiring):
+class _Wiring(VerdictWiring):
     """Makes the other use cases, group by group, each from the adapters and the groups before it."""
 
     def make_approvals(self) -> None:
@@ -144,7 +144,7 @@ class _Wiring(JudgingWiring):
             store,
             self.verdicts,
             self.waiting_approvals,
-            self.exceptions,
+            self.waivers,
             self.executions,
             contributors,
             self.clock,
@@ -175,8 +175,8 @@ class _Wiring(JudgingWiring):
             store,
             self.verdicts,
             self.selection,
-            self.exceptions,
-            self.judging_inputs,
+            self.waivers,
+            self.verdict_inputs,
             self.clock,
             self.effects,
             self.registry,
@@ -244,7 +244,7 @@ class _Wiring(JudgingWiring):
         old = RowRetention(store, self.clock, self.effects, retention)
         self.garbage_collection = GarbageCollection(
             store,
-            ImageFacts(store, adapters.registry, adapters.targets, self.selection, self.clock, retention),
+            RegistryReader(store, adapters.registry, adapters.targets, self.selection, self.clock, retention),
             adapters.registry,
             adapters.registry_storage,
             self.clock,
@@ -294,7 +294,7 @@ class _Wiring(JudgingWiring):
             approval_requests=self.approval_requests,
             approval_decisions=self.approval_decisions,
             approval_pubsub=self.pubsub,
-            exceptions=self.exceptions,
+            waivers=self.waivers,
             waiver_previews=self.waiver_previews(),
             exposure_search=self.exposure_search,
             trends=TrendReader(store, clock),
@@ -355,7 +355,7 @@ class _Wiring(JudgingWiring):
                 store,
                 self.verdicts,
                 self.selection,
-                self.exceptions,
+                self.waivers,
                 self.watched_images,
                 clock,
                 self.effects,

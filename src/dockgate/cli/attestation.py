@@ -84,7 +84,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
 
     No server is needed. Exits 0 when such an approval of this digest exists, 1 when not, 2 on an error.
     """
-    from dockgate.services.judging import attestations
+    from dockgate.services.verdicts import attestations
     from dockgate.shared.escaping import clean
 
     bundle = ca_bundle or from_environment().ca_bundle

@@ -143,21 +143,21 @@ def command(
     if not (argument.reference or findings or inspector):
         raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
     chosen = local_gate.policy_of(policy or "default")
-    exceptions = local_gate.read_exceptions(waivers, vex)
+    all_waivers = local_gate.read_waivers(waivers, vex)
     settings = from_environment()
     reported = _read_reports(findings, digest, found_at)
     if inspector:
-        report = _gate_by_inspector(argument, settings, chosen, reported, exceptions)
+        report = _gate_by_inspector(argument, settings, chosen, reported, all_waivers)
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
-            report = local_gate.judge_reported(reported, chosen, exceptions=exceptions, advisories=advisories)
+            report = local_gate.judge_reported(reported, chosen, all_waivers=all_waivers, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
             scanned = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
             facts = _provenance(argument, scanned.digest, chosen, statements, settings)
             report = local_gate.judge(
-                scanned, advisories, chosen, external_reports=reported, exceptions=exceptions, provenance=facts
+                scanned, advisories, chosen, external_reports=reported, all_waivers=all_waivers, provenance=facts
             )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])
@@ -217,7 +217,7 @@ def _provenance(
                 "Add the rule provenance to the policy.",
             )
         return None
-    from dockgate.services.judging import attached_statements
+    from dockgate.services.verdicts import attached_statements
 
     bundle = argument.ca_bundle or settings.ca_bundle
     return attached_statements.look_up(
@@ -230,7 +230,7 @@ def _gate_by_inspector(
     settings: Settings,
     policy: Policy,
     external_reports: tuple[ExternalReport, ...],
-    exceptions: Waivers,
+    all_waivers: Waivers,
 ) -> GateReport:
     from dockgate.services import local_gate
     from dockgate.services.images import external_findings
@@ -246,7 +246,7 @@ def _gate_by_inspector(
                 f"The image's digest is {digest}. Scan that image again.",
             )
     return local_gate.judge_reported(
-        (*reports, *external_reports), policy, exceptions=exceptions, reference=argument.reference, image=digest
+        (*reports, *external_reports), policy, all_waivers=all_waivers, reference=argument.reference, image=digest
     )
 
 

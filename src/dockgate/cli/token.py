@@ -56,10 +56,10 @@ def create(principal: str, days: float, local: bool, output_format: str, **limit
     user.
     """
     if local:
-        from dockgate.services.people import identity
+        from dockgate.services.identity import people
 
         scopes = [Permission(scope) for scope in limits.pop("scopes")]
-        made, text = identity.issue_local_token(from_environment(), principal, days, scopes, **limits)
+        made, text = people.issue_local_token(from_environment(), principal, days, scopes, **limits)
         answer: Any = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
     else:
         body = {"principal": principal, "days": days, **{name: list(values) for name, values in limits.items()}}

@@ -76,7 +76,7 @@ def next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
 def _print_link(settings: Settings) -> None:
     """Print the link for the first administrator, if there is none yet."""
     from dockgate.server.bind_config import read_listen_address
-    from dockgate.services.people.first_admin import LINK_MINUTES, link_of
+    from dockgate.services.identity.first_admin import LINK_MINUTES, link_of
 
     link = link_of(settings, read_listen_address(settings).url)
     if link:

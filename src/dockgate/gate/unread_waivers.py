@@ -40,7 +40,7 @@ class UnreadWaivers:
 
 
 def apply_to_unread(
-    inventory: Inventory, matches: Matches, exceptions: Waivers, index: str, now: str, databases: Collection[str]
+    inventory: Inventory, matches: Matches, all_waivers: Waivers, index: str, now: str, databases: Collection[str]
 ) -> UnreadWaivers:
     """Remove the unread paths and undetermined packages that waivers accept.
 
@@ -50,7 +50,7 @@ def apply_to_unread(
     images = {inventory.image, index} - {""}
     waivers = [
         waiver
-        for waiver in sort_by_latest_end(exceptions.waivers)
+        for waiver in sort_by_latest_end(all_waivers.waivers)
         if waiver.unread
         and (not waiver.image or waiver.image in images)
         and _is_valid(waiver)

@@ -150,7 +150,7 @@ class FindingWaivers:
 
 
 def apply_to_findings(
-    matches: Matches, exceptions: Waivers, policy: Policy, inventory: Inventory, index: str | None, now: str
+    matches: Matches, waivers: Waivers, policy: Policy, inventory: Inventory, index: str | None, now: str
 ) -> FindingWaivers:
     """Separate the findings that a waiver or a trusted VEX statement excuses from those that count.
 
@@ -159,9 +159,9 @@ def apply_to_findings(
     """
     images = {digest for digest in (inventory.image, index) if digest}
     candidates = [
-        waiver for waiver in sort_by_latest_end(exceptions.waivers) if not waiver.image or waiver.image in images
+        waiver for waiver in sort_by_latest_end(waivers.waivers) if not waiver.image or waiver.image in images
     ]
-    vex = vex_statements.PlatformStatements(exceptions.statements, policy, inventory, images, now)
+    vex = vex_statements.PlatformStatements(waivers.statements, policy, inventory, images, now)
     counting: list[Finding] = []
     waived: list[AppliedWaiver] = []
     notes: list[Violation] = []
@@ -188,7 +188,7 @@ def apply_to_findings(
 
 def apply_to_violations(
     violations: Sequence[Violation],
-    exceptions: Waivers,
+    waivers: Waivers,
     images: Collection[str],
     now: str,
     not_waivable_by_message: Collection[Violation] = (),
@@ -200,7 +200,7 @@ def apply_to_violations(
     """
     candidates = [
         waiver
-        for waiver in sort_by_latest_end(exceptions.waivers)
+        for waiver in sort_by_latest_end(waivers.waivers)
         if waiver.rule and not waiver.unread and waiver.image and waiver.image in images
     ]
     counting: list[Violation] = []

@@ -11,7 +11,7 @@ class IdentityProvider(Protocol):
     def sign_in_url(self, request: SignInRequest) -> str:
         """Return the page of the provider to which the browser goes.
 
-        Raises UnavailableError if the provider does not answer, or not as its standard demands.
+        Raises UnavailableError if the provider does not answer, or not as its standard requires.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""The local registry: CNCF Distribution, which demands our tokens and notifies us of every push.
+"""The local registry: CNCF Distribution, which requires our tokens and notifies us of every push.
 
 It listens on loopback, for the server and what it starts. Others reach it by `web.registry_proxy`.
 """
@@ -85,7 +85,7 @@ def make_registry(
     is taken.
     """
     program = find("docker-registry", "docker-registry")
-    _demand(endpoint)
+    _require_free_port(endpoint)
     config, bundle = configuration_file(data, endpoint), data / "run" / f"{endpoint.name}.crt"
     trust(data, endpoint, trusted)
     driver: dict[str, object] = {"filesystem": {"rootdirectory": str(storage or data / "registry")}}
@@ -160,7 +160,7 @@ def _write(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _demand(endpoint: Endpoint) -> None:
+def _require_free_port(endpoint: Endpoint) -> None:
     """The registry of a server that was killed may need a moment to end."""
     end = time.monotonic() + _LEAVING_SECONDS
     while (error := _port_error(endpoint)) is not None:
@@ -183,7 +183,7 @@ def _port_error(endpoint: Endpoint) -> OSError | None:
 
 
 def _answers(endpoint: Endpoint) -> bool:
-    """Return whether it demands a token: a registry without does not have our configuration."""
+    """Return whether it requires a token: a registry without does not have our configuration."""
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=2)
     try:
         connection.request("GET", "/v2/")

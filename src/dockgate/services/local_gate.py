@@ -1,6 +1,6 @@
 """Run the gate at a terminal: judge scans, and replay recorded verdicts.
 
-Policies and exceptions are in files.
+Policies, waivers and VEX documents are in files.
 """
 
 from collections.abc import Iterable, Sequence
@@ -53,7 +53,7 @@ def judge(
     policy: Policy,
     now: datetime | None = None,
     external_reports: tuple[ExternalReport, ...] = (),
-    exceptions: Waivers = NO_WAIVERS,
+    all_waivers: Waivers = NO_WAIVERS,
     provenance: ProvenanceFacts | None = None,
 ) -> GateReport:
     """Return the verdict on a scanned image and on other scanners' reports.
@@ -78,7 +78,7 @@ def judge(
         inventories=scanned.inventories,
         snapshot=advisories.snapshot(scanned.inventories),
         external_reports=external_reports,
-        waivers=_applicable(exceptions, scanned.reference, scanned.digest, inventories, at),
+        waivers=_applicable(all_waivers, scanned.reference, scanned.digest, inventories, at),
         provenance=provenance,
     )
     verdict = evaluate.judge(case, ecosystems.load(), rules.load())
@@ -89,7 +89,7 @@ def judge_reported(
     external_reports: tuple[ExternalReport, ...],
     policy: Policy,
     now: datetime | None = None,
-    exceptions: Waivers = NO_WAIVERS,
+    all_waivers: Waivers = NO_WAIVERS,
     reference: str | None = None,
     image: str | None = None,
     advisories: AdvisoryReader | None = None,
@@ -105,7 +105,7 @@ def judge_reported(
         raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
     at = format_time(now or datetime.now(UTC))
     reference = reference or images[0]
-    waivers = _applicable(exceptions, reference, images[0], inventories, at)
+    waivers = _applicable(all_waivers, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
         case = replace(case, snapshot=advisories.catalogues(cve_names_in(external_reports)))
@@ -144,10 +144,10 @@ def policy_schema() -> dict[str, Any]:
     return policies.policy_schema(rules.load())
 
 
-# --- exceptions -------------------------------------------------------------------------------------------------------
+# --- waivers ----------------------------------------------------------------------------------------------------------
 
 
-def read_exceptions(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
+def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Waivers:
     """Return the waivers in YAML files, and the statements in VEX documents.
 
     The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and place.
@@ -170,14 +170,14 @@ def read_exceptions(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> 
 
 
 def _applicable(
-    exceptions: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str
+    all_waivers: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str
 ) -> Waivers:
-    """The exceptions that may apply to this image."""
+    """The waivers and VEX statements that may apply to this image."""
     listed = tuple(inventories)
     images = list(dict.fromkeys((digest, *(inventory.image for inventory in listed))))
     return Waivers(
-        select_waivers(exceptions.waivers, _repository(reference), images, now),
-        vex_statements.select_statements(exceptions.statements, images, listed),
+        select_waivers(all_waivers.waivers, _repository(reference), images, now),
+        vex_statements.select_statements(all_waivers.statements, images, listed),
     )
 
 

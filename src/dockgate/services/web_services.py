@@ -18,19 +18,16 @@ from dockgate.services.effects import UnservedQueue
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.feeds.status import FeedStatus, read_feed_statuses
 from dockgate.services.fleet.finding_trends import TrendReader
+from dockgate.services.identity.first_admin import FirstAdmin
+from dockgate.services.identity.people import People
+from dockgate.services.identity.provider_sign_in import ProviderSignIn
+from dockgate.services.identity.sessions import Sessions
 from dockgate.services.images.scans import FindingReports, ScanScheduler
 from dockgate.services.images.search import ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
-from dockgate.services.judging.verdict_links import VerdictLinks
-from dockgate.services.judging.waiver_preview import WaiverPreviews
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.events import EventReader
-from dockgate.services.people.first_admin import FirstAdmin
-from dockgate.services.people.identity import People
-from dockgate.services.people.provider_sign_in import ProviderSignIn
-from dockgate.services.people.sessions import Sessions
 from dockgate.services.pipelines.deployments import Rollouts
 from dockgate.services.pipelines.documents import Documents
 from dockgate.services.pipelines.executions import Executions
@@ -41,6 +38,9 @@ from dockgate.services.registry.pushes import RegistryNotifications
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.retention.garbage_collection import GarbageCollection
+from dockgate.services.verdicts.verdict_links import VerdictLinks
+from dockgate.services.verdicts.waiver_preview import WaiverPreviews
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workers import Workers
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
@@ -98,7 +98,7 @@ class WebServices:
     approval_pubsub: ApprovalPubSub
     policies: Policies
     policy_dry_run: PolicyDryRun
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     waiver_previews: WaiverPreviews
     verdict_links: VerdictLinks
 

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dockgate.services.people.first_admin import LINK_PATH
+from dockgate.services.identity.first_admin import LINK_PATH
 from dockgate.shared.errors import TooLargeError, UsageError
 
 # Bytes of a call's JSON or YAML.

@@ -8,9 +8,9 @@ from tests.gate.samples import ECOSYSTEMS
 from dockgate.gate import vex_statements, waivers
 from dockgate.gate.fleet.model import (
     FleetComponent,
-    FleetExceptions,
     FleetImage,
     FleetPlatform,
+    FleetWaivers,
     Holding,
     Place,
 )
@@ -92,11 +92,11 @@ def _place(inventory: Inventory, layer: str) -> Place:
 
 
 def case_of(
-    item: FleetItem, policy: Policy, snapshot: AdvisorySnapshot, exceptions: FleetExceptions, now: str
+    item: FleetItem, policy: Policy, snapshot: AdvisorySnapshot, fleet_waivers: FleetWaivers, now: str
 ) -> VerdictCase:
-    """The case that the server builds of an image (`services.judging.cases`)."""
+    """The case that the server builds of an image (`services.verdicts.case_builder`)."""
     images = list(dict.fromkeys((item.digest, *(inventory.image for inventory in item.inventories))))
-    attached = [entry for digest in images for entry in exceptions.attached_statements.get(digest, ())]
+    attached = [entry for digest in images for entry in fleet_waivers.attached_statements.get(digest, ())]
     packages = [package for inventory in item.inventories for package in inventory.packages if not package.owner]
     ecosystems = {package.ecosystem for package in packages}
     return VerdictCase(
@@ -110,8 +110,8 @@ def case_of(
             coverage=tuple(entry for entry in snapshot.coverage if entry.ecosystem in ecosystems | {*CATALOGUES}),
         ),
         Waivers(
-            waivers.select_waivers(exceptions.waivers, item.repository, images, now),
-            vex_statements.select_statements([*exceptions.statements, *attached], images, item.inventories),
+            waivers.select_waivers(fleet_waivers.waivers, item.repository, images, now),
+            vex_statements.select_statements([*fleet_waivers.statements, *attached], images, item.inventories),
         ),
         provenance=item.provenance,
     )

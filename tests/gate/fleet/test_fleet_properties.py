@@ -15,7 +15,7 @@ from tests.gate.test_whole_gate_properties import KEY, OLD, SETTINGS, cves
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.fleet.judge import FleetJudge
-from dockgate.gate.fleet.model import FleetExceptions, PlatformResult
+from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
 from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import fingerprint, make_policy
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
@@ -194,8 +194,8 @@ statements = st.builds(
     st.sampled_from(((), (), ("pkg:npm/a",), ("pkg:npm/c", "pkg:npm/b"))),
     at=st.sampled_from((None, "2026-11-20T00:00:00Z", "2026-12-20T00:00:00Z")),
 )
-exceptions = st.builds(
-    FleetExceptions,
+fleet_waivers = st.builds(
+    FleetWaivers,
     st.lists(waivers, max_size=3).map(tuple),
     st.lists(statements, max_size=2).map(tuple),
     st.dictionaries(
@@ -238,7 +238,7 @@ class Fleet:
     items: list[FleetItem]
     policy: Policy
     snapshot: AdvisorySnapshot
-    exceptions: FleetExceptions
+    fleet_waivers: FleetWaivers
 
     def results(self, now: str) -> list[tuple[FleetItem, list[PlatformResult] | None]]:
         """What sums over components say of each image."""
@@ -264,12 +264,12 @@ class Fleet:
     def _judge(self, index: FleetIndex, now: str) -> FleetJudge:
         coverage = self.snapshot.coverage
         return FleetJudge(
-            self.policy, RULES, ECOSYSTEMS, index.components, index.bundles, self.exceptions, coverage, now
+            self.policy, RULES, ECOSYSTEMS, index.components, index.bundles, self.fleet_waivers, coverage, now
         )
 
     def judge_alone(self, item: FleetItem, now: str) -> list[tuple[Status, tuple[int, ...], int]]:
         """The status, counts, and number of waived subjects that the gate gives each platform."""
-        case = case_of(item, self.policy, self.snapshot, self.exceptions, now)
+        case = case_of(item, self.policy, self.snapshot, self.fleet_waivers, now)
         verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, should_remediate=False)
         by_image = {verdict.image: verdict for verdict in verdicts}
         inventories = (by_image[inventory.image] for inventory in item.inventories)
@@ -279,7 +279,7 @@ class Fleet:
         ]
 
 
-fleets = st.builds(Fleet, items(), policies(), snapshots(), exceptions)
+fleets = st.builds(Fleet, items(), policies(), snapshots(), fleet_waivers)
 
 
 @st.composite
@@ -304,11 +304,11 @@ def dense_fleets(draw: st.DrawFn) -> Fleet:
     under = policy(max_findings=limits, vex={"authors": [{"name": "Vendor"}]})
     if draw(st.integers(0, 2)) == 0:
         under = policy(forbidden_packages={"packages": ["pkg:npm/a@1.0.0"]})
-    accepted = draw(st.builds(FleetExceptions, st.lists(waivers, max_size=1).map(tuple)))
+    accepted = draw(st.builds(FleetWaivers, st.lists(waivers, max_size=1).map(tuple)))
     stated = statements.map(lambda entry: replace(entry, vulnerabilities=("CVE-2024-0",), author="Vendor"))
     if draw(st.booleans()):
         attached = {draw(st.sampled_from(DIGESTS[:2])): (draw(stated),)}
-        accepted = draw(st.sampled_from((FleetExceptions((), (draw(stated),)), FleetExceptions((), (), attached))))
+        accepted = draw(st.sampled_from((FleetWaivers((), (draw(stated),)), FleetWaivers((), (), attached))))
     return Fleet(drawn, under, AdvisorySnapshot((advisory("CVE-2024-0", "a"),), COVERED), accepted)
 
 

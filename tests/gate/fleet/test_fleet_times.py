@@ -13,7 +13,7 @@ from tests.gate.test_whole_gate_properties import KEY
 
 from dockgate.gate import evaluate
 from dockgate.gate.fleet.judge import FleetJudge
-from dockgate.gate.fleet.model import FleetExceptions
+from dockgate.gate.fleet.model import FleetWaivers
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Unread
@@ -43,7 +43,7 @@ class Case:
     rules: Mapping[str, Any]
     advisories: tuple[Advisory, ...] = ()
     content: Inventory = CONTENT
-    exceptions: FleetExceptions = field(default_factory=FleetExceptions)
+    fleet_waivers: FleetWaivers = field(default_factory=FleetWaivers)
     provenance: ProvenanceFacts | None = None
     coverage: tuple[Coverage, ...] = COVERED
     cves: tuple[Cve, ...] = ()
@@ -63,27 +63,27 @@ CASES = [
         (replace(DATED, published="2026-12-10T00:00:00Z"),),
     ),
     Case(
-        "a waiver ends", END, HIGH, (DATED,), exceptions=FleetExceptions((replace(WAIVER, vulnerability="CVE-2024-1"),))
+        "a waiver ends", END, HIGH, (DATED,), fleet_waivers=FleetWaivers((replace(WAIVER, vulnerability="CVE-2024-1"),))
     ),
     Case(
         "a waiver of unread content ends",
         END,
         HIGH,
         content=replace(CONTENT, unread=(Unread("app/x", "It ends too early."),)),
-        exceptions=FleetExceptions((replace(WAIVER, unread="app/x", image=IMAGE),)),
+        fleet_waivers=FleetWaivers((replace(WAIVER, unread="app/x", image=IMAGE),)),
     ),
     Case(
         "a waiver of a rule ends",
         END,
         {"image_age": {"days": 1}},
-        exceptions=FleetExceptions((replace(WAIVER, rule="image_age", image=IMAGE),)),
+        fleet_waivers=FleetWaivers((replace(WAIVER, rule="image_age", image=IMAGE),)),
     ),
     Case(
         "a VEX statement begins to count",
         END,
         {**HIGH, **TRUSTED},
         (DATED,),
-        exceptions=FleetExceptions((), (STATEMENT,)),
+        fleet_waivers=FleetWaivers((), (STATEMENT,)),
     ),
     Case(
         "the due date of a known exploited vulnerability passes",
@@ -122,12 +122,12 @@ def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
     def judge_alone(now: datetime) -> Status:
         at = format_time(now)
         fresh = replace(snapshot, coverage=tuple(replace(entry, checked_at=at) for entry in snapshot.coverage))
-        made = case_of(item, under, fresh, case.exceptions, at)
+        made = case_of(item, under, fresh, case.fleet_waivers, at)
         return evaluate.judge(made, ECOSYSTEMS, RULES, should_remediate=False).status
 
     index = FleetIndex([item], snapshot)
     judge = FleetJudge(
-        under, RULES, ECOSYSTEMS, index.components, index.bundles, case.exceptions, snapshot.coverage, NOW
+        under, RULES, ECOSYSTEMS, index.components, index.bundles, case.fleet_waivers, snapshot.coverage, NOW
     )
     (result,) = judge.judge(index.images[0]) or []
     moment = datetime.fromisoformat(case.at)
@@ -141,16 +141,14 @@ def test_the_time_is_known_at_which_the_verdict_changes(case: Case) -> None:
 def test_a_rule_that_cannot_tell_when_its_answer_changes_is_asked_again_at_once() -> None:
     under = policy(expression={"when": "now > timestamp('2030-01-01T00:00:00Z')", "message": "It is late."})
     index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((), COVERED))
-    judge = FleetJudge(under, RULES, ECOSYSTEMS, index.components, index.bundles, FleetExceptions(), COVERED, NOW)
+    judge = FleetJudge(under, RULES, ECOSYSTEMS, index.components, index.bundles, FleetWaivers(), COVERED, NOW)
     (result,) = judge.judge(index.images[0]) or []
     assert result.changes_at == datetime.fromisoformat(NOW).timestamp()
 
 
 def test_nothing_changes_by_time_alone_where_no_rule_counts_it() -> None:
     index = FleetIndex([FleetItem(IMAGE, (CONTENT,))], AdvisorySnapshot((DATED,), COVERED))
-    judge = FleetJudge(
-        policy(**HIGH), RULES, ECOSYSTEMS, index.components, index.bundles, FleetExceptions(), COVERED, NOW
-    )
+    judge = FleetJudge(policy(**HIGH), RULES, ECOSYSTEMS, index.components, index.bundles, FleetWaivers(), COVERED, NOW)
     (result,) = judge.judge(index.images[0]) or []
     assert result.changes_at == float("inf")
     assert result.status is Status.REJECTED

@@ -16,7 +16,7 @@ from dockgate.gate.remediation.set_cover import (
     find_smallest_set,
 )
 
-demands = st.integers(1, 7).flatmap(
+requirements = st.integers(1, 7).flatmap(
     lambda count: st.tuples(
         st.just(count),
         st.lists(
@@ -33,7 +33,7 @@ def accepted(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
     return lambda members: all(require.is_met(members) for require in expected)
 
 
-@given(demands)
+@given(requirements)
 @settings(max_examples=150, deadline=None)
 def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
@@ -46,7 +46,7 @@ def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement
     )
 
 
-@given(demands)
+@given(requirements)
 @settings(max_examples=100, deadline=None)
 def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
@@ -56,7 +56,7 @@ def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requi
     )
 
 
-@given(demands)
+@given(requirements)
 @settings(max_examples=100, deadline=None)
 def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case

@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 from tests.scenarios.server import ServerSystem
-from tests.services.renewal_fleet import NAMES, CrashError, FailingCases, Feeds, Fleet, failing_images, opened_fleet
+from tests.services.renewal_fleet import (
+    NAMES,
+    CrashError,
+    FailingCaseBuilder,
+    Feeds,
+    Fleet,
+    failing_images,
+    opened_fleet,
+)
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.model import Waiver
@@ -24,7 +32,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     for name, repository in (("w1", "team/*"), ("w2", "other/*")):
-        fleet.system.server.exceptions.add_waiver(
+        fleet.system.server.waivers.add_waiver(
             Waiver(
                 name,
                 "ana",
@@ -35,11 +43,11 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
             )
         )
     judging = fleet.verdict_renewal.fleet_judging
-    cases = {name: getattr(judging.cases, name) for name in judging.cases.__dataclass_fields__}
-    failing = FailingCases(**cases)
+    cases = {name: getattr(judging.case_builder, name) for name in judging.case_builder.__dataclass_fields__}
+    failing = FailingCaseBuilder(**cases)
     failing_images.add(fleet.images["web"])
     try:
-        replace(fleet.verdict_renewal, fleet_judging=replace(judging, cases=failing)).renew()
+        replace(fleet.verdict_renewal, fleet_judging=replace(judging, case_builder=failing)).renew()
         assert fleet.verdicts() == {"web": "Undetermined", "api": "Approved", "job": "Approved"}
     finally:
         failing_images.clear()

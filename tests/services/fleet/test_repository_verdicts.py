@@ -15,7 +15,7 @@ from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.images.search import ImageQuery, ImageSearch
-from dockgate.services.judging.cases import DeploymentContext
+from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
@@ -65,7 +65,7 @@ class Promoted:
         waiver = Waiver(
             "w1", "ana", "Not in dev.", package="pkg:deb/debian/app", repository="dev/*", until="2099-01-01"
         )
-        self.system.server.exceptions.add_waiver(waiver)
+        self.system.server.waivers.add_waiver(waiver)
 
     def statuses(self) -> dict[str, str]:
         search: ImageSearch = self.system.server.image_search

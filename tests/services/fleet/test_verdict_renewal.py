@@ -40,7 +40,7 @@ def test_every_scanned_image_gets_a_verdict_that_the_gate_agrees_with(fleet: Fle
 def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: Fleet) -> None:
     """What runs is judged by a task of its own, which may come first."""
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
-    verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))
+    verdicts = replace(verdicts, case_builder=replace(verdicts.case_builder, advisories=fleet.feeds))
     verdicts.judge_push(fleet.images["web"], "team/web", 1)
     fleet.publish("web")
     renewed = verdicts.judge_followed(fleet.images["web"], "team/web", "default")
@@ -52,7 +52,7 @@ def test_a_verdict_renewed_before_the_first_of_the_fleet_hides_no_change(fleet: 
 
 def test_an_advisory_between_the_verdict_on_a_push_and_the_first_of_the_fleet_changes_the_verdict(fleet: Fleet) -> None:
     verdicts = fleet.system.use_cases.push_verdicts.verdicts
-    verdicts = replace(verdicts, cases=replace(verdicts.cases, advisories=fleet.feeds))
+    verdicts = replace(verdicts, case_builder=replace(verdicts.case_builder, advisories=fleet.feeds))
     for name in ("web", "api"):
         verdicts.judge_push(fleet.images[name], f"team/{name}", 1)
     fleet.publish("web")
@@ -107,7 +107,7 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     until = format_time(fleet.system.clock() + timedelta(days=1))
     identity = fleet.feeds.advisories[0].id
     waiver = Waiver("w1", "ana", "It is never called.", vulnerability=identity, repository="team/web", until=until)
-    fleet.system.server.exceptions.add_waiver(waiver)
+    fleet.system.server.waivers.add_waiver(waiver)
     fleet.verdict_renewal.renew()
     assert fleet.verdicts() == {"web": "Approved", "api": "Rejected", "job": "Rejected"}
     assert sorted(verdict.waived for verdict in fleet.rows()[0]) == [0, 0, 1]

@@ -8,7 +8,7 @@ from tests.scanner.images.make import Layer, image, layout
 
 from dockgate.attestations.keys import Keys
 from dockgate.services.images.reader import ImageAccess
-from dockgate.services.judging.attestations import RegistryAttestor
+from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import DeniedError, NotFoundError, UnavailableError
 
 DIGEST = "sha256:" + "a" * 64

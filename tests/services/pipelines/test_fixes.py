@@ -14,10 +14,10 @@ from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixPlan, FixState,
 from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.judging.cases import DeploymentContext
 from dockgate.services.pipelines.fix_search import DeliveredImage, ProvenFix
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.git_pushes import GitPushes
+from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store

@@ -17,9 +17,9 @@ from dockgate.delivery.fixes import FixKind, FixPlan, LockUpdate
 from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.delivery.ports import BuildRequest, BuildResult, StoredManifest
 from dockgate.scanner import ecosystems
-from dockgate.services.judging.cases import DeploymentContext
 from dockgate.services.pipelines.fix_search import DeliveredImage
 from dockgate.services.pipelines.lockfiles import LockBuilds
+from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError
 

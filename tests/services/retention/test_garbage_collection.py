@@ -68,7 +68,7 @@ def test_what_runs_waits_is_watched_recent_or_may_return_is_kept(site: Site) -> 
 
 
 def test_of_old_revisions_only_the_last_are_kept(site: Site) -> None:
-    site.collection.facts.retention = Retention(keep_days=30, keep_images=0, keep_revisions=1)
+    site.collection.registry_reader.retention = Retention(keep_days=30, keep_images=0, keep_revisions=1)
     images = [site.push(str(number), str(number).encode()) for number in range(4)]
     site.service("web", *images)
     site.later(days=40)

@@ -12,7 +12,7 @@ from dockgate.delivery.model import Answer, ApprovalState
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events.envelope import NewEvent
-from dockgate.services.judging.attestations import list_attestations
+from dockgate.services.verdicts.attestations import list_attestations
 from dockgate.shared.references import ImageReference
 from dockgate.store import Store
 from dockgate.store.events.outbox import OWN_REGISTRY

@@ -1,4 +1,4 @@
-"""`.dockgate.yaml`: what a repository asks of itself, beyond what the server's policy demands."""
+"""`.dockgate.yaml`: what a repository asks of itself, beyond what the server's policy requires."""
 
 from collections.abc import Sequence
 

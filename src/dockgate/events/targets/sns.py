@@ -49,6 +49,6 @@ class SnsAdapter(TargetAdapter):
 
 
 def _subject(title: str) -> str:
-    """One line of printable ASCII, as SNS demands of a subject."""
+    """One line of printable ASCII, as SNS requires of a subject."""
     line = one_line(title)
     return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()

@@ -6,7 +6,7 @@ from functools import cached_property
 from itertools import chain
 
 from dockgate.gate import vex_statements, waivers
-from dockgate.gate.fleet.model import FleetExceptions, FleetImage, FleetPlatform
+from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers
 from dockgate.gate.model import VexStatement, Waiver
 from dockgate.vulnerabilities.model import Finding
 
@@ -70,16 +70,16 @@ class Context:
 class Contexts:
     """The contexts of a fleet's images at one time. `general_context` holds what applies to every image."""
 
-    def __init__(self, exceptions: FleetExceptions, now: str) -> None:
+    def __init__(self, fleet_waivers: FleetWaivers, now: str) -> None:
         self._now = now
-        self._attached = exceptions.attached_statements
-        self._statements = exceptions.statements
+        self._attached = fleet_waivers.attached_statements
+        self._statements = fleet_waivers.statements
         # By image; None for those that name none.
         self._waivers: dict[str | None, list[Waiver]] = {}
-        for waiver in exceptions.waivers:
+        for waiver in fleet_waivers.waivers:
             self._waivers.setdefault(waiver.image or None, []).append(waiver)
         self._statements_by_image: dict[str, list[VexStatement]] = {}
-        for statement in exceptions.statements:
+        for statement in fleet_waivers.statements:
             for digest in dict.fromkeys(filter(None, map(vex_statements.image_of, statement.products))):
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get(None, ()) if not waiver.repository]

@@ -23,9 +23,9 @@ from dockgate.gate.fleet.finding_lists import FindingLists, ListedComponent
 from dockgate.gate.fleet.model import (
     Bundles,
     FleetComponent,
-    FleetExceptions,
     FleetImage,
     FleetPlatform,
+    FleetWaivers,
     Place,
     PlatformResult,
 )
@@ -56,7 +56,7 @@ class FleetJudge:
         ecosystems: Sequence[Ecosystem],
         components: Mapping[int, FleetComponent],
         bundles: Bundles,
-        exceptions: FleetExceptions,
+        fleet_waivers: FleetWaivers,
         coverage: Sequence[Coverage],
         now: str,
     ) -> None:
@@ -76,7 +76,7 @@ class FleetJudge:
         self._has_unexpected_feeds = any(_names_packages(settings.get("no_feed_for")) for settings in feeds)
         self._database_paths = tuple(path for ecosystem in ecosystems for path in ecosystem.database_paths)
         self._compare = Orders(ecosystems).compare
-        self._contexts = Contexts(exceptions, now)
+        self._contexts = Contexts(fleet_waivers, now)
         self._counter = ComponentCounter(
             policy,
             self._rules_that_read(*_SUMS),

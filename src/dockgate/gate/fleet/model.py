@@ -74,7 +74,7 @@ class FleetImage(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class FleetExceptions:
+class FleetWaivers:
     """All waivers and VEX statements of the server, and statements attached to images."""
 
     waivers: tuple[Waiver, ...] = ()

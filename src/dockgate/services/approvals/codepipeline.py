@@ -23,7 +23,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.verdict_links import VerdictLinks
+from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.interfaces import override

@@ -15,9 +15,9 @@ from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.pipelines.executions import Executions
+from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.wording import shorten
@@ -32,7 +32,7 @@ class ApprovalDecisions:
     store: Store
     verdicts: Verdicts
     waiting_approvals: WaitingApprovals
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     executions: Executions
     contributors: ContributorFinder
     clock: ServerClock
@@ -98,14 +98,14 @@ class ApprovalDecisions:
         verdict = self.store.verdicts.get(approval.verdict)
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
         for waiver in waivers:
-            self.exceptions.check(waiver)
+            self.waivers.check(waiver)
         if remaining := self.verdicts.find_rejection_with_waivers(approval, waivers):
             raise ConflictError(
                 f"the waivers until {until} for everything that was rejected would not be enough: {remaining}",
                 "Request a new approval first: the advisories have changed since, or the date has passed. If an "
                 "expression rejects findings without naming them, waive these findings.",
             )
-        records = [self.exceptions.add_waiver(waiver) for waiver in waivers]
+        records = [self.waivers.add_waiver(waiver) for waiver in waivers]
         if key := approval.action:
             last = latest_runs(self.store.executions.runs(key.execution))[key.stage, key.action]
             if last.key == key:

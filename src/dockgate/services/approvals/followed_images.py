@@ -11,12 +11,12 @@ from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.judging_inputs import JudgingInputs
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
-from dockgate.services.judging.stale_advisories import has_only_stale_advisories
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Rounds
+from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
+from dockgate.services.verdicts.verdict_inputs import VerdictInputs
+from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.timestamps import format_time, latest_possible, parse_time
@@ -41,8 +41,8 @@ class ApprovedImages:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    exceptions: RiskAcceptances
-    inputs: JudgingInputs
+    waivers: ServerWaivers
+    inputs: VerdictInputs
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
@@ -128,9 +128,9 @@ class ApprovedImages:
     def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
-        exceptions, watch = self.exceptions.state(repository, now), self.selection.watch_of(repository)
+        waivers, watch = self.waivers.state(repository, now), self.selection.watch_of(repository)
         policy_digest = usable.unusable_reason or usable.policy.digest
-        return digest_of(canonical.encode([database, policy_digest, exceptions, watch, now[:13]]))
+        return digest_of(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
 
 
 def _key(followed_image: FollowedImage) -> _Key:

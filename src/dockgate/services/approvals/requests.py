@@ -18,9 +18,9 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.provenance import Provenance
 from dockgate.services.pipelines.actions import read_definition
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared import canonical
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError

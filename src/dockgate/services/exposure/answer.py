@@ -6,8 +6,8 @@ from enum import StrEnum
 from dockgate.delivery.model import ExecutionId
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
-from dockgate.services.exposure.acceptances import Acceptance, NamingWaiver
 from dockgate.services.exposure.finding_life import LifeStep
+from dockgate.services.exposure.finding_waivers import FindingWaiver, NamingWaiver
 from dockgate.services.exposure.unknown_images import UnknownPage
 from dockgate.store.exposure.records import RunningImage
 
@@ -74,7 +74,7 @@ class ExposedPackage:
     since: str
     until: str | None
     ended_by: str | None
-    waived: list[Acceptance] = field(default_factory=list)
+    waived: list[FindingWaiver] = field(default_factory=list)
     life: list[LifeStep] = field(default_factory=list)
 
 

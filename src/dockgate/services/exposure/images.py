@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dockgate.gate.model import Status
-from dockgate.services.exposure.acceptances import Acceptance, AcceptanceFinder, ExposedFinding
 from dockgate.services.exposure.answer import ExposedImage, ExposedPackage, ImagePlace, RunningService
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
+from dockgate.services.exposure.finding_waivers import ExposedFinding, FindingWaiver, WaiverFinder
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, Holding, Places, Successor
 from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
@@ -41,12 +41,12 @@ class ImageContents:
     """The places of a subject in images, and what excuses it there: each is read once."""
 
     def __init__(
-        self, store: Store, subject: Subject, places: Places, acceptances: AcceptanceFinder | None, now: str
+        self, store: Store, subject: Subject, places: Places, waiver_finder: WaiverFinder | None, now: str
     ) -> None:
         self._store = store
         self._subject = subject
         self._places = places
-        self._acceptances = acceptances
+        self._waiver_finder = waiver_finder
         self._now = now
         self._holdings: dict[int, list[Holding]] = {}
         self._successors: dict[TagPeriod, Successor] = {}
@@ -72,8 +72,8 @@ class ImageContents:
         components = [self._subject.components[number] for number in present]
         names = {(component.ecosystem, component.name) for component in components}
         self._successors |= self._store.exposures.successors(ended, names)
-        if self._acceptances:
-            self._acceptances.prepare([self.images[number].digest for number in missing])
+        if self._waiver_finder:
+            self._waiver_finder.prepare([self.images[number].digest for number in missing])
 
     def packages(self, number: int) -> list[ExposedPackage]:
         """The packages of an image that was read."""
@@ -85,8 +85,8 @@ class ImageContents:
         """Return whether something excuses a finding of an image that was read."""
         image = self.images[number]
         repositories, subject = self._repositories(image), self._subject
-        return self._acceptances is not None and any(
-            self._acceptances.find(image, repositories, subject.finding(affected))
+        return self._waiver_finder is not None and any(
+            self._waiver_finder.find(image, repositories, subject.finding(affected))
             for holding in self._holdings.get(number, ())
             for affected in subject.affected.get(holding.component, ())
         )
@@ -111,7 +111,7 @@ class ImageContents:
         for holding, affected in entries:
             component = subject.components[holding.component]
             vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
-            waived: list[Acceptance] = []
+            waived: list[FindingWaiver] = []
             life: list[LifeStep] = []
             in_places = [self._presence(image, stay, holding.component) for stay in stays]
             moved = in_places[-1] if in_places and in_places[-1].until else None
@@ -124,10 +124,10 @@ class ImageContents:
                     # The advisory came back when the image was in its places no longer.
                     exposed_since, end, ended_by = last.since, last.until, last.why
                 excuses: list[Excuse] = []
-                if self._acceptances:
+                if self._waiver_finder:
                     finding, first = subject.finding(affected), min(entry.since for entry in presences)
-                    waived = self._acceptances.find(image, repositories, finding)
-                    excuses = self._acceptances.find_excuses(image, repositories, finding, first)
+                    waived = self._waiver_finder.find(image, repositories, finding)
+                    excuses = self._waiver_finder.find_excuses(image, repositories, finding, first)
                 life = describe_life(presences, excuses, self._now)
             packages.append(
                 ExposedPackage(

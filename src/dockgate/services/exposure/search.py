@@ -12,8 +12,6 @@ from dockgate.delivery.ports import Advisories
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
-from dockgate.services.exposure.acceptance_records import RememberedAcceptances
-from dockgate.services.exposure.acceptances import AcceptanceFinder
 from dockgate.services.exposure.answer import (
     LONGEST_QUESTION,
     ExposedPipeline,
@@ -26,6 +24,7 @@ from dockgate.services.exposure.answer import (
     UnaffectedImages,
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
+from dockgate.services.exposure.finding_waivers import WaiverFinder
 from dockgate.services.exposure.images import ImageContents, Subject, view_image
 from dockgate.services.exposure.unknown_images import (
     AdvisoryKnowledge,
@@ -34,8 +33,9 @@ from dockgate.services.exposure.unknown_images import (
     explain_missing_history,
 )
 from dockgate.services.exposure.waived_findings import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
+from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.fleet.packages import FleetPackages
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, HoldingImage, Places, RunningImage
@@ -72,9 +72,9 @@ class ExposureSearch:
 
     store: Store
     advisories: Advisories
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     packages: FleetPackages
-    acceptances: RememberedAcceptances
+    waiver_history: CachedWaiverHistory
     clock: ServerClock
     registry: str
     ungrouped_limit: int = UNGROUPED_LIMIT
@@ -112,20 +112,20 @@ class ExposureSearch:
         names = _names(subject)
         unknown = UnknownImages(self.store, holders.places, holders.ids)
         if subject.is_vulnerability:
-            knowledge, acceptances = self._ask_advisories([question, *names], unknown, request)
+            knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
         else:
-            knowledge, acceptances = AdvisoryKnowledge(True), None
+            knowledge, waiver_finder = AdvisoryKnowledge(True), None
             unknown.add({}, {})
         not_recorded = self._reason_not_recorded(request.as_of, subject)
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
-        contents = ImageContents(self.store, subject, holders.places, acceptances, request.as_of or self.clock.now())
+        contents = ImageContents(self.store, subject, holders.places, waiver_finder, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, holders, names)
         lists = _ImageLists(holders, blocking)
-        if acceptances and acceptances.has_any:
+        if waiver_finder and waiver_finder.has_any:
             groups = [[number] for number in holders.ids]
             if len(groups) > self.ungrouped_limit:
                 facts = self.store.exposures.facts(holders.ids, subject.components, holders.places)
-                groups = group_images(acceptances, subject.findings(), holders.images, facts)
+                groups = group_images(waiver_finder, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
@@ -152,7 +152,7 @@ class ExposureSearch:
             waived_of=lists.waived_of,
             services=holders.services,
             pipelines=_count_pipelines(pipelines),
-            waivers=acceptances.find_naming_waivers(request.caller) if acceptances else [],
+            waivers=waiver_finder.find_naming_waivers(request.caller) if waiver_finder else [],
             images=[
                 view_image(
                     contents,
@@ -204,7 +204,7 @@ class ExposureSearch:
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
-    ) -> tuple[AdvisoryKnowledge, AcceptanceFinder]:
+    ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
         """What the advisories know of a vulnerability, and what accepts it; adds the images that may have it."""
         as_of = request.as_of
         state = self.store.component_search.index_state()
@@ -216,15 +216,15 @@ class ExposureSearch:
         }
         packages = _by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
         unknown.add(uncertain, packages, request.most_unaffected)
-        acceptances = AcceptanceFinder(
+        waiver_finder = WaiverFinder(
             self.store,
-            self.exceptions,
-            self.acceptances.at(state.acceptances),
+            self.waivers,
+            self.waiver_history.at(state.waiver_revision),
             as_of or self.clock.now(),
             names,
             as_of,
         )
-        return knowledge, acceptances
+        return knowledge, waiver_finder
 
     def _subject(self, question: str, at: str | None) -> Subject:
         if question.lower().startswith("pkg:"):

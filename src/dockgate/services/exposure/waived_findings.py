@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import vex_authors
-from dockgate.services.exposure.acceptances import AcceptanceFinder, ExposedFinding
+from dockgate.services.exposure.finding_waivers import ExposedFinding, WaiverFinder
 from dockgate.store.exposure.records import HoldingImage, ImageFacts
 
 # Up to so many images are looked at one by one, as a page has them anyway.
@@ -37,7 +37,7 @@ def find_waived(
 
 
 def group_images(
-    acceptances: AcceptanceFinder,
+    finder: WaiverFinder,
     findings: Sequence[ExposedFinding],
     images: Mapping[int, HoldingImage],
     facts: ImageFacts,
@@ -46,7 +46,7 @@ def group_images(
 
     Those in which nothing can excuse it are left out.
     """
-    scope = _Scope(acceptances, findings)
+    scope = _Scope(finder, findings)
     groups: dict[Hashable, list[int]] = {}
     kinds = scope.kinds({name for names in facts.repositories.values() for name in names}) if scope.is_general else {}
     for number, image in images.items():
@@ -66,16 +66,16 @@ class _Scope:
     can excuse it in any image.
     """
 
-    def __init__(self, acceptances: AcceptanceFinder, findings: Sequence[ExposedFinding]) -> None:
-        self._acceptances = acceptances
-        statements = acceptances.read_general_statements()
+    def __init__(self, finder: WaiverFinder, findings: Sequence[ExposedFinding]) -> None:
+        self._finder = finder
+        statements = finder.read_general_statements()
         self._has_statements = bool(statements)
         products = (vex_statements.image_of(product) for entry in statements for product in entry.products)
-        self.images = {digest for digest in products if digest} | acceptances.find_images_with_documents()
+        self.images = {digest for digest in products if digest} | finder.find_images_with_documents()
         accepting = {entry.affected.component: set[str]() for entry in findings}
         general: dict[str, Waiver] = {}
         for entry in findings:
-            for waiver in acceptances.find_accepting_waivers(entry):
+            for waiver in finder.find_accepting_waivers(entry):
                 if waiver.image:
                     self.images.add(waiver.image)
                 else:
@@ -89,7 +89,7 @@ class _Scope:
 
     def kinds(self, repositories: Collection[str]) -> Mapping[str, Hashable]:
         """Return what applies in each repository: its waivers, and the authors whose statements count."""
-        policies = self._acceptances.policies(repositories) if self._has_statements else {}
+        policies = self._finder.policies(repositories) if self._has_statements else {}
         return {
             name: (
                 tuple(waiver.id for waiver in self._general if _applies(waiver, name)),

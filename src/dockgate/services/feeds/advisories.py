@@ -223,7 +223,7 @@ def read_public_key(settings: Settings) -> str:
 def _signer(settings: Settings) -> "Signer":
     """The key in the data folder, which signs attestations too, made when there is none."""
     from dockgate.attestations.keys import Keys
-    from dockgate.services.judging.attestations import KEYS
+    from dockgate.services.verdicts.attestations import KEYS
 
     return Keys(settings.shared_data / KEYS).signer()
 

@@ -12,17 +12,17 @@ from typing import NamedTuple
 
 from dockgate.gate import evaluate, patterns
 from dockgate.gate.fleet.judge import FleetJudge
-from dockgate.gate.fleet.model import FleetExceptions, FleetImage, FleetPlatform, PlatformResult
+from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
 from dockgate.gate.model import Policy, Status, worst
 from dockgate.gate.policy import PROVENANCE_RULE, required_baselines
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.contents import FleetContents
-from dockgate.services.judging.cases import Cases, DeploymentContext
-from dockgate.services.judging.provenance import Provenance
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
 from dockgate.services.policies.selection import UsablePolicy
+from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
+from dockgate.services.verdicts.provenance import Provenance
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import StoreError
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
@@ -55,11 +55,11 @@ class JudgedImage(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class FleetJudging:
-    """Judges images as `Cases` and `evaluate.judge` do, many at once."""
+    """Judges images as `CaseBuilder` and `evaluate.judge` do, many at once."""
 
     store: Store
-    cases: Cases
-    exceptions: RiskAcceptances
+    case_builder: CaseBuilder
+    waivers: ServerWaivers
     provenance: Provenance
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
@@ -83,16 +83,16 @@ class FleetJudging:
                 yield JudgedImage(image.id, Status.UNDETERMINED, _NO_COUNTS, Status.UNDETERMINED, None)
             return
         policy, now = usable.policy, self.clock.now()
-        exceptions = self.exceptions.of_fleet(policy, now)
+        fleet_waivers = self.waivers.of_fleet(policy, now)
         coverage = contents.facts.coverage
-        judge = self._judge_of(policy, contents, exceptions, coverage, now)
+        judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
         fresh = judge
         if judge.needs_ecosystems:
-            fresh = self._judge_of(policy, contents, exceptions, _checked_at(coverage, now), now)
+            fresh = self._judge_of(policy, contents, fleet_waivers, _checked_at(coverage, now), now)
         reported = self.store.fleet_judging.reported_images()
         is_plain = not required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
-        limited = {waiver.repository for waiver in exceptions.waivers if waiver.repository}
+        limited = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}
         here = to_datetime(now).timestamp()
         for image in contents.images:
             try:
@@ -126,7 +126,7 @@ class FleetJudging:
         self,
         policy: Policy,
         contents: FleetContents,
-        exceptions: FleetExceptions,
+        fleet_waivers: FleetWaivers,
         coverage: Sequence[Coverage],
         now: str,
     ) -> FleetJudge:
@@ -136,21 +136,21 @@ class FleetJudging:
             if traits.counts_packages
             else (contents.components, contents.bundles)
         )
-        return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, exceptions, coverage, now)
+        return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, fleet_waivers, coverage, now)
 
     def _traits(self, policy: Policy, coverage: Sequence[Coverage], now: str) -> FleetJudge:
         """A judge of no image, for what it says of itself."""
-        return FleetJudge(policy, self.rules, self.ecosystems, {}, {}, FleetExceptions(), coverage, now)
+        return FleetJudge(policy, self.rules, self.ecosystems, {}, {}, FleetWaivers(), coverage, now)
 
     def _repository(self, image: IndexedImage, limited: Collection[str]) -> str | None:
         """The repository whose waivers count for the image, None if none do."""
         if any(patterns.matches(image.repository, pattern) for pattern in limited):
-            return image.repository if self.cases.should_apply_waivers(image.repository, image.digest) else None
+            return image.repository if self.case_builder.should_apply_waivers(image.repository, image.digest) else None
         return image.repository
 
     def _judge_alone(self, image: IndexedImage, policy: Policy, now: str) -> JudgedImage | None:
         """What the gate itself says of an image, from its inventories. None while it is scanned again."""
-        case = self.cases.build(image.digest, policy, DeploymentContext())
+        case = self.case_builder.build(image.digest, policy, DeploymentContext())
         if case is None:
             return None
         case = replace(case, now=now)

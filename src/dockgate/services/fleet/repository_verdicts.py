@@ -16,11 +16,11 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
-from dockgate.services.judging.stale_advisories import has_only_stale_advisories
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.reconciler_rounds import Rounds
+from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
+from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.store import Store
@@ -38,7 +38,7 @@ class RepositoryVerdicts:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
@@ -56,13 +56,13 @@ class RepositoryVerdicts:
             """Return what decides of any image in a repository, and whether provenance does, too."""
             usable = self.selection.read(self.selection.policy_of(repository))
             policy = usable.unusable_reason or usable.policy.digest
-            return policy, self.exceptions.state(repository, now), PROVENANCE_RULE in usable.policy.rules
+            return policy, self.waivers.state(repository, now), PROVENANCE_RULE in usable.policy.rules
 
         def state(place: Place) -> str:
-            policy, exceptions, has_provenance = inputs(place[0])
+            policy, waivers, has_provenance = inputs(place[0])
             image_place = place[1], place[0]
             provenance = self.store.provenance.revisions({image_place})[image_place] if has_provenance else ""
-            return digest_of(canonical.encode([database, policy, exceptions, scans[place], provenance, now[:13]]))
+            return digest_of(canonical.encode([database, policy, waivers, scans[place], provenance, now[:13]]))
 
         def judge(place: Place) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._judge, *place)

@@ -4,7 +4,7 @@ What changes renews what it touches, and nothing else. A renewal finds out what 
 their assignments, waivers, VEX documents, images, the age of feeds, the time), judges the images that it can concern,
 and writes the verdicts that differ, each with its event in one transaction. It may end at any point: from what a policy
 has judged every image is stored last, so the next renewal does what is left. No documents are stored; a verdict that
-decides something is made by `services.judging.verdicts`.
+decides something is made by `services.verdicts.verdicts`.
 """
 
 import logging

@@ -69,7 +69,7 @@ class ImageAccess:
             ]
 
     def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
-        """Read what lies beside an image (`services.judging.attached_statements.Fetch`)."""
+        """Read what lies beside an image (`services.verdicts.attached_statements.Fetch`)."""
         named = self._name_image(repository, digest)
         return attached_documents.read(
             str(named), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS

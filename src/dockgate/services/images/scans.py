@@ -20,7 +20,7 @@ from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import (
     DockgateError,
     NotAnImageError,
@@ -118,7 +118,7 @@ class ScanRunner:
     store: Store
     read_image: ImageReader
     findings: FindingsSource | None
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     clock: ServerClock
     version: str
 
@@ -157,7 +157,7 @@ class ScanRunner:
 
     def _record_vex(self, scan: Scan, platforms: Sequence[str]) -> None:
         for image in dict.fromkeys((scan.image, *platforms)):
-            self.exceptions.record_attached_vex(scan.repository, image)
+            self.waivers.record_attached_vex(scan.repository, image)
 
 
 @dataclass(eq=False)

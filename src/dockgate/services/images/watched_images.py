@@ -12,8 +12,8 @@ from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch,
 from dockgate.gate.watch import ImageUse, WatchState, watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
-from dockgate.services.judging.cases import find_running_image
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.case_builder import find_running_image
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage

@@ -19,7 +19,7 @@ from dockgate.delivery.ports import Builder, BuildRequest, BuildResult
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.source_ports import Source
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.provenance import Provenance
+from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
 from dockgate.shared.references import own_repository, repository_in
 from dockgate.store import Store

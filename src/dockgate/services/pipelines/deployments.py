@@ -31,9 +31,9 @@ from dockgate.delivery.service_model import (
 from dockgate.events import dockgate_events
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
-from dockgate.services.judging.cases import DeploymentContext
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, ActionResult, read_definition, read_image_definitions
+from dockgate.services.verdicts.case_builder import DeploymentContext
+from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
 from dockgate.shared.references import ImageReference

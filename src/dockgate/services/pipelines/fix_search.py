@@ -21,8 +21,8 @@ from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.cases import DeploymentContext, find_running_image
-from dockgate.services.judging.verdicts import Verdicts
+from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
+from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.shared.references import without_digest
 from dockgate.store import Store

@@ -25,9 +25,9 @@ from dockgate.gate.replay.policy_diff import (
 )
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.judging.cases import Cases, DeploymentContext, find_running_image
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext, find_running_image
 from dockgate.shared.errors import BusyError, DefinitionError, NotFoundError, UsageError
 from dockgate.store import Store
 
@@ -43,7 +43,7 @@ class PolicyDryRun:
     store: Store
     policies: Policies
     selection: PolicySelection
-    cases: Cases
+    case_builder: CaseBuilder
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
     registry: str
@@ -117,8 +117,8 @@ class PolicyDryRun:
             present = self.policies(name)
         except (DefinitionError, NotFoundError):
             return  # it approves nothing, and there is nothing to compare with
-        before = self.cases.build(image, present, context)
-        after = self.cases.build(image, self._with_repository_policy(candidate, name), context)
+        before = self.case_builder.build(image, present, context)
+        after = self.case_builder.build(image, self._with_repository_policy(candidate, name), context)
         if before is not None and after is not None:
             outcome_before, outcome_after = self._outcome(before, present), self._outcome(after, after.policy)
             yield compare(outcome_before, outcome_after, name, image, service)

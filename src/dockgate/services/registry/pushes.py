@@ -26,7 +26,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.images.scans import ScanScheduler
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
@@ -97,7 +97,7 @@ class RegistryPushes:
     store: Store
     registry: Registry
     scans: ScanScheduler
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     clock: ServerClock
     effects: Effects
     _has_recorded_missed: bool = field(default=False, init=False)
@@ -116,7 +116,7 @@ class RegistryPushes:
             detail["pushed_at"] = format_time(pushed_at)
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
         if subject := attached_to(tag):
-            self.effects.run(EffectKind.RECORD_IMAGE, self.exceptions.record_attached_vex, repository, subject)
+            self.effects.run(EffectKind.RECORD_IMAGE, self.waivers.record_attached_vex, repository, subject)
             return
         scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.accept_push, event)
         if scan is not None:

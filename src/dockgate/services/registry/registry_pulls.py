@@ -28,10 +28,10 @@ from dockgate.delivery.ports import Registry
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
 from dockgate.scanner.images import manifest as manifests
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.cases import DeploymentContext
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.refused_pulls import RefusedPull, RefusedPulls
+from dockgate.services.verdicts.case_builder import DeploymentContext
+from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DeployError, ImageError
 from dockgate.shared.references import own_repository

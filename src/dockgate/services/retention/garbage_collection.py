@@ -17,7 +17,7 @@ from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredMani
 from dockgate.delivery.retention import StoredImage
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.services.images.image_facts import Facts, ImageFacts
+from dockgate.services.retention.registry_snapshot import RegistryReader, RegistrySnapshot
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -97,7 +97,7 @@ class GarbageCollection:
     """
 
     store: Store
-    facts: ImageFacts
+    registry_reader: RegistryReader
     registry: RegistryContent
     storage: RegistryStorage | None
     clock: ServerClock
@@ -108,14 +108,14 @@ class GarbageCollection:
 
     def plan(self) -> CollectionReport:
         """Return what a collection would remove now. Nothing changes."""
-        facts = self.facts.gather()
-        removed = [_removed_image(image, facts) for image in facts.plan.removable_images]
+        snapshot = self.registry_reader.take_snapshot()
+        removed = [_removed_image(image, snapshot) for image in snapshot.plan.removable_images]
         blobs = (
             {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced_blobs()}
         )
-        blobs |= _blobs_of_removed(facts)
+        blobs |= _blobs_of_removed(snapshot)
         others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
-        return CollectionReport(tuple(removed), _kept_images(facts), len(blobs), sum(blobs.values()), others)
+        return CollectionReport(tuple(removed), _kept_images(snapshot), len(blobs), sum(blobs.values()), others)
 
     def request(self, by: str) -> Collection:
         """Request a collection. One that is not finished is returned instead."""
@@ -157,7 +157,7 @@ class GarbageCollection:
 
     def _has_work_in_registry(self) -> bool:
         return bool(
-            self.facts.gather().plan.removable_images
+            self.registry_reader.take_snapshot().plan.removable_images
             or (self.storage is not None and self.storage.unreferenced_blobs())
         )
 
@@ -169,37 +169,37 @@ class GarbageCollection:
     def _collect_images(self) -> CollectionReport:
         """Remove images and blobs. The gate is closed."""
         self._notes = []
-        facts = self.facts.gather()  # as it is now that nothing is pushed
+        snapshot = self.registry_reader.take_snapshot()  # as it is now that nothing is pushed
         removed: list[StoredImage] = []
-        planned = list(facts.plan.removable_images)
+        planned = list(snapshot.plan.removable_images)
         for start in range(0, len(planned), BATCH):
             if not self._is_gate_closed():  # it was open meanwhile: this took longer than CLOSED_SECONDS
                 self._notes.append(f"{len(planned) - start} images were not removed: pushes have begun meanwhile.")
                 break
             batch = planned[start : start + BATCH]
-            removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, facts, [*removed])
+            removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, snapshot, [*removed])
         blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
-        reports = tuple(_removed_image(image, facts) for image in removed)
+        reports = tuple(_removed_image(image, snapshot) for image in removed)
         return CollectionReport(reports, (), blobs, size, (), tuple(self._notes))
 
     # --- images ---------------------------------------------------------------------------------------------------
 
     def _remove_images(
-        self, images: Sequence[StoredImage], facts: Facts, removed: Sequence[StoredImage]
+        self, images: Sequence[StoredImage], snapshot: RegistrySnapshot, removed: Sequence[StoredImage]
     ) -> list[StoredImage]:
         """Remove those of the images that nothing needs, and return them."""
         deleted: list[tuple[StoredImage, StoredManifest | None]] = []
         for image in images:
-            if self._is_removable(image, facts, [*removed, *(entry for entry, _ in deleted)]):
-                name = self.facts.name_in_registry(image.repository)
+            if self._is_removable(image, snapshot, [*removed, *(entry for entry, _ in deleted)]):
+                name = self.registry_reader.name_in_registry(image.repository)
                 manifest = self.registry.manifest(name, image.digest)
                 self.registry.delete_manifest(name, image.digest)
                 deleted.append((image, manifest))
-        gone = self._unneeded_images([image for image, _ in deleted], facts, removed)
+        gone = self._unneeded_images([image for image, _ in deleted], snapshot, removed)
         # In the other order: the registry takes an index only with the images in it.
         for image, manifest in reversed(deleted):
             if image not in gone:
-                self._put_back(image, manifest, facts)
+                self._put_back(image, manifest, snapshot)
         for image in gone:
             remove, now = self.store.image_removals.remove, self.clock.now()
             self.effects.run(EffectKind.RECORD_IMAGE, remove, image.repository, image.digest, now)
@@ -207,7 +207,7 @@ class GarbageCollection:
         return gone
 
     def _unneeded_images(
-        self, deleted: Sequence[StoredImage], facts: Facts, removed: Sequence[StoredImage]
+        self, deleted: Sequence[StoredImage], snapshot: RegistrySnapshot, removed: Sequence[StoredImage]
     ) -> list[StoredImage]:
         """Those of the deleted images that nothing has used meanwhile.
 
@@ -217,21 +217,21 @@ class GarbageCollection:
         while True:
             others = [[*removed, *(entry for entry in gone if entry != image)] for image in gone]
             remaining = [
-                image for image, rest in zip(gone, others, strict=True) if self._is_removable(image, facts, rest)
+                image for image, rest in zip(gone, others, strict=True) if self._is_removable(image, snapshot, rest)
             ]
             if remaining == gone:
                 return gone
             gone = remaining
 
-    def _is_removable(self, image: StoredImage, facts: Facts, removed: Sequence[StoredImage]) -> bool:
+    def _is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed: Sequence[StoredImage]) -> bool:
         digests = {entry.digest for entry in removed if entry.repository == image.repository}
-        return self.facts.is_removable(image, facts, digests)
+        return self.registry_reader.is_removable(image, snapshot, digests)
 
-    def _put_back(self, image: StoredImage, manifest: StoredManifest | None, facts: Facts) -> None:
+    def _put_back(self, image: StoredImage, manifest: StoredManifest | None, snapshot: RegistrySnapshot) -> None:
         """Store an image again that was used while its manifest was deleted."""
         if manifest is not None:
-            tags = [tag for tag, digest in facts.tags[image.repository].items() if digest == image.digest]
-            self.registry.put_manifest(self.facts.name_in_registry(image.repository), manifest, tags)
+            tags = [tag for tag, digest in snapshot.tags[image.repository].items() if digest == image.digest]
+            self.registry.put_manifest(self.registry_reader.name_in_registry(image.repository), manifest, tags)
 
     # --- blobs ----------------------------------------------------------------------------------------------------
 
@@ -266,22 +266,22 @@ class GarbageCollection:
         return self.store.push_gate.pushes_until() > format_time(time)
 
 
-def _removed_image(image: StoredImage, facts: Facts) -> RemovedImage:
-    content = facts.contents.get(image.digest)
+def _removed_image(image: StoredImage, snapshot: RegistrySnapshot) -> RemovedImage:
+    content = snapshot.contents.get(image.digest)
     size = content.size + sum(content.blobs.values()) if content else 0
     return RemovedImage(image.repository, image.digest, image.tags, max(image.used_at, image.pushed_at), size)
 
 
-def _blobs_of_removed(facts: Facts) -> dict[str, int]:
+def _blobs_of_removed(snapshot: RegistrySnapshot) -> dict[str, int]:
     """The manifests and blobs that only removed images name, with their sizes.
 
     Only manifests that were read count.
     """
-    kept_digests = {entry.image.digest for entry in facts.plan.kept_images}
-    named = {blob for digest in kept_digests if digest in facts.contents for blob in facts.contents[digest].blobs}
+    kept_digests = {entry.image.digest for entry in snapshot.plan.kept_images}
+    named = {blob for digest in kept_digests if digest in snapshot.contents for blob in snapshot.contents[digest].blobs}
     blobs: dict[str, int] = {}
-    for image in facts.plan.removable_images:
-        content = facts.contents.get(image.digest)
+    for image in snapshot.plan.removable_images:
+        content = snapshot.contents.get(image.digest)
         if content is not None and image.digest not in kept_digests:
             blobs |= {blob: size for blob, size in content.blobs.items() if blob not in named}
             if content.size:
@@ -289,7 +289,7 @@ def _blobs_of_removed(facts: Facts) -> dict[str, int]:
     return blobs
 
 
-def _kept_images(facts: Facts) -> tuple[ImageKept, ...]:
+def _kept_images(snapshot: RegistrySnapshot) -> tuple[ImageKept, ...]:
     return tuple(
         ImageKept(
             entry.image.repository,
@@ -299,5 +299,5 @@ def _kept_images(facts: Facts) -> tuple[ImageKept, ...]:
             entry.holds[0].detail,
             len(entry.holds),
         )
-        for entry in facts.plan.kept_images
+        for entry in snapshot.plan.kept_images
     )

@@ -56,9 +56,9 @@ _COUNTS = (
     select(func.count()).select_from(policies),
     select(func.count()).select_from(policy_assignment_changes),
 )
-_ACCEPTANCES: ColumnElement[str] = literal("")
+_WAIVER_REVISION: ColumnElement[str] = literal("")
 for _count in _COUNTS:
-    _ACCEPTANCES = _ACCEPTANCES.concat(cast(_count.scalar_subquery(), Text)).concat("/")
+    _WAIVER_REVISION = _WAIVER_REVISION.concat(cast(_count.scalar_subquery(), Text)).concat("/")
 
 
 class ComponentSearch:
@@ -97,7 +97,7 @@ class ComponentSearch:
             select(literal("ecosystem"), nothing, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
             select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
-            select(literal("acceptances"), nothing, _ACCEPTANCES),
+            select(literal("waivers"), nothing, _WAIVER_REVISION),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()
@@ -109,7 +109,7 @@ class ComponentSearch:
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
             doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
             unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
-            acceptances=by_kind["acceptances"][0][1],
+            waiver_revision=by_kind["waivers"][0][1],
         )
 
     def affected_components(self, vulnerabilities: Collection[int]) -> Sequence[tuple[AffectedComponent, Component]]:

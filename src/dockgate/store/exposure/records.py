@@ -144,14 +144,14 @@ class IndexState(NamedTuple):
     """The reach of the index: whether components were matched at all, and their ecosystems.
 
     `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
-    looked up yet. `acceptances` is a text that changes whenever waivers, VEX documents or policies do.
+    looked up yet. `waiver_revision` is a text that changes whenever waivers, VEX documents or policies do.
     """
 
     is_matched: bool
     ecosystems: Sequence[str]
     doubts: Sequence[tuple[int, frozenset[str]]]
     unmatched_components: Sequence[int]
-    acceptances: str
+    waiver_revision: str
 
     def doubtful_components(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""

@@ -91,7 +91,7 @@ class Collections:
 class PushGate:
     """Keeps pushes to our registry out while its manifests and blobs are deleted.
 
-    The registry demands a token for each push, and checks only the token. So there are no pushes while no token that
+    The registry requires a token for each push, and checks only the token. So there are no pushes while no token that
     can push is valid: the gate is closed for new ones, and `close` says until when the earlier ones are valid.
     """
 

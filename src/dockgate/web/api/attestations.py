@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from dockgate.attestations.statements import Attestation, ListedKey
 from dockgate.delivery.ports import Attestor
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.judging.attestations import list_attestations
+from dockgate.services.verdicts.attestations import list_attestations
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.web.api import Administrator, Digest, Reader, ServerDependency, api_router, checks_token_limits

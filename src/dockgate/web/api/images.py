@@ -19,8 +19,8 @@ from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, Image
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
-from dockgate.services.judging.verdict_links import DEFAULT_DAYS
 from dockgate.services.local_gate import Replay, compare, replay
+from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError

@@ -7,7 +7,7 @@ from typing import Literal
 from fastapi import Header
 
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
-from dockgate.services.people.identity import TOKEN_DAYS
+from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.web import api
 from dockgate.web.audit_details import note_change

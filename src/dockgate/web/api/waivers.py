@@ -12,7 +12,7 @@ from pydantic import Field
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller
-from dockgate.services.judging.waiver_preview import WaiverPreview
+from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.records import VexRecord, WaiverRecord
@@ -143,7 +143,7 @@ def add(
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{caller.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
-    record = server.exceptions.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **_fields(body)))
+    record = server.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **_fields(body)))
     note_change(f"{record.waiver.id}: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
 
@@ -174,7 +174,7 @@ def _describe(waiver: Waiver) -> str:
 @router.post("/waivers/{waiver_id}/revoke")
 def revoke(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
-    record = server.exceptions.revoke_waiver(waiver_id, caller.name)
+    record = server.waivers.revoke_waiver(waiver_id, caller.name)
     note_change(f"revoked: {_describe(record.waiver)}")
     return _view(record, server.clock.now())
 
@@ -201,7 +201,7 @@ async def upload(
 
 def upload_document(server: WebServices, data: bytes, name: str, caller: Caller) -> VexRecord:
     """Record a VEX document for which the caller vouches. `name` is that of its file. Raises UsageError."""
-    record = server.exceptions.upload_vex(data, name, caller.name)
+    record = server.waivers.upload_vex(data, name, caller.name)
     note_change(f"{name}: {record.document} of {record.author}")
     return record
 
@@ -209,7 +209,7 @@ def upload_document(server: WebServices, data: bytes, name: str, caller: Caller)
 @router.post("/vex/{digest}/remove")
 def remove(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
-    return _document(server.exceptions.remove_vex(digest, caller.name))
+    return _document(server.waivers.remove_vex(digest, caller.name))
 
 
 @router.post("/images/{digest}/vex")
@@ -225,7 +225,7 @@ async def refresh_attached_vex(
 
 
 def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:
-    server.exceptions.refresh_attached_vex(repository, digest)
+    server.waivers.refresh_attached_vex(repository, digest)
     return [_document(record) for record in server.store.vex.list() if record.image == digest]
 
 

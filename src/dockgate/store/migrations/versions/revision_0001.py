@@ -1,7 +1,7 @@
 """Every table of the first version.
 
 No version is released yet, so these are the present tables, and no table is written down twice. The first release
-replaces this with the operations that `alembic revision --autogenerate` writes for an empty database; a test demands
+replaces this with the operations that `alembic revision --autogenerate` writes for an empty database; a test requires
 it before there is a second revision.
 """
 

@@ -3,8 +3,8 @@
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.services.people.first_admin import LINK_MINUTES, LINK_PATH
-from dockgate.services.people.sessions import MOST_DAYS
+from dockgate.services.identity.first_admin import LINK_MINUTES, LINK_PATH
+from dockgate.services.identity.sessions import MOST_DAYS
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.web import api
 from dockgate.web.authorization import audit_sign_in

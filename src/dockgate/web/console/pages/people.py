@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.responses import Response
 
 from dockgate.identity.model import ProjectRole, Role, Session, digest, read_roles
-from dockgate.services.people.identity import TOKEN_DAYS
+from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api

@@ -5,8 +5,8 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from dockgate.services.people.provider_sign_in import RETURN_PATH, ProviderSignIn, other_browser, read_request
-from dockgate.services.people.sessions import MOST_DAYS, PROVIDER_HOURS
+from dockgate.services.identity.provider_sign_in import RETURN_PATH, ProviderSignIn, other_browser, read_request
+from dockgate.services.identity.sessions import MOST_DAYS, PROVIDER_HOURS
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import (
     ConflictError,

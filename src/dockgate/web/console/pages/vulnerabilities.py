@@ -16,7 +16,6 @@ from dockgate.delivery.service_model import TaskState
 from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
-from dockgate.services.exposure.acceptances import Acceptance
 from dockgate.services.exposure.answer import (
     LARGEST_PAGE,
     LONGEST_QUESTION,
@@ -26,6 +25,7 @@ from dockgate.services.exposure.answer import (
     ExposureSort,
     RunningService,
 )
+from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
 from dockgate.services.web_services import WebServices
@@ -250,7 +250,7 @@ def _tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str,
     return counts
 
 
-def _statements(exposure: Exposure) -> list[Acceptance]:
+def _statements(exposure: Exposure) -> list[FindingWaiver]:
     """The VEX statements that excuse it in the shown images, each once."""
     entries = (entry for image in exposure.images for package in image.packages for entry in package.waived)
     by_document = {(entry.by, entry.owner, entry.reason): entry for entry in entries if entry.kind == "vex"}

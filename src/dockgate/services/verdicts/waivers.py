@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import dockgate_events
 from dockgate.gate import patterns, vex_formats, vex_statements, waivers
-from dockgate.gate.fleet.model import FleetExceptions
+from dockgate.gate.fleet.model import FleetWaivers
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import vex_authors
 from dockgate.gate.unread_waivers import check_protected
@@ -16,7 +16,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
-from dockgate.services.judging.attached_statements import find_vex_signer, read_attached_vex
+from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import format_time, latest_possible, parse_time
@@ -30,8 +30,8 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class RiskAcceptances:
-    """Records exceptions, and selects those that apply.
+class ServerWaivers:
+    """Records waivers and VEX documents, and selects those that apply.
 
     `attached_documents` finds VEX documents beside images. A waiver is announced `notice_days` before its end.
     """
@@ -157,7 +157,7 @@ class RiskAcceptances:
         ]
         return vex_statements.select_statements(statements, images, inventories)
 
-    def of_fleet(self, policy: Policy, now: str) -> FleetExceptions:
+    def of_fleet(self, policy: Policy, now: str) -> FleetWaivers:
         """Return all waivers and VEX statements, from which `of` selects those of an image."""
         general: list[VexStatement] = []
         attached: dict[str, list[VexStatement]] = {}
@@ -168,7 +168,7 @@ class RiskAcceptances:
                 replace(statement, signer=signer, products=statement.products or (record.image,))
                 for statement in listed
             )
-        return FleetExceptions(
+        return FleetWaivers(
             tuple(record.waiver for record in self.store.waivers.active(now)),
             tuple(general),
             {image: tuple(statements) for image, statements in attached.items()},

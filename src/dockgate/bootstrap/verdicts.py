@@ -15,8 +15,8 @@ from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
-from dockgate.services.exposure.acceptance_records import RememberedAcceptances
 from dockgate.services.exposure.search import ExposureSearch
+from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.feeds.advisories import compare
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.judging import FleetJudging
@@ -25,18 +25,18 @@ from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.images.scans import ScanRunner, ScanScheduler
 from dockgate.services.images.search import ImageSearch
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.cases import Baselines, Cases
-from dockgate.services.judging.judging_inputs import JudgingInputs
-from dockgate.services.judging.provenance import Provenance
-from dockgate.services.judging.push_verdicts import PushVerdicts
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
-from dockgate.services.judging.verdicts import Verdicts
-from dockgate.services.judging.waiver_preview import WaiverPreviews
 from dockgate.services.packages import Purls
 from dockgate.services.policies.dry_run import PolicyDryRun
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.pushes import RegistryPushes
+from dockgate.services.verdicts.case_builder import Baselines, CaseBuilder
+from dockgate.services.verdicts.provenance import Provenance
+from dockgate.services.verdicts.push_verdicts import PushVerdicts
+from dockgate.services.verdicts.verdict_inputs import VerdictInputs
+from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.verdicts.waiver_preview import WaiverPreviews
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store.signals import Topic
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.workflows import explain
@@ -45,7 +45,7 @@ from dockgate.workflows.workflows import explain
 PENDING_SCANS_EVERY = 15
 
 
-class JudgingWiring:
+class VerdictWiring:
     """Makes what reads and judges images, group by group, each from the adapters and the groups before it."""
 
     def __init__(
@@ -78,7 +78,7 @@ class JudgingWiring:
             self.registry,
             __version__,
         )
-        self.exceptions = RiskAcceptances(
+        self.waivers = ServerWaivers(
             store,
             adapters.attached_documents,
             self.ecosystems,
@@ -93,11 +93,11 @@ class JudgingWiring:
             self.policies.versions if self.read_policy is self.policies else None,
         )
         baselines = Baselines(store, self.ecosystems, self.registry)
-        self.cases = Cases(
+        self.case_builder = CaseBuilder(
             store,
             adapters.advisories,
             baselines,
-            self.exceptions,
+            self.waivers,
             self.provenance,
             adapters.findings,
             clock,
@@ -106,7 +106,7 @@ class JudgingWiring:
         self.watched_images = WatchedImages(store, self.selection, clock, self.registry)
         self.verdicts = Verdicts(
             store,
-            self.cases,
+            self.case_builder,
             self.selection,
             self.provenance,
             self.watched_images,
@@ -114,7 +114,7 @@ class JudgingWiring:
             self.ecosystems,
             self.rules,
         )
-        self.judging_inputs = JudgingInputs(store, self.verdicts, self.selection, clock)
+        self.verdict_inputs = VerdictInputs(store, self.verdicts, self.selection, clock)
         self.push_verdicts = PushVerdicts(
             store, self.verdicts, self.selection, self.watched_images, clock, self.effects, self.precedence
         )
@@ -124,7 +124,7 @@ class JudgingWiring:
         store, advisories = self.store, self.adapters.advisories
         self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__, self.precedence)
         fleet_judging = FleetJudging(
-            store, self.cases, self.exceptions, self.provenance, self.ecosystems, self.rules, self.clock
+            store, self.case_builder, self.waivers, self.provenance, self.ecosystems, self.rules, self.clock
         )
         self.verdict_renewal = VerdictRenewal(
             store,
@@ -141,9 +141,9 @@ class JudgingWiring:
         self.exposure_search = ExposureSearch(
             store,
             advisories,
-            self.exceptions,
+            self.waivers,
             fleet_packages,
-            RememberedAcceptances(store, self.selection),
+            CachedWaiverHistory(store, self.selection),
             self.clock,
             self.registry,
         )
@@ -156,7 +156,7 @@ class JudgingWiring:
             store.approvals, self.verdicts.judge_approval, self.clock, self.effects, self.starter
         )
         self.scan_runner = ScanRunner(
-            store, adapters.read_image, adapters.findings, self.exceptions, self.clock, self.scanner_version
+            store, adapters.read_image, adapters.findings, self.waivers, self.clock, self.scanner_version
         )
         self.scans = ScanScheduler(
             store.images,
@@ -175,19 +175,19 @@ class JudgingWiring:
             self.precedence,
         )
         self.registry_pushes = RegistryPushes(
-            store, adapters.registry, self.scans, self.exceptions, self.clock, self.effects
+            store, adapters.registry, self.scans, self.waivers, self.clock, self.effects
         )
 
     def waiver_previews(self) -> WaiverPreviews:
         """Return what previews a waiver."""
         return WaiverPreviews(
-            self.store, self.cases, self.exceptions, self.exposure_search, self.ecosystems, self.rules, self.clock
+            self.store, self.case_builder, self.waivers, self.exposure_search, self.ecosystems, self.rules, self.clock
         )
 
     def policy_dry_run(self) -> PolicyDryRun:
         """Return what tries a policy."""
         return PolicyDryRun(
-            self.store, self.policies, self.selection, self.cases, self.ecosystems, self.rules, self.registry
+            self.store, self.policies, self.selection, self.case_builder, self.ecosystems, self.rules, self.registry
         )
 
     def approved_images(self) -> ApprovedImages:
@@ -196,8 +196,8 @@ class JudgingWiring:
             self.store,
             self.verdicts,
             self.selection,
-            self.exceptions,
-            self.judging_inputs,
+            self.waivers,
+            self.verdict_inputs,
             self.watched_images,
             self.clock,
             self.effects,

@@ -12,7 +12,7 @@ def has_only_stale_advisories(verdict: Verdict) -> bool:
     if verdict.status is not Status.UNDETERMINED:
         return False
     if verdict.inputs.no_scan_reason:
-        # `Cases.build` found no advisory database, for it names what was scanned and no advisories.
+        # `CaseBuilder.build` found no advisory database, for it names what was scanned and no advisories.
         return bool(verdict.inputs.inventories) and verdict.inputs.snapshot == input_digest(EMPTY_SNAPSHOT)
     unsure = [platform for platform in verdict.platform_verdicts if platform.status is Status.UNDETERMINED]
     return {entry.kind for platform in unsure for entry in platform.undetermined} == {"stale"}

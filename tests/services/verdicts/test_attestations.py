@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.images.test_image_time_limit import silent_registry
 
 from dockgate.attestations.keys import Keys
-from dockgate.services.judging.attestations import RegistryAttestor
+from dockgate.services.verdicts.attestations import RegistryAttestor
 from dockgate.shared.errors import TooSlowError
 
 IMAGE = "sha256:" + "1" * 64

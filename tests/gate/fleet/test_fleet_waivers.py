@@ -7,7 +7,7 @@ from tests.gate.fleet.fleets import FleetIndex, FleetItem
 from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy
 
 from dockgate.gate.fleet.judge import FleetJudge
-from dockgate.gate.fleet.model import FleetExceptions, PlatformResult
+from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.rule import Reads
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -24,17 +24,17 @@ WAIVER = Waiver("w1", "ana", "Reviewed by hand.", unread="pkg:npm/a", image=IMAG
 
 
 def judge(
-    exceptions: FleetExceptions, items: Sequence[FleetItem] = ITEMS, snapshot: AdvisorySnapshot = SNAPSHOT
+    fleet_waivers: FleetWaivers, items: Sequence[FleetItem] = ITEMS, snapshot: AdvisorySnapshot = SNAPSHOT
 ) -> list[Status | None]:
     """The status of each image, None where only the inventory can decide."""
     index = FleetIndex(items, snapshot)
-    made = FleetJudge(UNDER, RULES, ECOSYSTEMS, index.components, index.bundles, exceptions, snapshot.coverage, NOW)
+    made = FleetJudge(UNDER, RULES, ECOSYSTEMS, index.components, index.bundles, fleet_waivers, snapshot.coverage, NOW)
     results: list[list[PlatformResult] | None] = [made.judge(image) for image in index.images]
     return [result[0].status if result else None for result in results]
 
 
 def test_without_exceptions_both_images_are_rejected() -> None:
-    assert judge(FleetExceptions()) == [Status.REJECTED, Status.REJECTED]
+    assert judge(FleetWaivers()) == [Status.REJECTED, Status.REJECTED]
 
 
 def test_an_image_with_more_findings_than_the_gate_lists_is_for_the_gate() -> None:
@@ -43,40 +43,40 @@ def test_an_image_with_more_findings_than_the_gate_lists_is_for_the_gate() -> No
     snapshot = AdvisorySnapshot(tuple(advisory(f"CVE-2024-{number}", "a") for number in range(100)), COVERED)
     few, many = inventory(*copies[1:]), inventory(*copies)
     items = [FleetItem(IMAGE, (few,)), FleetItem(SECOND, (replace(many, image=SECOND),))]
-    assert judge(FleetExceptions(), items, snapshot) == [Status.REJECTED, None]
+    assert judge(FleetWaivers(), items, snapshot) == [Status.REJECTED, None]
 
 
 def test_a_statement_about_a_package_counts_for_every_image() -> None:
-    assert judge(FleetExceptions((), (STATEMENT,))) == [Status.APPROVED, Status.APPROVED]
+    assert judge(FleetWaivers((), (STATEMENT,))) == [Status.APPROVED, Status.APPROVED]
 
 
 def test_a_document_attached_to_an_image_counts_for_that_image_alone() -> None:
-    assert judge(FleetExceptions((), (), {SECOND: (STATEMENT,)})) == [Status.REJECTED, Status.APPROVED]
+    assert judge(FleetWaivers((), (), {SECOND: (STATEMENT,)})) == [Status.REJECTED, Status.APPROVED]
 
 
 def test_a_statement_about_an_image_counts_for_that_image_alone() -> None:
     statement = replace(STATEMENT, products=(IMAGE,))
-    assert judge(FleetExceptions((), (statement,))) == [Status.APPROVED, Status.REJECTED]
+    assert judge(FleetWaivers((), (statement,))) == [Status.APPROVED, Status.REJECTED]
 
 
 def test_a_statement_about_a_package_inside_another_one_is_for_the_gate() -> None:
     """It excuses only in images that hold the other one, which has no findings and so is not in the index read."""
     statement = replace(STATEMENT, products=("pkg:npm/b",), packages=("pkg:npm/a",))
-    assert judge(FleetExceptions((), (statement,))) == [None, None]
+    assert judge(FleetWaivers((), (statement,))) == [None, None]
     elsewhere = replace(statement, vulnerabilities=("CVE-2024-9",))
-    assert judge(FleetExceptions((), (elsewhere,))) == [Status.REJECTED, Status.REJECTED]
+    assert judge(FleetWaivers((), (elsewhere,))) == [Status.REJECTED, Status.REJECTED]
 
 
 def test_a_waiver_of_a_package_that_cannot_be_judged_is_for_the_gate() -> None:
     odd = inventory(package("a", "odd"))
     items = [FleetItem(IMAGE, (odd,)), FleetItem(SECOND, (replace(odd, image=SECOND),))]
-    assert judge(FleetExceptions(), items) == [Status.UNDETERMINED, Status.UNDETERMINED]
-    assert judge(FleetExceptions((WAIVER,)), items) == [None, Status.UNDETERMINED]
+    assert judge(FleetWaivers(), items) == [Status.UNDETERMINED, Status.UNDETERMINED]
+    assert judge(FleetWaivers((WAIVER,)), items) == [None, Status.UNDETERMINED]
 
 
 def test_a_waiver_of_a_violation_that_the_gate_words_is_for_the_gate() -> None:
     waiver = replace(WAIVER, unread=None, rule="max_findings", violation="1 HIGH finding, at most 0 allowed")
-    assert judge(FleetExceptions((waiver,))) == [None, Status.REJECTED]
+    assert judge(FleetWaivers((waiver,))) == [None, Status.REJECTED]
 
 
 def test_no_rule_but_expressions_reads_every_package() -> None:

@@ -10,7 +10,7 @@ from dockgate.gate import provenance
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.attached_statements import envelopes, verify
+from dockgate.services.verdicts.attached_statements import envelopes, verify
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.records import BuiltStatement

@@ -11,8 +11,8 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.judging.cases import Cases
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.verdicts.case_builder import CaseBuilder
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store import Store
 from dockgate.store.exposure.records import Places
 
@@ -56,8 +56,8 @@ class WaiverPreviews:
     """Makes previews. Nothing is stored."""
 
     store: Store
-    cases: Cases
-    exceptions: RiskAcceptances
+    case_builder: CaseBuilder
+    waivers: ServerWaivers
     exposure_search: ExposureSearch
     ecosystems: Sequence[Ecosystem]
     rules: Sequence[Rule]
@@ -69,7 +69,7 @@ class WaiverPreviews:
         UsageError for a waiver that could not be added, NotFoundError and DeniedError for a verdict that is not there
         or not visible to the caller.
         """
-        waiver = self.exceptions.check(waiver)
+        waiver = self.waivers.check(waiver)
         previewed = self._judge(waiver, caller, verdict) if verdict else None
         if not waiver.vulnerability or waiver.rule or waiver.unread:
             return WaiverPreview(previewed, None, None)
@@ -82,7 +82,7 @@ class WaiverPreviews:
         case = self.store.verdicts.case_of(stored)
         images = [stored.image, *(inventory.image for inventory in case.inventories)]
         added = waivers.select_waivers([waiver], repository, images, self.clock.now())
-        if added and not self.cases.should_apply_waivers(repository, stored.image):
+        if added and not self.case_builder.should_apply_waivers(repository, stored.image):
             added = ()
         extended = replace(case.waivers, waivers=(*case.waivers.waivers, *added))
         after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Protocol
 
-from dockgate.services.judging.risk_acceptances import VexDocument
 from dockgate.services.policies.timeline import PolicyTimeline
+from dockgate.services.verdicts.waivers import VexDocument
 from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
 
@@ -17,7 +17,7 @@ class PolicyLookup(Protocol):
         """The policies of all repositories, now and at any time before."""
 
 
-class AcceptanceRecords:
+class WaiverHistory:
     """Each part is read when it is first needed. `timeline` says whose statements count."""
 
     def __init__(self, store: Store, lookup: PolicyLookup) -> None:
@@ -40,17 +40,17 @@ class AcceptanceRecords:
         return frozenset(self._store.vex.images())
 
 
-class RememberedAcceptances:
-    """The records of a revision (`IndexState.acceptances`), the same for all answers until the next."""
+class CachedWaiverHistory:
+    """The records of a revision (`IndexState.waiver_revision`), the same for all answers until the next."""
 
     def __init__(self, store: Store, lookup: PolicyLookup) -> None:
         self._store = store
         self._lookup = lookup
-        self._remembered: tuple[str, AcceptanceRecords] | None = None
+        self._remembered: tuple[str, WaiverHistory] | None = None
 
-    def at(self, revision: str) -> AcceptanceRecords:
+    def at(self, revision: str) -> WaiverHistory:
         """The records as of a revision, which the caller's transaction has read."""
         remembered = self._remembered
         if remembered is None or remembered[0] != revision:
-            remembered = self._remembered = revision, AcceptanceRecords(self._store, self._lookup)
+            remembered = self._remembered = revision, WaiverHistory(self._store, self._lookup)
         return remembered[1]

@@ -8,8 +8,8 @@ import pytest
 
 from dockgate.identity.model import Permission, Role, digest
 from dockgate.services.clock import ServerClock
-from dockgate.services.people.identity import People
-from dockgate.services.people.sessions import IDLE_HOURS, MOST_DAYS, Sessions
+from dockgate.services.identity.people import People
+from dockgate.services.identity.sessions import IDLE_HOURS, MOST_DAYS, Sessions
 from dockgate.shared.errors import NotFoundError, UnknownCallerError
 from dockgate.store import open_store
 

@@ -27,7 +27,13 @@ from dockgate.gate.policy import fingerprint, provenance_keys
 from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
-from dockgate.services.judging.attached_statements import envelopes, find_vex_signer, look_up, read_attached_vex, verify
+from dockgate.services.verdicts.attached_statements import (
+    envelopes,
+    find_vex_signer,
+    look_up,
+    read_attached_vex,
+    verify,
+)
 from dockgate.shared import canonical
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 from dockgate.vulnerabilities.model import Matches

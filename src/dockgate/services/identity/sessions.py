@@ -7,7 +7,7 @@ from datetime import timedelta
 
 from dockgate.identity.model import Caller, Session, Token, digest
 from dockgate.services.clock import ServerClock
-from dockgate.services.people.identity import People
+from dockgate.services.identity.people import People
 from dockgate.shared.errors import ConflictError, NotFoundError, UnknownCallerError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store

@@ -15,11 +15,11 @@ from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
-from dockgate.services.judging.cases import DeploymentContext, find_running_image
-from dockgate.services.judging.judging_inputs import JudgingInputs
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
+from dockgate.services.verdicts.verdict_inputs import VerdictInputs
+from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DockgateError, StoreError
@@ -41,8 +41,8 @@ class ServiceRisk:
     store: Store
     verdicts: Verdicts
     selection: PolicySelection
-    exceptions: RiskAcceptances
-    inputs: JudgingInputs
+    waivers: ServerWaivers
+    inputs: VerdictInputs
     clock: ServerClock
     effects: Effects
     registry: str
@@ -147,8 +147,8 @@ class ServiceRisk:
         policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, place = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.revisions({place})[place]
-        exceptions = self.exceptions.state(context.repository, now)
-        return digest_of(canonical.encode([database, image, *policies, exceptions, provenance, now[:13]]))
+        waivers = self.waivers.state(context.repository, now)
+        return digest_of(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
         announce = partial(self._announce, repository, verdict.vulnerabilities if verdict is not None else ())

@@ -9,8 +9,8 @@ from dockgate.identity.model import Caller, Principal, read_roles
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import GroupRole, Identity, SignInRequest, roles_of
 from dockgate.services.clock import ServerClock
-from dockgate.services.people.identity import EMAIL, require_name
-from dockgate.services.people.sessions import Sessions
+from dockgate.services.identity.people import EMAIL, require_name
+from dockgate.services.identity.sessions import Sessions
 from dockgate.shared.errors import DeniedError, UsageError
 from dockgate.store import Store
 

@@ -9,7 +9,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.config import Settings
 from dockgate.identity.model import Permission
-from dockgate.services.people import identity
+from dockgate.services.identity import people
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.store import open_store
 
@@ -22,7 +22,7 @@ def test_database_access_grants_a_valid_token_which_is_recorded(tmp_path: Path) 
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})  # whose token was lost
         assert server.client.get("/principals").status_code == 401
-        token, text = identity.issue_local_token(settings(tmp_path), "ada", 1)
+        token, text = people.issue_local_token(settings(tmp_path), "ada", 1)
         assert re.fullmatch(f"dgt_{token.id}_[0-9a-f]{{64}}", text)
         server.client.headers["Authorization"] = f"Bearer {text}"
         assert [item["name"] for item in server.get("/principals")] == ["ada"]
@@ -37,18 +37,18 @@ def test_database_access_grants_a_valid_token_which_is_recorded(tmp_path: Path) 
 def test_a_local_token_has_the_requested_scopes_and_limits(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
-        token, _ = identity.issue_local_token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
+        token, _ = people.issue_local_token(settings(tmp_path), "ada", 1, [Permission.READ], ["web"], ["Web"])
         assert (token.scopes, token.repositories, token.pipelines) == ((Permission.READ,), ("web",), ("Web",))
 
 
 def test_an_unknown_principal_is_shown_who_may_administer(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         with pytest.raises(NotFoundError) as anonymous:
-            identity.issue_local_token(settings(tmp_path), "ada", 1)
+            people.issue_local_token(settings(tmp_path), "ada", 1)
         assert "principal add NAME --role admin" in str(anonymous.value.advice)
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
     with pytest.raises(NotFoundError, match="no principal 'eve'") as messages:
-        identity.issue_local_token(settings(tmp_path), "eve", 1)
+        people.issue_local_token(settings(tmp_path), "eve", 1)
     assert "ada" in str(messages.value.advice)
 
 
@@ -56,13 +56,13 @@ def test_what_the_server_would_refuse_is_refused_and_on_record(tmp_path: Path) -
     with ServerSystem(tmp_path) as server:
         server.post("/principals", {"name": "ada", "roles": ["admin"]})
     with pytest.raises(UsageError):
-        identity.issue_local_token(settings(tmp_path), "ada", 1000)
+        people.issue_local_token(settings(tmp_path), "ada", 1000)
     with closing(open_store(tmp_path)) as store:
         assert store.audit.list()[0].status == 400
 
 
 def test_a_folder_without_tables_is_left_as_it_is(tmp_path: Path) -> None:
     with pytest.raises(DockgateError, match="no server has stored data") as messages:
-        identity.issue_local_token(settings(tmp_path), "ada", 1)
+        people.issue_local_token(settings(tmp_path), "ada", 1)
     assert "DOCKGATE_DATA" in str(messages.value.advice)
     assert list(tmp_path.iterdir()) == []

@@ -8,8 +8,8 @@ from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.records import ScanState

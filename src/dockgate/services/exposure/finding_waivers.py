@@ -9,9 +9,9 @@ from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
 from dockgate.gate.policy import make_policy
 from dockgate.identity.model import Caller
 from dockgate.scanner.model import Inventory, Package
-from dockgate.services.exposure.acceptance_records import AcceptanceRecords
 from dockgate.services.exposure.finding_life import Excuse
-from dockgate.services.judging.risk_acceptances import RiskAcceptances, VexDocument
+from dockgate.services.exposure.waiver_history import WaiverHistory
+from dockgate.services.verdicts.waivers import ServerWaivers, VexDocument
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent
 from dockgate.store.fleet.records import ClosingReason, FleetImage, Vulnerability
@@ -24,7 +24,7 @@ _NO_POLICY = make_policy("", {})
 
 
 @dataclass(frozen=True, slots=True)
-class Acceptance:
+class FindingWaiver:
     """A waiver or VEX statement because of which a finding does not count. `until` is null without a date.
 
     It holds in images of `repository`.
@@ -76,19 +76,19 @@ class ExposedFinding(NamedTuple):
         )
 
 
-class AcceptanceFinder:
+class WaiverFinder:
     """Finds them as of a time, for the images of one answer. Policies decide whose VEX statements count.
 
     A waiver of one platform of an index is not found. In a repository that a pipeline builds, the gate counts waivers
-    only for images that the server or its operator pushed (`services/judging/cases.py`), which is not checked here: a
-    waiver may be named that the gate does not count.
+    only for images that the server or its operator pushed (`services/verdicts/case_builder.py`), which is not
+    checked here: a waiver may be named that the gate does not count.
     """
 
     def __init__(
         self,
         store: Store,
-        exceptions: RiskAcceptances,
-        acceptances: AcceptanceRecords,
+        server_waivers: ServerWaivers,
+        history: WaiverHistory,
         now: str,
         names: Collection[str],
         as_of: str | None = None,
@@ -97,13 +97,13 @@ class AcceptanceFinder:
 
         With `as_of`, VEX documents count that were there at that time, which is `now`, too.
         """
-        self._exceptions = exceptions
-        self._acceptances = acceptances
+        self._server_waivers = server_waivers
+        self._history = history
         self._now = now
         self._as_of = as_of
         self._records = [
             record
-            for record in acceptances.waivers
+            for record in history.waivers
             if _is_added(record.waiver, now) and record.waiver.vulnerability in {None, "", *names}
         ]
         self._waivers = [record.waiver for record in self._records if not record.revoked_at or record.revoked_at > now]
@@ -112,15 +112,15 @@ class AcceptanceFinder:
         self._policies: dict[str, Policy] = {}
         self._store = store
         # VEX documents on the vulnerability, also removed ones: attached to no image, and by the image.
-        self._general = self._select_relevant(acceptances.documents)
+        self._general = self._select_relevant(history.documents)
         self._attached: dict[str, list[VexDocument]] = {}
         # What was found in images that no waiver or document names, by all that it depends on.
-        self._by_inputs: dict[tuple[object, ...], list[Acceptance]] = {}
+        self._by_inputs: dict[tuple[object, ...], list[FindingWaiver]] = {}
 
     @property
     def has_any(self) -> bool:
         """Return whether there is a waiver or a VEX document that may apply to some image."""
-        return bool(self._waivers or self._general or self._acceptances.images)
+        return bool(self._waivers or self._general or self._history.images)
 
     def find_accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
         """The waivers that accept the finding, in some image."""
@@ -131,7 +131,7 @@ class AcceptanceFinder:
 
     def find_images_with_documents(self) -> set[str]:
         """The images (digests) to which a VEX document is or was attached."""
-        return set(self._acceptances.images)
+        return set(self._history.images)
 
     def read_general_statements(self) -> list[VexStatement]:
         """The statements about the vulnerability in documents that are attached to no image."""
@@ -140,14 +140,14 @@ class AcceptanceFinder:
 
     def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
         """The policies of the repositories, as of the time of the answer."""
-        timeline = self._acceptances.timeline
+        timeline = self._history.timeline
         for repository in set(repositories) - self._policies.keys():
             self._policies[repository] = timeline.policy(repository, self._as_of)
         return self._policies
 
     def prepare(self, images: Collection[str]) -> None:
         """Read the VEX documents that are or were attached to images (digests)."""
-        having = sorted(self._acceptances.images.intersection(images))
+        having = sorted(self._history.images.intersection(images))
         for document in self._select_relevant(self._store.vex.history(having) if having else ()):
             self._attached.setdefault(document[0].image, []).append(document)
 
@@ -173,7 +173,7 @@ class AcceptanceFinder:
             and (caller is None or not caller.is_limited or caller.can_reach(repository=waiver.repository))
         ]
 
-    def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
+    def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
         """Find what excuses the finding, in each of the image's repositories, after `prepare`."""
         if self._documents_of(image.digest) or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, entry)
@@ -200,7 +200,7 @@ class AcceptanceFinder:
         times |= {record.revoked_at for record in records if record.revoked_at}
         times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
         if documents:
-            times.update(time for name in repositories for time in self._acceptances.timeline.author_changes(name))
+            times.update(time for name in repositories for time in self._history.timeline.author_changes(name))
         excuses: list[Excuse] = []
         for at in sorted(time for time in times if since <= time <= self._now)[-CHANGES_LIMIT:]:
             active = [
@@ -212,13 +212,13 @@ class AcceptanceFinder:
             had_fix = not affected.fixed_at or affected.fixed_at <= at
             at_that_time = entry if had_fix else entry._replace(affected=affected._replace(fixed=""))
             accepted = self._apply(image, repositories, at_that_time, active, there, at) if active or there else []
-            is_excused = {acceptance.repository for acceptance in accepted} >= set(repositories)
+            is_excused = {waiver.repository for waiver in accepted} >= set(repositories)
             by = accepted[0] if is_excused else None
             why = None if by is None else ClosingReason.WAIVED if by.kind == "waiver" else ClosingReason.VEX
             excuses.append(Excuse(at, why, by.by if by else None))
         return excuses
 
-    def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[Acceptance]:
+    def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
         documents = self._present(self._documents_of(image.digest))
         if not documents and not any(
             (not waiver.image or waiver.image == image.digest)
@@ -236,20 +236,20 @@ class AcceptanceFinder:
         active: Sequence[Waiver],
         documents: Sequence[VexDocument],
         now: str,
-    ) -> list[Acceptance]:
+    ) -> list[FindingWaiver]:
         """What excuses the finding in each repository, of these waivers and documents at a time."""
         finding = entry.finding()
         inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
-        acceptances = []
+        waivers_by_repository = []
         for repository in repositories:
             policy = self._policy(repository, documents, now)
             accepted = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
             applied = waivers.apply_to_findings(Matches((finding,), ()), accepted, policy, inventory, image.digest, now)
-            acceptances += [
-                Acceptance(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
+            waivers_by_repository += [
+                FindingWaiver(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
                 for entry in applied.applied_waivers
             ]
-        return acceptances
+        return waivers_by_repository
 
     def _waivers_of(
         self,
@@ -264,14 +264,14 @@ class AcceptanceFinder:
         selected = waivers.select_waivers(active, repository, [image], now)
         if not documents:
             return Waivers(selected)
-        return Waivers(selected, self._exceptions.select_statements(documents, [image], [inventory], policy))
+        return Waivers(selected, self._server_waivers.select_statements(documents, [image], [inventory], policy))
 
     def _policy(self, repository: str, documents: Sequence[VexDocument], at: str) -> Policy:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
         if not documents:
             return _NO_POLICY
         if at != self._now:
-            return self._acceptances.timeline.policy(repository, at)
+            return self._history.timeline.policy(repository, at)
         return self.policies([repository])[repository]
 
     def _select_relevant(self, documents: Iterable[VexDocument]) -> list[VexDocument]:

@@ -1,4 +1,4 @@
-"""The facts about the images in our registry: uses, needs, and content of manifests."""
+"""The images in our registry at one moment: their uses, what needs them, and the content of manifests."""
 
 import json
 from collections import defaultdict
@@ -32,7 +32,7 @@ class ManifestContent:
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
+class RegistrySnapshot:
     """The images of our registry at one moment, what needs them, and the plan that follows.
 
     `contents` has the manifests that were read, by digest; `tags` the digests of tags, by repository. Images are found
@@ -55,8 +55,8 @@ class Facts:
 
 
 @dataclass(slots=True)
-class ImageFacts:
-    """Gathers facts about images. `address` is that of our registry."""
+class RegistryReader:
+    """Reads what our registry, the store and the targets say of images."""
 
     store: Store
     registry: RegistryContent
@@ -67,8 +67,8 @@ class ImageFacts:
     # By digest. A manifest never changes.
     _contents: dict[str, ManifestContent] = field(default_factory=dict, init=False)
 
-    def gather(self) -> Facts:
-        """Read all facts, and plan.
+    def take_snapshot(self) -> RegistrySnapshot:
+        """Read everything, and plan.
 
         Manifests and tags are read in repositories where anything may be removed. UnavailableError, and nothing may be
         removed, if the registry or a target does not answer.
@@ -97,15 +97,17 @@ class ImageFacts:
             for child in image.children:
                 indexes[repository, child].append(digest)
         by_place = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
-        return Facts(images, holds, plan, contents, tags, indexes, by_place)
+        return RegistrySnapshot(images, holds, plan, contents, tags, indexes, by_place)
 
-    def is_removable(self, image: StoredImage, facts: Facts, removed: Collection[str]) -> bool:
+    def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed: Collection[str]) -> bool:
         """Return whether nothing needs the image now.
 
-        `removed` are the digests that were removed from its repository since. What was kept when the facts were
-        gathered is kept.
+        `removed` are the digests that were removed from its repository since. What was kept when the snapshot was
+        taken is kept.
         """
-        related = [entry for entry in facts.find_related_images(image) if entry.digest not in removed or entry == image]
+        related = [
+            entry for entry in snapshot.find_related_images(image) if entry.digest not in removed or entry == image
+        ]
         digests = {entry.digest for entry in related}
         present = self._stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
         fresh = [
@@ -113,8 +115,8 @@ class ImageFacts:
         ]
         holds = {digest: list(reasons) for digest, reasons in self._holds(digests).items()}
         for digest in digests:
-            before = facts.kept_images.get((image.repository, digest))
-            tasks = [hold for hold in facts.holds.get(digest, ()) if hold.reason is Reason.RUNS]
+            before = snapshot.kept_images.get((image.repository, digest))
+            tasks = [hold for hold in snapshot.holds.get(digest, ()) if hold.reason is Reason.RUNS]
             holds.setdefault(digest, []).extend([*(before.holds if before else ()), *tasks])
         plan = plan_images(fresh, holds, replace(self.retention, keep_images=0), self.clock())
         return any(entry.digest == image.digest for entry in plan.removable_images)

@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.gate.model import Waiver
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
 
@@ -30,7 +30,7 @@ def announcements(store: Store, *days: float) -> list[str]:
     store.waivers.add(waiver)
     for day in days:
         clock = ServerClock(lambda day=day: START + timedelta(days=day))  # type: ignore[misc]
-        RiskAcceptances(store, lambda repository, image: [], (), clock, Effects(), 7).announce_expiring()
+        ServerWaivers(store, lambda repository, image: [], (), clock, Effects(), 7).announce_expiring()
     return [event.at for event in store.event_log.read() if event.detail_type == "waiver.expiring"]
 
 

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.verdicts import Verdicts
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class JudgingInputs:
+class VerdictInputs:
     """Says whether anything changed since images were looked at.
 
     So most rounds need not look at each.

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 from dockgate.config import Settings
 from dockgate.identity.model import digest
-from dockgate.services.people.identity import People
+from dockgate.services.identity.people import People
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store, open_store

@@ -13,9 +13,9 @@ from dockgate.gate.risk_deadline import most_urgent_findings, risk_deadline
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
-from dockgate.services.judging.cases import Cases, DeploymentContext
-from dockgate.services.judging.provenance import Provenance
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy
+from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
+from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
 from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictRecord
@@ -42,7 +42,7 @@ class Verdicts:
     """Judges images by the policies that apply to them, and stores the verdicts."""
 
     store: Store
-    cases: Cases
+    case_builder: CaseBuilder
     selection: PolicySelection
     provenance: Provenance
     watched_images: WatchedImages
@@ -216,7 +216,7 @@ class Verdicts:
         return self._case(approval.image, self.selection.read(approval.policy), context)
 
     def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
-        case = self.cases.build(image, usable.policy, context)
+        case = self.case_builder.build(image, usable.policy, context)
         return replace(case, no_scan_reason=usable.unusable_reason) if case and usable.unusable_reason else case
 
     def _evaluate(self, case: VerdictCase) -> Verdict:

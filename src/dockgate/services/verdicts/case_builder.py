@@ -1,4 +1,4 @@
-"""Cases: everything that a verdict on a scanned image is made from, as of now, baselines included."""
+"""Build cases: everything that a verdict on a scanned image is made from, baselines included."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,8 +13,8 @@ from dockgate.gate.policy import PolicyReference, required_baselines
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.judging.provenance import Provenance
-from dockgate.services.judging.risk_acceptances import RiskAcceptances
+from dockgate.services.verdicts.provenance import Provenance
+from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import DatabaseError, NotFoundError
 from dockgate.store import Store
 from dockgate.store.records import Scan, ScanState, VerdictRecord
@@ -140,13 +140,13 @@ def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> Verd
 
 
 @dataclass(frozen=True, slots=True)
-class Cases:
+class CaseBuilder:
     """Builds cases. `findings` is the other scanner that some repositories rely on, None for none."""
 
     store: Store
     advisories: Advisories
     baselines: Baselines
-    exceptions: RiskAcceptances
+    waivers: ServerWaivers
     provenance: Provenance
     findings: FindingsSource | None
     clock: ServerClock
@@ -176,7 +176,7 @@ class Cases:
             )
             if every_inventory:
                 repository = context.repository if self._waivers_apply(context.repository, image, scan) else None
-                case = replace(case, waivers=self.exceptions.of(image, every_inventory, policy, repository, now))
+                case = replace(case, waivers=self.waivers.of(image, every_inventory, policy, repository, now))
             is_scanned = scan is not None and not scan.state.has_failed
             baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()
         if scan is None or scan.state.has_failed:

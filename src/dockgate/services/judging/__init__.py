@@ -1,1 +1,0 @@
-"""Verdicts on one image: `cases.py` collects what a verdict is made from, `verdicts.py` judges."""
