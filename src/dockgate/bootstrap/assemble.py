@@ -30,8 +30,7 @@ from dockgate.workflows.engine import APPLICATION_VERSION, Engine
 from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
-from dockgate.workflows.starter import WorkflowStarter
-from dockgate.workflows.workflows import Workflows, labels_of
+from dockgate.workflows.workflows import Workflows, WorkflowStarter, labels_of
 
 # In rounds of the reconciler.
 EXECUTIONS_EVERY = 5
