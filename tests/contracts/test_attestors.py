@@ -130,11 +130,11 @@ def attest(
     key: str = FIRST_VERDICT,
     days: float = 30,
     policy: str = "p",
-    covered: Sequence[str] = (),
+    covered_digests: Sequence[str] = (),
 ) -> Path:
     """Attests a digest; returns the file of the public key."""
     attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
-    attestor.attest("team/app", digest, key, policy, write(key, days), covered)
+    attestor.attest("team/app", digest, key, policy, write(key, days), covered_digests)
     public = folder / "public.pem"
     public.write_text(attestor.keys()[0].pem)
     return public
@@ -254,7 +254,9 @@ def test_an_index_is_attested_with_the_images_in_it_that_were_judged(running: Ru
     index = listing([entries[0], inner, entries[2]], {**IMAGE.blobs, **nested.blobs, **hidden.blobs})
     running.push("team/app", "inner", nested)
     digest = running.push("team/app", "1", index)
-    public = attest(running, digest, tmp_path, covered=(digest, IMAGE.digest, second_image.digest, FIRST_VERDICT))
+    public = attest(
+        running, digest, tmp_path, covered_digests=(digest, IMAGE.digest, second_image.digest, FIRST_VERDICT)
+    )
     for subject in (digest, IMAGE.digest, second_image.digest):
         assert cosign(running, subject, public)[0] == 0
     place = RegistryRepository(running.address, "team/app")

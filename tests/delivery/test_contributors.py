@@ -44,19 +44,19 @@ def test_dots_tell_mailboxes_apart_but_at_google() -> None:
     ],
 )
 def test_a_contributor_may_not_approve_under_any_of_their_names(principal: Principal) -> None:
-    contributors = Contributors.of(["mallory", ""], ["Ada@example.org", "mallory@example.org", ""])
+    contributors = Contributors.from_names(["mallory", ""], ["Ada@example.org", "mallory@example.org", ""])
     assert contributors.objection(principal) == f"{principal.name} {IS_CONTRIBUTOR}"
 
 
 def test_an_image_with_unknown_contributors_cannot_be_approved() -> None:
-    unknown = Contributors.of([], [], "git log failed")
+    unknown = Contributors.from_names([], [], "git log failed")
     assert unknown.objection(approver("ben", "ben@example.org")) == "the contributors are unknown: git log failed"
     assert Contributors().objection(approver("ben", "ben@example.org")) is None
     assert Contributors().objection(approver("ben")) == f"ben {HAS_NO_EMAIL}"
 
 
 def test_an_invalid_address_excludes_no_principal() -> None:
-    contributors = Contributors.of(["local"], ["local", "root"])
+    contributors = Contributors.from_names(["local"], ["local", "root"])
     assert contributors.names_and_emails == ("local",)
     assert contributors.objection(approver("root", "root@example.org")) is None
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from dockgate.delivery.retention import (
     KEPT_EXECUTIONS,
-    NAMED,
+    STATED_REASONS,
     EndedExecution,
     Hold,
     Reason,
@@ -88,7 +88,7 @@ def test_an_index_keeps_what_is_in_it_at_any_depth() -> None:
 def test_an_index_stays_while_an_image_in_it_is_named(reason: Reason) -> None:
     images = [image("index", children=("amd64", "arm64")), image("amd64"), image("arm64")]
     # Else both stay together only as long as the index itself has a reason.
-    expected = [] if reason in NAMED else ["index", "arm64"]
+    expected = [] if reason in STATED_REASONS else ["index", "arm64"]
     assert removed(*images, amd64=reason) == expected
 
 

@@ -27,7 +27,7 @@ class MemoryAttestor:
         key: str,
         policy: str,
         write: Callable[[str, str], bytes],
-        covered: Sequence[str] = (),
+        covered_digests: Sequence[str] = (),
     ) -> str:
         self.fault("before attest")
         there = self.attested.setdefault((f"{repository}@{image}", policy), [])

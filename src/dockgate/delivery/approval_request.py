@@ -38,8 +38,8 @@ class ApprovalRequest:
     asker: str | None = None
 
     def __post_init__(self) -> None:
-        for name, required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
-            _require_name(name, getattr(self, name), required)
+        for name, is_required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
+            _require_name(name, getattr(self, name), is_required)
         _require_name("idempotency key", self.key, is_required=False)
         if not 1 <= self.timeout <= TIMEOUT_LIMIT:
             raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
@@ -81,11 +81,11 @@ def scope_of(approval: Approval) -> dict[str, str]:
     return {"repository": approval.repository, "pipeline": pipeline_of(approval) if approval.action else ""}
 
 
-def _require_name(what: str, text: str | None, is_required: bool) -> None:
+def _require_name(field: str, text: str | None, is_required: bool) -> None:
     text = text or ""
     if (is_required and not text) or len(text) > NAME_LIMIT or not text.isprintable():
         raise UsageError(
-            f"{text[:NAME_LIMIT]!r} is not a {what}", f"Give {'1' if is_required else '0'} to {NAME_LIMIT} characters."
+            f"{text[:NAME_LIMIT]!r} is not a {field}", f"Give {'1' if is_required else '0'} to {NAME_LIMIT} characters."
         )
 
 

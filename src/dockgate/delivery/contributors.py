@@ -62,7 +62,7 @@ class Contributors:
     unknown_reason: str | None = None
 
     @classmethod
-    def of(cls, names: Iterable[str], emails: Iterable[str], unknown: str | None = None) -> "Contributors":
+    def from_names(cls, names: Iterable[str], emails: Iterable[str], unknown: str | None = None) -> "Contributors":
         """Contributors without duplicates, in order. Addresses are normalized; text without "@" is dropped."""
         addresses = dict.fromkeys(normalize_email(email) for email in emails)
         unique_names = tuple(dict.fromkeys(filter(None, names)))
@@ -89,10 +89,10 @@ def is_contributor(principal: Principal, contributors: Iterable[str]) -> bool:
 
     A principal's name that is an address is compared as an address, too.
     """
-    listed = tuple(contributors)
-    if principal.name in listed:
+    entries = tuple(contributors)
+    if principal.name in entries:
         return True
-    emails = {normalize_email(entry) for entry in listed if "@" in entry}
+    emails = {normalize_email(entry) for entry in entries if "@" in entry}
     return any(
         "@" in entry and normalize_email(entry) in emails for entry in (principal.email, principal.name) if entry
     )
@@ -105,8 +105,8 @@ def normalize_email(email: str) -> str:
     international domains as ASCII.
     """
     text = unicodedata.normalize("NFKC", email).strip().strip("<>").strip().casefold()
-    local, at, domain = text.rpartition("@")
-    if not at:
+    local, separator, domain = text.rpartition("@")
+    if not separator:
         return text
     domain = domain.rstrip(".")
     with suppress(UnicodeError):  # not a valid domain name: compared unchanged

@@ -30,7 +30,7 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
 
     Source: pip's documentation, "Requirements File Format".
     """
-    changed = []
+    new_lines = []
     is_pinned = False
     for line in _logical_lines(text):
         match = _REQUIREMENT.match(line)
@@ -39,12 +39,12 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
             or line.lstrip().startswith(("#", "-"))
             or normalize_pypi_name(match[1]) != normalize_pypi_name(name)
         ):
-            changed.append(line)
+            new_lines.append(line)
             continue
         specifier = re.split(r"\s--|\\\n", match[2])[0].strip()
         exact = _EXACT.fullmatch(specifier)
         if not specifier or _LOWER_BOUND.fullmatch(specifier):
-            changed.append(line)
+            new_lines.append(line)
             continue
         if exact is None or exact[1].endswith(".*"):
             raise PinError(f"{path} limits {name} to {specifier}.")
@@ -53,15 +53,15 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
         if "--hash" in line:
             raise PinError(f"{path} pins {name} with hashes, which your package manager has to make.")
         start, end = match.span(2)
-        changed.append(line[:start] + line[start:end].replace(old, new, 1) + line[end:])
+        new_lines.append(line[:start] + line[start:end].replace(old, new, 1) + line[end:])
         is_pinned = True
-    return "".join(changed) if is_pinned else None
+    return "".join(new_lines) if is_pinned else None
 
 
 def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None:
     """Change the version of a direct dependency in a package.json (npm documentation, "package.json")."""
     document = _json_object(text, path)
-    changed = text
+    new_text = text
     for section in NPM_SECTIONS:
         dependencies = document.get(section)
         if not isinstance(dependencies, dict) or name not in dependencies:
@@ -76,12 +76,12 @@ def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None
             raise PinError(f"{path} pins {name} to {version[2]}, and the image has {old}.")
         dependencies[name] = f"{version[1]}{new}"
         pair = re.compile(rf"({re.escape(json.dumps(name))}\s*:\s*){re.escape(json.dumps(specifier))}")
-        changed = pair.sub(partial(_with_value, json.dumps(dependencies[name])), changed)
-    if changed == text:
+        new_text = pair.sub(partial(_with_value, json.dumps(dependencies[name])), new_text)
+    if new_text == text:
         return None
-    if json.loads(changed) != document:
+    if json.loads(new_text) != document:
         raise PinError(f"{path} names {name} in several places.")
-    return changed
+    return new_text
 
 
 def names_npm(text: str, path: str, name: str) -> bool:
@@ -108,14 +108,14 @@ def require_unpinned(text: str, path: str, name: str) -> None:
 
 def _logical_lines(text: str) -> Iterator[str]:
     r"""Lines with their ends; those that end with "\" with the next one."""
-    joined = ""
+    logical_line = ""
     for line in text.splitlines(keepends=True):
-        joined += line
+        logical_line += line
         if not line.rstrip("\r\n").endswith("\\"):
-            yield joined
-            joined = ""
-    if joined:
-        yield joined
+            yield logical_line
+            logical_line = ""
+    if logical_line:
+        yield logical_line
 
 
 def _with_value(value: str, match: re.Match[str]) -> str:

@@ -20,12 +20,12 @@ RESTARTS = RetrySchedule(first_pause=30, longest_pause=900)
 def check_service(service: Service, definition: TaskDefinition) -> None:
     """Raise UsageError unless `service.desired_count` tasks of the definition can run at the same time."""
     ports = [port.host_port for port in definition.ports if port.host_port]
-    if repeated := next((port for port in ports if ports.count(port) > 1), 0):
-        raise UsageError(f"{service.name}: two ports have hostPort {repeated}", "Use each hostPort once, or 0.")
+    if repeated_port := next((port for port in ports if ports.count(port) > 1), 0):
+        raise UsageError(f"{service.name}: two ports have hostPort {repeated_port}", "Use each hostPort once, or 0.")
     if service.desired_count > 1 and definition.has_fixed_port:
-        what = "use the host's network" if definition.network == "host" else "share one hostPort"
+        obstacle = "use the host's network" if definition.network == "host" else "share one hostPort"
         raise UsageError(
-            f"{service.name}: {service.desired_count} tasks cannot {what}",
+            f"{service.name}: {service.desired_count} tasks cannot {obstacle}",
             "Use the bridge network with hostPort 0, or a desired count of 1.",
         )
 
@@ -37,11 +37,11 @@ def require_image(service: str, definition: TaskDefinition) -> ImageReference:
     return definition.image
 
 
-def check_not_superseded(execution: Execution, deployed: Execution, service: str) -> None:
+def check_not_superseded(execution: Execution, deployed_execution: Execution, service: str) -> None:
     """Raise DeployError if the service was deployed by a newer execution of the same pipeline."""
-    if execution.pipeline == deployed.pipeline and execution.number < deployed.number:
+    if execution.pipeline == deployed_execution.pipeline and execution.number < deployed_execution.number:
         raise DeployError(
-            f"superseded: {deployed.id} has been deployed to {service} since",
+            f"superseded: {deployed_execution.id} has been deployed to {service} since",
             "To go back to this commit, push a commit that reverts the later ones.",
         )
 
@@ -66,10 +66,10 @@ def observe_task(health: TaskHealth, task: Task, now: datetime) -> tuple[TaskHea
         return TaskHealth(), False
     if task.state in (TaskState.RUNNING, TaskState.PENDING):
         return replace(health, failed_checks=0), False
-    failed = health.failed_checks + 1
+    failed_checks = health.failed_checks + 1
     is_paused = health.next_restart is not None and now < health.next_restart
-    if is_paused or (task.state is TaskState.UNHEALTHY and failed < FAILED_CHECKS):
-        return replace(health, failed_checks=failed), False
+    if is_paused or (task.state is TaskState.UNHEALTHY and failed_checks < FAILED_CHECKS):
+        return replace(health, failed_checks=failed_checks), False
     return TaskHealth(0, health.restarts + 1, now + _pause_after(health.restarts)), True
 
 

@@ -123,9 +123,9 @@ def advance_events(
     names = [stage.name for stage in pipeline.stages]
     events: list[NewEvent] = []
     for name in dict.fromkeys(each.stage for each in start if each.stage not in present):
-        before = names.index(name) - 1
-        if before >= 0:
-            events.append(stage_changed(execution, names[before], "SUCCEEDED", attempt, key, time))
+        previous_index = names.index(name) - 1
+        if previous_index >= 0:
+            events.append(stage_changed(execution, names[previous_index], "SUCCEEDED", attempt, key, time))
         events.append(stage_changed(execution, name, "STARTED", attempt, key, time))
     events += _started_actions(pipeline, execution, start, time)
     if state is not None and state.is_final:
@@ -159,12 +159,12 @@ def retry_events(
 def stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
     """The events of an execution that is stopped. `runs` are those before: the open ones are cancelled."""
     attempt, key = _attempt(runs), str(len(runs))
-    cancelled = [replace(run, state=RunState.STOPPED) for run in runs if not run.state.is_final]
+    cancelled_runs = [replace(run, state=RunState.STOPPED) for run in runs if not run.state.is_final]
     return [
-        *(end_event(pipeline, execution, run, time) for run in cancelled),
+        *(end_event(pipeline, execution, run, time) for run in cancelled_runs),
         *(
             stage_changed(execution, stage, "STOPPED", attempt, key, time)
-            for stage in dict.fromkeys(run.key.stage for run in cancelled)
+            for stage in dict.fromkeys(run.key.stage for run in cancelled_runs)
         ),
         pipeline_changed(execution, "STOPPED", attempt, key, time),
     ]

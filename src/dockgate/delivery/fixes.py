@@ -32,7 +32,7 @@ _PYTHON_LOCKS = ("poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock")
 _OTHER_NPM_LOCKS = ("yarn.lock", "pnpm-lock.yaml", "bun.lock", "bun.lockb")
 _NPM_LOCKS = ("package-lock.json", "npm-shrinkwrap.json")
 # Upgrades in the first line of a commit's message.
-_NAMED = 3
+_NAMED_CHANGES = 3
 
 
 class FixKind(StrEnum):
@@ -123,8 +123,8 @@ class BaseChange:
     @property
     def pinned_digest(self) -> str | None:
         """The digest that the Dockerfile names, None for a tag alone."""
-        pinned = ImageReference.parse(self.reference)
-        return pinned.digest if pinned else None
+        reference = ImageReference.parse(self.reference)
+        return reference.digest if reference else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,8 @@ def plan_fix(base: BaseChange | None, upgrades: Sequence[NeededUpgrade], files: 
     draft = _Draft(files)
     if base is not None:
         draft.change_base(base)
-    for needed in sorted(upgrades, key=lambda each: (each.upgrade.name, each.upgrade.package)):
-        draft.upgrade(needed)
+    for needed_upgrade in sorted(upgrades, key=lambda each: (each.upgrade.name, each.upgrade.package)):
+        draft.upgrade(needed_upgrade)
     return draft.plan()
 
 
@@ -188,14 +188,14 @@ class _Draft:
         self._texts: dict[str, str] = {}
         self._changes: list[str] = []
         self._obstacles: list[str] = []
-        self._locked: dict[str, dict[str, str]] = {}
+        self._upgrades_by_lock: dict[str, dict[str, str]] = {}
 
     def plan(self) -> FixPlan:
         if not self._changes:
             self._changes.append("a new build of the same source")
         locks = tuple(
             LockUpdate(lock.rpartition("/")[0], lock, tuple(packages.items()))
-            for lock, packages in sorted(self._locked.items())
+            for lock, packages in sorted(self._upgrades_by_lock.items())
         )
         is_change = bool(self._texts or locks)
         kind = FixKind.BY_HAND if self._obstacles else FixKind.CHANGE if is_change else FixKind.REBUILD
@@ -257,14 +257,14 @@ class _Draft:
             raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
         for path in self._paths("package.json"):
             folder = path.rpartition("/")[0]
-            beside = [f"{folder}/{name}" if folder else name for name in _NPM_LOCKS]
-            lock = next((name for name in beside if name in self._files.names), None)
+            lock_paths = [f"{folder}/{name}" if folder else name for name in _NPM_LOCKS]
+            lock = next((name for name in lock_paths if name in self._files.names), None)
             text = repin_npm(self._text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
             if text is not None:
                 self._texts[path] = text
             is_named = names_npm(self._text(path), path, upgrade.name)
             if lock is not None and (is_named or upgrade.name in self._files.texts.get(lock, "")):
-                self._locked.setdefault(lock, {})[upgrade.name] = upgrade.fixed
+                self._upgrades_by_lock.setdefault(lock, {})[upgrade.name] = upgrade.fixed
 
 
 def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
@@ -281,17 +281,17 @@ def branch_name(identity: str) -> str:
 def commit_message(fix: Fix, notes: Sequence[str]) -> str:
     """The message of the commit that makes a fix. `notes` are what the commit leaves undone."""
     changes = fix.details.changes
-    named = ", ".join(_subject(change) for change in changes[:_NAMED])
-    more = f" and {len(changes) - _NAMED} more" if len(changes) > _NAMED else ""
-    cleared = ", ".join(fix.details.vulnerabilities)
+    subjects = ", ".join(_subject(change) for change in changes[:_NAMED_CHANGES])
+    suffix = f" and {len(changes) - _NAMED_CHANGES} more" if len(changes) > _NAMED_CHANGES else ""
+    cleared_ids = ", ".join(fix.details.vulnerabilities)
     lines = [
-        f"Upgrade {named}{more}",
+        f"Upgrade {subjects}{suffix}",
         "",
         f"The policy rejects {fix.image}, which {fix.pipeline} delivered.",
         "It was judged again with these changes, and passes:",
         "",
         *(f"- {change}" for change in changes),
-        *(["", f"Clears {cleared}."] if cleared else []),
+        *(["", f"Clears {cleared_ids}."] if cleared_ids else []),
         *(["", *notes] if notes else []),
         "",
         f"Dockgate-Fix: {fix.id}",

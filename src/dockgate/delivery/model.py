@@ -107,7 +107,7 @@ class ExecutionId(str):
     __slots__ = ()
 
     @classmethod
-    def of(cls, pipeline: str, number: int) -> "ExecutionId":
+    def from_number(cls, pipeline: str, number: int) -> "ExecutionId":
         """Make the id of an execution; `number` counts from 1 for each pipeline."""
         return cls(f"{pipeline}-{number}")
 

@@ -11,7 +11,7 @@ from dockgate.gate.waivers import EVIDENCE_RULE, IMAGE_RULES, UNWAIVABLE_RULE, c
 from dockgate.shared.errors import ConflictError
 
 
-def waivers_of(approval: Approval, verdict: Verdict, by: str, reason: str, until: str) -> tuple[Waiver, ...]:
+def waivers_of(approval: Approval, verdict: Verdict, owner: str, reason: str, until: str) -> tuple[Waiver, ...]:
     """The waivers that an override creates.
 
     One for each finding of the verdict's violations, and one for each violation without findings: for this image in the
@@ -38,7 +38,7 @@ def waivers_of(approval: Approval, verdict: Verdict, by: str, reason: str, until
     waivers = tuple(
         Waiver(
             id=_id(approval.id, until, *key),
-            owner=by,
+            owner=owner,
             reason=reason,
             vulnerability=key[1],
             package=key[2],
@@ -47,7 +47,7 @@ def waivers_of(approval: Approval, verdict: Verdict, by: str, reason: str, until
             rule=key[0],
             violation=key[3],
             until=until,
-            created_by=by,
+            created_by=owner,
         )
         for key in subjects
     )

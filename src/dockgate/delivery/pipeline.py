@@ -10,7 +10,7 @@ from dockgate.shared.errors import UsageError
 _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 
 
-_FRESH = {"fresh": "yes"}
+_FRESH_BUILD = {"fresh": "yes"}
 
 
 def source_branches(pipeline: Pipeline) -> set[tuple[str, str]]:
@@ -19,25 +19,29 @@ def source_branches(pipeline: Pipeline) -> set[tuple[str, str]]:
     return {(str(entry["repository"]), str(entry["branch"])) for entry in configurations}
 
 
-def manual_trigger(by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
+def manual_trigger(started_by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
     """The trigger of an execution that a principal started (None: the server has no principals yet)."""
-    return {"cause": "started by hand", **({"started_by": by} if by else {}), **(_FRESH if is_fresh else {})}
+    return {
+        "cause": "started by hand",
+        **({"started_by": started_by} if started_by else {}),
+        **(_FRESH_BUILD if is_fresh else {}),
+    }
 
 
 def fix_trigger(fix: str, repository: str, branch: str, commit: str) -> dict[str, str]:
     """The trigger of an execution that builds a commit again because that fixes its image."""
     cause = f"a rebuild, fix {fix}"
-    return {"cause": cause, "fix": fix, "repository": repository, "branch": branch, "commit": commit, **_FRESH}
+    return {"cause": cause, "fix": fix, "repository": repository, "branch": branch, "commit": commit, **_FRESH_BUILD}
 
 
 def is_fresh(trigger: Mapping[str, str]) -> bool:
     """Return whether the builds of an execution take nothing from earlier builds."""
-    return trigger.items() >= _FRESH.items()
+    return trigger.items() >= _FRESH_BUILD.items()
 
 
-def add_retrier(trigger: Mapping[str, str], by: str | None) -> dict[str, str]:
+def add_retrier(trigger: Mapping[str, str], retried_by: str | None) -> dict[str, str]:
     """Add a principal who retried the execution to its trigger. Names of principals contain no comma."""
-    names = dict.fromkeys(filter(None, [*trigger.get("retried_by", "").split(","), by]))
+    names = dict.fromkeys(filter(None, [*trigger.get("retried_by", "").split(","), retried_by]))
     return {**trigger, **({"retried_by": ",".join(names)} if names else {})}
 
 
@@ -61,10 +65,10 @@ class Plan:
 
 def latest_runs(runs: Sequence[ActionRun]) -> dict[tuple[str, str], ActionRun]:
     """The last attempt of each action, by (stage, action)."""
-    latest: dict[tuple[str, str], ActionRun] = {}
+    runs_by_action: dict[tuple[str, str], ActionRun] = {}
     for run in sorted(runs, key=lambda run: run.key.attempt):
-        latest[run.key.stage, run.key.action] = run
-    return latest
+        runs_by_action[run.key.stage, run.key.action] = run
+    return runs_by_action
 
 
 def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun]) -> Plan:
@@ -81,12 +85,14 @@ def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun
         for order in sorted({action.run_order for action in stage.actions}):
             group = [action for action in stage.actions if action.run_order == order]
             group_runs = [last.get((stage.name, action.name)) for action in group]
-            started = [run for run in group_runs if run is not None]
-            failed = [run for run in started if run.state in (RunState.FAILED, RunState.STOPPED)]
-            if failed:
-                if any(not run.state.is_final for run in started):
+            started_runs = [run for run in group_runs if run is not None]
+            failed_runs = [run for run in started_runs if run.state in (RunState.FAILED, RunState.STOPPED)]
+            if failed_runs:
+                if any(not run.state.is_final for run in started_runs):
                     return Plan()
-                return Plan(state=RunState.FAILED, reason=f"{stage.name}/{failed[0].key.action}: {failed[0].reason}")
+                return Plan(
+                    state=RunState.FAILED, reason=f"{stage.name}/{failed_runs[0].key.action}: {failed_runs[0].reason}"
+                )
             start = tuple(
                 ActionKey(execution.id, stage.name, action.name, 1)
                 for action, run in zip(group, group_runs, strict=True)
@@ -94,7 +100,7 @@ def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun
             )
             if start:
                 return Plan(start=start, state=RunState.IN_PROGRESS)
-            if not all(run.state is RunState.SUCCEEDED for run in started):
+            if not all(run.state is RunState.SUCCEEDED for run in started_runs):
                 return Plan()
     return Plan(state=RunState.SUCCEEDED)
 

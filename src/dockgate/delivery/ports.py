@@ -269,9 +269,9 @@ class Attestor(Protocol):
         key: str,
         policy: str,
         write: Callable[[str, str], bytes],
-        covered: Sequence[str] = (),
+        covered_digests: Sequence[str] = (),
     ) -> str:
-        """Sign `write(name, digest)` for the image and the listed `covered` digests, and attach it.
+        """Sign `write(name, digest)` for the image and the listed `covered_digests`, and attach it.
 
         Only digests that the index lists are signed. Returns the id of the signing key. Called again with the same
         `key` it adds nothing. A statement of the same policy replaces the earlier one. Raises DockgateError when the

@@ -60,8 +60,8 @@ def parse_scopes(texts: Iterable[str]) -> tuple[Access, ...]:
     scopes = [scope for text in texts for scope in text.split(" ") if scope]
     actions_by_name: dict[str, tuple[str, ...]] = {}
     for scope in scopes[:SCOPE_LIMIT]:
-        kind, _, rest = scope.partition(":")
-        name, _, actions = rest.rpartition(":")
+        kind, _, resource = scope.partition(":")
+        name, _, actions = resource.rpartition(":")
         valid = len(name) <= _REPOSITORY_LIMIT and re.fullmatch(REPOSITORY, name)
         if kind == "repository" and valid:
             known_actions = [action for action in actions.split(",") if action in (PULL, PUSH)]
@@ -99,10 +99,10 @@ def source_repositories(pipeline: Pipeline) -> frozenset[str]:
     return frozenset(str(name) for name in names if name)
 
 
-def grant(caller: Caller | Login, requested: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
+def grant(caller: Caller | Login, requests: Iterable[Access], rules: PushRules) -> tuple[Access, ...]:
     """The part of the requested access that the caller gets: never deletion, never the catalog."""
     result = []
-    for access in requested:
+    for access in requests:
         actions = tuple(action for action in access.actions if _may(caller, access.name, action, rules))
         if actions:
             result.append(Access(access.type, access.name, actions))
@@ -115,5 +115,7 @@ def _may(caller: Caller | Login, repository: str, action: str, rules: PushRules)
     if action == PULL:
         return caller.can(Permission.READ, repository=repository)
     # Without a token the caller is any process of this machine, a build step among them.
-    named = caller.token is not None
-    return action == PUSH and named and caller.can(Permission.RUN, repository=repository) and rules.is_open(repository)
+    has_token = caller.token is not None
+    return (
+        action == PUSH and has_token and caller.can(Permission.RUN, repository=repository) and rules.is_open(repository)
+    )

@@ -22,7 +22,7 @@ KEPT_EXECUTIONS = 20
 class Reason(StrEnum):
     """The reason why an image is kept."""
 
-    # Something names the image itself: see `NAMED`.
+    # Something names the image itself: see `STATED_REASONS`.
     RUNS = "runs"
     ROLLBACK = "rollback"
     APPROVAL = "approval"
@@ -40,7 +40,9 @@ class Reason(StrEnum):
 
 
 # An index stays as long as one of these is true of an image in it.
-NAMED = frozenset({Reason.RUNS, Reason.ROLLBACK, Reason.APPROVAL, Reason.EXECUTION, Reason.SCAN, Reason.ATTACHMENT})
+STATED_REASONS = frozenset(
+    {Reason.RUNS, Reason.ROLLBACK, Reason.APPROVAL, Reason.EXECUTION, Reason.SCAN, Reason.ATTACHMENT}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,54 +114,56 @@ def plan_images(
     by_repository: defaultdict[str, list[StoredImage]] = defaultdict(list)
     for image in images:
         by_repository[image.repository].append(image)
-    removed: list[StoredImage] = []
+    removed_images: list[StoredImage] = []
     kept_images: list[KeptImage] = []
-    for _, listed in sorted(by_repository.items()):
-        reasons = _reasons(listed, holds, retention, now)
-        kept_images += [KeptImage(image, reasons[image.digest]) for image in listed if reasons.get(image.digest)]
-        rest = [image for image in listed if not reasons.get(image.digest)]
-        removed += sorted(rest, key=lambda image: (not image.children, image.pushed_at, image.digest))
-    return ImagePlan(tuple(removed), tuple(kept_images))
+    for _, repository_images in sorted(by_repository.items()):
+        reasons = _reasons(repository_images, holds, retention, now)
+        kept_images += [
+            KeptImage(image, reasons[image.digest]) for image in repository_images if reasons.get(image.digest)
+        ]
+        unneeded_images = [image for image in repository_images if not reasons.get(image.digest)]
+        removed_images += sorted(unneeded_images, key=lambda image: (not image.children, image.pushed_at, image.digest))
+    return ImagePlan(tuple(removed_images), tuple(kept_images))
 
 
 def _reasons(
     images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
 ) -> dict[str, tuple[Hold, ...]]:
     """The reasons for each image of one repository, by digest."""
-    since, present = retention.kept_since(now), {image.digest: image for image in images}
+    kept_since, present = retention.kept_since(now), {image.digest: image for image in images}
     parents: defaultdict[str, list[str]] = defaultdict(list)
     for image in images:
         for child in image.children:
             parents[child].append(image.digest)
-    newest = sorted(
+    newest_images = sorted(
         (image for image in images if image.digest not in parents),
         key=lambda image: (image.pushed_at, image.digest),
         reverse=True,
     )[: retention.keep_images]
-    newest_digests = {image.digest for image in newest}
+    newest_digests = {image.digest for image in newest_images}
     reasons: dict[str, list[Hold]] = {}
     for image in images:
-        own = list(holds.get(image.digest, ()))
+        image_holds = list(holds.get(image.digest, ()))
         if image.watch.is_watched:
-            own.append(Hold(Reason.WATCHED, f"until {image.watch.until}" if image.watch.until else "forever"))
-        if max(image.used_at, image.pushed_at) >= since:
-            own.append(Hold(Reason.RECENT, f"used at {max(image.used_at, image.pushed_at)}"))
+            image_holds.append(Hold(Reason.WATCHED, f"until {image.watch.until}" if image.watch.until else "forever"))
+        if max(image.used_at, image.pushed_at) >= kept_since:
+            image_holds.append(Hold(Reason.RECENT, f"used at {max(image.used_at, image.pushed_at)}"))
         if image.digest in newest_digests:
-            own.append(Hold(Reason.NEWEST, f"one of the {retention.keep_images} newest of {image.repository}"))
-        reasons[image.digest] = own
+            image_holds.append(Hold(Reason.NEWEST, f"one of the {retention.keep_images} newest of {image.repository}"))
+        reasons[image.digest] = image_holds
     for child, indexes in parents.items():
-        named = [hold for hold in holds.get(child, ()) if hold.reason in NAMED]
-        for index in indexes if named else ():
-            reasons[index].append(Hold(Reason.INDEX, f"{child} in it: {named[0].detail}"))
+        child_holds = [hold for hold in holds.get(child, ()) if hold.reason in STATED_REASONS]
+        for index in indexes if child_holds else ():
+            reasons[index].append(Hold(Reason.INDEX, f"{child} in it: {child_holds[0].detail}"))
     # From indexes to what is in them, and to indexes in indexes.
-    waiting = [digest for digest, own in reasons.items() if own]
+    waiting = [digest for digest, image_holds in reasons.items() if image_holds]
     while waiting:
         index = waiting.pop()
         for child in present[index].children:
             if child in reasons and all(hold.detail != f"part of {index}" for hold in reasons[child]):
                 reasons[child].append(Hold(Reason.INDEX, f"part of {index}"))
                 waiting.append(child)
-    return {digest: tuple(own) for digest, own in reasons.items()}
+    return {digest: tuple(image_holds) for digest, image_holds in reasons.items()}
 
 
 def kept_revisions(revisions: Collection[int], present: int, keep: int) -> frozenset[int]:
@@ -167,9 +171,15 @@ def kept_revisions(revisions: Collection[int], present: int, keep: int) -> froze
 
     Revisions after the present one are deploys that have not ended, or failed.
     """
-    before = sorted(revision for revision in revisions if revision < present)
-    after = sorted(revision for revision in revisions if revision > present)
-    return frozenset({present, *before[max(0, len(before) - keep) :], *after[max(0, len(after) - max(keep, 1)) :]})
+    earlier_revisions = sorted(revision for revision in revisions if revision < present)
+    later_revisions = sorted(revision for revision in revisions if revision > present)
+    return frozenset(
+        {
+            present,
+            *earlier_revisions[max(0, len(earlier_revisions) - keep) :],
+            *later_revisions[max(0, len(later_revisions) - max(keep, 1)) :],
+        }
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,17 +193,17 @@ class EndedExecution:
 
 
 def removable_executions(
-    executions: Sequence[EndedExecution], newest: Mapping[str, int], needed: Collection[str], before: str
+    executions: Sequence[EndedExecution], newest_numbers: Mapping[str, int], needed_ids: Collection[str], before: str
 ) -> tuple[str, ...]:
     """The executions that may be removed: they ended before that time, and nothing needs them.
 
-    `newest` is the number of each pipeline's last execution, `needed` are ids: of those that services run, and that
+    `newest_numbers` has the number of each pipeline's last execution, `needed_ids` those that services run, and that
     made the last success of an action.
     """
     return tuple(
         execution.id
         for execution in executions
         if execution.finished_at < before
-        and execution.id not in needed
-        and execution.number <= newest[execution.pipeline] - KEPT_EXECUTIONS
+        and execution.id not in needed_ids
+        and execution.number <= newest_numbers[execution.pipeline] - KEPT_EXECUTIONS
     )

@@ -155,15 +155,18 @@ class RevisionCause:
     base: int | None = None
 
     def __str__(self) -> str:
-        by = f"rollout/{self.by}" if isinstance(self.by, RolloutKey) else str(self.by)
-        return by if self.base is None else f"{by} above {self.base}"
+        source = f"rollout/{self.by}" if isinstance(self.by, RolloutKey) else str(self.by)
+        return source if self.base is None else f"{source} above {self.base}"
 
     @classmethod
     def parse(cls, text: str) -> "RevisionCause":
         """Read the text of a cause. Raises ValueError for other text."""
-        by, above, base = text.partition(" above ")
-        rollout = by.removeprefix("rollout/")
-        return cls(ActionKey.parse(by) if rollout == by else RolloutKey.parse(rollout), int(base) if above else None)
+        source, separator, base = text.partition(" above ")
+        rollout = source.removeprefix("rollout/")
+        return cls(
+            ActionKey.parse(source) if rollout == source else RolloutKey.parse(rollout),
+            int(base) if separator else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)

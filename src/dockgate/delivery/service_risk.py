@@ -80,12 +80,12 @@ def advance(
     not so yet.
     """
     changes: list[RiskChange] = []
-    at = format_time(now)
-    was_ahead = present is not None and present.began_at > latest_possible(at)
-    present = _without_future(present, latest_possible(at)) if present is not None else None
+    time = format_time(now)
+    was_ahead = present is not None and present.began_at > latest_possible(time)
+    present = _without_future(present, latest_possible(time)) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
-            present = TimeAtRisk(service, verdict.image, verdict.rejection, at, verdict.deadline)
+            present = TimeAtRisk(service, verdict.image, verdict.rejection, time, verdict.deadline)
             changes.append(RiskChange.BEGAN)
         else:
             deadline = min(present.deadline, verdict.deadline)
@@ -97,7 +97,7 @@ def advance(
     elif verdict is not None and verdict.cannot_judge is None and present is not None:
         if verdict.image != present.image:
             return None, (RiskChange.ENDED,)
-        present = replace(present, accepted_since=present.accepted_since or at)
+        present = replace(present, accepted_since=present.accepted_since or time)
     if present is None:
         return None, ()
     if present.accepted_since is not None:
@@ -107,10 +107,10 @@ def advance(
     deadline_at, began_at = to_datetime(present.deadline), to_datetime(present.began_at)
     notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
     if now >= deadline_at and present.passed_at is None:
-        present = replace(present, passed_at=at)
+        present = replace(present, passed_at=time)
         changes = [*_without_move(changes), RiskChange.DEADLINE_PASSED]
     elif deadline_at - notice <= now < deadline_at and present.near_at is None and present.passed_at is None:
-        present = replace(present, near_at=at)
+        present = replace(present, near_at=time)
         changes = [*_without_move(changes), RiskChange.DEADLINE_NEAR]
     return present, tuple(changes)
 

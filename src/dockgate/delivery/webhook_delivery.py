@@ -16,8 +16,8 @@ from dockgate.delivery.model import Approval
 from dockgate.events.webhook_signature import SECRET_PREFIX, signed_headers
 from dockgate.shared import canonical
 
-SETTLED = "dev.dockgate.approval.settled"
-CHANGED = "dev.dockgate.verdict.changed"
+APPROVAL_SETTLED = "dev.dockgate.approval.settled"
+VERDICT_CHANGED = "dev.dockgate.verdict.changed"
 CONTENT_TYPE = "application/cloudevents+json; charset=utf-8"
 
 
@@ -58,7 +58,7 @@ def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
             "specversion": "1.0",
             "id": change,
             "source": "dockgate",
-            "type": CHANGED,
+            "type": VERDICT_CHANGED,
             "subject": payload["image"],
             "time": payload["at"],
             "datacontenttype": "application/json",
@@ -79,7 +79,7 @@ def event(approval: Approval) -> str:
             "specversion": "1.0",
             "id": approval.id,
             "source": "dockgate",
-            "type": SETTLED,
+            "type": APPROVAL_SETTLED,
             "subject": approval.image,
             "time": approval.settled_at,
             "datacontenttype": "application/json",
@@ -99,9 +99,9 @@ def event(approval: Approval) -> str:
     ).decode()
 
 
-def headers(sent: Delivery, now: datetime) -> dict[str, str]:
+def headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     """The headers that go with the body."""
-    return {"content-type": CONTENT_TYPE, **signed_headers(sent.id, sent.secret, sent.body, now)}
+    return {"content-type": CONTENT_TYPE, **signed_headers(delivery.id, delivery.secret, delivery.body, now)}
 
 
 def made_secret(server_secret: str, approval_id: str) -> str:
@@ -109,7 +109,7 @@ def made_secret(server_secret: str, approval_id: str) -> str:
 
     It is always the same, made from what only the server knows.
     """
-    made = hmac.new(
+    mac = hmac.new(
         server_secret.encode(), f"callback/{approval_id}".encode("utf-8", "backslashreplace"), hashlib.sha256
     )
-    return SECRET_PREFIX + base64.b64encode(made.digest()).decode()
+    return SECRET_PREFIX + base64.b64encode(mac.digest()).decode()

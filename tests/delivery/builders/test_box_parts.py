@@ -55,7 +55,9 @@ def decided(rules: str, address: str) -> str:
     ],
 )
 def test_rules_close_private_own_and_blocked_addresses(address: str, verdict: str) -> None:
-    rules = network.rules(["192.0.2.9", "10.9.0.1"], allowed=["10.9.0.0/16"], blocked=["1.1.1.0/24", "198.18.0.0/15"])
+    rules = network.rules(
+        ["192.0.2.9", "10.9.0.1"], allowed_networks=["10.9.0.0/16"], blocked_networks=["1.1.1.0/24", "198.18.0.0/15"]
+    )
     assert decided(rules, address) == verdict
 
 

@@ -48,12 +48,12 @@ def find_missing(path: str = PATH, etc: Path = Path("/etc")) -> list[MissingRequ
         if shutil.which(program, path=path) is None:
             missing.append(MissingRequirement(f"{program} is not installed", f"apt-get install {package}"))
     missing += _missing_ids(etc)
-    for path, what, advice in (
+    for path, requirement, advice in (
         ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
         ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
     ):
         if not Path(path).exists():
-            missing.append(MissingRequirement(what, advice))
+            missing.append(MissingRequirement(requirement, advice))
     limit = Path("/proc/sys/user/max_user_namespaces")
     if limit.exists() and int(limit.read_text()) < 2:
         missing.append(MissingRequirement("user namespaces are forbidden", "sysctl user.max_user_namespaces=10000"))
@@ -129,8 +129,8 @@ def _entries(path: Path) -> Sequence[tuple[str, int, int]]:
     except OSError:
         return ()
     for line in lines:
-        owner, _, rest = line.partition(":")
-        start, _, count = rest.partition(":")
+        owner, _, span = line.partition(":")
+        start, _, count = span.partition(":")
         if start.isdecimal() and count.strip().isdecimal():
             entries.append((owner, int(start), int(count)))
     return entries

@@ -22,7 +22,7 @@ _SCHEMES = re.compile(
 )
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm", "i686": "386"}
 # Images that one Dockerfile may name.
-_MOST = 32
+_IMAGE_LIMIT = 32
 # ARG values before the first FROM; each may be made of the ones above it.
 _MOST_ARGUMENTS = 1000
 # Characters of a value once its variables are filled in: this runs in the server, outside of the box.
@@ -52,16 +52,16 @@ def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     too many.
     """
     reading = _Reading(arguments)
-    for name, rest in read_instructions(text):
+    for name, operands in read_instructions(text):
         if name == "ARG":
-            reading.add_arguments(rest)
+            reading.add_arguments(operands)
         elif name == "FROM":
-            reading.begin_stage(rest)
+            reading.begin_stage(operands)
         elif name in ("COPY", "ADD", "RUN"):
-            reading.add_sources(name, rest)
-    if len(reading.images) > _MOST:
+            reading.add_sources(name, operands)
+    if len(reading.images) > _IMAGE_LIMIT:
         raise BuildError(
-            f"the Dockerfile names {len(reading.images)} images", f"At most {_MOST} are pulled for a build."
+            f"the Dockerfile names {len(reading.images)} images", f"At most {_IMAGE_LIMIT} are pulled for a build."
         )
     return NamedImages(tuple(reading.images), reading.base, tuple(reading.commands))
 
@@ -79,12 +79,12 @@ class _Reading:
         self._stage: str | None = None
         self._stage_count = 0
 
-    def add_arguments(self, rest: str) -> None:
+    def add_arguments(self, operands: str) -> None:
         """Read an ARG. Behind the first FROM it is for the commands of a stage alone."""
         if self._stage_count:
             return
-        _require_ascii("ARG", rest)
-        for word in split_words(rest):
+        _require_ascii("ARG", operands)
+        for word in split_words(operands):
             key, has_default, default = word.partition("=")
             _require_plain_argument(key, default)
             if key in self._arguments:
@@ -97,13 +97,13 @@ class _Reading:
                 "Move those that no FROM uses behind it.",
             )
 
-    def begin_stage(self, rest: str) -> None:
+    def begin_stage(self, operands: str) -> None:
         """Read a FROM: the present stage ends, and has a name from now on."""
-        _require_ascii("FROM", rest)
+        _require_ascii("FROM", operands)
         if self._stage:
             self._stages[self._stage.lower()] = (self._stage, self.base)
         self._stage_count += 1
-        words = split_words(_flags(rest)[1])
+        words = split_words(_flags(operands)[1])
         reference = _fill_variables(words[0].strip("\"'"), self._values) if words else ""
         if _is_stage(reference, self._stages):
             self.base = self._stages[reference.lower()][1]
@@ -114,11 +114,11 @@ class _Reading:
             self.images[self.base] = None
         self._stage = _stage_name(words)
 
-    def add_sources(self, name: str, rest: str) -> None:
+    def add_sources(self, name: str, operands: str) -> None:
         """Read a COPY, ADD or RUN: the images that it copies from or mounts, and its command."""
         if name == "RUN" and self.base is not None:
-            self.commands.append((self.base, rest))
-        for reference in _sources(rest):
+            self.commands.append((self.base, operands))
+        for reference in _sources(operands):
             number = int(reference[:9]) if reference.isdecimal() else -1
             is_earlier_stage = str(number) == reference and number < self._stage_count - 1
             if not is_earlier_stage and not _is_stage(reference, self._stages) and reference != "scratch":
@@ -133,9 +133,9 @@ def _platform() -> dict[str, str]:
     return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in values.items()}
 
 
-def _sources(rest: str) -> Iterator[str]:
+def _sources(operands: str) -> Iterator[str]:
     """The images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
-    for flag in _flags(rest)[0]:
+    for flag in _flags(operands)[0]:
         option, _, value = flag.partition("=")
         # podman fills in variables before it looks: `--$A=` and `--mount=$A` may be anything.
         if not _OPTION.fullmatch(option):
@@ -151,33 +151,33 @@ def _sources(rest: str) -> Iterator[str]:
                     yield image
 
 
-def _flags(rest: str) -> tuple[list[str], str]:
+def _flags(operands: str) -> tuple[list[str], str]:
     """The flags that an instruction begins with, their quotes removed, and what follows them.
 
     Raises BuildError for flags that parsers read differently: with escapes, or other letters than those of ASCII.
     """
     flags: list[str] = []
     flag, quote = "", ""
-    start = position = len(rest) - len(rest.lstrip(BLANKS))
-    while rest.startswith("--", start):
-        for position in range(start, len(rest) + 1):
-            letter = rest[position : position + 1]
+    start = position = len(operands) - len(operands.lstrip(BLANKS))
+    while operands.startswith("--", start):
+        for position in range(start, len(operands) + 1):
+            letter = operands[position : position + 1]
             if not quote and (not letter or letter in BLANKS):
                 break
             if not " " <= letter <= "~" or letter == "\\" or (letter in "\"'" and quote not in ("", letter)):
-                raise _flag_error(rest)
+                raise _flag_error(operands)
             if letter in "\"'":
                 quote = "" if quote else letter
             else:
                 flag += letter
-        while rest[position : position + 1] in BLANKS and position < len(rest):
+        while operands[position : position + 1] in BLANKS and position < len(operands):
             position += 1
         start = position
         if flag == "--":
             break
         flags.append(flag)
         flag = ""
-    return flags, rest[start:]
+    return flags, operands[start:]
 
 
 def _variable_error(flag: str) -> BuildError:
@@ -187,21 +187,21 @@ def _variable_error(flag: str) -> BuildError:
     )
 
 
-def _flag_error(rest: str) -> BuildError:
+def _flag_error(operands: str) -> BuildError:
     return BuildError(
-        f"a flag of the Dockerfile may be read in two ways: {rest[:80]!r}",
+        f"a flag of the Dockerfile may be read in two ways: {operands[:80]!r}",
         "Write flags without escapes, with simple quotes, in letters of ASCII.",
     )
 
 
 def _is_stage(reference: str, stages: _Stages) -> bool:
     """Return whether it names a finished stage. podman takes a name in other case for an image's."""
-    named = stages.get(reference.lower())
-    if named is not None and named[0] != reference:
+    stage = stages.get(reference.lower())
+    if stage is not None and stage[0] != reference:
         raise BuildError(
-            f"{reference!r} in the Dockerfile is the stage {named[0]!r} in other case", "Write it as behind AS."
+            f"{reference!r} in the Dockerfile is the stage {stage[0]!r} in other case", "Write it as behind AS."
         )
-    return named is not None
+    return stage is not None
 
 
 def _stage_name(words: Sequence[str]) -> str | None:
@@ -216,10 +216,10 @@ def _stage_name(words: Sequence[str]) -> str | None:
     return words[2]
 
 
-def _require_ascii(name: str, rest: str) -> None:
-    if not rest.isascii():
+def _require_ascii(name: str, operands: str) -> None:
+    if not operands.isascii():
         raise BuildError(
-            f"a {name} of the Dockerfile has letters outside ASCII: {rest[:80]!r}",
+            f"a {name} of the Dockerfile has letters outside ASCII: {operands[:80]!r}",
             "Write it in ASCII. An ARG that no FROM uses may stand behind the FROM.",
         )
 
@@ -241,7 +241,7 @@ def _fill_variables(text: str, values: Mapping[str, str]) -> str:
     """
     total = len(text)
 
-    def bounded(match: re.Match[str]) -> str:
+    def bounded_value(match: re.Match[str]) -> str:
         nonlocal total
         replacement = value(match)
         total += len(replacement)
@@ -259,7 +259,7 @@ def _fill_variables(text: str, values: Mapping[str, str]) -> str:
             return word if is_set else ""
         return (argument or "") if is_set or not operator else word
 
-    return _VARIABLE.sub(bounded, text)
+    return _VARIABLE.sub(bounded_value, text)
 
 
 def _check_reference(reference: str) -> str:

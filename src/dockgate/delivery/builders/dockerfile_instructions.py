@@ -49,20 +49,20 @@ def read_instructions(text: str) -> Iterator[tuple[str, str]]:
                     break
             else:
                 break
-        name, _, rest = "".join(parts).strip(BLANKS).replace("\t", " ").partition(" ")
+        name, _, operands = "".join(parts).strip(BLANKS).replace("\t", " ").partition(" ")
         name = name.upper()
         if name == "ONBUILD":
-            if "<<" in rest:
+            if "<<" in operands:
                 raise BuildError(
                     "an ONBUILD instruction of the Dockerfile has a here-document", "Write it on one line."
                 )
             continue
         if name in ("RUN", "COPY", "ADD"):
-            for is_indented, word in _heredocs(rest, escape):
+            for is_indented, word in _heredocs(operands, escape):
                 for inner in lines:
                     if (inner.lstrip("\t") if is_indented else inner) == word:
                         break
-        yield name, rest.strip(BLANKS)
+        yield name, operands.strip(BLANKS)
 
 
 def _trim_line(line: str, escape: str) -> str:
@@ -70,18 +70,18 @@ def _trim_line(line: str, escape: str) -> str:
 
     Raises BuildError where parsers differ in what a blank is, or whether the line is continued.
     """
-    trimmed = line.strip(BLANKS)
-    if trimmed[:1].isspace():
+    content = line.strip(BLANKS)
+    if content[:1].isspace():
         raise BuildError(
-            f"a line of the Dockerfile begins with the blank U+{ord(trimmed[0]):04X}: {trimmed[1:80]!r}",
+            f"a line of the Dockerfile begins with the blank U+{ord(content[0]):04X}: {content[1:80]!r}",
             "Begin it with spaces or tabs.",
         )
-    if trimmed.endswith(escape * 2) and not trimmed.startswith("#"):
+    if content.endswith(escape * 2) and not content.startswith("#"):
         raise BuildError(
-            f"a line of the Dockerfile ends with {escape * 2}, which may be read in two ways: {trimmed[-80:]!r}",
+            f"a line of the Dockerfile ends with {escape * 2}, which may be read in two ways: {content[-80:]!r}",
             "End it with one, or with another character.",
         )
-    return trimmed
+    return content
 
 
 def _escape(lines: Sequence[str]) -> str:
@@ -105,20 +105,20 @@ def _escape(lines: Sequence[str]) -> str:
     return escape
 
 
-def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
+def _heredocs(operands: str, escape: str) -> Iterator[tuple[bool, str]]:
     """The here-documents that an instruction begins.
 
     Each is whether its lines may be indented, and the line that ends it.
     """
-    if not _MAYBE_HEREDOC.search(rest):
+    if not _MAYBE_HEREDOC.search(operands):
         return
-    is_odd = _ODD_VARIABLE.search(rest) or any(letter.isspace() and letter not in BLANKS for letter in rest)
-    if is_odd or (escape == "`" and ("`" in rest or "\\" in rest)):
+    is_odd = _ODD_VARIABLE.search(operands) or any(letter.isspace() and letter not in BLANKS for letter in operands)
+    if is_odd or (escape == "`" and ("`" in operands or "\\" in operands)):
         raise BuildError(
-            f"the Dockerfile has a here-document that may be read in two ways: {rest[:80]!r}",
+            f"the Dockerfile has a here-document that may be read in two ways: {operands[:80]!r}",
             "Write variables on that line as $NAME or ${NAME}, blanks as spaces, and no escapes.",
         )
-    for word in split_words(rest, escape):
+    for word in split_words(operands, escape):
         if (heredoc := _HEREDOC.fullmatch(word)) and heredoc[2]:
             name = _HEREDOC_NAME.fullmatch(heredoc[2])
             if name is None:
@@ -128,14 +128,14 @@ def _heredocs(rest: str, escape: str) -> Iterator[tuple[bool, str]]:
             yield bool(heredoc[1]), name[2]
 
 
-def split_words(rest: str, escape: str = "\\") -> list[str]:
+def split_words(operands: str, escape: str = "\\") -> list[str]:
     """Words with their quotes. Blanks in quotes and behind an escape character belong to a word.
 
     Raises BuildError where quotes are not closed, for then it is unclear where a word ends.
     """
     words: list[str] = []
     word, quote = "", ""
-    letters = iter(rest)
+    letters = iter(operands)
     for letter in letters:
         if letter == escape and quote != "'":
             word += letter + next(letters, "")
@@ -149,5 +149,5 @@ def split_words(rest: str, escape: str = "\\") -> list[str]:
             word += letter
             quote = letter if letter in "\"'" else ""
     if quote:
-        raise BuildError(f"a quote {quote} of the Dockerfile is not closed: {rest[:80]}", "Close it on its line.")
+        raise BuildError(f"a quote {quote} of the Dockerfile is not closed: {operands[:80]}", "Close it on its line.")
     return [*words, word] if word else words

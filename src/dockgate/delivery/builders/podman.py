@@ -100,17 +100,17 @@ class PodmanBuilder(Builder):
     @override
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
-        pushed = self._registry.resolve(request.repository, request.key)
+        pushed_digest = self._registry.resolve(request.repository, request.key)
         records = _Records(self._records / hex_of(digest_of(request.repository.encode())))
-        recorded = records.read(request.key) if pushed is not None else None
-        if recorded is not None and recorded.digest == pushed:
-            log(f"{name} is in the registry already: {pushed}")
-            return recorded
+        earlier_result = records.read(request.key) if pushed_digest is not None else None
+        if earlier_result is not None and earlier_result.digest == pushed_digest:
+            log(f"{name} is in the registry already: {pushed_digest}")
+            return earlier_result
         dockerfile = _path_inside(request.context, request.dockerfile)
         content = _content(dockerfile, request.dockerfile)
-        named = base_images(content.decode(errors="replace"), self._arguments(request, content))
+        names = base_images(content.decode(errors="replace"), self._arguments(request, content))
         with self._places.reserve(request.repository, log) as folder:
-            bases = list(self._fetch_bases(named.images))
+            bases = list(self._fetch_bases(names.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
@@ -125,7 +125,7 @@ class PodmanBuilder(Builder):
                     state.forget_layers()  # one of them may be gone: the next attempt saves all anew
                     raise
             _check_base(
-                publication.diff_ids, next((base for base in bases if base.image.reference == named.final_base), None)
+                publication.diff_ids, next((base for base in bases if base.image.reference == names.final_base), None)
             )
             pulled_bases = tuple(sorted({base.image for base in bases}))
             result = BuildResult(publication.digest, digest_of(content), pulled_bases, self._runner.is_sandboxed)
@@ -371,9 +371,9 @@ def _copy_dockerfile(request: BuildRequest, dockerfile: Path, scratch: Path) -> 
     plain = scratch / "Dockerfile"
     plain.write_bytes(_content(dockerfile, request.dockerfile))
     for suffix in (".containerignore", ".dockerignore"):
-        beside = dockerfile.with_name(dockerfile.name + suffix)
-        if beside.exists():
-            name = str(beside.relative_to(request.context.resolve()))
+        ignore_file = dockerfile.with_name(dockerfile.name + suffix)
+        if ignore_file.exists():
+            name = str(ignore_file.relative_to(request.context.resolve()))
             plain.with_name(plain.name + suffix).write_bytes(_content(_path_inside(request.context, name), name))
     for path in scratch.iterdir():
         path.chmod(0o644)

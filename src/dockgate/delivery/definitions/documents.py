@@ -149,12 +149,12 @@ _KINDS: dict[str, type[BaseModel]] = {
     "Service": ServiceModel,
     assignments.KIND: assignments.Assignment,
 }
-_ALLOWED = ", ".join((*_KINDS, policies.KIND, rules.KIND, targets.KIND))
+_ALLOWED_KINDS = ", ".join((*_KINDS, policies.KIND, rules.KIND, targets.KIND))
 
 
 def read(text: str, name: str) -> Definition:
     """The definition that a YAML text holds. `name` is the file's, for errors. Raises DefinitionError."""
-    return of(load(text, name))
+    return definition_of(load(text, name))
 
 
 def is_about_policies(document: Document) -> bool:
@@ -165,11 +165,11 @@ def is_about_policies(document: Document) -> bool:
     return isinstance(document.value, dict) and document.value.get("kind") in (policies.KIND, assignments.KIND)
 
 
-def of(document: Document) -> Definition:
+def definition_of(document: Document) -> Definition:
     """The definition that a document holds. Raises DefinitionError."""
     value = document.value
     if not isinstance(value, dict):
-        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED}.")
+        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED_KINDS}.")
     kind = value.get("kind")
     if kind == policies.KIND:
         return PolicyDocument(document)
@@ -178,7 +178,7 @@ def of(document: Document) -> Definition:
     if kind == targets.KIND:
         return targets.read_target(document)
     if kind not in _KINDS:
-        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED}.")
+        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED_KINDS}.")
     try:
         model = _KINDS[kind].model_validate(value)
     except ValidationError as error:
@@ -199,13 +199,13 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
     stages: set[str] = set()
     outputs: set[str] = set()
     for index, stage in enumerate(model.stages):
-        at = ("stages", index)
+        place = ("stages", index)
         if stage.name in stages:
-            raise document.error((*at, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
+            raise document.error((*place, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
         stages.add(stage.name)
         actions: set[str] = set()
         for number, action in enumerate(stage.actions):
-            location = (*at, "actions", number)
+            location = (*place, "actions", number)
             if action.name in actions:
                 raise document.error(
                     (*location, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
@@ -229,7 +229,7 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
             output = getattr(action, "output", None)
             if output in outputs:
                 raise document.error(
-                    (*at, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
+                    (*place, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
                 )
             if output:
                 outputs.add(output)

@@ -33,7 +33,7 @@ LOGIN_USER = "dockgate-login"
 _LOGIN_AUDIENCE = "dockgate-registry-login"
 _FILE = "registry-tokens.pem"
 # No well-defined expiration date (RFC 5280, section 4.1.2.5); the key is replaced by rotation.
-_NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_END_OF_TIME = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ class RegistryTokens:
         self, key: _Key, subject: str, audience: str, seconds: float, claims: dict[str, object], header: dict[str, Any]
     ) -> str:
         now = int(self._clock().timestamp())
-        registered = {
+        registered_claims = {
             "iss": ISSUER,
             "sub": subject,
             "aud": audience,
@@ -156,7 +156,7 @@ class RegistryTokens:
             "exp": now + int(seconds),
             "jti": secrets.token_hex(16),
         }
-        return jwt.encode({**registered, **claims}, key.private_key, algorithm="ES256", headers=header)
+        return jwt.encode({**registered_claims, **claims}, key.private_key, algorithm="ES256", headers=header)
 
     def _current_key(self) -> _Key:
         with self._lock:
@@ -226,7 +226,7 @@ def _new_key(now: datetime) -> _Key:
         .public_key(private.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(_NEVER)
+        .not_valid_after(_END_OF_TIME)
         .sign(private, hashes.SHA256())
     )
     return _Key(private, certificate)

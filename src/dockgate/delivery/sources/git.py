@@ -28,7 +28,7 @@ _CHUNK = 64 * 1024
 # Bytes of git's error output that are logged.
 _MAX_ERROR = 1000
 # Git's placeholder for the character between the fields of one commit.
-_BETWEEN = "%x1f"
+_SEPARATOR = "%x1f"
 
 # Above the attributes of any commit: the archive is the whole tree, and does not change with branches and tags.
 _ATTRIBUTES = "* -export-ignore -export-subst\n"
@@ -65,12 +65,12 @@ class GitHost(RepositoryHost):
         if place.exists():
             return
         with tempfile.TemporaryDirectory(dir=self._folder, prefix=".new-") as scratch:
-            fresh = Path(scratch, "git")
-            run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(fresh))
-            (fresh / "info").mkdir(exist_ok=True)
-            (fresh / "info" / "attributes").write_text(_ATTRIBUTES)
+            new_repository = Path(scratch, "git")
+            run("init", "--quiet", "--bare", "--template=", "--initial-branch=main", str(new_repository))
+            (new_repository / "info").mkdir(exist_ok=True)
+            (new_repository / "info" / "attributes").write_text(_ATTRIBUTES)
             try:
-                fresh.rename(place)
+                new_repository.rename(place)
             except OSError:
                 if not place.exists():  # another request may have created it first
                     raise
@@ -112,8 +112,8 @@ class GitHost(RepositoryHost):
         place = place_of(self._folder, repository)
         ids = [_id_of(place, repository, revision) for revision in (head, base) if revision]
         ends = [f"{sign}{commit}^{{commit}}" for sign, commit in zip(("", "^"), ids, strict=False)]
-        co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_BETWEEN})"
-        form = f"--format=%H{_BETWEEN}%ae{_BETWEEN}%ce{_BETWEEN}{co_authors}"
+        co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_SEPARATOR})"
+        form = f"--format=%H{_SEPARATOR}%ae{_SEPARATOR}%ce{_SEPARATOR}{co_authors}"
         options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
         with _refusing_unknown(place, repository, *ids):
             text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
@@ -142,12 +142,12 @@ class GitHost(RepositoryHost):
                 f"the commit {commit} of {repository} has more than {MAX_PATHS} files and folders", "Remove some."
             ) from None
         maximum = min(MAX_ARCHIVE, room())
-        with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as fresh:
+        with tempfile.NamedTemporaryFile(dir=into.parent, prefix=f".{into.name}-", delete=False) as new_file:
             try:
-                run("-C", str(place), "archive", "--format=tar", name, output=fresh, max_output=maximum, check=room)
-                Path(fresh.name).replace(into)
+                run("-C", str(place), "archive", "--format=tar", name, output=new_file, max_output=maximum, check=room)
+                Path(new_file.name).replace(into)
             except BaseException:
-                Path(fresh.name).unlink()
+                Path(new_file.name).unlink()
                 raise
 
 
@@ -254,8 +254,8 @@ def _hooks(folder: Path) -> Path:
 def _people(record: str) -> CommitPeople:
     """Parse one commit in the format of `commits_between`."""
     commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
-    named = (co_author.rpartition("<")[2].partition(">")[0] for co_author in co_authors)
-    return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *named)))))
+    co_author_emails = (co_author.rpartition("<")[2].partition(">")[0] for co_author in co_authors)
+    return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *co_author_emails)))))
 
 
 def place_of(folder: Path, repository: str) -> Path:

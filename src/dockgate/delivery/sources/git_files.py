@@ -39,8 +39,8 @@ class GitFiles(RepositoryFiles):
         tree = f"{commit}:{folder}" if folder else commit
         lines = run("-C", str(place), "ls-tree", "-z", "--long", "--end-of-options", tree).split("\0")
         entries = []
-        for about, _, name in (line.partition("\t") for line in lines if line):
-            mode, _, _, size = about.split()
+        for properties, _, name in (line.partition("\t") for line in lines if line):
+            mode, _, _, size = properties.split()
             kind = _KINDS.get(mode, EntryKind.FILE)
             entries.append(TreeEntry(name, kind, int(size) if size != "-" else None))
         return sorted(entries, key=lambda entry: (entry.kind is not EntryKind.FOLDER, entry.name))

@@ -53,11 +53,11 @@ def run(
     with tempfile.TemporaryFile() as stdin, tempfile.TemporaryFile() as stdout:
         stdin.write((input_text or "").encode())
         stdin.seek(0)
-        written = output or stdout
+        target = output or stdout
         process = subprocess.Popen(
             command(*arguments, max_file=max_output),
             stdin=stdin,
-            stdout=written,
+            stdout=target,
             stderr=subprocess.PIPE,
             env={**environment(), **(variables or {})},
         )
@@ -120,9 +120,9 @@ def _verb(arguments: tuple[str, ...]) -> str:
     return arguments[2] if arguments[0] == "-C" else arguments[0]
 
 
-def environment(**more: str) -> dict[str, str]:
+def environment(**extra: str) -> dict[str, str]:
     """The environment of git: our configuration only, and no repository of the working directory."""
-    settings = {**_CONFIG, **more}
+    settings = {**_CONFIG, **extra}
     config = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings.items()):
         config |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}

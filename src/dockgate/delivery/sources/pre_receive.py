@@ -37,9 +37,9 @@ def _too_large() -> str:
     """The objects of the push lie in a folder of their own, with the others as an alternate."""
     if "GIT_QUARANTINE_PATH" not in os.environ:
         return ""
-    own = {name: value for name, value in os.environ.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
+    own_environment = {name: value for name, value in os.environ.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
     form = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
-    for line in _git(own, "cat-file", "--batch-all-objects", "--unordered", form):
+    for line in _git(own_environment, "cat-file", "--batch-all-objects", "--unordered", form):
         name, kind, size = line.split()
         if int(size) > _SIZES.get(kind, sys.maxsize):
             return f"the {kind} {name} has {size} bytes, more than the {_SIZES[kind]} that are allowed."
@@ -47,13 +47,13 @@ def _too_large() -> str:
 
 
 def _too_many_paths(commits: Iterable[str]) -> str:
-    counted = 0
+    count = 0
     for commit in dict.fromkeys(commits):
         for number, _ in enumerate(_git(os.environ, "ls-tree", "-r", "-t", "--format=.", commit), 1):
             if number > MAX_PATHS:
                 return f"the commit {commit} has more than the {MAX_PATHS} files and folders that are allowed."
-            counted += 1
-        if counted > MAX_COUNTED:
+            count += 1
+        if count > MAX_COUNTED:
             break
     return ""
 

@@ -13,14 +13,14 @@ from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_seconds
 
 SERVICE, REVISION = "dockgate:service", "dockgate:revision"
-_CONTAINER, _BEFORE, _BEFORE_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
-_OURS = frozenset({SERVICE, REVISION, _CONTAINER, _BEFORE, _BEFORE_COUNT})
+_CONTAINER, _PREDECESSOR, _PREDECESSOR_COUNT = "dockgate:container", "dockgate:before", "dockgate:before-count"
+_OWN_TAGS = frozenset({SERVICE, REVISION, _CONTAINER, _PREDECESSOR, _PREDECESSOR_COUNT})
 # What DescribeTaskDefinition returns and RegisterTaskDefinition does not take.
 _READ_ONLY = (
     *("taskDefinitionArn", "revision", "status", "requiresAttributes", "compatibilities"),
     *("registeredAt", "registeredBy", "deregisteredAt", "deleteRequestedAt"),
 )
-_REFUSED = ("InvalidParameterException", "ClientException", "UnsupportedFeatureException")
+_REFUSAL_CODES = ("InvalidParameterException", "ClientException", "UnsupportedFeatureException")
 _MISSING = ("ServiceNotFoundException", "ClusterNotFoundException")
 _STATES = {
     "PROVISIONING": TaskState.PENDING,
@@ -46,9 +46,9 @@ class Revision:
         return int(text) if text.isdecimal() else 0
 
     @property
-    def before(self) -> tuple[str, int]:
+    def predecessor(self) -> tuple[str, int]:
         """The predecessor at the registration: a revision's ARN, and its desired number of tasks."""
-        return self.tags.get(_BEFORE, self.arn), int(self.tags.get(_BEFORE_COUNT, "0"))
+        return self.tags.get(_PREDECESSOR, self.arn), int(self.tags.get(_PREDECESSOR_COUNT, "0"))
 
     @property
     def has_health_check(self) -> bool:
@@ -62,9 +62,9 @@ class Revision:
         return next(map(ImageReference.parse, names), None)
 
     def stands_for(self, service: str, definition: TaskDefinition) -> bool:
-        same = self.tags.get(SERVICE) == service and self.number == definition.revision
+        is_same_revision = self.tags.get(SERVICE) == service and self.number == definition.revision
         image = self.image(definition.container)
-        return same and image is not None and image.digest == (definition.image and definition.image.digest)
+        return is_same_revision and image is not None and image.digest == (definition.image and definition.image.digest)
 
 
 def revision_of(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Revision:
@@ -90,15 +90,15 @@ def new_revision(running: Revision, service: str, definition: TaskDefinition, im
         {**container, "image": image} if container["name"] == definition.container else container
         for container in containers
     ]
-    tags = {key: value for key, value in running.tags.items() if key not in _OURS and not key.startswith("aws:")}
+    tags = {key: value for key, value in running.tags.items() if key not in _OWN_TAGS and not key.startswith("aws:")}
     tags |= {SERVICE: service, REVISION: str(definition.revision), _CONTAINER: definition.container}
-    tags |= {_BEFORE: running.arn, _BEFORE_COUNT: str(count)}
+    tags |= {_PREDECESSOR: running.arn, _PREDECESSOR_COUNT: str(count)}
     return {**content, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
 
 def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
     """A task as DescribeTasks tells it. Its digest is that of the container that Dockgate cares for."""
-    started = task.get("startedAt") or task.get("createdAt")
+    started_at = task.get("startedAt") or task.get("createdAt")
     containers = task.get("containers", [])
     images = [entry.get("image", "") for entry in containers if entry.get("name") == revision.tags.get(_CONTAINER)]
     image = ImageReference.parse(str(images[0])) if images else None
@@ -108,7 +108,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         revision=revision.number,
         state=_state(task, revision),
         digest=image.digest if image else "",
-        started_at=format_seconds(started) if isinstance(started, datetime) else "",
+        started_at=format_seconds(started_at) if isinstance(started_at, datetime) else "",
         reason=reason_of(task) or None,
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
@@ -141,7 +141,7 @@ def ecs_errors(action: str) -> AbstractContextManager[None]:
 
 
 def _classify(failure: AwsFailure) -> DockgateError | None:
-    if failure.code in _REFUSED or failure.code in _MISSING:
+    if failure.code in _REFUSAL_CODES or failure.code in _MISSING:
         return DeployError(failure.text, "Correct in ECS or in the Service document what the message names.")
     return classify_denied(failure)
 

@@ -72,8 +72,8 @@ class Container:
     @property
     def has_ended(self) -> bool:
         """Return whether it has ended for good: podman does not start it again."""
-        again = not self.is_stopped and self.exit_code != 0 and self.restarts < RESTARTS
-        return self.status in ("exited", "stopped", "dead") and not again
+        is_restarted = not self.is_stopped and self.exit_code != 0 and self.restarts < RESTARTS
+        return self.status in ("exited", "stopped", "dead") and not is_restarted
 
     @property
     def reason(self) -> str:
@@ -178,9 +178,9 @@ class Engine:
         """All of a service, by revision and number."""
         containers = []
         with self._client() as client:
-            for listed in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
+            for entry in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
                 try:
-                    attributes = client.containers.get(listed.id).attrs
+                    attributes = client.containers.get(entry.id).attrs
                     containers.append(_container(attributes, _digest(client, attributes)))
                 except NotFound:
                     continue  # removed meanwhile
@@ -215,9 +215,9 @@ class Engine:
         request = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
         try:
             with self._client(timeout=seconds) as client:
-                begun = client.api.post(f"/containers/{name}/exec", data=json.dumps(request))
-                begun.raise_for_status()
-                path = f"/exec/{begun.json()['Id']}"
+                created = client.api.post(f"/containers/{name}/exec", data=json.dumps(request))
+                created.raise_for_status()
+                path = f"/exec/{created.json()['Id']}"
                 answer = client.api.post(f"{path}/start", data=json.dumps({"Detach": False, "Tty": False}), stream=True)
                 answer.raise_for_status()
                 for chunk in stream_frames(answer):
@@ -280,20 +280,20 @@ def _digest(client: PodmanClient, attributes: dict[str, Any]) -> str:
     An image that was built on this host and pulled again has two manifests, before and after compression, and podman
     reports the older one for the container (`ImageDigest`); all that it holds the image to be are in RepoDigests.
     """
-    named = str(attributes.get("ImageName", ""))
+    image_name = str(attributes.get("ImageName", ""))
     try:
-        confirmed = client.images.get(attributes["Image"]).attrs.get("RepoDigests") or []
+        confirmed_names = client.images.get(attributes["Image"]).attrs.get("RepoDigests") or []
     except NotFound:
-        confirmed = []
-    reference = ImageReference.parse(named)
-    return reference.digest if reference and named in confirmed else str(attributes.get("ImageDigest", ""))
+        confirmed_names = []
+    reference = ImageReference.parse(image_name)
+    return reference.digest if reference and image_name in confirmed_names else str(attributes.get("ImageDigest", ""))
 
 
 def _container(attributes: dict[str, Any], digest: str) -> Container:
     state, network = attributes["State"], attributes["NetworkSettings"]
     labels: dict[str, str] = attributes["Config"]["Labels"]
     check = labels.get("dockgate.check")
-    started = to_datetime(state["StartedAt"])
+    started_at = to_datetime(state["StartedAt"])
     networks = network.get("Networks") or {}
     return Container(
         id=attributes["Id"],
@@ -308,17 +308,17 @@ def _container(attributes: dict[str, Any], digest: str) -> Container:
         out_of_memory=state["OOMKilled"],
         restarts=attributes.get("RestartCount", 0),
         is_stopped=state.get("StoppedByUser", False),
-        started_at=started.astimezone(UTC) if started.year > 1 else None,
+        started_at=started_at.astimezone(UTC) if started_at.year > 1 else None,
         ports=_ports(network.get("Ports") or {}),
         address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), ""),
         check=canonical.decode(HealthCheck, check.encode()) if check else None,
     )
 
 
-def _ports(published: dict[str, list[dict[str, str]] | None]) -> tuple[tuple[int, int], ...]:
+def _ports(port_bindings: dict[str, list[dict[str, str]] | None]) -> tuple[tuple[int, int], ...]:
     """From podman's form: {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "33221"}], "9090/tcp": null}."""
     return tuple(
         (int(port.partition("/")[0]), int(binding["HostPort"]))
-        for port, bindings in sorted(published.items())
+        for port, bindings in sorted(port_bindings.items())
         for binding in bindings or ()
     )

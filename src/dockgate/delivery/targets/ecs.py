@@ -124,8 +124,8 @@ class EcsTarget:
             .get_paginator("list_task_definitions")
             .paginate(familyPrefix=running.family, status="ACTIVE", sort="DESC")
         )
-        newest = islice((arn for page in pages for arn in page["taskDefinitionArns"]), _LOOK_BACK)
-        for revision in (running, *map(self._revision, newest)):
+        newest_arns = islice((arn for page in pages for arn in page["taskDefinitionArns"]), _LOOK_BACK)
+        for revision in (running, *map(self._revision, newest_arns)):
             if revision.stands_for(service, definition):
                 return revision
         image = self._publish(require_image(service, definition))
@@ -153,11 +153,11 @@ class EcsTarget:
         check = definition.health_check
         patience = check.start_period if check else _PATIENCE
         end = time.monotonic() + patience
-        seen = False  # what ECS reports lags behind what it was asked to do
+        has_seen_rollout = False  # what ECS reports lags behind what it was asked to do
         while True:
             rollout, reason = self._rollout(service.name, arn)
-            seen = seen or bool(rollout)
-            if rollout == "FAILED" or (seen and not rollout):
+            has_seen_rollout = has_seen_rollout or bool(rollout)
+            if rollout == "FAILED" or (has_seen_rollout and not rollout):
                 raise DeployError(f"{service.name} did not become healthy: {reason}{self._last_words(service.name)}")
             present = list(self._list(service.name))
             running = [
@@ -198,11 +198,11 @@ class EcsTarget:
         if previous is not None and previous.revision == definition.revision:
             return error
         if previous is not None and previous.image:
-            before, count = self._find_or_register(service.name, previous).arn, service.desired_count
+            predecessor, count = self._find_or_register(service.name, previous).arn, service.desired_count
         else:
-            before, count = revision.before
-        self._update_service(service.name, before, count)
-        name = before.rpartition("/")[2]
+            predecessor, count = revision.predecessor
+        self._update_service(service.name, predecessor, count)
+        name = predecessor.rpartition("/")[2]
         if not count:
             return DeployError(f"{error}\nNothing ran before it: the desired count is 0 again.", error.advice)
         return DeployError(f"{error}\nECS runs {name} again, as before.", error.advice)

@@ -18,7 +18,7 @@ from dockgate.shared.retry import RetrySchedule
 from dockgate.shared.timestamps import format_seconds, format_time
 
 # Seconds that a task without a health check must have run.
-_SETTLED = 1.0
+_SETTLED_SECONDS = 1.0
 _PATIENCE = HealthCheck().start_period
 # Seconds that `tasks` waits for a health check's answer.
 _GLANCE = 2.0
@@ -97,20 +97,20 @@ class PodmanTarget(Target):
         """
         images = self._engine.images()
         digests = set(needed_images())
-        unused = [image for image in images if image.digests and not image.digests & digests]
-        return sum(image.size for image in unused if self._engine.remove_image(image.id))
+        unused_images = [image for image in images if image.digests and not image.digests & digests]
+        return sum(image.size for image in unused_images if self._engine.remove_image(image.id))
 
     def _replace(self, service: Service, definition: TaskDefinition) -> None:
         image = require_image(service.name, definition)
-        fixed = definition.has_fixed_port
-        if fixed and service.desired_count > 1:
+        has_fixed_port = definition.has_fixed_port
+        if has_fixed_port and service.desired_count > 1:
             raise DeployError(
                 f"{service.name} wants {service.desired_count} tasks with the same port of the host",
                 "Set hostPort to 0, or the desired count to 1.",
             )
         if service.desired_count:
             self._engine.pull(str(image))
-        if fixed:
+        if has_fixed_port:
             for container in self._engine.containers(service.name):
                 if container.revision != definition.revision:
                     self._engine.stop(container.name, self._grace)
@@ -137,7 +137,7 @@ class PodmanTarget(Target):
         check = definition.health_check
         patience = check.start_period if check else _PATIENCE
         end = time.monotonic() + patience
-        schedule = RetrySchedule(first_pause=0.05, longest_pause=check.interval if check else _SETTLED)
+        schedule = RetrySchedule(first_pause=0.05, longest_pause=check.interval if check else _SETTLED_SECONDS)
         checks = 0
         missing = set(names)
         digest = require_image(service.name, definition).digest
@@ -163,7 +163,7 @@ class PodmanTarget(Target):
             return False
         check = container.check
         if check is None:
-            return (datetime.now(UTC) - container.started_at).total_seconds() > _SETTLED
+            return (datetime.now(UTC) - container.started_at).total_seconds() > _SETTLED_SECONDS
         begin = time.monotonic()
         outcome = self._probe(container, check, seconds)
         took = time.monotonic() - begin
@@ -173,9 +173,9 @@ class PodmanTarget(Target):
     def _probe(self, container: Container, check: HealthCheck, seconds: float) -> Outcome:
         if check.command:
             return self._engine.run_inside(container.name, check.command, seconds)
-        published = dict(container.ports).get(check.http_port)
-        if published is not None:
-            return get(LOOPBACK, published, check.http_path, seconds)
+        host_port = dict(container.ports).get(check.http_port)
+        if host_port is not None:
+            return get(LOOPBACK, host_port, check.http_path, seconds)
         return get(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
 
     def _unhealthy_reason(self, container: Container, patience: float) -> str:

@@ -52,7 +52,7 @@ class ContributorFinder:
         except DockgateError as error:
             unknown = error.full_message
         emails += [find_email(self._store, name) for name in names]
-        return Contributors.of(names, emails, unknown)
+        return Contributors.from_names(names, emails, unknown)
 
     def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
         """Repository and commit of each source of the execution that this action approved last."""

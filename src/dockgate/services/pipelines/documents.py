@@ -58,7 +58,7 @@ class Documents:
         """
         document = load(text, name)
         require(caller, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
-        definition = documents.of(document)
+        definition = documents.definition_of(document)
         if isinstance(definition, documents.PolicyDocument):
             return self._apply_policy(definition, text, caller.name)
         if isinstance(definition, PolicyAssignment):
@@ -81,7 +81,7 @@ class Documents:
     def check(self, text: str, name: str) -> str:
         """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""
         document = load(text, name)
-        definition = documents.of(document)
+        definition = documents.definition_of(document)
         if isinstance(definition, documents.PolicyDocument):
             self.policies.check_document(definition.document)
         elif isinstance(definition, Pipeline):

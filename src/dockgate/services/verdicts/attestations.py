@@ -75,13 +75,13 @@ class RegistryAttestor(Attestor):
         key: str,
         policy: str,
         write: Callable[[str, str], bytes],
-        covered: Sequence[str] = (),
+        covered_digests: Sequence[str] = (),
     ) -> str:
         place = self._place(repository)
         with self._lock_of(place):
             with self._lock:
                 signer = self._keys.signer()
-            others = set(covered) - {image}
+            others = set(covered_digests) - {image}
             children = list_manifests(place, image) if others else ()
             for digest in (image, *(child for child in children if child in others)):
 

@@ -55,7 +55,7 @@ class Executions:
             number = last_number + 1
             connection.execute(
                 insert(executions).values(
-                    id=ExecutionId.of(pipeline, number),
+                    id=ExecutionId.from_number(pipeline, number),
                     pipeline=pipeline,
                     number=number,
                     pipeline_version=version,
@@ -66,7 +66,7 @@ class Executions:
                     started_at=now,
                 )
             )
-            execution = _get(connection, ExecutionId.of(pipeline, number))
+            execution = _get(connection, ExecutionId.from_number(pipeline, number))
             append_events(connection, execution_events.start_events(execution, now))
             return execution
 

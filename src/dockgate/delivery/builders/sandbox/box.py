@@ -43,19 +43,19 @@ class Gate:
     """Lets one process wait until another has reached a step."""
 
     def __init__(self) -> None:
-        self._read, self._write = os.pipe()
+        self._read_end, self._write_end = os.pipe()
 
     def open(self) -> None:
         """Let the waiting process continue."""
-        os.write(self._write, b".")
+        os.write(self._write_end, b".")
 
     def wait(self) -> None:
         """Wait for `open`.
 
         Only one process may call it. Raises BoxError if the other process has ended instead.
         """
-        os.close(self._write)
-        if not os.read(self._read, 1):
+        os.close(self._write_end)
+        if not os.read(self._read_end, 1):
             raise BoxError("a process of the box ended too early")
 
 
@@ -111,11 +111,11 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
     write_maps(child, plan["users"], plan["groups"])
     steps["mapped"].open()
     code = code_of(child)
-    failed = os.read(reader, 16).decode()
-    if code and not failed:
+    failed_index = os.read(reader, 16).decode()
+    if code and not failed_index:
         raise BoxError("a process of the box ended too early")
     result = _result(root / plan["result"].lstrip("/")) if code == 0 and plan["result"] else None
-    answer = {"code": code, "failed": int(failed) if code else None, "full": _is_full(root / "disk")}
+    answer = {"code": code, "failed": int(failed_index) if code else None, "full": _is_full(root / "disk")}
     socket.send_fds(channel, [json.dumps(answer).encode()], [result] if result is not None else [])
     return code
 

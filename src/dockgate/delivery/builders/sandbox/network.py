@@ -16,18 +16,20 @@ RESOLVER = "169.254.1.1"
 _NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
 
 
-def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str] = ()) -> str:
+def rules(
+    own_addresses: Iterable[str], allowed_networks: Iterable[str] = (), blocked_networks: Iterable[str] = ()
+) -> str:
     """A ruleset for `nft -f`. All arguments are addresses or networks.
 
-    `own` are the host's addresses, which are always rejected; `allowed` are accepted although private, `blocked`
-    rejected although public.
+    `own_addresses` are the host's addresses, which are always rejected; `allowed_networks` are accepted although
+    private, `blocked_networks` rejected although public.
     """
     lines = ['oifname "lo" accept', f"ip daddr {RESOLVER} meta l4proto {{ tcp, udp }} th dport 53 accept"]
     lines += [f"icmpv6 type {{ {_NEIGHBOURS} }} accept"]
     for networks, verdict in (
-        (own, "reject"),
-        (allowed, "accept"),
-        (blocked, "reject"),
+        (own_addresses, "reject"),
+        (allowed_networks, "accept"),
+        (blocked_networks, "reject"),
         ((*PRIVATE_4, *PRIVATE_6), "reject"),
     ):
         for family, members in _by_family(networks).items():
@@ -41,14 +43,14 @@ def rules(own: Iterable[str], allowed: Iterable[str] = (), blocked: Iterable[str
 
 def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
     """The networks by family, without those inside another one: nftables refuses overlaps in one set."""
-    parsed = [ipaddress.ip_network(text, strict=False) for text in networks]
-    four = [network for network in parsed if isinstance(network, ipaddress.IPv4Network)]
-    six = [network for network in parsed if isinstance(network, ipaddress.IPv6Network)]
-    merged = {
+    parsed_networks = [ipaddress.ip_network(text, strict=False) for text in networks]
+    four = [network for network in parsed_networks if isinstance(network, ipaddress.IPv4Network)]
+    six = [network for network in parsed_networks if isinstance(network, ipaddress.IPv6Network)]
+    merged_networks = {
         "ip": [str(network) for network in ipaddress.collapse_addresses(four)],
         "ip6": [str(network) for network in ipaddress.collapse_addresses(six)],
     }
-    return {family: members for family, members in merged.items() if members}
+    return {family: members for family, members in merged_networks.items() if members}
 
 
 def pasta(resolver: str | None) -> list[str]:
@@ -95,8 +97,8 @@ def loopback_resolver() -> str | None:
 def proxies(environment: Mapping[str, str]) -> dict[str, str]:
     """The proxy settings that a build may see: none with a password."""
     names = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
-    both = [*names, *(name.upper() for name in names)]
-    return {name: environment[name] for name in both if environment.get(name) and "@" not in environment[name]}
+    spellings = [*names, *(name.upper() for name in names)]
+    return {name: environment[name] for name in spellings if environment.get(name) and "@" not in environment[name]}
 
 
 def _lines(path: Path) -> Sequence[str]:

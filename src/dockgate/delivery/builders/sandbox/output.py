@@ -23,12 +23,12 @@ class BuildLog:
         self._log = log
         self._limit = limit
         self._size = 0
-        self._last: deque[str] = deque(maxlen=_LAST_LINES)
+        self._last_lines: deque[str] = deque(maxlen=_LAST_LINES)
 
     @property
     def last_lines(self) -> str:
         """The last lines of the output, joined by newlines, for the message of a failed build."""
-        return "\n".join(self._last)
+        return "\n".join(self._last_lines)
 
     def add(self, raw: bytes) -> None:
         """Take a line. Raises BuildError, and logs nothing, once there are too many bytes."""
@@ -36,7 +36,7 @@ class BuildLog:
         if self._size > self._limit:
             raise _limit_error(f"the build wrote more than {self._limit} bytes of log")
         line = raw.decode(errors="replace").rstrip("\r\n")
-        self._last.append(line)
+        self._last_lines.append(line)
         self._log(line)
 
 

@@ -31,7 +31,7 @@ DOCTOR = "`dockgate doctor` names what this host lacks, and how to add it."
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _DETACH_SECONDS = 10.0
 # Files of the host that programs need to start, and to trust servers.
-_SHOWN = (
+_HOST_FILES = (
     "/etc/alternatives",
     "/etc/ld.so.cache",
     "/etc/ld.so.conf",
@@ -166,14 +166,14 @@ class Sandbox:
         keepers: Sequence[str],
         ids: Callable[[], Ids],
         limits: Limits,
-        allowed: Sequence[str] = (),
-        blocked: Sequence[str] = (),
+        allowed_networks: Sequence[str] = (),
+        blocked_networks: Sequence[str] = (),
     ) -> None:
         self._keepers = tuple(keepers)
         self._ids = ids
         self.limits = limits
-        self._allowed = tuple(allowed)
-        self._blocked = tuple(blocked)
+        self._allowed_networks = tuple(allowed_networks)
+        self._blocked_networks = tuple(blocked_networks)
         self._name = _group_name(folder)
 
     is_sandboxed = True
@@ -233,19 +233,19 @@ class Sandbox:
 
     def _plan(self, job: Job, folder: Path, root: Path, groups: Sequence[str]) -> dict[str, Any]:
         ids = self._ids()
-        shown = [(str(path), target) for path, target in job.read_only]
-        shown += [(os.path.realpath(path), path) for path in _SHOWN if Path(path).exists()]
+        mounts = [(str(path), target) for path, target in job.read_only]
+        mounts += [(os.path.realpath(path), path) for path in _HOST_FILES if Path(path).exists()]
         return {
             "root": str(root),
             "users": [[ids.user, 1], [ids.subordinate_users, ids.count]],
             "groups": [[ids.group, 1], [ids.subordinate_groups, ids.count]],
             "files": _FILES,
-            "read_only": shown,
+            "read_only": mounts,
             "disk": str(folder / "disk.ext4"),
             "folders": _FOLDERS,
             "cgroups": list(groups),
             "pasta": network.pasta(network.loopback_resolver()),
-            "rules": network.rules(network.host_addresses(), self._allowed, self._blocked),
+            "rules": network.rules(network.host_addresses(), self._allowed_networks, self._blocked_networks),
             "commands": [list(command) for command in job.commands],
             "silent": sorted(job.silent),
             "environment": {
@@ -259,10 +259,10 @@ class Sandbox:
         }
 
     def _watch(self, plan: dict[str, Any], log: Callable[[str], None], groups: Sequence[Path]) -> Outcome:
-        ours, theirs = socket.socketpair()
-        ours.settimeout(_DETACH_SECONDS)
-        command = [*self._keepers, sys.executable, *_BOX, str(theirs.fileno())]
-        with ours, theirs:
+        connection, box_connection = socket.socketpair()
+        connection.settimeout(_DETACH_SECONDS)
+        command = [*self._keepers, sys.executable, *_BOX, str(box_connection.fileno())]
+        with connection, box_connection:
             try:
                 process = subprocess.Popen(
                     command,
@@ -270,13 +270,13 @@ class Sandbox:
                     stdout=subprocess.PIPE,
                     stderr=subprocess.STDOUT,
                     env={"PATH": PATH},
-                    pass_fds=[theirs.fileno()],
+                    pass_fds=[box_connection.fileno()],
                     start_new_session=True,
                     umask=0o022,  # what the box is made of is read by the build's user
                 )
             except OSError as error:
                 raise UnavailableError(f"cannot start {command[0]}: {error.strerror}", DOCTOR) from error
-            theirs.close()
+            box_connection.close()
 
             def kill() -> None:
                 with suppress(ProcessLookupError):
@@ -287,7 +287,7 @@ class Sandbox:
             build_log = BuildLog(log, self.limits.log)
             watch(process, build_log, self.limits.seconds, kill, json.dumps(plan).encode())
             is_out_of_memory = cgroups.was_out_of_memory(groups)
-            return _outcome(ours, process.returncode, build_log.last_lines, is_out_of_memory, self.limits)
+            return _outcome(connection, process.returncode, build_log.last_lines, is_out_of_memory, self.limits)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -305,7 +305,7 @@ def _group_name(folder: Path) -> str:
     return f"dockgate-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
-def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: bool, limits: Limits) -> Outcome:
+def _outcome(channel: socket.socket, code: int, last_lines: str, is_out_of_memory: bool, limits: Limits) -> Outcome:
     try:
         data, descriptors, _, _ = socket.recv_fds(channel, 65536, 1)
         answer = json.loads(data)
@@ -314,15 +314,15 @@ def _outcome(channel: socket.socket, code: int, last: str, is_out_of_memory: boo
     result = os.fdopen(descriptors[0], "rb") if descriptors else None
     if is_out_of_memory and answer.get("code"):
         raise BuildError(
-            f"the build needed more than {limits.memory} bytes of memory:\n{last}",
+            f"the build needed more than {limits.memory} bytes of memory:\n{last_lines}",
             "DOCKGATE_BUILD_MEMORY on the server raises the limit.",
         )
     if "error" in answer:
-        raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last}", DOCTOR)
-    failed = answer["failed"] if answer["code"] else None
+        raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last_lines}", DOCTOR)
+    failed_index = answer["failed"] if answer["code"] else None
     # podman deletes what a step wrote before it ends, so the output is used; at worst the repository loses its cache.
-    is_full = answer["full"] or (failed is not None and _NO_SPACE in last)
-    return Outcome(failed, last, result, is_full)
+    is_full = answer["full"] or (failed_index is not None and _NO_SPACE in last_lines)
+    return Outcome(failed_index, last_lines, result, is_full)
 
 
 def _is_attached(disk: Path) -> bool:

@@ -64,8 +64,10 @@ def program(machine: str) -> bytes:
     refuse, allow = len(lines) - 2, len(lines) - 1
     code = b""
     for index, (operation, *jumps, value) in enumerate(lines):
-        true, false = ({_TO_REFUSE: refuse - index - 1, _TO_ALLOW: allow - index - 1}.get(jump, jump) for jump in jumps)
-        code += struct.pack("=HBBI", operation, true, false, value)
+        jump_if_true, jump_if_false = (
+            {_TO_REFUSE: refuse - index - 1, _TO_ALLOW: allow - index - 1}.get(jump, jump) for jump in jumps
+        )
+        code += struct.pack("=HBBI", operation, jump_if_true, jump_if_false, value)
     return code
 
 

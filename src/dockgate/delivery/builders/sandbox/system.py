@@ -28,9 +28,9 @@ def check(result: int, operation: str) -> None:
         raise BoxError(f"{operation}: {os.strerror(ctypes.get_errno())}")
 
 
-def unshare(flags: int, what: str) -> None:
+def unshare(flags: int, kind: str) -> None:
     """Move to new namespaces: unshare(2). `what` names them in the error."""
-    check(libc.unshare(flags), f"cannot make a new {what} namespace")
+    check(libc.unshare(flags), f"cannot make a new {kind} namespace")
 
 
 def mount(source: str, target: str | Path, kind: str, flags: int = 0, options: str | None = None) -> None:
