@@ -101,8 +101,8 @@ class Fleet:
         self.system.store.images.finish_scan(image, scan.number, platforms_of(inventory), None, now)
         return image
 
-    def publish(self, name: str, severity: Severity = Severity.CRITICAL) -> None:
-        self.feeds.advisories = [*self.feeds.advisories, advisory(name, severity, "2")]
+    def publish(self, name: str, severity: Severity = Severity.CRITICAL, variant: str = "") -> None:
+        self.feeds.advisories = [*self.feeds.advisories, advisory(name, severity, "2", variant)]
 
     def verdicts(self, policy: str = "default") -> dict[str, str]:
         store = self.system.store
@@ -115,6 +115,12 @@ class Fleet:
     def events(self) -> list[tuple[str, str, str]]:
         events = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
         return [(entry["repository"], entry["previous"], entry["status"]) for entry in events if "previous" in entry]
+
+    def vulnerabilities(self) -> list[tuple[str, list[str]]]:
+        """What the events of changed verdicts name, by repository."""
+        events = self.system.store.event_log.read(limit=1000)
+        details = [event.body["detail"] for event in events if event.detail_type == "verdict.changed"]
+        return [(entry["repository"], [each["id"] for each in entry.get("vulnerabilities", ())]) for entry in details]
 
     def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]]]:
         """Everything that a renewal writes, without the times at which it did."""

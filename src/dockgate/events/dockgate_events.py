@@ -120,13 +120,15 @@ def verdict_changed(
     since: str,
     after: str | None = None,
     former_policy: str | None = None,
+    vulnerabilities: Sequence[Mapping[str, str]] = (),
 ) -> NewEvent:
     """The current verdict of an image by a policy has another status.
 
     `counts` are its findings by severity. `after` identifies the change among those of the image, where `since` does
-    not. `former_policy` gave the status `before`, if it was another policy.
+    not. `former_policy` gave the status `before`, if it was another policy. `vulnerabilities` are new in the image, or
+    worse than before, each with `id` and `severity`.
     """
-    detail = {
+    detail: dict[str, object] = {
         "image": image,
         "repository": repository,
         "policy": policy,
@@ -137,6 +139,8 @@ def verdict_changed(
     }
     if former_policy not in (None, policy):
         detail["former_policy"] = former_policy
+    if vulnerabilities:
+        detail["vulnerabilities"] = list(vulnerabilities)
     key = f"{policy}/{image}/{after or since}"
     return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 

@@ -98,6 +98,10 @@ def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted: Pro
         promoted.judge()
     assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     assert promoted.changes() == [("prod/app", "Approved", "Rejected")]
+    events = promoted.system.store.event_log.read(limit=1000)
+    (change,) = (event.body["detail"] for event in events if event.detail_type == "verdict.changed")
+    new = promoted.system.advisories.advisories[-1].id
+    assert change["vulnerabilities"] == [{"id": new, "severity": "LOW"}]
 
 
 def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted: Promoted) -> None:

@@ -19,6 +19,7 @@ from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
+from dockgate.vulnerabilities.model import Cve, Severity
 
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 
@@ -73,6 +74,43 @@ def test_an_advisory_renews_what_it_touches_with_one_event_each(fleet: Fleet, is
     assert fleet.verdicts() == {"web": "Rejected", "api": "Approved", "job": "Approved"}
     assert fleet.events() == [("team/web", "Approved", "Rejected")]
     assert fleet.agree()
+
+
+def test_a_changed_verdict_names_the_vulnerabilities_that_are_new(fleet: Fleet) -> None:
+    fleet.publish("api", Severity.LOW)
+    fleet.verdict_renewal.renew()
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.publish("shared")
+    new = fleet.feeds.advisories[-1].id
+    fleet.verdict_renewal.renew()
+    assert fleet.vulnerabilities() == [(f"team/{name}", [new]) for name in ("web", "api", "job")]
+    fleet.feeds.advisories.pop()
+    fleet.verdict_renewal.renew()
+    assert fleet.vulnerabilities()[3:] == [(f"team/{name}", []) for name in ("web", "api", "job")]
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["what changed is known", "it is not known"])
+def test_a_changed_verdict_names_what_is_known_to_be_exploited_since(fleet: Fleet, is_known: bool) -> None:
+    fleet.publish("web", Severity.LOW)
+    fleet.publish("web", Severity.LOW, "other")
+    fleet.verdict_renewal.renew()
+    fleet.system.clock.ahead += timedelta(hours=2)
+    name = fleet.feeds.advisories[0].id
+    fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
+    fleet.changed = AdvisoryChanges(cves=frozenset([name])) if is_known else None
+    fleet.verdict_renewal.renew()
+    assert fleet.events() == [("team/web", "Approved", "Rejected")]
+    assert fleet.vulnerabilities() == [("team/web", [name])]
+
+
+def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -> None:
+    fleet.publish("web", Severity.LOW)
+    fleet.verdict_renewal.renew()
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.feeds.advisories = []
+    fleet.publish("web", Severity.CRITICAL)
+    fleet.verdict_renewal.renew()
+    assert fleet.vulnerabilities() == [("team/web", [fleet.feeds.advisories[0].id])]
 
 
 def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from tests.fakes.event_target import MemoryEventTarget
 from tests.services.exposure_fleet import Fleet
-from tests.services.fleet.test_index import IDNA, AdvisoryDatabase, package
+from tests.services.fleet.test_index import AdvisoryDatabase
 from tests.services.images.test_search import search
 from tests.store.factories import FACTORIES, opened
 
@@ -165,17 +165,3 @@ def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_
         _, text = http_message(message, CloudEventsMode.STRUCTURED)
         event = json.loads(text)
         assert (event["id"], event["subject"]) == (entry.key, entry.subject)
-
-
-def test_a_message_on_one_changed_verdict_names_the_new_vulnerabilities(server: Server) -> None:
-    fleet = Fleet(server.store, AdvisoryDatabase([IDNA]), today=START.day)
-    image = fleet.push("a", "team/a", "1", package("idna", "3.6"))
-    server.passes(hours=-2)
-    server.add_target()
-    server.add_rule("verdict.changed", group_seconds=None)
-    server.happens("verdict.changed", image=image, repository="team/a", previous="Approved", status="Rejected")
-    server.passes(minutes=1)
-    server.happens("verdict.changed", image=image, repository="team/a", previous="Rejected", status="Approved")
-    (rejected,), (approved,) = server.sent(), server.sent()  # those of one subject in order
-    assert "vulnerabilities: CVE-2026-1 (HIGH)" in rejected.payload["text"].split("\n")
-    assert "text" not in approved.payload

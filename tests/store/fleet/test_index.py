@@ -12,10 +12,10 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
 from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
-from dockgate.store.fleet.findings import Change, MatchResult, Source
+from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet.judging import Placement
-from dockgate.store.fleet.records import Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
+from dockgate.store.fleet.records import Change, Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
 
 FLASK = Component("PyPI", "Flask", "0.12", "pkg:pypi/flask@0.12", "flask", "0.12")

@@ -20,9 +20,9 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
-from dockgate.store.fleet.findings import MATCHING, Change, Source
+from dockgate.store.fleet.findings import MATCHING, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
-from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
+from dockgate.store.fleet.records import Change, Component, ComponentFinding, Vulnerability
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.matching import preferred_rating, worst_of
 from dockgate.vulnerabilities.model import Rating

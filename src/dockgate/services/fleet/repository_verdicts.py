@@ -5,12 +5,12 @@ whenever something changes: such a verdict informs, and approves nothing. What w
 (`services.approvals.followed_images`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
 from dockgate.events.dockgate_events import verdict_changed
-from dockgate.gate.model import PlatformVerdict, Status
+from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
@@ -24,8 +24,9 @@ from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.store import Store
+from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
 from dockgate.store.records import VerdictRecord
-from dockgate.vulnerabilities.model import Severity
+from dockgate.vulnerabilities.model import Finding, Severity
 
 # A repository and an image in it, by its digest.
 Place = tuple[str, str]
@@ -88,9 +89,19 @@ class RepositoryVerdicts:
                 verdict.inputs.now,
                 after=f"{repository}/{previous.digest}",
                 former_policy=seen.policy,
+                vulnerabilities=self._new_vulnerabilities(verdict, seen) if verdict.status != Status.APPROVED else (),
             )
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)
+
+    def _new_vulnerabilities(self, verdict: Verdict, before: VerdictRecord) -> list[dict[str, str]]:
+        """The vulnerabilities that the verdict before did not have, or with another severity, the worst first."""
+        previous = {_key(finding) for finding in _findings(self.store.verdicts.get(before.digest))}
+        new = [finding for finding in _findings(verdict) if _key(finding) not in previous]
+        new.sort(key=lambda finding: (not finding.exploited, list(Severity).index(finding.severity), finding.id))
+        severities = {finding.id: finding.severity.value for finding in reversed(new)}
+        worst = list(reversed(severities.items()))[:VULNERABILITIES_LIMIT]
+        return [{"id": name, "severity": severity} for name, severity in worst]
 
     def _last_known_verdict(self, repository: str, image: str, previous: VerdictRecord) -> VerdictRecord:
         """The previous verdict, or the last one before advisories became stale or missing."""
@@ -100,6 +111,15 @@ class RepositoryVerdicts:
         earlier = [record for record in records if record.repository == repository and not record.is_requested]
         seen = (record for record in earlier if not has_only_stale_advisories(self.store.verdicts.get(record.digest)))
         return next(seen, previous)
+
+
+def _findings(verdict: Verdict) -> Iterator[Finding]:
+    return (finding for platform in verdict.platform_verdicts for finding in platform.findings)
+
+
+def _key(finding: Finding) -> tuple[str, Severity, bool]:
+    """What makes a finding news if it changes."""
+    return finding.id, finding.severity, bool(finding.exploited)
 
 
 def _most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:

@@ -10,6 +10,7 @@ decides something is made by `services.verdicts.verdicts`.
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
@@ -29,7 +30,7 @@ from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
-from dockgate.shared.timestamps import latest_possible
+from dockgate.shared.timestamps import format_time, latest_possible, shift_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
 from dockgate.store.fleet.verdicts import is_changed
@@ -43,6 +44,8 @@ RENEWAL = "fleet verdicts"
 LARGE_PART = 0.25
 # Images that are judged together, and verdicts that are written in one transaction.
 JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
+# A verdict changes because of a finding that is news for so long at most.
+RECENT = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
 
@@ -334,11 +337,12 @@ class _Renewal:
             return images[verdict.image].repository, images[verdict.image].digest
 
         changing = [
-            place(verdict)
-            for verdict in verdicts
-            if before(verdict, stored.get(verdict.image)) not in (None, verdict.status)
+            verdict for verdict in verdicts if before(verdict, stored.get(verdict.image)) not in (None, verdict.status)
         ]
-        unused = find_unused_images(self.service.store, changing)
+        unused = find_unused_images(self.service.store, [place(verdict) for verdict in changing])
+        bad = {place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
+        since = format_time(shift_time(to_datetime(now), -RECENT))
+        vulnerabilities = self.service.store.fleet_changes.recent_vulnerabilities(bad, since)
 
         def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
             return [
@@ -351,6 +355,7 @@ class _Renewal:
                     dict(zip(Severity, change.verdict.counts, strict=True)),
                     change.verdict.since,
                     former_policy=former_policy(change),
+                    vulnerabilities=vulnerabilities.get(images[change.verdict.image].digest, ()),
                 )
                 for change in changes
                 if (previous := before(change.verdict, change.previous)) is not None

@@ -1,7 +1,7 @@
 """From the event log to the outbox: what each rule sends to each target, exactly once for each event."""
 
 import logging
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import describe, reopened_topics, topic_of
+from dockgate.events.notification_texts import reopened_topics, topic_of
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
@@ -35,9 +35,6 @@ TOPIC_DAYS = 30
 # An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
 # ago: an advisory that comes and goes is not announced each time.
 REOPEN_AFTER = timedelta(days=1)
-# A verdict changes because of a finding that is known for so long at most.
-RECENT = timedelta(hours=1)
-VERDICT_CHANGED, APPROVED = "verdict.changed", "Approved"
 
 _log = logging.getLogger(__name__)
 
@@ -47,8 +44,6 @@ class _Batch:
     """What follows from some events."""
 
     now: datetime
-    # By digest, the vulnerabilities that are new in images whose verdict changed.
-    recent: Mapping[str, Sequence[Mapping[str, str]]]
     entries: list[OutboxEntry] = field(default_factory=list)
     grouped: list[GroupedEvent] = field(default_factory=list)
 
@@ -89,7 +84,7 @@ class EventDispatcher:
         if not events:
             return False
         compiled = {rule.rule.name: rule for rule in self._rules.list_enabled_rules()}
-        batch = _Batch(self._clock(), self._recent(events))
+        batch = _Batch(self._clock())
         patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
         targets = {record.target.name: record.target for record in self._targets.list_records()}
         owners = Owners.load(self._store, list(targets.values()), self._registry)
@@ -118,7 +113,6 @@ class EventDispatcher:
             if target is None:
                 self._warn(name, rule.rule.name)
             elif target.enabled and compiled.target.group_seconds is not None:
-                body = _with_recent(event, batch.recent)
                 batch.grouped.append(
                     GroupedEvent(
                         target=name,
@@ -126,8 +120,8 @@ class EventDispatcher:
                         position=event.seq,
                         at=format_time(batch.now),
                         pause_seconds=compiled.target.group_seconds,
-                        topic=topic_of(body),
-                        reopens=_reopening(body, batch.now),
+                        topic=topic_of(event.body),
+                        reopens=_reopening(event.body, batch.now),
                     )
                 )
             elif target.enabled:
@@ -173,26 +167,8 @@ class EventDispatcher:
             entry = _rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
-    def _bodies(self, positions: Sequence[int]) -> Iterator[dict[str, Any]]:
-        """The envelopes of events.
-
-        Those of changed verdicts have the vulnerabilities that are new in their images.
-        """
-        recent = self._recent(self._store.event_log.by_seq(positions))
-        for event in self._store.event_log.by_seq(positions):
-            yield _with_recent(event, recent)
-
-    def _recent(self, events: Iterable[StoredEvent]) -> Mapping[str, Sequence[Mapping[str, str]]]:
-        """The vulnerabilities that are new in images whose verdict changed, by digest."""
-        images: set[str] = set()
-        since = None
-        for event in events:
-            if event.detail_type == VERDICT_CHANGED and isinstance(image := event.body["detail"].get("image"), str):
-                images.add(image)
-                since = min(since or event.at, event.at)
-        if since and (began := parse_time(since)):
-            return self._store.fleet_changes.recent_vulnerabilities(images, format_time(began - RECENT))
-        return {}
+    def _bodies(self, positions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+        return (event.body for event in self._store.event_log.by_seq(positions))
 
     # --- daily summaries ------------------------------------------------------------------------------------------
 
@@ -236,18 +212,6 @@ def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
     return Reopening(start, format_time(now - REOPEN_AFTER) if is_well else None)
 
 
-def _with_recent(event: StoredEvent, recent: Mapping[str, Sequence[Mapping[str, str]]]) -> dict[str, Any]:
-    """The envelope of an event.
-
-    That of a changed verdict has the vulnerabilities that are new in its image. People are notified of these: another
-    vulnerability is news, though the image was rejected before.
-    """
-    body, detail = event.body, event.body["detail"]
-    if event.detail_type == VERDICT_CHANGED and detail.get("status") != APPROVED and "image" in detail:
-        return {**body, "detail": {"vulnerabilities": recent.get(detail["image"], []), **detail}}
-    return body
-
-
 def _is_complete(waiting: Group, now: datetime) -> bool:
     first, last = parse_time(waiting.first_at) or now, parse_time(waiting.last_at) or now
     pause = timedelta(seconds=waiting.pause_seconds)
@@ -257,7 +221,7 @@ def _is_complete(waiting: Group, now: datetime) -> bool:
 
 
 def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEvent, batch: _Batch) -> OutboxEntry:
-    """What one target gets of an event, at once or after its quiet hours. Its text names new vulnerabilities."""
+    """What one target gets of an event, at once or after its quiet hours."""
     now = batch.now
     quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
     due: str | None = format_time(quiet_end or now)
@@ -266,8 +230,6 @@ def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEve
     try:
         if compiled.render is not None:
             payload["data"] = compiled.render(event.body, rule)
-        elif (body := _with_recent(event, batch.recent)) is not event.body:
-            payload["text"] = describe(body)[1]
     except OutputTooLargeError as problem:
         error, due = problem.full_message, None
     return OutboxEntry(

@@ -7,7 +7,16 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
 
 from dockgate.store.engine import Database
-from dockgate.store.fleet.records import ClosingReason, Component, ComponentFinding, Doubt, PastFinding, Vulnerability
+from dockgate.store.fleet.changes import record_news
+from dockgate.store.fleet.records import (
+    Change,
+    ClosingReason,
+    Component,
+    ComponentFinding,
+    Doubt,
+    PastFinding,
+    Vulnerability,
+)
 from dockgate.store.queries import BATCH, batches, texts_of
 from dockgate.store.schema.fleet import (
     fleet_aliases,
@@ -54,15 +63,6 @@ class MatchResult(NamedTuple):
     component: int
     findings: tuple[Finding, ...]
     doubts: tuple[Undetermined, ...]
-
-
-class Change(NamedTuple):
-    """A finding that has changed: what it was and is, None for one that is new or has ended."""
-
-    component: int
-    vulnerability: int
-    before: ComponentFinding | None
-    after: ComponentFinding | None
 
 
 class Source(NamedTuple):
@@ -172,7 +172,8 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
             if _source(connection) != source:
                 return False
-            _replace(connection, results, now, ClosingReason.ADVISORY)
+            changes = _replace(connection, results, now, ClosingReason.ADVISORY)
+            record_news(connection, changes, (), now, should_announce=False)
             return True
 
         return self._database.group_commit(write)
@@ -206,8 +207,9 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) != previous:
                 return None
-            refreshed = _refresh(connection, values)
+            refreshed, exploited = _refresh(connection, values)
             changes = _replace(connection, results, now, why)
+            record_news(connection, changes, exploited, now, should_announce=previous is not None)
             _set_source(connection, source, now)
             return changes, refreshed
 
@@ -237,10 +239,11 @@ def _set_source(connection: Connection, source: Source, now: str) -> None:
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
 
 
-def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> Sequence[int]:
+def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tuple[Sequence[int], Sequence[int]]:
     """Store what KEV and EPSS say.
 
-    Returns the components with a vulnerability of which they say something else.
+    Returns the components with a vulnerability of which they say something else, and the vulnerabilities that KEV lists
+    and did not list before.
     """
     stored = {
         number: Vulnerability(*fields)
@@ -251,13 +254,13 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> Seq
     if changed:
         connection.execute(_REFRESH, [_catalogue_values(number, values[number]) for number in changed])
     query = select(fleet_findings.c.component).distinct()
-    return sorted(
-        {
-            component
-            for part in batches(changed)
-            for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
-        }
-    )
+    components = {
+        component
+        for part in batches(changed)
+        for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
+    }
+    exploited = [number for number in changed if values[number].exploited and not stored[number].exploited]
+    return sorted(components), exploited
 
 
 def _replace(connection: Connection, results: Sequence[MatchResult], now: str, why: ClosingReason) -> list[Change]:

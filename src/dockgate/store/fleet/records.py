@@ -142,6 +142,25 @@ class ComponentFinding(NamedTuple):
         )
 
 
+class Change(NamedTuple):
+    """A finding that has changed: what it was and is, None for one that is new or has ended."""
+
+    component: int
+    vulnerability: int
+    before: ComponentFinding | None
+    after: ComponentFinding | None
+
+
+class NewsKind(StrEnum):
+    """In what a finding is news."""
+
+    NEW = "new"
+    # It has a worse severity than before.
+    WORSE = "worse"
+    # KEV lists its vulnerability, and did not before.
+    EXPLOITED = "exploited"
+
+
 class PastFinding(NamedTuple):
     """A finding that has ended. `why` is a word of `ClosingReason`."""
 

@@ -21,6 +21,7 @@ from dockgate.store.schema.fleet import (
     fleet_findings,
     fleet_image_bundles,
     fleet_images,
+    fleet_news,
     fleet_past_findings,
     fleet_platforms,
     fleet_tags,
@@ -81,7 +82,8 @@ class FleetRetention:
     def delete_vulnerabilities(self) -> int:
         """Delete the vulnerabilities that no component has or had. Returns how many."""
         number = fleet_vulnerabilities.c.id
-        is_named = (exists().where(table.c.vulnerability == number) for table in (fleet_findings, fleet_past_findings))
+        tables = (fleet_findings, fleet_past_findings, fleet_news)
+        is_named = (exists().where(table.c.vulnerability == number) for table in tables)
         with self._database.write() as connection:
             unused = connection.scalars(select(number).where(*(~condition for condition in is_named))).all()
             for part in batches(unused):
@@ -117,6 +119,7 @@ def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
         for number in (
             fleet_findings.c.component,
             fleet_past_findings.c.component,
+            fleet_news.c.component,
             fleet_doubts.c.component,
             fleet_components.c.id,
         ):

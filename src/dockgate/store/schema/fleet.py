@@ -115,6 +115,19 @@ fleet_past_findings = Table(
 )
 Index(None, fleet_past_findings.c.vulnerability)
 
+# Findings that are new or have become worse, for a day: they say why verdicts change. `kind` is a word of
+# `fleet.records.NewsKind`. `announced` is false until the events of the images that have it are written.
+fleet_news = Table(
+    "fleet_news",
+    metadata,
+    Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
+    Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
+    text("kind"),
+    text("at"),
+    Column("announced", Boolean, nullable=False),
+)
+Index(None, fleet_news.c.vulnerability)
+
 # What could not be determined of a component: `kind`, `reason` and `ids` of `vulnerabilities.model.Undetermined`.
 fleet_doubts = Table(
     "fleet_doubts",
