@@ -31,10 +31,10 @@ def test_a_catalogue_adds_only_its_own_fields() -> None:
     result, missing_fields = enrich(matches, UNTOLD, coverage("kev"), [KEV])
     assert [finding.exploited for finding in result.findings] == ["2024-01-05", None]
     assert [finding.due for finding in result.findings] == ["2024-01-26", None]
-    assert [finding.epss for finding in result.findings] == [-1.0, -1.0]
+    assert [finding.epss for finding in result.findings] == [None, None]
     assert missing_fields == ("epss", "fixed_at", "percentile")
     result, missing_fields = enrich(matches, UNTOLD, coverage("epss", "kev"), [KEV])
-    assert [finding.epss for finding in result.findings] == [0.5, -1.0]
+    assert [finding.epss for finding in result.findings] == [0.5, None]
     assert missing_fields == ("fixed_at",)
 
 

@@ -55,7 +55,7 @@ def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     findings = []
     for finding in report.matches.findings:
         bare: dict[str, Any] = {name: "" for name in lost if name not in ("epss", "percentile", "rating", "severity")}
-        bare |= {name: -1.0 for name in lost if name in ("epss", "percentile")}
+        bare |= {name: None for name in lost if name in ("epss", "percentile")}
         if "severity" in lost or "rating" in lost:
             severity = Severity.UNTRIAGED if "severity" in lost else finding.severity
             bare |= {"severity": severity, "rating": Rating("", severity)}

@@ -39,7 +39,7 @@ def finding(text: str, packages: dict[str, Package]) -> Finding:
     identity, *aliases = names.split("=")
     return Finding(
         identity, tuple(aliases), packages[name], Severity.HIGH, Rating("advisory", Severity.HIGH),
-        fixed[1] if fixed else "",
+        fixed[1] if fixed else None,
     )  # fmt: skip
 
 

@@ -249,7 +249,7 @@ def test_a_waiver_of_an_index_applies_to_each_platform() -> None:
 
 def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
     rating = Rating("advisory", Severity.HIGH)
-    result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, "", note=FIX_UNKNOWN)
+    result = Finding("CVE-2024-1", (), package("a"), Severity.HIGH, rating, None, note=FIX_UNKNOWN)
     content = inventory(package("a"))
     for item, accepted in ((result, False), (replace(result, note=None), True)):
         accepted_waivers = Waivers((replace(FINE, until=None, until_fixed=True),))

@@ -156,7 +156,7 @@ cves = st.lists(
         st.sampled_from((None, Rating("cve", Severity.CRITICAL, 9.1), Rating("cve", Severity.LOW, 3.1))),
         exploited=st.sampled_from((None, "2026-01-01")),
         due=st.sampled_from((None, "2026-01-22", "2027-01-01")),
-        epss=st.sampled_from((-1.0, 0.1, 0.9)),
+        epss=st.sampled_from((None, 0.1, 0.9)),
     ),
     max_size=2,
     unique_by=lambda build: build.id,
@@ -259,7 +259,7 @@ def _less(case: VerdictCase) -> list[VerdictCase]:
     unlisted = tuple(replace(cve, rating=None) for cve in snapshot.cves)
     rated = [replace(snapshot, cves=unlisted), replace(snapshot, advisories=unrated, cves=unlisted)]
     few = tuple(entry for entry in snapshot.coverage if entry.ecosystem not in CATALOGUES)
-    bare = tuple(replace(cve, exploited=None, due=None, epss=-1.0) for cve in snapshot.cves)
+    bare = tuple(replace(cve, exploited=None, due=None, epss=None) for cve in snapshot.cves)
     lost.append(replace(snapshot, coverage=few, cves=bare))
     old = replace(snapshot, coverage=tuple(replace(entry, checked_at="") for entry in snapshot.coverage))
     torn = tuple(

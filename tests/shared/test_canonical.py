@@ -65,3 +65,22 @@ def test_what_is_no_number_is_refused(value: float) -> None:
 def test_what_has_no_form_is_refused(value: object) -> None:
     with pytest.raises(TypeError):
         canonical.encode([value])
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    value: float | None = field(default=None, metadata=canonical.STORED_AS_MINUS_ONE)
+    word: str | None = field(default=None, metadata=canonical.STORED_AS_EMPTY)
+    note: str | None = None
+
+
+@pytest.mark.parametrize(
+    ("score", "stored"),
+    [
+        (Score(), b'{"note":null,"value":-1.0,"word":""}'),
+        (Score(0.0, "low", "a"), b'{"note":"a","value":0.0,"word":"low"}'),
+    ],
+)
+def test_absent_fields_are_stored_as_their_values_for_absence(score: Score, stored: bytes) -> None:
+    assert canonical.encode(score) == canonical.encode(canonical.plain(score)) == stored
+    assert canonical.decode(Score, stored) == score

@@ -60,7 +60,7 @@ def advisory(value: Mapping[str, Any]) -> Advisory:
 
 def cve(identity: str, value: Mapping[str, str]) -> Cve:
     rating = _rating(f"cve {value['rating']}") if "rating" in value else None
-    chances = {key: float(value.get(key, -1)) for key in ("epss", "percentile")}
+    chances = {key: float(value[key]) if key in value else None for key in ("epss", "percentile")}
     return Cve(identity, rating, value.get("exploited"), value.get("due"), **chances)
 
 
@@ -71,21 +71,21 @@ def _range(text: str) -> Range:
 
 def _rating(text: str) -> Rating:
     source, severity, *score = text.split()
-    return Rating(source, Severity(severity), float(score[0]) if score else -1.0)
+    return Rating(source, Severity(severity), float(score[0]) if score else None)
 
 
 def seen(finding: Finding) -> dict[str, Any]:
     return {
         "id": finding.id,
         "package": f"{finding.package.name} {finding.package.version}",
-        "fixed": finding.fixed,
+        "fixed": finding.fixed or "",
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
         "rated_by": finding.rating.source,
         "note": finding.note or "",
         "exploited": finding.exploited or "",
         "due": finding.due or "",
-        "epss": str(finding.epss),
+        "epss": str(finding.epss or ""),
         "state": finding.state.value,
         "path": finding.package.path,
         "reachable": finding.reachable or "",

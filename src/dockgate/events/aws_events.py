@@ -153,9 +153,9 @@ def _finding(
         "remediation": {"recommendation": {"text": upgrade[:MAX_TEXT]}},
         "resources": [_resource(ecr, repository, image, tags, verdict)],
     }
-    if finding.rating.score >= 0:
+    if finding.rating.score is not None:
         detail["inspectorScore"] = finding.rating.score
-    if finding.epss >= 0:
+    if finding.epss is not None:
         detail["epss"] = {"score": finding.epss}
     if finding.exploited:
         detail["exploitabilityDetails"] = {"lastKnownExploitAt": finding.exploited}
@@ -182,7 +182,9 @@ def _details(finding: Finding) -> dict[str, Any]:
         "source": rating.source.upper(),
         "referenceUrls": [],
         "relatedVulnerabilities": list(finding.aliases),
-        "cvss": [{**vector, "version": _cvss_version(rating.vector)}] if rating.vector and rating.score >= 0 else [],
+        "cvss": [{**vector, "version": _cvss_version(rating.vector)}]
+        if rating.vector and rating.score is not None
+        else [],
         "vulnerablePackages": [{name: value[:MAX_TEXT] for name, value in vulnerable.items()}],
     }
     return details | ({"vendorCreatedAt": finding.published} if finding.published else {})

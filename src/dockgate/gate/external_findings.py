@@ -46,7 +46,7 @@ class ExternalReportMatcher(PackageMatcher):
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         return 0 if first == second else self._orders.compare(ecosystem, first, second)
 
-    def _is_fixed(self, now: Package, then: Package, fixed: str) -> bool:
+    def _is_fixed(self, now: Package, then: Package, fixed: str | None) -> bool:
         if not fixed or now.source_version == then.source_version:
             return False
         try:

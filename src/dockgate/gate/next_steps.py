@@ -47,7 +47,7 @@ def advice_of(entry: Undetermined, image: str) -> str:
     return " ".join(step.text for step in next_steps((entry,), image))
 
 
-def _of_kind(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _of_kind(kind: str | None, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     yield from (NextStep(entry.advice) for entry in entries if entry.advice)
     rest = [entry for entry in entries if not entry.advice]
     if kind == "unread":

@@ -80,8 +80,8 @@ def finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:
         malicious="true" if finding.is_malicious else "",
         exploited=finding.exploited,
         due=finding.due,
-        epss=f"{finding.epss:g}" if finding.epss >= 0 else "",
-        percentile=f"{finding.percentile:g}" if finding.percentile >= 0 else "",
+        epss="" if finding.epss is None else f"{finding.epss:g}",
+        percentile="" if finding.percentile is None else f"{finding.percentile:g}",
     )
     yield from ((f"dockgate:{name}", text) for name, text in values.items())
     yield from (("dockgate:breaks", rule) for rule in rules)

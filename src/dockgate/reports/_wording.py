@@ -41,9 +41,13 @@ def other_notes(finding: Finding) -> list[str]:
 
     EPSS is the probability of exploitation within 30 days.
     """
-    percent = finding.epss * 100
+    percent = (finding.epss or 0) * 100
     epss = f"EPSS {percent:.0f}%" if percent >= 1 else "EPSS <1%"
-    notes = ((finding.epss >= 0, epss), (finding.disputed, "disputed"), (finding.reachable == "no", "reachable: no"))
+    notes = (
+        (finding.epss is not None, epss),
+        (finding.disputed, "disputed"),
+        (finding.reachable == "no", "reachable: no"),
+    )
     return [text for applies, text in notes if applies]
 
 

@@ -181,12 +181,11 @@ def _source(identity: str) -> Document:
 
 def _rating(finding: Finding) -> Document:
     rating = finding.rating
-    has_score = rating.score >= 0
     return drop_empty(
         source=drop_empty(name=rating.source),
-        score=rating.score if has_score else None,
+        score=rating.score,
         severity=_SEVERITIES[finding.severity],
-        method=_method(rating.vector) if has_score else "other",
+        method="other" if rating.score is None else _method(rating.vector),
         vector=rating.vector,
     )
 

@@ -143,7 +143,7 @@ def _finding(finding: Finding, part: PlatformPart) -> Document:
         "malicious": finding.is_malicious,
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
-        "score": rating.score if rating.score >= 0 else None,
+        "score": rating.score,
         "vector": rating.vector or None,
         "rated_by": rating.source or None,
         "package": {
@@ -152,6 +152,6 @@ def _finding(finding: Finding, part: PlatformPart) -> Document:
         },
         "state": finding.state.value,
         "known_exploited_since": finding.exploited or None,
-        "epss": {"score": finding.epss, "percentile": finding.percentile} if finding.epss >= 0 else None,
+        "epss": None if finding.epss is None else {"score": finding.epss, "percentile": finding.percentile},
         **nullable_fields(finding, "fixed", "note", "reachable", "due", "published", "summary"),
     }

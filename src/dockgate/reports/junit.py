@@ -103,7 +103,7 @@ def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
         yield clean(f"aliases: {', '.join(finding.aliases)}")
     if finding.exploited:
         yield clean(f"known exploited since: {finding.exploited}")
-    if finding.epss >= 0:
+    if finding.epss is not None:
         yield f"EPSS: {finding.epss:.1%}"
     if rules:
         yield clean(f"breaks: {', '.join(rules)}")

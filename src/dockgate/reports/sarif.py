@@ -104,7 +104,7 @@ def _properties(report: ImageReport, part: PlatformPart) -> Document:
 
 def _rule(finding: Finding) -> Document:
     title = clean((finding.summary or "").strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
-    score = f"{finding.rating.score:.1f}" if finding.rating.score >= 0 else _SEVERITIES[finding.severity][1]
+    score = f"{finding.rating.score:.1f}" if finding.rating.score is not None else _SEVERITIES[finding.severity][1]
     text = f"{title}\n\nSeverity: {finding.severity}\n{clean(wording.remediation_sentence(finding))}"
     return drop_empty(
         id=clean(finding.id),
@@ -152,15 +152,15 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
             severity=finding.severity.value,
             ratedBy=finding.rating.source,
             installed=clean(package.version),
-            fixed=clean(finding.fixed),
+            fixed=clean(finding.fixed or ""),
             state=finding.state.value,
             disputed=finding.disputed or None,
             reachable=finding.reachable,
             malicious=finding.is_malicious or None,
             knownExploitedSince=finding.exploited,
             due=finding.due,
-            epss=finding.epss if finding.epss >= 0 else None,
-            epssPercentile=finding.percentile if finding.percentile >= 0 else None,
+            epss=finding.epss,
+            epssPercentile=finding.percentile,
             layer=package.layer,
             inBase=part.is_in_base(package),
             breaks=list(rules),

@@ -9,10 +9,18 @@ import types
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from functools import cache
-from typing import Any, TypeVar
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 T = TypeVar("T")
+
+# The metadata of a field that is None where a value is absent, and is stored as "" or -1.0 then. Digests of documents
+# depend on it: fields without it are stored as null.
+STORED_AS_EMPTY: Mapping[str, Any] = {"absent": ""}
+STORED_AS_MINUS_ONE: Mapping[str, Any] = {"absent": -1.0}
 
 
 def encode(value: object) -> bytes:
@@ -31,14 +39,14 @@ def plain(value: object) -> Any:
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(getattr(value, name)) for name in _fields(type(value))}
+        return {name: plain(field_value) for name, field_value in _stored_fields(value).items()}
     return value
 
 
 def _encode_level(value: object) -> object:
     """One level of a value that JSON does not have; the encoder, in C, calls this for each."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: getattr(value, name) for name in _fields(type(value))}
+        return _stored_fields(value)
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
     if isinstance(value, Enum):
@@ -105,6 +113,7 @@ def _of_items(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Maker | None
 def _of_fields(kind: Any) -> _Maker:
     """Raises KeyError for an unknown field."""
     makers = {name: _maker(hint) for name, hint in typing.get_type_hints(kind).items()}
+    makers |= {name: partial(_none_if, absent) for name, absent in _absent_values(kind)}
 
     def make(value: Any) -> Any:
         return kind(**{name: item if (inner := makers[name]) is None else inner(item) for name, item in value.items()})
@@ -112,6 +121,26 @@ def _of_fields(kind: Any) -> _Maker:
     return make
 
 
+def _none_if(absent: object, value: Any) -> Any:
+    return None if value == absent else value
+
+
+def _stored_fields(value: "DataclassInstance") -> dict[str, Any]:
+    """The fields of a dataclass with the values that stand for absent ones."""
+    kind = type(value)
+    fields = {name: getattr(value, name) for name in _fields(kind)}
+    for name, absent in _absent_values(kind):
+        if fields[name] is None:
+            fields[name] = absent
+    return fields
+
+
 @cache
-def _fields(kind: type[Any]) -> tuple[str, ...]:
+def _fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
+
+
+@cache
+def _absent_values(kind: Any) -> tuple[tuple[str, object], ...]:
+    fields = dataclasses.fields(kind)
+    return tuple((field.name, field.metadata["absent"]) for field in fields if "absent" in field.metadata)

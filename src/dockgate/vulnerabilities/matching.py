@@ -6,7 +6,6 @@ the database does not cover, are undetermined, never "not affected".
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from operator import attrgetter
 
 from dockgate.scanner.model import ANY_MODULE, Inventory, Package
 from dockgate.scanner.ports import Ecosystem
@@ -24,7 +23,10 @@ from dockgate.vulnerabilities.model import (
     Rating,
     Severity,
     Undetermined,
+    highest_first,
+    highest_score,
     is_same_ecosystem,
+    undetermined_order,
     without_release,
 )
 from dockgate.vulnerabilities.versions import Order, Orders
@@ -105,7 +107,7 @@ class Matcher:
             undetermined |= doubts
         return Matches(
             tuple(sorted(findings.values(), key=worst_first)),
-            tuple(sorted(undetermined, key=attrgetter("kind", "subject", "reason"))),
+            tuple(sorted(undetermined, key=undetermined_order)),
         )
 
     def count_vulnerabilities(self, package: Package) -> int:
@@ -252,8 +254,8 @@ def _not_named(coverage: Coverage, by_name: dict[str, Package]) -> list[Undeterm
     return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing]
 
 
-def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str:
-    """The lowest version that no advisory calls affected, "" if none of them names a fix.
+def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str | None:
+    """The lowest version that no advisory calls affected, None if none of them names a fix.
 
     An advisory without a fix does not cancel the fix of another. If the advisories contradict each other at every
     version, the highest of their lowest fixes counts.
@@ -262,7 +264,7 @@ def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Adv
         return order.fix(advisories[0], version)
     lowest = {id(row): fix for row in affecting if (fix := order.fix(row, version))}
     if not lowest:
-        return ""
+        return None
     floor = max(lowest.values(), key=order.point)
     closing = [row for row in advisories if id(row) in lowest or row not in affecting]
     later = {fix for row in closing for fix in order.fixes(row, floor)}
@@ -286,8 +288,8 @@ def worst_of(cves: Sequence[Cve]) -> Cve:
         "",
         exploited=min([cve.exploited for cve in cves if cve.exploited], default=None),
         due=min([cve.due for cve in cves if cve.due], default=None),
-        epss=max([cve.epss for cve in cves]),
-        percentile=max([cve.percentile for cve in cves]),
+        epss=highest_score(cve.epss for cve in cves),
+        percentile=highest_score(cve.percentile for cve in cves),
     )
 
 
@@ -332,7 +334,7 @@ def preferred_rating(ratings: Sequence[Rating]) -> Rating | None:
 def _preference(rating: Rating) -> tuple[int, int, float]:
     """The distribution's rating first, then the advisory's, then the CVE record's; among equals the worst."""
     source = _SOURCES.index(rating.source) if rating.source in _SOURCES else len(_SOURCES)
-    return source, rating.severity.rank, -rating.score
+    return source, rating.severity.rank, highest_first(rating.score)
 
 
 def worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:

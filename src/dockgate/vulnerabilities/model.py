@@ -1,10 +1,12 @@
 """Advisories and the findings that matching makes of them, as frozen values."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Iterable
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from operator import attrgetter
 
 from dockgate.scanner.model import Package
+from dockgate.shared.canonical import STORED_AS_EMPTY, STORED_AS_MINUS_ONE
 
 
 class Severity(StrEnum):
@@ -29,11 +31,21 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 _BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
 
 
-def severity_of_score(score: float) -> Severity:
-    """The severity by CVSS' bands ("Qualitative Severity Rating Scale"); UNTRIAGED for a negative score."""
-    if score < 0:
+def severity_of_score(score: float | None) -> Severity:
+    """The severity by CVSS' bands ("Qualitative Severity Rating Scale"); UNTRIAGED without a score."""
+    if score is None:
         return Severity.UNTRIAGED
     return next((severity for minimum, severity in _BANDS if score >= minimum), Severity.INFORMATIONAL)
+
+
+def highest_first(score: float | None) -> float:
+    """The key that sorts scores, the highest first and absent ones last."""
+    return 1.0 if score is None else -score
+
+
+def highest_score(scores: Iterable[float | None]) -> float | None:
+    """The highest of the scores, None if all are absent."""
+    return max([score for score in scores if score is not None], default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +64,12 @@ class Range:
 class Rating:
     """A severity and its `source`: "distribution", "advisory" or "cve".
 
-    `score` is 0.0 to 10.0, -1 without a score.
+    `score` is 0.0 to 10.0, None without a score.
     """
 
     source: str
     severity: Severity
-    score: float = -1.0
+    score: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
     vector: str | None = None
 
 
@@ -98,15 +110,15 @@ class Cve:
 
     `rating` comes from the CVE record (source "cve"). `exploited` is the date at which CISA's KEV catalogue listed it
     ("unknown" without a date), `due` KEV's date to fix it by. Both are YYYY-MM-DD, None if KEV does not list the CVE.
-    `epss` is FIRST's probability of exploitation within 30 days, `percentile` its rank, both 0 to 1, -1 if unknown.
+    `epss` is FIRST's probability of exploitation within 30 days, `percentile` its rank, both 0 to 1, None if unknown.
     """
 
     id: str
     rating: Rating | None = None
     exploited: str | None = None
     due: str | None = None
-    epss: float = -1.0
-    percentile: float = -1.0
+    epss: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
+    percentile: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +188,7 @@ class State(StrEnum):
 class Finding:
     """One vulnerability in one package. `id` is its best known name (CVE first), `aliases` all others.
 
-    `fixed` is the lowest version without it, "" without a fix; `rating` is the preferred rating. `note` is as in
+    `fixed` is the lowest version without it, None without a fix; `rating` is the preferred rating. `note` is as in
     `Advisory`; `exploited`, `due`, `epss` and `percentile` as in `Cve`. `published` is the publication of the first
     advisory that affects the package, `fixed_at` of the first that names a fix; RFC 3339 in UTC, None if unknown.
     `reachable` is "yes" if the program contains a vulnerable package, "no" if not, None if advisory or program do not
@@ -188,12 +200,12 @@ class Finding:
     package: Package
     severity: Severity
     rating: Rating
-    fixed: str
+    fixed: str | None = field(metadata=STORED_AS_EMPTY)
     note: str | None = None
     exploited: str | None = None
     due: str | None = None
-    epss: float = -1.0
-    percentile: float = -1.0
+    epss: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
+    percentile: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
     disputed: bool = False
     published: str | None = None
     fixed_at: str | None = None
@@ -229,7 +241,7 @@ class Finding:
         return State.WONT_FIX if self.note in ("no-dsa", "wont-fix") else State.UNFIXED
 
 
-_fields_after_package = attrgetter(*[field.name for field in fields(Finding)][3:])
+_fields_after_package = attrgetter(*[entry.name for entry in fields(Finding)][3:])
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,15 +249,20 @@ class Undetermined:
     """Something about the image that the available data does not answer.
 
     `subject` is a purl, a path, an ecosystem or "database"; `reason` a sentence. `kind` is that of the rule `evidence`:
-    "unread", "uncomparable", "uncovered" or "stale"; a policy cannot relax "". `ids` are the vulnerabilities that may
+    "unread", "uncomparable", "uncovered" or "stale"; a policy cannot relax None. `ids` are the vulnerabilities that may
     affect the subject. `advice` is the next step, a sentence; None if it follows from the kind (`gate.next_steps`).
     """
 
     subject: str
     reason: str
-    kind: str = ""
+    kind: str | None = field(default=None, metadata=STORED_AS_EMPTY)
     ids: tuple[str, ...] = ()
     advice: str | None = None
+
+
+def undetermined_order(entry: Undetermined) -> tuple[str, str, str]:
+    """The key that sorts undetermined entries as `Matches` has them."""
+    return entry.kind or "", entry.subject, entry.reason
 
 
 @dataclass(frozen=True, slots=True)

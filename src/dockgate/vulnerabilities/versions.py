@@ -118,13 +118,13 @@ class Order:
         later = [(point, version) for version in fixed if (point := self._points[version]) is not None and point > here]
         return [version for _, version in sorted(later)]
 
-    def fix(self, advisory: Advisory, above: str) -> str:
-        """The lowest fixed version above this one that the advisory does not affect, "" without one."""
+    def fix(self, advisory: Advisory, above: str) -> str | None:
+        """The lowest fixed version above this one that the advisory does not affect, None without one."""
         alone = len(advisory.ranges) == 1 and not advisory.versions
         for fix in self.fixes(advisory, above):
             if alone or not self.surely_affects(advisory, fix):  # a range is never within itself at one of its fixes
                 return fix
-        return ""
+        return None
 
     def _is_within(self, span: Range, version: str) -> bool:
         ready = self._spans.get(span.events) or self._sort(span.events)

@@ -49,10 +49,10 @@ def line(finding: Finding) -> str:
         *(finding.id, *finding.aliases),
         finding.package.purl or finding.package.name,
         f"by {finding.rating.source}",
-        f"score {finding.rating.score}" if finding.rating.score >= 0 else "",
+        f"score {finding.rating.score}" if finding.rating.score is not None else "",
         f"fixed {finding.fixed}" if finding.fixed else f"({finding.note or 'unfixed'})",
         f"exploited {finding.exploited} due {finding.due or ''}" if finding.exploited else "",
-        f"epss {finding.epss}" if finding.epss >= 0 else "",
+        f"epss {finding.epss}" if finding.epss is not None else "",
         f"published {finding.published}" if finding.published else "",
     ]
     return " ".join(filter(None, parts))

@@ -155,13 +155,13 @@ def _advisory(finding: Mapping[str, Any]) -> Advisory:
     fixed = finding.get("fixed", "")
     events = (("introduced", "0"), ("fixed", fixed))[: 2 if fixed else 1]
     severity = Severity(finding.get("severity", "UNTRIAGED"))
-    rating = Rating("advisory", severity, float(finding.get("score", -1)))
+    rating = Rating("advisory", severity, float(finding["score"]) if "score" in finding else None)
     return Advisory(
         finding["id"],
         package.ecosystem,
         package.source_name,
         (Range("SEMVER", events),),
-        ratings=() if severity is Severity.UNTRIAGED and rating.score < 0 else (rating,),
+        ratings=() if severity is Severity.UNTRIAGED and rating.score is None else (rating,),
         published=finding.get("published", ""),
     )
 
@@ -169,8 +169,8 @@ def _advisory(finding: Mapping[str, Any]) -> Advisory:
 def _cve(finding: Mapping[str, Any]) -> Cve:
     return Cve(
         finding["id"],
-        exploited=finding.get("exploited", ""),
-        due=finding.get("due", ""),
-        epss=float(finding.get("epss", -1)),
-        percentile=float(finding.get("percentile", -1)),
+        exploited=finding.get("exploited"),
+        due=finding.get("due"),
+        epss=float(finding["epss"]) if "epss" in finding else None,
+        percentile=float(finding["percentile"]) if "percentile" in finding else None,
     )

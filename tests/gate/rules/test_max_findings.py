@@ -13,7 +13,7 @@ from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import FIX_UNKNOWN, VERSIONS_ONLY, Finding, Matches, Rating, Severity, Undetermined
 
 
-def finding(severity: Severity, fixed: str = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
+def finding(severity: Severity, fixed: str | None = "2.0.0", identity: str = "CVE-2024-1") -> Finding:
     return Finding(identity, (), package("a"), severity, Rating("advisory", severity), fixed)
 
 
@@ -41,8 +41,8 @@ def test_violations_are_ordered_worst_first() -> None:
 
 
 def test_with_only_fixable_only_findings_with_a_fix_count() -> None:
-    assert violations(finding(Severity.HIGH, fixed=""), HIGH=0, only_fixable=True) == []
-    assert violations(finding(Severity.HIGH, fixed=""), HIGH=0)
+    assert violations(finding(Severity.HIGH, fixed=None), HIGH=0, only_fixable=True) == []
+    assert violations(finding(Severity.HIGH, fixed=None), HIGH=0)
 
 
 def test_untriaged_findings_count_as_high_by_default() -> None:
@@ -113,7 +113,7 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
-    findings = (replace(finding(Severity.HIGH, fixed=""), note=FIX_UNKNOWN),)
+    findings = (replace(finding(Severity.HIGH, fixed=None), note=FIX_UNKNOWN),)
     facts = RuleInput(inventory(), Matches(findings, ()), (), NOW, source="sarif")
     (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
@@ -124,7 +124,7 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
 
 @pytest.mark.parametrize("note", [VERSIONS_ONLY, FIX_UNKNOWN])
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
-    unknown = (replace(finding(Severity.HIGH, fixed=""), note=note), replace(finding(Severity.HIGH, fixed="")))
+    unknown = (replace(finding(Severity.HIGH, fixed=None), note=note), replace(finding(Severity.HIGH, fixed=None)))
     facts = RuleInput(inventory(), Matches(unknown, ()), (), NOW)
     (entry,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(entry, Undetermined)

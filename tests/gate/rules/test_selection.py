@@ -23,7 +23,7 @@ def findings(draw: st.DrawFn) -> tuple[Finding, ...]:
     for number in range(draw(st.integers(0, 6))):
         severity = draw(st.sampled_from(list(Severity)))
         where = replace(package(f"p{number}"), layer=draw(st.sampled_from(("", *_LAYERS))))
-        fixed = draw(st.sampled_from(("", "2.0.0")))
+        fixed = draw(st.sampled_from((None, "2.0.0")))
         published, fixed_at = draw(st.sampled_from(_TIMES)), draw(st.sampled_from(_TIMES))
         rating = Rating("", severity)
         finding = Finding(

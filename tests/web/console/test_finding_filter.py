@@ -7,7 +7,9 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity
 from dockgate.web.console.pages.finding_filter import FindingFilter
 
 
-def finding(name: str, severity: Severity, *, fixed: str = "", exploited: str = "", epss: float = -1.0) -> Finding:
+def finding(
+    name: str, severity: Severity, *, fixed: str = "", exploited: str = "", epss: float | None = None
+) -> Finding:
     package = Package(name, "1", f"pkg:deb/debian/{name}@1", "Debian:13", name, "1", "status", f"sha256:{name}")
     rating = Rating("advisory", severity)
     return Finding(f"CVE-{name}", ("GHSA-x",), package, severity, rating, fixed, exploited=exploited, epss=epss)

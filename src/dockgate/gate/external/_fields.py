@@ -65,15 +65,15 @@ def mappings(value: Any, where: str) -> list[dict[str, Any]]:
     return value
 
 
-def number(value: Any, maximum: float) -> float:
-    """A number from 0 to `maximum`, also as text; -1 for anything else."""
+def number(value: Any, maximum: float) -> float | None:
+    """A number from 0 to `maximum`, also as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
-        return -1.0
+        return None
     try:
         result = float(value)
     except (ValueError, OverflowError):
-        return -1.0
-    return result if math.isfinite(result) and 0 <= result <= maximum else -1.0
+        return None
+    return result if math.isfinite(result) and 0 <= result <= maximum else None
 
 
 def count(value: Any, where: str) -> int:

@@ -12,7 +12,15 @@ from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UncomparableError, UsageError
 from dockgate.vulnerabilities.aliases import alias_order
-from dockgate.vulnerabilities.model import Finding, Matches, Rating, Undetermined
+from dockgate.vulnerabilities.model import (
+    Finding,
+    Matches,
+    Rating,
+    Undetermined,
+    highest_first,
+    highest_score,
+    undetermined_order,
+)
 
 # Fields of `Finding` from CISA's catalogue (KEV) and from EPSS.
 KEV_FIELDS = ("exploited", "due")
@@ -38,25 +46,25 @@ def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
     return context.image or digests[0]
 
 
-def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str:
-    """The lowest of these versions above the package's, "" for none.
+def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str | None:
+    """The lowest of these versions above the package's, None for none.
 
     The first where they cannot be compared.
     """
-    lowest = ""
+    lowest: str | None = None
     for version in versions[:ALIAS_LIMIT]:
         try:
             if context.compare(package.ecosystem, version, package.source_version) > 0 and (
-                not lowest or context.compare(package.ecosystem, version, lowest) < 0
+                lowest is None or context.compare(package.ecosystem, version, lowest) < 0
             ):
                 lowest = version
         except UncomparableError:
             return versions[0]
-    return lowest or (versions[0] if versions else "")
+    return lowest or (versions[0] if versions else None)
 
 
 def make_finding(
-    names: Sequence[str], package: Package, rating: Rating, fixed: str, *, note: str | None = None, **fields: Any
+    names: Sequence[str], package: Package, rating: Rating, fixed: str | None, *, note: str | None = None, **fields: Any
 ) -> Finding:
     """A finding under the best known of its names.
 
@@ -70,7 +78,7 @@ def make_finding(
         package=package,
         severity=rating.severity,
         rating=rating,
-        fixed=fixed,
+        fixed=fixed or None,
         note=None if fixed else note or None,
         **values,
     )
@@ -142,7 +150,7 @@ class ReportBuilder:
     unlisted_counts: dict[str, int] = field(default_factory=dict)
     missing_fields: set[str] = field(default_factory=set)
 
-    def add_undetermined(self, reason: str, kind: str = "") -> None:
+    def add_undetermined(self, reason: str, kind: str | None = None) -> None:
         self.undetermined.append(Undetermined("/", reason, kind))
 
     def build(self) -> ExternalReport:
@@ -172,7 +180,7 @@ class ReportBuilder:
             ),
             matches=Matches(
                 tuple(sorted(findings.values(), key=_worst_first)),
-                tuple(sorted(set(self.undetermined), key=attrgetter("kind", "subject", "reason"))),
+                tuple(sorted(set(self.undetermined), key=undetermined_order)),
             ),
             unlisted_counts=dict(sorted(self.unlisted_counts.items())),
             missing_fields=tuple(sorted(self.missing_fields)),
@@ -193,11 +201,18 @@ def _merge(first: Finding, second: Finding) -> Finding:
         note=None if fixed else worse.note or better.note,
         exploited=min(filter(None, (worse.exploited, better.exploited)), default=None),
         due=min(filter(None, (worse.due, better.due)), default=None),
-        epss=max(worse.epss, better.epss),
-        percentile=max(worse.percentile, better.percentile),
+        epss=highest_score((worse.epss, better.epss)),
+        percentile=highest_score((worse.percentile, better.percentile)),
     )
 
 
 def _worst_first(finding: Finding) -> tuple[int, float, str, str, str, str]:
     package = finding.package
-    return finding.severity.rank, -finding.rating.score, finding.id, package.purl, package.name, package.path
+    return (
+        finding.severity.rank,
+        highest_first(finding.rating.score),
+        finding.id,
+        package.purl,
+        package.name,
+        package.path,
+    )

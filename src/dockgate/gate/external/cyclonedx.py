@@ -32,7 +32,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, highest_first, severity_of_score
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _NESTING_LIMIT = 64
@@ -161,7 +161,7 @@ def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
     source = text(mapping(vulnerability.get("source")).get("name"))
     ratings = [rating for rating in ratings if text(mapping(rating.get("source")).get("name")) == source] or ratings
     words = [severity(rating.get("severity")) for rating in ratings]
-    scored = [rating for rating in ratings if number(rating.get("score"), 10) >= 0]
+    scored = [rating for rating in ratings if number(rating.get("score"), 10) is not None]
     best = min(scored, key=_cvss_order, default={})
     score = number(best.get("score"), 10)
     worst = min((word for word in words if word is not Severity.UNTRIAGED), key=lambda word: word.rank, default=None)
@@ -170,4 +170,6 @@ def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
 
 def _cvss_order(rating: dict[str, Any]) -> tuple[int, float]:
     method = text(rating.get("method"))
-    return _METHODS.index(method) if method in _METHODS else len(_METHODS), -number(rating.get("score"), 10)
+    return _METHODS.index(method) if method in _METHODS else len(_METHODS), highest_first(
+        number(rating.get("score"), 10)
+    )

@@ -118,8 +118,8 @@ def _finding(match: dict[str, Any], where: str, report: ReportBuilder, context: 
         note=_NOTES.get(text(fix.get("state")), FIX_UNKNOWN),
         exploited=next((timestamp(entry.get("dateAdded"))[:10] or "unknown" for entry in exploited), ""),
         due=next((timestamp(entry.get("dueDate"))[:10] for entry in exploited), ""),
-        epss=next((number(entry.get("epss"), 1) for entry in scores), -1.0),
-        percentile=next((number(entry.get("percentile"), 1) for entry in scores), -1.0),
+        epss=next((number(entry.get("epss"), 1) for entry in scores), None),
+        percentile=next((number(entry.get("percentile"), 1) for entry in scores), None),
         summary=text(vulnerability.get("description"))[:SUMMARY_LIMIT],
     )
 

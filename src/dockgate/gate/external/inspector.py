@@ -155,8 +155,8 @@ class _Reports:
         kev, observed = mapping(details.get("cisaData")), mapping(details.get("exploitObserved"))
         since = timestamp(kev.get("dateAdded"))[:10] or timestamp(observed.get("firstSeen"))[:10]
         epss = number(mapping(finding.get("epss")).get("score"), 1)
-        epss = epss if epss >= 0 else number(details.get("epssScore"), 1)
-        if epss < 0:
+        epss = number(details.get("epssScore"), 1) if epss is None else epss
+        if epss is None:
             report.missing_fields.add(EPSS_FIELDS[0])
         return {
             "exploited": since or ("unknown" if kev or observed else ""),
@@ -169,7 +169,7 @@ def _rating(finding: dict[str, Any], vulnerable: dict[str, Any]) -> Rating:
     """Inspector's severity and score; the vendor's severity where Inspector has none."""
     adjusted = mapping(mapping(finding.get("inspectorScoreDetails")).get("adjustedCvss"))
     score = number(finding.get("inspectorScore"), 10)
-    score = score if score >= 0 else number(adjusted.get("score"), 10)
+    score = number(adjusted.get("score"), 10) if score is None else score
     vector = text(adjusted.get("scoringVector")) or None
     word = severity(finding.get("severity"))
     if word is Severity.UNTRIAGED and (by_vendor := severity(vulnerable.get("vendorSeverity"))) is not word:

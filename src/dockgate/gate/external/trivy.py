@@ -149,6 +149,6 @@ def _rating(finding: dict[str, Any]) -> Rating:
     scored = mapping(by_source.get(name)) or mapping(by_source.get("nvd"))
     for version in ("V40", "V3", "V2"):
         score = number(scored.get(f"{version}Score"), 10)
-        if score >= 0:
+        if score is not None:
             return replace(rating, score=score, vector=text(scored.get(f"{version}Vector")) or None)
     return rating

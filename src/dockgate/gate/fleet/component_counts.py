@@ -107,7 +107,7 @@ class ComponentCounter:
             self._rules.append((active, offset, offset + length))
             offset += length
         self._first_doubt = offset
-        self._doubts: dict[tuple[str, str], tuple[int, Undetermined]] = {}
+        self._doubts: dict[tuple[str | None, str], tuple[int, Undetermined]] = {}
         self._sums: dict[tuple[int, bool], Sums] = {}
         empty = self._facts((), (), Place.ANY)
         # The facts about an image without packages, by whether its base image is known.

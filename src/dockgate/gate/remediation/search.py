@@ -93,7 +93,7 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
         considered += appeared
 
 
-def _fix_key(finding: Finding) -> tuple[str, str, str]:
+def _fix_key(finding: Finding) -> tuple[str, str, str | None]:
     return finding.package.purl, finding.id, finding.fixed
 
 
@@ -319,7 +319,7 @@ def _count_cleared(ids: Sequence[str], target: Target) -> int:
     return sum(identity in target.cleared_findings for identity in ids)
 
 
-def _residue(evaluation: Evaluation) -> frozenset[tuple[str, ...]]:
+def _residue(evaluation: Evaluation) -> frozenset[tuple[str | None, ...]]:
     """The violations and undetermined entries, in a form in which two evaluations can be compared."""
     with_findings = {
         (violation.rule, finding.package.purl, finding.package.path, finding.id)

@@ -92,14 +92,15 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     )
 
 
-def _targets(places: Sequence[Package], fixed: set[str], matcher: PackageMatcher) -> tuple[Target, ...]:
+def _targets(places: Sequence[Package], fixed: set[str | None], matcher: PackageMatcher) -> tuple[Target, ...]:
     """The fixed versions, and those that fix what a fixed version adds.
 
-    () if the versions cannot be compared. `fixed` contains "" for findings without a fix. They may disappear when other
-    findings are fixed.
+    () if the versions cannot be compared. `fixed` contains None for findings without a fix. They may disappear when
+    other findings are fixed.
     """
     before, undetermined_before = _findings_at(places, None, matcher)
-    ordered = _sort_versions(places[0].ecosystem, fixed - {""} | (_fixes(before) if "" in fixed else set()), matcher)
+    versions = {version for version in fixed if version} | (_fixes(before) if None in fixed else set())
+    ordered = _sort_versions(places[0].ecosystem, versions, matcher)
     if len(ordered) > TARGET_LIMIT:
         ordered = [ordered[len(ordered) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)] + ordered[-1:]
     targets: dict[str, Target] = {}
@@ -115,8 +116,8 @@ def _targets(places: Sequence[Package], fixed: set[str], matcher: PackageMatcher
         cleared = frozenset(identity for path, identity in before if (path, identity) not in remaining)
         targets[version] = Target(version, cleared, remaining, is_clean)
         added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
-        further = added_fixes | (_fixes(remaining) if "" in added_fixes else set())
-        waiting += sorted(further - {"", *targets}, reverse=True)
+        further = {fix for fix in added_fixes if fix} | (_fixes(remaining) if None in added_fixes else set())
+        waiting += sorted(further - targets.keys(), reverse=True)
     return tuple(targets[version] for version in _sort_versions(places[0].ecosystem, set(targets), matcher))
 
 

@@ -48,7 +48,12 @@ class Cvss(_property_limit.PropertyLimit):
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         minimum = float(str(settings["score"]))
         unscored = UNSCORED[str(settings["unscored"])]
-        return lambda finding: unscored if finding.rating.score < 0 else finding.rating.score >= minimum
+
+        def has_score(finding: Finding) -> bool | None:
+            score = finding.rating.score
+            return unscored if score is None else score >= minimum
+
+        return has_score
 
 
 RULE: Rule = Cvss()

@@ -56,11 +56,11 @@ class Epss(_property_limit.PropertyLimit):
 
         def has_score(finding: Finding) -> bool | None:
             values = {"score": finding.epss, "percentile": finding.percentile}
-            if any(values[key] >= bound and values[key] >= 0 for key, bound in bounds.items()):
+            if any((value := values[key]) is not None and value >= bound for key, bound in bounds.items()):
                 return True
             if not has_scores:
                 return unscored or None
-            return unscored if any(values[key] < 0 for key in bounds) else False
+            return unscored if any(values[key] is None for key in bounds) else False
 
         return has_score
 

@@ -60,7 +60,7 @@ class Evidence(Rule):
         days = int(str(settings["stale_after_days"]))
         exempt = _exempt_ecosystems(rule_input, settings)
         for entry in (*_unread_doubts(rule_input), *rule_input.matches.undetermined, *_stale_doubts(rule_input, days)):
-            action = settings.get(entry.kind, _BLOCK)
+            action = settings.get(entry.kind, _BLOCK) if entry.kind else _BLOCK
             if entry.kind == "uncovered" and entry.subject in exempt:
                 yield NonBlockingViolation(RuleAction.NOTE, Violation(self.name, entry.reason))
             elif action == _BLOCK:

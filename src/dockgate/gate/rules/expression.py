@@ -160,13 +160,13 @@ def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Map
     is_rated = finding.severity is not Severity.UNTRIAGED or Severity.UNTRIAGED.value in text
     has_kev, has_epss = catalogues["kev"], catalogues["epss"]
     optional = {
-        "score": finding.rating.score if finding.rating.score >= 0 else None,
+        "score": finding.rating.score,
         "severity": finding.severity.value if is_rated else None,
-        "fixed": None if finding.has_unknown_fix else finding.fixed,
+        "fixed": None if finding.has_unknown_fix else finding.fixed or "",
         "exploited": True if finding.exploited else False if has_kev else None,
         "due": finding.due or None,
-        "epss": finding.epss if has_epss and finding.epss >= 0 else None,
-        "percentile": finding.percentile if has_epss and finding.percentile >= 0 else None,
+        "epss": finding.epss if has_epss else None,
+        "percentile": finding.percentile if has_epss else None,
         "published": finding.published or None,
         "fixed_at": finding.fixed_at or None,
         **{

@@ -76,7 +76,7 @@ class FleetFacts:
     def _doubts(self) -> Mapping[int, Sequence[Undetermined]]:
         doubts: dict[int, list[Undetermined]] = {}
         for component, doubt in self.store.fleet_findings.doubts():
-            doubts.setdefault(component, []).append(Undetermined(_PACKAGE, doubt.reason, doubt.kind, doubt.ids))
+            doubts.setdefault(component, []).append(Undetermined(_PACKAGE, doubt.reason, doubt.kind or None, doubt.ids))
         return doubts
 
     @cached_property

@@ -172,10 +172,7 @@ class FleetIndex:
         values, ratings = {}, {}
         for number, entry in vulnerabilities.items():
             facts = [by_name[name] for name in (entry.name, *entry.aliases) if name in by_name]
-            worst = worst_of(facts)
-            values[number] = entry._replace(
-                exploited=worst.exploited, due=worst.due, epss=worst.epss, percentile=worst.percentile
-            )
+            values[number] = entry.with_facts(worst_of(facts))
             ratings[number] = [cve.rating for cve in facts if cve.rating]
         rated = {
             finding.component
@@ -187,7 +184,7 @@ class FleetIndex:
 
 def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
     """Return whether the finding has the rating that matching would take from those of its CVEs."""
-    present = Rating(finding.source, finding.severity, finding.score, finding.vector)
+    present = Rating(finding.source, finding.severity, None if finding.score < 0 else finding.score, finding.vector)
     return present == preferred_rating(ratings) if ratings else not finding.source
 
 

@@ -193,7 +193,7 @@ class _Bench:
         finding = written.example.findings[index]
         package = self._package(written, ("findings", index), finding)
         fixed = (("fixed", finding.fixed),) if finding.fixed else ()
-        rating = Rating("advisory", finding.severity, -1.0 if finding.score is None else finding.score)
+        rating = Rating("advisory", finding.severity, finding.score)
         unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
         return Advisory(
             id=finding.id,
@@ -274,8 +274,8 @@ def _cves(written: LocatedExample) -> Iterator[Cve]:
             finding.id,
             exploited=finding.exploited or None,
             due=finding.due or None,
-            epss=-1.0 if finding.epss is None else finding.epss,
-            percentile=-1.0 if finding.percentile is None else finding.percentile,
+            epss=finding.epss,
+            percentile=finding.percentile,
         )
         if cves.setdefault(finding.id, cve) != cve:
             raise written.error(
@@ -311,7 +311,7 @@ def _differences(expected: ExpectedVerdict, platform_verdict: PlatformVerdict) -
     for name in ("violations", "warnings", "notes"):
         violations: Sequence[Violation] = getattr(platform_verdict, name)
         yield from _unlike(name, getattr(expected, name), [(entry.rule, entry.message) for entry in violations])
-    undetermined = [(entry.kind, entry.reason) for entry in platform_verdict.undetermined]
+    undetermined = [(entry.kind or "", entry.reason) for entry in platform_verdict.undetermined]
     yield from _unlike("undetermined", expected.undetermined, undetermined)
     waived = [
         (entry.finding.id if entry.finding else entry.violation or "", entry.by) for entry in platform_verdict.waived

@@ -305,9 +305,9 @@ def _row(component: int, vulnerability: int, finding: Finding, opened: str) -> C
         vulnerability,
         finding.severity,
         finding.rating.source,
-        finding.rating.score,
+        -1.0 if finding.rating.score is None else finding.rating.score,
         finding.rating.vector,
-        finding.fixed,
+        finding.fixed or "",
         finding.note,
         finding.disputed,
         finding.published,
@@ -339,13 +339,14 @@ def _write(connection: Connection, changes: Sequence[Change], now: str, why: Clo
 
 def _replace_doubts(connection: Connection, results: Sequence[MatchResult]) -> None:
     components = [result.component for result in results]
+    names = ("component", "position", "kind", "reason", "ids")
     rows = [
-        {"component": result.component, "position": at, "kind": doubt.kind, "reason": doubt.reason, "ids": doubt.ids}
+        dict(zip(names, (result.component, at, doubt.kind or "", doubt.reason, doubt.ids), strict=True))
         for result in results
         for at, doubt in enumerate(result.doubts)
     ]
     of_these = fleet_doubts.c.component.in_(components)
-    columns = [fleet_doubts.c[name] for name in ("component", "position", "kind", "reason", "ids")]
+    columns = [fleet_doubts.c[name] for name in names]
     stored = [tuple(row) for row in connection.execute(select(*columns).where(of_these).order_by(*columns[:2]))]
     if stored == sorted(tuple(row.values()) for row in rows):
         return

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Package
-from dockgate.vulnerabilities.model import Finding, Rating, Severity
+from dockgate.vulnerabilities.model import Cve, Finding, Rating, Severity
 
 
 class ClosingReason(StrEnum):
@@ -86,7 +86,7 @@ class Component(NamedTuple):
 class Vulnerability(NamedTuple):
     """A vulnerability as findings name it, and what KEV and EPSS say.
 
-    See `vulnerabilities.model.Finding`.
+    See `vulnerabilities.model.Finding`. The tables have -1 for an unknown score: it is ordered after all others.
     """
 
     name: str
@@ -99,7 +99,16 @@ class Vulnerability(NamedTuple):
     @classmethod
     def of(cls, finding: Finding) -> "Vulnerability":
         """The vulnerability that a finding is an instance of."""
-        return cls(finding.id, finding.aliases, finding.exploited, finding.due, finding.epss, finding.percentile)
+        return cls(finding.id, finding.aliases).with_facts(finding)
+
+    def with_facts(self, facts: Finding | Cve) -> "Vulnerability":
+        """The vulnerability with these values of KEV and EPSS."""
+        return self._replace(
+            exploited=facts.exploited,
+            due=facts.due,
+            epss=-1.0 if facts.epss is None else facts.epss,
+            percentile=-1.0 if facts.percentile is None else facts.percentile,
+        )
 
 
 class ComponentFinding(NamedTuple):
@@ -123,19 +132,19 @@ class ComponentFinding(NamedTuple):
 
         What only an image says (`reachable`) is left out, too.
         """
-        rating = Rating(self.source, self.severity, self.score, self.vector)
+        rating = Rating(self.source, self.severity, None if self.score < 0 else self.score, self.vector)
         return Finding(
             id=vulnerability.name,
             aliases=vulnerability.aliases,
             package=package,
             severity=self.severity,
             rating=rating,
-            fixed=self.fixed,
+            fixed=self.fixed or None,
             note=self.note,
             exploited=vulnerability.exploited,
             due=vulnerability.due,
-            epss=vulnerability.epss,
-            percentile=vulnerability.percentile,
+            epss=None if vulnerability.epss < 0 else vulnerability.epss,
+            percentile=None if vulnerability.percentile < 0 else vulnerability.percentile,
             disputed=self.disputed,
             published=self.published,
             fixed_at=self.fixed_at,

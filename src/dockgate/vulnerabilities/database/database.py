@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import DatabaseError
-from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT
+from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, read_score
 from dockgate.vulnerabilities.model import (
     CATALOGUES,
     Advisory,
@@ -248,7 +248,9 @@ class Database:
         """The known facts about these CVEs, sorted. If several parts have one, the first part counts."""
         rows = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
         for cve, (severity, score, vector, since, due, epss, percentile) in rows.items():
-            rating = Rating("cve", _severity(severity), score, vector or None) if severity is not None else None
+            rating = (
+                Rating("cve", _severity(severity), read_score(score), vector or None) if severity is not None else None
+            )
             yield Cve(cve, rating, since or None, due or None, epss, percentile)
 
 
@@ -268,6 +270,8 @@ def _packages(arrays: Iterable[str]) -> frozenset[tuple[str, str]]:
 
 
 _severity = cache(Severity)
+
+
 CVE_TABLES = {
     "score": "SELECT cve, severity, score, vector FROM score ORDER BY part DESC",
     "exploited": "SELECT cve, since, due FROM exploited ORDER BY part DESC",
@@ -282,7 +286,7 @@ UNION SELECT DISTINCT substr(r.body ->> 4, 1, 10) FROM record r JOIN part p ON p
 UNION SELECT DISTINCT substr(e.since, 1, 10) FROM exploited e JOIN part p ON p.id = e.part
     WHERE p.feed = :feed AND p.name = :name"""
 _OF_CVES = """
-SELECT names.value, severity, score, vector, since, due, coalesce(epss, -1.0), coalesce(percentile, -1.0)
+SELECT names.value, severity, score, vector, since, due, epss, percentile
 FROM json_each(?) names LEFT JOIN score s ON s.cve = names.value LEFT JOIN exploited e ON e.cve = names.value
     LEFT JOIN predicted p ON p.cve = names.value
 WHERE s.cve IS NOT NULL OR e.cve IS NOT NULL OR p.cve IS NOT NULL
@@ -304,7 +308,10 @@ def _advisory(
         tuple(aliases),
         tuple(upstream),
         tuple(
-            [Rating(source, _severity(severity), score, vector or None) for source, severity, score, vector in ratings]
+            [
+                Rating(source, _severity(severity), read_score(score), vector or None)
+                for source, severity, score, vector in ratings
+            ]
         ),
         summary or None,
         published or None,

@@ -37,3 +37,13 @@ CREATE TABLE exploited (cve TEXT NOT NULL, part INTEGER NOT NULL, since TEXT NOT
 CREATE TABLE predicted (cve TEXT NOT NULL, part INTEGER NOT NULL, epss REAL NOT NULL, percentile REAL NOT NULL,
     PRIMARY KEY (cve, part)) WITHOUT ROWID;
 """
+
+
+def stored_score(score: float | None) -> float:
+    """The CVSS score as the tables have it: -1 without a score."""
+    return -1.0 if score is None else score
+
+
+def read_score(stored: float) -> float | None:
+    """The CVSS score of a table, None without one."""
+    return None if stored < 0 else stored

@@ -20,7 +20,7 @@ from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
 from dockgate.vulnerabilities.database.keys import dump, write_keys, write_names
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
-from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES
+from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES, stored_score
 from dockgate.vulnerabilities.feed import (
     CvePrediction,
     CveScore,
@@ -191,8 +191,9 @@ class Writer:
                     added.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, CveScore):
                     rating = statement.rating
-                    score = (statement.cve, added.number, rating.severity.value, rating.score, rating.vector or "")
-                    self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", score)
+                    values = rating.severity.value, stored_score(rating.score), rating.vector or ""
+                    row = (statement.cve, added.number, *values)
+                    self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", row)
                 elif isinstance(statement, ExploitedCve):
                     exploited = (statement.cve, added.number, statement.since, statement.due or "")
                     self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited)
@@ -310,7 +311,9 @@ class Writer:
         if body != last:
             self._record(part, body)
         ranges = [[span.type, span.events] for span in row.ranges]
-        ratings = [[rating.source, rating.severity.value, rating.score, rating.vector or ""] for rating in row.ratings]
+        ratings = [
+            [entry.source, entry.severity.value, stored_score(entry.score), entry.vector or ""] for entry in row.ratings
+        ]
         self._sql.execute(
             "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
             (

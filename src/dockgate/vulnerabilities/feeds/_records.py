@@ -14,7 +14,7 @@ import msgspec
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds import _names
 from dockgate.vulnerabilities.feeds._severity import by_vectors, by_word
-from dockgate.vulnerabilities.model import Advisory, Range, Rating, without_release
+from dockgate.vulnerabilities.model import Advisory, Range, Rating, highest_first, without_release
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
@@ -258,7 +258,7 @@ def _best(ratings: list[Rating]) -> Iterator[Rating]:
     for source in ("distribution", "advisory"):
         of_source = [rating for rating in ratings if rating.source == source]
         if of_source:
-            yield min(of_source, key=lambda rating: (rating.severity.rank, -rating.score))
+            yield min(of_source, key=lambda rating: (rating.severity.rank, highest_first(rating.score)))
 
 
 def _note(affected_entry: _AffectedEntry) -> str | None:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from dockgate.vulnerabilities.model import Rating, Severity, severity_of_score
+from dockgate.vulnerabilities.model import Rating, Severity, highest_first, severity_of_score
 
 _VECTOR_LIMIT = 1024  # characters
 _PREFIXES = ("CVSS:4.", "CVSS:3.1/", "CVSS:3.0/", "")
@@ -40,7 +40,7 @@ def by_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
 
 def _newest_and_worst(rating: Rating) -> tuple[int, float]:
     version = next(place for place, prefix in enumerate(_PREFIXES) if (rating.vector or "").startswith(prefix))
-    return version, -rating.score
+    return version, highest_first(rating.score)
 
 
 @lru_cache(maxsize=16384)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from dockgate.vulnerabilities.model import Finding, Severity
+from dockgate.vulnerabilities.model import Finding, Severity, highest_first
 
 # Characters of a text.
 LONGEST = 200
@@ -75,7 +75,7 @@ class FindingFilter:
             (self.severity is None or finding.severity is self.severity)
             and (not self.fix or bool(finding.fixed) is (self.fix == "yes"))
             and (not self.is_exploited or bool(finding.exploited))
-            and (self.epss is None or finding.epss * 100 >= self.epss)
+            and (self.epss is None or (finding.epss is not None and finding.epss * 100 >= self.epss))
             and (not self.origin or (is_base is not None and is_base is (self.origin == "base")))
             and (not self.layer or package.layer == self.layer)
             and self.q.lower() in text
@@ -84,9 +84,9 @@ class FindingFilter:
     def order(self) -> Callable[[Finding], tuple[Any, ...]]:
         """The key by which findings are sorted; they are in the order of reasons already."""
         if self.sort == "severity":
-            return lambda finding: (finding.severity.rank, -finding.epss)
+            return lambda finding: (finding.severity.rank, highest_first(finding.epss))
         if self.sort == "epss":
-            return lambda finding: (-finding.epss, finding.severity.rank)
+            return lambda finding: (highest_first(finding.epss), finding.severity.rank)
         if self.sort == "package":
             return lambda finding: (finding.package.name, finding.package.version, finding.severity.rank)
         return lambda finding: ()
