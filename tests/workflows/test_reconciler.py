@@ -48,7 +48,7 @@ def test_a_failing_task_is_logged_and_repeated_and_a_slow_one_blocks_only_its_gr
                 [
                     RepeatedTask("failing", failing),
                     RepeatedTask("other", lambda: turns.update(["other"])),
-                    RepeatedTask("third", lambda: turns.update("3"), every=3),
+                    RepeatedTask("third", lambda: turns.update("3"), interval_rounds=3),
                 ],
             ),
             TaskGroup("second", [RepeatedTask("slow", slow), RepeatedTask("behind", lambda: turns.update(["behind"]))]),

@@ -167,17 +167,17 @@ def pollers(settings: Settings, server: WebServices, client: Client | None = Non
 
     Raises UsageError for an invalid ARN, and when boto3 is needed and missing.
     """
-    made = []
+    queue_pollers = []
     if settings.ecr_queue:
         queue = parse_arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
-        made.append(Poller(_queue(queue, client), server.registry_notifications.receive_ecr_event))
+        queue_pollers.append(Poller(_queue(queue, client), server.registry_notifications.receive_ecr_event))
     if settings.approval_queue:
         queue = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
         requests = codepipeline.CodePipelineRequests(
             server.approval_requests, server.clock, queue["account"], RegionalClients(client)
         )
-        made.append(Poller(_queue(queue, client), requests.receive))
-    return made
+        queue_pollers.append(Poller(_queue(queue, client), requests.receive))
+    return queue_pollers
 
 
 def _queue(queue: re.Match[str], client: Client | None) -> SqsQueue:

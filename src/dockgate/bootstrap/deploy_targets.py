@@ -56,11 +56,11 @@ class DeployTargets(Mapping[str, Target]):
 
     def _publish(self, repository: str, image: ImageReference) -> str:
         """Copy the image, by the same digest, to a registry that ECS can reach: it cannot reach ours on loopback."""
-        published = replace(image, repository=repository)
-        if published != image:
-            source, target = parse_remote(str(image)), parse_remote(str(published))
+        published_image = replace(image, repository=repository)
+        if published_image != image:
+            source, target = parse_remote(str(image)), parse_remote(str(published_image))
             copy_image(source, target, ca_bundle=self._ca_bundle, issuers=self._issuers)
-        return str(published)
+        return str(published_image)
 
 
 @dataclass(frozen=True, slots=True)

@@ -108,7 +108,7 @@ def _prepare_process(settings: Settings) -> Iterator[tuple[ExitStack, Path]]:
     run_folder = settings.data / "run"
     run_folder.mkdir(mode=0o700, exist_ok=True)
     signal.signal(signal.SIGTERM, _terminate)
-    with suppress(_Terminated), ExitStack() as stack:
+    with suppress(_Termination), ExitStack() as stack:
         stack.enter_context(lock_folder(run_folder / "lock"))
         yield stack, run_folder
 
@@ -132,12 +132,12 @@ def _start(
     programs = stack.enter_context(LocalPrograms(settings, secret, url))
     store = open_store(settings.shared_data, settings.database_url, blobs(settings), settings.disk_limits)
     stack.callback(store.close)
-    shared = SharedFolder(settings.shared_data, store.id)
-    shared.require()
+    shared_folder = SharedFolder(settings.shared_data, store.id)
+    shared_folder.require()
     adapters = hooks.alter(make_adapters(settings, programs, listen_address.url, store))
 
     def check() -> None:
-        shared.require()
+        shared_folder.require()
         if isinstance(adapters.clock, DatabaseClock):
             adapters.clock.correct()
 
@@ -265,12 +265,12 @@ def _open_loopback_socket() -> socket.socket:
     return listener
 
 
-class _Terminated(BaseException):
+class _Termination(BaseException):
     """SIGTERM came. Uvicorn ends at the signal first, then raises it again."""
 
 
 def _terminate(_signal: int, _frame: object) -> None:
-    raise _Terminated
+    raise _Termination
 
 
 class _Web(uvicorn.Server):

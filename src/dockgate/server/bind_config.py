@@ -38,10 +38,10 @@ def read_listen_address(settings: Settings) -> ListenAddress:
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
     """
     tls = _tls(settings)
-    here = f"{'https' if tls else 'http'}://{HostPort(settings.host, settings.port)}"
-    url = settings.public_url or here
-    called = urlsplit(url)
-    is_public = not is_loopback(settings.host) or not is_loopback(called.hostname or "")
+    local_url = f"{'https' if tls else 'http'}://{HostPort(settings.host, settings.port)}"
+    url = settings.public_url or local_url
+    public_url = urlsplit(url)
+    is_public = not is_loopback(settings.host) or not is_loopback(public_url.hostname or "")
     for proxy in settings.proxies:
         try:
             ipaddress.ip_network(proxy)
@@ -61,7 +61,7 @@ def read_listen_address(settings: Settings) -> ListenAddress:
                 "Set DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY, or set the proxy that terminates TLS in "
                 "DOCKGATE_TRUSTED_PROXIES.",
             )
-        if called.scheme != "https":
+        if public_url.scheme != "https":
             raise UsageError(f"DOCKGATE_PUBLIC_URL is {url}", "Beyond this machine it begins with https://.")
     return ListenAddress(
         settings.host,

@@ -40,31 +40,31 @@ class PatientProtocol(H11Protocol):
 
     patience = Patience()
 
-    def __init__(self, *arguments: Any, **more: Any) -> None:
-        super().__init__(*arguments, **more)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self._phase = ""
-        self._received = 0
-        self._since = 0.0
+        self._received_bytes = 0
+        self._phase_start = 0.0
         self._reading: asyncio.TimerHandle | None = None
         self._writing: asyncio.TimerHandle | None = None
 
     @override
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._since = self.loop.time()
+        self._phase_start = self.loop.time()
         self._watch("head")
         self._make_room()
 
     @override
     def data_received(self, data: bytes) -> None:
-        self._received += len(data)
+        self._received_bytes += len(data)
         super().data_received(data)
         self._watch(self._awaited_part())
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
-        self._since = self.loop.time()
+        self._phase_start = self.loop.time()
         self._watch(self._awaited_part())
 
     @override
@@ -106,7 +106,7 @@ class PatientProtocol(H11Protocol):
         )
         idle = [connection for connection in others if connection._is_idle()]
         if idle:
-            min(idle, key=lambda connection: connection._since)._abort()
+            min(idle, key=lambda connection: connection._phase_start)._abort()
 
     def _is_idle(self) -> bool:
         """Return whether the connection waits for a request, or drains a refused one, and is not closing."""
@@ -117,7 +117,7 @@ class PatientProtocol(H11Protocol):
         """Start the timeout of this phase, unless it is running already."""
         if phase == self._phase:
             return
-        self._phase, self._received = phase, 0
+        self._phase, self._received_bytes = phase, 0
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
@@ -127,7 +127,7 @@ class PatientProtocol(H11Protocol):
 
     def _expire(self, since: float) -> None:
         if self._phase == "body":
-            end = since + self.patience.body + self._received / self.patience.rate
+            end = since + self.patience.body + self._received_bytes / self.patience.rate
             if self.flow.read_paused or self.cycle.waiting_for_100_continue:  # the client waits for us
                 end = max(end, self.loop.time() + self.patience.body)
             if end > self.loop.time():

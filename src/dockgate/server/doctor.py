@@ -109,12 +109,12 @@ def _builds(settings: Settings) -> Iterator[Check]:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
         yield Check("builds", False, "run as root on this host, without a sandbox", "builds", advice)
     lacks = build_host.find_missing()
-    named = {lack.name for lack in lacks}
+    lack_names = {lack.name for lack in lacks}
     programs = {f"{program} is not installed" for program in build_host.PROGRAMS}
     for lack in lacks:
         if lack.name not in programs:  # those have a line of their own
             yield Check("build sandbox", False, lack.name, "builds", lack.advice)
-    if not named:
+    if not lack_names:
         kind = "version 2" if cgroups.is_unified() else "version 1"
         ids = build_host.ids()
         yield Check("build user", True, f"{build_host.USER}, user id {ids.user}", "builds")

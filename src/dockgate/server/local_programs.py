@@ -40,25 +40,25 @@ class LocalPrograms:
         self.realm = f"{internal_url}/registry/token"
         self._endpoint = registry_service.Endpoint("registry", LOOPBACK, settings.registry_port, self.realm)
         self._registry: ChildProcess | None = None
-        self._trusted = b""
+        self._certificate = b""
         self._trusting = threading.Lock()
 
     def __enter__(self) -> Self:
         settings = self._settings
-        with ExitStack() as started:
+        with ExitStack() as started_programs:
             self.podman = podman_service.prepare(settings.data, self.registry)
-            notify, self._trusted = f"{self._internal_url}/registry/events", self.tokens.certificate()
+            notify, self._certificate = f"{self._internal_url}/registry/events", self.tokens.certificate()
             storage, location = settings.shared_data / "registry", settings.registry_storage
             s3 = registry_service.s3_storage(location, os.environ) if location else None
             self._registry = registry_service.make_registry(
-                settings.data, self._endpoint, self._trusted, notify, self.secret, storage, s3
+                settings.data, self._endpoint, self._certificate, notify, self.secret, storage, s3
             )
             configuration = registry_service.configuration_file(settings.data, self._endpoint)
             self.storage = DistributionStorage(configuration, None if s3 else storage, s3.environment if s3 else {})
             for child in (self._registry, podman_service.make_service(self.podman, settings.data)):
-                started.callback(child.stop)
+                started_programs.callback(child.stop)
                 child.start()
-            self._stack = started.pop_all()
+            self._stack = started_programs.pop_all()
         return self
 
     def trust_current_key(self) -> None:
@@ -68,12 +68,12 @@ class LocalPrograms:
         """
         with self._trusting:
             certificate = self.tokens.certificate()
-            if certificate == self._trusted:
+            if certificate == self._certificate:
                 return
             registry_service.trust(self._settings.data, self._endpoint, certificate)
             if self._registry is not None:
                 self._registry.restart()
-            self._trusted = certificate
+            self._certificate = certificate
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -98,7 +98,7 @@ def prepare(data: Path, registry: str) -> Podman:
     Only `registry` ("127.0.0.1:5000") may be used without TLS. Raises UnavailableError that names the missing package,
     or, if no runtime works, with podman's message.
     """
-    podman = _at(data)
+    podman = _podman_of(data)
     if len(os.fsencode(podman.socket)) > _LONGEST_SOCKET:
         raise UnavailableError(
             f"the path of the socket {podman.socket} is too long", "Set DOCKGATE_DATA to a shorter path."
@@ -132,12 +132,14 @@ def build_folder(podman: Podman) -> Path:
 
 
 def make_runner(
-    podman: Podman, limits: Limits, allowed: Sequence[str], blocked: Sequence[str], is_unsafe: bool
+    podman: Podman, limits: Limits, allowed_networks: Sequence[str], blocked_networks: Sequence[str], is_unsafe: bool
 ) -> Runner:
     """Return what builds run in: a sandbox, or, if `is_unsafe`, the host itself."""
     if is_unsafe:
         return Host(end_with_thread("KILL", podman.command), podman.environment, limits)
-    return Sandbox(build_folder(podman), end_with_thread("KILL", ()), build_host.ids, limits, allowed, blocked)
+    return Sandbox(
+        build_folder(podman), end_with_thread("KILL", ()), build_host.ids, limits, allowed_networks, blocked_networks
+    )
 
 
 def find_ca_mount(podman: Podman) -> str:
@@ -159,7 +161,7 @@ def purge(data: Path) -> None:
         return
     _forget_other_boot(folder)
     if (folder / "containers.conf").exists():  # else nothing was ever run
-        podman = _at(data)
+        podman = _podman_of(data)
         podman.run("rm", "--all", "--force", "--volumes", "--time=0")
         if podman.network:
             podman.run("network", "rm", "--force", podman.network)
@@ -169,7 +171,7 @@ def purge(data: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _at(data: Path) -> Podman:
+def _podman_of(data: Path) -> Podman:
     program = find("podman", "podman")
     version = _version(program)
     folder = data / "podman"
@@ -209,11 +211,11 @@ def _version(program: str) -> tuple[int, int]:
 
 def _forget_other_boot(folder: Path) -> None:
     """Delete folders that are from an earlier boot: podman expects a boot to empty them, and refuses to run."""
-    boot, seen = _BOOT.read_text(), folder / "boot"
-    if not seen.exists() or seen.read_text() != boot:
+    boot, seen_file = _BOOT.read_text(), folder / "boot"
+    if not seen_file.exists() or seen_file.read_text() != boot:
         for name in ("run", "tmp"):
             shutil.rmtree(folder / name, ignore_errors=True)
-        seen.write_text(boot)
+        seen_file.write_text(boot)
 
 
 def _choose_runtime(podman: Podman) -> None:
@@ -222,8 +224,8 @@ def _choose_runtime(podman: Podman) -> None:
     Each is tried: with hybrid cgroups, for example, crun fails and runc works.
     """
     refusals = []
-    installed = [name for name in _RUNTIMES if shutil.which(name)]
-    for runtime in installed:
+    installed_runtimes = [name for name in _RUNTIMES if shutil.which(name)]
+    for runtime in installed_runtimes:
         (podman.folder / "containers.conf").write_text(_configuration(runtime), encoding="utf-8")
         _make_network(podman)
         # A container needs no image to be tried: in an empty folder everything can be set up but the command found.
@@ -233,7 +235,7 @@ def _choose_runtime(podman: Podman) -> None:
         if result.returncode == _NOT_FOUND:
             return
         refusals.append(f"{runtime}: {result.stderr.strip()}")
-    if not installed:
+    if not installed_runtimes:
         raise UnavailableError("podman has no OCI runtime here", "Install one: apt-get install crun runc")
     advice = "Install what containers need: apt-get install crun runc conmon netavark nftables"
     raise UnavailableError("podman cannot run containers here: " + "; ".join(refusals), advice)
@@ -247,16 +249,16 @@ def _make_network(podman: Podman) -> None:
     """
     if podman.network:
         return
-    failed = ""
+    error_text = ""
     for number in _numbers(str(podman.folder)):
         name, subnet = f"dockgate{number:04x}", f"10.{89 + number // 256}.{number % 256}.0/24"
         interface = [f"--interface-name={name}"] if podman.version >= _OVERRIDES else []
         result = podman.attempt("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
         if result.returncode == 0:
             return
-        failed = result.stderr.strip()
+        error_text = result.stderr.strip()
     raise UnavailableError(
-        f"podman cannot make a network: {failed}", "Install what it needs: apt-get install netavark nftables"
+        f"podman cannot make a network: {error_text}", "Install what it needs: apt-get install netavark nftables"
     )
 
 
@@ -322,9 +324,9 @@ def _unmount(folder: Path) -> None:
     podman may still be cleaning up a container, so a mount can disappear meanwhile; only one that remains is an error.
     """
     for mount in _mounts(folder):
-        done = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)
-        if done.returncode and mount in _mounts(folder):
-            raise UnavailableError(f"cannot unmount {mount}: {done.stderr.strip()}", "See what still uses it: lsof.")
+        result = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)
+        if result.returncode and mount in _mounts(folder):
+            raise UnavailableError(f"cannot unmount {mount}: {result.stderr.strip()}", "See what still uses it: lsof.")
 
 
 def _mounts(folder: Path) -> list[str]:

@@ -34,12 +34,12 @@ def restrict(data: Path) -> None:
         raise UsageError(f"{data} belongs to the user {status.st_uid}", "Run as that user, or set DOCKGATE_DATA.")
     if status.st_mode & stat.S_IWOTH:
         raise UsageError(f"every user can write to {data}", "Set DOCKGATE_DATA to a folder of its own.")
-    ours = [path for pattern in DATA_ENTRIES for path in data.glob(pattern)]
-    if others := {path.name for path in data.iterdir()} - {path.name for path in ours}:
+    entries = [path for pattern in DATA_ENTRIES for path in data.glob(pattern)]
+    if others := {path.name for path in data.iterdir()} - {path.name for path in entries}:
         _log.warning("%s keeps its mode, for it holds other files: %s", data, ", ".join(sorted(others)[:5]))
     else:
         _close(data)
-    for path in ours:
+    for path in entries:
         if not path.is_symlink():
             _close(path)
             if path.is_dir() and path.name not in _NOT_WALKED:

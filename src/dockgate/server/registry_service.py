@@ -71,7 +71,7 @@ def s3_storage(location: str, environment: Mapping[str, str]) -> S3Storage:
 def make_registry(
     data: Path,
     endpoint: Endpoint,
-    trusted: bytes,
+    certificate: bytes,
     notify: str,
     secret: str,
     storage: Path | None = None,
@@ -80,14 +80,14 @@ def make_registry(
     """The registry of a data folder, not yet started.
 
     It keeps its blobs in S3, or in the folder `storage`, where registries of other hosts may keep theirs, too; without
-    both in `data/registry`. It accepts tokens that are signed under the certificate `trusted` (PEM), and posts its
+    both in `data/registry`. It accepts tokens that are signed under `certificate` (PEM), and posts its
     events to the URL `notify` as `Authorization: Bearer <secret>`. UnavailableError: there is no program, or the port
     is taken.
     """
     program = find("docker-registry", "docker-registry")
     _require_free_port(endpoint)
     config, bundle = configuration_file(data, endpoint), data / "run" / f"{endpoint.name}.crt"
-    trust(data, endpoint, trusted)
+    trust(data, endpoint, certificate)
     driver: dict[str, object] = {"filesystem": {"rootdirectory": str(storage or data / "registry")}}
     if s3 is not None:
         driver = {"s3": s3.parameters, "redirect": {"disable": True}}  # clients need not reach S3
@@ -107,9 +107,9 @@ def configuration_file(data: Path, endpoint: Endpoint) -> Path:
     return data / "run" / f"{endpoint.name}.json"
 
 
-def trust(data: Path, endpoint: Endpoint, trusted: bytes) -> None:
+def trust(data: Path, endpoint: Endpoint, certificate: bytes) -> None:
     """Writes the certificate that the registry trusts from its next start on."""
-    _write(data / "run" / f"{endpoint.name}.crt", trusted.decode())
+    _write(data / "run" / f"{endpoint.name}.crt", certificate.decode())
 
 
 def _configuration(

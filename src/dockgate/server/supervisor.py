@@ -85,11 +85,11 @@ class ChildProcess:
         self._thread.start()
         end = time.monotonic() + READY_SECONDS
         while (process := self._process) is None or not self._ready():
-            died = process is not None and process.returncode is not None
-            if died or time.monotonic() > end or not self._thread.is_alive():
+            has_died = process is not None and process.returncode is not None
+            if has_died or time.monotonic() > end or not self._thread.is_alive():
                 self.stop()
-                what = "ended at once" if died else f"was not ready within {READY_SECONDS:.0f} s"
-                raise UnavailableError(f"{self.name} {what}: {self._last_words()}", f"See {self._log}.")
+                problem = "ended at once" if has_died else f"was not ready within {READY_SECONDS:.0f} s"
+                raise UnavailableError(f"{self.name} {problem}: {self._last_words()}", f"See {self._log}.")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:

@@ -24,8 +24,8 @@ APPLICATION = "dockgate"
 
 # How the names of dbos's own queues begin.
 INTERNAL_PREFIX = "_dbos_"
-_BROKEN = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
-_ENDED = ["SUCCESS", "CANCELLED", *_BROKEN]
+_BROKEN_STATES = ("ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
+_ENDED_STATES = ["SUCCESS", "CANCELLED", *_BROKEN_STATES]
 # Workflows that are deleted at a time, and at most in one call.
 DELETE_BATCH = 500
 MOST_DELETED = 10_000
@@ -147,7 +147,7 @@ class Engine:
         base = f"{self._store.id}/{key}"
         further, number = base, 1
         while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)):
-            if status.status not in _BROKEN:
+            if status.status not in _BROKEN_STATES:
                 return
             number += 1
             further = f"{base}#{number}"
@@ -256,29 +256,29 @@ class Engine:
         begun_at = self._store.engine_tables.oldest_begun()
         if begun_at is not None:
             before = min(before, datetime.fromtimestamp(begun_at, UTC))
-        deleted = skipped = 0
-        while deleted < MOST_DELETED:
+        deleted_count = skipped_count = 0
+        while deleted_count < MOST_DELETED:
             batch = DBOS.list_workflows(
-                status=_ENDED,
+                status=_ENDED_STATES,
                 completed_before=before.isoformat(),
                 limit=DELETE_BATCH,
-                offset=skipped,
+                offset=skipped_count,
                 load_output=False,
             )
             ids = [status.workflow_id for status in batch if not is_startable(_argument(status))]
             if ids:
                 DBOS.delete_workflows(ids)
-            deleted += len(ids)
-            skipped += len(batch) - len(ids)
+            deleted_count += len(ids)
+            skipped_count += len(batch) - len(ids)
             if len(batch) < DELETE_BATCH:
                 break
-        return deleted
+        return deleted_count
 
     def waiting_counts(self) -> Mapping[str, int]:
         """Count the workflows that wait in each queue."""
         counts: dict[str, int] = {}
-        queued = partial(DBOS.list_queued_workflows, status="ENQUEUED", load_input=False, load_output=False)
-        for status in self._call(queued):
+        list_queued = partial(DBOS.list_queued_workflows, status="ENQUEUED", load_input=False, load_output=False)
+        for status in self._call(list_queued):
             if status.queue_name is not None and not status.queue_name.startswith(INTERNAL_PREFIX):
                 counts[status.queue_name] = counts.get(status.queue_name, 0) + 1
         return counts

@@ -171,22 +171,22 @@ class Guard:
         self._lease_seconds = times.lease
         self._monotonic = monotonic
         # The last count of each worker, and when this guard saw it first.
-        self._seen: dict[str, tuple[int, float]] = {}
+        self._seen_beats: dict[str, tuple[int, float]] = {}
 
     def run(self) -> None:
         """Look at every worker once, and give up those whose lease has run out."""
         workers, now = self._workers.list(), self._monotonic()
-        previous = self._seen
-        self._seen = {
+        previous = self._seen_beats
+        self._seen_beats = {
             worker.id: previous[worker.id]
             if previous.get(worker.id, (-1, 0.0))[0] == worker.beats
             else (worker.beats, now)
             for worker in workers
         }
-        silent = [worker for worker in workers if now - self._seen[worker.id][1] >= self._lease_seconds]
-        lost = [worker for worker in workers if worker.state is WorkerState.LOST]
+        silent = [worker for worker in workers if now - self._seen_beats[worker.id][1] >= self._lease_seconds]
+        lost_workers = [worker for worker in workers if worker.state is WorkerState.LOST]
         versions = {worker.version for worker in workers}
-        if not silent and not lost and versions == self._versions:
+        if not silent and not lost_workers and versions == self._versions:
             return
         with self._locks.try_hold("guard") as is_guard:
             if is_guard:
@@ -197,8 +197,8 @@ class Guard:
                             worker.id,
                             worker.node,
                         )
-                        lost.append(worker)
-                for worker in lost:
+                        lost_workers.append(worker)
+                for worker in lost_workers:
                     self._recover(worker)
                     self._workers.remove(worker.id)
                 self._adopt(versions)

@@ -66,8 +66,8 @@ def dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[Place]:
     for queue in SLOTS:
         if queue in queues:
             for count in range(len(labels) + 1 if queue is Queue.BUILD else 1):
-                for chosen in combinations(sorted(labels.items()), count):
-                    yield Place(queue, dict(chosen))
+                for label_pairs in combinations(sorted(labels.items()), count):
+                    yield Place(queue, dict(label_pairs))
 
 
 def parse_queues(text: str) -> tuple[str, ...]:

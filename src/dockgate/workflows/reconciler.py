@@ -14,11 +14,11 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class RepeatedTask:
-    """`run` is called in every n-th round, `every`."""
+    """`run` is called in every n-th round, `interval_rounds`."""
 
     name: str
     run: Callable[[], object]
-    every: int = 1
+    interval_rounds: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class Reconciler:
 
     def _run(self, group: TaskGroup, round_number: int) -> None:
         for task in group.tasks:
-            if round_number % task.every == 0 and not self._closing.is_set():
+            if round_number % task.interval_rounds == 0 and not self._closing.is_set():
                 try:
                     task.run()
                 except Exception as error:

@@ -76,11 +76,11 @@ class WorkflowStarter(Starter):
         Those of labels that a build waits for are included.
         """
         active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
-        served = {queue for worker in active for queue in worker.queues}
-        served |= {place.name for worker in active for place in dbos_queues(worker.queues, worker.labels)}
+        served_queues = {queue for worker in active for queue in worker.queues}
+        served_queues |= {place.name for worker in active for place in dbos_queues(worker.queues, worker.labels)}
         waiting = self._engine.waiting_counts()
         names = dict.fromkeys([*(queue.value for queue in Queue), *sorted(waiting)])
-        return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served]
+        return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served_queues]
 
 
 class Workflows:
@@ -151,8 +151,8 @@ class Workflows:
         if action.type is ActionType.SOURCE:
             return run(EffectKind.SOURCE, actions.fetch_source, key)
         if action.type is ActionType.BUILD:
-            built = run(EffectKind.BUILD, actions.build, key)
-            return run(EffectKind.IMAGE_DEFINITIONS, actions.record_build, key, built)
+            build_result = run(EffectKind.BUILD, actions.build, key)
+            return run(EffectKind.IMAGE_DEFINITIONS, actions.record_build, key, build_result)
         if action.type is ActionType.DEPLOY:
             definition = run(EffectKind.REGISTER_REVISION, self._deployments.register_revision, key)
             return run(EffectKind.DEPLOY, self._deployments.deploy, key, definition)
