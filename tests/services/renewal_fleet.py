@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tests.scanned_platforms import platforms_of
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package
@@ -113,19 +114,24 @@ class Fleet:
         return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.of_policy("default").values()}
 
     def events(self) -> list[tuple[str, str, str]]:
-        events = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
-        return [(entry["repository"], entry["previous"], entry["status"]) for entry in events if "previous" in entry]
+        changes = self.details("verdict.changed")
+        return [(entry["repository"], entry["previous"], entry["status"]) for entry in changes]
+
+    def details(self, kind: str) -> list[dict[str, Any]]:
+        """The details of all events of a kind."""
+        events = self.system.store.event_log.read(limit=1000)
+        return [event.body["detail"] for event in events if event.detail_type == kind]
 
     def vulnerabilities(self) -> list[tuple[str, list[str]]]:
         """What the events of changed verdicts name, by repository."""
-        events = self.system.store.event_log.read(limit=1000)
-        details = [event.body["detail"] for event in events if event.detail_type == "verdict.changed"]
+        details = self.details("verdict.changed")
         return [(entry["repository"], [each["id"] for each in entry.get("vulnerabilities", ())]) for entry in details]
 
-    def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]]]:
+    def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]], list[str]]:
         """Everything that a renewal writes, without the times at which it did."""
         verdicts = self.system.store.fleet_verdicts.of_policy("default").values()
-        return [row._replace(since="", next_at=None) for row in verdicts], self.events()
+        findings = [entry["findingArn"] for entry in self.details("Inspector2 Finding")]
+        return [row._replace(since="", next_at=None) for row in verdicts], self.events(), findings
 
     def agree(self, policy: str = "default") -> bool:
         """Whether the gate says the same of every image."""

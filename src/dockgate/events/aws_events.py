@@ -82,19 +82,29 @@ def image_scanned(
 def findings_of_image(
     repository: str, image: str, tags: Sequence[str], verdicts: Sequence[PlatformVerdict], time: str
 ) -> Iterator[NewEvent]:
-    """An `Inspector2 Finding` for each of the worst findings of a scanned image.
+    """An `Inspector2 Finding` for each of the worst findings (`is_bad`) of a scanned image.
 
-    The worst are CRITICAL, HIGH, or known exploited. At most `MAX_FINDINGS`. A finding that several platforms share is
-    one event, which names the first.
+    At most `MAX_FINDINGS`. A finding that several platforms share is one event, which names the first.
     """
     by_key: dict[tuple[str, str], tuple[PlatformVerdict, Finding]] = {}
     for verdict in verdicts:
         for finding in verdict.findings:
-            if finding.exploited or finding.severity in (Severity.CRITICAL, Severity.HIGH):
+            if is_bad(finding):
                 by_key.setdefault((finding.id, finding.package.purl), (verdict, finding))
     worst = sorted(by_key.values(), key=lambda pair: (not pair[1].exploited, _ORDER[pair[1].severity], pair[1].id))
     for verdict, finding in worst[:MAX_FINDINGS]:
-        yield _finding(repository, image, tags, verdict, finding, time)
+        key = finding.id, finding.package.purl
+        is_waived = any(
+            applied.finding and (applied.finding.id, applied.finding.package.purl) == key for applied in verdict.waived
+        )
+        yield finding_of_image(
+            repository, image, tags, verdict.platform, finding, is_waived=is_waived, first_at=time, time=time
+        )
+
+
+def is_bad(finding: Finding) -> bool:
+    """Whether a finding has an event: it is CRITICAL or HIGH, or known to be exploited."""
+    return bool(finding.exploited) or finding.severity in (Severity.CRITICAL, Severity.HIGH)
 
 
 def _of_image(
@@ -126,14 +136,23 @@ def _tag(tag: str) -> dict[str, str]:
     return {"image-tag": tag} if tag else {}
 
 
-def _finding(
-    repository: str, image: str, tags: Sequence[str], verdict: PlatformVerdict, finding: Finding, time: str
+def finding_of_image(
+    repository: str,
+    image: str,
+    tags: Sequence[str],
+    platform: str,
+    finding: Finding,
+    *,
+    is_waived: bool,
+    first_at: str,
+    time: str,
+    change: str | None = None,
 ) -> NewEvent:
+    """`Inspector2 Finding` of an image that has the finding since `first_at`.
+
+    There is one event of it, and one of each `change`.
+    """
     ecr, package = EcrRepository.of(repository), finding.package
-    waived = any(
-        applied.finding and (applied.finding.id, applied.finding.package.purl) == (finding.id, package.purl)
-        for applied in verdict.waived
-    )
     name = hashlib.sha256(f"{repository}@{image}/{finding.id}/{package.purl}".encode()).hexdigest()[:32]
     upgrade = f"Upgrade {package.name} to {finding.fixed} or later." if finding.fixed else "None Provided"
     detail: dict[str, Any] = {
@@ -141,17 +160,17 @@ def _finding(
         "findingArn": f"arn:aws:inspector2:{ecr.region}:{ecr.account}:finding/{name}",
         "type": "PACKAGE_VULNERABILITY",
         "severity": finding.severity.value,
-        "status": "SUPPRESSED" if waived else "ACTIVE",
+        "status": "SUPPRESSED" if is_waived else "ACTIVE",
         "title": f"{finding.id} - {package.name}"[:MAX_TEXT],
         "description": (finding.summary or "")[:MAX_TEXT],
         "exploitAvailable": "YES" if finding.exploited else "NO",
         "fixAvailable": "YES" if finding.fixed else "NO",
-        "firstObservedAt": time,
+        "firstObservedAt": first_at,
         "lastObservedAt": time,
         "updatedAt": time,
         "packageVulnerabilityDetails": _details(finding),
         "remediation": {"recommendation": {"text": upgrade[:MAX_TEXT]}},
-        "resources": [_resource(ecr, repository, image, tags, verdict)],
+        "resources": [_resource(ecr, repository, image, tags, platform)],
     }
     if finding.rating.score is not None:
         detail["inspectorScore"] = finding.rating.score
@@ -160,9 +179,8 @@ def _finding(
     if finding.exploited:
         detail["exploitabilityDetails"] = {"lastKnownExploitAt": finding.exploited}
     resources = (f"{ecr.arn}/{image}",)
-    return _of_image(
-        f"inspector/finding/{name}", INSPECTOR, "Inspector2 Finding", repository, image, time, detail, resources
-    )
+    key = f"inspector/finding/{name}{f'/{change}' if change else ''}"
+    return _of_image(key, INSPECTOR, "Inspector2 Finding", repository, image, time, detail, resources)
 
 
 def _details(finding: Finding) -> dict[str, Any]:
@@ -190,9 +208,7 @@ def _details(finding: Finding) -> dict[str, Any]:
     return details | ({"vendorCreatedAt": finding.published} if finding.published else {})
 
 
-def _resource(
-    ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], verdict: PlatformVerdict
-) -> dict[str, Any]:
+def _resource(ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], platform: str) -> dict[str, Any]:
     reference = RepositoryReference.parse(repository)
     return {
         "type": "AWS_ECR_CONTAINER_IMAGE",
@@ -204,7 +220,7 @@ def _resource(
                 "registry": ecr.account if ecr.account != ACCOUNT else (reference.registry or ACCOUNT),
                 "imageHash": image,
                 "imageTags": list(tags),
-                "architecture": verdict.platform.partition("/")[2].partition("/")[0],
+                "architecture": platform.partition("/")[2].partition("/")[0],
             }
         },
     }

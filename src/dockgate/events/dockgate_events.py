@@ -145,6 +145,16 @@ def verdict_changed(
     return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 
 
+def finding_exploited(image: str, repository: str, vulnerabilities: Sequence[Mapping[str, str]], time: str) -> NewEvent:
+    """KEV lists vulnerabilities of an image that were not there, or were not in KEV, when it was judged.
+
+    The status of its verdict is the same as before. Each vulnerability has `id` and `severity`.
+    """
+    detail = {"image": image, "repository": repository, "vulnerabilities": list(vulnerabilities)}
+    key = f"{repository}@{image}/{' '.join(sorted(entry['id'] for entry in vulnerabilities))}"
+    return _event("finding.exploited", f"image {image}", key, time, detail, repository=repository)
+
+
 def service_unhealthy(
     *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
 ) -> NewEvent:

@@ -16,6 +16,7 @@ NOTIFIED_TYPES = (
     *("service.recovered", "service.unhealthy"),
     *(
         "verdict.changed",
+        "finding.exploited",
         "waiver.expiring",
         "feed.failed",
         "feed.stale",
@@ -33,6 +34,10 @@ _WORDS = {
     "service.deadline_passed": ("{} still runs an image that should have been replaced", "It keeps running."),
     "service.recovered": ("{} is no longer at risk", "The next deploy is judged as usual."),
     "service.unhealthy": ("{}: an unhealthy task was restarted", "`dockgate deploy show {}` shows the tasks."),
+    "finding.exploited": (
+        "{}: a vulnerability is known to be exploited",
+        "`dockgate where` shows each place that has it.",
+    ),
     "tag.moved": ("{} names another image now", "Deploys are by digest: what runs stays as it is."),
     "pull.refused": ("{}: a pull was refused", "Request an approval: `dockgate gate --wait IMAGE`."),
     "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),

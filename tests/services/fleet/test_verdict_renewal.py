@@ -5,13 +5,15 @@ from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import jsonschema
 import pytest
 from tests.scanned_platforms import platforms_of
 from tests.scenarios.planned_images import package
-from tests.services.renewal_fleet import Fleet, opened_fleet
+from tests.services.renewal_fleet import NAMES, Fleet, opened_fleet
 from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service, TaskDefinition
+from dockgate.events import schemas
 from dockgate.gate.model import Waiver
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.shared.digest import digest_of
@@ -111,6 +113,54 @@ def test_a_changed_verdict_names_what_is_more_severe_than_before(fleet: Fleet) -
     fleet.publish("web", Severity.CRITICAL)
     fleet.verdict_renewal.renew()
     assert fleet.vulnerabilities() == [("team/web", [fleet.feeds.advisories[0].id])]
+
+
+def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(fleet: Fleet) -> None:
+    """Also if the advisory comes and goes."""
+    fleet.verdict_renewal.renew()
+    fleet.publish("shared", Severity.HIGH)
+    fleet.publish("web", Severity.LOW)
+    both = fleet.feeds.advisories
+    for advisories in (both, [], both, [], both):
+        fleet.feeds.advisories = advisories
+        fleet.system.clock.ahead += timedelta(minutes=5)
+        fleet.verdict_renewal.renew()
+    findings = fleet.details("Inspector2 Finding")
+    assert [entry["title"] for entry in findings] == [f"{both[0].id} - shared"] * 3
+    places = [entry["resources"][0]["details"]["awsEcrContainerImage"] for entry in findings]
+    assert {(place["repositoryName"], place["architecture"]) for place in places} == {
+        (f"team/{name}", "amd64") for name in NAMES
+    }
+    for event in fleet.system.store.event_log.read(limit=1000):
+        jsonschema.validate(event.body, schemas.load()[event.detail_type])
+
+
+def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced_once(fleet: Fleet) -> None:
+    fleet.publish("web")
+    fleet.verdict_renewal.renew()
+    fleet.publish("web", Severity.LOW, "other")
+    name = fleet.feeds.advisories[-1].id
+    for catalogue in ({}, {name: Cve(name, exploited="2026-11-01")}) * 2:
+        fleet.feeds.catalogue = catalogue
+        fleet.system.clock.ahead += timedelta(minutes=5)
+        fleet.verdict_renewal.renew()
+    (exploited,) = fleet.details("finding.exploited")
+    assert (exploited["repository"], exploited["vulnerabilities"]) == ("team/web", [{"id": name, "severity": "LOW"}])
+    findings = fleet.details("Inspector2 Finding")
+    assert [(entry["exploitAvailable"], entry["status"]) for entry in findings] == [("YES", "ACTIVE")]
+
+
+def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    until = format_time(fleet.system.clock() + timedelta(days=1))
+    waiver = Waiver("w1", "ana", "It is never called.", package="pkg:deb/debian/web", until=until)
+    fleet.system.server.waivers.add_waiver(waiver)
+    fleet.publish("web")
+    name = fleet.feeds.advisories[-1].id
+    fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
+    fleet.verdict_renewal.renew()
+    assert fleet.details("finding.exploited") == []
+    assert [entry["status"] for entry in fleet.details("Inspector2 Finding")] == ["SUPPRESSED"]
 
 
 def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> None:

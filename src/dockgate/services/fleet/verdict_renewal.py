@@ -22,6 +22,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
+from dockgate.services.fleet.finding_news import NewsEvents
 from dockgate.services.fleet.index import EVERY, FleetIndex
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.images.unused_images import find_unused_images
@@ -116,7 +117,14 @@ class VerdictRenewal:
         for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
         # Only now: a process that dies before has the statuses again that the events compare with.
         for_each(renewals, _Renewal.remove_former, lambda renewal: renewal.policy)
+        self._announce_findings()
         self._finished_revision = "" if waiting else revision
+
+    def _announce_findings(self) -> None:
+        """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
+        if news := self.store.fleet_changes.unannounced_findings():
+            makes = NewsEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
+            self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, makes.make(news))
 
     def _record_unjudged(self) -> None:
         """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""

@@ -2,11 +2,14 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
+from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, select
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
+from dockgate.events.envelope import NewEvent
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import Change, NewsKind
 from dockgate.store.queries import batches, numbers_of
 from dockgate.store.schema.fleet import (
@@ -15,6 +18,8 @@ from dockgate.store.schema.fleet import (
     fleet_image_bundles,
     fleet_images,
     fleet_news,
+    fleet_platforms,
+    fleet_tags,
     fleet_vulnerabilities,
 )
 from dockgate.store.statements import delete_unlocked, insert_all_new
@@ -28,9 +33,31 @@ FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
 VULNERABILITIES_LIMIT = 20
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
+_UNANNOUNCED = select(*(fleet_news.c[name] for name in ("component", "vulnerability", "kind", "at"))).where(
+    ~fleet_news.c.announced
+)
 _FORGET = delete(fleet_news).where(
     fleet_news.c.component == bindparam("of_component"), fleet_news.c.vulnerability == bindparam("of_vulnerability")
 )
+
+
+class FindingNews(NamedTuple):
+    """A finding (component and vulnerability, by their ids) that is news, and since when."""
+
+    component: int
+    vulnerability: int
+    kind: str
+    at: str
+
+
+class HoldingImage(NamedTuple):
+    """A component in an image, in this platform and layer."""
+
+    image: int
+    digest: str
+    component: int
+    platform: str
+    layer: str
 
 
 class FleetChanges:
@@ -66,6 +93,45 @@ class FleetChanges:
                 for digest, component in connection.execute(_holders(part, by_component)):
                     by_image.setdefault(digest, set()).update(by_component[component])
         return {digest: _severities_by_name(vulnerabilities) for digest, vulnerabilities in by_image.items()}
+
+    def unannounced_findings(self) -> list[FindingNews]:
+        """The findings that are news and have no events yet."""
+        with self._database.read() as connection:
+            return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED)]
+
+    def holding_images(self, components: Collection[int]) -> list[HoldingImage]:
+        """The images that are not gone and hold one of these components, sorted by image and platform."""
+        parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
+        is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
+        query = (
+            select(fleet_images.c.id, fleet_images.c.digest, parts.component, platforms.platform, bundles.layer)
+            .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
+            .join(fleet_bundle_components, parts.bundle == bundles.bundle)
+            .join(fleet_platforms, is_of_platform)
+            .where(numbers_of(parts.component, components), ~parts.owned, fleet_images.c.gone_at.is_(None))
+            .order_by(fleet_images.c.id, bundles.platform, bundles.position)
+        )
+        with self._database.read() as connection:
+            return [HoldingImage(*row) for row in connection.execute(query)]
+
+    def places(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
+        """The repositories of images, each with the tags that name the image there, by digest."""
+        tags = fleet_tags.c
+        query = select(tags.digest, tags.repository, tags.tag).where(tags.until.is_(None))
+        places: dict[str, dict[str, list[str]]] = {}
+        with self._database.read() as connection:
+            for part in batches(sorted(digests)):
+                rows = connection.execute(query.where(tags.digest.in_(part)).order_by(tags.repository, tags.tag))
+                for digest, repository, tag in rows:
+                    of_repository = places.setdefault(digest, {}).setdefault(repository, [])
+                    of_repository += [tag] if tag else []
+        return places
+
+    def record_announced(self, events: Sequence[NewEvent]) -> None:
+        """Record the events of all findings that are news, in one transaction."""
+        with self._database.write() as connection:
+            connection.execute(update(fleet_news).where(~fleet_news.c.announced).values(announced=True))
+            append_events(connection, events)
 
 
 def record_news(

@@ -1,0 +1,175 @@
+"""Events of findings that became known, or worse, in images that are kept.
+
+A change of the advisories records which findings are news (`store.fleet.changes`). After the verdicts are renewed, the
+images that have them get their events: `Inspector2 Finding` in the shape of AWS, and `finding.exploited` where KEV
+lists a vulnerability and no other status says so. Their ids are derived from image and finding, so that a finding that
+comes and goes has one event, and their number is bounded.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from dockgate.events.aws_events import MAX_FINDINGS, finding_of_image, is_bad
+from dockgate.events.dockgate_events import finding_exploited
+from dockgate.events.envelope import NewEvent
+from dockgate.events.verdict_events import MAX_TAGS
+from dockgate.gate import vex_statements, waivers
+from dockgate.gate.fleet.model import FleetWaivers
+from dockgate.gate.model import Policy, Waivers
+from dockgate.gate.policy_choice import DEFAULT_POLICY
+from dockgate.scanner.model import Inventory
+from dockgate.services.clock import ServerClock
+from dockgate.services.fleet.judging import FleetJudging
+from dockgate.services.images.unused_images import find_unused_images
+from dockgate.services.images.watched_images import WatchedImages
+from dockgate.services.policies.selection import PolicySelection
+from dockgate.store import Store
+from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, FindingNews, HoldingImage
+from dockgate.store.fleet.records import NewsKind
+from dockgate.vulnerabilities.model import Finding, Matches, Severity
+
+# Events of one change of the advisories: those of the worst findings.
+EVENTS_LIMIT = 500
+# Findings whose images are looked up together, and images that are looked at of these.
+FINDINGS_TOGETHER, IMAGES_LIMIT = 50, 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class _News:
+    """A finding that is news, and since when. `opened_at` is when the index first had it."""
+
+    news: FindingNews
+    finding: Finding
+    opened_at: str
+
+    @property
+    def change(self) -> str | None:
+        """What of it has changed, None if it is new."""
+        if self.news.kind == NewsKind.WORSE:
+            return self.finding.severity.value
+        return "exploited" if self.news.kind == NewsKind.EXPLOITED else None
+
+
+@dataclass(slots=True)
+class NewsEvents:
+    """Makes the events of findings that are news."""
+
+    store: Store
+    selection: PolicySelection
+    watched_images: WatchedImages
+    fleet_judging: FleetJudging
+    clock: ServerClock
+    _waivers: dict[str, tuple[Policy, FleetWaivers]] = field(default_factory=dict, init=False)
+
+    def make(self, news: Sequence[FindingNews]) -> list[NewEvent]:
+        """The events of the worst of these findings, in the images that are watched and used."""
+        events: list[NewEvent] = []
+        findings = self._bad_findings(news)
+        for start in range(0, len(findings), FINDINGS_TOGETHER):
+            if len(events) >= EVENTS_LIMIT:
+                break
+            events += self._events_of(findings[start : start + FINDINGS_TOGETHER])
+        return events[:EVENTS_LIMIT]
+
+    def _bad_findings(self, news: Sequence[FindingNews]) -> list[_News]:
+        """Those of the findings that have events, the worst first."""
+        by_finding = {(entry.component, entry.vulnerability): entry for entry in news}
+        vulnerabilities = self.store.fleet_findings.vulnerabilities({entry.vulnerability for entry in news})
+        numbers = {entry.component for entry in news}
+        packages = {number: component.package() for number, component in self.store.fleet.components(numbers)}
+        findings = [
+            _News(entry, row.finding(packages[row.component], vulnerabilities[row.vulnerability]), row.opened)
+            for row in self.store.fleet_findings.findings(numbers)
+            if (entry := by_finding.get((row.component, row.vulnerability))) is not None
+        ]
+        return sorted((entry for entry in findings if is_bad(entry.finding)), key=_badness)
+
+    def _events_of(self, news: Sequence[_News]) -> Iterator[NewEvent]:
+        by_component: dict[int, list[_News]] = {}
+        for entry in news:
+            by_component.setdefault(entry.news.component, []).append(entry)
+        running = {entry.digest for entry in self.store.services.running_images()}
+        by_image: dict[str, dict[int, HoldingImage]] = {}
+        for holding in self.store.fleet_changes.holding_images(by_component):
+            by_image.setdefault(holding.digest, {}).setdefault(holding.component, holding)
+        digests = sorted(by_image, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
+        for (repository, digest), tags in self._places(digests).items():
+            of_image = [
+                (entry, holding) for number, holding in by_image[digest].items() for entry in by_component[number]
+            ]
+            of_image.sort(key=lambda pair: _badness(pair[0]))
+            yield from self._events_of_image(repository, digest, tags, of_image[:MAX_FINDINGS])
+
+    def _places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+        """The repositories in which the images are watched and used, with their tags, in the order of the images."""
+        places = self.store.fleet_changes.places(digests)
+        clear = self.selection.clear_assignments_of({name for of_image in places.values() for name in of_image})
+        tags = {
+            (repository, digest): places[digest][repository]
+            for digest in digests
+            for repository in places.get(digest, ())
+            if repository in clear
+        }
+        states = self.watched_images.read_states(tags)
+        unused = find_unused_images(self.store, tags)
+        return {place: tags[place] for place in tags if states[place].is_watched and place not in unused}
+
+    def _events_of_image(
+        self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, HoldingImage]]
+    ) -> Iterator[NewEvent]:
+        now = self.clock.now()
+        waived = self._waived(repository, digest, [entry.finding for entry, _ in of_image])
+        exploited: dict[str, str] = {}
+        for entry, holding in of_image:
+            is_waived = (entry.finding.id, entry.finding.package.purl) in waived
+            finding = replace(entry.finding, package=replace(entry.finding.package, layer=holding.layer))
+            yield finding_of_image(
+                *(repository, digest, tags[:MAX_TAGS], holding.platform, finding),
+                is_waived=is_waived,
+                first_at=entry.opened_at,
+                time=now,
+                change=entry.change,
+            )
+            if finding.exploited and entry.news.kind != NewsKind.WORSE and not is_waived:
+                exploited.setdefault(finding.id, finding.severity.value)
+        since = min(entry.news.at for entry, _ in of_image)
+        if exploited and self._has_same_status(of_image[0][1].image, repository, since):
+            first = list(exploited.items())[:VULNERABILITIES_LIMIT]
+            vulnerabilities = [{"id": name, "severity": severity} for name, severity in first]
+            yield finding_exploited(digest, repository, vulnerabilities, now)
+
+    def _has_same_status(self, image: int, repository: str, since: str) -> bool:
+        """Whether the verdict of an image has the status that it had at that time: otherwise it has an event."""
+        verdict = self.store.fleet_verdicts.of_policy(self._policy_of(repository), [image]).get(image)
+        return verdict is not None and verdict.since < since
+
+    def _policy_of(self, repository: str) -> str:
+        assignment = self.selection.clear_assignments_of([repository])[repository]
+        return assignment.policy if assignment else DEFAULT_POLICY
+
+    def _waived(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
+        """Vulnerability and package of the findings that a waiver or a VEX statement excuses in the repository."""
+        name, now = self._policy_of(repository), self.clock.now()
+        if name not in self._waivers:
+            policy = self.selection.read(name).policy
+            self._waivers[name] = policy, self.fleet_judging.waivers.of_fleet(policy, now)
+        policy, every = self._waivers[name]
+        statements = (*every.statements, *every.attached_statements.get(digest, ()))
+        selected = waivers.select_waivers(every.waivers, repository, [digest], now)
+        if not statements and not selected:
+            return set()
+        if selected and not self.fleet_judging.case_builder.should_apply_waivers(repository, digest):
+            selected = waivers.select_waivers(every.waivers, None, [digest], now)
+        packages = tuple({finding.package: None for finding in findings})
+        inventory = Inventory(digest, "", None, (), packages, ())
+        of_image = Waivers(selected, vex_statements.select_statements(statements, [digest], [inventory]))
+        applied = waivers.apply_to_findings(Matches(tuple(findings), ()), of_image, policy, inventory, digest, now)
+        excused: Mapping[tuple[str, str], object] = {
+            (entry.finding.id, entry.finding.package.purl): entry for entry in applied.applied_waivers if entry.finding
+        }
+        return set(excused)
+
+
+def _badness(news: _News) -> tuple[bool, int, str, str]:
+    finding = news.finding
+    return not finding.exploited, list(Severity).index(finding.severity), finding.id, finding.package.purl
