@@ -80,23 +80,23 @@ class FileBlobs(Blobs):
 
     @override
     def room(self) -> int:
-        used = self._used_bytes()
-        free = self._limit - used - folder_size(self._incoming)
+        used_bytes = self._used_bytes()
+        free = self._limit - used_bytes - folder_size(self._incoming)
         if free <= 0:
-            raise self._full_error(used)
+            raise self._full_error(used_bytes)
         return free
 
     def _require_room(self, size: int) -> None:
-        used = self._used_bytes()
-        if used + size > self._limit:
-            raise self._full_error(used)
+        used_bytes = self._used_bytes()
+        if used_bytes + size > self._limit:
+            raise self._full_error(used_bytes)
 
     def _used_bytes(self) -> int:
         return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
 
-    def _full_error(self, used: int) -> DiskFullError:
+    def _full_error(self, used_bytes: int) -> DiskFullError:
         return DiskFullError(
-            f"artifacts in {self._blobs} use {used >> 20} of {self._limit >> 20} MiB",
+            f"artifacts in {self._blobs} use {used_bytes >> 20} of {self._limit >> 20} MiB",
             "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",
         )
 
@@ -123,13 +123,13 @@ class FileBlobs(Blobs):
         """Delete an artifact. It is moved away first: one that was stored again in this moment is moved back."""
         name = blob_name(digest)
         with tempfile.TemporaryDirectory(dir=self._incoming) as folder:
-            removed = Path(folder, "removed")
+            removed_file = Path(folder, "removed")
             try:
-                (self._blobs / name).replace(removed)
+                (self._blobs / name).replace(removed_file)
             except FileNotFoundError:
                 return False
-            if removed.stat().st_mtime >= before:
-                removed.replace(self._blobs / name)
+            if removed_file.stat().st_mtime >= before:
+                removed_file.replace(self._blobs / name)
                 return False
         return True
 

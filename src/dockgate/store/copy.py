@@ -81,13 +81,13 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
         _require_no_workers(source, watch_seconds)
     migrate(target)
     tables = [each for each in metadata.sorted_tables if each is not workers]
-    with _frozen(source, tables) as rows, target.write() as copied:
-        _lock(copied, tables, "ACCESS EXCLUSIVE")  # a server that starts on it meanwhile waits
-        _require_empty(copied, target.name)
-        counts = {each.name: _copy(each, rows, copied) for each in tables}
+    with _freeze(source, tables) as rows, target.write() as connection:
+        _lock(connection, tables, "ACCESS EXCLUSIVE")  # a server that starts on it meanwhile waits
+        _require_empty(connection, target.name)
+        counts = {each.name: _copy(each, rows, connection) for each in tables}
         for each in tables:
-            _compare(each, rows, copied)
-        store_id = copied.scalar(select(identity.c.id))
+            _compare(each, rows, connection)
+        store_id = connection.scalar(select(identity.c.id))
         if store_id is None:
             raise ConflictError(f"{source.name} has no tables of Dockgate", "Start the server once with `dockgate up`.")
     return StoreCopy(store_id, source.name, target.name, counts)
@@ -143,7 +143,7 @@ def _require_no_workers(source: Database, watch_seconds: float) -> None:
 
 
 @contextmanager
-def _frozen(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
+def _freeze(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
     """A connection whose reads all see the same rows. Others cannot write to Postgres meanwhile."""
     with source.read_transaction() as connection:
         _lock(connection, tables, "SHARE")
@@ -179,39 +179,39 @@ def _require_empty(target: Connection, name: str) -> None:
             )
 
 
-def _copy(of: Table, source: Connection, target: Connection) -> int:
+def _copy(table: Table, source: Connection, target: Connection) -> int:
     """Copy the rows of a table, and return how many."""
-    into = _stored_table(of)
+    into = _stored_table(table)
     count = 0
-    for batch in source.execute(_in_key_order(of, source)).partitions():
+    for batch in source.execute(_in_key_order(table, source)).partitions():
         target.execute(insert(into), [dict(row._mapping) for row in batch])
         count += len(batch)
-    counter = of.autoincrement_column
+    counter = table.autoincrement_column
     if count and counter is not None and is_postgres(target):
-        numbers = func.pg_get_serial_sequence(of.name, counter.name)
+        numbers = func.pg_get_serial_sequence(table.name, counter.name)
         target.execute(select(func.setval(numbers, select(func.max(counter)).scalar_subquery())))
     return count
 
 
-def _compare(of: Table, source: Connection, target: Connection) -> None:
+def _compare(table: Table, source: Connection, target: Connection) -> None:
     """Raise StoreError at the first row that is not the same in both."""
-    names = [each.name for each in of.primary_key.columns]
-    pairs = zip_longest(_rows(of, source), _rows(of, target))
-    for original, copied in pairs:
-        if original != copied:
-            row = original if original is not None else copied
+    names = [each.name for each in table.primary_key.columns]
+    pairs = zip_longest(_rows(table, source), _rows(table, target))
+    for original, copy in pairs:
+        if original != copy:
+            row = original if original is not None else copy
             key = {name: row._mapping[name] for name in names} if row is not None else {}
             raise StoreError(
-                f"the copy of table {of.name} differs at {key}: nothing was copied",
+                f"the copy of table {table.name} differs at {key}: nothing was copied",
                 "Check the disks of both databases, then copy again.",
             )
 
 
-def _rows(of: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]]:
-    return iter(connection.execute(_in_key_order(of, connection)))
+def _rows(table: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]]:
+    return iter(connection.execute(_in_key_order(table, connection)))
 
 
-def _in_key_order(of: Table, connection: Connection) -> Select[tuple[object, ...]]:
+def _in_key_order(table: Table, connection: Connection) -> Select[tuple[object, ...]]:
     """The rows of a table in the same order on every database.
 
     The order is that of the bytes of the key in UTF-8.
@@ -219,18 +219,18 @@ def _in_key_order(of: Table, connection: Connection) -> Select[tuple[object, ...
     has_collations = is_postgres(connection)
     key = [
         each.collate("C") if has_collations and isinstance(_plain(each), Text) else each
-        for each in _stored_table(of).columns
-        if each.name in of.primary_key.columns
+        for each in _stored_table(table).columns
+        if each.name in table.primary_key.columns
     ]
-    has_bytes = any(isinstance(each.type, LargeBinary) for each in of.columns)
-    query = select(*_stored_table(of).columns).order_by(*key)
+    has_bytes = any(isinstance(each.type, LargeBinary) for each in table.columns)
+    query = select(*_stored_table(table).columns).order_by(*key)
     return query.execution_options(yield_per=BYTES_BATCH if has_bytes else BATCH)
 
 
-def _stored_table(of: Table) -> TableClause:
+def _stored_table(model: Table) -> TableClause:
     """The table as it is stored: values are copied without being read as values of the model."""
-    return table(of.name, *(column(each.name, _plain(each)) for each in of.columns))
+    return table(model.name, *(column(each.name, _plain(each)) for each in model.columns))
 
 
-def _plain(of: ColumnElement[Any]) -> TypeEngine[object]:
-    return of.type.impl_instance if isinstance(of.type, TypeDecorator) else of.type
+def _plain(column: ColumnElement[Any]) -> TypeEngine[object]:
+    return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type

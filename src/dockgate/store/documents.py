@@ -23,7 +23,7 @@ Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | Advis
 
 # The lock between those that store documents, and the one that deletes what nothing names.
 _COLLECTION = "collection"
-_STORED = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
+_STORED_DIGESTS = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
 _BODIES = select(documents.c.digest, documents.c.body).where(one_of(documents.c.digest, "digests"))
 
 
@@ -44,7 +44,7 @@ class Document:
         return zlib.compress(self._data)
 
     @classmethod
-    def of(cls, value: Part | Verdict) -> "Document":
+    def of_value(cls, value: Part | Verdict) -> "Document":
         """The stored form of a part of a verdict, or of the verdict itself."""
         return cls(type(value).__name__, encode(value))
 
@@ -83,8 +83,8 @@ def lock_documents(connection: Connection) -> bool:
 def new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
     """Those that are not stored, each digest once."""
     by_digest = {document.digest: document for document in candidates}
-    stored = set(connection.scalars(_STORED, {"digests": text_list(list(by_digest))}))
-    return [document for digest, document in by_digest.items() if digest not in stored]
+    stored_digests = set(connection.scalars(_STORED_DIGESTS, {"digests": text_list(list(by_digest))}))
+    return [document for digest, document in by_digest.items() if digest not in stored_digests]
 
 
 def decompress_document(body: bytes) -> bytes:

@@ -144,12 +144,12 @@ class Database:
     def from_url(cls, url: str, lock_seconds: float = BUSY_SECONDS) -> "Database":
         """Connect to the database of a URL. UsageError for a URL that is neither SQLite nor Postgres."""
         try:
-            parsed = make_url(url)
-            if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-                raise NoSuchModuleError(f"neither SQLite nor Postgres: {parsed.get_backend_name()}")
-            if parsed.get_backend_name() == "sqlite" and parsed.database in (None, "", ":memory:"):
+            parsed_url = make_url(url)
+            if parsed_url.get_backend_name() not in ("sqlite", "postgresql"):
+                raise NoSuchModuleError(f"neither SQLite nor Postgres: {parsed_url.get_backend_name()}")
+            if parsed_url.get_backend_name() == "sqlite" and parsed_url.database in (None, "", ":memory:"):
                 raise ArgumentError("a SQLite database in memory is lost when the process ends")
-            return cls(parsed, lock_seconds)
+            return cls(parsed_url, lock_seconds)
         except (ArgumentError, NoSuchModuleError, ImportError) as error:
             raise UsageError(
                 f"not a database URL to use: {error}",

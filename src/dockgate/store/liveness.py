@@ -131,13 +131,13 @@ def watch_connections(engine: Engine, liveness: Liveness) -> None:
 
 
 def _connect(
-    liveness: Liveness, _dialect: object, _record: object, arguments: Sequence[Any], named: Mapping[str, Any]
+    liveness: Liveness, _dialect: object, _record: object, arguments: Sequence[Any], options: Mapping[str, Any]
 ) -> psycopg.Connection[Any]:
     """A new connection to Postgres. It fails at once while the database is known to be away."""
     if liveness.is_away:
         raise psycopg.OperationalError("the server does not answer")
     try:
-        return watched_connection(liveness).connect(*arguments, **named)
+        return watched_connection(liveness).connect(*arguments, **options)
     except psycopg.errors.ConnectionTimeout:
         liveness.record_failure()
         raise

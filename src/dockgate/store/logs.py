@@ -28,10 +28,10 @@ class Logs:
     def __init__(self, folder: Path, limits: DiskLimits = DiskLimits()) -> None:  # noqa: B008 - frozen
         self._folder = folder / "executions"
         self._limits = limits
-        self._appended = 0
+        self._appended_bytes = 0
         self._lock = threading.Lock()
-        for made in (folder, self._folder):
-            made.mkdir(mode=0o700, exist_ok=True)
+        for directory in (folder, self._folder):
+            directory.mkdir(mode=0o700, exist_ok=True)
         self._make_room()
 
     def append(self, key: ActionKey, line: str) -> None:
@@ -69,8 +69,8 @@ class Logs:
 
     def executions(self, before: float) -> Mapping[str, int]:
         """The executions whose logs have not grown since that time (since 1970), with their bytes."""
-        sizes = ((unquote(Path(path).name), changed, size) for changed, path, size in _sizes(self._folder))
-        return {name: size for name, changed, size in sizes if changed < before}
+        sizes = ((unquote(Path(path).name), changed_at, size) for changed_at, path, size in _sizes(self._folder))
+        return {name: size for name, changed_at, size in sizes if changed_at < before}
 
     def delete(self, execution: str) -> None:
         """Delete the logs of an execution."""
@@ -79,18 +79,18 @@ class Logs:
     def _count(self, size: int) -> None:
         """Make room each time a twentieth of the limit was written."""
         with self._lock:
-            self._appended += size
-            is_due = self._appended > self._limits.logs // 20
+            self._appended_bytes += size
+            is_due = self._appended_bytes > self._limits.logs // 20
             if is_due:
-                self._appended = 0
+                self._appended_bytes = 0
         if is_due:
             self._make_room()
 
     def _make_room(self) -> None:
         executions = _sizes(self._folder)
         excess = sum(size for _, _, size in executions) - self._limits.logs
-        for changed, path, size in executions:
-            if excess <= 0 or changed > time.time() - SPARED_SECONDS:
+        for changed_at, path, size in executions:
+            if excess <= 0 or changed_at > time.time() - SPARED_SECONDS:
                 return
             shutil.rmtree(path, ignore_errors=True)
             excess -= size

@@ -78,14 +78,14 @@ def lock_rows(query: Select[Any]) -> Select[Any]:
     return query.with_for_update(key_share=True)
 
 
-def delete_unlocked(connection: Connection, table: Table, *which: ColumnElement[bool]) -> int:
+def delete_unlocked(connection: Connection, table: Table, *conditions: ColumnElement[bool]) -> int:
     """Delete the rows that fit, except those that another transaction changes. Returns how many.
 
     For old rows, which several servers delete at the same time.
     """
     key = table.primary_key.columns
-    unlocked = select(*key).where(*which).with_for_update(skip_locked=True)
-    return connection.execute(delete(table).where(tuple_(*key).in_(unlocked))).rowcount
+    unlocked_keys = select(*key).where(*conditions).with_for_update(skip_locked=True)
+    return connection.execute(delete(table).where(tuple_(*key).in_(unlocked_keys))).rowcount
 
 
 def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:

@@ -77,8 +77,8 @@ def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet)
 def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
     exposures = fleet.store.exposures
     (idna,) = fleet.store.component_search.components_named(["idna"])
-    everywhere = exposures.images([idna], Places(), owned=True)
+    everywhere = exposures.images([idna], Places(), is_owned=True)
     assert exposures.images_by_component([idna], everywhere) == {idna: 2}
-    of_web = exposures.images([idna], Places(repositories=["team/web"]), owned=True)
+    of_web = exposures.images([idna], Places(repositories=["team/web"]), is_owned=True)
     assert exposures.images_by_component([idna], of_web) == {idna: 1}
     assert exposures.images_by_component([], everywhere) == {}

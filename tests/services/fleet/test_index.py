@@ -271,14 +271,14 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
     twice = replace(package("idna", "3.6"), path="b")
     owned = replace(package("idna", "3.6", "sha256:base"), owner="python3-idna")
     platform = split_inventory(inventory("sha256:x", package("idna", "3.6"), twice, owned, package("odd", "1", "")))
-    component = Component.of(twice)
+    component = Component.of_package(twice)
     assert [
         (bundle.layer, bundle.base, dict(bundle.counted_components), dict(bundle.owned_components))
         for bundle in platform.bundles
     ] == [
         ("sha256:base", True, {}, {component: 1}),
         ("sha256:own", False, {component: 2}, {}),
-        ("", False, {Component.of(package("odd", "1")): 1}, {}),
+        ("", False, {Component.of_package(package("odd", "1")): 1}, {}),
     ]
     assert platform.packages == 4
     assert platform.facts.packages == ()

@@ -73,8 +73,8 @@ def test_an_image_that_is_missing_twice_is_recorded_as_gone(server: Server) -> N
     server.registries.missing = {f"web@{digest(3)}"}
     server.run(10)
     assert server.removed == [("web", digest(3))]
-    assert server.store.tag_history.at("web", "3") is None
-    assert server.store.tag_history.at("web", "2") == digest(2)
+    assert server.store.tag_history.find_digest("web", "3") is None
+    assert server.store.tag_history.find_digest("web", "2") == digest(2)
     assert f"{OWN}/web@{digest(1)}" in server.registries.questions
     assert f"quay.example/team/app@{digest(5)}" in server.registries.questions
 

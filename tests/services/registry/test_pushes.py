@@ -103,7 +103,7 @@ class Registry:
         notifications.receive_ecr_event(json.dumps(event))
 
     def present(self) -> str | None:
-        return self.store.tag_history.at(REPOSITORY, "1")
+        return self.store.tag_history.find_digest(REPOSITORY, "1")
 
     def moves(self) -> list[tuple[str, str]]:
         return [(move.previous, move.digest) for move in self.store.images.tag_moves(SECOND)]

@@ -316,7 +316,7 @@ def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
     scan = store.images.accept_push(Event("late", EventKind.IMAGE_PUSH, late, LATER))
     assert scan is not None
     assert scan.image == "sha256:late"
-    assert store.tag_history.at("web", "1") == "sha256:newer"
+    assert store.tag_history.find_digest("web", "1") == "sha256:newer"
     assert [period.until for period in store.tag_history.periods(["sha256:late"])] == [LATER]
     assert store.images.tag_moves("sha256:newer") == []
     assert "tag.moved" not in [event.detail_type for event in store.event_log.read(0, 10)]

@@ -45,7 +45,7 @@ def test_old_executions_go_with_their_runs_and_the_newest_stay(store: Store) -> 
     assert store.row_retention.old_executions(10, NOW) == []
     old = store.row_retention.old_executions(10, LATER)
     assert sorted(old) == sorted(ids[:5])
-    assert store.row_retention.artifacts(without=old) == {f"artifact of {name}" for name in ids[5:]}
+    assert store.row_retention.artifacts(without_executions=old) == {f"artifact of {name}" for name in ids[5:]}
     assert sorted(store.row_retention.delete_executions(old, LATER)) == sorted(old)
     assert store.row_retention.delete_executions(old, LATER) == []
     assert store.row_retention.executions_without_rows(ids) == set(old)

@@ -64,7 +64,7 @@ class ImageContents:
             self.images[image.id] = image
             self.where[image.digest] = periods
         owned = not self._subject.is_vulnerability
-        for holding in self._store.exposures.holdings(missing, self._subject.components, owned=owned):
+        for holding in self._store.exposures.holdings(missing, self._subject.components, is_owned=owned):
             self._holdings.setdefault(holding.image, []).append(holding)
         present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
         stays = [stay for number in missing for stay in _stays(self.where[self.images[number].digest])]

@@ -103,7 +103,7 @@ class ExposureSearch:
             visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, caller)}
             places = Places(None, self._repositories(caller), visible)
             owned = not look_up.subject.is_vulnerability
-            look_up.holders = self.store.exposures.images(look_up.subject.components, places, owned=owned)
+            look_up.holders = self.store.exposures.images(look_up.subject.components, places, is_owned=owned)
         return look_up.holders
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
@@ -180,7 +180,7 @@ class ExposureSearch:
         images = self.store.exposures.images(
             subject.components,
             places,
-            owned=not subject.is_vulnerability,
+            is_owned=not subject.is_vulnerability,
             has_status=subject.is_vulnerability and is_now,
         )
         if is_now and not request.include_moved:

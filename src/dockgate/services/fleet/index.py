@@ -196,7 +196,7 @@ def split_inventory(inventory: Inventory) -> NewPlatform:
     in_base: dict[str, Package] = {}
     for package in inventory.packages:
         kinds = layers.setdefault(package.layer, ({}, {}))
-        kinds[bool(package.owner)].setdefault(Component.of(package), set()).add(package.path)
+        kinds[bool(package.owner)].setdefault(Component.of_package(package), set()).add(package.path)
         in_base.setdefault(package.layer, package)
     bundles = tuple(
         NewBundle(

@@ -38,7 +38,7 @@ class Executions:
         """
         executions = []
         pushed = event.detail["repository"], event.detail["branch"]
-        for pipeline in self.store.pipelines.newest():
+        for pipeline in self.store.pipelines.list_newest():
             if pushed in source_branches(pipeline):
                 execution = self.store.executions.start(pipeline.name, event.id, event.detail, self.clock.now())
                 executions.append(execution.id)

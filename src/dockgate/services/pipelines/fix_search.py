@@ -308,7 +308,7 @@ class FixSearch:
             is_known = without_digest(built_on) == without_digest(reference)
             return self.newest(str(named._replace(digest=None))) if named.tag and is_known else None
         tag = named.tag or self._only_tag(named.repository, named.digest)
-        return self.store.tag_history.at(named.repository, tag) if tag else None
+        return self.store.tag_history.find_digest(named.repository, tag) if tag else None
 
     def _only_tag(self, repository: str, digest: str | None) -> str | None:
         """The tag that a digest had; None if it had several, or none."""

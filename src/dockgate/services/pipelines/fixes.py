@@ -69,7 +69,7 @@ class Fixes:
         A failure of one does not block the others.
         """
         unfinished = self.store.fixes.pipelines()
-        for pipeline in self.store.pipelines.newest():
+        for pipeline in self.store.pipelines.list_newest():
             name, on_fix = pipeline.name, pipeline.on_fix
             if on_fix is None and name not in unfinished:
                 continue

@@ -42,7 +42,7 @@ class RowRetention:
 
         Those of the last day stay: their action may not have ended.
         """
-        named = self.store.row_retention.artifacts(without=() if remove else self._old_executions())
+        named = self.store.row_retention.artifacts(without_executions=() if remove else self._old_executions())
         before, count, size = self._a_day_ago, 0, 0
         for blob in list(self.store.blobs.list()):
             if blob.digest in named or blob.stored_at >= before:

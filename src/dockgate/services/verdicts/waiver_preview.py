@@ -98,7 +98,7 @@ class WaiverPreviews:
             if waivers.accepts_finding(waiver, subject.finding(entry).finding(), now)
         ]
         places = Places()
-        exposed = self.store.exposures.images(accepted, places, owned=False)
+        exposed = self.store.exposures.images(accepted, places, is_owned=False)
         repositories = self.store.exposures.facts(list(exposed), accepted, places).repositories
         covered = []
         for number, image in exposed.items():

@@ -32,7 +32,7 @@ _APPROVAL = select_as(Approval, approvals)
 _VOTE = select_as(Vote, votes)
 # What waits on an image. Made once, because making a statement costs more than running it.
 _WAITING = (approvals.c.image == bindparam("image"), approvals.c.state == ApprovalState.WAITING)
-_UNJUDGED = select(approvals.c.id).where(*_WAITING, approvals.c.verdict.is_(None)).limit(1)
+_UNJUDGED_ID = select(approvals.c.id).where(*_WAITING, approvals.c.verdict.is_(None)).limit(1)
 _WAITING_REQUESTS = (
     select(
         approvals.c.id, approvals.c.policy, approvals.c.repository, approvals.c.service, approvals.c.approvers.is_(None)
@@ -109,7 +109,7 @@ class Approvals:
     def has_unjudged(self, image: str) -> bool:
         """Return whether an approval that waits on an image has no verdict yet."""
         with self._database.read() as connection:
-            return connection.execute(_UNJUDGED, {"image": image}).first() is not None
+            return connection.execute(_UNJUDGED_ID, {"image": image}).first() is not None
 
     def waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
         """The approvals that wait on an image, those that ask for the same as one.
@@ -125,11 +125,11 @@ class Approvals:
                 key = (policy, repository, service) if is_automatic else (name,)
                 alike.setdefault(key, []).append(name)
             groups = {names[0]: names for names in alike.values()}
-            oldest = connection.execute(_BY_IDS, {"ids": text_list(list(groups))}).mappings()
-            return [(Approval(**row), groups[row["id"]]) for row in oldest]
+            oldest_approvals = connection.execute(_BY_IDS, {"ids": text_list(list(groups))}).mappings()
+            return [(Approval(**row), groups[row["id"]]) for row in oldest_approvals]
 
-    def _select(self, *which: ColumnElement[bool]) -> Sequence[Approval]:
-        query = _APPROVAL.where(*which).order_by(approvals.c.seq)
+    def _select(self, *conditions: ColumnElement[bool]) -> Sequence[Approval]:
+        query = _APPROVAL.where(*conditions).order_by(approvals.c.seq)
         with self._database.read() as connection:
             return [Approval(**row) for row in connection.execute(query).mappings()]
 
@@ -151,9 +151,9 @@ class Approvals:
     def settle_all(self, approval_ids: Sequence[str], answer: Answer, now: str) -> int:
         """Settle those of the approvals that wait, as `settle` does. Returns how many."""
 
-        settled = self._database.group_commit(lambda connection: _settle(connection, approval_ids, answer, now))
-        self._announce(settled)
-        return len(settled)
+        settled_ids = self._database.group_commit(lambda connection: _settle(connection, approval_ids, answer, now))
+        self._announce(settled_ids)
+        return len(settled_ids)
 
     def record_verdict(self, approval_id: str, answer: Answer, now: str) -> None:
         """Record the verdict and summary of an approval that still waits for people.
@@ -171,7 +171,7 @@ class Approvals:
         A no settles the approval as rejected, and finishes its action, in the same transaction. ConflictError when the
         approval does not wait any more, or its time is over, and there is no vote of this person.
         """
-        settled: Sequence[str] = ()
+        settled_ids: Sequence[str] = ()
         with self._database.write() as connection:
             approval = _get(connection, vote.approval, should_lock=True)
             present = _VOTE.where(votes.c.approval == vote.approval, votes.c.who == vote.who)
@@ -185,8 +185,8 @@ class Approvals:
             if not vote.yes:
                 summary = shorten(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)
                 rejection = Answer(ApprovalState.REJECTED, summary, decided_by=vote.who)
-                settled = _settle(connection, [vote.approval], rejection, vote.at)
-        self._announce(settled)
+                settled_ids = _settle(connection, [vote.approval], rejection, vote.at)
+        self._announce(settled_ids)
         return vote
 
     def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
@@ -196,11 +196,11 @@ class Approvals:
             cast = [Vote(**row) for row in connection.execute(query).mappings()]
             return [(vote, require_principal(connection, vote.who)) for vote in cast]
 
-    def _announce(self, settled: Sequence[str]) -> None:
-        if settled:
+    def _announce(self, settled_ids: Sequence[str]) -> None:
+        if settled_ids:
             self._outbox.wake(OutboxKind.WEBHOOK, OutboxKind.ATTESTATION)
             for watcher in self._watchers:
-                watcher(settled)
+                watcher(settled_ids)
 
     def open_executions(self, image: str) -> Sequence[str]:
         """The unfinished executions that have an approval on this image, settled or not, oldest first."""
@@ -227,8 +227,8 @@ class Approvals:
             .group_by(approvals.c.image)
         )
         with self._database.read() as connection:
-            oldest = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
-            return [Approval(**row) for row in connection.execute(oldest).mappings()]
+            oldest_approvals = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
+            return [Approval(**row) for row in connection.execute(oldest_approvals).mappings()]
 
     def expired_approvals(self, now: str) -> Sequence[Approval]:
         """The approvals that still wait after their time limit, the longest overdue first."""
@@ -243,16 +243,18 @@ class Approvals:
         approvals need nothing of what is deleted.
         """
         webhook = outbox.c.kind == OutboxKind.WEBHOOK
-        undelivered = select(outbox.c.key).where(webhook, outbox.c.next_at.is_not(None))
+        undelivered_keys = select(outbox.c.key).where(webhook, outbox.c.next_at.is_not(None))
         old = (
             approvals.c.state != ApprovalState.WAITING,
             approvals.c.settled_at < before,
-            approvals.c.id.not_in(undelivered),
+            approvals.c.id.not_in(undelivered_keys),
         )
-        unlocked = select(approvals.c.seq).where(*old).with_for_update(skip_locked=True)
+        unlocked_approvals = select(approvals.c.seq).where(*old).with_for_update(skip_locked=True)
         with self._database.write() as connection:
-            deleted = delete(approvals).where(approvals.c.seq.in_(unlocked)).returning(approvals.c.id)
-            ids = connection.scalars(deleted).all()
+            delete_approvals = (
+                delete(approvals).where(approvals.c.seq.in_(unlocked_approvals)).returning(approvals.c.id)
+            )
+            ids = connection.scalars(delete_approvals).all()
             for batch in batches(ids):
                 connection.execute(delete(outbox).where(webhook, outbox.c.key.in_(batch)))
             return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
@@ -270,13 +272,13 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
         return ids
     connection.execute(_SETTLE, {"ids": text_list(ids), **asdict(answer), "settled_at": now})
     actions = [name for name in ids if not ApprovalId(name).is_external]
-    over = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
+    finished_executions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
     enqueue_answers(connection, ids, now)
     if answer.state is ApprovalState.APPROVED and answer.verdict:
         enqueue_attestations(connection, answer.verdict, {row[1:] for row in waiting}, now)
         follow_images(connection, [tuple(row) for row in waiting], answer.verdict, now)
-    if over:
-        append_ends(connection, over, state, now, reason=answer.summary)
+    if finished_executions:
+        append_ends(connection, finished_executions, state, now, reason=answer.summary)
     return ids
 
 

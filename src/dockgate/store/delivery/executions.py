@@ -47,9 +47,9 @@ class Executions:
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline)
             of_pipeline = executions.c.pipeline == pipeline
-            started = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
-            if started is not None:
-                return Execution(**started)
+            present = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
+            if present is not None:
+                return Execution(**present)
             version = require_pipeline(connection, pipeline).version
             last_number = connection.scalar(select(func.max(executions.c.number)).where(of_pipeline)) or 0
             number = last_number + 1
@@ -96,8 +96,8 @@ class Executions:
 
     def newest_executions(self) -> Sequence[Execution]:
         """The newest execution of each pipeline that has run, by pipeline."""
-        newest = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
-        newest_of = newest.group_by(executions.c.pipeline).subquery()
+        newest_numbers = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
+        newest_of = newest_numbers.group_by(executions.c.pipeline).subquery()
         is_newest = (executions.c.pipeline == newest_of.c.pipeline) & (executions.c.number == newest_of.c.number)
         with self._database.read() as connection:
             rows = connection.execute(_EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)).mappings()
@@ -170,8 +170,8 @@ class Executions:
             _start_runs(connection, step.start, now)
             if state is not None:
                 _set_state(connection, execution_id, state, step.reason, now)
-            started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
-            keys = connection.scalars(select(action_runs.c.key).where(*started).order_by(action_runs.c.seq)).all()
+            is_started = action_runs.c.execution == execution_id, action_runs.c.state == RunState.IN_PROGRESS
+            keys = connection.scalars(select(action_runs.c.key).where(*is_started).order_by(action_runs.c.seq)).all()
             events = execution_events.advance_events(pipeline, execution, runs, step.start, state, step.reason, now)
             append_events(connection, events)
             return keys
@@ -249,8 +249,12 @@ class Executions:
                 approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
             )
             waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
-            cancelled = {"state": ApprovalState.CANCELLED, "summary": shorten(reason, SUMMARY_LIMIT), "settled_at": now}
-            connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancelled))
+            cancellation = {
+                "state": ApprovalState.CANCELLED,
+                "summary": shorten(reason, SUMMARY_LIMIT),
+                "settled_at": now,
+            }
+            connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancellation))
             connection.execute(
                 update(action_runs)
                 .where(of_execution, action_runs.c.state.in_(OPEN))

@@ -47,11 +47,11 @@ class Fixes:
             if _read_first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
                 return None
             if former is not None:
-                planned = replace(fix, created_at=former.created_at)
+                new_fix = replace(fix, created_at=former.created_at)
                 if former.branch in branches:
-                    planned = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
-                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(planned)))
-                return planned if planned.state is FixState.PLANNED else None
+                    new_fix = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
+                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(new_fix)))
+                return new_fix if new_fix.state is FixState.PLANNED else None
             recent = fixes.c.created_at > since, fixes.c.created_at <= latest_possible(fix.created_at)
             is_by_hand = fixes.c.kind == FixKind.BY_HAND
             alike = is_by_hand if fix.kind is FixKind.BY_HAND else ~is_by_hand
@@ -92,10 +92,13 @@ class Fixes:
         return self._change(fix, None, events)
 
     def _change(self, fix: Fix, before: FixState | None, events: Sequence[NewEvent]) -> bool:
-        which = _OPEN if before is None else fixes.c.state == before
+        has_state = _OPEN if before is None else fixes.c.state == before
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
-            if connection.execute(update(fixes).where(fixes.c.id == fix.id, which).values(**row_of(fix))).rowcount == 0:
+            if (
+                connection.execute(update(fixes).where(fixes.c.id == fix.id, has_state).values(**row_of(fix))).rowcount
+                == 0
+            ):
                 return False
             append_events(connection, events)
             return True

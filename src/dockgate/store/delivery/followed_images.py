@@ -19,7 +19,7 @@ from dockgate.store.statements import insert_all_new, lock_rows
 # Callbacks with these schemes receive changed verdicts; others belong to pipelines that wait for one answer.
 _SCHEMES = ("http", "https")
 
-_FOLLOWED = select_as(FollowedImage, followed_images)
+_FOLLOWED_IMAGE = select_as(FollowedImage, followed_images)
 _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
     outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys")
 )
@@ -36,7 +36,7 @@ class FollowedImages:
         """All followed images, sorted."""
         key = followed_images.primary_key.columns
         with self._database.read() as connection:
-            return [FollowedImage(**row) for row in connection.execute(_FOLLOWED.order_by(*key)).mappings()]
+            return [FollowedImage(**row) for row in connection.execute(_FOLLOWED_IMAGE.order_by(*key)).mappings()]
 
     def revision(self, now: str, first_renewal_of: str) -> str:
         """A text that changes whenever an image is followed or is not any more, has another status, or is due.
@@ -106,12 +106,12 @@ class FollowedImages:
             connection.execute(
                 update(followed_images).where(_is(followed_image)).values(renew_at=renew_at, verdict=verdict)
             )
-            done = (
+            renewed_rows = (
                 outbox.c.kind == OutboxKind.ATTESTATION,
                 outbox.c.image == followed_image.image,
                 outbox.c.next_at.is_(None),
             )
-            connection.execute(delete(outbox).where(*done, outbox.c.key.startswith(prefix, autoescape=True)))
+            connection.execute(delete(outbox).where(*renewed_rows, outbox.c.key.startswith(prefix, autoescape=True)))
             entry = OutboxEntry(
                 OutboxKind.ATTESTATION,
                 key=f"{prefix}{now}",
@@ -140,29 +140,31 @@ def follow_images(
     Within the transaction that settles the approvals. An image that is followed already stays as it is, until it is
     judged again. One that was not watched any more is approved again: the callbacks that heard of the end hear of it.
     """
-    followed = [
+    images = [
         FollowedImage(image, repository, policy, Status.APPROVED, verdict, now)
         for image, repository, policy in sorted({approval[1:] for approval in approvals})
     ]
-    insert_all_new(connection, followed_images, [asdict(each) for each in followed])
+    insert_all_new(connection, followed_images, [asdict(each) for each in images])
     columns = followed_images.c
-    ended = _FOLLOWED.where(columns.image.in_({each.image for each in followed}), columns.unwatched_at.is_not(None))
+    ended_rows = _FOLLOWED_IMAGE.where(
+        columns.image.in_({each.image for each in images}), columns.unwatched_at.is_not(None)
+    )
     approved_keys = {approval[1:] for approval in approvals}
-    for row in connection.execute(lock_rows(ended)).mappings().all():
+    for row in connection.execute(lock_rows(ended_rows)).mappings().all():
         present = FollowedImage(**row)
         if (present.image, present.repository, present.policy) in approved_keys:
             _record(connection, present, Status.APPROVED, verdict, "The image is approved again.", now, None)
-    approved = {approval[0]: approval for approval in approvals}
+    approvals_by_id = {approval[0]: approval for approval in approvals}
     callbacks = [
         {
             "approval": key,
-            "image": approved[key][1],
-            "repository": approved[key][2],
-            "policy": approved[key][3],
+            "image": approvals_by_id[key][1],
+            "repository": approvals_by_id[key][2],
+            "policy": approvals_by_id[key][3],
             "url": payload["url"],
             "secret": payload["secret"],
         }
-        for key, payload in connection.execute(_CALLBACKS, {"keys": text_list(list(approved))})
+        for key, payload in connection.execute(_CALLBACKS, {"keys": text_list(list(approvals_by_id))})
         if urlsplit(payload["url"]).scheme in _SCHEMES
     ]
     insert_all_new(connection, followed_callbacks, callbacks)
@@ -226,7 +228,7 @@ def _tell(
 
 
 def _lock(connection: Connection, followed_image: FollowedImage) -> FollowedImage | None:
-    row = connection.execute(lock_rows(_FOLLOWED.where(_is(followed_image)))).mappings().first()
+    row = connection.execute(lock_rows(_FOLLOWED_IMAGE.where(_is(followed_image)))).mappings().first()
     return None if row is None else FollowedImage(**row)
 
 

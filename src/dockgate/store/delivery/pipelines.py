@@ -15,7 +15,7 @@ from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text
 from dockgate.store.schema.delivery import built_repositories, pipelines, repositories
 from dockgate.store.statements import insert_if_new, lock_name
 
-_BUILT = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
+_BUILT_REPOSITORY = select(built_repositories.c.name).where(built_repositories.c.name == bindparam("repository"))
 
 
 class PipelineVersion(NamedTuple):
@@ -52,12 +52,18 @@ class Pipelines:
                     is_new = pipelines.c.text.is_distinct_from(text)
                     connection.execute(update(pipelines).where(*is_present, is_new).values(text=text))
                 return present
-            stored = replace(pipeline, version=1 if present is None else present.version + 1)
-            for repository in sorted(built_by([stored])):
+            new_version = replace(pipeline, version=1 if present is None else present.version + 1)
+            for repository in sorted(built_by([new_version])):
                 insert_if_new(connection, built_repositories, {"name": repository})
-            values = {"name": stored.name, "version": stored.version, "body": stored, "created_at": now, "text": text}
+            values = {
+                "name": new_version.name,
+                "version": new_version.version,
+                "body": new_version,
+                "created_at": now,
+                "text": text,
+            }
             connection.execute(insert(pipelines).values(**values))
-            return stored
+            return new_version
 
     def get(self, name: str, version: int | None = None) -> Pipeline:
         """The newest version, or the given one."""
@@ -84,7 +90,7 @@ class Pipelines:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
 
-    def newest(self) -> Sequence[Pipeline]:
+    def list_newest(self) -> Sequence[Pipeline]:
         """The newest version of each pipeline, sorted by name."""
         of_newest = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
         is_newest = tuple_(pipelines.c.name, pipelines.c.version).in_(of_newest)
@@ -99,12 +105,12 @@ class Pipelines:
 
     def sources(self) -> Mapping[str, frozenset[str]]:
         """The source repositories of each pipeline's newest version, by name."""
-        return {pipeline.name: source_repositories(pipeline) for pipeline in self.newest()}
+        return {pipeline.name: source_repositories(pipeline) for pipeline in self.list_newest()}
 
     def is_built(self, repository: str) -> bool:
         """Return whether any version of any pipeline pushes its builds to this image repository."""
         with self._database.read() as connection:
-            return connection.scalar(_BUILT, {"repository": repository}) is not None
+            return connection.scalar(_BUILT_REPOSITORY, {"repository": repository}) is not None
 
 
 class Repositories:

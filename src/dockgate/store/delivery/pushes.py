@@ -35,21 +35,21 @@ class Pushes:
         """
         for start in range(0, len(commits), ROWS_AT_ONCE):
             self._add_commits(records[0], commits[start : start + ROWS_AT_ONCE])
-        moved = {record.ref: record for record in records}
+        moves = {record.ref: record for record in records}
         with self._database.write() as connection:
             connection.execute(
-                delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moved))
+                delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moves))
             )
             for record in sorted(records, key=lambda record: record.ref):
                 if not insert_if_new(connection, pushes, row_of(record)):
-                    here = pushes.c.push == push, pushes.c.ref == record.ref
+                    is_this_reference = pushes.c.push == push, pushes.c.ref == record.ref
                     values = {"old": record.old, "new": record.new, "accepted": True}
-                    connection.execute(update(pushes).where(*here).values(**values))
+                    connection.execute(update(pushes).where(*is_this_reference).values(**values))
 
     def _add_commits(self, record: PushRecord, commits: Sequence[str]) -> None:
         row = {"repository": record.repository, "principal": record.principal, "email": record.email}
         with self._database.write() as connection:
-            stored = {
+            stored_commits = {
                 commit
                 for batch in batches(commits)
                 for commit in connection.scalars(
@@ -60,7 +60,7 @@ class Pushes:
                     )
                 )
             }
-            rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored]
+            rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored_commits]
             insert_all_new(connection, pushed_commits, rows)
 
     def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
@@ -74,8 +74,8 @@ class Pushes:
         """
         return self._select(pushes.c.repository == repository, pushes.c.accepted.is_(False))
 
-    def _select(self, *which: ColumnElement[bool]) -> Sequence[PushRecord]:
-        query = _PUSH.where(*which).order_by(pushes.c.seq)
+    def _select(self, *conditions: ColumnElement[bool]) -> Sequence[PushRecord]:
+        query = _PUSH.where(*conditions).order_by(pushes.c.seq)
         with self._database.read() as connection:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
 

@@ -39,7 +39,7 @@ class Rollouts:
         with self._database.write() as connection:
             present = lock_service(connection, service)
             definition = definition_of(connection, service, present.revision)
-            current = _read_first(connection, _of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
+            current = _read_first(connection, _rollouts_of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
             base = current or Rollout(
                 service,
                 0,
@@ -57,7 +57,7 @@ class Rollouts:
                 reason = f"superseded by a later change of {service}"
                 _end(connection, current, RunState.FAILED, None, reason, now)
             number = select(func.coalesce(func.max(rollouts.c.number), 0)).where(rollouts.c.service == service)
-            begun = Rollout(
+            rollout = Rollout(
                 service=service,
                 number=(connection.scalar(number) or 0) + 1,
                 target=goal.target,
@@ -66,10 +66,10 @@ class Rollouts:
                 started_at=now,
                 started_by=by,
             )
-            connection.execute(insert(rollouts).values(**row_of(begun)))
-            old = rollouts.c.service == service, rollouts.c.number <= begun.number - ROLLOUTS_KEPT
+            connection.execute(insert(rollouts).values(**row_of(rollout)))
+            old = rollouts.c.service == service, rollouts.c.number <= rollout.number - ROLLOUTS_KEPT
             connection.execute(delete(rollouts).where(*old))
-            return begun
+            return rollout
 
     def get(self, service: str, number: int) -> Rollout:
         """The rollout with this number, counted for each service from 1. Raises NotFoundError."""
@@ -78,7 +78,7 @@ class Rollouts:
 
     def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
         """The rollouts of a service, newest first."""
-        query = _of(service).order_by(rollouts.c.number.desc()).limit(limit)
+        query = _rollouts_of(service).order_by(rollouts.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
@@ -115,10 +115,10 @@ class Rollouts:
                 present = definition_of(connection, service.name, service.revision)
                 if definition_of(connection, service.name, revision).image != present.image:
                     raise changed_meanwhile(service.name)
-                changed = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
+                changes = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if revision != service.revision:
-                    changed |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
-                connection.execute(update(services).where(services.c.name == rollout.service).values(**changed))
+                    changes |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
+                connection.execute(update(services).where(services.c.name == rollout.service).values(**changes))
             if event := _end_event(rollout, state, revision, reason, now, repository):
                 append_events(connection, [event])
             return True
@@ -145,7 +145,7 @@ def _end_event(
     return None
 
 
-def _of(service: str) -> Select[tuple[object, ...]]:
+def _rollouts_of(service: str) -> Select[tuple[object, ...]]:
     return _ROLLOUT.where(rollouts.c.service == service)
 
 
@@ -155,7 +155,7 @@ def _read_first(connection: Connection, query: Select[tuple[object, ...]]) -> Ro
 
 
 def _get(connection: Connection, service: str, number: int) -> Rollout:
-    rollout = _read_first(connection, _of(service).where(rollouts.c.number == number))
+    rollout = _read_first(connection, _rollouts_of(service).where(rollouts.c.number == number))
     if rollout is None:
         raise NotFoundError(
             f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."

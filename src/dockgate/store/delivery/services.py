@@ -103,9 +103,11 @@ class Services:
         same_cause = task_definitions.c.family == service, task_definitions.c.cause == str(cause)
         with self._database.write() as connection:
             lock_service(connection, service)
-            registered: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*same_cause))
-            if registered is not None:
-                return registered
+            definition_of_cause: TaskDefinition | None = connection.scalar(
+                select(task_definitions.c.body).where(*same_cause)
+            )
+            if definition_of_cause is not None:
+                return definition_of_cause
             return _add(connection, replace(definition, family=service), cause)
 
     def set_revision(self, service: str, revision: int, by: str) -> None:
@@ -140,13 +142,13 @@ class Services:
 
         The service's oldest events are deleted.
         """
-        newest = select(service_events.c.seq).where(service_events.c.service == event.service)
-        newest = newest.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
+        newest_events = select(service_events.c.seq).where(service_events.c.service == event.service)
+        newest_events = newest_events.order_by(service_events.c.seq.desc()).limit(EVENTS_KEPT)
         with self._database.write() as connection:
             lock_service(connection, event.service)
             if insert_if_new(connection, service_events, asdict(event)):
-                oldest = connection.scalars(newest).all()[-1]
-                old = service_events.c.service == event.service, service_events.c.seq < oldest
+                oldest_kept = connection.scalars(newest_events).all()[-1]
+                old = service_events.c.service == event.service, service_events.c.seq < oldest_kept
                 connection.execute(delete(service_events).where(*old))
                 append_events(connection, events)
 
@@ -213,9 +215,14 @@ def definition_of(connection: Connection, family: str, revision: int) -> TaskDef
 
 def _add(connection: Connection, definition: TaskDefinition, cause: RevisionCause | None = None) -> TaskDefinition:
     """Store a definition as the next revision of its family."""
-    newest = select(func.coalesce(func.max(task_definitions.c.revision), 0))
-    newest = newest.where(task_definitions.c.family == definition.family)
-    added = replace(definition, revision=(connection.scalar(newest) or 0) + 1)
-    row = {"family": added.family, "revision": added.revision, "cause": cause and str(cause), "body": added}
+    newest_revision = select(func.coalesce(func.max(task_definitions.c.revision), 0))
+    newest_revision = newest_revision.where(task_definitions.c.family == definition.family)
+    new_definition = replace(definition, revision=(connection.scalar(newest_revision) or 0) + 1)
+    row = {
+        "family": new_definition.family,
+        "revision": new_definition.revision,
+        "cause": cause and str(cause),
+        "body": new_definition,
+    }
     connection.execute(insert(task_definitions).values(**row))
-    return added
+    return new_definition

@@ -75,7 +75,7 @@ class EventCursor:
         after: int,
         position: int,
         entries: Sequence[OutboxEntry],
-        grouped: Sequence[GroupedEvent],
+        new_events: Sequence[GroupedEvent],
         topics_since: str,
     ) -> bool:
         """Move from `after` to `position` and store what follows from the events in between.
@@ -89,7 +89,7 @@ class EventCursor:
                 return False
             connection.execute(delete(event_cursors).where(event_cursors.c.name == CURSOR))
             connection.execute(insert(event_cursors).values(name=CURSOR, position=position))
-            insert_all_new(connection, grouped_events, _rows(_new_topics(connection, grouped, topics_since)))
+            insert_all_new(connection, grouped_events, _rows(_new_topics(connection, new_events, topics_since)))
             add_entries(connection, entries)
             return True
 
@@ -108,27 +108,27 @@ class EventCursor:
 
     def grouped_positions(self, target: str, rule: str, limit: int) -> Sequence[int]:
         """The numbers of the events of a group, in order."""
-        query = select(grouped_events.c.position).where(*_of(target, rule))
+        query = select(grouped_events.c.position).where(*_is_group(target, rule))
         with self._database.read() as connection:
             return connection.scalars(query.order_by(grouped_events.c.position).limit(limit)).all()
 
     def trim_group(self, target: str, rule: str, limit: int) -> int:
         """Delete the oldest events of a group beyond `limit`. Returns how many."""
         with self._database.write() as connection:
-            newest = select(grouped_events.c.position).where(*_of(target, rule))
-            last = connection.scalar(newest.order_by(grouped_events.c.position.desc()).offset(limit).limit(1))
+            newest_positions = select(grouped_events.c.position).where(*_is_group(target, rule))
+            last = connection.scalar(newest_positions.order_by(grouped_events.c.position.desc()).offset(limit).limit(1))
             if last is None:
                 return 0
             return connection.execute(
-                delete(grouped_events).where(*_of(target, rule), grouped_events.c.position <= last)
+                delete(grouped_events).where(*_is_group(target, rule), grouped_events.c.position <= last)
             ).rowcount
 
     def send_group(self, target: str, rule: str, last: int, entries: Sequence[OutboxEntry]) -> None:
         """Replace the events of a group up to the number `last` by outbox entries."""
         with self._database.write() as connection:
             lock_name(connection, event_cursors, CURSOR)
-            which = (*_of(target, rule), grouped_events.c.position <= last)
-            if connection.execute(delete(grouped_events).where(*which)).rowcount:
+            conditions = (*_is_group(target, rule), grouped_events.c.position <= last)
+            if connection.execute(delete(grouped_events).where(*conditions)).rowcount:
                 add_entries(connection, entries)
 
     def summary_due_at(self, target: str) -> str | None:
@@ -136,7 +136,7 @@ class EventCursor:
         with self._database.read() as connection:
             return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
 
-    def send_summary(self, target: str, due_at: str, latest: str, entries: Sequence[OutboxEntry]) -> None:
+    def send_summary(self, target: str, due_at: str, latest_due: str, entries: Sequence[OutboxEntry]) -> None:
         """Send a summary, once for each time at which it was due.
 
         One that was due after `latest` does not count.
@@ -144,7 +144,7 @@ class EventCursor:
         with self._database.write() as connection:
             lock_name(connection, sent_summaries, target)
             before = connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
-            if before is not None and due_at <= before <= latest:
+            if before is not None and due_at <= before <= latest_due:
                 return
             connection.execute(delete(sent_summaries).where(sent_summaries.c.target == target))
             connection.execute(insert(sent_summaries).values(target=target, due_at=due_at))
@@ -160,7 +160,7 @@ class EventCursor:
             return delete_unlocked(connection, notified_topics, old)
 
 
-def _of(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
+def _is_group(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
     return grouped_events.c.target == target, grouped_events.c.rule == rule
 
 
@@ -179,17 +179,19 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
         if times.get(key, "") < since:
             news.append(event)
             if event.reopens is not None:
-                reopened = _reopen(connection, event.target, event.reopens, times)
-                present -= reopened
+                reopened_topics = _reopen(connection, event.target, event.reopens, times)
+                present -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
     for target in dict.fromkeys(event.target for event in events):
         at = max(event.at for event in events if event.target == target)
         topics = sorted(topic for name, topic in present if name == target)
         for start in range(0, len(topics), BATCH // 2):
-            which = notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
-            connection.execute(update(notified_topics).where(notified_topics.c.target == target, which).values(at=at))
-    added = {(event.target, event.topic) for event in events if (event.target, event.topic) in times} - present
-    rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(added)]
+            is_topic = notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
+            connection.execute(
+                update(notified_topics).where(notified_topics.c.target == target, is_topic).values(at=at)
+            )
+    new_topics = {(event.target, event.topic) for event in events if (event.target, event.topic) in times} - present
+    rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(new_topics)]
     insert_all_new(connection, notified_topics, rows)
     return news
 
@@ -203,8 +205,11 @@ def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> 
     for target in sorted({pair[0] for pair in pairs}):
         topics = sorted(topic for name, topic in pairs if name == target)
         for start in range(0, len(topics), BATCH // 2):
-            which = notified_topics.c.target == target, notified_topics.c.topic.in_(topics[start : start + BATCH // 2])
-            query = select(notified_topics.c.topic, notified_topics.c.at).where(*which)
+            conditions = (
+                notified_topics.c.target == target,
+                notified_topics.c.topic.in_(topics[start : start + BATCH // 2]),
+            )
+            query = select(notified_topics.c.topic, notified_topics.c.at).where(*conditions)
             times |= {(target, row.topic): row.at for row in connection.execute(query)}
     return times
 
@@ -215,15 +220,15 @@ def _reopen(
     """Forget topics in the database and in `times`. Returns those of `times`."""
     column = notified_topics.c.topic
     # Topics are hexadecimal digits, so all that begin alike lie before the same beginning with a "g".
-    which = [notified_topics.c.target == target, column.between(reopening.start, f"{reopening.start}g")]
+    conditions = [notified_topics.c.target == target, column.between(reopening.start, f"{reopening.start}g")]
     if reopening.since is not None:
-        which.append(notified_topics.c.at < reopening.since)
-    connection.execute(delete(notified_topics).where(*which))
-    reopened = {
+        conditions.append(notified_topics.c.at < reopening.since)
+    connection.execute(delete(notified_topics).where(*conditions))
+    reopened_topics = {
         key
         for key, at in times.items()
         if key[0] == target and key[1].startswith(reopening.start) and (reopening.since is None or at < reopening.since)
     }
-    for key in reopened:
+    for key in reopened_topics:
         del times[key]
-    return reopened
+    return reopened_topics

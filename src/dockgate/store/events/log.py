@@ -30,16 +30,16 @@ READ_BATCH = 500
 RECENT = 5000
 
 _EVENT = select_as(StoredEvent, event_log).where(event_log.c.seq.is_not(None))
-_NEWEST = select(func.coalesce(func.max(event_log.c.seq), 0))
+_NEWEST_SEQ = select(func.coalesce(func.max(event_log.c.seq), 0))
 _INSERT_NUMBERED = (
     sqlite.insert(event_log)
     .values(seq=select(func.coalesce(func.max(event_log.c.seq), 0) + 1).scalar_subquery())
     .on_conflict_do_nothing()
 )
 # The last event that rules have matched, the events that are to become one message, and those of unsent messages.
-_MATCHED = select(func.coalesce(func.max(event_cursors.c.position), 0)).scalar_subquery()
-_GROUPED = select(grouped_events.c.position)
-_UNSENT = select(outbox.c.position).where(
+_MATCHED_POSITION = select(func.coalesce(func.max(event_cursors.c.position), 0)).scalar_subquery()
+_GROUPED_POSITIONS = select(grouped_events.c.position)
+_UNSENT_POSITIONS = select(outbox.c.position).where(
     outbox.c.kind == OutboxKind.EVENT, outbox.c.done_at.is_(None), outbox.c.position.is_not(None)
 )
 
@@ -76,7 +76,7 @@ class EventLog:
         """
         self._number()
         query = (
-            _EVENT.where(event_log.c.seq > _NEWEST.scalar_subquery() - RECENT)
+            _EVENT.where(event_log.c.seq > _NEWEST_SEQ.scalar_subquery() - RECENT)
             .where(event_log.c.at >= since, event_log.c.detail_type.in_(kinds))
             .order_by(event_log.c.seq.desc())
             .limit(limit)
@@ -96,8 +96,8 @@ class EventLog:
         """The `seq` of the newest event, 0 for none."""
         self._number()
         with self._database.read() as connection:
-            newest: int = connection.execute(_NEWEST).scalar_one()
-            return newest
+            seq: int = connection.execute(_NEWEST_SEQ).scalar_one()
+            return seq
 
     def get(self, event_id: str) -> StoredEvent:
         """An event by its id. NotFoundError if it is unknown."""
@@ -116,19 +116,25 @@ class EventLog:
         """
         self._number()
         with self._database.write() as connection:
-            newest = _NEWEST.scalar_subquery()
+            newest_seq = _NEWEST_SEQ.scalar_subquery()
             seq = event_log.c.seq
-            which = (event_log.c.at < before, seq < newest, seq <= _MATCHED, seq.not_in(_GROUPED), seq.not_in(_UNSENT))
-            return delete_unlocked(connection, event_log, *which)
+            conditions = (
+                event_log.c.at < before,
+                seq < newest_seq,
+                seq <= _MATCHED_POSITION,
+                seq.not_in(_GROUPED_POSITIONS),
+                seq.not_in(_UNSENT_POSITIONS),
+            )
+            return delete_unlocked(connection, event_log, *conditions)
 
     def _number(self) -> None:
         """Number the committed events that have no number yet."""
         if not self._database.is_shared:
             return
-        unnumbered = select(event_log.c.position).where(event_log.c.seq.is_(None))
+        unnumbered_events = select(event_log.c.position).where(event_log.c.seq.is_(None))
         while True:
             with self._database.read() as connection:
-                if connection.scalar(unnumbered.limit(1)) is None:
+                if connection.scalar(unnumbered_events.limit(1)) is None:
                     return
             with self._database.write() as connection:
                 lock_name(connection, event_log, "seq")
@@ -164,14 +170,18 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
 
 def _number(connection: Connection) -> None:
     """Give the next numbers to events without one. Only one transaction at a time may do this."""
-    newest = connection.execute(_NEWEST).scalar_one()
-    unnumbered = (
-        select(event_log.c.position, (func.row_number().over(order_by=event_log.c.position) + newest).label("number"))
+    newest_seq = connection.execute(_NEWEST_SEQ).scalar_one()
+    unnumbered_events = (
+        select(
+            event_log.c.position, (func.row_number().over(order_by=event_log.c.position) + newest_seq).label("number")
+        )
         .where(event_log.c.seq.is_(None))
         .order_by(event_log.c.position)
         .limit(NUMBER_BATCH)
         .subquery()
     )
     connection.execute(
-        update(event_log).where(event_log.c.position == unnumbered.c.position).values(seq=unnumbered.c.number)
+        update(event_log)
+        .where(event_log.c.position == unnumbered_events.c.position)
+        .values(seq=unnumbered_events.c.number)
     )

@@ -44,11 +44,11 @@ _ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbo
 
 def _claimable() -> tuple[ColumnElement[bool], ...]:
     """Of the `kind`, due `now`, first of its subject, and of a receiver that does not pause."""
-    earlier = outbox.alias()
+    earlier_entry = outbox.alias()
     is_blocked = exists().where(
-        *(earlier.c.kind == outbox.c.kind, earlier.c.receiver == outbox.c.receiver),
-        *(earlier.c.subject == outbox.c.subject, earlier.c.position < outbox.c.position),
-        earlier.c.next_at.is_not(None),
+        *(earlier_entry.c.kind == outbox.c.kind, earlier_entry.c.receiver == outbox.c.receiver),
+        *(earlier_entry.c.subject == outbox.c.subject, earlier_entry.c.position < outbox.c.position),
+        earlier_entry.c.next_at.is_not(None),
     )
     is_paused = exists().where(
         *(outbox_receivers.c.kind == outbox.c.kind, outbox_receivers.c.receiver == outbox.c.receiver),
@@ -67,29 +67,29 @@ def _next_entries() -> Select[Any]:
     rank = func.row_number().over(
         partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.position, outbox.c.key)
     )
-    ranked = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
-    claimed = (
+    ranked_entries = select(outbox.c.key, outbox.c.receiver, rank.label("rank")).where(*claimable).subquery()
+    claimed_count = (
         select(outbox.c.receiver, func.count().label("count"))
         .where(outbox.c.kind == bindparam("kind"), outbox.c.claimed_by.is_not(None))
         .group_by(outbox.c.receiver)
         .subquery()
     )
-    is_ranked = and_(outbox.c.key == ranked.c.key, outbox.c.receiver == ranked.c.receiver)
+    is_ranked = and_(outbox.c.key == ranked_entries.c.key, outbox.c.receiver == ranked_entries.c.receiver)
     failures = outbox_receivers.c.kind == bindparam("kind"), outbox_receivers.c.receiver == outbox.c.receiver
     is_probed = exists().where(*failures, outbox_receivers.c.failures >= FAILURES_LIMIT)
     receiver_limit = case((is_probed, 1), else_=bindparam("receiver_limit", type_=Integer))
     return (
-        _ENTRY.join(ranked, is_ranked)
-        .outerjoin(claimed, claimed.c.receiver == outbox.c.receiver)
-        .where(*claimable, ranked.c.rank + func.coalesce(claimed.c.count, 0) <= receiver_limit)
-        .order_by(ranked.c.rank, outbox.c.next_at)
+        _ENTRY.join(ranked_entries, is_ranked)
+        .outerjoin(claimed_count, claimed_count.c.receiver == outbox.c.receiver)
+        .where(*claimable, ranked_entries.c.rank + func.coalesce(claimed_count.c.count, 0) <= receiver_limit)
+        .order_by(ranked_entries.c.rank, outbox.c.next_at)
         .limit(bindparam("limit", type_=Integer))
         .with_for_update(of=outbox, skip_locked=True)
     )
 
 
 _IS_CLAIMABLE = select(outbox.c.key).where(*_claimable()).limit(1)
-_NEXT = _next_entries()
+_NEXT_ENTRIES = _next_entries()
 
 
 class Outbox:
@@ -137,13 +137,13 @@ class Outbox:
         At most `receiver_limit` entries of one receiver are claimed at a time, by all owners together. The first entry
         of every receiver comes before any receiver's second, the longest due first.
         """
-        which = {"kind": kind, "now": now, "receiver_limit": receiver_limit, "limit": limit}
+        parameters = {"kind": kind, "now": now, "receiver_limit": receiver_limit, "limit": limit}
         with self._database.read() as connection:
-            if connection.scalar(_IS_CLAIMABLE, which) is None:
+            if connection.scalar(_IS_CLAIMABLE, parameters) is None:
                 return []
         with self._database.write() as connection:
             lock_name(connection, outbox, kind)  # the claims of all owners are counted together
-            entries = [OutboxEntry(**row) for row in connection.execute(_NEXT, which).mappings()]
+            entries = [OutboxEntry(**row) for row in connection.execute(_NEXT_ENTRIES, parameters).mappings()]
             identities = [(entry.kind, entry.key, entry.receiver) for entry in entries]
             connection.execute(update(outbox).where(tuple_(*_IDENTITY).in_(identities)).values(claimed_by=owner))
             return [replace(entry, claimed_by=owner) for entry in entries]
@@ -171,12 +171,12 @@ class Outbox:
         self._change(entry, outbox.c.done_at.is_(None), {})
 
     def _change(self, entry: OutboxEntry, condition: ColumnElement[bool], values: dict[str, Any]) -> None:
-        which = (
+        conditions = (
             *(outbox.c[name] == getattr(entry, name) for name in ("kind", "key", "receiver")),
             outbox.c.claimed_by.is_not_distinct_from(entry.claimed_by),
             condition,
         )
-        change = update(outbox).where(*which).values(**values, claimed_by=None)
+        change = update(outbox).where(*conditions).values(**values, claimed_by=None)
         self._database.group_commit(lambda connection: connection.execute(change))
 
     def release(self, owner: str) -> None:
@@ -188,13 +188,17 @@ class Outbox:
         self._release(outbox.c.claimed_by.not_in(owners))
 
     def _release(self, is_lost: ColumnElement[bool]) -> None:
-        which = outbox.c.kind.in_(OutboxKind), outbox.c.claimed_by.is_not(None), is_lost
+        conditions = outbox.c.kind.in_(OutboxKind), outbox.c.claimed_by.is_not(None), is_lost
         with self._database.write() as connection:
-            claimed = connection.execute(lock_rows(select(*_IDENTITY).where(*which).order_by(*_IDENTITY))).all()
+            claimed_keys = connection.execute(
+                lock_rows(select(*_IDENTITY).where(*conditions).order_by(*_IDENTITY))
+            ).all()
             connection.execute(
-                update(outbox).where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed])).values(claimed_by=None)
+                update(outbox)
+                .where(tuple_(*_IDENTITY).in_([tuple(row) for row in claimed_keys]))
+                .values(claimed_by=None)
             )
-        self.wake(*dict.fromkeys(row.kind for row in claimed))
+        self.wake(*dict.fromkeys(row.kind for row in claimed_keys))
 
     def failing_entries(self, limit: int) -> Sequence[OutboxEntry]:
         """Entries of all kinds whose last attempt failed and that are not done, the last due first."""
@@ -216,29 +220,29 @@ class Outbox:
 
     def redeliver(self, kind: OutboxKind, receiver: str, now: str, keys: Sequence[str] | None = None) -> int:
         """Make entries due that were given up, those with these keys or all. Returns how many."""
-        which = [outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD]
+        conditions = [outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD]
         if keys is not None:
-            which.append(outbox.c.key.in_(keys))
-        change = update(outbox).where(*which).values(next_at=now, due_since=now, attempts=0, last_error=None)
+            conditions.append(outbox.c.key.in_(keys))
+        change = update(outbox).where(*conditions).values(next_at=now, due_since=now, attempts=0, last_error=None)
         with self._database.write() as connection:
             count = connection.execute(change).rowcount
         self.wake(kind)
         return count
 
-    def bring_forward(self, latest: str, now: str) -> int:
+    def bring_forward(self, latest_due: str, now: str) -> int:
         """Make entries of all kinds due now that are due after `latest`.
 
         Pauses of receivers until then end, too. They were written while the clock was ahead, and would wait until it is
         that time. Returns how many entries.
         """
-        ahead = outbox.c.kind.in_(OutboxKind), outbox.c.next_at > latest, outbox.c.claimed_by.is_(None)
-        paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest
+        is_ahead = outbox.c.kind.in_(OutboxKind), outbox.c.next_at > latest_due, outbox.c.claimed_by.is_(None)
+        is_paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest_due
         with self._database.write() as connection:
-            rows = connection.execute(lock_rows(select(*_IDENTITY).where(*ahead).order_by(*_IDENTITY))).all()
+            rows = connection.execute(lock_rows(select(*_IDENTITY).where(*is_ahead).order_by(*_IDENTITY))).all()
             for part in batches(rows):
-                which = tuple_(*_IDENTITY).in_([tuple(row) for row in part])
-                connection.execute(update(outbox).where(which).values(next_at=now, due_since=now))
-            connection.execute(update(outbox_receivers).where(*paused).values(paused_until=None))
+                is_in_part = tuple_(*_IDENTITY).in_([tuple(row) for row in part])
+                connection.execute(update(outbox).where(is_in_part).values(next_at=now, due_since=now))
+            connection.execute(update(outbox_receivers).where(*is_paused).values(paused_until=None))
         self.wake(*dict.fromkeys(row.kind for row in rows))
         return len(rows)
 

@@ -42,22 +42,24 @@ class Events:
                 return ()
         with self._database.write() as connection:
             lock_name(connection, heads_table, repository)
-            recorded = _recorded_heads(connection, repository)
-            return _record_moves(connection, repository, recorded, _find_moves(recorded, heads, branches), now, by)
+            recorded_heads = _recorded_heads(connection, repository)
+            return _record_moves(
+                connection, repository, recorded_heads, _find_moves(recorded_heads, heads, branches), now, by
+            )
 
     def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
         with self._database.read() as connection:
-            recorded = _recorded_heads(connection, repository)
+            recorded_heads = _recorded_heads(connection, repository)
             ids = [
-                _push_id(repository, branch, commit, recorded[branch][1])
+                _push_id(repository, branch, commit, recorded_heads[branch][1])
                 for branch, commit in heads.items()
-                if recorded.get(branch, ("", 0))[0] == commit
+                if recorded_heads.get(branch, ("", 0))[0] == commit
             ]
-            stored = {
+            stored_events = {
                 row["id"]: Event(**row) for row in connection.execute(_EVENT.where(events.c.id.in_(ids))).mappings()
             }
-        return [stored[event_id] for event_id in ids if event_id in stored]
+        return [stored_events[event_id] for event_id in ids if event_id in stored_events]
 
     def get(self, event_id: str) -> Event:
         """The event with this id. Raises NotFoundError, also for one that was deleted since."""
@@ -89,27 +91,27 @@ def _recorded_heads(connection: Connection, repository: str) -> dict[str, tuple[
 
 
 def _find_moves(
-    recorded: Mapping[str, tuple[str, int]], present: Mapping[str, str], branches: Collection[str] | None
+    recorded_heads: Mapping[str, tuple[str, int]], present: Mapping[str, str], branches: Collection[str] | None
 ) -> dict[str, str]:
     """Those of the branches (None: of all) that moved: branch -> new commit, "" for a deleted one. Sorted."""
     return {
         branch: present.get(branch, "")
-        for branch in sorted({*recorded, *present} if branches is None else branches)
-        if present.get(branch, "") != recorded.get(branch, ("", 0))[0]
+        for branch in sorted({*recorded_heads, *present} if branches is None else branches)
+        if present.get(branch, "") != recorded_heads.get(branch, ("", 0))[0]
     }
 
 
 def _record_moves(
     connection: Connection,
     repository: str,
-    recorded: Mapping[str, tuple[str, int]],
-    moved: Mapping[str, str],
+    recorded_heads: Mapping[str, tuple[str, int]],
+    moved_heads: Mapping[str, str],
     now: str,
     by: str | None,
 ) -> Sequence[Event]:
     pushes = []
-    for branch, head in moved.items():
-        moves = recorded.get(branch, ("", 0))[1] + (1 if head else 0)
+    for branch, head in moved_heads.items():
+        moves = recorded_heads.get(branch, ("", 0))[1] + (1 if head else 0)
         _remember(connection, repository, branch, head, moves)
         if head:
             event = _push(repository, branch, head, moves, now, by)

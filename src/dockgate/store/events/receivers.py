@@ -120,17 +120,17 @@ class OutboxReceivers:
         tried, because the server stood still or its clock jumped. Then delete the oldest dead entries beyond
         `dead_limit`. Both are counted. Returns the receivers concerned.
         """
-        concerned = []
+        receivers = []
         for receiver, length in self.lengths().items():
             with self._database.write() as connection:
                 given_up = self._give_up(connection, receiver, length.waiting - waiting_limit, overdue_before, error)
-                deleted = self._delete_dead(connection, receiver, length.dead + given_up - dead_limit)
-                if given_up or deleted:
+                deleted_count = self._delete_dead(connection, receiver, length.dead + given_up - dead_limit)
+                if given_up or deleted_count:
                     state = self._lock(connection, receiver)
-                    values = {"given_up": state.given_up + given_up, "deleted": state.deleted + deleted}
+                    values = {"given_up": state.given_up + given_up, "deleted": state.deleted + deleted_count}
                     self._change(connection, receiver, values)
-                    concerned.append(receiver)
-        return concerned
+                    receivers.append(receiver)
+        return receivers
 
     def forget(self, receiver: str) -> None:
         """Delete all entries of a receiver that no longer exists, and its state."""
@@ -148,16 +148,18 @@ class OutboxReceivers:
             *(outbox.c.kind == self._kind, outbox.c.receiver == receiver),
             *(outbox.c.next_at.is_not(None), outbox.c.claimed_by.is_(None)),
         )
-        oldest = select(outbox.c.key).where(*is_waiting).order_by(outbox.c.position, outbox.c.key).limit(max(excess, 0))
-        keys = [*connection.scalars(oldest.with_for_update(skip_locked=True))]
+        oldest_keys = (
+            select(outbox.c.key).where(*is_waiting).order_by(outbox.c.position, outbox.c.key).limit(max(excess, 0))
+        )
+        keys = [*connection.scalars(oldest_keys.with_for_update(skip_locked=True))]
         if self._is_failing(connection, receiver):
             overdue = select(outbox.c.key).where(*is_waiting, outbox.c.due_since < overdue_before)
             keys += connection.scalars(overdue.with_for_update(skip_locked=True))
         for start in range(0, len(keys), 500):
-            which = (*is_waiting, outbox.c.key.in_(keys[start : start + 500]))
+            conditions = (*is_waiting, outbox.c.key.in_(keys[start : start + 500]))
             connection.execute(
                 update(outbox)
-                .where(*which)
+                .where(*conditions)
                 .values(next_at=None, last_error=func.coalesce(outbox.c.last_error + "; ", "") + error)
             )
         return len(set(keys))
@@ -169,16 +171,18 @@ class OutboxReceivers:
             *(outbox.c.kind == self._kind, outbox.c.receiver == receiver),
             *(outbox.c.next_at.is_(None), outbox.c.done_at.is_(None)),
         )
-        oldest = select(outbox.c.key).where(*is_dead).order_by(outbox.c.position, outbox.c.key).limit(excess)
+        oldest_keys = select(outbox.c.key).where(*is_dead).order_by(outbox.c.position, outbox.c.key).limit(excess)
         identity = tuple_(outbox.c.kind, outbox.c.receiver, outbox.c.key)
-        keys = [(self._kind, receiver, key) for key in connection.scalars(oldest.with_for_update(skip_locked=True))]
+        keys = [
+            (self._kind, receiver, key) for key in connection.scalars(oldest_keys.with_for_update(skip_locked=True))
+        ]
         for start in range(0, len(keys), 300):
             connection.execute(delete(outbox).where(identity.in_(keys[start : start + 300])))
         return len(keys)
 
     def _is_failing(self, connection: Connection, receiver: str) -> bool:
-        which = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
-        return bool(connection.scalar(select(outbox_receivers.c.failures).where(*which)))
+        conditions = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+        return bool(connection.scalar(select(outbox_receivers.c.failures).where(*conditions)))
 
     def _lock(self, connection: Connection, receiver: str) -> ReceiverState:
         new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0}
@@ -189,7 +193,7 @@ class OutboxReceivers:
         return ReceiverState(**connection.execute(lock_rows(query)).mappings().one())
 
     def _change(self, connection: Connection, receiver: str, values: Mapping[str, object]) -> None:
-        which = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
-        if connection.execute(update(outbox_receivers).where(*which).values(**values)).rowcount == 0:
+        conditions = outbox_receivers.c.kind == self._kind, outbox_receivers.c.receiver == receiver
+        if connection.execute(update(outbox_receivers).where(*conditions).values(**values)).rowcount == 0:
             new = {"kind": self._kind, "receiver": receiver, "failures": 0, "given_up": 0, "deleted": 0, **values}
             insert_if_new(connection, outbox_receivers, new)

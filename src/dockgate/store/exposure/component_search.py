@@ -39,13 +39,13 @@ _ENDED_ONLY = ("closed", "why")
 _COMPONENT = select(fleet_components.c.id, *(fleet_components.c[name] for name in Component._fields))
 
 # The ecosystems of the fleet, each found in the index after the one before: DISTINCT would read every component.
-_FIRST = select(func.min(fleet_components.c.ecosystem).label("name")).cte("ecosystems", recursive=True)
-_ECOSYSTEMS = _FIRST.union_all(
+_FIRST_ECOSYSTEM = select(func.min(fleet_components.c.ecosystem).label("name")).cte("ecosystems", recursive=True)
+_ECOSYSTEMS = _FIRST_ECOSYSTEM.union_all(
     select(
         select(func.min(fleet_components.c.ecosystem))
-        .where(fleet_components.c.ecosystem > _FIRST.c.name)
+        .where(fleet_components.c.ecosystem > _FIRST_ECOSYSTEM.c.name)
         .scalar_subquery()
-    ).where(_FIRST.c.name.is_not(None))
+    ).where(_FIRST_ECOSYSTEM.c.name.is_not(None))
 )
 
 # How many there are of what may excuse a finding, with each change: rows of these tables are never deleted.
@@ -78,12 +78,12 @@ class ComponentSearch:
         if any_case:
             is_named.append(func.lower(alias) == name.lower())
         columns = select(table.id, *(table[name] for name in Vulnerability._fields))
-        joined = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct()
+        with_aliases = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct()
         with self._database.read() as connection:
             for condition in is_named:
                 # Each has its own name among its aliases.
                 names = select(table.name).join(fleet_aliases, fleet_aliases.c.vulnerability == table.id)
-                rows = connection.execute(joined.where(alias.in_(names.where(condition).correlate(None))))
+                rows = connection.execute(with_aliases.where(alias.in_(names.where(condition).correlate(None))))
                 if entries := {number: Vulnerability(*fields) for number, *fields in rows}:
                     return entries
         return {}
@@ -132,8 +132,8 @@ class ComponentSearch:
         width = len(AffectedComponent._fields)
         with self._database.read() as connection:
             rows = connection.execute(query).all() if vulnerabilities else ()
-        affected = [(AffectedComponent(*row[:width]), Component(*row[width:])) for row in rows]
-        return sorted(affected, key=lambda entry: entry[0].opened)
+        pairs = [(AffectedComponent(*row[:width]), Component(*row[width:])) for row in rows]
+        return sorted(pairs, key=lambda entry: entry[0].opened)
 
     def findings_of(
         self, components: Collection[int]

@@ -66,7 +66,7 @@ class Exposures:
         self._database = database
 
     def images(
-        self, components: Collection[int], places: Places, *, owned: bool, has_status: bool = False
+        self, components: Collection[int], places: Places, *, is_owned: bool, has_status: bool = False
     ) -> dict[int, HoldingImage]:
         """The images that hold one of these components, the newest first.
 
@@ -76,7 +76,7 @@ class Exposures:
         if not components:
             return {}
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
-        holds = table.id.in_(_images_holding(components, owned=owned))
+        holds = table.id.in_(_images_holding(components, is_owned=is_owned))
         status = verdict.status if has_status else null()
         had_asked = true() if places.at is None else approval.created_at <= places.at
         query = select(table.id, table.digest, status, approval.pipeline, approval.id).outerjoin_from(
@@ -114,14 +114,16 @@ class Exposures:
         return list(by_id.values())
 
     def successors(
-        self, ended: Collection[TagPeriod], packages: Collection[tuple[str, str]]
+        self, ended_periods: Collection[TagPeriod], packages: Collection[tuple[str, str]]
     ) -> dict[TagPeriod, Successor]:
         """The images to which tags moved on, and their versions of packages (ecosystem and name).
 
         Periods that ended otherwise are left out.
         """
         tags, image, parts, component = fleet_tags.c, fleet_images.c, fleet_bundle_components.c, fleet_components.c
-        by_end = {(entry.repository, entry.tag, entry.until): entry for entry in ended if entry.tag and entry.until}
+        by_end = {
+            (entry.repository, entry.tag, entry.until): entry for entry in ended_periods if entry.tag and entry.until
+        }
         if not by_end:
             return {}
         following = select(tags.repository, tags.tag, tags.since, tags.digest, image.id).outerjoin(
@@ -164,7 +166,7 @@ class Exposures:
             pairs = set(connection.execute(query).all()) if components and images else set()
         return Counter(component for component, image in pairs if image in images)
 
-    def holdings(self, images: Collection[int], components: Collection[int], *, owned: bool) -> Sequence[Holding]:
+    def holdings(self, images: Collection[int], components: Collection[int], *, is_owned: bool) -> Sequence[Holding]:
         """Find where these images hold these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
         query = (
@@ -179,7 +181,7 @@ class Exposures:
             .where(bundles.image.in_(sorted(images)), numbers_of(parts.component, components))
             .order_by(bundles.image, bundles.platform, parts.component, bundles.position)
         )
-        if not owned:
+        if not is_owned:
             query = query.where(~parts.owned)
         with self._database.read() as connection:
             return [Holding(*row) for row in connection.execute(query)] if images else []
@@ -189,7 +191,7 @@ class Exposures:
         groups: Sequence[Collection[int]],
         places: Places,
         packages: Mapping[str, Collection[str]] = _NOTHING,
-        exposed: Collection[int] = (),
+        exposed_images: Collection[int] = (),
         limit: int | None = None,
     ) -> PartlyRead:
         """The images with files that could not be read, and those that hold a component of each of the groups.
@@ -198,14 +200,14 @@ class Exposures:
         `exposed`, are counted, no further than `limit`.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
-        unread = (
+        with_unread_paths = (
             select(literal(-1), image, func.sum(platforms.unread))
             .join(fleet_platforms, platforms.image == image)
             .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
             .group_by(image)
         )
-        holders = [_images_holding(components, owned=False) if components else None for components in groups]
-        queries = [unread] + [
+        holders = [_images_holding(components, is_owned=False) if components else None for components in groups]
+        queries = [with_unread_paths] + [
             select(literal(number), image, literal(0)).where(image.in_(holding), _is_placed(places))
             for number, holding in enumerate(holders)
             if holding is not None
@@ -214,7 +216,7 @@ class Exposures:
             is_unread = exists().where(platforms.image == image, platforms.unread > literal_column("0"))
             others = select(image).where(
                 image.in_(_holding_packages(packages)),
-                ~numbers_of(image, exposed),
+                ~numbers_of(image, exposed_images),
                 ~is_unread,
                 *(image.not_in(holding) for holding in holders if holding is not None),
                 _is_placed(places),
@@ -237,9 +239,9 @@ class Exposures:
     def history_begin(self) -> HistoryBegin:
         """Since when the index can answer about the past."""
         first = select(func.min(fleet_images.c.seen_at)).scalar_subquery()
-        matched = select(fleet_state.c.value).where(fleet_state.c.name == MATCHED_SINCE).scalar_subquery()
+        matched_since = select(fleet_state.c.value).where(fleet_state.c.name == MATCHED_SINCE).scalar_subquery()
         with self._database.read() as connection:
-            return HistoryBegin._make(connection.execute(select(first, matched)).one())
+            return HistoryBegin._make(connection.execute(select(first, matched_since)).one())
 
     def unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.
@@ -247,11 +249,11 @@ class Exposures:
         For a question about the past, those are added that were somewhere then and became known later.
         """
         tags = fleet_tags.c
-        indexed = select(fleet_images.c.digest)
+        indexed_digests = select(fleet_images.c.digest)
         if places.at is not None:
-            indexed = indexed.where(fleet_images.c.seen_at <= places.at)
+            indexed_digests = indexed_digests.where(fleet_images.c.seen_at <= places.at)
         # In this order SQLite merges two indexes, three times faster than looking for each digest in the other one.
-        unindexed = except_(select(tags.digest), indexed).order_by(literal_column("1")).subquery()
+        unindexed_digests = except_(select(tags.digest), indexed_digests).order_by(literal_column("1")).subquery()
         query = (
             select(
                 tags.digest,
@@ -264,7 +266,7 @@ class Exposures:
             .outerjoin(scans, scans.c.image == tags.digest)
             .outerjoin(fleet_images, fleet_images.c.digest == tags.digest)
             .where(
-                tags.digest.in_(select(unindexed.c.digest)),
+                tags.digest.in_(select(unindexed_digests.c.digest)),
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
                 _was_by(places.at) if places.include_moved else _is_at(places.at),
                 _is_in(places.repositories),
@@ -311,11 +313,11 @@ def _pipeline_of(approval: str | None) -> str | None:
     return action.pipeline if action else None
 
 
-def _images_holding(components: Collection[int], *, owned: bool) -> Select[tuple[int]]:
+def _images_holding(components: Collection[int], *, is_owned: bool) -> Select[tuple[int]]:
     """The images that hold one of the components."""
     parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
     holding = select(parts.bundle).where(numbers_of(parts.component, components))
-    if not owned:
+    if not is_owned:
         holding = holding.where(~parts.owned)
     return select(bundles.image).where(bundles.bundle.in_(holding))
 
@@ -341,8 +343,8 @@ def _is_placed(places: Places) -> ColumnElement[bool]:
     runs = fleet_images.c.digest.in_(sorted(places.running_images)) if places.running_images else false()
     if places.at is None:
         return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
-    existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)
-    return and_(fleet_images.c.seen_at <= places.at, existed, or_(is_there, runs))
+    has_existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)
+    return and_(fleet_images.c.seen_at <= places.at, has_existed, or_(is_there, runs))
 
 
 def _is_at(at: str | None) -> ColumnElement[bool]:

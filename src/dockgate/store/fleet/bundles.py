@@ -31,17 +31,17 @@ def encode(content: BundleContent) -> bytes:
 def decode(data: bytes) -> BundleContent:
     """Return what `encode` was given."""
     raw = zlib.decompress(data)
-    counted, owned = _HEADER.unpack_from(raw)
+    component_count, owned_count = _HEADER.unpack_from(raw)
     ids, numbers = array("I"), array("H")
-    middle = _HEADER.size + 4 * (counted + owned)
+    middle = _HEADER.size + 4 * (component_count + owned_count)
     ids.frombytes(raw[_HEADER.size : middle])
     numbers.frombytes(raw[middle:])
     if sys.byteorder == "big":
         ids.byteswap()
         numbers.byteswap()
     return BundleContent(
-        dict(zip(accumulate(ids[:counted]), numbers[:counted], strict=True)),
-        dict(zip(accumulate(ids[counted:]), numbers[counted:], strict=True)),
+        dict(zip(accumulate(ids[:component_count]), numbers[:component_count], strict=True)),
+        dict(zip(accumulate(ids[component_count:]), numbers[component_count:], strict=True)),
     )
 
 

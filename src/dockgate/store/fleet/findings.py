@@ -102,9 +102,9 @@ class FleetFindings:
 
     def vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
         """The vulnerabilities that are known by one of these names, by id."""
-        named = select(fleet_aliases.c.vulnerability).where(texts_of(fleet_aliases.c.alias, names))
+        ids = select(fleet_aliases.c.vulnerability).where(texts_of(fleet_aliases.c.alias, names))
         with self._database.read() as connection:
-            rows = connection.execute(_VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(named))).all()
+            rows = connection.execute(_VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(ids))).all()
         return dict(map(_vulnerability, rows))
 
     def cves(self) -> set[str]:
@@ -202,16 +202,17 @@ class FleetFindings:
         stored findings are of `previous`. The caller holds the lock `MATCHING`, so that no other process matches
         meanwhile; a component that is added stays unmatched until then.
         """
-        why = ClosingReason.ADVISORY if previous is None or previous.engine == source.engine else ClosingReason.ENGINE
+        is_new_engine = previous is not None and previous.engine != source.engine
+        reason = ClosingReason.ENGINE if is_new_engine else ClosingReason.ADVISORY
         with self._database.write() as connection:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) != previous:
                 return None
-            refreshed, exploited = _refresh(connection, values)
-            changes = _replace(connection, results, now, why)
+            refreshed_ids, exploited = _refresh(connection, values)
+            changes = _replace(connection, results, now, reason)
             record_news(connection, changes, exploited, now, should_announce=previous is not None)
             _set_source(connection, source, now)
-            return changes, refreshed
+            return changes, refreshed_ids
 
     def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
         with self._database.read() as connection:
@@ -245,61 +246,61 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tup
     Returns the components with a vulnerability of which they say something else, and the vulnerabilities that KEV lists
     and did not list before.
     """
-    stored = {
+    stored_values = {
         number: Vulnerability(*fields)
         for part in batches(sorted(values))
         for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
     }
-    changed = [number for number in sorted(stored) if stored[number] != values[number]]
-    if changed:
-        connection.execute(_REFRESH, [_catalogue_values(number, values[number]) for number in changed])
+    changed_ids = [number for number in sorted(stored_values) if stored_values[number] != values[number]]
+    if changed_ids:
+        connection.execute(_REFRESH, [_catalogue_values(number, values[number]) for number in changed_ids])
     query = select(fleet_findings.c.component).distinct()
     components = {
         component
-        for part in batches(changed)
+        for part in batches(changed_ids)
         for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
     }
-    exploited = [number for number in changed if values[number].exploited and not stored[number].exploited]
+    exploited = [number for number in changed_ids if values[number].exploited and not stored_values[number].exploited]
     return sorted(components), exploited
 
 
-def _replace(connection: Connection, results: Sequence[MatchResult], now: str, why: ClosingReason) -> list[Change]:
+def _replace(connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason) -> list[Change]:
     """Store results of matching, and return what differs from what was stored."""
     ids = _vulnerability_ids(connection, results)
     changes: list[Change] = []
     for at in range(0, len(results), BATCH):
         part = results[at : at + BATCH]
-        stored = _read_stored(connection, [result.component for result in part])
+        stored_findings = _read_stored(connection, [result.component for result in part])
         for result in part:
-            changes += _differences(result, stored.get(result.component, {}), ids, now)
+            changes += _differences(result, stored_findings.get(result.component, {}), ids, now)
         _replace_doubts(connection, part)
         _mark_matched(connection, part)
-    _write(connection, changes, now, why)
+    _write(connection, changes, now, reason)
     return changes
 
 
 def _read_stored(connection: Connection, components: Sequence[int]) -> dict[int, dict[int, ComponentFinding]]:
-    stored: dict[int, dict[int, ComponentFinding]] = {}
+    findings_by_component: dict[int, dict[int, ComponentFinding]] = {}
     for row in connection.execute(_FINDING.where(fleet_findings.c.component.in_(components))):
-        stored.setdefault(row[0], {})[row[1]] = ComponentFinding(*row)
-    return stored
+        findings_by_component.setdefault(row[0], {})[row[1]] = ComponentFinding(*row)
+    return findings_by_component
 
 
 def _differences(
-    result: MatchResult, stored: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
+    result: MatchResult, stored_findings: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
 ) -> Iterator[Change]:
     current: dict[int, ComponentFinding] = {}
     for finding in result.findings:
         number = ids[finding.id, finding.aliases]
-        opened = stored[number].opened if number in stored else now
-        current[number] = _row(result.component, number, finding, opened)
-    for number in sorted(current.keys() | stored.keys()):
-        before, after = stored.get(number), current.get(number)
+        opened_at = stored_findings[number].opened if number in stored_findings else now
+        current[number] = _row(result.component, number, finding, opened_at)
+    for number in sorted(current.keys() | stored_findings.keys()):
+        before, after = stored_findings.get(number), current.get(number)
         if before != after:
             yield Change(result.component, number, before, after)
 
 
-def _row(component: int, vulnerability: int, finding: Finding, opened: str) -> ComponentFinding:
+def _row(component: int, vulnerability: int, finding: Finding, opened_at: str) -> ComponentFinding:
     return ComponentFinding(
         component,
         vulnerability,
@@ -312,26 +313,26 @@ def _row(component: int, vulnerability: int, finding: Finding, opened: str) -> C
         finding.disputed,
         finding.published,
         finding.fixed_at,
-        opened,
+        opened_at,
     )
 
 
-def _write(connection: Connection, changes: Sequence[Change], now: str, why: ClosingReason) -> None:
-    gone = [change.before for change in changes if change.before is not None]
-    if gone:
+def _write(connection: Connection, changes: Sequence[Change], now: str, reason: ClosingReason) -> None:
+    closed_findings = [change.before for change in changes if change.before is not None]
+    if closed_findings:
         connection.execute(
             delete(fleet_findings).where(
                 fleet_findings.c.component == bindparam("of_component"),
                 fleet_findings.c.vulnerability == bindparam("of_vulnerability"),
             ),
-            [{"of_component": row.component, "of_vulnerability": row.vulnerability} for row in gone],
+            [{"of_component": row.component, "of_vulnerability": row.vulnerability} for row in closed_findings],
         )
     past = [
         {name: getattr(change.before, name) for name in ("component", "vulnerability", "opened", "severity", "fixed")}
         for change in changes
         if change.before is not None and change.after is None
     ]
-    insert_all_new(connection, fleet_past_findings, [{**row, "closed": now, "why": why.value} for row in past])
+    insert_all_new(connection, fleet_past_findings, [{**row, "closed": now, "why": reason.value} for row in past])
     new = [change.after._asdict() for change in changes if change.after is not None]
     if new:
         connection.execute(insert(fleet_findings), new)
@@ -347,8 +348,8 @@ def _replace_doubts(connection: Connection, results: Sequence[MatchResult]) -> N
     ]
     of_these = fleet_doubts.c.component.in_(components)
     columns = [fleet_doubts.c[name] for name in names]
-    stored = [tuple(row) for row in connection.execute(select(*columns).where(of_these).order_by(*columns[:2]))]
-    if stored == sorted(tuple(row.values()) for row in rows):
+    stored_rows = [tuple(row) for row in connection.execute(select(*columns).where(of_these).order_by(*columns[:2]))]
+    if stored_rows == sorted(tuple(row.values()) for row in rows):
         return
     connection.execute(delete(fleet_doubts).where(of_these))
     if rows:
@@ -366,32 +367,32 @@ def _vulnerability_ids(connection: Connection, results: Sequence[MatchResult]) -
     by_names: dict[_Names, Vulnerability] = {}
     for result in results:
         for finding in result.findings:
-            by_names[finding.id, finding.aliases] = Vulnerability.of(finding)
-    stored = _stored_vulnerabilities(connection, by_names)
-    new = sorted(by_names.keys() - stored.keys())
+            by_names[finding.id, finding.aliases] = Vulnerability.of_finding(finding)
+    rows = _stored_vulnerabilities(connection, by_names)
+    new = sorted(by_names.keys() - rows.keys())
     if new:
         insert_all_new(connection, fleet_vulnerabilities, [by_names[names]._asdict() for names in new])
-        stored |= _stored_vulnerabilities(connection, new)
-        aliases = [
-            {"alias": alias, "vulnerability": stored[name, more][0]} for name, more in new for alias in (name, *more)
+        rows |= _stored_vulnerabilities(connection, new)
+        alias_rows = [
+            {"alias": alias, "vulnerability": rows[names][0]} for names in new for alias in (names[0], *names[1])
         ]
-        insert_all_new(connection, fleet_aliases, aliases)
-    changed = [names for names in sorted(stored) if stored[names][1] != by_names[names]]
-    if changed:
-        connection.execute(_REFRESH, [_catalogue_values(stored[names][0], by_names[names]) for names in changed])
-    return {names: number for names, (number, _) in stored.items()}
+        insert_all_new(connection, fleet_aliases, alias_rows)
+    changed_keys = [names for names in sorted(rows) if rows[names][1] != by_names[names]]
+    if changed_keys:
+        connection.execute(_REFRESH, [_catalogue_values(rows[names][0], by_names[names]) for names in changed_keys])
+    return {names: number for names, (number, _) in rows.items()}
 
 
 def _stored_vulnerabilities(
     connection: Connection, by_names: Collection[_Names]
 ) -> dict[_Names, tuple[int, Vulnerability]]:
-    stored: dict[_Names, tuple[int, Vulnerability]] = {}
+    vulnerabilities: dict[_Names, tuple[int, Vulnerability]] = {}
     for names in batches(sorted({name for name, _ in by_names})):
         for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
             vulnerability = Vulnerability(*fields)
             if (vulnerability.name, vulnerability.aliases) in by_names:
-                stored[vulnerability.name, vulnerability.aliases] = number, vulnerability
-    return stored
+                vulnerabilities[vulnerability.name, vulnerability.aliases] = number, vulnerability
+    return vulnerabilities
 
 
 def _catalogue_values(number: int, vulnerability: Vulnerability) -> dict[str, object]:

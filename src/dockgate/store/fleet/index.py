@@ -108,11 +108,11 @@ class Fleet:
                 return []
             bundles = _bundle_ids(connection, drafts)
             new = [digest for digest in sorted(drafts) if digest not in bundles]
-            unmatched = _add_bundles(connection, [(digest, drafts[digest]) for digest in new])
+            unmatched_ids = _add_bundles(connection, [(digest, drafts[digest]) for digest in new])
             if new:
                 bundles = _bundle_ids(connection, drafts)
             _write_image(connection, image, facts, bundles)
-            return unmatched
+            return unmatched_ids
 
         return self._database.group_commit(write)
 
@@ -192,7 +192,7 @@ class Fleet:
     def uncovered_components(
         self,
         coverage: Sequence[Coverage],
-        about: Collection[tuple[str, str]] | None = None,
+        packages: Collection[tuple[str, str]] | None = None,
         ecosystems: Sequence[str] | None = None,
     ) -> Sequence[int]:
         """The components that the feeds of the advisory database do not cover.
@@ -201,24 +201,24 @@ class Fleet:
         these (ecosystem without release, source name): of the same ecosystem, of the same name in another one, or of an
         unknown distribution. `ecosystems` are those of all components, if they are known.
         """
-        bases, package_names = {base for base, _ in about or ()}, {name for _, name in about or ()}
-        covered = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
+        bases, package_names = {base for base, _ in packages or ()}, {name for _, name in packages or ()}
+        covered_names = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
         complete = {entry.ecosystem for entry in coverage if entry.complete}
         present = self.ecosystems() if ecosystems is None else ecosystems
         any_name: list[str] = []
-        named: list[str] = []
+        component_names: list[str] = []
         for ecosystem in present:
             if ecosystem not in complete:
-                is_whole = about is None or not ecosystem or ecosystem.partition(":")[0] in bases
-                (any_name if is_whole else named).append(ecosystem)
-        if not any_name and not named:
+                is_whole = packages is None or not ecosystem or ecosystem.partition(":")[0] in bases
+                (any_name if is_whole else component_names).append(ecosystem)
+        if not any_name and not component_names:
             return ()
         table = fleet_components.c
-        of_name = and_(table.ecosystem.in_(named), texts_of(table.source_name, package_names))
+        of_name = and_(table.ecosystem.in_(component_names), texts_of(table.source_name, package_names))
         query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), of_name))
         nothing = frozenset[str]()
         rows = self._rows(query.order_by(table.id))
-        return [number for number, name, ecosystem in rows if name not in covered.get(ecosystem, nothing)]
+        return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, nothing)]
 
     def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
         """The rows of a query, of these values of the column if given, a batch at a time."""
@@ -285,9 +285,9 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
     )
     bundles = _bundle_ids(connection, contents)
     rows = [
-        {"component": component, "bundle": bundles[digest], "owned": bool(owned), "n": n}
+        {"component": component, "bundle": bundles[digest], "owned": bool(is_owned), "n": n}
         for digest, content in contents.items()
-        for owned, components in enumerate(content)
+        for is_owned, components in enumerate(content)
         for component, n in components.items()
     ]
     insert_all_new(connection, fleet_bundle_components, rows)
@@ -297,8 +297,8 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
 def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes], bundles: Mapping[str, int]) -> None:
     columns = {name: getattr(image, name) for name in FleetImage._fields if name not in ("id", "gone_at")}
     if not insert_if_new(connection, fleet_images, columns):
-        again = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
-        connection.execute(update(fleet_images).where(fleet_images.c.digest == image.digest).values(**again))
+        changed_columns = {name: columns[name] for name in ("repository", "inventories", "scanner", "scanned_at")}
+        connection.execute(update(fleet_images).where(fleet_images.c.digest == image.digest).values(**changed_columns))
     number = connection.scalar(select(fleet_images.c.id).where(fleet_images.c.digest == image.digest))
     for table in (fleet_image_bundles, fleet_platforms):
         connection.execute(delete(table).where(table.c.image == number))

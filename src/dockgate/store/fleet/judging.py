@@ -14,7 +14,7 @@ from dockgate.store.schema.gate import reports
 from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.
-_JUDGED, _JUDGED_AT = "judged/", "judged at/"
+_JUDGED_PREFIX, _JUDGED_AT_PREFIX = "judged/", "judged at/"
 _PLACES = len(Place)
 
 
@@ -118,13 +118,13 @@ class FleetJudgingState:
     def judged_from(self, policy: str) -> str:
         """From what the policy has judged every image, as `set_judged_from` stored it; "" before."""
         with self._database.read() as connection:
-            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED}{policy}")
+            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
             return connection.scalar(query) or ""
 
     def judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""
         with self._database.read() as connection:
-            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT}{policy}")
+            query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT_PREFIX}{policy}")
             return connection.scalar(query)
 
     def mark_blind(self, now: str) -> None:
@@ -133,7 +133,9 @@ class FleetJudgingState:
             table = fleet_verdicts.c
             change = update(fleet_verdicts).where(table.cannot_judge_since.is_(None))
             connection.execute(change.values(cannot_judge_since=now))
-            connection.execute(update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED)).values(value=""))
+            connection.execute(
+                update(fleet_state).where(fleet_state.c.name.startswith(_JUDGED_PREFIX)).values(value="")
+            )
 
 
 def _decode(text: str) -> tuple[int, Place]:
@@ -146,14 +148,14 @@ def set_judged_from(connection: Connection, policy: str, inputs: str, at: str) -
 
     `at` is the time as of which this and the verdicts before it were judged.
     """
-    for name, value in ((f"{_JUDGED}{policy}", inputs), (f"{_JUDGED_AT}{policy}", at)):
+    for name, value in ((f"{_JUDGED_PREFIX}{policy}", inputs), (f"{_JUDGED_AT_PREFIX}{policy}", at)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
 
 
 def extend_judged_at(connection: Connection, policy: str, at: str) -> None:
     """Store the time as of which some verdicts were judged, unless others were judged as of a later one."""
-    name = f"{_JUDGED_AT}{policy}"
+    name = f"{_JUDGED_AT_PREFIX}{policy}"
     if not insert_if_new(connection, fleet_state, {"name": name, "value": at}):
         is_earlier = fleet_state.c.name == name, fleet_state.c.value < at
         connection.execute(update(fleet_state).where(*is_earlier).values(value=at))

@@ -49,7 +49,7 @@ class Component(NamedTuple):
     vendor: str = ""
 
     @classmethod
-    def of(cls, package: Package) -> "Component":
+    def of_package(cls, package: Package) -> "Component":
         """The component that a package of an image is an instance of."""
         return cls(
             package.ecosystem,
@@ -97,7 +97,7 @@ class Vulnerability(NamedTuple):
     percentile: float = -1.0
 
     @classmethod
-    def of(cls, finding: Finding) -> "Vulnerability":
+    def of_finding(cls, finding: Finding) -> "Vulnerability":
         """The vulnerability that a finding is an instance of."""
         return cls(finding.id, finding.aliases).with_facts(finding)
 

@@ -81,12 +81,12 @@ class FleetVerdicts:
             present = self._stored_verdicts(connection, policy, by_policy[policy])
             changes += _differences(present, by_policy[policy])
         new = [_columns(change.verdict) for change in changes if change.previous is None]
-        changed = [_columns(change.verdict) for change in changes if change.previous is not None]
+        changed_rows = [_columns(change.verdict) for change in changes if change.previous is not None]
         if new:
             connection.execute(insert(fleet_verdicts), new)
-        if changed:
+        if changed_rows:
             connection.execute(
-                _UPDATE, [{"of_policy": row.pop("policy"), "of_image": row.pop("image"), **row} for row in changed]
+                _UPDATE, [{"of_policy": row.pop("policy"), "of_image": row.pop("image"), **row} for row in changed_rows]
             )
         return changes
 
@@ -127,13 +127,13 @@ class FleetVerdicts:
         """The stored verdicts on these images. Many are read faster as a range of ids than one by one."""
         ids = sorted(verdict.image for verdict in verdicts)
         query = _ROW.where(_TABLE.policy == policy, _TABLE.image >= ids[0], _TABLE.image <= ids[-1])
-        if len(ids) <= _FEW:
+        if len(ids) <= _FEW_COMPONENTS:
             query = query.where(_TABLE.image.in_(ids))
         return {row[1]: _verdict(row) for row in connection.execute(query).all()}
 
 
 # Ids that are looked up one by one.
-_FEW = 500
+_FEW_COMPONENTS = 500
 
 
 def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
@@ -158,8 +158,8 @@ def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdi
 
 
 def _verdict(row: Sequence[object]) -> FleetVerdict:
-    policy, image, status, *counts, reason, since, next_at, cannot_judge_since, waived = row
-    return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since, waived)  # type: ignore[arg-type]
+    policy, image, status, *counts, reason, since, next_at, cannot_judge_since, waived_count = row
+    return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since, waived_count)  # type: ignore[arg-type]
 
 
 def _columns(verdict: FleetVerdict) -> dict[str, object]:

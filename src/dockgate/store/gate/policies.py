@@ -18,7 +18,7 @@ from dockgate.store.schema.store import documents
 from dockgate.store.statements import lock_name
 
 _VERSION = select_as(PolicyVersion, policies)
-_NEWEST = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)
+_NEWEST_VERSION = _VERSION.where(policies.c.name == bindparam("of")).order_by(policies.c.version.desc()).limit(1)
 
 
 class Policies:
@@ -67,8 +67,8 @@ class Policies:
 
     def list(self) -> Sequence[PolicyVersion]:
         """The present versions, sorted by name."""
-        newest = select(func.max(policies.c.seq)).group_by(policies.c.name)
-        query = _VERSION.where(policies.c.seq.in_(newest)).order_by(policies.c.name)
+        newest_seqs = select(func.max(policies.c.seq)).group_by(policies.c.name)
+        query = _VERSION.where(policies.c.seq.in_(newest_seqs)).order_by(policies.c.name)
         with self._database.read() as connection:
             versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
         return [version for version in versions if not version.is_removed]
@@ -94,9 +94,9 @@ class Policies:
         """
         with self._database.write() as connection:
             lock_name(connection, policies, name)
-            newest = _read_newest(connection, name)
-            if newest is not None and newest.is_removed:
-                return newest
+            newest_version = _read_newest(connection, name)
+            if newest_version is not None and newest_version.is_removed:
+                return newest_version
             present = _require_present(connection, name)
             _expect(name, present, expected_version)
             if users := _users(connection, name):
@@ -123,16 +123,16 @@ class Policies:
 
 def _read_newest(connection: Connection, name: str) -> PolicyVersion | None:
     """The newest version, which may be a removal. None for an unknown policy."""
-    row = connection.execute(_NEWEST, {"of": name}).mappings().first()
+    row = connection.execute(_NEWEST_VERSION, {"of": name}).mappings().first()
     return None if row is None else PolicyVersion(**row)
 
 
 def _require_present(connection: Connection, name: str) -> PolicyVersion:
-    newest = _read_newest(connection, name)
-    if newest is None or newest.is_removed:
-        gone = f": {newest.changed_by} removed it at {newest.changed_at}" if newest else ""
-        raise NotFoundError(f"there is no policy {name!r}{gone}", "`dockgate policy list` lists them all.")
-    return newest
+    newest_version = _read_newest(connection, name)
+    if newest_version is None or newest_version.is_removed:
+        removal = f": {newest_version.changed_by} removed it at {newest_version.changed_at}" if newest_version else ""
+        raise NotFoundError(f"there is no policy {name!r}{removal}", "`dockgate policy list` lists them all.")
+    return newest_version
 
 
 def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
@@ -140,8 +140,8 @@ def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
     return version
 
 
-def _expect(name: str, newest: PolicyVersion | None, expected_version: int | None) -> None:
-    present = 0 if newest is None or newest.is_removed else newest.version
+def _expect(name: str, newest_version: PolicyVersion | None, expected_version: int | None) -> None:
+    present = 0 if newest_version is None or newest_version.is_removed else newest_version.version
     if expected_version is not None and expected_version != present:
         actual = f"is at version {present}" if present else "does not exist"
         raise ChangedError(
@@ -154,12 +154,12 @@ def _users(connection: Connection, name: str) -> list[str]:
     """What uses the policy, in words."""
     users = []
     for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):
-        newest = find_pipeline(connection, pipeline)
-        actions = [action for stage in newest.stages for action in stage.actions] if newest else []
+        newest_pipeline = find_pipeline(connection, pipeline)
+        actions = [action for stage in newest_pipeline.stages for action in stage.actions] if newest_pipeline else []
         if any(action.type is ActionType.APPROVAL and action.configuration.get("policy") == name for action in actions):
             users.append(f"the pipeline {pipeline}")
-    assigned = connection.scalars(select(policy_assignments.c.body).order_by(policy_assignments.c.name))
-    users += [f"the policy assignment {assignment.name}" for assignment in assigned if name in assignment.policies]
+    assignments = connection.scalars(select(policy_assignments.c.body).order_by(policy_assignments.c.name))
+    users += [f"the policy assignment {assignment.name}" for assignment in assignments if name in assignment.policies]
     waits = or_(approvals.c.policy == name, approvals.c.policy.startswith(f"{name}+", autoescape=True))
     waiting = select(approvals.c.id).where(approvals.c.state == ApprovalState.WAITING, waits)
     return users + [f"the approval {approval}" for approval in connection.scalars(waiting.order_by(approvals.c.id))]

@@ -14,7 +14,7 @@ from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, Stor
 from dockgate.store.schema.gate import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
 
-_BUILT = select_as(BuiltStatement, built_statements)
+_BUILT_STATEMENT = select_as(BuiltStatement, built_statements)
 
 
 class ProvenanceStatements:
@@ -43,7 +43,7 @@ class ProvenanceStatements:
     def built_statement(self, build: str) -> BuiltStatement:
         """The statement of a build."""
         with self._database.read() as connection:
-            row = connection.execute(_BUILT.where(built_statements.c.build == build)).mappings().one()
+            row = connection.execute(_BUILT_STATEMENT.where(built_statements.c.build == build)).mappings().one()
         return BuiltStatement(**row)
 
     def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
@@ -66,32 +66,42 @@ class ProvenanceStatements:
 
     def revision(self) -> str:
         """A text that changes whenever a statement is added or fetched, of any image."""
-        built = select(func.count()).select_from(built_statements)
+        built_count = select(func.count()).select_from(built_statements)
         columns = func.count(), func.max(fetched_statements.c.fetched_at)
         with self._database.read() as connection:
-            return "/".join(map(str, (connection.scalar(built), *connection.execute(select(*columns)).one())))
+            return "/".join(map(str, (connection.scalar(built_count), *connection.execute(select(*columns)).one())))
 
     def revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
         """By image and repository, a text that changes whenever `statements` may return something else."""
-        built, fetched = built_statements.c, fetched_statements.c
-        count = select(built.image, func.count()).where(one_of(built.image, "images")).group_by(built.image)
-        last = select(fetched.image, fetched.repository, fetched.fetched_at, fetched.fetch_error)
+        built_columns, fetched_columns = built_statements.c, fetched_statements.c
+        count = (
+            select(built_columns.image, func.count())
+            .where(one_of(built_columns.image, "images"))
+            .group_by(built_columns.image)
+        )
+        last = select(
+            fetched_columns.image, fetched_columns.repository, fetched_columns.fetched_at, fetched_columns.fetch_error
+        )
         images = {"images": text_list(sorted({image for image, _ in places}))}
         with self._database.read() as connection:
             counts = {row[0]: row[1] for row in connection.execute(count, images)}
-            rows = connection.execute(last.where(one_of(fetched.image, "images")), images)
+            rows = connection.execute(last.where(one_of(fetched_columns.image, "images")), images)
             fetches = {(image, repository): f"{at} {error}" for image, repository, at, error in rows}
         return {place: f"{counts.get(place[0], 0)} {fetches.get(place, '')}" for place in places}
 
     def statements(self, image: str, repository: str) -> StoredStatements:
         """All stored statements of an image: of its builds, and those attached to it in a repository."""
-        built = select(built_statements.c.envelope).where(built_statements.c.image == image)
+        built_envelopes = select(built_statements.c.envelope).where(built_statements.c.image == image)
         is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository
-        fetched = select(fetched_statements).where(*is_row)
+        fetched_row = select(fetched_statements).where(*is_row)
         with self._database.read() as connection:
-            own = connection.scalars(built.order_by(built_statements.c.built_at, built_statements.c.build)).all()
-            row = connection.execute(fetched).mappings().first()
+            own_envelopes = connection.scalars(
+                built_envelopes.order_by(built_statements.c.built_at, built_statements.c.build)
+            ).all()
+            row = connection.execute(fetched_row).mappings().first()
         if row is None:
-            return StoredStatements(tuple(own))
-        attached = json.loads(zlib.decompress(row["envelopes"]))
-        return StoredStatements(tuple(dict.fromkeys((*own, *attached))), row["fetched_at"], row["fetch_error"])
+            return StoredStatements(tuple(own_envelopes))
+        attached_envelopes = json.loads(zlib.decompress(row["envelopes"]))
+        return StoredStatements(
+            tuple(dict.fromkeys((*own_envelopes, *attached_envelopes))), row["fetched_at"], row["fetch_error"]
+        )

@@ -36,19 +36,19 @@ class Reports:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, reported: ExternalReport, by: str, scope: ReportScope, now: str) -> ReportRecord:
+    def put(self, report: ExternalReport, by: str, scope: ReportScope, now: str) -> ReportRecord:
         """Store a report and its document, unless a newer one is stored. Returns the stored record.
 
         The same report counts from now on where the `scope` says.
         """
-        document = Document.of(reported)
-        inventory = reported.inventory
-        vouched = scope.vouched_in is not None
+        document = Document.of_value(report)
+        inventory = report.inventory
+        is_vouched = scope.vouched_in is not None
         record = ReportRecord(
-            inventory.image, reported.source, inventory.platform, by, document.digest, reported.at, vouched, now
+            inventory.image, report.source, inventory.platform, by, document.digest, report.at, is_vouched, now
         )
         table = reports.c
-        same = (
+        is_same = (
             table.image == record.image,
             table.source == record.source,
             table.platform == record.platform,
@@ -61,24 +61,26 @@ class Reports:
             if not insert_if_new(connection, reports, row_of_it):
                 is_other = or_(table.digest != record.digest, table.scope != scope)
                 is_newer = func.coalesce(table.made_at, "") <= (record.made_at or "")
-                connection.execute(update(reports).where(*same, is_newer, is_other).values(**row_of_it))
-            row = connection.execute(_RECORD.where(*same)).mappings().one()
+                connection.execute(update(reports).where(*is_same, is_newer, is_other).values(**row_of_it))
+            row = connection.execute(_RECORD.where(*is_same)).mappings().one()
             return ReportRecord(**row)
 
-    def replace(self, image: str, reported: Sequence[ExternalReport], by: str, now: str) -> Sequence[ReportRecord]:
+    def replace(
+        self, image: str, external_reports: Sequence[ExternalReport], by: str, now: str
+    ) -> Sequence[ReportRecord]:
         """Replace everything that `by` reported of an image or index by these reports, one for each platform.
 
         The reports count as vouched for, in every repository.
         """
         table = reports.c
-        stored = [Document.of(report) for report in reported]
+        documents = [Document.of_value(report) for report in external_reports]
         records = [
             ReportRecord(image, report.source, report.inventory.platform, by, document.digest, report.at, True, now)
-            for report, document in zip(reported, stored, strict=True)
+            for report, document in zip(external_reports, documents, strict=True)
         ]
         with self._database.write() as connection:
             lock_name(connection, reports, f"{image}/{by}")
-            store_documents(connection, *stored)
+            store_documents(connection, *documents)
             connection.execute(delete(reports).where(table.image == image, table.by == by))
             if records:
                 scope = ReportScope(UNLIMITED, UNLIMITED)
@@ -94,8 +96,8 @@ class Reports:
         """The documents of `for_image` that count in the repository, in its order."""
         with self._database.read() as connection:
             rows = connection.execute(_BODIES, {"image": image}).all()
-        counted = [body for body, scope in rows if scope.counts_in.has(repository)]
-        return [decode(ExternalReport, decompress_document(body)) for body in counted]
+        counted_bodies = [body for body, scope in rows if scope.counts_in.has(repository)]
+        return [decode(ExternalReport, decompress_document(body)) for body in counted_bodies]
 
     def is_vouched(self, image: str, repository: str) -> bool:
         """Return whether someone who may accept risks in the repository reported on the image."""

@@ -84,13 +84,13 @@ class Verdicts:
         parts: list[Document] = []
 
         def digest(part: Part) -> str:
-            parts.append(Document.of(part))
+            parts.append(Document.of_value(part))
             return parts[-1].digest
 
         inputs = digest_inputs(case, digest)
         if verdict.inputs != inputs:
             raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
-        body = Document.of(verdict)
+        body = Document.of_value(verdict)
         parts = [body, Document.of_policy(case.policy), *parts]
         self._compress_new(parts)
         row = {
@@ -106,16 +106,16 @@ class Verdicts:
         }
 
         def write(connection: Connection) -> tuple[Verdict, str]:
-            stored = connection.scalar(_OF_CAUSE, {"cause": cause})
-            if stored is not None:
-                return _verdict(connection, stored), stored
+            present_digest = connection.scalar(_OF_CAUSE, {"cause": cause})
+            if present_digest is not None:
+                return _verdict(connection, present_digest), present_digest
             store_documents(connection, *parts)
             if insert_if_new(connection, verdicts, row):
                 new = NewVerdict(verdict, body.digest, cause, repository, _tags(connection, verdict.image, repository))
                 append_events(connection, new.events(scan))
                 return verdict, body.digest
-            stored = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
-            return _verdict(connection, stored), stored
+            present_digest = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
+            return _verdict(connection, present_digest), present_digest
 
         return self._database.group_commit(write)
 
@@ -210,16 +210,16 @@ class Verdicts:
         )
         with self._database.read() as connection:
             rows = {row[0]: row[1:] for row in connection.execute(query, parameters)}
-        recorded: dict[str, RecordedViolations] = {}
+        violations: dict[str, RecordedViolations] = {}
         for number, image in enumerate(images):
             if image not in rows:
                 continue
             digest, status, body = rows[image]
             size -= len(body)
-            if recorded and size < 0:
-                return recorded, number
-            recorded[image] = RecordedViolations(digest, status, *_violations(body))
-        return recorded, len(images)
+            if violations and size < 0:
+                return violations, number
+            violations[image] = RecordedViolations(digest, status, *_violations(body))
+        return violations, len(images)
 
     def newest_records(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
@@ -230,7 +230,7 @@ class Verdicts:
         last = select(func.max(verdicts.c.seq)).group_by(verdicts.c.image, verdicts.c.policy)
         query = _RECORD.add_columns(verdicts.c.seq).where(verdicts.c.seq.in_(last))
         if policy:
-            query = query.where(_by(policy))
+            query = query.where(_is_by(policy))
         if before:
             query = query.where(verdicts.c.seq < before)
         records = []
@@ -242,14 +242,14 @@ class Verdicts:
 
     def last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
         """The image of this repository that this policy approved last, other than `image`; None for none."""
-        pushed = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
-        scanned = select(scans.c.image).where(scans.c.repository == repository)
+        pushed_digests = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
+        scanned_digests = select(scans.c.image).where(scans.c.repository == repository)
         query = (
             select(verdicts.c.image)
-            .where(_by(policy))
+            .where(_is_by(policy))
             .where(verdicts.c.status == Status.APPROVED, verdicts.c.image != image)
             .where(~verdicts.c.cause.startswith(PUSH_CAUSE))
-            .where(or_(verdicts.c.image.in_(pushed), verdicts.c.image.in_(scanned)))
+            .where(or_(verdicts.c.image.in_(pushed_digests), verdicts.c.image.in_(scanned_digests)))
             .order_by(verdicts.c.seq.desc())
             .limit(1)
         )
@@ -292,25 +292,26 @@ def _case(connection: Connection, image: str, digests: InputDigests) -> VerdictC
     parts = [digests.policy, *digests.inventories, digests.snapshot, digests.waivers, *digests.external_reports]
     parts += [part for baseline in digests.baselines.values() for part in baseline]
     parts += [*digests.baseline_exemptions.values(), *filter(None, [digests.provenance])]
-    stored = read_documents(connection, parts)
+    stored_documents = read_documents(connection, parts)
     return VerdictCase(
         image=image,
-        policy=decode_policy(stored[digests.policy]),
+        policy=decode_policy(stored_documents[digests.policy]),
         now=digests.now,
         engine=digests.engine,
-        inventories=tuple(decode(Inventory, stored[part]) for part in digests.inventories),
-        snapshot=decode(AdvisorySnapshot, stored[digests.snapshot]),
-        waivers=decode(Waivers, stored[digests.waivers]),
+        inventories=tuple(decode(Inventory, stored_documents[part]) for part in digests.inventories),
+        snapshot=decode(AdvisorySnapshot, stored_documents[digests.snapshot]),
+        waivers=decode(Waivers, stored_documents[digests.waivers]),
         baselines={
-            name: tuple(decode(Inventory, stored[part]) for part in baseline)
+            name: tuple(decode(Inventory, stored_documents[part]) for part in baseline)
             for name, baseline in digests.baselines.items()
         },
-        external_reports=tuple(decode(ExternalReport, stored[part]) for part in digests.external_reports),
+        external_reports=tuple(decode(ExternalReport, stored_documents[part]) for part in digests.external_reports),
         no_scan_reason=digests.no_scan_reason,
         baseline_exemptions={
-            name: decode(BaselineExemptions, stored[part]) for name, part in digests.baseline_exemptions.items()
+            name: decode(BaselineExemptions, stored_documents[part])
+            for name, part in digests.baseline_exemptions.items()
         },
-        provenance=decode(ProvenanceFacts, stored[digests.provenance]) if digests.provenance else None,
+        provenance=decode(ProvenanceFacts, stored_documents[digests.provenance]) if digests.provenance else None,
     )
 
 
@@ -338,7 +339,7 @@ def _tags(connection: Connection, image: str, repository: str | None) -> Sequenc
     return [tag for tag in connection.scalars(_TAGS, {"image": image, "repository": repository}) if tag]
 
 
-def _by(policy: str) -> ColumnElement[bool]:
+def _is_by(policy: str) -> ColumnElement[bool]:
     """By this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
     return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
 

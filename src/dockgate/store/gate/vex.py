@@ -28,7 +28,7 @@ CACHE_SIZE = 64
 _RECORD = select_as(VexRecord, vex_documents)
 _EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at.is_(None)).order_by(vex_documents.c.seq)
 _ACTIVE = _EVERY_ACTIVE.where(one_of(vex_documents.c.image, "images"))
-_EVER = _RECORD.where(one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
+_ALL_OF_IMAGES = _RECORD.where(one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
 
 
 def _was_active(at: str) -> ColumnElement[bool]:
@@ -81,7 +81,7 @@ class Vex:
             if at is None:
                 rows = connection.execute(_ACTIVE, parameters).mappings().all()
             else:
-                rows = connection.execute(_EVER.where(_was_active(at)), parameters).mappings().all()
+                rows = connection.execute(_ALL_OF_IMAGES.where(_was_active(at)), parameters).mappings().all()
         return self._with_statements(rows)
 
     def history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
@@ -90,7 +90,7 @@ class Vex:
         The image is "" for those that were uploaded.
         """
         with self._database.read() as connection:
-            rows = connection.execute(_EVER, {"images": text_list(images)}).mappings().all()
+            rows = connection.execute(_ALL_OF_IMAGES, {"images": text_list(images)}).mappings().all()
         return self._with_statements(rows)
 
     def images(self) -> set[str]:
@@ -140,14 +140,16 @@ class Vex:
         with self._database.read() as connection:
             for part in batches(sorted(documents)):
                 for name, body in connection.execute(query.where(table.document.in_(part))):
-                    listed = json.loads(zlib.decompress(body))
-                    statements[name] = canonical.build(tuple[VexStatement, ...], listed)
+                    entries = json.loads(zlib.decompress(body))
+                    statements[name] = canonical.build(tuple[VexStatement, ...], entries)
         return statements
 
     @staticmethod
     def _change(connection: Connection, record: VexRecord, values: dict[str, object]) -> None:
-        this = vex_documents.c.document == record.document, vex_documents.c.image == record.image
-        connection.execute(update(vex_documents).where(*this).values(**values, changes=vex_documents.c.changes + 1))
+        is_this_document = vex_documents.c.document == record.document, vex_documents.c.image == record.image
+        connection.execute(
+            update(vex_documents).where(*is_this_document).values(**values, changes=vex_documents.c.changes + 1)
+        )
 
 
 def _get(connection: Connection, document: str, image: str, *, should_lock: bool = False) -> VexRecord:

@@ -52,7 +52,7 @@ class Principals:
                     f"there is a principal {principal.name!r} already", "`dockgate principal list` lists them all."
                 )
 
-    def sign_in(self, issuer: str, subject: str, described: Principal) -> Principal:
+    def sign_in(self, issuer: str, subject: str, principal: Principal) -> Principal:
         """Return the principal of an identity, with the roles and address of `described`.
 
         A new one is added. ConflictError if the name of a new one is taken, or if it would be the first principal and
@@ -63,18 +63,18 @@ class Principals:
             name = _principal_of_identity(connection, issuer, subject)
             if name is not None:
                 names = ("roles", "project_roles", "email")
-                return _update(connection, name, {column: getattr(described, column) for column in names})
-            if not _exist(connection) and not described.can(Permission.ADMINISTER):
+                return _update(connection, name, {column: getattr(principal, column) for column in names})
+            if not _exist(connection) and not principal.can(Permission.ADMINISTER):
                 raise ConflictError(
                     "The first person who signs in must be an admin.", "Sign in as a member of a group with that role."
                 )
-            if not _add(connection, described):
+            if not _add(connection, principal):
                 raise ConflictError(
-                    f"The name {described.name} belongs to another principal.",
+                    f"The name {principal.name} belongs to another principal.",
                     "Ask an admin: names are never linked to an identity provider by themselves.",
                 )
-            connection.execute(insert(identities).values(issuer=issuer, subject=subject, principal=described.name))
-            return described
+            connection.execute(insert(identities).values(issuer=issuer, subject=subject, principal=principal.name))
+            return principal
 
     def withdraw(self, issuer: str, subject: str) -> None:
         """Take the roles from the principal of an identity, if there is one."""

@@ -32,11 +32,11 @@ class Sessions:
         is_over = (tokens.c.is_session, tokens.c.expires_at < session.created_at)
         of_token = sessions.c.token == session.token
         order = sessions.c.created_at.desc(), sessions.c.digest
-        newest = select(sessions.c.digest).where(of_token).order_by(*order).limit(MAX_OF_TOKEN - 1)
+        newest_sessions = select(sessions.c.digest).where(of_token).order_by(*order).limit(MAX_OF_TOKEN - 1)
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.ends_at < session.created_at))
             connection.execute(delete(tokens).where(*is_over, tokens.c.id.not_in(select(sessions.c.token))))
-            connection.execute(delete(sessions).where(of_token, sessions.c.digest.not_in(newest)))
+            connection.execute(delete(sessions).where(of_token, sessions.c.digest.not_in(newest_sessions)))
             connection.execute(insert(sessions).values(**row_of(session)))
 
     def find(self, digest: str) -> tuple[Session, Token, Principal] | None:
@@ -47,8 +47,10 @@ class Sessions:
 
     def of_principal(self, principal: str) -> Sequence[Session]:
         """The sessions of a principal's tokens, newest first."""
-        own = select(tokens.c.id).where(tokens.c.principal == principal)
-        query = _SESSION.where(sessions.c.token.in_(own)).order_by(sessions.c.created_at.desc(), sessions.c.digest)
+        own_tokens = select(tokens.c.id).where(tokens.c.principal == principal)
+        query = _SESSION.where(sessions.c.token.in_(own_tokens)).order_by(
+            sessions.c.created_at.desc(), sessions.c.digest
+        )
         with self._database.read() as connection:
             return [Session(**row) for row in connection.execute(query).mappings()]
 

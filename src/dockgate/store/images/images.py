@@ -32,8 +32,8 @@ _FINISH_SCAN = update(scans).where(
     scans.c.state == ScanState.REQUESTED,
 )
 _UNJUDGE = update(pushed_images).where(pushed_images.c.digest == bindparam("of_image")).values(judged_at=None)
-_PUSHED = select_as(PushedImage, pushed_images)
-_LATER = (
+_PUSHED_IMAGE = select_as(PushedImage, pushed_images)
+_LATER_PUSH = (
     update(pushed_images)
     .where(*(column == bindparam(f"of_{column.name}") for column in pushed_images.primary_key))
     .where(pushed_images.c.pushed_at < bindparam("at"))
@@ -45,7 +45,7 @@ _PUSHERS = (
     .distinct()
 )
 _ALL_PUSHERS = select(pushed_images.c.pushed_by).where(pushed_images.c.digest == bindparam("digest")).distinct()
-_TAGGED = (
+_TAGGED_DIGEST = (
     select(pushed_images.c.digest, pushed_images.c.pushed_at)
     .where(pushed_images.c.repository == bindparam("repository"), pushed_images.c.tag == bindparam("tag"))
     .order_by(pushed_images.c.pushed_at.desc())
@@ -53,7 +53,7 @@ _TAGGED = (
 )
 _PUSH_KEY = ("repository", "tag", "digest")
 _MOVE = select_as(TagMove, tag_moves)
-_GONE = select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("image"))
+_GONE_AT = select(fleet_images.c.gone_at).where(fleet_images.c.digest == bindparam("image"))
 
 
 class Images:
@@ -121,7 +121,7 @@ class Images:
     ) -> Sequence[PushedImage]:
         """Pushed images, newest first: of one repository or digest if given, at most `limit`."""
         table = pushed_images.c
-        query = _PUSHED.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
+        query = _PUSHED_IMAGE.order_by(table.pushed_at.desc(), table.repository, table.tag, table.digest)
         query = query.limit(limit)
         if repository is not None:
             query = query.where(table.repository == repository)
@@ -178,9 +178,9 @@ class Images:
         Unless a scan of another number has been requested.
         """
         is_scan = select(scans.c.number).where(scans.c.image == image, scans.c.number == scan).exists()
-        pushed = pushed_images.c.repository == repository, pushed_images.c.digest == image
+        is_image = pushed_images.c.repository == repository, pushed_images.c.digest == image
         with self._database.write() as connection:
-            connection.execute(update(pushed_images).where(*pushed, is_scan).values(judged_at=now))
+            connection.execute(update(pushed_images).where(*is_image, is_scan).values(judged_at=now))
 
     def scan(self, image: str) -> Scan | None:
         """The newest scan of an image, None without one."""
@@ -209,8 +209,8 @@ class Images:
         Does nothing unless the scan of this number is requested. A failed scan has no inventories. `scanner` is the
         version that read the image. Its pushes are due to be judged.
         """
-        failed = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
-        state = failed if reason else ScanState.DONE
+        failed_state = ScanState.FAILED if is_image else ScanState.NOT_AN_IMAGE
+        state = failed_state if reason else ScanState.DONE
         change = {
             "of_image": image,
             "of_number": number,
@@ -284,8 +284,8 @@ def _push(connection: Connection, image: PushedImage) -> None:
     record_push(connection, image)
     if insert_if_new(connection, pushed_images, asdict(image)):
         return
-    of = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
-    connection.execute(_LATER, {**of, "at": image.pushed_at})
+    key = {f"of_{column.name}": getattr(image, column.name) for column in pushed_images.primary_key}
+    connection.execute(_LATER_PUSH, {**key, "at": image.pushed_at})
     if image.pushed_by:
         change = update(pushed_images).where(*(pushed_images.c[name] == getattr(image, name) for name in _PUSH_KEY))
         if image.pushed_by != SERVER:
@@ -299,10 +299,10 @@ def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove 
     Returns the move, None for none. A push that is older than that one moves nothing.
     """
     tag = {"repository": image.repository, "tag": image.tag}
-    latest = connection.execute(_TAGGED, tag).first() if image.tag else None
-    if latest is not None and latest.digest != image.digest and latest.pushed_at <= image.pushed_at:
+    latest_image = connection.execute(_TAGGED_DIGEST, tag).first() if image.tag else None
+    if latest_image is not None and latest_image.digest != image.digest and latest_image.pushed_at <= image.pushed_at:
         move = TagMove(
-            event_id, image.repository, image.tag, latest.digest, image.digest, image.pushed_at, image.pushed_by
+            event_id, image.repository, image.tag, latest_image.digest, image.digest, image.pushed_at, image.pushed_by
         )
         insert_if_new(connection, tag_moves, asdict(move))
         return move
@@ -310,10 +310,10 @@ def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove 
 
 
 def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
-    pushed = aws_events.image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
+    push_event = aws_events.image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
     if move is None:
-        return [pushed]
-    moved = dockgate_events.tag_moved(
+        return [push_event]
+    move_event = dockgate_events.tag_moved(
         push=push,
         repository=move.repository,
         tag=move.tag,
@@ -322,15 +322,15 @@ def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequenc
         by=move.pushed_by,
         time=move.moved_at,
     )
-    return [pushed, moved]
+    return [push_event, move_event]
 
 
 def _request(connection: Connection, image: str, repository: str, now: str) -> Scan:
     present = _scan(connection, image)
     if present is None:
-        requested = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
-        if insert_if_new(connection, scans, asdict(requested)):
-            return requested
+        scan = Scan(image, repository, ScanState.REQUESTED, 1, requested_at=now)
+        if insert_if_new(connection, scans, asdict(scan)):
+            return scan
     elif not _is_outdated(connection, present):
         return present
     present = Scan(**connection.execute(_LOCKED_SCAN, {"image": image}).mappings().one())
@@ -342,15 +342,15 @@ def _request(connection: Connection, image: str, repository: str, now: str) -> S
 def _is_outdated(connection: Connection, scan: Scan) -> bool:
     """Return whether a request for a scan needs a new one: it has failed, or the image was gone after it."""
     if scan.state is ScanState.DONE:
-        gone_at = connection.scalar(_GONE, {"image": scan.image})
+        gone_at = connection.scalar(_GONE_AT, {"image": scan.image})
         return gone_at is not None and gone_at >= scan.requested_at
     return scan.state.has_failed
 
 
 def _request_next(connection: Connection, present: Scan, repository: str, now: str) -> Scan:
-    requested = Scan(present.image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
-    connection.execute(update(scans).where(scans.c.image == present.image).values(**asdict(requested)))
-    return requested
+    scan = Scan(present.image, repository, ScanState.REQUESTED, present.number + 1, requested_at=now)
+    connection.execute(update(scans).where(scans.c.image == present.image).values(**asdict(scan)))
+    return scan
 
 
 def _scan(connection: Connection, image: str) -> Scan | None:

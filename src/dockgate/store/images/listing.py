@@ -117,7 +117,7 @@ class PlaceVerdict(NamedTuple):
 _TAGS, _IMAGES, _CURRENT, _SCANS = fleet_tags.c, fleet_images.c, fleet_verdicts.c, scans.c
 _COUNTS = [_CURRENT[severity.value.lower()] for severity in Severity]
 # The newest verdict of the place, requested or on a push.
-_NEWEST = (
+_NEWEST_VERDICT = (
     select(verdicts.c.status)
     .where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
     .order_by(verdicts.c.seq.desc())
@@ -185,11 +185,11 @@ class ImageListing:
         query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
         with self._database.read() as connection:
             rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide)
-        more = len(rows) > limit
+        has_more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
         by_place = {row[0]: _listed_image(row) for row in reversed(rows[:limit])}
         images = list(reversed(by_place.values()))
-        return images, tuple(rows[limit - 1][-len(key) :]) if more else None
+        return images, tuple(rows[limit - 1][-len(key) :]) if has_more else None
 
     def current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
         """Every image in each of these repositories (None: all) where it is now, with its verdicts.
@@ -204,7 +204,7 @@ class ImageListing:
                 _SCANS.state,
                 _CURRENT.policy,
                 _status(judged_before),
-                _NEWEST,
+                _NEWEST_VERDICT,
                 _CURRENT.cannot_judge_since,
             )
             .select_from(fleet_tags)
@@ -226,11 +226,11 @@ class ImageListing:
         """
         place = verdicts.c.image, verdicts.c.repository
         number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
-        ranked = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
-        newest = ranked.where(verdicts.c.image.in_(sorted(images))).subquery()
-        columns = [column for column in newest.c if column.name != "number"]
+        ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
+        numbered_verdicts = ranked_verdicts.where(verdicts.c.image.in_(sorted(images))).subquery()
+        columns = [column for column in numbered_verdicts.c if column.name != "number"]
         with self._database.read() as connection:
-            rows = connection.execute(select(*columns).where(newest.c.number == 1)).mappings()
+            rows = connection.execute(select(*columns).where(numbered_verdicts.c.number == 1)).mappings()
             return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
 
 
@@ -244,17 +244,17 @@ def _rows(
     if image_filter.layer:
         holders = _in_layer(connection, holders, image_filter.layer)
     is_wide = not image_filter.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
-    filtered = query.where(_holds(holders, image_filter, is_wide=is_wide)).limit(limit)
+    filtered_query = query.where(_holds(holders, image_filter, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
         key = _SORTS[sort]
         first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
         if first:
             is_first = numbers_of(_TAGS.id, {row[0] for row in first}), tuple_(*key) >= _position(key, first[-1][1:])
-            rows = connection.execute(filtered.where(*is_first)).all()
+            rows = connection.execute(filtered_query.where(*is_first)).all()
             if len(rows) == limit or len(first) < wide:
                 return rows
-    return connection.execute(filtered).all()
+    return connection.execute(filtered_query).all()
 
 
 def _position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
@@ -266,7 +266,7 @@ def _status(judged_before: str) -> ColumnElement[Any]:
     return case(
         (_CURRENT.status.is_not(None), _CURRENT.status),
         (and_(_IMAGES.scanned_at < judged_before, is_judged), literal(Status.UNDETERMINED, _CURRENT.status.type)),
-        else_=_NEWEST,
+        else_=_NEWEST_VERDICT,
     )
 
 
@@ -282,14 +282,14 @@ def _conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int
         conditions.append(texts_of(_TAGS.digest, image_filter.digests))
     if image_filter.statuses:
         # An image is judged once for all its repositories; in the others, the newest verdict there may count instead.
-        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST, image_filter.statuses))
+        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST_VERDICT, image_filter.statuses))
         conditions.append(or_(_is_one_of(status, image_filter.statuses), elsewhere))
     return conditions
 
 
 def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) -> ColumnElement[bool]:
-    named = status.in_([name for name in statuses if name is not None])
-    return or_(named, status.is_(null())) if None in statuses else named
+    is_named = status.in_([name for name in statuses if name is not None])
+    return or_(is_named, status.is_(null())) if None in statuses else is_named
 
 
 def _holders(image_filter: ImageFilter) -> Select[Any] | None:
@@ -355,8 +355,8 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
     if image_filter.is_fixable:
         query = query.where(findings.fixed != "")
     if image_filter.is_exploited:
-        exploited = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited.is_not(None))
-        query = query.where(findings.vulnerability.in_(exploited))
+        exploited_ids = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.exploited.is_not(None))
+        query = query.where(findings.vulnerability.in_(exploited_ids))
     if image_filter.epss is not None:
         likely = select(fleet_vulnerabilities.c.id).where(fleet_vulnerabilities.c.epss >= image_filter.epss)
         query = query.where(findings.vulnerability.in_(likely))
@@ -364,10 +364,21 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
 
 
 def _listed_image(row: Sequence[Any]) -> ListedImage:
-    *place, scan, scanner, status, policy, since, cannot_judge_since, waived, gone_at = row[:15]
+    *place, scan, scanner, status, policy, since, cannot_judge_since, waived_count, gone_at = row[:15]
     counts = tuple(row[15 : 15 + len(_COUNTS)]) if policy is not None else None
     return ListedImage._make(
-        (*place, scan, scanner or "", _status_of(status), policy, counts, since, cannot_judge_since, waived, gone_at)
+        (
+            *place,
+            scan,
+            scanner or "",
+            _status_of(status),
+            policy,
+            counts,
+            since,
+            cannot_judge_since,
+            waived_count,
+            gone_at,
+        )
     )
 
 

@@ -44,8 +44,8 @@ class ImageRemovals:
             index_row = lock_rows(select(fleet_images.c.id).where(fleet_images.c.digest == image))
             number = connection.scalar(index_row)
             is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
-            ended = update(fleet_tags).where(*is_here).values(until=now).returning(fleet_tags.c.tag)
-            tags = sorted(connection.scalars(ended)) or ([""] if pushes else [])
+            end_tags = update(fleet_tags).where(*is_here).values(until=now).returning(fleet_tags.c.tag)
+            tags = sorted(connection.scalars(end_tags)) or ([""] if pushes else [])
             connection.execute(delete(pushed_images).where(*is_pushed))
             is_gone = not _is_anywhere(connection, image)
             if is_gone and number is not None:
@@ -64,8 +64,8 @@ class ImageRemovals:
             lock_name(connection, pushed_images, f"{repository}:{tag}")
             is_pushed = pushed_images.c.digest == image, pushed_images.c.repository == repository
             is_here = fleet_tags.c.digest == image, fleet_tags.c.repository == repository, fleet_tags.c.until.is_(None)
-            ended = update(fleet_tags).where(*is_here, fleet_tags.c.tag == tag).values(until=now)
-            if not connection.execute(ended).rowcount:
+            end_tag = update(fleet_tags).where(*is_here, fleet_tags.c.tag == tag).values(until=now)
+            if not connection.execute(end_tag).rowcount:
                 return False
             push = connection.execute(select(pushed_images).where(*is_pushed, pushed_images.c.tag == tag)).first()
             connection.execute(delete(pushed_images).where(*is_pushed, pushed_images.c.tag == tag))

@@ -15,7 +15,7 @@ from dockgate.store.statements import insert_if_new, lock_name
 
 # The name of the row of `fleet_state` with the worker that rescans images, and its version of the scanner.
 _READER = "reader"
-_DONE = scans.c.state == ScanState.DONE
+_IS_DONE = scans.c.state == ScanState.DONE
 
 
 class Rescans:
@@ -30,7 +30,7 @@ class Rescans:
         None for images that were read before versions were recorded.
         """
         with self._database.read() as connection:
-            return set(connection.scalars(select(scans.c.scanner).where(_DONE).distinct()))
+            return set(connection.scalars(select(scans.c.scanner).where(_IS_DONE).distinct()))
 
     def select(self, versions: Collection[str | None], first_images: Collection[str], limit: int) -> Sequence[Scan]:
         """At most `limit` finished scans by these versions.
@@ -43,7 +43,7 @@ class Rescans:
         query = (
             select_as(Scan, scans)
             .outerjoin(fleet_images, fleet_images.c.digest == scans.c.image)
-            .where(_DONE, is_of, fleet_images.c.gone_at.is_(None))
+            .where(_IS_DONE, is_of, fleet_images.c.gone_at.is_(None))
             .order_by(rank, scans.c.requested_at.desc(), scans.c.image)
             .limit(limit)
         )
@@ -76,7 +76,7 @@ class Rescans:
         False, and nothing changes, if the image was scanned or read again meanwhile. The scan's number stays, and what
         decides (verdicts, approvals) keeps its inputs.
         """
-        is_same = scans.c.image == scan.image, scans.c.number == scan.number, _DONE
+        is_same = scans.c.image == scan.image, scans.c.number == scan.number, _IS_DONE
         by = scans.c.scanner.is_(None) if scan.scanner is None else scans.c.scanner == scan.scanner
         change = update(scans).where(*is_same, by).values(scanner=scanner, finished_at=now)
 

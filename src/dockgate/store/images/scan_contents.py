@@ -31,8 +31,8 @@ _SCAN = (
 
 def replace_platforms(connection: Connection, image: str, platforms: Sequence[ScannedPlatform]) -> None:
     """Store what was read of an image, in place of what was read before."""
-    stored = [Document.of(platform.inventory) for platform in platforms]
-    store_documents(connection, *stored)
+    documents = [Document.of_value(platform.inventory) for platform in platforms]
+    store_documents(connection, *documents)
     connection.execute(delete(scan_inventories).where(scan_inventories.c.image == image))
     rows = [
         {
@@ -42,7 +42,7 @@ def replace_platforms(connection: Connection, image: str, platforms: Sequence[Sc
             "platform_image": platform.inventory.image,
             "layers": platform.origins,
         }
-        for at, (document, platform) in enumerate(zip(stored, platforms, strict=True))
+        for at, (document, platform) in enumerate(zip(documents, platforms, strict=True))
     ]
     if rows:
         connection.execute(insert(scan_inventories), rows)

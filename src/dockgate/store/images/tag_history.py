@@ -62,23 +62,23 @@ class TagHistory:
         with self._database.read() as connection:
             return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
-    def untagged(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    def untagged_images(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the places (repository and digest) where a pushed image has no tag now."""
-        pushed, tagged = set[tuple[str, str]](), set[tuple[str, str]]()
+        with_pushes, with_tags = set[tuple[str, str]](), set[tuple[str, str]]()
         has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
         with self._database.read() as connection:
             for part in batches(sorted({digest for _, digest in places})):
                 pushes = select(pushed_images.c.repository, pushed_images.c.digest)
-                pushed |= {
+                with_pushes |= {
                     (row[0], row[1]) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
                 }
                 tags = select(fleet_tags.c.repository, fleet_tags.c.digest).where(
                     fleet_tags.c.digest.in_(part), *has_tag
                 )
-                tagged |= {(row[0], row[1]) for row in connection.execute(tags)}
-        return (pushed & set(places)) - tagged
+                with_tags |= {(row[0], row[1]) for row in connection.execute(tags)}
+        return (with_pushes & set(places)) - with_tags
 
-    def at(self, repository: str, tag: str) -> str | None:
+    def find_digest(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
         present = self.present(repository, tag)
         return None if present is None else present.digest
@@ -138,8 +138,8 @@ def record_push(connection: Connection, image: PushedImage) -> None:
         _change(connection, present, _END, image.pushed_at)
         if image.tag and image.pushed_at < present.pushed_at:
             until = present.pushed_at
-            again = present._replace(since=present.pushed_at)
-            insert_if_new(connection, fleet_tags, again._asdict())
+            renewed_period = present._replace(since=present.pushed_at)
+            insert_if_new(connection, fleet_tags, renewed_period._asdict())
     period = TagPeriod(image.repository, image.tag, image.digest, image.pushed_at, image.pushed_at, until)
     insert_if_new(connection, fleet_tags, period._asdict())
     _bring_back(connection, image.digest, image.pushed_at)

@@ -13,13 +13,13 @@ from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.images import image_uses, pushed_images
 from dockgate.store.statements import insert_if_new
 
-_NONE = null()
+_NULL = null()
 _PUSHES = (
     select(
         pushed_images.c.digest.label("image"),
         pushed_images.c.repository,
         func.max(pushed_images.c.pushed_at).label("pushed_at"),
-        *(cast(_NONE, Text).label(name) for name in ("approval_at", "pulled_at", "run_at")),
+        *(cast(_NULL, Text).label(name) for name in ("approval_at", "pulled_at", "run_at")),
         literal(0).label("waiting"),
     )
     .where(one_of(pushed_images.c.digest, "images"))
@@ -32,25 +32,25 @@ _APPROVALS = (
     select(
         approvals.c.image,
         approvals.c.repository,
-        cast(_NONE, Text),
+        cast(_NULL, Text),
         func.max(_ASKED_AT),
-        cast(_NONE, Text),
-        cast(_NONE, Text),
+        cast(_NULL, Text),
+        cast(_NULL, Text),
         func.count().filter(approvals.c.state == ApprovalState.WAITING),
     )
     .where(one_of(approvals.c.image, "images"))
     .group_by(approvals.c.image, approvals.c.repository)
 )
-_RECORDED = select(
+_RECORDED_USE = select(
     image_uses.c.image,
     image_uses.c.repository,
-    cast(_NONE, Text),
-    cast(_NONE, Text),
+    cast(_NULL, Text),
+    cast(_NULL, Text),
     image_uses.c.pulled_at,
     image_uses.c.run_at,
     literal(0),
 ).where(one_of(image_uses.c.image, "images"))
-_USES = union_all(_PUSHES, _APPROVALS, _RECORDED)
+_USES = union_all(_PUSHES, _APPROVALS, _RECORDED_USE)
 
 
 class ImageUses:

@@ -36,10 +36,10 @@ def migrate(database: Database) -> None:
 
 def require_current(database: Database) -> None:
     """Raise ConflictError unless the tables are those of this version. Changes nothing."""
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
+    head = ScriptDirectory.from_config(_config()).get_current_head()
     with database.read() as connection:
         present = MigrationContext.configure(connection).get_current_heads()
-    if present != (newest,):
+    if present != (head,):
         raise ConflictError(
             f"the tables in {database.name} are not from this version of Dockgate",
             "Start this version's server on them once, with `dockgate up`, and stop it.",

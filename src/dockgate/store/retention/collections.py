@@ -46,12 +46,12 @@ class Collections:
         """Request a collection, and return it; or the one that is not finished yet."""
         with self._database.write() as connection:
             lock_name(connection, collections, "")
-            unfinished = _COLLECTION.where(collections.c.finished_at.is_(None))
-            present = connection.execute(unfinished).mappings().first()
+            unfinished_collections = _COLLECTION.where(collections.c.finished_at.is_(None))
+            present = connection.execute(unfinished_collections).mappings().first()
             if present is None:
                 row = {"requested_at": now, "requested_by": by, "report": {}}
                 connection.execute(insert(collections).values(**row))
-                present = connection.execute(unfinished).mappings().one()
+                present = connection.execute(unfinished_collections).mappings().one()
                 connection.execute(delete(collections).where(collections.c.seq <= present["seq"] - RECORDS))
             return Collection(**present)
 

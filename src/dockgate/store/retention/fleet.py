@@ -85,11 +85,11 @@ class FleetRetention:
         tables = (fleet_findings, fleet_past_findings, fleet_news)
         is_named = (exists().where(table.c.vulnerability == number) for table in tables)
         with self._database.write() as connection:
-            unused = connection.scalars(select(number).where(*(~condition for condition in is_named))).all()
-            for part in batches(unused):
+            unused_ids = connection.scalars(select(number).where(*(~condition for condition in is_named))).all()
+            for part in batches(unused_ids):
                 connection.execute(delete(fleet_aliases).where(fleet_aliases.c.vulnerability.in_(part)))
                 connection.execute(delete(fleet_vulnerabilities).where(number.in_(part)))
-            return len(unused)
+            return len(unused_ids)
 
 
 def _is_gone(before: str) -> tuple[ColumnElement[bool], ...]:
@@ -114,8 +114,8 @@ def _delete_images(connection: Connection, ids: Sequence[int], digests: Sequence
 def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
     """Delete bundles that no image has, and their components that no other bundle has."""
     components = _delete_bundles(connection, bundles)
-    used = set(_present(connection, fleet_bundle_components.c.component, components))
-    for part in batches(sorted(components - used)):
+    used_components = set(_present(connection, fleet_bundle_components.c.component, components))
+    for part in batches(sorted(components - used_components)):
         for number in (
             fleet_findings.c.component,
             fleet_past_findings.c.component,
@@ -128,17 +128,17 @@ def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
 
 def _delete_bundles(connection: Connection, bundles: Collection[int]) -> set[int]:
     """Delete bundles. Returns the components that were in them."""
-    every: set[int] = set()
+    component_ids: set[int] = set()
     for part in batches(sorted(bundles)):
         for content in connection.scalars(select(fleet_bundles.c.content).where(fleet_bundles.c.id.in_(part))):
             for kind in content_of_bundles.decode(content):
-                every.update(kind)
+                component_ids.update(kind)
         table = fleet_bundle_components.c
-        for components in batches(sorted(every)):
+        for components in batches(sorted(component_ids)):
             is_there = table.component.in_(components), table.bundle.in_(part)
             connection.execute(delete(fleet_bundle_components).where(*is_there))
         connection.execute(delete(fleet_bundles).where(fleet_bundles.c.id.in_(part)))
-    return every
+    return component_ids
 
 
 def _present(connection: Connection, column: ColumnElement[int], values: Iterable[int]) -> Iterable[int]:

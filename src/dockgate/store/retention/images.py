@@ -61,13 +61,13 @@ class ImageRetention:
             pushes = select(*pushed_images.c["repository", "digest", "tag", "pushed_at"])
             for repository, digest, tag, pushed_at in _rows(connection, pushes, pushed_images.c.digest, digests):
                 image = images.get((repository, digest)) or UsedImage(digest, ImageUse(repository))
-                latest = max(pushed_at, image.use.pushed_at or "")
+                latest_push = max(pushed_at, image.use.pushed_at or "")
                 tags = (*image.tags, tag) if tag else image.tags
-                images[repository, digest] = replace(image, use=replace(image.use, pushed_at=latest), tags=tags)
+                images[repository, digest] = replace(image, use=replace(image.use, pushed_at=latest_push), tags=tags)
             for key, use in self._uses(connection, now, digests):
                 if key in images:
-                    pushed = images[key]
-                    images[key] = replace(pushed, use=replace(use, pushed_at=pushed.use.pushed_at))
+                    used_image = images[key]
+                    images[key] = replace(used_image, use=replace(use, pushed_at=used_image.use.pushed_at))
         return list(images.values())
 
     @staticmethod
@@ -161,14 +161,14 @@ def _of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
 
 
 def _of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
-    requested = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
-    for (image,) in _rows(connection, requested, scans.c.image, digests):
+    requested_images = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
+    for (image,) in _rows(connection, requested_images, scans.c.image, digests):
         yield image, Hold(Reason.SCAN, "its scan is requested")
     is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(_ATTACHMENTS)
     for image, kind in _rows(connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests):
         yield image or "", Hold(Reason.ATTACHMENT, f"its {kind} is not attached yet")
-    followed = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
-    for (image,) in _rows(connection, followed, followed_images.c.image, digests):
+    followed_digests = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
+    for (image,) in _rows(connection, followed_digests, followed_images.c.image, digests):
         yield image, Hold(Reason.WATCHED, "its approval is followed")
     approving = (
         select(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)

@@ -66,29 +66,37 @@ class RowRetention:
         Services need those that registered one of their kept revisions, and pipelines the last success of each action.
         """
         with self._database.read() as connection:
-            ended = select(*executions.c["id", "pipeline", "number", "finished_at"]).where(
+            ended_executions = select(*executions.c["id", "pipeline", "number", "finished_at"]).where(
                 executions.c.state.not_in(OPEN), executions.c.finished_at < before
             )
-            candidates = [EndedExecution(*row) for row in connection.execute(ended.order_by(executions.c.id))]
+            candidates = [
+                EndedExecution(*row) for row in connection.execute(ended_executions.order_by(executions.c.id))
+            ]
             if not candidates:
                 return []
-            newest = select(executions.c.pipeline, func.max(executions.c.number)).group_by(executions.c.pipeline)
-            numbers: Mapping[str, int] = {row[0]: row[1] for row in connection.execute(newest)}
-            needed = {*_of_services(connection, revisions), *_last_successes(connection), *_of_approvals(connection)}
-        return removable_executions(candidates, numbers, needed, before)
+            newest_numbers = select(executions.c.pipeline, func.max(executions.c.number)).group_by(
+                executions.c.pipeline
+            )
+            numbers: Mapping[str, int] = {row[0]: row[1] for row in connection.execute(newest_numbers)}
+            needed_ids = {
+                *_of_services(connection, revisions),
+                *_last_successes(connection),
+                *_of_approvals(connection),
+            }
+        return removable_executions(candidates, numbers, needed_ids, before)
 
     def delete_executions(self, ids: Sequence[str], before: str) -> Sequence[str]:
         """Delete those of the executions that are still over since before that time. Returns them."""
-        deleted: list[str] = []
+        deleted_ids: list[str] = []
         for part in batches(ids):
             is_over = executions.c.id.in_(part), executions.c.state.not_in(OPEN), executions.c.finished_at < before
             with self._database.write() as connection:
-                unlocked = select(executions.c.id).where(*is_over).with_for_update(skip_locked=True)
-                over = connection.scalars(unlocked).all()
-                connection.execute(delete(action_runs).where(action_runs.c.execution.in_(over)))
-                connection.execute(delete(executions).where(executions.c.id.in_(over)))
-            deleted += over
-        return deleted
+                unlocked_executions = select(executions.c.id).where(*is_over).with_for_update(skip_locked=True)
+                ended_ids = connection.scalars(unlocked_executions).all()
+                connection.execute(delete(action_runs).where(action_runs.c.execution.in_(ended_ids)))
+                connection.execute(delete(executions).where(executions.c.id.in_(ended_ids)))
+            deleted_ids += ended_ids
+        return deleted_ids
 
     def executions_without_rows(self, ids: Collection[str]) -> set[str]:
         """Those of these ids that are not an execution."""
@@ -100,12 +108,14 @@ class RowRetention:
             }
         return set(ids) - present
 
-    def artifacts(self, without: Collection[str] = ()) -> set[str]:
+    def artifacts(self, without_executions: Collection[str] = ()) -> set[str]:
         """The artifacts that runs of actions name, those of the executions in `without` left out."""
         query = select(action_runs.c.execution, action_runs.c.artifact).where(action_runs.c.artifact.is_not(None))
-        skipped = set(without)
+        skipped_executions = set(without_executions)
         with self._database.read() as connection:
-            return {artifact for execution, artifact in connection.execute(query) if execution not in skipped}
+            return {
+                artifact for execution, artifact in connection.execute(query) if execution not in skipped_executions
+            }
 
     # --- revisions ------------------------------------------------------------------------------------------------
 
@@ -159,9 +169,9 @@ class RowRetention:
     def unreferenced_documents(self) -> tuple[Sequence[str], frozenset[int]]:
         """The documents that nothing names, and the positions of the verdicts that were looked at."""
         with self._database.read() as connection:
-            seen = frozenset(connection.scalars(select(verdicts.c.seq)))
-            named = {*_named_by_rows(connection), *_named_by_verdicts(connection, seen)}
-            return sorted(set(connection.scalars(select(documents.c.digest))) - named), seen
+            seen_verdicts = frozenset(connection.scalars(select(verdicts.c.seq)))
+            named_documents = {*_named_by_rows(connection), *_named_by_verdicts(connection, seen_verdicts)}
+            return sorted(set(connection.scalars(select(documents.c.digest))) - named_documents), seen_verdicts
 
     def documents_size(self, digests: Sequence[str]) -> int:
         """The bytes of these documents in the database."""
@@ -172,7 +182,7 @@ class RowRetention:
                 for part in batches(digests)
             )
 
-    def delete_documents(self, digests: Sequence[str], seen: Collection[int]) -> int:
+    def delete_documents(self, digests: Sequence[str], seen_verdicts: Collection[int]) -> int:
         """Delete those of the documents that nothing names now. Returns how many.
 
         `seen` are the positions of the verdicts that were looked at. While a transaction stores documents, which may be
@@ -184,9 +194,12 @@ class RowRetention:
                 if not lock_documents(connection):
                     return count
                 present = set(connection.scalars(select(verdicts.c.seq)))
-                named = {*_named_by_rows(connection, part), *_named_by_verdicts(connection, present - set(seen))}
-                unnamed = [digest for digest in part if digest not in named]
-                count += connection.execute(delete(documents).where(documents.c.digest.in_(unnamed))).rowcount
+                named_documents = {
+                    *_named_by_rows(connection, part),
+                    *_named_by_verdicts(connection, present - set(seen_verdicts)),
+                }
+                unnamed_documents = [digest for digest in part if digest not in named_documents]
+                count += connection.execute(delete(documents).where(documents.c.digest.in_(unnamed_documents))).rowcount
         return count
 
 
@@ -197,21 +210,21 @@ def _of_services(connection: Connection, keep: int) -> Iterator[str]:
         of_service = task_definitions.c.family == name
         rows = select(task_definitions.c.revision, task_definitions.c.cause).where(of_service)
         causes: Mapping[int, str | None] = {row[0]: row[1] for row in connection.execute(rows)}
-        needed = (causes.get(revision) for revision in kept_revisions(causes, present, keep))
-        keys = (RevisionCause.parse(cause).by for cause in needed if cause is not None)
+        needed_causes = (causes.get(revision) for revision in kept_revisions(causes, present, keep))
+        keys = (RevisionCause.parse(cause).by for cause in needed_causes if cause is not None)
         yield from (key.execution for key in keys if isinstance(key, ActionKey))
 
 
 def _last_successes(connection: Connection) -> Iterator[str]:
     last: dict[tuple[str, str, str], str] = {}
-    succeeded = (
+    successes = (
         select(executions.c.pipeline, action_runs.c.key)
         .join(executions, executions.c.id == action_runs.c.execution)
         .where(action_runs.c.state == RunState.SUCCEEDED)
         .order_by(action_runs.c.finished_at, action_runs.c.seq)
     )
     key: ActionKey
-    for pipeline, key in connection.execute(succeeded):
+    for pipeline, key in connection.execute(successes):
         last[pipeline, key.stage, key.action] = key.execution
     yield from last.values()
 
@@ -243,14 +256,14 @@ def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:
 def _is_old_verdict(before: str) -> ColumnElement[bool]:
     table = verdicts.c
     groups = table.image, table.repository, table.policy, table.status, table.cause.startswith(PUSH_CAUSE)
-    newest = select(func.max(table.seq)).group_by(*groups)
+    newest_seqs = select(func.max(table.seq)).group_by(*groups)
     of_approvals = select(approvals.c.verdict).where(approvals.c.verdict.is_not(None))
-    named = of_approvals.union(select(followed_images.c.verdict))
+    named_verdicts = of_approvals.union(select(followed_images.c.verdict))
     pending = select(outbox.c.image).where(outbox.c.next_at.is_not(None), outbox.c.image.is_not(None))
     return and_(
         table.judged_at < before,
-        or_(table.seq.not_in(newest), _is_absent(table.image)),
-        table.digest.not_in(named),
+        or_(table.seq.not_in(newest_seqs), _is_absent(table.image)),
+        table.digest.not_in(named_verdicts),
         table.image.not_in(pending),
     )
 

@@ -19,9 +19,9 @@ def sequence() -> Column[int]:
     return Column("seq", Integer, primary_key=True)
 
 
-def text(name: str, *more: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
+def text(name: str, *foreign_keys: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
     """A required text column."""
-    return Column(name, SafeText, *more, primary_key=primary_key, unique=unique, nullable=False)
+    return Column(name, SafeText, *foreign_keys, primary_key=primary_key, unique=unique, nullable=False)
 
 
 def optional(name: str) -> Column[str]:

@@ -24,9 +24,9 @@ from dockgate.store.schema.base import metadata, optional, text
 from dockgate.vulnerabilities.model import Severity
 
 
-def number(name: str, *more: ForeignKey) -> Column[int]:
+def number(name: str, *foreign_keys: ForeignKey) -> Column[int]:
     """A required whole number."""
-    return Column(name, Integer, *more, nullable=False)
+    return Column(name, Integer, *foreign_keys, nullable=False)
 
 
 # Facts about the index itself: see `store.fleet.index.STATE`.

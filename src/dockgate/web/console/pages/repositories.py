@@ -223,7 +223,9 @@ def _edit_form(
 def _pipelines_of(server: api.ServerDependency, name: str, branch: str) -> list[str]:
     """The pipelines that a commit to the branch starts."""
     return [
-        pipeline.name for pipeline in server.store.pipelines.newest() if (name, branch) in source_branches(pipeline)
+        pipeline.name
+        for pipeline in server.store.pipelines.list_newest()
+        if (name, branch) in source_branches(pipeline)
     ]
 
 
