@@ -82,7 +82,7 @@ def all_events() -> list[NewEvent]:
             status="Rejected",
             counts={"CRITICAL": 1},
             summary="1 CRITICAL",
-            waived="",
+            waived_text="",
             verdict=PREVIOUS,
             time=NOW,
         ),

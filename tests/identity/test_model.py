@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from dockgate.identity.model import (
+    ALL_REPOSITORIES,
     PERMISSIONS,
-    UNLIMITED,
     Caller,
     Permission,
     Principal,
@@ -141,7 +141,7 @@ def test_stored_limits_reach_what_the_caller_reaches() -> None:
             for name in ("team-a/app", "team-a", "team-b/app", "lab"):
                 reached = caller.can(permission, repository=name)
                 assert caller.limits(permission).has(name) == reached, (token, permission, name)
-    assert Caller(READER).limits(Permission.READ) == UNLIMITED
+    assert Caller(READER).limits(Permission.READ) == ALL_REPOSITORIES
     assert Caller(replace(READER, disabled_at="now")).limits(Permission.READ) == RepositoryLimits(())
 
 

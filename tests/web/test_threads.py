@@ -80,12 +80,12 @@ def test_a_few_principals_cannot_take_all_slots(maximum: int, maximum_each: int)
 
             async def take_all(principal: str) -> None:
                 for _ in range(maximum):
-                    await stack.enter_async_context(turns.of(principal))
+                    await stack.enter_async_context(turns.take(principal))
 
             for principal in ("mallory", "eve", "trudy"):
                 with pytest.raises(BusyError, match="of yours"):
                     await take_all(principal)
-            async with turns.of("ada"):
+            async with turns.take("ada"):
                 pass
 
     asyncio.run(play())
@@ -97,14 +97,14 @@ def test_a_slot_goes_to_the_next_that_may_have_it() -> None:
         order: list[str] = []
 
         async def wait(principal: str) -> None:
-            async with turns.of(principal):
+            async with turns.take(principal):
                 order.append(principal)
 
         async with AsyncExitStack() as first, AsyncExitStack() as second:
             for _ in range(2):
-                await first.enter_async_context(turns.of("mallory"))
-            await second.enter_async_context(turns.of("eve"))
-            await second.enter_async_context(turns.of("trudy"))
+                await first.enter_async_context(turns.take("mallory"))
+            await second.enter_async_context(turns.take("eve"))
+            await second.enter_async_context(turns.take("trudy"))
             waiting = [asyncio.create_task(wait(name)) for name in ("mallory", "gone", "ada")]
             await asyncio.sleep(0)
             waiting[1].cancel()
@@ -116,7 +116,7 @@ def test_a_slot_goes_to_the_next_that_may_have_it() -> None:
         assert order == ["ada", "mallory"]
         async with AsyncExitStack() as stack:  # all have been given back
             for name in "abcd":
-                await stack.enter_async_context(turns.of(name))
+                await stack.enter_async_context(turns.take(name))
 
     asyncio.run(play())
 
@@ -127,11 +127,11 @@ def test_many_requests_of_some_do_not_delay_those_of_others() -> None:
         order: list[str] = []
 
         async def wait(principal: str) -> None:
-            async with turns.of(principal):
+            async with turns.take(principal):
                 order.append(principal)
                 await asyncio.sleep(0)
 
-        async with turns.of("mallory"):
+        async with turns.take("mallory"):
             names = [*["mallory", "eve"] * 20, "ada"]
             waiting = [asyncio.create_task(wait(name)) for name in names]
             await asyncio.sleep(0)

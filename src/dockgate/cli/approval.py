@@ -113,8 +113,8 @@ def approve(approval_id: str, reason: str, output_format: str) -> None:
         print_json(answer)
         return
     approval = answer["approval"]
-    yes = [vote["who"] for vote in answer["votes"] if vote["yes"]]
-    echo(f"{approval_id}: {approval['state']}, {len(yes)} of {approval['approvers']['count']} approvals")
+    approver_names = [vote["who"] for vote in answer["votes"] if vote["yes"]]
+    echo(f"{approval_id}: {approval['state']}, {len(approver_names)} of {approval['approvers']['count']} approvals")
 
 
 @command.command()
@@ -151,9 +151,9 @@ def override(approval_id: str, reason: str, until: str, output_format: str) -> N
         print_json(answer)
         return
     for waiver in answer["waivers"]:
-        what = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("violation")
-        what = what or f"rule {waiver['rule']}"
-        echo(f"{waiver['id']}: {what}, until {waiver['until']}")
+        subject = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("violation")
+        subject = subject or f"rule {waiver['rule']}"
+        echo(f"{waiver['id']}: {subject}, until {waiver['until']}")
     echo(f"Retrying {answer['retried_execution']}." if answer["retried_execution"] else "Request the approval again.")
 
 
@@ -163,8 +163,10 @@ def _after_verdict(client: Client, approval_id: str, digest: str) -> Iterator[st
         verdict = parse_answer(Verdict, client.get("verdicts", digest))
     except NotFoundError:  # deleted by retention
         return
-    undetermined = [entry for platform_verdict in verdict.platform_verdicts for entry in platform_verdict.undetermined]
-    yield from (step.text for step in next_steps(undetermined, verdict.image))
+    undetermined_entries = [
+        entry for platform_verdict in verdict.platform_verdicts for entry in platform_verdict.undetermined
+    ]
+    yield from (step.text for step in next_steps(undetermined_entries, verdict.image))
     if override := override_command(verdict, approval_id):
         yield override
     yield from waiver_commands(verdict)

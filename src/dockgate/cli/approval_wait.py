@@ -66,13 +66,13 @@ def _people(client: Client, approval: Mapping[str, Any]) -> str:
     """ "waits for 1 of 2 approvals from security (approved so far: ann); contributors … cannot approve"."""
     approvers = approval["approvers"]
     try:
-        yes = [vote["who"] for vote in client.get("approvals", approval["id"], "votes") if vote["yes"]]
+        approver_names = [vote["who"] for vote in client.get("approvals", approval["id"], "votes") if vote["yes"]]
     except (DeniedError, NotFoundError):
-        yes = []
-    missing = max(approvers["count"] - len(yes), 0)
+        approver_names = []
+    missing = max(approvers["count"] - len(approver_names), 0)
     roles = (f"role {role}" for role in approvers["roles"])
     names = ", ".join([*approvers["principals"], *roles]) or "anyone who may decide"
-    votes_text = f" (approved so far: {', '.join(yes)})" if yes else ""
+    votes_text = f" (approved so far: {', '.join(approver_names)})" if approver_names else ""
     exclusion = "; contributors to the image cannot approve" if approvers["exclude_committer"] else ""
     count = f"{missing} of {approvers['count']} approvals" if approvers["count"] > 1 else "an approval"
     return f"waits for {count} from {names}{votes_text}{exclusion}"

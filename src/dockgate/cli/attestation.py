@@ -27,11 +27,11 @@ def key(with_former: bool, output_format: str) -> None:
     `cosign verify-attestation --key` needs it.
     """
     keys = Client().get("attestation-keys")["keys"]
-    shown = keys if with_former else keys[:1]
+    shown_keys = keys if with_former else keys[:1]
     if output_format == "json":
-        print_json(shown)
+        print_json(shown_keys)
         return
-    for entry in shown:
+    for entry in shown_keys:
         echo(entry["pem"], nl=False)
 
 

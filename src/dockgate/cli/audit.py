@@ -29,6 +29,6 @@ def command(by: str, limit: int, sort: str, output_format: str) -> None:
         rows.append((times.format_time(entry["at"]), entry["who"], entry["token"], call, status))
         # A push's detail: the references that it changed, with abbreviated commit ids.
         changes = re.sub(r"\b([0-9a-f]{10})[0-9a-f]{30}\b", r"\1", entry.get("detail") or "").splitlines()
-        more = [f"and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []
-        rows += [("", "", "", f"  {change}", "") for change in (*changes[:MAX_CHANGES], *more)]
+        omission = [f"and {len(changes) - MAX_CHANGES} more"] if len(changes) > MAX_CHANGES else []
+        rows += [("", "", "", f"  {change}", "") for change in (*changes[:MAX_CHANGES], *omission)]
     print_list(answer, output_format, ("WHEN", "WHO", "TOKEN", "CALL", "STATUS"), rows, "No entries yet.")

@@ -128,10 +128,10 @@ def deploy(
             click.confirm("Deploy it?", abort=True)
 
     account = Account(region)
-    changed = aws_stack.deploy_stack(
+    is_changed = aws_stack.deploy_stack(
         account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm
     )
-    echo(f"{stack}: {'deployed' if changed else 'unchanged'}")
+    echo(f"{stack}: {'deployed' if is_changed else 'unchanged'}")
     echo(f"  dockgate aws status --stack {stack}")
 
 
@@ -173,13 +173,13 @@ def redrive(stack: str, region: str) -> None:
     from dockgate.aws.stack.redrive import redrive
     from dockgate.shared.errors import UnavailableError
 
-    done = redrive(Account(region), stack, _say)
-    for fault in done.faults:
+    outcome = redrive(Account(region), stack, _say)
+    for fault in outcome.faults:
         _say(fault)
-    echo(f"{stack}: {done.moved_count} resent, {len(done.faults)} failed")
-    if done.faults:
+    echo(f"{stack}: {outcome.moved_count} resent, {len(outcome.faults)} failed")
+    if outcome.faults:
         raise UnavailableError(
-            f"{len(done.faults)} of {done.moved_count + len(done.faults)} messages could not be resent.",
+            f"{len(outcome.faults)} of {outcome.moved_count + len(outcome.faults)} messages could not be resent.",
             "Fix the errors above, then run `dockgate aws redrive` again.",
         )
 

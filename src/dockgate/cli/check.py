@@ -56,15 +56,15 @@ def command(context: click.Context, purls: tuple[str, ...], output_format: str, 
     from dockgate.vulnerabilities.database.database import Database
 
     code = 0
-    written: dict[str, str] = {}
+    written_answers: dict[str, str] = {}
     with Database.open(database_path(database)) as advisories:
         for answer in check(_purl_batches(purls), advisories):
-            if answer.purl not in written:
-                if len(written) == MAX_CACHED_ANSWERS:
-                    written.clear()
+            if answer.purl not in written_answers:
+                if len(written_answers) == MAX_CACHED_ANSWERS:
+                    written_answers.clear()
                 is_json = output_format == "json"
-                written[answer.purl] = json.dumps(_document(answer)) + "\n" if is_json else _text(answer)
-            sys.stdout.write(escape_controls(written[answer.purl]))
+                written_answers[answer.purl] = json.dumps(_document(answer)) + "\n" if is_json else _text(answer)
+            sys.stdout.write(escape_controls(written_answers[answer.purl]))
             if answer.error:
                 code = WRONG_USE
             elif answer.undetermined and code == 0:

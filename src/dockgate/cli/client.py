@@ -75,15 +75,15 @@ class Client:
     def get_all(self, *path: str, maximum: int | None = None, **query: str | int | list[str]) -> list[Any]:
         """Get the entries of all pages of a list, or of the first ones."""
         entries: list[Any] = []
-        after: Mapping[str, str] = {}
+        cursor: Mapping[str, str] = {}
         while True:
             limit = PAGE if maximum is None else min(PAGE, maximum - len(entries))
-            response = self._send("GET", self._url(path), {"limit": limit, **query, **after})
+            response = self._send("GET", self._url(path), {"limit": limit, **query, **cursor})
             entries += response.json()
             following = parse_qs(urlsplit(_next_page(response.link)).query).get("after")
             if not following or len(entries) == maximum:
                 return entries
-            after = {"after": following[0]}
+            cursor = {"after": following[0]}
 
     def post(
         self,
@@ -94,12 +94,12 @@ class Client:
         headers: Mapping[str, str] | None = None,
     ) -> Any:
         """Send `body` as JSON, or `text` unchanged."""
-        sent = dict(headers or {})
+        all_headers = dict(headers or {})
         if text is not None:
-            sent = {"Content-Type": "application/yaml", **sent}
+            all_headers = {"Content-Type": "application/yaml", **all_headers}
         elif body is not None:
-            sent, text = {"Content-Type": "application/json", **sent}, json.dumps(body).encode()
-        return self._request("POST", path, query, text, sent)
+            all_headers, text = {"Content-Type": "application/json", **all_headers}, json.dumps(body).encode()
+        return self._request("POST", path, query, text, all_headers)
 
     def put(self, *path: str, text: bytes, query: Mapping[str, str], headers: Mapping[str, str]) -> Any:
         """Send `text` unchanged."""
@@ -186,7 +186,7 @@ class Client:
 
         if self._calls is None:
             settings = self._settings
-            server = _split(settings.server)
+            server = _split_url(settings.server)
             is_local = is_loopback(server.hostname or "")
             if settings.token and server.scheme == "http" and not is_local:
                 raise UsageError(
@@ -203,7 +203,7 @@ class Client:
         return self._calls
 
 
-def _split(server: str) -> SplitResult:
+def _split_url(server: str) -> SplitResult:
     try:
         return urlsplit(server)
     except ValueError as error:
@@ -223,8 +223,8 @@ def _verify(settings: Settings, scheme: str) -> Any:
 
 def _next_page(link: str) -> str:
     """The URL of the next page in a Link header, "" for none."""
-    matched = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
-    return matched[1] if matched else ""
+    match = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
+    return match[1] if match else ""
 
 
 def _tls_fault(server: str, error: Exception) -> DockgateError | None:

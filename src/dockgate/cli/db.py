@@ -85,8 +85,8 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
         advices = list(
             dict.fromkeys(failure.advice for failure in result.failures if failure.advice and not failure.cause)
         )
-        if unreached := dict.fromkeys(failure.feed.upper() for failure in result.failures if failure.cause):
-            variables = " ".join(f"DOCKGATE_FEED_{feed}" for feed in unreached)
+        if unreachable_feeds := dict.fromkeys(failure.feed.upper() for failure in result.failures if failure.cause):
+            variables = " ".join(f"DOCKGATE_FEED_{feed}" for feed in unreachable_feeds)
             advices.insert(0, f"Check the network and {variables}, then run `dockgate db update` again.")
         advice = " ".join(advices)
         raise UnavailableError(f"{len(result.failures)} feeds failed: see above.", advice)
@@ -101,8 +101,8 @@ def refresh(output_format: str) -> None:
 
     Needs the role security or admin. `dockgate status` shows the result.
     """
-    requested = Client().post("feeds", "update")
-    print_answer(requested, output_format, f"The server fetches {', '.join(requested['feeds'])}.")
+    answer = Client().post("feeds", "update")
+    print_answer(answer, output_format, f"The server fetches {', '.join(answer['feeds'])}.")
 
 
 @command.command()
@@ -135,8 +135,8 @@ def export(target: str, database: Path | None, output_format: str, insecure: boo
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.export(from_environment(), path, target, report, is_insecure=insecure, **registry)
-    _print_transfer("exported to", done, output_format)
+        transfer = advisories.export(from_environment(), path, target, report, is_insecure=insecure, **registry)
+    _print_transfer("exported to", transfer, output_format)
 
 
 @command.command("import")
@@ -157,8 +157,8 @@ def bring(source: str, database: Path | None, output_format: str, insecure: bool
     """
     path = database_path(database)
     with show_progress() as report:
-        done = advisories.import_database(from_environment(), path, source, report, is_insecure=insecure, **trust)
-    _print_transfer("imported from", done, output_format)
+        transfer = advisories.import_database(from_environment(), path, source, report, is_insecure=insecure, **trust)
+    _print_transfer("imported from", transfer, output_format)
 
 
 @command.command()
@@ -170,12 +170,12 @@ def key() -> None:
     echo(advisories.read_public_key(from_environment()), nl=False)
 
 
-def _print_transfer(how: str, transfer: "Transfer", output_format: str) -> None:
+def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> None:
     if output_format == "json":
         print_json(plain(transfer))
         return
     manifest = f"@{transfer.manifest}" if transfer.manifest else ""
-    echo(f"{transfer.digest} {how} {clean(transfer.place)}{manifest}")
+    echo(f"{transfer.digest} {action} {clean(transfer.place)}{manifest}")
     if transfer.key:
         echo(f"  signed by the key {transfer.key}; to import by digest: --digest {transfer.content}")
 
@@ -215,9 +215,9 @@ def _print_result(result: "Result", path: Path, output_format: str) -> None:
     if output_format == "json":
         print_json(plain(result))
         return
-    failed = {(failure.feed, failure.name) for failure in result.failures}
+    failed_parts = {(failure.feed, failure.name) for failure in result.failures}
     for part in result.parts:
-        if (part.feed, part.name) in failed:
+        if (part.feed, part.name) in failed_parts:
             continue
         change = plural(part.statements, "statement")
         change = "unchanged" if part.title in result.unchanged else change
@@ -235,8 +235,8 @@ def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
     """A line per failure; downloads that failed for the same cause, such as a dead network, share one."""
     groups: dict[tuple[object, ...], list[Failure]] = {}
     for failure in failures:
-        alone = () if failure.cause else (failure.feed, failure.name)
-        groups.setdefault((failure.cause, failure.has_old_data, *alone), []).append(failure)
+        own_key = () if failure.cause else (failure.feed, failure.name)
+        groups.setdefault((failure.cause, failure.has_old_data, *own_key), []).append(failure)
     for (trigger_text, has_cached_copy, *_), group in groups.items():
         state = "using the cached copy" if has_cached_copy else "no cached copy"
         names = [f"{entry.feed} {entry.name}".rstrip() for entry in group]
@@ -254,6 +254,6 @@ def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
 def _fault_lines(part: "Part") -> str:
     """The first unreadable entries; `dockgate db status -o json` has all."""
     lines = [f"\n  {clean(fault.name)}: {clean(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
-    more = len(part.faults) - len(lines)
+    omitted_count = len(part.faults) - len(lines)
     count = f", {len(part.faults)} unreadable" if lines else ""
-    return count + "".join(lines) + (f"\n  and {more} more" if more else "")
+    return count + "".join(lines) + (f"\n  and {omitted_count} more" if omitted_count else "")

@@ -120,11 +120,11 @@ def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None
     client = Client()
     answer = client.post("services", service, "scale", body={"desired_count": desired})
     rollout = parse_answer(Rollout, answer["rollout"]) if answer["rollout"] else None
-    ended = wait_for_rollout(client, service, rollout.number) if rollout and not no_wait else None
+    ended_rollout = wait_for_rollout(client, service, rollout.number) if rollout and not no_wait else None
     if output_format == "json":
         print_json(answer)
-    elif ended is not None:
-        echo(describe(ended))
+    elif ended_rollout is not None:
+        echo(describe(ended_rollout))
     elif rollout is not None:
         echo(f"{service}: scaling to {desired}. `dockgate deploy show {service}` shows the progress.")
     else:
@@ -135,8 +135,8 @@ def _failure(failed_action: Mapping[str, str] | None) -> Cell:
     """When the last deploy failed, and why; "" if it did not."""
     if failed_action is None:
         return ""
-    by = f" in {failed_action['execution']}" if failed_action["execution"] else ""
-    return f"{failed_action['reason']}{by}, {times.format_age(failed_action['at'])}", "red"
+    execution_note = f" in {failed_action['execution']}" if failed_action["execution"] else ""
+    return f"{failed_action['reason']}{execution_note}, {times.format_age(failed_action['at'])}", "red"
 
 
 def _changes(rollouts: list[object], events: list[object]) -> None:
@@ -156,23 +156,23 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
         print_table(("CHANGED", "DESIRED", "STATE", "BY"), rows, "")
     if events:
         echo()
-        happened = [parse_answer(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
-        print_table(("AT", "EVENT"), [(times.format_age(entry.at), entry.message) for entry in happened], "")
+        service_events = [parse_answer(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
+        print_table(("AT", "EVENT"), [(times.format_age(entry.at), entry.message) for entry in service_events], "")
 
 
 def _task(task: Task) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
-    state, started = styled_state(task.state, task.reason), times.format_age(task.started_at)
-    return task.id, state, _probe(task.probe), f"revision {task.revision}", started, ports, short_reference(task.digest)
+    state, age = styled_state(task.state, task.reason), times.format_age(task.started_at)
+    return task.id, state, _probe(task.probe), f"revision {task.revision}", age, ports, short_reference(task.digest)
 
 
 def _probe(probe: Probe | None) -> Cell:
     """How the last run of a health check ended, and of a failed one the first line of its output."""
     if probe is None:
         return ""
-    at = f" {times.format_age(probe.at)}" if probe.at else ""
+    age = f" {times.format_age(probe.at)}" if probe.at else ""
     if probe.is_healthy:
-        return f"passed{at}"
+        return f"passed{age}"
     times_failed = f" {probe.failures} times" if (probe.failures or 0) > 1 else ""
     output = f": {clean(probe.output.partition(chr(10))[0])}" if probe.output else ""
-    return f"failed{times_failed}{at}{output}", "red"
+    return f"failed{times_failed}{age}{output}", "red"

@@ -37,8 +37,8 @@ def test(context: click.Context, pattern: str, event: str) -> None:
 
     Needs no server. Exits 0 if it matches, 1 if it does not, 2 if the pattern is invalid.
     """
-    compiled = read_pattern(pattern)
-    if compiled.matches(_read_event(event)):
+    event_pattern = read_pattern(pattern)
+    if event_pattern.matches(_read_event(event)):
         echo("The pattern matches the event.")
         return
     echo("The pattern does not match the event.")

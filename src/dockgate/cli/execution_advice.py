@@ -52,13 +52,13 @@ def advice(
 
 
 def _after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice:
-    again = (retry, "To retry after a change")
+    retry_step = (retry, "To retry after a change")
     if verdict.status is Status.UNDETERMINED:
-        return Advice(("Follow the next steps above, then retry.",), (again,))
+        return Advice(("Follow the next steps above, then retry.",), (retry_step,))
     override = override_command(verdict, approval)
     accept = [(override, "To accept all findings of this image, and retry")] if override else []
     accept += [(command, "To accept one finding or rule") for command in waiver_commands(verdict)]
     has_remediation = any(platform_verdict.remediation.upgrades for platform_verdict in verdict.platform_verdicts)
     fix = "Push a commit with the upgrades above" if has_remediation else "Push a commit that fixes it"
     sentence = f"{fix}, or accept the findings (needs the role security)." if accept else f"{fix}."
-    return Advice((sentence,), (*accept, again))
+    return Advice((sentence,), (*accept, retry_step))

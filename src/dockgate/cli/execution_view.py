@@ -24,20 +24,20 @@ _WORDS = {RunState.IN_PROGRESS: "in progress", RunState.PENDING: "not started"}
 
 def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     """Print an execution, given as the API's JSON. Rejecting verdicts are fetched, to list each violation."""
-    to = console(sys.stdout)
+    terminal = console(sys.stdout)
     execution = parse_answer(Execution, answer["execution"])
-    show(to, _head(execution))
+    show(terminal, _head(execution))
     waiting = [
         action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.WAITING
     ]
     for stage in answer["stages"]:
-        to.print()
-        show(to, [_title_line(stage["name"], stage["state"], _stage_time(stage), indent=0)])
+        terminal.print()
+        show(terminal, [_title_line(stage["name"], stage["state"], _stage_time(stage), indent=0)])
         for action in stage["actions"]:
-            _action(to, client, action, is_one_of_several=len(waiting) > 1)
+            _action(terminal, client, action, is_one_of_several=len(waiting) > 1)
     if execution.state in (RunState.FAILED, RunState.STOPPED):
-        to.print()
-        _advice(to, client, execution, answer)
+        terminal.print()
+        _advice(terminal, client, execution, answer)
 
 
 def _head(execution: Execution) -> Iterator[Text]:
@@ -68,45 +68,47 @@ def _stage_time(stage: Mapping[str, Any]) -> str:
     return times.format_duration(min(starts), "" if "" in ends else max(ends)) if starts else ""
 
 
-def _action(to: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
+def _action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
     duration = times.format_duration(action["started_at"], action["finished_at"])
-    show(to, [_title_line(action["name"] + attempt, action["state"], duration, indent=2)])
+    show(terminal, [_title_line(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
-        show(to, [line("      ", (f"{action['type']}, started {times.format_time(action['started_at'])}", "dim"))])
+        show(
+            terminal, [line("      ", (f"{action['type']}, started {times.format_time(action['started_at'])}", "dim"))]
+        )
     for name, value in sorted(action["variables"].items()):
-        show(to, [line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
+        show(terminal, [line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]
     if approval:
-        _approval(to, client, approval, is_one_of_several=is_one_of_several)
+        _approval(terminal, client, approval, is_one_of_several=is_one_of_several)
     if action["reason"] and not (approval and approval["summary"] == action["reason"]):
-        bullets(to, action["reason"].splitlines(), indent=6)
+        bullets(terminal, action["reason"].splitlines(), indent=6)
 
 
-def _approval(to: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
-    show(to, [line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))])
+def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
+    show(terminal, [line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))])
     if approval["state"] == "Waiting":
-        bullets(to, approval_wait.waiting_reasons(client, approval), indent=6)
+        bullets(terminal, approval_wait.waiting_reasons(client, approval), indent=6)
         action = ApprovalId(approval["id"]).action
         name = approval["id"] if is_one_of_several or action is None else action.execution
         answers = approval_wait.answer_commands(approval, name)
-        show(to, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
+        show(terminal, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
         return
     glyph, style = STATES[approval["state"]]
-    decided = f" by {approval['decided_by']}" if approval["decided_by"] else ""
+    decider = f" by {approval['decided_by']}" if approval["decided_by"] else ""
     policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
     verdict = _verdict(client, approval)
-    waived = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
-    style = "yellow" if waived else style
-    word = f"{approval['state']} with {waived}" if waived else approval["state"]
+    waived_count = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
+    style = "yellow" if waived_count else style
+    word = f"{approval['state']} with {waived_count}" if waived_count else approval["state"]
     unsure = ", because the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
-    show(to, [line("      ", (f"{glyph} {word}", style), f"{decided}{policy}{unsure}")])
+    show(terminal, [line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
     if verdict is None or approval["state"] == "Approved":
-        bullets(to, [approval["summary"]] if approval["summary"] else [], indent=8)
+        bullets(terminal, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:
         if approval["state"] != "Approved":
-            show_reasons(to, verdict, indent=8)
-        show(to, [line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
+            show_reasons(terminal, verdict, indent=8)
+        show(terminal, [line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
 
 
 def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
@@ -119,18 +121,20 @@ def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
         return None
 
 
-def _advice(to: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
+def _advice(terminal: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
     """Print what to do next."""
-    failed = [action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED]
-    first = next(iter(failed), None)
-    approval = first["approval"] if first else None
+    failed_actions = [
+        action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED
+    ]
+    first_failed = next(iter(failed_actions), None)
+    approval = first_failed["approval"] if first_failed else None
     verdict = _verdict(client, approval) if approval else None
-    next_steps = advice(execution, first, verdict, answer.get("superseded_by"))
-    show(to, [line((sentence, "dim")) for sentence in next_steps.sentences])
+    next_steps = advice(execution, first_failed, verdict, answer.get("superseded_by"))
+    show(terminal, [line((sentence, "dim")) for sentence in next_steps.sentences])
     approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
     for command, effect in next_steps.commands:
-        if approval and to.is_terminal:  # shortened, to fit the terminal
+        if approval and terminal.is_terminal:  # shortened, to fit the terminal
             command = command.replace(approval["image"], from_hex(short_digest(approval["image"])))
             command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
-        show(to, [line("  ", (f"{effect}:", "dim"))])
-        show(to, shell_command(command, 4, max(20, to.width)))
+        show(terminal, [line("  ", (f"{effect}:", "dim"))])
+        show(terminal, shell_command(command, 4, max(20, terminal.width)))

@@ -27,15 +27,15 @@ def wait(
     """
     end = None if timeout is None else time.monotonic() + timeout
     notices = WaitNotices(client)
-    lost: float | None = None
+    lost_since: float | None = None
     while True:
         try:
             view: Mapping[str, Any] = client.get("executions", execution)
             notices.show(view)
-            lost = None
+            lost_since = None
         except TRANSIENT_ERRORS:
-            lost = lost or time.monotonic()
-            if time.monotonic() - lost > RETRY_SECONDS:
+            lost_since = lost_since or time.monotonic()
+            if time.monotonic() - lost_since > RETRY_SECONDS:
                 raise
         else:
             if RunState(view["execution"]["state"]).is_final or (end is not None and time.monotonic() >= end):
@@ -81,8 +81,10 @@ def exit_code(client: Client, view: Mapping[str, Any]) -> int:
         return UNDETERMINED
     if state is RunState.STOPPED:
         return FAILED
-    failed = [action for stage in view["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED]
-    codes = [_action_code(client, action) for action in failed]
+    failed_actions = [
+        action for stage in view["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED
+    ]
+    codes = [_action_code(client, action) for action in failed_actions]
     return next((code for code in (FAILED, REJECTED, UNDETERMINED) if code in codes), FAILED)
 
 

@@ -39,18 +39,20 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
     from dockgate.services import local_gate
 
     recorded_verdicts = [_load_recorded(name) for name in (verdict, against) if name]
-    replays = [local_gate.replay(recorded) for recorded in recorded_verdicts]
-    explained = local_gate.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
+    replays = [local_gate.replay(recorded_verdict) for recorded_verdict in recorded_verdicts]
+    explanation = local_gate.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
     if output_format == "json":
-        content = {"explanation": plain(explained)} if explained else {"verdict": plain(recorded_verdicts[0].verdict)}
+        content = (
+            {"explanation": plain(explanation)} if explanation else {"verdict": plain(recorded_verdicts[0].verdict)}
+        )
         print_json({"replays": plain(replays), **content})
     else:
         _show(recorded_verdicts, replays)
-        if explained:
+        if explanation:
             from dockgate.reports._explanation_lines import show_explanation
             from dockgate.shared.terminal_lines import console
 
-            show_explanation(console(sys.stdout), explained)
+            show_explanation(console(sys.stdout), explanation)
     context.exit(0 if all(replay.same for replay in replays) else FAULT)
 
 
@@ -72,21 +74,24 @@ def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -
     from dockgate.reports._verdict_lines import headline, show_inputs, show_reasons, show_waived
     from dockgate.shared.terminal_lines import bullets, console, line, show
 
-    to = console(sys.stdout)
-    for recorded, replay in zip(recorded_verdicts, replays, strict=True):
-        show(to, [line((replay.digest, "bold"))])
-        show(to, [line((recorded.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded.case.now)])
+    terminal = console(sys.stdout)
+    for recorded_verdict, replay in zip(recorded_verdicts, replays, strict=True):
+        show(terminal, [line((replay.digest, "bold"))])
+        show(
+            terminal,
+            [line((recorded_verdict.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded_verdict.case.now)],
+        )
         is_same_engine = replay.engine == replay.present
         engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"
         if replay.same:
-            show(to, [line(("✓ replay is identical", "green"), engine)])
+            show(terminal, [line(("✓ replay is identical", "green"), engine)])
         else:
-            show(to, [line(("✗ replay differs", "bold red"), engine)])
-            bullets(to, replay.differs)
-        to.print()
+            show(terminal, [line(("✗ replay differs", "bold red"), engine)])
+            bullets(terminal, replay.differs)
+        terminal.print()
         if len(recorded_verdicts) == 1:
-            show(to, [headline(recorded.verdict)])
-            show_reasons(to, recorded.verdict)
-            show_waived(to, recorded.verdict)
-            to.print()
-            show_inputs(to, recorded.verdict)
+            show(terminal, [headline(recorded_verdict.verdict)])
+            show_reasons(terminal, recorded_verdict.verdict)
+            show_waived(terminal, recorded_verdict.verdict)
+            terminal.print()
+            show_inputs(terminal, recorded_verdict.verdict)

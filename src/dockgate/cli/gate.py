@@ -142,22 +142,22 @@ def command(
 
     if not (argument.reference or findings or inspector):
         raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
-    chosen = local_gate.policy_of(policy or "default")
+    rules = local_gate.policy_of(policy or "default")
     all_waivers = local_gate.read_waivers(waivers, vex)
     settings = from_environment()
-    reported = _read_reports(findings, digest, found_at)
+    reports = _read_reports(findings, digest, found_at)
     if inspector:
-        report = _gate_by_inspector(argument, settings, chosen, reported, all_waivers)
+        report = _gate_by_inspector(argument, settings, rules, reports, all_waivers)
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
-            report = local_gate.judge_reported(reported, chosen, all_waivers=all_waivers, advisories=advisories)
+            report = local_gate.judge_reported(reports, rules, all_waivers=all_waivers, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
-            scanned = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
-            facts = _provenance(argument, scanned.digest, chosen, statements, settings)
+            image = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
+            facts = _provenance(argument, image.digest, rules, statements, settings)
             report = local_gate.judge(
-                scanned, advisories, chosen, external_reports=reported, all_waivers=all_waivers, provenance=facts
+                image, advisories, rules, external_reports=reports, all_waivers=all_waivers, provenance=facts
             )
     write_report(report, outputs, display)
     context.exit(EXITS[report.verdict.status])

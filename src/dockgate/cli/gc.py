@@ -102,8 +102,8 @@ def _print(report: Mapping[str, Any]) -> None:
     echo(f"blobs of images: {report['blobs']}, {byte_size(report['blob_bytes'])}")
     reasons = Counter(image["reason"] for image in report["kept_images"])
     if reasons:
-        listed = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-        echo(f"kept images: {sum(reasons.values())} ({listed})")
+        counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
+        echo(f"kept images: {sum(reasons.values())} ({counts})")
     for note in report["notes"]:
         echo(note)
 

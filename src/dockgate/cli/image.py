@@ -95,8 +95,8 @@ def list_images(
     REPOSITORY is a name, or a pattern such as 'team/*' or '**'. Options of findings apply to one finding:
     --severity CRITICAL --fixable --origin base lists the images with a critical finding in their base that has a fix.
     """
-    named = {"repository": repository, "package": package, "origin": origin, "layer": layer, "after": after}
-    query: dict[str, Any] = {name: value for name, value in named.items() if value}
+    filters = {"repository": repository, "package": package, "origin": origin, "layer": layer, "after": after}
+    query: dict[str, Any] = {name: value for name, value in filters.items() if value}
     if epss is not None:
         query["epss"] = str(epss)
     if severity:

@@ -73,9 +73,9 @@ def image_argument(
             click.option("--platform", default=platform, show_default=bool(platform), metavar="OS/ARCH|all", help=help),
             click.argument("image", metavar="IMAGE" if is_required else "[IMAGE]", required=is_required),
         )
-        decorated: Callable[..., None] = command
+        command_with_options: Callable[..., None] = command
         for option in options:
-            decorated = option(decorated)
-        return decorated
+            command_with_options = option(command_with_options)
+        return command_with_options
 
     return decorate

@@ -74,21 +74,21 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str 
     """
     from dockgate.shared.terminal_lines import align, console, fit_rows, line, show
 
-    to = console(sys.stdout)
+    terminal = console(sys.stdout)
     if not rows:
-        show(to, [line((empty or "", "dim"))])
+        show(terminal, [line((empty or "", "dim"))])
         return
     cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
-    show(to, fit_rows(cells, to.width) if to.is_terminal else align(cells, indent=0))
+    show(terminal, fit_rows(cells, terminal.width) if terminal.is_terminal else align(cells, indent=0))
 
 
 def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """Print a title and, below it, names with values; rows without a value are omitted."""
     from dockgate.shared.terminal_lines import align, console, line, show
 
-    to = console(sys.stdout)
-    show(to, [line((title, "bold"))])
-    show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+    terminal = console(sys.stdout)
+    show(terminal, [line((title, "bold"))])
+    show(terminal, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
 def styled_state(word: str, reason: str | None = None) -> Cell:
@@ -96,10 +96,10 @@ def styled_state(word: str, reason: str | None = None) -> Cell:
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 
 
-def styled_verdict(status: str, waived: str | None) -> Cell:
+def styled_verdict(status: str, waived_count: str | None) -> Cell:
     """A verdict's status with what is waived: "Approved, 5 waived findings" must not look like "Approved"."""
-    if status == "Approved" and waived:
-        return f"{status}, {waived}", "yellow"
+    if status == "Approved" and waived_count:
+        return f"{status}, {waived_count}", "yellow"
     return styled_state(status or "-")
 
 

@@ -39,11 +39,11 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
         raise NotFoundError(f"Execution {execution} has no {missing}.", advice)
     notices = WaitNotices(client)
     for name in names:
-        newest = _wait_for_start(client, execution, *name, notices if follow else None)
-        if newest is not None:
+        newest_attempt = _wait_for_start(client, execution, *name, notices if follow else None)
+        if newest_attempt is not None:
             if len(names) > 1:
-                echo(f"── {newest.stage} / {newest.action} ──")
-            _print_log(client, execution, newest, follow=follow)
+                echo(f"── {newest_attempt.stage} / {newest_attempt.action} ──")
+            _print_log(client, execution, newest_attempt, follow=follow)
 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
@@ -53,12 +53,12 @@ def has_failed(client: Client, execution: str, stage: str | None, action: str | 
 
 
 def _action_attempts(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_ActionAttempt]:
-    ended = RunState(view["execution"]["state"]).is_final
+    has_ended = RunState(view["execution"]["state"]).is_final
     for stage_view in view["stages"]:
         for part in stage_view["actions"]:
             if part["has_log"] and stage in (None, stage_view["name"]) and action in (None, part["name"]):
                 state = RunState(part["state"])
-                is_over, has_succeeded = ended or state.is_final, state is RunState.SUCCEEDED
+                is_over, has_succeeded = has_ended or state.is_final, state is RunState.SUCCEEDED
                 yield _ActionAttempt(stage_view["name"], part["name"], part["attempt"], is_over, has_succeeded)
 
 
@@ -68,20 +68,26 @@ def _wait_for_start(
     """The newest attempt; None if the action has not started and, with `notices`, never will."""
     while True:
         view = client.get("executions", execution)
-        (newest,) = _action_attempts(view, stage, action)
-        if newest.attempt:
-            return newest
-        if newest.is_over or notices is None:
+        (newest_attempt,) = _action_attempts(view, stage, action)
+        if newest_attempt.attempt:
+            return newest_attempt
+        if newest_attempt.is_over or notices is None:
             return None
         notices.show(view)
         time.sleep(POLL_SECONDS)
 
 
-def _print_log(client: Client, execution: str, of: _ActionAttempt, *, follow: bool) -> None:
+def _print_log(client: Client, execution: str, attempt: _ActionAttempt, *, follow: bool) -> None:
     offset = 0
     while True:
         part = client.get(
-            "executions", execution, "log", stage=of.stage, action=of.action, attempt=of.attempt, offset=offset
+            "executions",
+            execution,
+            "log",
+            stage=attempt.stage,
+            action=attempt.action,
+            attempt=attempt.attempt,
+            offset=offset,
         )
         echo(part["text"], nl=False)
         offset = part["offset"]

@@ -175,8 +175,8 @@ def _run(arguments: list[str]) -> int:
         error.show()
         return DockgateError.exit_code
     except click.UsageError as error:
-        where = error.ctx.command_path if error.ctx else "dockgate"
-        return _print_error(error.format_message(), f"See `{where} --help`.")
+        command_path = error.ctx.command_path if error.ctx else "dockgate"
+        return _print_error(error.format_message(), f"See `{command_path} --help`.")
     except click.ClickException as error:
         return _print_error(error.format_message())
     except click.Abort:
@@ -194,8 +194,8 @@ def _report_unexpected(error: Exception) -> int:
 
         traceback.print_exception(error)
     if isinstance(error, OSError) and error.strerror:
-        where = f"{error.filename}: " if error.filename else ""
-        return _print_error(f"{where}{error.strerror}")
+        place = f"{error.filename}: " if error.filename else ""
+        return _print_error(f"{place}{error.strerror}")
     return _print_error(
         f"internal error: {type(error).__name__}: {error}",
         "This is a defect of Dockgate. Please report it with the output of DOCKGATE_DEBUG=1.",
@@ -207,8 +207,8 @@ def _print_error(message: str, advice: str | None = None) -> int:
     from dockgate.cli.output import echo_wrapped
     from dockgate.shared.escaping import clean
 
-    first, *more = f"error: {message}".splitlines()
-    for text in (first, *(f"       {line}" for line in (*more, *(advice or "").splitlines()))):
+    first_line, *more_lines = f"error: {message}".splitlines()
+    for text in (first_line, *(f"       {line}" for line in (*more_lines, *(advice or "").splitlines()))):
         echo_wrapped(clean(text), err=True)
     return DockgateError.exit_code
 

@@ -39,14 +39,14 @@ def list_pipelines(sort: str, output_format: str) -> None:
     pipelines = Client().get_all("pipelines", sort=sort)
     rows = []
     for pipeline in pipelines:
-        newest = parse_answer(Execution, pipeline["latest"]) if pipeline["latest"] else None
+        newest_execution = parse_answer(Execution, pipeline["latest"]) if pipeline["latest"] else None
         rows.append(
             (
                 pipeline["name"],
                 str(pipeline["version"]),
-                newest.id if newest else "-",
-                styled_state(newest.state) if newest else "never ran",
-                times.format_age(newest.started_at) if newest else "-",
+                newest_execution.id if newest_execution else "-",
+                styled_state(newest_execution.state) if newest_execution else "never ran",
+                times.format_age(newest_execution.started_at) if newest_execution else "-",
             )
         )
     head = ("PIPELINE", "VERSION", "NEWEST", "STATE", "STARTED")
@@ -103,8 +103,8 @@ def show(name: str, execution: str | None, output_format: str) -> None:
 @format_option
 def executions(name: str, limit: int, state: str | None, sort: str, output_format: str) -> None:
     """List the executions of a pipeline."""
-    chosen = {"state": state} if state else {}
-    answer = Client().get_all("pipelines", name, "executions", maximum=limit, sort=sort, **chosen)
+    filters = {"state": state} if state else {}
+    answer = Client().get_all("pipelines", name, "executions", maximum=limit, sort=sort, **filters)
     rows = (
         (
             entry.id,

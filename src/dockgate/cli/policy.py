@@ -76,10 +76,10 @@ def diff(name: str, old: int, new: int | None) -> None:
     Without NEW the command compares with the present version.
     """
     client = Client()
-    before, after = _version(client, name, old), _version(client, name, new)
-    old_title, new_title = (f"{name} version {entry['version']}" for entry in (before, after))
+    old_version, new_version = _version(client, name, old), _version(client, name, new)
+    old_title, new_title = (f"{name} version {entry['version']}" for entry in (old_version, new_version))
     lines = difflib.unified_diff(
-        before["text"].splitlines(), after["text"].splitlines(), old_title, new_title, lineterm=""
+        old_version["text"].splitlines(), new_version["text"].splitlines(), old_title, new_title, lineterm=""
     )
     for line in lines:
         echo(line)
@@ -128,7 +128,7 @@ def assignments(output_format: str) -> None:
 
     The policy `default` applies to all other repositories.
     """
-    listed = Client().get("policy-assignments")
+    answer = Client().get("policy-assignments")
     rows = (
         (
             entry["name"],
@@ -139,10 +139,10 @@ def assignments(output_format: str) -> None:
             _owners_text(entry),
             _watch_text(entry["watch"]),
         )
-        for entry in listed
+        for entry in answer
     )
     head = ("ASSIGNMENT", "REPOSITORIES", "POLICY", "ALLOWED IN REQUESTS", "PULL", "OWNERS", "WATCH")
-    print_list(listed, output_format, head, rows, "No assignments: the policy `default` applies to every image.")
+    print_list(answer, output_format, head, rows, "No assignments: the policy `default` applies to every image.")
 
 
 @command.command()
@@ -188,13 +188,13 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
     from dockgate.services.policies import policy_examples
     from dockgate.shared.canonical import plain
 
-    tested = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
+    results = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
     if output_format == "json":
-        print_json([{**plain(entry), "passed": entry.has_passed} for entry in tested])
+        print_json([{**plain(entry), "passed": entry.has_passed} for entry in results])
     else:
-        for entry in tested:
+        for entry in results:
             _show_outcomes(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])
-    context.exit(0 if all(entry.has_passed for entry in tested) else 1)
+    context.exit(0 if all(entry.has_passed for entry in results) else 1)
 
 
 @command.command("base")
@@ -231,9 +231,9 @@ def _show_outcomes(policy: str, file: str, outcomes: list[tuple[str, int, tuple[
         echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
         for problem in problems:
             echo(clean(f"      {problem}"))
-    failed = sum(bool(problems) for _, _, problems in outcomes)
+    failed_count = sum(bool(problems) for _, _, problems in outcomes)
     count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
-    echo(f"{count}, {failed} failed" if failed else f"{count}, all passed")
+    echo(f"{count}, {failed_count} failed" if failed_count else f"{count}, all passed")
 
 
 def _owners_text(assignment: Mapping[str, Any]) -> Cell:

@@ -66,16 +66,16 @@ def command(
                 parts += _on_server(text, file.stem, target, policy, limit, show)
             else:
                 parts.append(_on_image(text, file, target, policy or "default", database))
-    judged = sum(part.judged for part in parts)
+    judged_count = sum(part.judged for part in parts)
     status_changes: dict[str, int] = {}
     for part in parts:
         for turn, count in part.status_changes.items():
             status_changes[turn] = status_changes.get(turn, 0) + count
     changes = [change for part in parts for change in part.changes]
     if output_format == "json":
-        print_json({"judged": judged, "status_changes": status_changes, "changes": plain(changes)})
+        print_json({"judged": judged_count, "status_changes": status_changes, "changes": plain(changes)})
     else:
-        _show_changes(judged, status_changes, changes)
+        _show_changes(judged_count, status_changes, changes)
 
 
 def _on_server(
@@ -84,18 +84,18 @@ def _on_server(
     """Compare in parts, to show progress, and to stop the server's work on an interrupt."""
     client = Client()
     parts: list[PolicyComparison] = []
-    after: str | None = None
-    judged = 0
+    cursor: str | None = None
+    judged_count = 0
     while True:
-        show(f"{judged} evaluated")
-        limit_left = min(PART, limit - judged) if against == "history" else PART
+        show(f"{judged_count} evaluated")
+        limit_left = min(PART, limit - judged_count) if against == "history" else PART
         body: dict[str, Any] = {"text": text, "name": name, "against": against, "policy": policy}
         part = parse_answer(
-            PolicyComparison, client.post("policies", "try", body={**body, "limit": limit_left, "after": after})
+            PolicyComparison, client.post("policies", "try", body={**body, "limit": limit_left, "after": cursor})
         )
         parts.append(part)
-        after, judged = part.next, judged + part.judged
-        if not after or (against == "history" and judged >= limit):
+        cursor, judged_count = part.next, judged_count + part.judged
+        if not cursor or (against == "history" and judged_count >= limit):
             return parts
 
 
@@ -107,16 +107,23 @@ def _on_image(text: str, file: Path, reference: str, policy: str, database: Path
     candidate, present = local_gate.read_policy(text, file), local_gate.policy_of(policy)
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
-        scanned = ImageArgument(reference, "all", False, None).scan(settings, needs_diff_ids=True)
-        before, after = (local_gate.judge(scanned, advisories, entry).verdict for entry in (present, candidate))
-    trial = compare(outcome_of(before.platform_verdicts), outcome_of(after.platform_verdicts), present.name, reference)
+        scanned_image = ImageArgument(reference, "all", False, None).scan(settings, needs_diff_ids=True)
+        present_verdict, candidate_verdict = (
+            local_gate.judge(scanned_image, advisories, entry).verdict for entry in (present, candidate)
+        )
+    trial = compare(
+        outcome_of(present_verdict.platform_verdicts),
+        outcome_of(candidate_verdict.platform_verdicts),
+        present.name,
+        reference,
+    )
     return summarize([trial])
 
 
 def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
     from dockgate.shared.terminal_lines import console, line, show
 
-    to = console(sys.stdout)
+    terminal = console(sys.stdout)
     for change in changes:
         turn = (
             (styled_state(change.before), (" → ", ""), styled_state(change.after))
@@ -124,14 +131,14 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
             else (styled_state(change.after), (", unchanged", "dim"))
         )
         subject = f"{short_reference(change.image)}{f' of {short_reference(change.subject)}' if change.subject else ''}"
-        show(to, [line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
+        show(terminal, [line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""
-                show(to, [line(f"  {sign} {rule}{entry.text}")])
-    same = judged_count - sum(status_changes.values())
+                show(terminal, [line(f"  {sign} {rule}{entry.text}")])
+    unchanged_count = judged_count - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
-    echo(f"{judged_count} evaluated: {', '.join([*counts, f'{same} unchanged'])}")
+    echo(f"{judged_count} evaluated: {', '.join([*counts, f'{unchanged_count} unchanged'])}")
 
 
 def text_of(file: Path) -> str:

@@ -49,14 +49,14 @@ def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> No
 
 def _body(texts: tuple[str, ...]) -> dict[str, Any]:
     roles, project_roles = read_roles(texts)
-    limited = [{"role": str(each.role), "repositories": each.repositories} for each in project_roles]
+    role_bodies = [{"role": str(each.role), "repositories": each.repositories} for each in project_roles]
     body: dict[str, Any] = {"roles": [str(role) for role in roles]}
-    return {**body, "project_roles": limited} if limited else body
+    return {**body, "project_roles": role_bodies} if role_bodies else body
 
 
 def _roles(principal: dict[str, Any]) -> str:
-    limited = [f"{each['role']}:{each['repositories']}" for each in principal.get("project_roles", ())]
-    return ", ".join([*principal["roles"], *limited])
+    project_roles = [f"{each['role']}:{each['repositories']}" for each in principal.get("project_roles", ())]
+    return ", ".join([*principal["roles"], *project_roles])
 
 
 @command.command("list")

@@ -57,8 +57,8 @@ def check(context: click.Context, image: str, output_format: str) -> None:
     """
     client = Client()
     reference = ImageReference.parse(image)
-    if reference is None and (tagged := TagReference.parse(image)) is not None:
-        reference = ImageReference(tagged.repository, image_digest(client, image))
+    if reference is None and (tag_reference := TagReference.parse(image)) is not None:
+        reference = ImageReference(tag_reference.repository, image_digest(client, image))
     if reference is None or not is_digest(reference.digest):
         raise UsageError(
             f"{image} is not an image of the server's registry.",

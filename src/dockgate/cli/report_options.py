@@ -105,10 +105,10 @@ def display_options(function: Callable[..., None]) -> Callable[..., None]:
             help="List only findings of these severities in the table. Verdict and other formats do not change.",
         ),
     )
-    decorated: Callable[..., None] = command
+    command_with_options: Callable[..., None] = command
     for option in options:
-        decorated = option(decorated)
-    return decorated
+        command_with_options = option(command_with_options)
+    return command_with_options
 
 
 def write_report(

@@ -50,14 +50,14 @@ def show(name: str, output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
-    changed = (
+    last_change = (
         f"{times.format_time(answer['changed_at'])} by {answer['changed_by']}" if answer["version"] else "built in"
     )
     print_fields(
         answer["name"],
         [
             ("state", "enabled" if answer["enabled"] else "disabled"),
-            ("changed", changed),
+            ("changed", last_change),
             *(("target", _target_text(target)) for target in answer["targets"]),
             ("pattern", json.dumps(answer["pattern"], sort_keys=True)),
         ],

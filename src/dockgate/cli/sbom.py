@@ -22,7 +22,7 @@ def command(context: click.Context, argument: ImageArgument, allow_unread: bool,
     """
     from dockgate.reports import InventoryReport
 
-    scanned = argument.scan(from_environment())
-    write_report(InventoryReport(scanned.reference, scanned.digest, scanned.inventories), outputs)
-    if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
+    scanned_image = argument.scan(from_environment())
+    write_report(InventoryReport(scanned_image.reference, scanned_image.digest, scanned_image.inventories), outputs)
+    if any(inventory.unread for inventory in scanned_image.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

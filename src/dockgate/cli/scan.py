@@ -36,8 +36,8 @@ def command(
 
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
-        scanned = argument.scan(settings, is_quiet=display.is_quiet)
-        report = image_inventory.look_up(scanned, advisories)
+        scanned_image = argument.scan(settings, is_quiet=display.is_quiet)
+        report = image_inventory.look_up(scanned_image, advisories)
     write_report(report, outputs, display)
-    if any(inventory.unread for inventory in scanned.inventories) and not allow_unread:
+    if any(inventory.unread for inventory in scanned_image.inventories) and not allow_unread:
         context.exit(UNDETERMINED)

@@ -84,12 +84,12 @@ class _RetryingCaller:
         """Seconds until the deadline."""
         return self._end - time.monotonic()
 
-    def call(self, function: Callable[..., Any], *arguments: Any, **named: Any) -> Any:
+    def call(self, function: Callable[..., Any], *arguments: Any, **keywords: Any) -> Any:
         """Call a function, and retry while the server does not answer, or is busy."""
         failures = 0
         while True:
             try:
-                return function(*arguments, **named)
+                return function(*arguments, **keywords)
             except TRANSIENT_ERRORS as error:
                 failures += 1
                 pause = RETRY_SCHEDULE.pause(failures)

@@ -89,8 +89,8 @@ def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
             )
     works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
     if works:
-        newest = min(works, key=lambda feed: feed["next_at"])
-        lines.append(("next update", f"{newest['feed']} {times.format_time(newest['next_at'])}"))
+        next_feed = min(works, key=lambda feed: feed["next_at"])
+        lines.append(("next update", f"{next_feed['feed']} {times.format_time(next_feed['next_at'])}"))
     elif any(_is_next(feed) for feed in status["feeds"]):
         lines.append(("next update", "now"))
     elif not lines and (reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"])):
@@ -109,23 +109,28 @@ def _advisories(status: Mapping[str, Any]) -> Cell:
         if any(_is_next(feed) for feed in status["feeds"]):
             return f"{database['error']} The server fetches the feeds.", "yellow"
         return f"{database['error']} {database['advice']}", "red"
-    checked = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
-    oldest = f", checked {times.format_age(min(checked))}" if checked and all(checked) else ""
-    count = len(checked)
-    return f"{count} ecosystem{'s' if count != 1 else ''}{oldest}"
+    check_times = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
+    oldest_check = f", checked {times.format_age(min(check_times))}" if check_times and all(check_times) else ""
+    count = len(check_times)
+    return f"{count} ecosystem{'s' if count != 1 else ''}{oldest_check}"
 
 
 def _pipeline(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     if not summary["latest"]:
         return summary["name"], "-", "never ran", "-"
-    newest = parse_answer(Execution, summary["latest"])
-    return summary["name"], f"#{newest.number}", styled_state(newest.state), times.format_age(newest.started_at)
+    newest_execution = parse_answer(Execution, summary["latest"])
+    return (
+        summary["name"],
+        f"#{newest_execution.number}",
+        styled_state(newest_execution.state),
+        times.format_age(newest_execution.started_at),
+    )
 
 
 def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     service = summary["service"]
-    desired = service["desired_count"]
-    running: Cell = f"{summary['running']} of {desired}", "" if summary["running"] == desired else "red"
+    desired_count = service["desired_count"]
+    running: Cell = f"{summary['running']} of {desired_count}", "" if summary["running"] == desired_count else "red"
     risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
     if service.get("cannot_judge") and not risk:
         risk = "cannot be judged", "yellow"

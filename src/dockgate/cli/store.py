@@ -35,12 +35,19 @@ def copy(url: str, output_format: str) -> None:
         open_source(settings.shared_data, settings.database_url) as source,
         open_target(url) as target,
     ):
-        made = copy_store(source, target)
+        result = copy_store(source, target)
     if output_format == "json":
-        print_json({"store": made.store, "from": made.source, "to": made.target, "tables": dict(made.tables)})
+        print_json(
+            {
+                "store": result.store,
+                "from": result.source,
+                "to": result.target,
+                "tables": dict(result.tables),
+            }
+        )
         return
-    print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in made.tables.items()], "No tables.")
-    echo(f"Copied {sum(made.tables.values())} rows to {made.target}, and compared them: all are the same.")
+    print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in result.tables.items()], "No tables.")
+    echo(f"Copied {sum(result.tables.values())} rows to {result.target}, and compared them: all are the same.")
     if target.is_sqlite:
         echo("  Have the file as dockgate.db in DOCKGATE_DATA, unset DOCKGATE_DATABASE_URL, and run `dockgate up`.")
     else:

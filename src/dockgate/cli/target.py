@@ -57,25 +57,25 @@ def show(name: str, output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
-    changed = (
+    last_change = (
         f"{times.format_time(answer['changed_at'])} by {answer['changed_by']}"
         if answer["version"]
         else "by the settings"
     )
-    lost = answer["given_up"] + answer["deleted"]
+    lost_count = answer["given_up"] + answer["deleted"]
     print_fields(
         answer["name"],
         [
             ("type", answer["type"]),
             ("address", answer["address"]),
             ("state", _state(answer)),
-            ("changed", changed),
+            ("changed", last_change),
             ("for", ", ".join(answer["recipients"])),
             ("quiet hours", _quiet_text(answer["quiet_hours"])),
             ("daily summary", _summary_text(answer["summary"])),
             ("waiting", str(answer["waiting"])),
             ("dead letters", str(answer["dead"])),
-            ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost else ""),
+            ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost_count else ""),
             ("next attempt", times.format_time(answer["paused_until"]) if answer["paused_until"] else ""),
             ("last error", answer["last_error"] or ""),
             ("next step", _next_step(answer)),

@@ -33,10 +33,10 @@ def format_relative(moment: datetime, now: datetime | None = None) -> str:
 
 def format_duration(start: str, end: str | None, now: datetime | None = None) -> str:
     """The time from start to end, or so far; "" if it has not started."""
-    started = parse_time(start)
-    if started is None:
+    started_at = parse_time(start)
+    if started_at is None:
         return ""
-    seconds = ((parse_time(end) or now or datetime.now(UTC)) - started).total_seconds()
+    seconds = ((parse_time(end) or now or datetime.now(UTC)) - started_at).total_seconds()
     if seconds < 60:
         return f"{max(seconds, 0):.1f} s"
     minutes, remainder = divmod(int(seconds), 60)

@@ -59,8 +59,8 @@ def create(principal: str, days: float, local: bool, output_format: str, **limit
         from dockgate.services.identity import people
 
         scopes = [Permission(scope) for scope in limits.pop("scopes")]
-        made, text = people.issue_local_token(from_environment(), principal, days, scopes, **limits)
-        answer: Any = {"token": {name: value for name, value in plain(made).items() if name != "digest"}, "text": text}
+        token, text = people.issue_local_token(from_environment(), principal, days, scopes, **limits)
+        answer: Any = {"token": {name: value for name, value in plain(token).items() if name != "digest"}, "text": text}
     else:
         body = {"principal": principal, "days": days, **{name: list(values) for name, values in limits.items()}}
         answer = Client().post("tokens", body=body)
@@ -92,8 +92,8 @@ def list_tokens(principal: str, sort: str, output_format: str) -> None:
     print_list(answer, output_format, head, rows, "No tokens.")
 
 
-def _last_use(at: str) -> str:
-    return times.format_age(at) if at else "never"
+def _last_use(used_at: str) -> str:
+    return times.format_age(used_at) if used_at else "never"
 
 
 @command.command()

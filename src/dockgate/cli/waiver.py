@@ -89,8 +89,8 @@ def add(output_format: str, key: str, **fields: Any) -> None:
 def list_waivers(state_filter: str | None, owner: str, sort: str, output_format: str) -> None:
     """List waivers, with expired and revoked ones."""
     query: dict[str, Any] = {"state": state_filter, "owner": owner or None}
-    chosen = {name: value for name, value in query.items() if value}
-    answer = Client().get_all("waivers", sort=sort, **chosen)
+    filters = {name: value for name, value in query.items() if value}
+    answer = Client().get_all("waivers", sort=sort, **filters)
     rows = (
         (
             styled_state(entry["state"]),
@@ -129,7 +129,7 @@ def _show(answer: Any, output_format: str) -> None:
         return
     waiver = parse_answer(Waiver, answer["waiver"])
     names = ("vulnerability", "package", "repository", "image", "rule", "violation", "unread")
-    revoked = f"{times.format_time(answer['revoked_at'])} by {answer['revoked_by']}"
+    revocation = f"{times.format_time(answer['revoked_at'])} by {answer['revoked_by']}"
     print_fields(
         waiver.id,
         [
@@ -141,22 +141,22 @@ def _show(answer: Any, output_format: str) -> None:
             ("reason", waiver.reason),
             ("created", f"{times.format_time(waiver.created_at)} by {waiver.created_by}"),
             ("expiry announced", times.format_time(answer["announced_at"]) if answer["announced_at"] else ""),
-            ("revoked", revoked if answer["revoked_at"] else ""),
+            ("revoked", revocation if answer["revoked_at"] else ""),
         ],
     )
 
 
 def _waiver_subject(waiver: Waiver) -> str:
     violation = f"({waiver.violation[:60]}{'…' if len(waiver.violation) > 60 else ''})" if waiver.violation else ""
-    unread = f"unread {waiver.unread}" if waiver.unread else ""
+    unread_path = f"unread {waiver.unread}" if waiver.unread else ""
     image = waiver.image[:19] if waiver.image else None
-    named = (waiver.vulnerability, waiver.package, waiver.rule, violation, unread, waiver.repository, image)
-    return " ".join(filter(None, named))
+    parts = (waiver.vulnerability, waiver.package, waiver.rule, violation, unread_path, waiver.repository, image)
+    return " ".join(filter(None, parts))
 
 
 def _end(waiver: Any) -> str:
-    until = ""
+    end_text = ""
     if end := parse_time(waiver["until"]):
         # A date ends with its first moment.
-        until = f"until {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC".removesuffix(" 00:00 UTC")
-    return " or ".join(filter(None, (until, "until fixed" if waiver["until_fixed"] else "")))
+        end_text = f"until {end.astimezone(UTC):%Y-%m-%d %H:%M} UTC".removesuffix(" 00:00 UTC")
+    return " or ".join(filter(None, (end_text, "until fixed" if waiver["until_fixed"] else "")))

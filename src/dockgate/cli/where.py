@@ -111,9 +111,9 @@ def _print(exposure: Mapping[str, Any]) -> None:
     if exposure["images"]:
         head = ("IMAGE", "WHERE", "PACKAGE", "SEVERITY", "FIXED IN", "SINCE", "STATE", "RUNS", "WAIVED BY")
         print_table(head, [row for image in exposure["images"] for row in _rows(image)], "")
-        shown = len(exposure["images"])
+        shown_count = len(exposure["images"])
         if exposure["next"]:
-            echo(f"{exposure['total'] - shown} more images: use --all, or -o csv or -o html for a report.")
+            echo(f"{exposure['total'] - shown_count} more images: use --all, or -o csv or -o html for a report.")
     if unknown["reason"]:
         echo(f"Of all images it is unknown: {unknown['reason']}")
     if unknown["images"]:
@@ -161,18 +161,20 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
 
 def _first_names(names: Sequence[str]) -> str:
     """The first names, and how many more there are: JSON, CSV and HTML have them all."""
-    more = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
-    return ", ".join(names[:SHOWN_NAMES]) + more
+    omission = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
+    return ", ".join(names[:SHOWN_NAMES]) + omission
 
 
 def _blocked_sentence(exposure: Mapping[str, Any]) -> str:
     if not exposure["rejected"]:
         return ""
     blocked_of, unknown = exposure["blocked_of"], exposure["blocked_unknown"]
-    newest = "the newest " if blocked_of + unknown < exposure["rejected"] else ""
+    newest_words = "the newest " if blocked_of + unknown < exposure["rejected"] else ""
     sentences = []
     if blocked_of:
-        sentences.append(f"{exposure['blocked']} of {newest}{blocked_of} rejected, by their newest recorded verdicts")
+        sentences.append(
+            f"{exposure['blocked']} of {newest_words}{blocked_of} rejected, by their newest recorded verdicts"
+        )
     if unknown:
         verb = "was" if unknown == 1 else "were"
         sentences.append(f"unknown of {unknown}, which {verb} last recorded before it was known: request an approval")
@@ -182,8 +184,10 @@ def _blocked_sentence(exposure: Mapping[str, Any]) -> str:
 def _waived_sentence(exposure: Mapping[str, Any]) -> str:
     if not exposure["waived"]:
         return ""
-    these = f"{exposure['waived_of']} that were looked at" if exposure["waived_of"] < exposure["total"] else "these"
-    return f"in {exposure['waived']} of {these}"
+    population = (
+        f"{exposure['waived_of']} that were looked at" if exposure["waived_of"] < exposure["total"] else "these"
+    )
+    return f"in {exposure['waived']} of {population}"
 
 
 def _unaffected_sentence(images: Mapping[str, Any] | None) -> str:
@@ -191,17 +195,17 @@ def _unaffected_sentence(images: Mapping[str, Any] | None) -> str:
     if images is None or not images["total"]:
         return ""
     names, total = images["packages"], images["total"]
-    shown = ", ".join(names[:3]) + (f" or {len(names) - 3} others" if len(names) > 3 else "")
-    return f"{total} image{'s' if total != 1 else ''} with another version of {shown}"
+    shown_names = ", ".join(names[:3]) + (f" or {len(names) - 3} others" if len(names) > 3 else "")
+    return f"{total} image{'s' if total != 1 else ''} with another version of {shown_names}"
 
 
 def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
-    where = ", ".join(_place(place) for place in image["places"]) or "-"
+    places = ", ".join(_place(place) for place in image["places"]) or "-"
     runs = ", ".join(service["task_definition"] for service in image["services"]) or "-"
     return [
         (
             display_digest(image["digest"]),
-            where,
+            places,
             f"{package['name']} {package['version']}",
             package["severity"] or "-",
             package["fixed"] or "-",

@@ -20,27 +20,29 @@ def command(into: Path) -> list[str]:
 def sources() -> list[str]:
     """Lines for apt, with the mirrors of this machine; empty for Debian's archive."""
     release = platform.freedesktop_os_release()
-    here = release.get("VERSION_CODENAME", "")
-    if release.get("ID") != "debian" or not here:
+    codename = release.get("VERSION_CODENAME", "")
+    if release.get("ID") != "debian" or not codename:
         return []
     form = "$(REPO_URI)|$(RELEASE)|$(COMPONENT)|$(SIGNED_BY)"
-    listed = subprocess.run(
+    result = subprocess.run(
         ["apt-get", "indextargets", "--format", form, "Created-By: Packages"],
         capture_output=True,
         text=True,
         check=False,
     )
-    return sorted(set(lines(listed.stdout, here)))
+    return sorted(set(lines(result.stdout, codename)))
 
 
-def lines(targets: str, here: str) -> Iterator[str]:
+def lines(targets: str, codename: str) -> Iterator[str]:
     """One-line apt sources (sources.list(5)) for SUITE.
 
-    They are made from this machine's targets for its release `here`.
+    They are made from this machine's targets for its release `codename`.
     """
-    suites = {f"{name}{part}": f"{SUITE}{part}" for name in (here, "stable") for part in ("", "-updates", "-security")}
+    suites = {
+        f"{name}{part}": f"{SUITE}{part}" for name in (codename, "stable") for part in ("", "-updates", "-security")
+    }
     for target in targets.splitlines():
         uri, suite, component, key = target.split("|")
         if component == "main" and suite in suites:
-            signed = f"[signed-by={key}] " if key.startswith("/") else ""
-            yield f"deb {signed}{uri} {suites[suite]} {component}"
+            option = f"[signed-by={key}] " if key.startswith("/") else ""
+            yield f"deb {option}{uri} {suites[suite]} {component}"

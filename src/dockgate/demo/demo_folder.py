@@ -69,10 +69,10 @@ class DemoFolder:
 
     def environment(self) -> Mapping[str, str]:
         """The environment of the demo's commands: no proxy for loopback, no settings of the caller."""
-        ours = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKGATE_", "GIT_"))}
-        past_proxies = ",".join(filter(None, (ours.get("no_proxy", ""), "127.0.0.1,localhost")))
+        environment = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKGATE_", "GIT_"))}
+        past_proxies = ",".join(filter(None, (environment.get("no_proxy", ""), "127.0.0.1,localhost")))
         return {
-            **ours,
+            **environment,
             **self.user_environment,
             # Files of interrupted programs are deleted with the folder.
             "TMPDIR": str(self.folder / "tmp"),
@@ -92,9 +92,9 @@ def open_folder(folder: Path) -> DemoFolder:
     demo = DemoFolder(folder, *_saved_ports(ports_file))
     if not demo.is_running and not (_is_free(demo.port) and _is_free(demo.registry_port)):
         demo = DemoFolder(folder, *_two_free_ports())
-    fresh = ports_file.with_suffix(".new")
-    fresh.write_text(json.dumps([demo.port, demo.registry_port]))
-    fresh.replace(ports_file)
+    new_file = ports_file.with_suffix(".new")
+    new_file.write_text(json.dumps([demo.port, demo.registry_port]))
+    new_file.replace(ports_file)
     return demo
 
 

@@ -55,8 +55,8 @@ class Story:
         """Play the demo. Raises DemoError at the first unexpected result."""
         began = time.monotonic()
         self._start()
-        rejected = self._push_vulnerable()
-        upgrades = self._show_verdict(rejected)
+        rejected_approval = self._push_vulnerable()
+        upgrades = self._show_verdict(rejected_approval)
         self._push_upgraded(upgrades)
         self._terminal.step(5, "Show the pipeline")
         self._terminal.run("dockgate", "pipeline", "executions", PIPELINE)
@@ -124,7 +124,7 @@ class Story:
 
     def _await_server(self) -> None:
         """Wait for a server that an interrupted run started."""
-        for _ in _until(START_SECONDS, lambda: None):
+        for _ in _poll(START_SECONDS, lambda: None):
             with suppress(OSError, DemoError):
                 _get(f"{self._demo.server}/api/v1/status")
                 return
@@ -140,10 +140,10 @@ class Story:
             return
         if not tar.exists():
             terminal.say("   Building the base image from the Debian archive (cached for later runs):")
-            fresh = tar.with_name("unfinished.tar")
-            fresh.unlink(missing_ok=True)
-            terminal.run(*base_image.command(fresh))
-            fresh.replace(tar)
+            unfinished_tar = tar.with_name("unfinished.tar")
+            unfinished_tar.unlink(missing_ok=True)
+            terminal.run(*base_image.command(unfinished_tar))
+            unfinished_tar.replace(tar)
         reference = f"{self._demo.registry}/{BASE}"
         terminal.run("podman", "import", "--quiet", str(tar), reference)
         login = str(self._demo.folder / "registry-login.json")
@@ -177,14 +177,14 @@ class Story:
 
     def _execution_of(self, commit: str) -> str:
         ask = ("dockgate", "pipeline", "executions", PIPELINE, "-o", "json")
-        for executions in _until(START_SECONDS, lambda: self._terminal.ask_json(*ask)):
+        for executions in _poll(START_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if executions and executions[0]["trigger"].get("commit") == commit:
                 return str(executions[0]["id"])
         raise DemoError(f"The push of {commit} started no execution within {START_SECONDS} seconds.", SEE_PIPELINE)
 
     def _end_of(self, execution: str) -> Mapping[str, Any]:
         ask = ("dockgate", "pipeline", "show", PIPELINE, "--execution", execution, "-o", "json")
-        for answer in _until(RUN_SECONDS, lambda: self._terminal.ask_json(*ask)):
+        for answer in _poll(RUN_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if answer["execution"]["state"] not in ("Pending", "InProgress"):
                 return dict(answer)
         raise DemoError(f"The execution {execution} did not end within {RUN_SECONDS} seconds.", SEE_PIPELINE)
@@ -204,10 +204,12 @@ class Story:
 
     def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
         """Check that podman runs the approved digest, by the config digest in the approved manifest."""
-        approved = f"{self._demo.registry}/{IMAGE}@{digest}"
+        approved_image = f"{self._demo.registry}/{IMAGE}@{digest}"
         manifest = json.loads(self._manifest(IMAGE, digest))
-        reported = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
-        _expect("image in podman", reported.split(), [approved, manifest["config"]["digest"].partition(":")[2]])
+        reported_image = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
+        _expect(
+            "image in podman", reported_image.split(), [approved_image, manifest["config"]["digest"].partition(":")[2]]
+        )
         self._terminal.fact(f"podman runs {digest}, the approved digest")
 
     def _show_next_commands(self) -> None:
@@ -242,15 +244,15 @@ def _action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
 def _upgrades(report: Path) -> dict[str, str]:
     """The recommended version of each Python project, by normalized name."""
     platforms = json.loads(report.read_text("utf-8"))["platforms"]
-    advised = {
+    upgrades = {
         normalize_pypi_name(upgrade["name"]): str(upgrade["fixed"])
         for platform in platforms
         for upgrade in platform["remediation"]["upgrades"]
         if upgrade["package"].startswith("pkg:pypi/")
     }
-    if not advised:
+    if not upgrades:
         raise DemoError("The verdict recommends no upgrade of a Python package.", SEE_PIPELINE)
-    return advised
+    return upgrades
 
 
 def upgraded_requirements(requirements: str, upgrades: Mapping[str, str]) -> str:
@@ -276,14 +278,14 @@ def _get(url: str, token: str | None = None) -> str:
         raise DemoError(f"{url} does not answer: {error}", SEE_SERVER) from error
 
 
-def _expect(subject: str, actual: object, expected: object, reason: str | None = None) -> None:
-    if actual != expected:
+def _expect(subject: str, actual: object, expected_value: object, reason: str | None = None) -> None:
+    if actual != expected_value:
         raise DemoError(
-            f"Unexpected {subject}: {actual!r} instead of {expected!r}{reason and f' ({reason})'}.", SEE_PIPELINE
+            f"Unexpected {subject}: {actual!r} instead of {expected_value!r}{reason and f' ({reason})'}.", SEE_PIPELINE
         )
 
 
-def _until(seconds: float, ask: Callable[[], T]) -> Iterator[T]:
+def _poll(seconds: float, ask: Callable[[], T]) -> Iterator[T]:
     """The results of repeated calls of `ask`, for at most `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

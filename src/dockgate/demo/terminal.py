@@ -25,7 +25,7 @@ class Terminal:
 
     def step(self, number: int, title: str) -> None:
         """Print the title of a step."""
-        self.say(f"\n{self._in('1', f'{number}. {title}')}")
+        self.say(f"\n{self._colour('1', f'{number}. {title}')}")
 
     def say(self, text: str) -> None:
         """Print a text."""
@@ -33,29 +33,29 @@ class Terminal:
 
     def fact(self, text: str) -> None:
         """Print a result."""
-        self.say(f"   {self._in('32', '✓')} {text}")
+        self.say(f"   {self._colour('32', '✓')} {text}")
 
     def run(self, *words: str, folder: Path | None = None, codes: Collection[int] = (0,)) -> None:
         """Print and run a command. Raises DemoError if its exit code is not in `codes`."""
-        self.say(self._in("36", f"$ {' '.join(shlex.quote(word) for word in words)}"))
+        self.say(self._colour("36", f"$ {' '.join(shlex.quote(word) for word in words)}"))
         code = subprocess.run(_program(words), env=self._environment, cwd=folder, check=False).returncode
         if code not in codes:
             raise DemoError(f"`{shlex.join(words)}` exited with code {code}.", "See its output above.")
 
     def ask(self, *words: str, folder: Path | None = None) -> str:
         """The output of a command that is not printed. Raises DemoError when it fails."""
-        done = subprocess.run(
+        result = subprocess.run(
             _program(words), env=self._environment, cwd=folder, capture_output=True, text=True, check=False
         )
-        if done.returncode:
-            raise DemoError(f"`{shlex.join(words)}` exited with code {done.returncode}.", done.stderr.strip())
-        return done.stdout
+        if result.returncode:
+            raise DemoError(f"`{shlex.join(words)}` exited with code {result.returncode}.", result.stderr.strip())
+        return result.stdout
 
     def ask_json(self, *words: str) -> Any:
         """The JSON output of a command that is not printed."""
         return json.loads(self.ask(*words))
 
-    def _in(self, colour: str, text: str) -> str:
+    def _colour(self, colour: str, text: str) -> str:
         return f"\x1b[{colour}m{text}\x1b[0m" if self._colours else text
 
 

@@ -21,7 +21,7 @@ MAX_FINDINGS = 25
 # Characters of a text in an event.
 MAX_TEXT = 1000
 
-_ITEMISED = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
+_COUNTED_SEVERITIES = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _ORDER = {severity: number for number, severity in enumerate(Severity)}
 
 
@@ -34,7 +34,7 @@ class EcrRepository:
     region: str
 
     @classmethod
-    def of(cls, repository: str) -> "EcrRepository":
+    def from_repository(cls, repository: str) -> "EcrRepository":
         """The repository of a name with or without a registry."""
         reference = RepositoryReference.parse(repository)
         ecr = EcrRegistry.parse(reference.registry or "")
@@ -48,14 +48,14 @@ class EcrRepository:
 
 def image_pushed(push: str, repository: str, image: str, tag: str, time: str) -> NewEvent:
     """`ECR Image Action`. `push` identifies the push; `tag` is "" for a push by digest."""
-    ecr = EcrRepository.of(repository)
+    ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "PUSH"}
     return _of_image(f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
 
 
 def image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
     """`ECR Image Action` of a deleted image, under each tag that it had ("": none)."""
-    ecr = EcrRepository.of(repository)
+    ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "DELETE"}
     key = f"ecr/deleted/{repository}:{tag}@{image}/{time}"
     return _of_image(key, ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
@@ -65,12 +65,12 @@ def image_scanned(
     repository: str, image: str, tags: Sequence[str], scan: int, counts: Mapping[str, int], time: str
 ) -> NewEvent:
     """`Inspector2 Scan`. `counts` has the findings of each severity."""
-    ecr = EcrRepository.of(repository)
-    itemised = {severity.value: counts.get(severity.value, 0) for severity in _ITEMISED}
+    ecr = EcrRepository.from_repository(repository)
+    severity_counts = {severity.value: counts.get(severity.value, 0) for severity in _COUNTED_SEVERITIES}
     detail = {
         "scan-status": "INITIAL_SCAN_COMPLETE",
         "repository-name": ecr.arn,
-        "finding-severity-counts": {**itemised, "TOTAL": sum(counts.values())},
+        "finding-severity-counts": {**severity_counts, "TOTAL": sum(counts.values())},
         "image-digest": image,
         "image-tags": list(tags),
         "version": "1.0",
@@ -91,11 +91,14 @@ def findings_of_image(
         for finding in verdict.findings:
             if is_bad(finding):
                 by_key.setdefault((finding.id, finding.package.purl), (verdict, finding))
-    worst = sorted(by_key.values(), key=lambda pair: (not pair[1].exploited, _ORDER[pair[1].severity], pair[1].id))
-    for verdict, finding in worst[:MAX_FINDINGS]:
+    sorted_findings = sorted(
+        by_key.values(), key=lambda pair: (not pair[1].exploited, _ORDER[pair[1].severity], pair[1].id)
+    )
+    for verdict, finding in sorted_findings[:MAX_FINDINGS]:
         key = finding.id, finding.package.purl
         is_waived = any(
-            applied.finding and (applied.finding.id, applied.finding.package.purl) == key for applied in verdict.waived
+            waived_finding.finding and (waived_finding.finding.id, waived_finding.finding.package.purl) == key
+            for waived_finding in verdict.waived
         )
         yield finding_of_image(
             repository, image, tags, verdict.platform, finding, is_waived=is_waived, first_at=time, time=time
@@ -103,7 +106,7 @@ def findings_of_image(
 
 
 def is_bad(finding: Finding) -> bool:
-    """Whether a finding has an event: it is CRITICAL or HIGH, or known to be exploited."""
+    """Return whether a finding has an event: it is CRITICAL or HIGH, or known to be exploited."""
     return bool(finding.exploited) or finding.severity in (Severity.CRITICAL, Severity.HIGH)
 
 
@@ -117,7 +120,7 @@ def _of_image(
     detail: Mapping[str, Any],
     resources: tuple[str, ...],
 ) -> NewEvent:
-    ecr = EcrRepository.of(repository)
+    ecr = EcrRepository.from_repository(repository)
     return NewEvent(
         id=event_id,
         source=source,
@@ -152,7 +155,7 @@ def finding_of_image(
 
     There is one event of it, and one of each `change`.
     """
-    ecr, package = EcrRepository.of(repository), finding.package
+    ecr, package = EcrRepository.from_repository(repository), finding.package
     name = hashlib.sha256(f"{repository}@{image}/{finding.id}/{package.purl}".encode()).hexdigest()[:32]
     upgrade = f"Upgrade {package.name} to {finding.fixed} or later." if finding.fixed else "None Provided"
     detail: dict[str, Any] = {

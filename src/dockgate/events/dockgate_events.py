@@ -24,7 +24,7 @@ def image_judged(
     status: str,
     counts: Mapping[str, int],
     summary: str,
-    waived: str | None,
+    waived_text: str | None,
     verdict: str,
     time: str,
 ) -> NewEvent:
@@ -40,7 +40,7 @@ def image_judged(
         "status": status,
         "counts": dict(counts),
         "summary": summary,
-        "waived": waived,
+        "waived": waived_text,
         "verdict": verdict,
     }
     return _event("image.judged", f"image {image}", cause, time, detail, repository=repository)
@@ -101,12 +101,12 @@ def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEve
     return _event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
-def feed_suspect(feed: str, part: str, newest: str, since: str, time: str) -> NewEvent:
+def feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:
     """The event that a part of a feed has brought nothing for an unusually long time.
 
-    Its newest record is of the day `newest`, and `since` then that is unusual for it.
+    Its newest record is of the day `newest_record`, and `since` then that is unusual for it.
     """
-    detail = {"feed": feed, "part": part, "newest": newest, "since": since}
+    detail = {"feed": feed, "part": part, "newest": newest_record, "since": since}
     return _event("feed.suspect", f"feed {feed}", f"{part}/{since}", time, detail)
 
 
@@ -114,11 +114,11 @@ def verdict_changed(
     image: str,
     repository: str,
     policy: str,
-    before: str,
+    former_status: str,
     status: str,
     counts: Mapping[str, int],
     since: str,
-    after: str | None = None,
+    change_key: str | None = None,
     former_policy: str | None = None,
     vulnerabilities: Sequence[Mapping[str, str]] = (),
 ) -> NewEvent:
@@ -132,7 +132,7 @@ def verdict_changed(
         "image": image,
         "repository": repository,
         "policy": policy,
-        "previous": before,
+        "previous": former_status,
         "status": status,
         "counts": dict(counts),
         "since": since,
@@ -141,7 +141,7 @@ def verdict_changed(
         detail["former_policy"] = former_policy
     if vulnerabilities:
         detail["vulnerabilities"] = list(vulnerabilities)
-    key = f"{policy}/{image}/{after or since}"
+    key = f"{policy}/{image}/{change_key or since}"
     return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 
 

@@ -61,27 +61,27 @@ class FieldReader:
                 continue
             start = f"{path}." if path else ""
             for key, item in value.items():
-                there = start + key
+                item_path = start + key
                 if isinstance(item, dict):
-                    if f"{there}." in self._objects:
-                        pending.append((there, item, inside))
+                    if f"{item_path}." in self._objects:
+                        pending.append((item_path, item, inside))
                 elif isinstance(item, list):
-                    if there in self._paths or f"{there}." in self._objects:
-                        pending.append((there, item, inside))
-                elif there in self._paths:
-                    _add(values, elements, there, item, inside)
+                    if item_path in self._paths or f"{item_path}." in self._objects:
+                        pending.append((item_path, item, inside))
+                elif item_path in self._paths:
+                    _add(values, elements, item_path, item, inside)
         return Fields(values, elements)
 
 
 def _add(
     values: dict[str, list[Scalar]], elements: dict[str, list[Elements]], path: str, value: Scalar, inside: Elements
 ) -> None:
-    there = values.setdefault(path, [])
+    path_values = values.setdefault(path, [])
     if inside and path not in elements:
-        elements[path] = [()] * len(there)
+        elements[path] = [()] * len(path_values)
     if path in elements:
         elements[path].append(inside)
-    there.append(value)
+    path_values.append(value)
 
 
 @dataclass(slots=True)
@@ -98,7 +98,7 @@ class _Place:
             place = place.arrays.setdefault(array, {}).setdefault(index, _Place())
         place.has_value = True
 
-    def find(self, chosen: Mapping[int, int]) -> Iterator[Elements]:
+    def find(self, choices: Mapping[int, int]) -> Iterator[Elements]:
         """The elements of each value whose arrays have no other element chosen (array -> index)."""
         pending: list[tuple[_Place, Elements]] = [(self, ())]
         while pending:
@@ -106,48 +106,51 @@ class _Place:
             if place.has_value:
                 yield inside
             for array, items in place.arrays.items():
-                if array not in chosen:
+                if array not in choices:
                     pending += [(item, (*inside, (array, index))) for index, item in items.items()]
-                elif chosen[array] in items:
-                    pending.append((items[chosen[array]], (*inside, (array, chosen[array]))))
+                elif choices[array] in items:
+                    pending.append((items[choices[array]], (*inside, (array, choices[array]))))
 
 
-def fits_in_one_element(required: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
+def fits_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
     """Return whether values fit that are in one and the same element of each array that they share.
 
-    `required` is sorted by path: whether a field is absent depends on the elements that were chosen before it. The
+    `conditions` is sorted by path: whether a field is absent depends on the elements that were chosen before it. The
     choices are counted once for each combination that later fields distinguish, so the work is about linear.
     """
     choices: set[Elements] = {()}
-    for (path, pattern), shared in zip(required, _arrays_of_later_fields(required, fields), strict=True):
+    for (path, pattern), shared_arrays in zip(conditions, _arrays_of_later_fields(conditions, fields), strict=True):
         values = fields.values.get(path, ())
         places = fields.elements.get(path) or [()] * len(values)
-        every, fitting = _Place(), _Place()
+        all_values, fitting = _Place(), _Place()
         for value, inside in zip(values, places, strict=True):
-            every.add(inside)
+            all_values.add(inside)
             if pattern.accepts(value):
                 fitting.add(inside)
         following: set[Elements] = set()
         for choice in choices:
-            chosen = dict(choice)
-            if pattern.may_be_absent and not any(True for _ in every.find(chosen)):
-                following.add(_without_others(chosen, shared))
-            following.update(_without_others({**chosen, **dict(inside)}, shared) for inside in fitting.find(chosen))
+            chosen_indexes = dict(choice)
+            if pattern.may_be_absent and not any(True for _ in all_values.find(chosen_indexes)):
+                following.add(_without_others(chosen_indexes, shared_arrays))
+            following.update(
+                _without_others({**chosen_indexes, **dict(inside)}, shared_arrays)
+                for inside in fitting.find(chosen_indexes)
+            )
         if not following:
             return False
         choices = following
     return True
 
 
-def _arrays_of_later_fields(required: Sequence[tuple[str, FieldPattern]], fields: Fields) -> list[frozenset[int]]:
+def _arrays_of_later_fields(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> list[frozenset[int]]:
     """For each required field, the arrays that values of the fields after it are in."""
-    later: list[frozenset[int]] = [frozenset()]
-    for path, _ in reversed(required[1:]):
+    later_arrays: list[frozenset[int]] = [frozenset()]
+    for path, _ in reversed(conditions[1:]):
         arrays = {array for inside in fields.elements.get(path, ()) for array, _ in inside}
-        later.append(later[-1] | arrays)
-    return later[::-1]
+        later_arrays.append(later_arrays[-1] | arrays)
+    return later_arrays[::-1]
 
 
-def _without_others(chosen: Mapping[int, int], arrays: frozenset[int]) -> Elements:
+def _without_others(chosen_indexes: Mapping[int, int], arrays: frozenset[int]) -> Elements:
     """The chosen elements of these arrays."""
-    return tuple(sorted((array, index) for array, index in chosen.items() if array in arrays))
+    return tuple(sorted((array, index) for array, index in chosen_indexes.items() if array in arrays))

@@ -51,18 +51,18 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
     literals: set[bool | None] = set()
     may_be_absent = False
     for index, value in enumerate(values):
-        there = f"{place}[{index}]"
+        item_place = f"{place}[{index}]"
         if isinstance(value, dict):
-            name, setting = _expression(value, there)
+            name, setting = _expression(value, item_place)
             if name == "exists":
                 if not isinstance(setting, bool):
-                    invalid(there, "exists must be true or false")
+                    invalid(item_place, "exists must be true or false")
                 may_be_absent = may_be_absent or not setting
                 tests += [_accept_all] if setting else []
             elif name == "exactly":
-                texts.add(_text(setting, name, there))
+                texts.add(_text(setting, name, item_place))
             else:
-                tests.append(_COMPILERS[name](setting, there))
+                tests.append(_COMPILERS[name](setting, item_place))
         elif isinstance(value, str):
             address = parse_address(value)
             if address is None:
@@ -72,10 +72,12 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
         elif value is None or isinstance(value, bool):
             literals.add(value)
         elif isinstance(value, (int, float)):
-            numbers.add(_finite(value, there))
+            numbers.add(_finite(value, item_place))
         else:
             invalid(
-                there, "a list within a list", "Values are text, numbers, true, false, null, or a match expression."
+                item_place,
+                "a list within a list",
+                "Values are text, numbers, true, false, null, or a match expression.",
             )
     only_texts = not (tests or numbers or literals or may_be_absent)
     return FieldPattern(
@@ -218,19 +220,19 @@ def _wildcard(setting: object, place: str) -> Test:
 
     The parts between are searched one after another: linear time.
     """
-    first, *others = _wildcard_parts(_text(setting, "wildcard", place), place)
+    first_part, *others = _wildcard_parts(_text(setting, "wildcard", place), place)
     if not others:
-        return frozenset((first,)).__contains__
-    *between, last = others
-    shortest = sum(map(len, (first, *others)))
+        return frozenset((first_part,)).__contains__
+    *middle_parts, last_part = others
+    shortest = sum(map(len, (first_part, *others)))
 
     def accepts(value: Scalar) -> bool:
         if not isinstance(value, str) or len(value) < shortest:
             return False
-        if not value.startswith(first) or not value.endswith(last):
+        if not value.startswith(first_part) or not value.endswith(last_part):
             return False
-        position, end = len(first), len(value) - len(last)
-        for part in between:
+        position, end = len(first_part), len(value) - len(last_part)
+        for part in middle_parts:
             found_at = value.find(part, position, end)
             if found_at < 0:
                 return False
@@ -267,7 +269,7 @@ def _wildcard_parts(text: str, place: str) -> list[str]:
 def _numeric(setting: object, place: str) -> Test:
     if not isinstance(setting, list) or len(setting) not in (2, 4):
         invalid(place, 'numeric must be a list such as ["=", 5], ["<", 10] or [">", 0, "<=", 5]')
-    operators, bounds = setting[::2], [_bound(bound, place) for bound in setting[1::2]]
+    operators, bounds = setting[::2], [_parse_bound(lower, place) for lower in setting[1::2]]
     if len(operators) == 2:
         if operators[0] not in (">", ">=") or operators[1] not in ("<", "<="):
             invalid(place, f"a range is > or >= and then < or <=, not {operators[0]!r} and {operators[1]!r}")
@@ -275,17 +277,17 @@ def _numeric(setting: object, place: str) -> Test:
             invalid(place, f"nothing is between {bounds[0]} and {bounds[1]}")
     elif operators[0] not in _COMPARISONS:
         invalid(place, f"unknown numeric operator {operators[0]!r}", "It is one of =, <, <=, > and >=.")
-    compare, bound = _COMPARISONS[operators[0]], bounds[0]
-    compare_upper, upper = (_COMPARISONS[operators[1]], bounds[1]) if len(operators) == 2 else (compare, bound)
+    compare, lower = _COMPARISONS[operators[0]], bounds[0]
+    compare_upper, upper = (_COMPARISONS[operators[1]], bounds[1]) if len(operators) == 2 else (compare, lower)
 
     def accepts(value: Scalar) -> bool:
         number = comparable(value)
-        return number is not None and compare(number, bound) and compare_upper(number, upper)
+        return number is not None and compare(number, lower) and compare_upper(number, upper)
 
     return accepts
 
 
-def _bound(value: object, place: str) -> float:
+def _parse_bound(value: object, place: str) -> float:
     number = comparable(value) if isinstance(value, (int, float)) else None
     if number is None:
         invalid(place, f"{value!r} is not a number that can be compared", "Write a number that is exact in 64 bits.")
@@ -323,16 +325,16 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
 
 
 def _anything_but(setting: object, place: str) -> Test:
-    refused = _anything_but_test(setting, place)
-    return lambda value: not refused(value)
+    is_refused = _anything_but_test(setting, place)
+    return lambda value: not is_refused(value)
 
 
 def _anything_but_test(setting: object, place: str) -> Test:
     """What anything-but excludes."""
     if isinstance(setting, dict):
         name, inner = next(iter(setting.items())) if len(setting) == 1 else ("", None)
-        if name not in _EXCLUDED:
-            invalid(place, f"anything-but takes values, or one of {', '.join(_EXCLUDED)}")
+        if name not in _EXCLUDABLE:
+            invalid(place, f"anything-but takes values, or one of {', '.join(_EXCLUDABLE)}")
         texts = [_text(text, name, place) for text in _as_list(inner, place)]
         if name in ("prefix", "suffix") and "" in texts:
             invalid(place, f"anything-but an empty {name} matches nothing")
@@ -343,7 +345,7 @@ def _anything_but_test(setting: object, place: str) -> Test:
         return frozenset(values).__contains__
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
         invalid(place, "anything-but takes text only or numbers only")
-    numbers = frozenset(_bound(value, place) for value in values)
+    numbers = frozenset(_parse_bound(value, place) for value in values)
     return lambda value: comparable(value) in numbers
 
 
@@ -354,7 +356,7 @@ def _as_list(value: object, place: str) -> Sequence[object]:
     return values
 
 
-_EXCLUDED = ("equals-ignore-case", "prefix", "suffix", "wildcard")
+_EXCLUDABLE = ("equals-ignore-case", "prefix", "suffix", "wildcard")
 _COMPILERS: dict[str, Callable[[object, str], Test]] = {
     "prefix": _prefix,
     "suffix": _suffix,

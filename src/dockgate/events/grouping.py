@@ -75,15 +75,15 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
     return Concern(kind, subject, shorten(": ".join(filter(None, parts)), 400), names, severities, rank)
 
 
-def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> GroupMessage:
+def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
     """One message about all events.
 
-    `link` leads to more; `omitted` events are no longer stored, and only counted. Memory is bounded by the number of
-    subjects, whatever the events contain.
+    `link` leads to more; `omitted_count` events are no longer stored, and only counted. Memory is bounded by the number
+    of subjects, whatever the events contain.
     """
     vulnerabilities: dict[str, _Count] = {}
     kinds: dict[str, _Count] = {}
-    worst: list[tuple[tuple[int, ...], int, Concern]] = []
+    worst_concerns: list[tuple[tuple[int, ...], int, Concern]] = []
     count = 0
     for event in events:
         count += 1
@@ -92,19 +92,19 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted: int = 0) -> G
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
             _add(vulnerabilities.setdefault(name, _Count()), concern, severity)
         # A heap with the least bad first: it is what goes when there are too many.
-        heapq.heappush(worst, (_inverted_rank(concern), -count, concern))
-        if len(worst) > WORST_LIMIT:
-            heapq.heappop(worst)
-    concerns = sorted((concern for _, _, concern in worst), key=lambda concern: concern.rank)
-    ordered = sorted(vulnerabilities.items(), key=_importance)
+        heapq.heappush(worst_concerns, (_inverted_rank(concern), -count, concern))
+        if len(worst_concerns) > WORST_LIMIT:
+            heapq.heappop(worst_concerns)
+    concerns = sorted((concern for _, _, concern in worst_concerns), key=lambda concern: concern.rank)
+    sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_importance)
     return GroupMessage(
-        _title(count + omitted, ordered, kinds),
-        _text_of(count, omitted, ordered, kinds, concerns, link),
+        _title(count + omitted_count, sorted_vulnerabilities, kinds),
+        _text_of(count, omitted_count, sorted_vulnerabilities, kinds, concerns, link),
         {
-            "count": count + omitted,
+            "count": count + omitted_count,
             "vulnerabilities": [
                 {"id": name, "severity": each.severity, "images": len(each.subjects)}
-                for name, each in ordered[:VULNERABILITIES_LIMIT]
+                for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
             "kinds": dict(Counter({kind: len(each.subjects) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
             "worst": [{"subject": each.subject, "text": each.text} for each in concerns],
@@ -136,8 +136,8 @@ def _severity_rank(severity: str | None) -> int:
 
 def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
     if len(vulnerabilities) == 1:
-        name, affected = vulnerabilities[0]
-        return f"{name}: {plural(len(affected.subjects), 'image')} affected"
+        name, vulnerability = vulnerabilities[0]
+        return f"{name}: {plural(len(vulnerability.subjects), 'image')} affected"
     if vulnerabilities:
         subjects: set[str] = set().union(*(each.subjects for _, each in vulnerabilities))
         return f"{len(vulnerabilities)} vulnerabilities, {plural(len(subjects), 'image')} affected"
@@ -149,10 +149,10 @@ def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping
 
 def _text_of(
     count: int,
-    omitted: int,
+    omitted_count: int,
     vulnerabilities: list[tuple[str, _Count]],
     kinds: Mapping[str, _Count],
-    worst: list[Concern],
+    worst_concerns: list[Concern],
     link: str,
 ) -> str:
     lines = []
@@ -162,14 +162,18 @@ def _text_of(
         lines.append(f"{name}{severity}: {plural(len(each.subjects), 'image')}{running}")
     if len(vulnerabilities) > VULNERABILITIES_LIMIT:
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
-    lines += ["", "Worst:" if count > len(worst) else "What happened:", *(f"- {each.text}" for each in worst)]
-    if count > len(worst):
-        lines.append(f"and {count - len(worst)} more")
-    if omitted:
-        lines.append(f"and {omitted} earlier events that are no longer stored")
+    lines += [
+        "",
+        "Worst:" if count > len(worst_concerns) else "What happened:",
+        *(f"- {each.text}" for each in worst_concerns),
+    ]
+    if count > len(worst_concerns):
+        lines.append(f"and {count - len(worst_concerns)} more")
+    if omitted_count:
+        lines.append(f"and {omitted_count} earlier events that are no longer stored")
     if len(kinds) > 1:
-        named = sorted(kinds.items(), key=lambda item: (-len(item[1].subjects), item[0]))[:KINDS_LIMIT]
-        lines += ["", "By kind: " + ", ".join(f"{kind} {len(each.subjects)}" for kind, each in named)]
+        listed_kinds = sorted(kinds.items(), key=lambda item: (-len(item[1].subjects), item[0]))[:KINDS_LIMIT]
+        lines += ["", "By kind: " + ", ".join(f"{kind} {len(each.subjects)}" for kind, each in listed_kinds)]
     return "\n".join([*lines, "", f"All: {link}"]).lstrip("\n")
 
 
@@ -179,9 +183,9 @@ def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
     At most 100.
     """
     values = detail.get("vulnerabilities") or detail.get("vulnerability") or ()
-    nested = detail.get("packageVulnerabilityDetails")
-    if not values and isinstance(nested, Mapping):
-        values = {"id": nested.get("vulnerabilityId"), "severity": detail.get("severity")}
+    nested_details = detail.get("packageVulnerabilityDetails")
+    if not values and isinstance(nested_details, Mapping):
+        values = {"id": nested_details.get("vulnerabilityId"), "severity": detail.get("severity")}
     names: dict[str, str] = {}
     for value in (values if isinstance(values, list | tuple) else [values])[:100]:
         name = value.get("id") if isinstance(value, Mapping) else value

@@ -21,7 +21,7 @@ OUTPUT_LIMIT = 256 << 10
 # Values that a template has without a path: the event, the rule's name, and when the event happened.
 EVENT, EVENT_JSON, RULE_NAME = "aws.events.event", "aws.events.event.json", "aws.events.rule-name"
 TIME = "aws.events.event.ingestion-time"
-PREDEFINED = (EVENT, EVENT_JSON, RULE_NAME, TIME)
+PREDEFINED_NAMES = (EVENT, EVENT_JSON, RULE_NAME, TIME)
 
 _STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\['([^'\]]+)'\]|\[(\d{1,6})\]|(\[\*\])")
 _VARIABLE = re.compile(r"<([A-Za-z0-9._-]{1,256})>")
@@ -45,19 +45,19 @@ class OutputTooLargeError(UsageError):
     """The input of the target is too large."""
 
 
-def compile_input(of: Input) -> Callable[[Mapping[str, Any], str], str]:
+def compile_input(target_input: Input) -> Callable[[Mapping[str, Any], str], str]:
     """A function that makes the text for a target of an event and the name of the rule.
 
     Raises DefinitionError for an invalid path, template or constant. The function raises OutputTooLargeError.
     """
-    if of.constant is not None:
-        constant = _checked_constant(of.constant)
+    if target_input.constant is not None:
+        constant = _checked_constant(target_input.constant)
         return lambda event, rule: constant
-    if of.path is not None:
-        steps = parse_path(of.path)
+    if target_input.path is not None:
+        steps = parse_path(target_input.path)
         return lambda event, rule: _require_short(_to_json(_value_at(event, steps)))
-    if of.template is not None:
-        return _compile_template(of.template, of.paths)
+    if target_input.template is not None:
+        return _compile_template(target_input.template, target_input.paths)
     return lambda event, rule: _require_short(_to_json(event))
 
 
@@ -77,8 +77,8 @@ def parse_path(path: str) -> tuple[str | int | None, ...]:
                 f"the path {path!r} is wrong at character {position + 1}: {path[position : position + 20]!r}",
                 "A path has keys and indices: $.resources[0], $.detail['finding-severity-counts'].",
             )
-        name, quoted, index, _ = step.groups()
-        steps.append(name or quoted or (int(index) if index else None))
+        name, quoted_name, index, _ = step.groups()
+        steps.append(name or quoted_name or (int(index) if index else None))
         position = step.end()
     return tuple(steps)
 
@@ -123,10 +123,10 @@ def _compile_template(template: str, paths: Mapping[str, str]) -> Callable[[Mapp
             raise DefinitionError(f"{name!r} cannot be a variable", "Use letters, digits, - and _; not AWS in front.")
     steps = {name: parse_path(path) for name, path in paths.items()}
     is_json = template.lstrip()[:1] in ("{", "[", '"')
-    parts = list(_split(template, is_json))
+    parts = list(_split_template(template, is_json))
     for part in parts:
-        if isinstance(part, _Variable) and part.name not in steps and part.name not in PREDEFINED:
-            names = ", ".join((*steps, *PREDEFINED))
+        if isinstance(part, _Variable) and part.name not in steps and part.name not in PREDEFINED_NAMES:
+            names = ", ".join((*steps, *PREDEFINED_NAMES))
             raise DefinitionError(f"the template has the unknown variable <{part.name}>", f"Known: {names}.")
     if is_json:
         _check_json(template, parts)
@@ -149,7 +149,7 @@ def _compile_template(template: str, paths: Mapping[str, str]) -> Callable[[Mapp
     return render
 
 
-def _split(template: str, is_json: bool) -> Iterator[str | _Variable]:
+def _split_template(template: str, is_json: bool) -> Iterator[str | _Variable]:
     """Text and variables in turn. `\\<` is a plain `<`, as in EventBridge."""
     text, is_quoted, position = "", False, 0
     while position < len(template):

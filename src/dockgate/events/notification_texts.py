@@ -68,7 +68,7 @@ _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
 }
 # The end of topics that say that all is well.
 _WELL = "0" * 16
-_MOVED = "tag.moved"
+_TAG_MOVED = "tag.moved"
 _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiver", "feed", "tag")
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
@@ -79,7 +79,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     detail = detail if isinstance(detail, Mapping) else {}
     kind = one_line(str(event.get("detail-type", "event")))
     subject, text = _subject(detail), _text(detail)
-    subject += _image(detail, subject) if kind == _MOVED else ""
+    subject += _image(detail, subject) if kind == _TAG_MOVED else ""
     words, advice = _WORDS.get(kind, ("{}: " + _words(kind), "")) if subject else (_words(kind), "")
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
@@ -118,8 +118,8 @@ def summarize(event: Mapping[str, Any]) -> str:
         values = ((name, value) for name, value in list(detail.items())[:_FIELDS_LIMIT] if isinstance(value, str | int))
         text = ", ".join(f"{one_line(str(name))}: {one_line(str(value))}" for name, value in values if value != subject)
     subject = subject.rpartition(":repository/")[2] + _image(detail, subject)
-    shown = state if state and not text.startswith(state) else ""
-    return shorten(": ".join(filter(None, (subject, shown, text))) or kind, _TITLE_LIMIT)
+    shown_state = state if state and not text.startswith(state) else ""
+    return shorten(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
 
 
 def topic_of(event: Mapping[str, Any]) -> str:
@@ -176,7 +176,7 @@ def _image(detail: Mapping[str, Any], subject: str) -> str:
         return ""
     tag = detail.get("tag") or detail.get("image-tag")
     digest = detail.get("image") or detail.get("image-digest")
-    return f":{one_line(str(tag))}" if tag else f"@{_short(digest)}" if digest else ""
+    return f":{one_line(str(tag))}" if tag else f"@{_shorten_digest(digest)}" if digest else ""
 
 
 def _text(detail: Mapping[str, Any]) -> str:
@@ -189,11 +189,11 @@ def _text(detail: Mapping[str, Any]) -> str:
     if not text and previous and status:
         text = f"{status}, before: {previous}"
     elif not text and previous and detail.get("image"):
-        text = f"from {_short(previous)} to {_short(detail['image'])}"
+        text = f"from {_shorten_digest(previous)} to {_shorten_digest(detail['image'])}"
     return one_line(str(text or ""))
 
 
-def _short(digest: object) -> str:
+def _shorten_digest(digest: object) -> str:
     return one_line(str(digest))[:19]
 
 

@@ -24,15 +24,15 @@ MAX_DEPTH = 64
 MAX_COMBINATIONS = 1000
 
 _OR = "$or"
-_RESERVED = (*NAMES, "=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case")
-_Required = Sequence[tuple[str, FieldPattern]]
+_RESERVED_NAMES = (*NAMES, "=", "<", "<=", ">", ">=", "regex", "not-wildcard", "not-equals-ignore-case")
+_Conditions = Sequence[tuple[str, FieldPattern]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Conjunction:
     """What is required together: fields, and one alternative of each of the lists."""
 
-    fields: _Required
+    fields: _Conditions
     choices: Sequence[Sequence["_Conjunction"]]
 
     def paths(self) -> Iterator[str]:
@@ -68,7 +68,7 @@ class _Conjunction:
             any(each.may_match(fields, is_exact=is_exact) for each in choice) for choice in self.choices
         )
 
-    def necessary(self) -> Iterator[_Required]:
+    def necessary(self) -> Iterator[_Conditions]:
         """Lists of fields of which an event that matches fulfils at least one."""
         for path, pattern in self.fields:
             if not pattern.may_be_absent:
@@ -106,15 +106,15 @@ class Pattern:
         if not fields.elements or len(self.paths & fields.elements.keys()) < 2:
             return self._root.may_match(fields, is_exact=True)
         return self._root.may_match(fields, is_exact=False) and any(
-            fits_in_one_element(required, fields) for required in self._combinations
+            fits_in_one_element(conditions, fields) for conditions in self._combinations
         )
 
-    def necessary(self) -> Sequence[_Required]:
+    def necessary(self) -> Sequence[_Conditions]:
         """Lists of fields of which an event that matches fulfils at least one."""
         return list(self._root.necessary())
 
 
-_Named = tuple[str, Pattern]
+_NamedPattern = tuple[str, Pattern]
 
 
 class PatternSet:
@@ -126,21 +126,21 @@ class PatternSet:
 
     def __init__(self, patterns: Mapping[str, Pattern]) -> None:
         self._reader = FieldReader(path for pattern in patterns.values() for path in pattern.paths)
-        self._by_text: dict[str, dict[str, list[_Named]]] = {}
-        self._by_field: dict[str, list[tuple[Test, _Named]]] = {}
-        self._always: list[_Named] = []
+        self._by_text: dict[str, dict[str, list[_NamedPattern]]] = {}
+        self._by_field: dict[str, list[tuple[Test, _NamedPattern]]] = {}
+        self._always: list[_NamedPattern] = []
         keys = {name: [*_keys(pattern.necessary())] for name, pattern in patterns.items()}
         frequency = Counter(key for alternatives in keys.values() for each in alternatives for key in each)
         for name, pattern in patterns.items():
-            named = (name, pattern)
+            named_pattern = (name, pattern)
             if keys[name]:
                 for path, text in min(keys[name], key=lambda each: sum(frequency[key] for key in each)):
-                    self._by_text.setdefault(path, {}).setdefault(text, []).append(named)
+                    self._by_text.setdefault(path, {}).setdefault(text, []).append(named_pattern)
             elif necessary := pattern.necessary():
                 for path, field in min(necessary, key=len):
-                    self._by_field.setdefault(path, []).append((field.accepts, named))
+                    self._by_field.setdefault(path, []).append((field.accepts, named_pattern))
             else:
-                self._always.append(named)
+                self._always.append(named_pattern)
 
     def matches(self, event: Mapping[str, Any]) -> frozenset[str]:
         """The names of the patterns that match an event."""
@@ -153,11 +153,11 @@ class PatternSet:
                     candidates.update(by_text[value])
         for path, tests in self._by_field.items():
             for value in values.get(path, ()):
-                candidates.update([named for accepts, named in tests if accepts(value)])
+                candidates.update([named_pattern for accepts, named_pattern in tests if accepts(value)])
         return frozenset(name for name, pattern in candidates.items() if pattern.matches_fields(fields))
 
 
-def _keys(necessary: Sequence[_Required]) -> Iterator[frozenset[tuple[str, str]]]:
+def _keys(necessary: Sequence[_Conditions]) -> Iterator[frozenset[tuple[str, str]]]:
     """Of these lists, those of fields that require a text: each path with each text."""
     for fields in necessary:
         if all(pattern.texts is not None for _, pattern in fields):
@@ -237,19 +237,21 @@ def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_al
     fields: list[tuple[str, FieldPattern]] = []
     choices: list[Sequence[_Conjunction]] = []
     for key, item in value.items():
-        there, field_path = f"{place}.{key}" if place else key, f"{path}.{key}" if path else key
+        item_place, field_path = f"{place}.{key}" if place else key, f"{path}.{key}" if path else key
         if key == _OR:
-            choices.append(_compile_alternatives(item, path, there))
-        elif is_alternative and key in _RESERVED:
-            invalid(there, f"within {_OR}, {key!r} cannot be a field", "Match expressions belong into a field's list.")
+            choices.append(_compile_alternatives(item, path, item_place))
+        elif is_alternative and key in _RESERVED_NAMES:
+            invalid(
+                item_place, f"within {_OR}, {key!r} cannot be a field", "Match expressions belong into a field's list."
+            )
         elif isinstance(item, dict):
-            inner = _compile_object(item, field_path, there, is_alternative=is_alternative)
+            inner = _compile_object(item, field_path, item_place, is_alternative=is_alternative)
             fields += inner.fields
             choices += inner.choices
         elif isinstance(item, list):
-            fields.append((field_path, compile_field(item, there)))
+            fields.append((field_path, compile_field(item, item_place)))
         else:
-            invalid(there, "neither a list nor an object", "Values are always in a list: [value].")
+            invalid(item_place, "neither a list nor an object", "Values are always in a list: [value].")
     return _Conjunction(fields, choices)
 
 
@@ -258,8 +260,8 @@ def _compile_alternatives(value: object, path: str, place: str) -> Sequence[_Con
         invalid(place, "not a list of at least two objects")
     alternatives = []
     for index, item in enumerate(value):
-        there = f"{place}[{index}]"
+        item_place = f"{place}[{index}]"
         if not isinstance(item, dict):
-            invalid(there, "not an object")
-        alternatives.append(_compile_object(item, path, there, is_alternative=True))
+            invalid(item_place, "not an object")
+        alternatives.append(_compile_object(item, path, item_place, is_alternative=True))
     return alternatives

@@ -14,7 +14,7 @@ from dockgate.shared.errors import DefinitionError
 OWNERS = "owners"
 # Targets that the settings make.
 LOG_TARGET, BUS_TARGET, TOPIC_TARGET = "log", "event-bus", "sns-topic"
-RESERVED = (LOG_TARGET, BUS_TARGET, TOPIC_TARGET)
+RESERVED_TARGETS = (LOG_TARGET, BUS_TARGET, TOPIC_TARGET)
 
 
 class TargetType(StrEnum):
@@ -55,12 +55,12 @@ class QuietHours:
     def end_after(self, now: datetime) -> datetime | None:
         """Return when the quiet hours of this moment end; None when there are none now."""
         zone = zone_of(self.timezone)
-        here = now.astimezone(zone)
+        local_time = now.astimezone(zone)
         start, end = time.fromisoformat(self.start), time.fromisoformat(self.end)
-        for day in (here.date() - timedelta(days=1), here.date()):
+        for day in (local_time.date() - timedelta(days=1), local_time.date()):
             begin = datetime.combine(day, start, zone)
             finish = datetime.combine(day if start < end else day + timedelta(days=1), end, zone)
-            if begin <= here < finish:
+            if begin <= local_time < finish:
                 return finish.astimezone(now.tzinfo)
         return None
 
@@ -75,10 +75,10 @@ class DailySummary:
     def due_at(self, now: datetime) -> datetime:
         """The latest moment, not after `now`, at which a summary was due."""
         zone = zone_of(self.timezone)
-        here = now.astimezone(zone)
-        moment = datetime.combine(here.date(), time.fromisoformat(self.at), zone)
-        if moment > here:
-            moment = datetime.combine(here.date() - timedelta(days=1), time.fromisoformat(self.at), zone)
+        local_time = now.astimezone(zone)
+        moment = datetime.combine(local_time.date(), time.fromisoformat(self.at), zone)
+        if moment > local_time:
+            moment = datetime.combine(local_time.date() - timedelta(days=1), time.fromisoformat(self.at), zone)
         return moment.astimezone(now.tzinfo)
 
 

@@ -45,7 +45,7 @@ class NewVerdict:
                 status=verdict.status,
                 counts=counts,
                 summary=verdict.summary,
-                waived=count_waived(verdict.platform_verdicts),
+                waived_text=count_waived(verdict.platform_verdicts),
                 verdict=self.digest,
                 time=time,
             )

@@ -101,7 +101,7 @@ class RepositoryLimits:
         )
 
 
-UNLIMITED = RepositoryLimits(("*",))
+ALL_REPOSITORIES = RepositoryLimits(("*",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +137,10 @@ class Principal:
 
     def roles_for(self, repository: str) -> tuple[Role, ...]:
         """The roles that it has for a repository."""
-        limited = (each.role for each in self.project_roles if Project((each.repositories,)).has_repository(repository))
-        return tuple(dict.fromkeys((*self.roles, *limited)))
+        project_roles = (
+            each.role for each in self.project_roles if Project((each.repositories,)).has_repository(repository)
+        )
+        return tuple(dict.fromkeys((*self.roles, *project_roles)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,14 +258,16 @@ class Caller:
         """Raise DeniedError unless token and roles are for one of these."""
         if self.can_reach(repository=repository, pipeline=pipeline):
             return
-        what = f"the pipeline {pipeline}" if pipeline else f"the repository {repository}" if repository else "this call"
+        subject = (
+            f"the pipeline {pipeline}" if pipeline else f"the repository {repository}" if repository else "this call"
+        )
         if not self._token_reaches(repository, pipeline):
             raise DeniedError(
-                f"this token of {self.name} does not cover {what}",
+                f"this token of {self.name} does not cover {subject}",
                 "Use a token without such limits: `dockgate token create`.",
             )
         raise DeniedError(
-            f"the role of {self.name} does not cover {what}",
+            f"the role of {self.name} does not cover {subject}",
             f"Ask an admin for a role with the permission {self.permission} there: `dockgate principal roles`.",
         )
 

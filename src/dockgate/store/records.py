@@ -10,7 +10,7 @@ from typing import Any
 
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.identity.model import UNLIMITED, RepositoryLimits
+from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 
 # How the causes of verdicts on pushes begin.
 PUSH_CAUSE = "push/"
@@ -139,7 +139,7 @@ class ReportScope:
     the author may not accept risks).
     """
 
-    counts_in: RepositoryLimits = UNLIMITED
+    counts_in: RepositoryLimits = ALL_REPOSITORIES
     vouched_in: RepositoryLimits | None = None
 
     def is_vouched(self, repository: str) -> bool:

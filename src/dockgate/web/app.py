@@ -110,8 +110,8 @@ def _new_app(
         redirect_slashes=False,  # one path for each call
     )
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
-    for refused in refusals:
-        app.add_middleware(RefusalMiddleware, refused=refused)
+    for refusal in refusals:
+        app.add_middleware(RefusalMiddleware, refuse=refusal)
     app.add_middleware(BodySizeLimit)
     app.add_middleware(AuditMiddleware)
     app.add_middleware(TakenSlots)
@@ -148,23 +148,23 @@ def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
 
 
 class RefusalMiddleware:
-    """Answers a request with the response of `refused`, if any; otherwise passes it on."""
+    """Answers a request with the response of `refuse`, if any; otherwise passes it on."""
 
-    def __init__(self, app: ASGIApp, refused: Callable[[Request], Response | None]) -> None:
+    def __init__(self, app: ASGIApp, refuse: Callable[[Request], Response | None]) -> None:
         self._app = app
-        self._refused = refused
+        self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI)."""
-        answer = self._refused(Request(scope)) if scope["type"] == "http" else None
+        answer = self._refuse(Request(scope)) if scope["type"] == "http" else None
         await (answer or self._app)(scope, receive, send)
 
 
 def _refuse_other_origins(request: Request) -> Response | None:
     """Refuse requests from scripts of other origins."""
     origin = request.headers.get("origin")
-    ours = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
-    if origin is None or origin in ours:
+    own_origins = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
+    if origin is None or origin in own_origins:
         return None
     return AsciiResponse(
         {"error": f"Requests from the origin {origin} are refused.", "advice": "Use the command `dockgate`."}, 403
@@ -208,9 +208,9 @@ async def _http_exception_response(request: Request, error: Exception) -> Respon
         raise error
     if error.status_code == 405:  # the router lists only the methods of the first matching route
         calls = await run_in_threadpool(_documented_calls, request.app)
-        matching = [(fixed, method) for fixed, method, path in calls if path.fullmatch(request.url.path)]
-        allowed = sorted({method for fixed, method in matching if fixed == max(matching)[0]})
-        error.headers = {"Allow": ", ".join(allowed)} if allowed else error.headers
+        matching = [(fixed_parts, method) for fixed_parts, method, path in calls if path.fullmatch(request.url.path)]
+        allowed_methods = sorted({method for fixed_parts, method in matching if fixed_parts == max(matching)[0]})
+        error.headers = {"Allow": ", ".join(allowed_methods)} if allowed_methods else error.headers
     if console.wants_page(request):
         return console.error_page(
             request, error.status_code, "There is no such page.", "Go to the overview, or search."
@@ -226,8 +226,8 @@ async def _validation_response(request: Request, error: Exception) -> Response:
         name, reason = str(problem["loc"][-1]), f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
         advice = "Follow a link of the console, or correct the address."
         return console.error_page(request, 422, f"{name}: {reason}", advice, authorized_caller(request))
-    where = ".".join(str(part) for part in problem["loc"])
-    return AsciiResponse({"error": f"{where}: {problem['msg']}", "advice": ADVICE}, 422)
+    place = ".".join(str(part) for part in problem["loc"])
+    return AsciiResponse({"error": f"{place}: {problem['msg']}", "advice": ADVICE}, 422)
 
 
 async def _unexpected_response(request: Request, error: Exception) -> Response:

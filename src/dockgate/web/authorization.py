@@ -52,13 +52,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _self_checking_calls: set[Callable[..., Any]] = set()
 # The key, in a request's scope, of its audit entry.
-_AUDITED = "dockgate.audited"
+_AUDITED_CALL = "dockgate.audited"
 # The key, in a request's scope, of its authorized caller.
 _CALLER = "dockgate.caller"
 # Who makes a refused sign-in, for the audit log.
 UNKNOWN = Caller(Principal("unknown", ()))
 # Headers of a request through a proxy: it does not originate on this machine, even if the proxy runs here.
-_FORWARDED = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
+_FORWARDING_HEADERS = {"forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip"}
 
 _log = logging.getLogger(__name__)
 
@@ -68,19 +68,19 @@ class RecentCalls:
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._of: dict[str, deque[float]] = {}
+        self._call_times: dict[str, deque[float]] = {}
 
     def is_full(self, key: str) -> bool:
         """Return whether the limit is reached."""
-        times = self._of.get(key, ())
+        times = self._call_times.get(key, ())
         return len(times) >= self._limit and times[-self._limit] > time.monotonic() - FAILURE_SECONDS
 
     def count(self, key: str) -> bool:
         """Count a call, and return whether there are more than the limit now."""
         now = time.monotonic()
-        while len(self._of) >= MAX_KEYS and key not in self._of:
-            del self._of[next(iter(self._of))]  # the oldest
-        times = self._of.setdefault(key, deque(maxlen=self._limit + 1))
+        while len(self._call_times) >= MAX_KEYS and key not in self._call_times:
+            del self._call_times[next(iter(self._call_times))]  # the oldest
+        times = self._call_times.setdefault(key, deque(maxlen=self._limit + 1))
         times.append(now)
         return len(times) > self._limit and times[0] > now - FAILURE_SECONDS
 
@@ -117,7 +117,9 @@ def authenticated_caller(request: Request) -> Caller:
         secret = "" if header else session_secret(request)
         # Without principals, tokens are ignored.
         if not (header or secret) or not server.store.principals.has_any():
-            return server.people.authenticate_local(is_loopback(address) and not _FORWARDED & set(request.headers))
+            return server.people.authenticate_local(
+                is_loopback(address) and not _FORWARDING_HEADERS & set(request.headers)
+            )
         if secret:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
@@ -125,8 +127,8 @@ def authenticated_caller(request: Request) -> Caller:
         return server.people.authenticate(request_token(request))
     except UnknownCallerError:
         if header:
-            failed: FailedAuthentications = request.app.state.failed_authentications
-            failed.count(address)
+            failures: FailedAuthentications = request.app.state.failed_authentications
+            failures.count(address)
         raise
 
 
@@ -155,8 +157,8 @@ class RequirePermission:
 
     async def __call__(self, request: Request) -> Caller:
         """The caller that `GuardedRoute` has authorized. A coroutine, so that it needs no thread."""
-        authorized: Caller = request.scope[_CALLER]
-        return authorized
+        caller: Caller = request.scope[_CALLER]
+        return caller
 
     def authorize(self, request: Request) -> Caller:
         """Authenticate and authorize, and begin the audit entry of a changing call. Does not read the body.
@@ -167,15 +169,15 @@ class RequirePermission:
         permission = self.needed_permission(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
-            refused: RecentCalls = request.app.state.refused_calls
-            if refused.is_full(caller.name):
+            refused_calls: RecentCalls = request.app.state.refused_calls
+            if refused_calls.is_full(caller.name):
                 raise BusyError(
                     f"{MAX_REFUSALS} calls of {caller.name} were refused within {FAILURE_SECONDS:g} seconds.",
                     "Correct them, and retry in a minute.",
                 )
             _begin(request, caller, f"{request.method} {_template(request)}")
-        request.scope[_CALLER] = permitted = self._permit(request, caller, permission)
-        return permitted
+        request.scope[_CALLER] = permitted_caller = self._permit(request, caller, permission)
+        return permitted_caller
 
     def _permit(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
@@ -205,7 +207,7 @@ class GuardedRoute(APIRoute):
         is_json = self.body_field is not None
         takes_thread = not inspect.iscoroutinefunction(self.endpoint)
 
-        async def guarded(request: Request) -> Response:
+        async def guarded_handler(request: Request) -> Response:
             threads = await threads_of(request)
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
@@ -223,13 +225,13 @@ class GuardedRoute(APIRoute):
             async with threads.calling(caller.name):
                 return await handle(request)
 
-        return guarded
+        return guarded_handler
 
 
 def permissions_of(dependant: Dependant) -> list[RequirePermission]:
     """The permission checks of a call and of its dependencies."""
-    own = [dependant.call] if isinstance(dependant.call, RequirePermission) else []
-    return own + [guard for inner in dependant.dependencies for guard in permissions_of(inner)]
+    own_guards = [dependant.call] if isinstance(dependant.call, RequirePermission) else []
+    return own_guards + [guard for inner in dependant.dependencies for guard in permissions_of(inner)]
 
 
 def checks_token_limits(call: F) -> F:
@@ -270,13 +272,13 @@ class _AuditedCall:
 def _begin(request: Request, caller: Caller, call: str) -> None:
     """Begin the request's audit entry. `AuditMiddleware` completes it."""
     server: WebServices = request.app.state.server
-    request.scope[_AUDITED] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
+    request.scope[_AUDITED_CALL] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
 
 
 def require_few(request: Request, caller: Caller) -> None:
     """Count a sign-in. Raises BusyError if there are too many."""
-    recorded: RecentCalls = request.app.state.recorded_calls
-    if recorded.count(caller.name):
+    recorded_calls: RecentCalls = request.app.state.recorded_calls
+    if recorded_calls.count(caller.name):
         raise BusyError(
             f"More than {MAX_RECORDED} sign-ins of {caller.name} within {FAILURE_SECONDS:g} seconds.",
             "Retry in a minute.",
@@ -306,10 +308,10 @@ def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = 
     too many. Of those of all addresses, the first MAX_REFUSALS in a minute have entries.
     """
     if caller is None:
-        failed: FailedAuthentications = request.app.state.failed_authentications
-        failed.count(request.client.host if request.client else "")
-        refused: RecentCalls = request.app.state.refused_calls
-        if refused.is_full(UNKNOWN.name):
+        failures: FailedAuthentications = request.app.state.failed_authentications
+        failures.count(request.client.host if request.client else "")
+        refused_calls: RecentCalls = request.app.state.refused_calls
+        if refused_calls.is_full(UNKNOWN.name):
             return
     _begin(request, caller or UNKNOWN, f"{request.method} {request.url.path}")
     if detail:
@@ -325,7 +327,7 @@ def describe_call(request: Request, detail: str) -> None:
 
 def audit_entry(request: Request) -> str | None:
     """The id of a request's audit entry, None for none."""
-    call: _AuditedCall | None = request.scope.get(_AUDITED)
+    call: _AuditedCall | None = request.scope.get(_AUDITED_CALL)
     return call.entry if call else None
 
 
@@ -339,7 +341,7 @@ class AuditMiddleware:
         """Answer a request (ASGI). A call that ends without a response is recorded with status 500."""
 
         async def finish(status: int) -> None:
-            call: _AuditedCall | None = scope.pop(_AUDITED, None)
+            call: _AuditedCall | None = scope.pop(_AUDITED_CALL, None)
             if call is not None:
                 state = scope["app"].state
                 server: WebServices = state.server
@@ -349,12 +351,12 @@ class AuditMiddleware:
                 with CancelScope(shield=True):  # even if the client has gone, which cancels the response
                     await threads.run_prompt(server.store.audit.finish, call.entry, status)
 
-        async def watched(message: Message) -> None:
+        async def watched_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await finish(message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, watched)
+            await self._app(scope, receive, watched_send)
         finally:
             await finish(500)

@@ -60,8 +60,8 @@ def require_same_origin(request: Request) -> None:
     """
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
-    ours = f"{request.url.scheme}://{request.headers.get('host', '')}"
-    if (site == "same-origin") if site is not None else (origin == ours):
+    own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
+    if (site == "same-origin") if site is not None else (origin == own_origin):
         return
     raise DeniedError("The form was not sent by a page of this server.", "Open the page here, and send it again.")
 

@@ -3,7 +3,7 @@
 import gzip
 
 # Smaller bodies are sent as they are.
-LEAST = 1024
+LEAST_BYTES = 1024
 # Of gzip, from 1 to 9: a page takes a millisecond or two.
 LEVEL = 5
 

@@ -53,9 +53,9 @@ _LONGEST_NAME = 120
 
 def download(name: str, media_type: str, write: Callable[[TextIO], None]) -> Response:
     """A file that the browser saves. What is unsafe in its name becomes "-"."""
-    out = StringIO()
-    write(out)
-    content = out.getvalue().encode("utf-8", "replace")
+    text = StringIO()
+    write(text)
+    content = text.getvalue().encode("utf-8", "replace")
     return Response(content, media_type=media_type, headers=_headers(name))
 
 
@@ -71,5 +71,5 @@ def download_file(name: str, media_type: str, path: Path) -> FileResponse:
 
 def _headers(name: str) -> dict[str, str]:
     """Headers of a file with this name, in which what is unsafe becomes "-"."""
-    safe = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME] or "report"
-    return {**_HEADERS, "Content-Disposition": f'attachment; filename="{safe}"'}
+    safe_name = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME] or "report"
+    return {**_HEADERS, "Content-Disposition": f'attachment; filename="{safe_name}"'}

@@ -57,11 +57,11 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
             yield chunk
         return
     stream = zlib.decompressobj(wbits=31)
-    received = 0
+    received_bytes = 0
     try:
         async for chunk in request.stream():
-            received += len(chunk)
-            if received > limit + GZIP_OVERHEAD:
+            received_bytes += len(chunk)
+            if received_bytes > limit + GZIP_OVERHEAD:
                 raise TooLargeError(f"The compressed request body exceeds {limit + GZIP_OVERHEAD} bytes.", advice)
             while chunk:
                 if stream.eof:
@@ -76,5 +76,5 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
 
 def _content_encoding(request: Request) -> str:
     """The content encoding, "" for none. Repeated headers form one list (RFC 9110, section 5.3)."""
-    listed = ",".join(request.headers.getlist("content-encoding")).lower().replace(" ", "")
-    return "" if listed in ("", "identity") else listed
+    encodings = ",".join(request.headers.getlist("content-encoding")).lower().replace(" ", "")
+    return "" if encodings in ("", "identity") else encodings

@@ -60,8 +60,8 @@ async def upload_pack(repository: str, request: Request, caller: Reader, server:
     call = _post(repository, UPLOAD, request)
     advice = "Fetch fewer references at a time."
     chunks = inflate_body(request, MAX_NEGOTIATION, advice)
-    spooled = partial(spool, chunks, server.scratch, MAX_NEGOTIATION, advice)
-    return FetchResponse(server, _processes(request), caller.name, call, spooled)
+    spool_body = partial(spool, chunks, server.scratch, MAX_NEGOTIATION, advice)
+    return FetchResponse(server, _processes(request), caller.name, call, spool_body)
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
@@ -71,19 +71,19 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
     require_plain(request)
     processes = _processes(request)
     call = _post(repository, RECEIVE, request)
-    by, token = (caller.name, caller.token.id) if caller.token else (None, None)
-    async with AsyncExitStack() as received:
-        await received.enter_async_context(processes.receiving(caller.name))
+    pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
+    async with AsyncExitStack() as slot:
+        await slot.enter_async_context(processes.receiving(caller.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
         async with receiving_within(processes.push_body_seconds, "Push in smaller parts."):
             body = await spool(request.stream(), server.scratch, server.push_limit, advice)
         try:
             updates = await requested_updates(body)
-            push = Push(server, processes, call, body, updates, by, token, audit_entry(request))
+            push = Push(server, processes, call, body, updates, pusher, token, audit_entry(request))
         except BaseException:
             body.close()
             raise
-        processes.keep_running(push.run(received.pop_all()))
+        processes.keep_running(push.run(slot.pop_all()))
     return PushResponse(push)
 
 

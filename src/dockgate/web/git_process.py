@@ -72,11 +72,11 @@ class GitProcesses:
 
     def fetching(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot for a fetch of this principal. Raises BusyError."""
-        return self._fetches.of(principal)
+        return self._fetches.take(principal)
 
     def receiving(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot to receive the body of a push of this principal. Raises BusyError."""
-        return self._receiving.of(principal)
+        return self._receiving.take(principal)
 
     @asynccontextmanager
     async def pushing(self, repository: str, principal: str) -> AsyncIterator[None]:
@@ -86,7 +86,7 @@ class GitProcesses:
         """
         lock = self._repositories.setdefault(repository, asyncio.Lock())
         busy = f"Another push to {repository} is in progress."
-        async with self._pushes.of(principal), turn(lock, self._wait_seconds, busy):
+        async with self._pushes.take(principal), turn(lock, self._wait_seconds, busy):
             yield
 
     def keep_running(self, work: Coroutine[Any, Any, None]) -> None:
@@ -99,7 +99,7 @@ class GitProcesses:
 class FetchResponse(Response):
     """Runs git while the response is sent, and ends it with the response, even if the client disconnects.
 
-    `spooled` receives the body, None if there is none. It is called with a slot, so slots limit the files, too.
+    `spool_body` receives the body, None if there is none. It is called with a slot, so slots limit the files, too.
     """
 
     def __init__(
@@ -108,28 +108,28 @@ class FetchResponse(Response):
         processes: GitProcesses,
         principal: str,
         call: GitCall,
-        spooled: Callable[[], Awaitable[IO[bytes]]] | None,
+        spool_body: Callable[[], Awaitable[IO[bytes]]] | None,
     ) -> None:
         super().__init__()
         self._server = server
         self._processes = processes
         self._principal = principal
         self._call = call
-        self._spooled = spooled
+        self._spool_body = spool_body
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         async with self._processes.fetching(self._principal):
-            if self._spooled is None:
+            if self._spool_body is None:
                 await self._answer(None, scope, receive, send)
                 return
-            with await self._body(self._spooled) as body:
+            with await self._body(self._spool_body) as body:
                 await self._answer(body, scope, receive, send)
 
-    async def _body(self, spooled: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
+    async def _body(self, spool_body: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
         advice = "Retry over a faster connection, or fetch fewer references at a time."
         async with receiving_within(self._processes.body_seconds, advice):
-            return await spooled()
+            return await spool_body()
 
     async def _answer(self, body: IO[bytes] | None, scope: Scope, receive: Receive, send: Send) -> None:
         call = self._call

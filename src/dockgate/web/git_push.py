@@ -135,16 +135,16 @@ class Push:
             if isinstance(item, bytes) and item:
                 yield item
 
-    async def run(self, received: AbstractAsyncContextManager[object]) -> None:
+    async def run(self, slot: AbstractAsyncContextManager[object]) -> None:
         """Run git with the body, then record the updates. Never raises: errors are part of the response.
 
-        `received` is the slot of the body. It is given back when git's turn comes: a body that waits for it counts.
+        `slot` is the slot of the body. It is given back when git's turn comes: a body that waits for it counts.
         """
         repository = self.call.repository
         try:
             with self.body:
                 async with AsyncExitStack() as turn:
-                    async with received:
+                    async with slot:
                         await turn.enter_async_context(self.processes.pushing(repository, self.by or ""))
                     end = await self._receive()
             if self._accepts_messages and end == END:
@@ -164,7 +164,7 @@ class Push:
         await self._describe("requested:", self.requested_updates)
         pusher = self.call.repository, self.by, self.token
         await run_in_threadpool(self.server.git_pushes.request, self._id, *pusher, self.requested_updates)
-        before = await self._references()
+        former_references = await self._references()
         try:
             async with asyncio.timeout(self.processes.git_seconds):
                 return await self._run_git()
@@ -174,17 +174,17 @@ class Push:
             ) from None
         finally:
             # Even after an error or a disconnect, changed references are recorded and events stored.
-            await self._record(before)
+            await self._record(former_references)
 
-    async def _record(self, before: Mapping[str, str]) -> None:
+    async def _record(self, former_references: Mapping[str, str]) -> None:
         updates = tuple(self.requested_updates)  # possible changes, in case git cannot list the actual ones
         try:
-            updates = _differences(before, await self._references())
+            updates = _differences(former_references, await self._references())
             await self._describe("", updates)
         finally:
-            pushed = self.server.git_pushes.accept
+            accept = self.server.git_pushes.accept
             pusher = self.by, updates, self._id, self.token
-            self._events = await run_in_threadpool(pushed, self.call.repository, *pusher)
+            self._events = await run_in_threadpool(accept, self.call.repository, *pusher)
 
     async def _messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
@@ -197,13 +197,13 @@ class Push:
     async def _started_executions(self) -> list[tuple[Event, Sequence[Execution] | None]]:
         """The executions of each event; None for an event that is not handled within START_SECONDS."""
         store, end = self.server.store, time.monotonic() + START_SECONDS
-        started: list[tuple[Event, Sequence[Execution] | None]] = []
+        handled_events: list[tuple[Event, Sequence[Execution] | None]] = []
         for event in self._events[:MAX_EVENTS]:
             while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
                 await asyncio.sleep(POLL_SECONDS)
             executions = await run_in_threadpool(store.executions.caused_by, event.id)
-            started.append((event, executions if is_handled or executions else None))
-        return started
+            handled_events.append((event, executions if is_handled or executions else None))
+        return handled_events
 
     async def _run_git(self) -> bytes:
         """Pass on git's response, except its last bytes, which report success and are returned for later."""
@@ -239,11 +239,11 @@ def _is_handled(store: Store, event_id: str) -> bool:
         return True
 
 
-def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> tuple[RefUpdate, ...]:
+def _differences(former_references: Mapping[str, str], references: Mapping[str, str]) -> tuple[RefUpdate, ...]:
     return tuple(
-        RefUpdate(ref, before.get(ref, NO_COMMIT), after.get(ref, NO_COMMIT))
-        for ref in sorted({*before, *after})
-        if before.get(ref) != after.get(ref)
+        RefUpdate(ref, former_references.get(ref, NO_COMMIT), references.get(ref, NO_COMMIT))
+        for ref in sorted({*former_references, *references})
+        if former_references.get(ref) != references.get(ref)
     )
 
 

@@ -14,11 +14,11 @@ async def wait_for(request: Request, event: Coroutine[Any, Any, object], seconds
     """
     tasks = [asyncio.create_task(event), asyncio.create_task(_disconnect(request))]
     try:
-        ended, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+        finished_tasks, _ = await asyncio.wait(tasks, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
-    return tasks[0] in ended
+    return tasks[0] in finished_tasks
 
 
 async def _disconnect(request: Request) -> None:

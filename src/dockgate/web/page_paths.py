@@ -7,7 +7,7 @@ from fastapi import Request
 from dockgate.delivery.model import ApprovalId
 
 # Characters that a path has as they are.
-_UNQUOTED = "/:@!$&'()*+,;=~"
+_SAFE_CHARACTERS = "/:@!$&'()*+,;=~"
 
 
 def request_path(request: Request) -> str:
@@ -15,7 +15,7 @@ def request_path(request: Request) -> str:
 
     A name in it may have characters that mean something in an address.
     """
-    return quote(request.scope["path"], safe=_UNQUOTED)
+    return quote(request.scope["path"], safe=_SAFE_CHARACTERS)
 
 
 def request_address(request: Request) -> str:

@@ -45,13 +45,15 @@ def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) 
     """A page of these entries. UsageError for a cursor of another order."""
     key = keys[query.sort.removeprefix("-")]
     is_descending = query.sort.startswith("-")
-    ordered = sorted(((key(entry), entry) for entry in entries), key=lambda pair: pair[0], reverse=is_descending)
-    if query.after and ordered:
-        position = read_cursor(query.after, query.sort, [type(value) for value in ordered[0][0]])
-        ordered = [pair for pair in ordered if (pair[0] < position if is_descending else pair[0] > position)]
-    shown = ordered[: query.limit]
-    following = write_cursor(query.sort, shown[-1][0]) if len(ordered) > len(shown) else None
-    return Page([entry for _, entry in shown], following)
+    sorted_entries = sorted(((key(entry), entry) for entry in entries), key=lambda pair: pair[0], reverse=is_descending)
+    if query.after and sorted_entries:
+        position = read_cursor(query.after, query.sort, [type(value) for value in sorted_entries[0][0]])
+        sorted_entries = [
+            pair for pair in sorted_entries if (pair[0] < position if is_descending else pair[0] > position)
+        ]
+    shown_entries = sorted_entries[: query.limit]
+    following = write_cursor(query.sort, shown_entries[-1][0]) if len(sorted_entries) > len(shown_entries) else None
+    return Page([entry for _, entry in shown_entries], following)
 
 
 def stored_page(
@@ -62,10 +64,12 @@ def stored_page(
     `read` returns at most so many entries after a key (None: from the beginning), those with the largest keys first if
     its last argument is true. `types` are those of a key.
     """
-    after = read_cursor(query.after, query.sort, types) if query.after else None
-    entries = list(read(after, query.limit + 1, query.sort.startswith("-")))
-    shown = entries[: query.limit]
-    return Page(shown, write_cursor(query.sort, key(shown[-1])) if len(entries) > len(shown) else None)
+    position = read_cursor(query.after, query.sort, types) if query.after else None
+    entries = list(read(position, query.limit + 1, query.sort.startswith("-")))
+    shown_entries = entries[: query.limit]
+    return Page(
+        shown_entries, write_cursor(query.sort, key(shown_entries[-1])) if len(entries) > len(shown_entries) else None
+    )
 
 
 @dataclass(frozen=True, slots=True)

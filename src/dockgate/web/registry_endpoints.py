@@ -64,13 +64,13 @@ async def token(
 
 def _grant(server: WebServices, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
     permits = PushPermits(server.store.push_gate, server.clock)
-    granted, access = server.registry_access.grant(caller, service, scopes, server.store, permits)
+    token, access = server.registry_access.grant(caller, service, scopes, server.store, permits)
     if isinstance(caller, Caller):
         for entry in access:
             if PUSH in entry.actions:
                 subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
                 server.store.audit.finish(begin_audit_entry(server, caller, "GET /registry/token", subject), 200)
-    return JSONResponse(plain(granted), headers={"Cache-Control": "no-store"})
+    return JSONResponse(plain(token), headers={"Cache-Control": "no-store"})
 
 
 router.add_api_route("/registry/token", token, methods=["GET"], route_class_override=GuardedRoute)

@@ -125,7 +125,7 @@ class RegistryProxy:
             if refusal is not None:
                 refusal.headers["Connection"] = "close"  # where its body ends is not sure
             if refusal is None:
-                await slots.enter_async_context(self._requests.of(self._caller(request)))
+                await slots.enter_async_context(self._requests.take(self._caller(request)))
             response = refusal or await self._answer(request, slots)
         except ClientDisconnect:
             return
@@ -145,7 +145,8 @@ class RegistryProxy:
     async def _answer(self, request: Request, slots: AsyncExitStack) -> Response:
         path = _path(request)
         call, match = next(
-            ((call, parsed) for call, (pattern, _) in _CALLS.items() if (parsed := pattern.fullmatch(path))), ("", None)
+            ((call, path_match) for call, (pattern, _) in _CALLS.items() if (path_match := pattern.fullmatch(path))),
+            ("", None),
         )
         if match is None or len(match.groupdict().get("name") or "") > _NAME_LIMIT:
             return _error(404, "NAME_INVALID", "no call of the registry API has this path")
@@ -154,7 +155,7 @@ class RegistryProxy:
         if call == "manifest" and request.method in ("GET", "HEAD"):
             is_gated = partial(self._pulls.is_gated, match["name"])
             if await to_thread.run_sync(is_gated, limiter=self._questions):
-                await slots.enter_async_context(self._manifests.of(self._caller(request)))
+                await slots.enter_async_context(self._manifests.take(self._caller(request)))
                 return await self._gated_manifest(request, path, match["name"], match["reference"])
         query = request.scope["query_string"] if call in _WITH_QUERY else b""
         headers, body = _body(request)
@@ -188,10 +189,10 @@ class RegistryProxy:
             # Builders look whether they have pushed it already. They get no content.
             return Response(None, 200, headers | {"Content-Length": str(len(data))})
         manifest = PulledManifest(name, reference, digest, data)
-        by = self._caller(request)
-        objection = await self._judge(manifest, by)
+        puller = self._caller(request)
+        objection = await self._judge(manifest, puller)
         if objection is not None:
-            record = partial(self._pulls.record_refusal, manifest, by, objection)
+            record = partial(self._pulls.record_refusal, manifest, puller, objection)
             await to_thread.run_sync(record, limiter=self._questions)
             return self._deny_pull(name, digest, objection)
         if request.method == "GET":
@@ -202,9 +203,9 @@ class RegistryProxy:
         if is_digest(digest) and not self._pulls.is_recorded(name, digest):
             await to_thread.run_sync(partial(self._pulls.record, name, digest), limiter=self._questions)
 
-    async def _judge(self, manifest: PulledManifest, by: str) -> str | None:
+    async def _judge(self, manifest: PulledManifest, puller: str) -> str | None:
         async def judge() -> str | None:
-            async with self._verdicts.of(by):  # until its thread ends, even if the client has gone
+            async with self._verdicts.take(puller):  # until its thread ends, even if the client has gone
                 return await to_thread.run_sync(partial(self._pulls.find_objection, manifest), limiter=self._threads)
 
         task = asyncio.create_task(judge())
@@ -235,8 +236,8 @@ class RegistryProxy:
         return _error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
 
     def _can_push(self, name: str, request: Request) -> bool:
-        granted = self._tokens.read_token(_bearer_token(request))
-        return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in granted)
+        grants = self._tokens.read_token(_bearer_token(request))
+        return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in grants)
 
     async def _ask(
         self,
@@ -258,10 +259,10 @@ class RegistryProxy:
         return response
 
     def _headers(self, answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
-        listed = answer.headers.get("connection", "").lower().replace(",", " ").encode().split()
+        connection_headers = answer.headers.get("connection", "").lower().replace(",", " ").encode().split()
         for raw_name, value in answer.headers.raw:
             name = raw_name.lower()
-            if name in _DROPPED_HEADERS or name in listed:
+            if name in _DROPPED_HEADERS or name in connection_headers:
                 continue
             if name == b"www-authenticate":
                 value = value.replace(self._names.realm.encode(), self._names.public_realm.encode())

@@ -20,7 +20,7 @@ MAX_UPLOAD = 8 << 20
 MAX_OPEN_FORM = 8 << 10
 _OPEN_FORMS = ("/signin", LINK_PATH)
 _UPLOADS = re.compile(r"/registry/.*|(/api/v1)?/vex|/api/v1/images/[^/]+/findings")
-_ESCAPED = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+_ESCAPED_NUL = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 # Headers that must not be repeated: a proxy might use the first and this server the last.
 _SINGLE = (
     *("authorization", "content-encoding", "content-length", "content-type", "git-protocol", "host"),
@@ -40,20 +40,20 @@ class BodySizeLimit:
             await self._app(scope, receive, send)
             return
         limit = _limit_of(scope["path"])
-        announced = dict(scope["headers"]).get(b"content-length", b"0")
-        received = int(announced) if announced.isdigit() and int(announced) > limit else 0
+        announced_length = dict(scope["headers"]).get(b"content-length", b"0")
+        received_bytes = int(announced_length) if announced_length.isdigit() and int(announced_length) > limit else 0
 
-        async def limited() -> Message:
-            nonlocal received
-            if received > limit:  # by Content-Length: read nothing
+        async def receive_within_limit() -> Message:
+            nonlocal received_bytes
+            if received_bytes > limit:  # by Content-Length: read nothing
                 raise TooLargeError(f"The request body exceeds {limit} bytes.", "Send a smaller body.")
             message = await receive()
-            received += len(message.get("body", b""))
-            if received > limit:
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > limit:
                 raise TooLargeError(f"The request body exceeds {limit} bytes.", "Send a smaller body.")
             return message
 
-        await self._app(scope, limited, send)
+        await self._app(scope, receive_within_limit, send)
 
 
 def _limit_of(path: str) -> int:
@@ -73,7 +73,7 @@ _REPEATABLE = {
 
 def require_storable(body: bytes) -> None:
     """Raise UsageError for JSON with characters that databases cannot store: NUL and lone surrogates."""
-    if not _ESCAPED.search(body):
+    if not _ESCAPED_NUL.search(body):
         return
     try:
         text = json.dumps(json.loads(body), ensure_ascii=False).replace("\\\\", "")
@@ -89,17 +89,17 @@ def require_storable(body: bytes) -> None:
 def refuse_ambiguous(request: Request) -> Response | None:
     """Refuse repeated headers or parameters, and compressed bodies. None for other requests."""
     headers = Counter(name.decode("latin-1") for name, _ in request.scope["headers"])
-    repeated = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
+    repeated_parts = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
     names = Counter(name for name, _ in parse_qsl(request.url.query, keep_blank_values=True))
-    repeated += [
+    repeated_parts += [
         f"the parameter {name[:100]!r}"
         for name, count in names.items()
         if count > 1 and (request.url.path, name) not in _REPEATABLE
     ]
     if headers["content-length"] and headers["transfer-encoding"]:
-        repeated.append("the body's length")
-    if repeated:
-        return JSONResponse({"error": f"The request repeats {repeated[0]}.", "advice": "Send it once."}, 400)
+        repeated_parts.append("the body's length")
+    if repeated_parts:
+        return JSONResponse({"error": f"The request repeats {repeated_parts[0]}.", "advice": "Send it once."}, 400)
     if "\0" in request.url.path or "\0" in "".join(names) or "%00" in request.url.query:
         return JSONResponse({"error": "The URL contains a NUL character.", "advice": "Remove it."}, 400)
     if headers["content-encoding"] and not request.url.path.startswith("/git/"):

@@ -38,7 +38,7 @@ BODY_SECONDS, OPEN_FORM_SECONDS = 300.0, 30.0
 # slot, and those whose clients read slowly.
 MAX_REQUESTS = 750
 # The key, in a request's scope, of what is given back after its response.
-_TAKEN = "dockgate.taken"
+_TAKEN_SLOTS = "dockgate.taken"
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Turns:
 
     def __init__(self, maximum: int, maximum_each: int, work: str, wait_seconds: float) -> None:
         self._free = maximum
-        self._used: Counter[str] = Counter()
+        self._used_counts: Counter[str] = Counter()
         # Who waits, in the order of their arrival.
         self._waiting: dict[asyncio.Future[None], str] = {}
         # The number of the last slot that each principal got, of those who have one or wait.
@@ -89,7 +89,7 @@ class Turns:
         self._wait_seconds = wait_seconds
 
     @asynccontextmanager
-    async def of(self, principal: str) -> AsyncIterator[None]:
+    async def take(self, principal: str) -> AsyncIterator[None]:
         """Take a slot for this principal. Raises BusyError."""
         if self._may_take(principal):
             self._take(principal)
@@ -117,17 +117,17 @@ class Turns:
             self._forget(principal)
 
     def _may_take(self, principal: str) -> bool:
-        return self._used[principal] < min(self._maximum_each, self._free)
+        return self._used_counts[principal] < min(self._maximum_each, self._free)
 
     def _take(self, principal: str) -> None:
-        self._used[principal] += 1
+        self._used_counts[principal] += 1
         self._free -= 1
         self._count += 1
         self._last[principal] = self._count
 
     def _give_back(self, principal: str) -> None:
         self._free += 1
-        self._used[principal] -= 1
+        self._used_counts[principal] -= 1
         while ready := [turn for turn, name in self._waiting.items() if not turn.done() and self._may_take(name)]:
             turn = min(ready, key=self._rank)
             self._take(self._waiting[turn])
@@ -136,17 +136,17 @@ class Turns:
 
     def _rank(self, turn: "asyncio.Future[None]") -> tuple[int, int]:
         name = self._waiting[turn]
-        return self._used[name], self._last.get(name, 0)
+        return self._used_counts[name], self._last.get(name, 0)
 
     def _forget(self, principal: str) -> None:
         """Drop what is known of a principal without slots and turns: clients choose some of the names."""
-        if not self._used[principal] and principal not in self._waiting.values():
-            self._used.pop(principal, None)
+        if not self._used_counts[principal] and principal not in self._waiting.values():
+            self._used_counts.pop(principal, None)
             self._last.pop(principal, None)
 
     def _refusal(self, principal: str) -> BusyError:
-        if used := self._used[principal]:
-            return BusyError(f"The server already {self._work.format(used)} of yours.", "Retry in a minute.")
+        if used_count := self._used_counts[principal]:
+            return BusyError(f"The server already {self._work.format(used_count)} of yours.", "Retry in a minute.")
         return BusyError(f"The server {self._work.format('too many')} at once.", "Retry in a minute.")
 
 
@@ -181,12 +181,12 @@ class Threads:
 
     def calling(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot of the shared threads. Raises BusyError."""
-        return self._calls.of(principal)
+        return self._calls.take(principal)
 
     @asynccontextmanager
     async def receiving(self, principal: str) -> AsyncIterator[None]:
         """Take a slot for a body that is read into memory. Raises BusyError, SlowBodyError."""
-        async with self._bodies.of(principal), receiving_within(self._body_seconds):
+        async with self._bodies.take(principal), receiving_within(self._body_seconds):
             yield
 
     @asynccontextmanager
@@ -195,7 +195,7 @@ class Threads:
 
         Raises BusyError, SlowBodyError.
         """
-        async with self._open_forms.of(address), receiving_within(min(self._body_seconds, OPEN_FORM_SECONDS)):
+        async with self._open_forms.take(address), receiving_within(min(self._body_seconds, OPEN_FORM_SECONDS)):
             yield
 
     async def begin(self, request: Request, principal: str) -> None:
@@ -203,27 +203,27 @@ class Threads:
 
         Raises BusyError if there are too many.
         """
-        taken: AsyncExitStack = request.scope[_TAKEN]
-        await taken.enter_async_context(self._requests.of(principal))
+        slots: AsyncExitStack = request.scope[_TAKEN_SLOTS]
+        await slots.enter_async_context(self._requests.take(principal))
 
     async def run(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that needs only the processor or the store. Raises BusyError."""
-        async with self._calls.of(principal):
+        async with self._calls.take(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs))
 
     async def run_remote(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run work that may wait for a registry. Raises BusyError."""
-        async with self._remote_calls.of(principal):
+        async with self._remote_calls.take(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
 
     async def run_check(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Check a document. Raises BusyError."""
-        async with self._checks.of(principal):
+        async with self._checks.take(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
 
     async def run_trial(self, principal: str, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """Run a trial of a policy. Raises BusyError."""
-        async with self._trials.of(principal):
+        async with self._trials.take(principal):
             return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._remote)
 
 
@@ -235,8 +235,8 @@ class TakenSlots:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI)."""
-        async with AsyncExitStack() as taken:
-            scope[_TAKEN] = taken
+        async with AsyncExitStack() as slots:
+            scope[_TAKEN_SLOTS] = slots
             await self._app(scope, receive, send)
 
 

@@ -9,7 +9,7 @@ from tests.gate.samples import inventory, package
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
 from dockgate.gate.model import ExternalReport
-from dockgate.identity.model import UNLIMITED, RepositoryLimits
+from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 from dockgate.shared import canonical
 from dockgate.store import Store
 from dockgate.store.records import ReportScope
@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Matches
 OTHER_IMAGE = "sha256:" + "b" * 64
 REPORTED = ExternalReport("trivy", NOW, replace(inventory(package("a")), image=IMAGE), Matches((), ()))
 
-VOUCHED = ReportScope(UNLIMITED, UNLIMITED)
+VOUCHED = ReportScope(ALL_REPOSITORIES, ALL_REPOSITORIES)
 
 
 @pytest.fixture(params=FACTORIES)

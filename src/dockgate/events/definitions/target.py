@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from dockgate.events.cloudevents import CloudEventsMode
 from dockgate.events.definitions.rule import State
-from dockgate.events.rule import OWNERS, RESERVED, DailySummary, QuietHours, Target, TargetType, zone_of
+from dockgate.events.rule import OWNERS, RESERVED_TARGETS, DailySummary, QuietHours, Target, TargetType, zone_of
 from dockgate.gate.definitions.fields import Name, Strict
 from dockgate.gate.definitions.validation import translate
 from dockgate.identity.model import PRINCIPAL, Role
@@ -123,7 +123,7 @@ def read_target(document: Document) -> TargetDefinition:
         model = TypeAdapter(_MODELS[kind]).validate_python(document.value)
     except ValidationError as error:
         raise translate(document, error, lambda location: _allowed_keys(_MODELS[kind], location)) from None
-    if model.name in (OWNERS, *RESERVED):
+    if model.name in (OWNERS, *RESERVED_TARGETS):
         raise document.error(("name",), f"the name {model.name!r} is reserved", "Choose another name.")
     values = model.model_dump(mode="json")
     secrets = {name: values[name] for name in _SECRET if values.get(name) is not None}
@@ -158,5 +158,5 @@ def _address(kind: str, values: Mapping[str, Any]) -> str:
 
 def _allowed_keys(model: type[_Target], location: Location) -> list[str]:
     inner: dict[str | int, type[Strict]] = {"quietHours": _QuietHours, "summary": _Summary}
-    chosen: type[Strict] = next((inner[part] for part in location if part in inner), model)
-    return [str(entry.alias or name) for name, entry in chosen.model_fields.items()]
+    inner_model: type[Strict] = next((inner[part] for part in location if part in inner), model)
+    return [str(entry.alias or name) for name, entry in inner_model.model_fields.items()]

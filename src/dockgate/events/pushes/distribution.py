@@ -29,9 +29,9 @@ class DistributionPushes(Pushes):
         for event in body["events"]:
             target = event.get("target", {})
             if event["action"] == "push" and target.get("mediaType") in MANIFESTS:
-                by = str((event.get("actor") or {}).get("name") or "") or None
+                pusher = str((event.get("actor") or {}).get("name") or "") or None
                 yield RegistryPush(
-                    event["id"], target["repository"], target.get("tag") or None, target["digest"], by=by
+                    event["id"], target["repository"], target.get("tag") or None, target["digest"], by=pusher
                 )
             elif event["action"] == "delete" and target.get("digest"):
                 yield RegistryDeletion(target["repository"], target["digest"])

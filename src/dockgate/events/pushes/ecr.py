@@ -32,8 +32,8 @@ class EcrPushes(Pushes):
         if detail["action-type"] == "DELETE":
             yield RegistryDeletion(detail["repository-name"], detail["image-digest"], registry, tag)
             return
-        at = str(body["time"]) if body.get("time") else None
-        yield RegistryPush(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=at)
+        time = str(body["time"]) if body.get("time") else None
+        yield RegistryPush(body["id"], detail["repository-name"], tag, detail["image-digest"], registry, at=time)
 
 
 PUSHES = EcrPushes()

@@ -16,8 +16,8 @@ from dockgate.shared.digest import is_digest
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import format_seconds
 
-PUSHED = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
-DELETED = ("DELETE_ARTIFACT", "harbor.artifact.deleted")
+PUSH_TYPES = ("PUSH_ARTIFACT", "harbor.artifact.pushed")
+DELETION_TYPES = ("DELETE_ARTIFACT", "harbor.artifact.deleted")
 
 
 class HarborPushes(Pushes):
@@ -27,22 +27,22 @@ class HarborPushes(Pushes):
 
     @override
     def read(self, body: Any) -> Iterator[RegistryPush | RegistryDeletion]:
-        if body["type"] not in (*PUSHED, *DELETED):
+        if body["type"] not in (*PUSH_TYPES, *DELETION_TYPES):
             return
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
         event_id = body.get("id") or body.get("occur_at", "")
-        at = str(body.get("time") or "") or _parse_seconds(body.get("occur_at")) or None
+        time = str(body.get("time") or "") or _parse_seconds(body.get("occur_at")) or None
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag") or None
             registry = resource.get("resource_url", "").partition("/")[0] or None
-            if body["type"] in DELETED:
+            if body["type"] in DELETION_TYPES:
                 yield RegistryDeletion(repository, digest, registry)
                 continue
             # For an artifact without a tag, Harbor sends the digest as the tag.
             tag = None if tag and is_digest(tag) else tag
             push_id = f"{event_id}/{repository}:{tag or ''}@{digest}"
-            yield RegistryPush(push_id, repository, tag, digest, registry, at=at)
+            yield RegistryPush(push_id, repository, tag, digest, registry, at=time)
 
 
 def _parse_seconds(seconds: Any) -> str:

@@ -27,7 +27,7 @@ class SqsQueue(Queue):
         self._wait_seconds = wait_seconds
         self._make = client
         self._lock = threading.Lock()
-        self._made: tuple[Any, str] | None = None
+        self._client_and_url: tuple[Any, str] | None = None
 
     @override
     def receive(self) -> Sequence[Message]:
@@ -56,8 +56,8 @@ class SqsQueue(Queue):
     def _queue(self) -> tuple[Any, str]:
         """The client, and the queue's URL, which is asked for once."""
         with self._lock:
-            if self._made is None:
+            if self._client_and_url is None:
                 client = self._make()
                 answer = client.get_queue_url(QueueName=self.name, QueueOwnerAWSAccountId=self._account)
-                self._made = client, answer["QueueUrl"]
-            return self._made
+                self._client_and_url = client, answer["QueueUrl"]
+            return self._client_and_url

@@ -84,11 +84,11 @@ class Guard:
         if not isinstance(address, tuple):
             self._refuse("a local socket is not called")
         try:
-            why = refusal(str(address[0]), self._loopback)
+            reason = refusal(str(address[0]), self._loopback)
         except ValueError:
             return  # a name, which socket.getaddrinfo checks; its address comes here again
-        if why:
-            self._refuse(f"the address {address[0]} {why}: it is not called")
+        if reason:
+            self._refuse(f"the address {address[0]} {reason}: it is not called")
 
     def _check_host(self, host: Any) -> None:
         name = (host.decode("ascii", "replace") if isinstance(host, bytes) else str(host or "")).lower()

@@ -29,8 +29,8 @@ def detail_of(message: Message) -> dict[str, Any]:
             detail = message.data
         if not isinstance(detail, dict):
             detail = {"message": detail}
-    encoded = json.dumps(detail, ensure_ascii=True, separators=(",", ":"))
-    return detail if len(encoded) <= BODY_LIMIT else short_detail(message)
+    document = json.dumps(detail, ensure_ascii=True, separators=(",", ":"))
+    return detail if len(document) <= BODY_LIMIT else short_detail(message)
 
 
 def short_detail(message: Message) -> dict[str, Any]:

@@ -160,8 +160,10 @@ def require_scheme(url: str) -> None:
         raise UsageError(f"the scheme {shorten(scheme, 30)!r} is not allowed for targets of the type apprise", advice)
     query = url.partition("?")[2]
     names = {unquote(part.partition("=")[0]).strip("+- ").lower() for part in query.replace(";", "&").split("&")}
-    if refused := sorted(names & _REFUSED_OPTIONS):
-        raise UsageError(f"the option {refused[0]!r} of the URL is not allowed", "Leave it out: it can read files.")
+    if refused_options := sorted(names & _REFUSED_OPTIONS):
+        raise UsageError(
+            f"the option {refused_options[0]!r} of the URL is not allowed", "Leave it out: it can read files."
+        )
     if not url.isprintable() or len(url) > 4000:
         raise UsageError("the URL has control characters or is too long", "Write it as apprise documents it.")
 

@@ -14,7 +14,7 @@ from dockgate.shared.interfaces import override
 from dockgate.shared.wording import valid_text
 
 # PutEvents refuses sources that begin with "aws.": events in AWS's shape get this in its place.
-_AWS, _OURS = "aws.", "dockgate."
+_AWS_PREFIX, _OWN_PREFIX = "aws.", "dockgate."
 _LONGEST_TYPE = 128
 
 
@@ -40,7 +40,7 @@ class EventBridgeAdapter(TargetAdapter):
         region = parse_arn("arn", bus, BUS)["region"]
         source = str(message.event.get("source") or "dockgate")
         entry: dict[str, Any] = {
-            "Source": f"{_OURS}{source.removeprefix(_AWS)}" if source.startswith(_AWS) else source,
+            "Source": f"{_OWN_PREFIX}{source.removeprefix(_AWS_PREFIX)}" if source.startswith(_AWS_PREFIX) else source,
             "DetailType": str(message.event.get("detail-type") or "event")[:_LONGEST_TYPE],
             "Detail": valid_text(
                 json.dumps(
@@ -53,8 +53,8 @@ class EventBridgeAdapter(TargetAdapter):
         with aws_errors(f"putting an event on the bus {bus}"):
             answer = self._clients("events", region).put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
-            (failed,) = answer["Entries"]
+            (answer_entry,) = answer["Entries"]
             raise UnavailableError(
-                f"the bus {bus} took no event: {failed.get('ErrorCode')}: {failed.get('ErrorMessage')}",
+                f"the bus {bus} took no event: {answer_entry.get('ErrorCode')}: {answer_entry.get('ErrorMessage')}",
                 "Does the bus exist in this region?",
             )

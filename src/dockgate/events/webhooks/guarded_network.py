@@ -40,8 +40,8 @@ class BoundedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        secured = self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds())
-        return BoundedStream(secured, self._seconds, self._end)
+        tls_stream = self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds())
+        return BoundedStream(tls_stream, self._seconds, self._end)
 
     @override
     def get_extra_info(self, info: str) -> Any:
@@ -68,15 +68,15 @@ class GuardedBackend(httpcore.NetworkBackend):
             addresses = self._resolve(host.strip("[]"), port)
         except (OSError, UnicodeError) as error:
             raise httpcore.ConnectError(f"{host} is not found: {error}") from error
-        failed: Exception = httpcore.ConnectError(f"{host} has no address")
+        failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
-            if why := refusal(address, self._loopback):
-                failed = httpcore.ConnectError(f"{address}, the address of {host}, {why}: it is not called")
+            if reason := refusal(address, self._loopback):
+                failure = httpcore.ConnectError(f"{address}, the address of {host}, {reason}: it is not called")
                 continue
             try:
                 stream = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
+                failure = error
             else:
                 return BoundedStream(stream, self._whole_seconds)
-        raise failed
+        raise failure

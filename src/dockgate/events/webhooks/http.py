@@ -24,9 +24,9 @@ CONNECT_SECONDS = 5.0
 # From the connection on, whatever the receiver does.
 WHOLE_SECONDS = 15.0
 # Bytes of an answer that are read.
-MOST = 64 << 10
+ANSWER_LIMIT = 64 << 10
 # The receiver wants no more (Standard Webhooks, "Responses").
-GONE = 410
+HTTP_GONE = 410
 # Host, port -> addresses.
 Resolve = Callable[[str, int], Sequence[str]]
 
@@ -86,18 +86,18 @@ class HttpWebhooks(Webhooks):
     @override
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         self.check(url)
-        ours = {"user-agent": f"dockgate/{dockgate.__version__}", "host": urlsplit(url).netloc}
-        sent: list[tuple[bytes | str, bytes | str]] = [*ours.items(), *headers.items()]
+        own_headers = {"user-agent": f"dockgate/{dockgate.__version__}", "host": urlsplit(url).netloc}
+        all_headers: list[tuple[bytes | str, bytes | str]] = [*own_headers.items(), *headers.items()]
         try:
             with self._pool.stream(
-                "POST", url, headers=sent, content=body, extensions={"timeout": {"connect": CONNECT_SECONDS}}
+                "POST", url, headers=all_headers, content=body, extensions={"timeout": {"connect": CONNECT_SECONDS}}
             ) as answer:
                 status = answer.status
                 _read(answer)
         except _failures() as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
-        if status == GONE:
+        if status == HTTP_GONE:
             raise DeniedError(
                 f"{urlsplit(url).netloc} refused further messages (410)",
                 "Give another URL, or test it once it accepts messages again.",
@@ -126,5 +126,5 @@ def _read(answer: "httpcore.Response") -> None:
     size = 0
     for piece in answer.iter_stream():
         size += len(piece)
-        if size > MOST:
+        if size > ANSWER_LIMIT:
             return

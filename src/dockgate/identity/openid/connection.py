@@ -76,8 +76,8 @@ class ProviderConnection:
     def post(self, url: str, data: Mapping[str, str], headers: Mapping[str, str], auth: Any) -> httpx.Response:
         """Send a form, with the client's credentials as `auth` adds them."""
         form = str(httpx.QueryParams(dict(data)))
-        url, prepared, body = auth.prepare("POST", url, dict(headers), form)
-        return self.send("POST", url, prepared, body)
+        url, prepared_headers, body = auth.prepare("POST", url, dict(headers), form)
+        return self.send("POST", url, prepared_headers, body)
 
 
 def is_safe_url(url: object, *, may_be_plain: bool) -> bool:

@@ -39,11 +39,11 @@ def fetch_keys(connection: ProviderConnection, jwks_uri: str) -> KeySet:
 def verify(
     token: object,
     keys: Callable[[bool], KeySet],
-    expected: Mapping[str, str],
+    expected_values: Mapping[str, str],
     access_token: object,
     now: datetime,
 ) -> dict[str, Any]:
-    """Return the claims of an ID token. `expected` has its `issuer`, `client_id` and `nonce`.
+    """Return the claims of an ID token. `expected_values` has its `issuer`, `client_id` and `nonce`.
 
     `keys` returns the provider's keys, fetched again if its argument is true: for a token that names an unknown key.
     Raises DeniedError for a token that is not valid, or not for this sign-in.
@@ -52,24 +52,28 @@ def verify(
         raise _refusal("missing")
     try:
         try:
-            decoded = _decode(token, keys(False))
+            decoded_token = _decode(token, keys(False))
         except InvalidKeyIdError:
-            decoded = _decode(token, keys(True))
+            decoded_token = _decode(token, keys(True))
         options = {
-            "iss": {"essential": True, "value": expected["issuer"]},
+            "iss": {"essential": True, "value": expected_values["issuer"]},
             "sub": {"essential": True},
-            "aud": {"essential": True, "value": expected["client_id"]},
+            "aud": {"essential": True, "value": expected_values["client_id"]},
             "exp": {"essential": True},
         }
-        parameters = {"nonce": expected["nonce"], "client_id": expected["client_id"], "access_token": access_token}
-        claims = CodeIDToken(decoded.claims, decoded.header, options, parameters)
+        parameters = {
+            "nonce": expected_values["nonce"],
+            "client_id": expected_values["client_id"],
+            "access_token": access_token,
+        }
+        claims = CodeIDToken(decoded_token.claims, decoded_token.header, options, parameters)
         claims.validate(now=int(now.timestamp()), leeway=LEEWAY_SECONDS)
     except JoseError as error:
         reason = " ".join([error.error, *([readable_code(error.claim)] if isinstance(error, ClaimError) else [])])
         raise _refusal(f"not valid ({reason})") from error
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise _refusal("malformed") from error
-    return dict(decoded.claims)
+    return dict(decoded_token.claims)
 
 
 def _decode(token: str, keys: KeySet) -> jwt.Token:

@@ -55,8 +55,8 @@ def fetch_metadata(connection: ProviderConnection, issuer: str) -> ProviderMetad
 
 
 def _client_method(document: dict[str, Any]) -> str:
-    supported = document.get("token_endpoint_auth_methods_supported")
-    methods = [name for name in CLIENT_METHODS if not isinstance(supported, list) or name in supported]
+    supported_methods = document.get("token_endpoint_auth_methods_supported")
+    methods = [name for name in CLIENT_METHODS if not isinstance(supported_methods, list) or name in supported_methods]
     return methods[0] if methods else CLIENT_METHODS[0]
 
 

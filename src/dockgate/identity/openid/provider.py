@@ -63,7 +63,7 @@ class OpenIdProvider(IdentityProvider):
             raise DeniedError("You are not signed in: the answer is of another identity provider.", "Sign in again.")
         tokens = self._tokens(metadata.token_endpoint, request, code)
         access_token = tokens.get("access_token")
-        expected = {
+        expected_values = {
             "issuer": metadata.issuer,
             "client_id": self._settings.client_id,
             "nonce": request.nonce,
@@ -71,7 +71,7 @@ class OpenIdProvider(IdentityProvider):
         claims = verify(
             tokens.get("id_token"),
             lambda is_again: self._keys.renew() if is_again else self._keys.get(),
-            expected,
+            expected_values,
             access_token,
             self._clock(),
         )
@@ -79,10 +79,10 @@ class OpenIdProvider(IdentityProvider):
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
             raise DeniedError("You are not signed in: the ID token has no usable subject.", "Sign in again.")
         if self._settings.groups_claim not in claims and metadata.userinfo_endpoint and isinstance(access_token, str):
-            more = self._userinfo(metadata.userinfo_endpoint, access_token, subject)
+            userinfo = self._userinfo(metadata.userinfo_endpoint, access_token, subject)
             # The address and whether it is verified come from one document.
-            (more if "email" in claims else claims).pop("email_verified", None)
-            claims = more | claims
+            (userinfo if "email" in claims else claims).pop("email_verified", None)
+            claims = userinfo | claims
         return _identity(claims, metadata.issuer, self._settings)
 
     def _tokens(self, endpoint: str, request: SignInRequest, code: str) -> Mapping[str, Any]:
@@ -146,16 +146,16 @@ def make_provider(
 
 def _identity(claims: Mapping[str, Any], issuer: str, settings: OidcSettings) -> Identity:
     email = claims.get("email")
-    verified = email if isinstance(email, str) and email and claims.get("email_verified") is True else None
-    name = verified if settings.name_claim == "email" else claims.get(settings.name_claim)
+    verified_email = email if isinstance(email, str) and email and claims.get("email_verified") is True else None
+    name = verified_email if settings.name_claim == "email" else claims.get(settings.name_claim)
     if not isinstance(name, str) or not name:
-        what = "no verified e-mail address" if settings.name_claim == "email" else f"no {settings.name_claim}"
+        missing_claim = "no verified e-mail address" if settings.name_claim == "email" else f"no {settings.name_claim}"
         raise DeniedError(
-            f"You are not signed in: the provider gives {what} for you.",
+            f"You are not signed in: the provider gives {missing_claim} for you.",
             "Ask an admin: DOCKGATE_OIDC_NAME_CLAIM chooses the claim that names people.",
         )
     groups = claims.get(settings.groups_claim)
     if isinstance(groups, str):
         groups = [groups]
     members = [group for group in groups if isinstance(group, str)] if isinstance(groups, list) else []
-    return Identity(issuer, claims["sub"], name, verified, members)
+    return Identity(issuer, claims["sub"], name, verified_email, members)

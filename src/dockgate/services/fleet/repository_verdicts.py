@@ -87,7 +87,7 @@ class RepositoryVerdicts:
                 *names,
                 _most_findings(verdict.platform_verdicts),
                 verdict.inputs.now,
-                after=f"{repository}/{previous.digest}",
+                change_key=f"{repository}/{previous.digest}",
                 former_policy=seen.policy,
                 vulnerabilities=self._new_vulnerabilities(verdict, seen) if verdict.status != Status.APPROVED else (),
             )

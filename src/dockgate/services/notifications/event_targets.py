@@ -12,7 +12,7 @@ from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.envelope import SOURCE, NewEvent
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
-from dockgate.events.rule import RESERVED, Target, TargetType
+from dockgate.events.rule import RESERVED_TARGETS, Target, TargetType
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.canonical import encode
@@ -139,7 +139,7 @@ class EventTargets:
 
     def remove(self, name: str) -> None:
         """Remove a target, and what waits for it. Raises ConflictError for one that a rule or an owner names."""
-        if name in RESERVED:
+        if name in RESERVED_TARGETS:
             raise ConflictError(
                 f"the server's settings define the target {name!r}",
                 "Unset DOCKGATE_EVENT_BUS or DOCKGATE_SNS_TOPIC, or change the rule that names it.",

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 
 from dockgate.gate.model import ExternalReport
-from dockgate.identity.model import UNLIMITED
+from dockgate.identity.model import ALL_REPOSITORIES
 from dockgate.shared.canonical import decode
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
@@ -83,7 +83,7 @@ class Reports:
             store_documents(connection, *documents)
             connection.execute(delete(reports).where(table.image == image, table.by == by))
             if records:
-                scope = ReportScope(UNLIMITED, UNLIMITED)
+                scope = ReportScope(ALL_REPOSITORIES, ALL_REPOSITORIES)
                 connection.execute(insert(reports), [{**asdict(record), "scope": scope} for record in records])
         return [record for record in self.for_image(image) if record.by == by]
 

@@ -124,11 +124,11 @@ async def wait_for_decision(
     wait: Annotated[float, Query(ge=0, le=MAX_WAIT_SECONDS)] = 0,
 ) -> ApprovalView:
     """Get the approval when it is decided, or after `wait` seconds: then call again while it is Waiting."""
-    with server.approval_pubsub.subscribe(approval_id) as settled:
+    with server.approval_pubsub.subscribe(approval_id) as settlement:
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
         require_reach(caller, approval)
         if approval.state is ApprovalState.WAITING and wait:
-            await wait_for(request, settled.wait(), wait)
+            await wait_for(request, settlement.wait(), wait)
             approval = await threads.run_prompt(server.store.approvals.get, approval_id)
     return view(approval)
 

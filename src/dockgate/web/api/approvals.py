@@ -150,8 +150,8 @@ def override(approval_id: str, body: OverrideRequest, caller: Accepter, server: 
         caller.require(repository=approval.repository)
     records = server.approval_decisions.override(approval_id, caller.principal, body.reason, body.until)
     note_change(f"{len(records)} waivers until {body.until}: {body.reason}")
-    retried = approval.action.execution if approval.action else None
-    return OverrideResult(view(approval), [record.waiver for record in records], retried)
+    retried_execution = approval.action.execution if approval.action else None
+    return OverrideResult(view(approval), [record.waiver for record in records], retried_execution)
 
 
 def require_reach(caller: Caller, approval: Approval) -> None:

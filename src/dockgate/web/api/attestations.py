@@ -40,8 +40,8 @@ def attestations(digest: Digest, caller: Reader, server: ServerDependency) -> li
     visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
     names = visibility.repositories(digest) if caller.is_limited else None
-    attested = list_attestations(server.store.outbox, digest)
-    return [entry for entry in attested if names is None or entry.repository in names]
+    attestation_list = list_attestations(server.store.outbox, digest)
+    return [entry for entry in attestation_list if names is None or entry.repository in names]
 
 
 def _attestor(server: WebServices) -> Attestor:

@@ -104,10 +104,10 @@ def visible_services(caller: Caller, server: WebServices) -> list[Service]:
     if not caller.is_limited:
         return list(services)
     running = server.store.services.running_images()
-    reached = (
+    reachable_services = (
         entry for entry in running if caller.can_reach(repository=entry.reference.repository_in(server.registry))
     )
-    names = {entry.service for entry in reached}
+    names = {entry.service for entry in reachable_services}
     return [service for service in services if service.name in names]
 
 
@@ -122,7 +122,7 @@ def failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeplo
         has_failed = event.detail_type == "deploy.failed"
         reason, execution = str(detail.get("reason", "")), detail.get("execution")
         last[name] = FailedDeploy(reason, event.at, str(execution) if execution else None) if has_failed else None
-    return {name: failed for name, failed in last.items() if failed}
+    return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
 
 
 def _may_see(caller: Caller, service: Service, server: WebServices) -> bool:
@@ -142,16 +142,18 @@ def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> Ser
     Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
     events, and their rollouts with the one in progress, which is for the present image.
     """
-    reached = {entry.revision for entry in view.definitions if _reaches_image(caller, entry, server)}
+    visible_revisions = {entry.revision for entry in view.definitions if _reaches_image(caller, entry, server)}
     is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
-    if is_complete and all(entry.revision in reached for entry in view.definitions if entry.image):
+    if is_complete and all(entry.revision in visible_revisions for entry in view.definitions if entry.image):
         return view
-    tasks = [task for task in view.tasks if task.revision in reached]
+    tasks = [task for task in view.tasks if task.revision in visible_revisions]
     return replace(
         view,
-        definitions=[entry for entry in view.definitions if entry.revision in reached],
+        definitions=[entry for entry in view.definitions if entry.revision in visible_revisions],
         tasks=tasks,
-        rollouts=[each for each in view.rollouts if each.revision in reached or each.state is RunState.IN_PROGRESS],
+        rollouts=[
+            each for each in view.rollouts if each.revision in visible_revisions or each.state is RunState.IN_PROGRESS
+        ],
         events=[event for event in view.events if any(f"/{task.id}/" in event.key for task in tasks)],
     )
 
@@ -179,11 +181,11 @@ def services(
 
 def service_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[ServiceSummary]:
     """A page of the services that the caller may see. Targets are asked about its tasks only."""
-    failed = failed_deploys(caller, server)
+    failures = failed_deploys(caller, server)
     keys = {
         "name": lambda service: (service.name,),
         "target": lambda service: (service.target, service.name),
-        "state": lambda service: (*_urgency(service, has_failed=service.name in failed), service.name),
+        "state": lambda service: (*_urgency(service, has_failed=service.name in failures), service.name),
     }
     page = page_of(visible_services(caller, server), keys, query)
     images = (
@@ -194,7 +196,7 @@ def service_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[
         image = images.get(service.name)
         tasks = server.targets[service.target].tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
-        summaries.append(ServiceSummary(service, str(image) if image else None, running, failed.get(service.name)))
+        summaries.append(ServiceSummary(service, str(image) if image else None, running, failures.get(service.name)))
     return Page(summaries, page.next)
 
 
@@ -209,11 +211,11 @@ def _urgency(service: Service, *, has_failed: bool) -> tuple[int, str]:
 @checks_token_limits
 def service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
-    stored = _require_service(caller, name, server)
+    stored_service = _require_service(caller, name, server)
     view = ServiceView(
-        service=stored,
+        service=stored_service,
         definitions=list(server.store.services.definitions(name)),
-        tasks=list(server.targets[stored.target].tasks(name)),
+        tasks=list(server.targets[stored_service.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
         failed_deploy=failed_deploys(caller, server).get(name),
@@ -253,7 +255,7 @@ def rollout(name: str, number: Number, caller: Reader, server: ServerDependency)
 @router.post("/services/{name}/scale")
 def scale(name: str, body: Scale, caller: Administrator, server: ServerDependency) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
-    before = server.store.services.get(name).desired_count
-    begun = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
-    note_change(f"desired count {before} -> {body.desired_count}" if begun else "unchanged")
-    return Change(server.store.services.get(name), begun)
+    former_count = server.store.services.get(name).desired_count
+    rollout = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
+    note_change(f"desired count {former_count} -> {body.desired_count}" if rollout else "unchanged")
+    return Change(server.store.services.get(name), rollout)

@@ -36,11 +36,11 @@ async def events(
 
     `pattern` selects, `wait` waits for the first.
     """
-    compiled = parse_pattern(pattern) if pattern else None
+    compiled_pattern = parse_pattern(pattern) if pattern else None
     end = time.monotonic() + wait
     position = after
     while True:
-        page = await threads.run(caller.name, server.events.read_page, caller, compiled, position, limit)
+        page = await threads.run(caller.name, server.events.read_page, caller, compiled_pattern, position, limit)
         if page.events or time.monotonic() >= end:
             return page
         position = page.after

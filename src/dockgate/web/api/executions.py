@@ -104,11 +104,11 @@ def show(execution_id: str, caller: Reader, server: ServerDependency) -> Executi
             if action.type is ActionType.APPROVAL and run.key.attempt:
                 approval = _approval(server, run.key)
             has_log = action.type in WITH_LOG
-            about = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
-            about["started_at"] = run.started_at or ""
+            summary = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
+            summary["started_at"] = run.started_at or ""
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
-            more = {"has_log": has_log, "approval": approval, "service": service}
-            actions.append(_action_view(run, **about, **more))
+            details = {"has_log": has_log, "approval": approval, "service": service}
+            actions.append(_action_view(run, **summary, **details))
         stages.append(StageView(stage.name, stage_state(stage, runs), actions))
     return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
 
@@ -118,10 +118,14 @@ def _superseded_by(server: ServerDependency, execution: Execution, pipeline: Pip
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
     for action in actions:
-        deployed = server.store.services.deployed_by(str(action.configuration["service"]))
-        newest = server.store.executions.get(deployed) if deployed else None
-        if newest and newest.pipeline == execution.pipeline and newest.number > execution.number:
-            return newest.id
+        deployed_id = server.store.services.deployed_by(str(action.configuration["service"]))
+        deployed_execution = server.store.executions.get(deployed_id) if deployed_id else None
+        if (
+            deployed_execution
+            and deployed_execution.pipeline == execution.pipeline
+            and deployed_execution.number > execution.number
+        ):
+            return deployed_execution.id
     return None
 
 

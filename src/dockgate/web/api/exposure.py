@@ -118,10 +118,10 @@ def vulnerabilities(
     after: Cursor = None,
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
-    chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = vulnerability_page(server, chosen, after, limit)
+    filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
+    page = vulnerability_page(server, filters, after, limit)
     packages = server.store.vulnerability_lists.packages([entry.id for entry in page.entries])
-    listed = [
+    entries = [
         ListedVulnerability(
             entry.name,
             entry.severity,
@@ -132,7 +132,7 @@ def vulnerabilities(
         )
         for entry in page.entries
     ]
-    return VulnerabilityPage(listed, page.next)
+    return VulnerabilityPage(entries, page.next)
 
 
 def vulnerability_page(

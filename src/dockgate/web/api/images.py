@@ -145,8 +145,8 @@ def images(
 
 def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:
     """Status and summary of the newest verdict that was requested, or else of the newest on a push."""
-    newest = next((record for record in verdicts if record.is_requested), verdicts[0] if verdicts else None)
-    return {name: getattr(newest, name) if newest else None for name in ("status", "summary")}
+    newest_verdict = next((record for record in verdicts if record.is_requested), verdicts[0] if verdicts else None)
+    return {name: getattr(newest_verdict, name) if newest_verdict else None for name in ("status", "summary")}
 
 
 @router.get("/digests/{kind}/{start}")
@@ -195,16 +195,16 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
         places = [entry for entry in places if entry.repository in names]
         watches = [entry for entry in watches if entry.repository in names]
     is_watched = is_watched_in(watches)
-    newest = _newest_columns(verdicts)
+    columns = _newest_columns(verdicts)
     if places and places[0].status:
-        newest |= {"status": places[0].status, "summary": places[0].summary}
+        columns |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
         last = _newest_columns(verdicts)["summary"] or "no verdict"
-        newest |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
+        columns |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,
-        status=newest["status"],
-        summary=newest["summary"],
+        status=columns["status"],
+        summary=columns["summary"],
         scan=scan,
         places=places,
         pushes=pushes,
@@ -307,11 +307,11 @@ def _report(
 
     With the permission accept, in all repositories of the image, it can replace a missing scan.
     """
-    reported = reading.read(body, name[:200], digest, found_at)
+    external_report = reading.read(body, name[:200], digest, found_at)
     names = ImageVisibility(server.store, caller).all_repositories(digest) or {""}
     may_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
     scope = ReportScope(caller.limits(Permission.RUN), caller.limits(Permission.ACCEPT) if may_accept else None)
-    return list(server.finding_reports.add(reported, caller.name, scope))
+    return list(server.finding_reports.add(external_report, caller.name, scope))
 
 
 @router.get("/images/{digest}/findings")
@@ -326,9 +326,9 @@ def reports(digest: api.Digest, caller: api.Reader, server: api.ServerDependency
 @api.checks_token_limits
 def verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
-    stored = server.store.verdicts.get(digest)
-    ImageVisibility(server.store, caller).repository_of_verdict(stored.image, digest)
-    return stored
+    stored_verdict = server.store.verdicts.get(digest)
+    ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
+    return stored_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -375,9 +375,9 @@ def explanation(
     digest: api.Digest, caller: api.Reader, server: api.ServerDependency, against: OtherDigest = None
 ) -> ExplanationView:
     """Replay a verdict; with `against` (another verdict's digest) compare the two."""
-    recorded = _recorded_verdict(digest, caller, server)
-    differences = compare(recorded, _recorded_verdict(against, caller, server)) if against else None
-    return ExplanationView(replay(recorded), differences)
+    recorded_verdict = _recorded_verdict(digest, caller, server)
+    differences = compare(recorded_verdict, _recorded_verdict(against, caller, server)) if against else None
+    return ExplanationView(replay(recorded_verdict), differences)
 
 
 @router.get("/documents/{digest}")
@@ -387,5 +387,5 @@ def document(digest: api.Digest, caller: api.Reader, server: api.ServerDependenc
 
 
 def _recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
-    stored = verdict(digest, caller, server)
-    return case_file.RecordedVerdict(stored, server.store.verdicts.case_of(stored))
+    stored_verdict = verdict(digest, caller, server)
+    return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.case_of(stored_verdict))

@@ -66,9 +66,9 @@ async def apply(
 
 
 def _apply(server: WebServices, text: str, name: str, caller: Caller) -> AppliedDocument:
-    applied = server.documents.apply(text, name, caller)
-    note_change(f"{applied.kind} {applied.name} {applied.change}")
-    return applied
+    applied_document = server.documents.apply(text, name, caller)
+    note_change(f"{applied_document.kind} {applied_document.name} {applied_document.change}")
+    return applied_document
 
 
 async def read_document(request: Request, name: str) -> str:
@@ -117,9 +117,9 @@ def pipelines(
 
 def pipeline_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see."""
-    newest = {execution.pipeline: execution for execution in server.store.executions.newest_executions()}
+    newest_executions = {execution.pipeline: execution for execution in server.store.executions.newest_executions()}
     summaries = (
-        PipelineSummary(name, version, newest.get(name))
+        PipelineSummary(name, version, newest_executions.get(name))
         for name, version in server.store.pipelines.newest_versions().items()
         if caller.can_reach(pipeline=name)
     )
@@ -179,9 +179,9 @@ def start(
     """
     server.store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
-    started = server.executions.start(name, cause, caller.name if caller.token else None, fresh=fresh)
-    note_change(f"execution {started.id}{', fresh' if fresh else ''}")
-    return started
+    execution = server.executions.start(name, cause, caller.name if caller.token else None, fresh=fresh)
+    note_change(f"execution {execution.id}{', fresh' if fresh else ''}")
+    return execution
 
 
 @router.get("/pipelines/{name}/fixes")

@@ -149,8 +149,8 @@ async def put(
     `If-Match` requires a present version; `If-None-Match: *` requires a new policy.
     """
     text = await read_document(request, f"{name}.yaml")
-    expected = 0 if if_none_match.strip() == "*" else _version(if_match)
-    version = await threads.run(caller.name, put_policy, server, name, text, caller, comment, expected)
+    expected_version = 0 if if_none_match.strip() == "*" else _version(if_match)
+    version = await threads.run(caller.name, put_policy, server, name, text, caller, comment, expected_version)
     return _view(version, response)
 
 
@@ -172,9 +172,9 @@ def remove(
     if_match: str = Header(""),
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    removed = server.policies.remove(name, caller.name, comment or None, _version(if_match))
+    removed_policy = server.policies.remove(name, caller.name, comment or None, _version(if_match))
     note_change(f"removed{f': {comment}' if comment else ''}")
-    return _summary(removed)
+    return _summary(removed_policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,18 +237,18 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
     if not caller.is_limited:
         return records
     repositories = [name for name in server.store.exposures.repositories() if caller.can_reach(repository=name)]
-    applied = set()
+    applied_names = set()
     for repository in repositories:
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved
             if assignment := choose_assignment([record.assignment for record in records], repository):
-                applied.add(assignment.name)
+                applied_names.add(assignment.name)
     visible = []
     for record in records:
         names = tuple(
             pattern
             for pattern in record.assignment.repositories
             if caller.can_reach(repository=pattern)
-            or (record.assignment.name in applied and any(matches(name, pattern) for name in repositories))
+            or (record.assignment.name in applied_names and any(matches(name, pattern) for name in repositories))
         )
         if names:
             assignment = replace(record.assignment, repositories=names)
@@ -260,9 +260,10 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
 
 def _allowed_to(caller: Caller, allowed: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
     """The entries that include the caller, without the names of other principals."""
-    included = (entry for entry in allowed if entry.includes(caller.principal))
+    included_entries = (entry for entry in allowed if entry.includes(caller.principal))
     return tuple(
-        replace(entry, principals=tuple(name for name in entry.principals if name == caller.name)) for entry in included
+        replace(entry, principals=tuple(name for name in entry.principals if name == caller.name))
+        for entry in included_entries
     )
 
 
@@ -275,8 +276,8 @@ def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> A
             f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
         )
     server.store.policy_assignments.remove(name, caller.name, server.clock.now())
-    removed = present[name].assignment
-    note_change(f"removed: {', '.join(removed.repositories)} were judged by {removed.policy}")
+    assignment = present[name].assignment
+    note_change(f"removed: {', '.join(assignment.repositories)} were judged by {assignment.policy}")
     return _assignment_view(present[name], server.event_targets.read_owners())
 
 

@@ -145,10 +145,10 @@ def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.Ser
 @router.post("/principals/{name}/roles")
 def set_roles(name: str, body: Roles, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
-    before = _roles(server.store.principals.get(name))
-    changed = server.people.set_roles(name, body.roles, body.project_roles)
-    note_change(f"{before} -> {_roles(changed)}")
-    return changed
+    former_roles = _roles(server.store.principals.get(name))
+    principal = server.people.set_roles(name, body.roles, body.project_roles)
+    note_change(f"{former_roles} -> {_roles(principal)}")
+    return principal
 
 
 @router.post("/principals/{name}/disable")
@@ -179,8 +179,8 @@ def token_page(server: WebServices, query: PageQuery, principal: str | None = No
     """A page of the tokens, optionally of those of one principal."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
-        listed = server.store.tokens.list(principal or None, limit, after and after[0], newest_first=newest_first)
-        return [_token_view(token) for token in listed]
+        tokens = server.store.tokens.list(principal or None, limit, after and after[0], newest_first=newest_first)
+        return [_token_view(token) for token in tokens]
 
     return stored_page(read, lambda token: (token.id,), (str,), query)
 
@@ -207,9 +207,9 @@ def _roles(principal: Principal) -> str:
 @router.post("/tokens/{token_id}/revoke")
 def revoke_token(token_id: str, caller: api.Administrator, server: api.ServerDependency) -> TokenView:
     """Revoke a token."""
-    revoked = server.store.tokens.revoke(token_id, server.clock.now())
-    note_change(f"{revoked.id} of {revoked.principal} revoked")
-    return _token_view(revoked)
+    token = server.store.tokens.revoke(token_id, server.clock.now())
+    note_change(f"{token.id} of {token.principal} revoked")
+    return _token_view(token)
 
 
 @router.get("/audit")

@@ -55,6 +55,6 @@ def commits(
 @router.get("/repositories/{name}/commits/{commit}")
 def commit(name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None) -> CommitView:
     """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
-    shown = server.source.commit(name, commit)
-    branch = server.source.branch_of(name, shown.id)
-    return CommitView(shown, branch, against, server.files.difference(name, against or None, commit))
+    commit_object = server.source.commit(name, commit)
+    branch = server.source.branch_of(name, commit_object.id)
+    return CommitView(commit_object, branch, against, server.files.difference(name, against or None, commit))

@@ -161,9 +161,9 @@ def try_target(name: str, caller: api.Administrator, server: api.ServerDependenc
 @router.delete("/targets/{name}")
 def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> TargetView:
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
-    removed = server.event_targets.read_status(name)
+    target_status = server.event_targets.read_status(name)
     server.event_targets.remove(name)
-    return _target_view(removed)
+    return _target_view(target_status)
 
 
 @router.get("/targets/{name}/dead-letters")

@@ -68,15 +68,15 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
         execution = store.executions.get(words)
         if caller.can_reach(pipeline=execution.pipeline):
             matches.append((execution.id, "execution", f"/executions/{words}"))
-    named = (
+    names_by_kind = (
         ("pipeline", visible_pipelines(caller, server), "/pipelines/"),
         ("service", [service.name for service in visible_services(caller, server)], "/running/"),
         ("policy", () if caller.is_limited else server.policies.names(), "/policies/"),
         ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
     )
-    for kind, names, prefix in named:
+    for kind, names, prefix in names_by_kind:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    pushed = (name for name in store.images.pushed_repositories() if caller.can_reach(repository=name))
-    repositories = (name for name in pushed if lower in name.lower())
+    pushed_names = (name for name in store.images.pushed_repositories() if caller.can_reach(repository=name))
+    repositories = (name for name in pushed_names if lower in name.lower())
     matches += [(name, "image repository", repository_path(name)) for name in repositories]
     return [Match(*match) for match in matches[:MAX_MATCHES]]

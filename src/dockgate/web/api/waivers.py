@@ -113,12 +113,12 @@ def waiver_page(
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see."""
     views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(caller, record)]
-    chosen = (view for view in views if state in (None, view.state) and owner in (None, "", view.waiver.owner))
+    matching_views = (view for view in views if state in (None, view.state) and owner in (None, "", view.waiver.owner))
     keys = {
         "created": lambda view: (view.waiver.created_at or "", view.waiver.id),
         "end": lambda view: (view.waiver.until or "~", view.waiver.id),
     }
-    return page_of(chosen, keys, query)
+    return page_of(matching_views, keys, query)
 
 
 @router.get("/waivers/{waiver_id}")
@@ -166,9 +166,9 @@ def _fields(body: NewWaiver) -> dict[str, Any]:
 
 def _describe(waiver: Waiver) -> str:
     names = ("vulnerability", "package", "rule", "violation", "unread", "image", "repository")
-    accepted = [f"{name} {text}" for name in names if (text := getattr(waiver, name))]
+    subjects = [f"{name} {text}" for name in names if (text := getattr(waiver, name))]
     end = " and ".join(filter(None, (waiver.until, "a fix exists" if waiver.until_fixed else "")))
-    return f"{', '.join(accepted)} until {end}; owner {waiver.owner}: {waiver.reason}"
+    return f"{', '.join(subjects)} until {end}; owner {waiver.owner}: {waiver.reason}"
 
 
 @router.post("/waivers/{waiver_id}/revoke")

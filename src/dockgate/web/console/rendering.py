@@ -16,7 +16,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import byte_size
 from dockgate.shared.wording import plural
 from dockgate.web import page_paths
-from dockgate.web.compression import LEAST, accepts_gzip, compress
+from dockgate.web.compression import LEAST_BYTES, accepts_gzip, compress
 from dockgate.web.console import charts, empty_states, formats, terminal_text
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -110,7 +110,11 @@ def render(
     headers = {**_HEADERS, "Content-Security-Policy": _content_policy(nonce)}
     body = html.encode()
     # Answers to forms may show a token, whose bytes no length must tell.
-    if request.method == "GET" and len(body) >= LEAST and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+    if (
+        request.method == "GET"
+        and len(body) >= LEAST_BYTES
+        and accepts_gzip(request.headers.get("Accept-Encoding", ""))
+    ):
         body, headers = compress(body), {**headers, "Content-Encoding": "gzip"}
     return HTMLResponse(body, code, headers=headers)
 
