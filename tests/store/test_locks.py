@@ -1,11 +1,17 @@
-"""Locks of one process: one thread at a time, and nothing stays of a name that is not in use."""
+"""Locks: one thread at a time, of one process or of several, and nothing stays of a name that is not in use."""
 
 import threading
 import tracemalloc
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
+from tests.store.factories import opened
 
+from dockgate.shared.errors import StoreError
+from dockgate.store import Store
 from dockgate.store.engine import Database
 from dockgate.store.locks import Locks
 
@@ -55,3 +61,47 @@ def test_names_that_are_not_in_use_take_no_memory(locks: Locks) -> None:
     finally:
         tracemalloc.stop()
     assert after - before < 100_000
+
+
+@pytest.fixture
+def stores(tmp_path: Path) -> Iterator[tuple[Store, Store]]:
+    """Two on the same tables of Postgres, as two processes would have them."""
+    with ExitStack() as stack:
+        yield stack.enter_context(opened("postgres", tmp_path)), stack.enter_context(opened("postgres", tmp_path))
+
+
+def test_each_lock_of_a_process_is_free_when_its_own_block_ends(stores: tuple[Store, Store]) -> None:
+    first, second = stores
+    with first.locks.try_hold("scan"):
+        with first.locks.try_hold("build"), second.locks.try_hold("build") as build:
+            assert not build
+        with second.locks.try_hold("build") as build, second.locks.try_hold("scan") as scan:
+            assert (build, scan) == (True, False)
+    with second.locks.try_hold("scan") as scan:
+        assert scan
+
+
+def test_all_locks_of_a_process_are_free_when_its_sessions_end(stores: tuple[Store, Store]) -> None:
+    """It then takes locks again, and does not free those that others have taken meanwhile."""
+    first, second = stores
+    with first.locks.try_hold("scan"), first.locks.try_hold("build"):
+        second.database.end_sessions(first.database.process)
+        # The first statement in the ended session fails, as any statement of that process does.
+        with second.locks.try_hold("scan") as scan, second.locks.try_hold("build") as build:
+            assert (scan, build) == (True, True)
+            with pytest.raises(StoreError), first.locks.try_hold("deploy"):
+                pass
+            with first.locks.try_hold("deploy") as deploy:
+                assert deploy
+    with second.locks.try_hold("scan") as scan, first.locks.try_hold("build") as build:
+        assert (scan, build) == (True, True)
+
+
+def test_locks_that_nothing_waits_for_share_a_connection(stores: tuple[Store, Store]) -> None:
+    first, second = stores
+    sessions = text("SELECT count(*) FROM pg_stat_activity WHERE application_name = :process")
+    with ExitStack() as locks:
+        for number in range(20):
+            locks.enter_context(first.locks.try_hold(f"scan {number}"))
+        with second.database.read() as connection:
+            assert connection.scalar(sessions, {"process": first.database.process}) <= 2

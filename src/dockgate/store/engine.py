@@ -191,7 +191,7 @@ class Database:
         if connection is not None:
             yield connection
             return
-        with self._translate_errors(), self._reader.connect() as connection:
+        with self.translate_errors(), self._reader.connect() as connection:
             self._reading.connection = connection
             try:
                 yield connection
@@ -208,13 +208,13 @@ class Database:
             with self.read() as connection:
                 yield connection
         else:
-            with self._translate_errors(), self.engine.connect() as connection:
+            with self.translate_errors(), self.engine.connect() as connection:
                 yield connection
 
     @contextmanager
     def autocommit(self) -> Iterator[Connection]:
         """A connection of Postgres whose statements are transactions of their own."""
-        with self._translate_errors(), self.engine.connect() as connection:
+        with self.translate_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
     def notifications(self, channel: str, seconds: float, is_over: Callable[[], bool]) -> Iterator[str]:
@@ -250,7 +250,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write, as the module says. Commits at the end, or changes nothing."""
-        with self._translate_errors(), self._transaction() as connection:
+        with self.translate_errors(), self._transaction() as connection:
             yield connection
 
     @contextmanager
@@ -302,7 +302,7 @@ class Database:
         False, and nothing has changed, when another transaction is in their way.
         """
         try:
-            with self._translate_errors(), self._transaction() as connection:
+            with self.translate_errors(), self._transaction() as connection:
                 if not self.is_sqlite:
                     connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
                 for job in jobs:
@@ -337,7 +337,8 @@ class Database:
         self.engine.dispose()
 
     @contextmanager
-    def _translate_errors(self) -> Iterator[None]:
+    def translate_errors(self) -> Iterator[None]:
+        """Turn errors of the database into StoreError, and raise one while Postgres is known not to answer."""
         self.require_answers()
         try:
             yield

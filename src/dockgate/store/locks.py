@@ -2,20 +2,22 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from weakref import WeakValueDictionary
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, Function, func, select, text
 from sqlalchemy.exc import DBAPIError
 
+from dockgate.shared.errors import StoreError
 from dockgate.store.engine import Database
 
 
 class Locks:
     """Named locks. On SQLite, which has one server process, they are locks of this process.
 
-    On Postgres each lock occupies a connection of its own, and ends with it: when the process dies, or when the
-    connection breaks. So long work under a lock also needs effects that may be repeated.
+    On Postgres a lock ends with its connection: when the process dies, or when the connection breaks. So long work
+    under a lock also needs effects that may be repeated. Waiting for a lock occupies a connection of its own; all locks
+    that were taken without waiting share one.
     """
 
     def __init__(self, database: Database) -> None:
@@ -23,6 +25,7 @@ class Locks:
         # One for each name that is in use: names of scans and images would add up for ever.
         self._local: WeakValueDictionary[str, threading.Lock] = WeakValueDictionary()
         self._guard = threading.Lock()
+        self._session = _LockSession(database)
 
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
@@ -47,12 +50,13 @@ class Locks:
             if not self._database.is_shared:
                 yield True
                 return
-            with self._database.autocommit() as connection:
-                if not connection.scalar(select(func.pg_try_advisory_lock(_key(name)))):
-                    yield False
-                    return
-                with _unlock_at_end(connection, name):
-                    yield True
+            if not self._session.try_lock(name):
+                yield False
+                return
+            try:
+                yield True
+            finally:
+                self._session.unlock(name)
         finally:
             local.release()
 
@@ -60,6 +64,55 @@ class Locks:
         """The lock of this process with this name. The caller keeps a reference while it uses it."""
         with self._guard:
             return self._local.setdefault(name, threading.Lock())
+
+
+class _LockSession:
+    """The connection to Postgres that has all the locks of this process which nothing had to wait for.
+
+    It is open while there are any. When a statement fails in it, it is closed, and the locks are free.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._mutex = threading.Lock()
+        self._names: set[str] = set()
+        self._open = ExitStack()
+        self._connection: Connection | None = None
+
+    def try_lock(self, name: str) -> bool:
+        """Take the lock if it is free, and return whether it was. StoreError if the database does not answer."""
+        with self._mutex:
+            is_free = self._scalar(func.pg_try_advisory_lock(_key(name)))
+            if is_free:
+                self._names.add(name)
+            self._close_if_unused()
+            return is_free
+
+    def unlock(self, name: str) -> None:
+        """Free the lock. Where that fails the connection is closed, which frees it, too."""
+        with self._mutex:
+            if name in self._names:
+                self._names.remove(name)
+                with suppress(StoreError):
+                    self._scalar(func.pg_advisory_unlock(_key(name)))
+            self._close_if_unused()
+
+    def _scalar(self, call: Function[bool]) -> bool:
+        if self._connection is None:
+            self._connection = self._open.enter_context(self._database.autocommit())
+        try:
+            with self._database.translate_errors():
+                return bool(self._connection.scalar(select(call)))
+        except BaseException:
+            self._connection.invalidate()
+            self._names.clear()
+            self._close_if_unused()
+            raise
+
+    def _close_if_unused(self) -> None:
+        if not self._names:
+            self._open.close()
+            self._connection = None
 
 
 def _wait(connection: Connection, name: str) -> None:

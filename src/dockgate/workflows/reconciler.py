@@ -30,6 +30,10 @@ class TaskGroup:
     is_exclusive: bool = True
 
 
+# Between the starts of two groups' threads: the first rounds of all at once would need a database connection each.
+STAGGER_SECONDS = 0.01
+
+
 class Reconciler:
     """A thread for each group of tasks runs them one after the other, then pauses.
 
@@ -41,8 +45,10 @@ class Reconciler:
         self._pause_seconds = pause_seconds
         self._closing = threading.Event()
         self._threads = [
-            threading.Thread(target=self._repeat, args=(group,), name=f"reconcile {group.name}", daemon=True)
-            for group in groups
+            threading.Thread(
+                target=self._repeat, args=(group, number * STAGGER_SECONDS), name=f"reconcile {group.name}", daemon=True
+            )
+            for number, group in enumerate(groups)
         ]
 
     def start(self) -> None:
@@ -62,7 +68,8 @@ class Reconciler:
             if thread.is_alive():
                 thread.join(timeout=max(0, end - time.monotonic()))
 
-    def _repeat(self, group: TaskGroup) -> None:
+    def _repeat(self, group: TaskGroup, delay_seconds: float) -> None:
+        self._closing.wait(delay_seconds)
         round_number = 0
         while not self._closing.is_set():
             try:
