@@ -16,6 +16,7 @@ WORST_LIMIT = 10
 VULNERABILITIES_LIMIT = 20
 KINDS_LIMIT = 20
 GROUP_TYPE = "events.grouped"
+VERDICT_CHANGED = "verdict.changed"
 
 _SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
 _STATUSES = ("Rejected", "Undetermined", "Approved")
@@ -78,12 +79,12 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
 def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
     """One message about all events.
 
-    `link` leads to more; `omitted_count` events are no longer stored, and only counted. Memory is bounded by the number
-    of subjects, whatever the events contain.
+    `link` leads to more; `omitted_count` events are no longer stored, and only counted. Of a verdict that changed
+    several times, the last change is shown.
     """
     vulnerabilities: dict[str, _Count] = {}
     kinds: dict[str, _Count] = {}
-    worst_concerns: list[tuple[tuple[int, ...], int, Concern]] = []
+    concerns: dict[tuple[str, ...] | int, Concern] = {}
     count = 0
     for event in events:
         count += 1
@@ -91,15 +92,15 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
         _add(kinds.setdefault(concern.kind, _Count()), concern, None)
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
             _add(vulnerabilities.setdefault(name, _Count()), concern, severity)
-        # A heap with the least bad first: it is what goes when there are too many.
-        heapq.heappush(worst_concerns, (_inverted_rank(concern), -count, concern))
-        if len(worst_concerns) > WORST_LIMIT:
-            heapq.heappop(worst_concerns)
-    concerns = sorted((concern for _, _, concern in worst_concerns), key=lambda concern: concern.rank)
+        # Of a verdict that changed several times, the last change is the one that is true.
+        concerns[(concern.subject, _text(event["detail"], "policy")) if concern.kind == VERDICT_CHANGED else count] = (
+            concern
+        )
+    worst = heapq.nsmallest(WORST_LIMIT, concerns.values(), key=lambda concern: concern.rank)
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_importance)
     return GroupMessage(
         _title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _text_of(count, omitted_count, sorted_vulnerabilities, kinds, concerns, link),
+        _text_of(count, omitted_count, sorted_vulnerabilities, kinds, worst, link),
         {
             "count": count + omitted_count,
             "vulnerabilities": [
@@ -107,7 +108,7 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
                 for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
             "kinds": dict(Counter({kind: len(each.subjects) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
-            "worst": [{"subject": each.subject, "text": each.text} for each in concerns],
+            "worst": [{"subject": each.subject, "text": each.text} for each in worst],
             "link": link,
         },
     )
@@ -119,10 +120,6 @@ def _add(count: _Count, concern: Concern, severity: str | None) -> None:
         count.services.add(concern.subject)
     if severity and (not count.severity or _severity_rank(severity) < _severity_rank(count.severity)):
         count.severity = severity
-
-
-def _inverted_rank(concern: Concern) -> tuple[int, ...]:
-    return tuple(-number for number in concern.rank[:3])
 
 
 def _importance(item: tuple[str, _Count]) -> tuple[int, int, str]:

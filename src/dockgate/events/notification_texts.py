@@ -140,15 +140,15 @@ def topic_of(event: Mapping[str, Any]) -> str:
     return f"{state}{_hash(text)[: 32 - len(state)]}"
 
 
-def reopened_topics(event: Mapping[str, Any]) -> tuple[str, bool] | None:
-    """Return the prefixes of topics that are news again after this event, and whether all is well.
+def reopened_topics(event: Mapping[str, Any]) -> tuple[str, str, bool] | None:
+    """Return the prefixes of a state's topics and of those that are news again, and whether all is well.
 
     That an image is approved is news after it was rejected, and the other way round. None for other events.
     """
     state, is_well = _state_of(event)
     if not state:
         return None
-    return (state, True) if is_well else (f"{state}{_WELL}", False)
+    return (state, state, True) if is_well else (state, f"{state}{_WELL}", False)
 
 
 def _state_of(event: Mapping[str, Any]) -> tuple[str, bool]:

@@ -106,6 +106,42 @@ def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Se
     assert messages == [1, 1, *[0] * 58]
 
 
+def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_settled(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    for _ in range(20):
+        messages = [judged(server, "Rejected")]
+        server.passes(minutes=40)
+        messages.append(judged(server, "Approved"))
+        server.passes(minutes=40)
+    assert messages == [0, 0]
+    assert judged(server, "Rejected") == 0
+    server.passes(hours=2)
+    assert server.sent() == []
+    server.passes(hours=1)
+    (entry,) = server.sent()
+    assert entry.payload["body"]["detail"]["status"] == "Rejected"
+    server.passes(hours=4)
+    assert server.sent() == []
+    assert judged(server, "Approved") == 1
+
+
+def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    assert [judged(server, status) for status in ("Rejected", "Approved", "Rejected", "Approved")] == [1, 1, 0, 0]
+    server.passes(hours=10)
+    assert server.sent() == []
+
+
+def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    assert [judged(server, status) for status in ("Rejected", "Approved", "Rejected")] == [1, 1, 0]
+    server.passes(days=-5)
+    assert len(server.sent()) == 1
+
+
 def test_what_is_news_of_one_image_is_not_news_of_another(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
@@ -114,7 +150,7 @@ def test_what_is_news_of_one_image_is_not_news_of_another(server: Server) -> Non
     assert [judged(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 0]
 
 
-def test_a_rejection_and_its_end_in_one_group_are_both_announced(server: Server) -> None:
+def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
     judged(server, "Approved")
@@ -122,7 +158,9 @@ def test_a_rejection_and_its_end_in_one_group_are_both_announced(server: Server)
         server.happens("verdict.changed", image="sha256:a", repository="team/app", policy="default", status=status)
         server.passes(milliseconds=1)
     (entry,) = server.sent()
-    assert entry.payload["body"]["detail"]["count"] == 2
+    detail = entry.payload["body"]["detail"]
+    assert detail["count"] == 2
+    assert [worst["text"] for worst in detail["worst"]] == ["team/app@sha256:a: verdict changed: Approved"]
     assert judged(server, "Approved") == 0
 
 

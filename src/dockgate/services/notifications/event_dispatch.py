@@ -34,7 +34,10 @@ GROUP_LIMIT = 10_000
 TOPIC_DAYS = 30
 # An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
 # ago: an advisory that comes and goes is not announced each time.
-REOPEN_AFTER = timedelta(days=1)
+REOPEN_AFTER = timedelta(
+    days=1
+)  # What contradicts the last message is sent once the state has not changed for so long.
+SETTLED_AFTER = timedelta(hours=3)
 
 _log = logging.getLogger(__name__)
 
@@ -75,7 +78,7 @@ class EventDispatcher:
         for _ in range(BATCHES_LIMIT):
             if not self.advance():
                 break
-        for_each((self.send_groups, self.send_summaries), lambda send: send(), lambda send: send.__name__)
+        for_each((self.settle, self.send_groups, self.send_summaries), lambda send: send(), lambda send: send.__name__)
 
     def advance(self) -> bool:
         """Match the next events. Returns whether there were any."""
@@ -132,6 +135,12 @@ class EventDispatcher:
         if target not in self._unknown:
             self._unknown.add(target)
             _log.warning("the rule %s names the target %s, which does not exist: apply it", rule, target)
+
+    def settle(self) -> None:
+        """Send the states that have not changed for a while and differ from what people were last notified of."""
+        now = self._clock()
+        latest = format_time(now + CLOCK_DIFFERENCE)
+        self._store.event_cursor.settle(format_time(now - SETTLED_AFTER), latest, format_time(now))
 
     # --- groups ---------------------------------------------------------------------------------------------------
 
@@ -208,8 +217,8 @@ def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
     """The topics of which people are notified again after this event."""
     if (reopened := reopened_topics(event)) is None:
         return None
-    start, is_well = reopened
-    return Reopening(start, format_time(now - REOPEN_AFTER) if is_well else None)
+    state, start, is_well = reopened
+    return Reopening(state, start, format_time(now - REOPEN_AFTER) if is_well else None, is_well)
 
 
 def _is_complete(waiting: Group, now: datetime) -> bool:

@@ -3,7 +3,7 @@
 A crash between two of these would lose a message or send it twice.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
@@ -12,7 +12,13 @@ from dockgate.store.engine import Database
 from dockgate.store.events.outbox import add_entries
 from dockgate.store.queries import BATCH
 from dockgate.store.records import OutboxEntry
-from dockgate.store.schema.events import event_cursors, grouped_events, notified_topics, sent_summaries
+from dockgate.store.schema.events import (
+    event_cursors,
+    grouped_events,
+    notified_topics,
+    sent_summaries,
+    unsettled_states,
+)
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name
 
 CURSOR = "rules"
@@ -23,11 +29,14 @@ _POSITION = select(event_cursors.c.position).where(event_cursors.c.name == CURSO
 class Reopening:
     """Topics that are news again: those that begin with `start`.
 
-    Only those that did not occur at or after `since`, None for all.
+    Only those that did not occur at or after `since`, None for all. `state` is how all topics of the state begin that
+    the event is about. If the event says that something is wrong, `start` is the topic that says that all is well.
     """
 
+    state: str
     start: str
     since: str | None = None
+    is_well: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +98,31 @@ class EventCursor:
                 return False
             connection.execute(delete(event_cursors).where(event_cursors.c.name == CURSOR))
             connection.execute(insert(event_cursors).values(name=CURSOR, position=position))
-            insert_all_new(connection, grouped_events, _rows(_new_topics(connection, new_events, topics_since)))
+            insert_all_new(
+                connection, grouped_events, [_row(event) for event in _new_topics(connection, new_events, topics_since)]
+            )
             add_entries(connection, entries)
             return True
+
+    def settle(self, before: str, after: str, now: str) -> None:
+        """Put into groups the events that contradict what was sent, if their states have settled.
+
+        They have not changed since `before`. Those that came `after` a time in the future are due, too.
+        """
+        is_due = or_(unsettled_states.c.at <= before, unsettled_states.c.at > after)
+        with self._database.read() as connection:
+            if connection.execute(select(unsettled_states.c.state).where(is_due).limit(1)).first() is None:
+                return
+        with self._database.write() as connection:
+            lock_name(connection, event_cursors, CURSOR)
+            for row in connection.execute(select(unsettled_states).where(is_due)).mappings().all():
+                grouped = {column.name: row[column.name] for column in grouped_events.c} | {"at": now}
+                insert_all_new(connection, grouped_events, [grouped])
+                topics = row["topic"], row["opposite"]
+                which = notified_topics.c.target == row["target"], notified_topics.c.topic.in_(topics)
+                connection.execute(delete(notified_topics).where(*which))
+                connection.execute(insert(notified_topics).values(target=row["target"], topic=row["topic"], at=now))
+                _settle(connection, [(row["target"], row["state"])])
 
     def groups(self) -> Sequence[Group]:
         """Return what waits to become messages."""
@@ -157,6 +188,7 @@ class EventCursor:
         """
         old = or_(notified_topics.c.at < before, notified_topics.c.at > after)
         with self._database.write() as connection:
+            delete_unlocked(connection, unsettled_states, unsettled_states.c.at < before)
             return delete_unlocked(connection, notified_topics, old)
 
 
@@ -164,24 +196,51 @@ def _is_group(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
     return grouped_events.c.target == target, grouped_events.c.rule == rule
 
 
-def _rows(events: Sequence[GroupedEvent]) -> list[dict[str, object]]:
-    names = [column.name for column in grouped_events.c]
-    return [{name: getattr(event, name) for name in names} for event in events]
+def _row(event: GroupedEvent) -> dict[str, object]:
+    return {column.name: getattr(event, column.name) for column in grouped_events.c}
+
+
+def _settle(connection: Connection, states: Iterable[tuple[str, str]]) -> None:
+    """Forget that these states (of a target) contradict what was sent."""
+    for target, state in states:
+        of_state = unsettled_states.c.target == target, unsettled_states.c.state == state
+        connection.execute(delete(unsettled_states).where(*of_state))
 
 
 def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
-    """The first event of each topic that its target was not notified about since. All topics are recorded."""
-    times = _topic_times(connection, {(event.target, event.topic) for event in events})
+    """The first event of each topic that its target was not notified about since. All topics are recorded.
+
+    So is the last event of a state that contradicts what the target was notified about.
+    """
+    opposites = {(event.target, event.reopens.start) for event in events if event.reopens and not event.reopens.is_well}
+    times = _topic_times(connection, {(event.target, event.topic) for event in events} | opposites)
     present = set(times)
     news: list[GroupedEvent] = []
+    unsettled: dict[tuple[str, str], GroupedEvent | None] = {}
     for event in events:
         key = event.target, event.topic
-        if times.get(key, "") < since:
+        is_news = times.get(key, "") < since
+        if event.reopens is not None:
+            opposite = event.target, event.reopens.start
+            is_contradiction = not is_news and not event.reopens.is_well and times.get(opposite, "") >= since
+            unsettled[event.target, event.reopens.state] = event if is_contradiction else None
+        if is_news:
             news.append(event)
             if event.reopens is not None:
                 reopened_topics = _reopen(connection, event.target, event.reopens, times)
                 present -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
+    _settle(connection, unsettled)
+    insert_all_new(
+        connection,
+        unsettled_states,
+        [
+            {**_row(event), "state": state, "topic": event.topic, "opposite": event.reopens.start}
+            for (_, state), event in unsettled.items()
+            if event is not None and event.reopens is not None
+        ],
+    )
+    present -= opposites - {(event.target, event.topic) for event in events}
     for target in dict.fromkeys(event.target for event in events):
         at = max(event.at for event in events if event.target == target)
         topics = sorted(topic for name, topic in present if name == target)

@@ -97,6 +97,22 @@ notified_topics = Table(
 )
 Index(None, notified_topics.c.at)
 
+# The last event of each state (the beginning of its topics) that contradicts the last message to the target, which was
+# about the topic `opposite`.
+unsettled_states = Table(
+    "unsettled_states",
+    metadata,
+    text("target", primary_key=True),
+    text("state", primary_key=True),
+    text("rule"),
+    Column("position", BigInteger, nullable=False),
+    text("at"),
+    Column("pause_seconds", Integer, nullable=False),
+    text("topic"),
+    text("opposite"),
+)
+Index(None, unsettled_states.c.at)
+
 # When the last daily summary of a target was due.
 sent_summaries = Table("sent_summaries", metadata, text("target", primary_key=True), text("due_at"))
 
