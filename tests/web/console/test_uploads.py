@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.console.uploads import PASTED, Upload, read_upload
+from dockgate.web.console.uploads import PASTED_NAME, Upload, read_upload
 
 
 def form(*parts: tuple[str, bytes], end: bytes = b"--B--\r\n") -> bytes:
@@ -23,8 +23,8 @@ def test_the_chosen_file_counts_byte_by_byte_or_else_the_text() -> None:
     data = b'{"a": "--B \r\n\r\n\xff"}'
     chosen = ('name="file"; filename="a b.json"\r\nContent-Type: application/json', data)
     assert read_upload(form(TEXT, chosen), b"B") == Upload("a b.json", data)
-    assert read_upload(form(TEXT, ('name="file"; filename=""', b"")), b"B") == Upload(PASTED, b"{\n}")
-    assert read_upload(form(), b"B") == Upload(PASTED, b"")
+    assert read_upload(form(TEXT, ('name="file"; filename=""', b"")), b"B") == Upload(PASTED_NAME, b"{\n}")
+    assert read_upload(form(), b"B") == Upload(PASTED_NAME, b"")
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from dockgate.web.console.visits import FIRST, LONGEST, PAUSE, Visit, visit_at
+from dockgate.web.console.visits import FIRST_PERIOD, LONGEST_PERIOD, PAUSE, Visit, visit_at
 
 NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
@@ -20,7 +20,7 @@ def visits(*times: datetime) -> list[Visit]:
 def test_a_first_visit_sees_the_last_day() -> None:
     (visit,) = visits(NOW)
     assert visit.is_first
-    assert visit.since == NOW - FIRST
+    assert visit.since == NOW - FIRST_PERIOD
 
 
 def test_a_visit_lasts_until_a_pause_and_the_next_sees_what_came_after_it() -> None:
@@ -34,12 +34,12 @@ def test_a_visit_lasts_until_a_pause_and_the_next_sees_what_came_after_it() -> N
 
 
 def test_a_visit_reaches_back_no_further_than_the_longest_time() -> None:
-    _, late = visits(NOW, NOW + 2 * LONGEST)
-    assert late.since == NOW + LONGEST
+    _, late = visits(NOW, NOW + 2 * LONGEST_PERIOD)
+    assert late.since == NOW + LONGEST_PERIOD
 
 
 @pytest.mark.parametrize("cookie", ["x", "~", "~~~", "2999-01-01~2999-01-01", "\x00~2026-99-99", "0001-01-01~x"])
 def test_a_cookie_that_cannot_be_meant_is_ignored(cookie: str) -> None:
     visit = visit_at(NOW, cookie)
-    assert NOW - LONGEST <= visit.since <= NOW
+    assert NOW - LONGEST_PERIOD <= visit.since <= NOW
     assert visit.cookie.endswith("~2026-11-28T12:00:00.000Z")

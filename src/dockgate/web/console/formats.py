@@ -21,7 +21,7 @@ from dockgate.web.console.terminal_text import visible
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
 # A moment, a vulnerability, or a digest or commit, of which people see the first digits.
-_LONG = re.compile(
+_LONG_TOKEN = re.compile(
     r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\bCVE-\d{4}-\d{4,}\b|\b(?:sha256:)?[0-9a-f]{40,64}\b)"
 )
 # A command or name in a sentence.
@@ -53,8 +53,8 @@ _BARS: dict[Severity, int | None] = {
 # Around text from others. Adding is faster than Markup.format, and escapes in the same way.
 _FOREIGN, _END_OF_FOREIGN = Markup('<bdi class="foreign">'), Markup("</bdi>")
 # Moments that are remembered: the rows of a list have few different ones.
-REMEMBERED = 1024
-_moment = lru_cache(maxsize=REMEMBERED)(parse_time)
+CACHED_TEXTS = 1024
+_moment = lru_cache(maxsize=CACHED_TEXTS)(parse_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,26 +150,28 @@ def prose(text: str | None) -> Markup:
     if text is None:
         return Markup()
     parts = _CODE.split(visible(text))  # every second one is code
-    marked = (Markup("<code>{}</code>").format(part) if at % 2 else escape(part) for at, part in enumerate(parts))
-    return _FOREIGN + Markup().join(marked) + _END_OF_FOREIGN
+    marked_parts = (
+        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
+    )
+    return _FOREIGN + Markup().join(marked_parts) + _END_OF_FOREIGN
 
 
 def sentence(message: str) -> str:
     """A message as a sentence: with a capital letter, unless it begins with a name, and a full stop."""
     first, _, _ = message.partition(" ")
-    begun = message[:1].upper() + message[1:] if first in _FIRST_WORDS else message
-    return begun if begun.endswith((".", "!", "?", "…")) else f"{begun}."
+    full_text = message[:1].upper() + message[1:] if first in _FIRST_WORDS else message
+    return full_text if full_text.endswith((".", "!", "?", "…")) else f"{full_text}."
 
 
-@lru_cache(maxsize=REMEMBERED)
+@lru_cache(maxsize=CACHED_TEXTS)
 def when(text: str | None) -> Markup:
     """A moment with its zone, for scripts to localise; "–" for none."""
     moment = parse_time(text) if text else None
     if moment is None:
         return Markup('<span class="muted">–</span>')
     exact, hour = f"{moment:%Y-%m-%d %H:%M:%S} UTC", f"{moment:%H:%M}\N{NO-BREAK SPACE}UTC"
-    shown = Markup('<span class="nowrap">{}</span> {}').format(f"{moment:%Y-%m-%d}", hour)
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, exact, shown)
+    visible_text = Markup('<span class="nowrap">{}</span> {}').format(f"{moment:%Y-%m-%d}", hour)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(text, exact, visible_text)
 
 
 def ago(text: str | None, now: datetime) -> str:
@@ -191,12 +193,12 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def took(started: str | None, finished: str | None, now: datetime) -> str:
+def took(start: str | None, finish: str | None, now: datetime) -> str:
     """Format how long something took, or takes so far: "1m12s"; "" if it has not started."""
-    begin = parse_time(started) if started else None
+    begin = parse_time(start) if start else None
     if begin is None:
         return ""
-    end = (parse_time(finished) if finished else None) or now
+    end = (parse_time(finish) if finish else None) or now
     total = max(timedelta(), end - begin)
     minutes, seconds = divmod(int(total.total_seconds()), 60)
     hours, minutes = divmod(minutes, 60)
@@ -205,8 +207,8 @@ def took(started: str | None, finished: str | None, now: datetime) -> str:
 
 def check_words(check: HealthCheck) -> str:
     """A health check as a sentence."""
-    what = shlex.join(check.command) if check.command else f"GET :{check.http_port}{check.http_path}"
-    return f"{what}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
+    probe = shlex.join(check.command) if check.command else f"GET :{check.http_port}{check.http_path}"
+    return f"{probe}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
 
 
 def named_field(message: object, fields: Sequence[str]) -> str:
@@ -224,16 +226,18 @@ def recorded(text: str | None) -> Markup:
 
 
 def _shorten(line: str) -> Markup:
-    parts = _LONG.split(line)  # every second one is a moment, a digest or a commit
-    return Markup().join(_shown(part) if at % 2 else _with_breaks(part) for at, part in enumerate(parts))
+    parts = _LONG_TOKEN.split(line)  # every second one is a moment, a digest or a commit
+    return Markup().join(
+        _short_identifier(part) if index % 2 else _with_breaks(part) for index, part in enumerate(parts)
+    )
 
 
-def _shown(part: str) -> Markup:
+def _short_identifier(part: str) -> Markup:
     if parse_time(part):
         return when(part)
     algorithm, colon, digits = part.rpartition(":")
-    shown = part if part.startswith("CVE-") else f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
-    return Markup('<span class="nowrap" title="{}">{}</span>').format(part, shown)
+    visible_text = part if part.startswith("CVE-") else f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
+    return Markup('<span class="nowrap" title="{}">{}</span>').format(part, visible_text)
 
 
 def line_breaks(text: str | None) -> Markup:

@@ -56,9 +56,9 @@ class ListLinks:
         """Return whether the list is filtered by this."""
         return (name, value) in self.filters
 
-    def page(self, after: str | None = None) -> str:
+    def page(self, cursor: str | None = None) -> str:
         """The page after a cursor, or the first one."""
-        return self._link(self.filters, self.sort, after)
+        return self._link(self.filters, self.sort, cursor)
 
     @property
     def order(self) -> Sequence[Pair]:
@@ -73,6 +73,6 @@ class ListLinks:
     def _order(self, sort: str) -> list[Pair]:
         return [] if sort == self.sorts[0] else [(self.names[0], sort)]
 
-    def _link(self, filters: Sequence[Pair], sort: str, after: str | None = None) -> str:
-        pairs = [*filters, *self._order(sort), *([(self.names[1], after)] if after else [])]
+    def _link(self, filters: Sequence[Pair], sort: str, cursor: str | None = None) -> str:
+        pairs = [*filters, *self._order(sort), *([(self.names[1], cursor)] if cursor else [])]
         return f"{self.path}{f'?{urlencode(pairs)}' if pairs else ''}{self.fragment or ''}"

@@ -50,16 +50,16 @@ class _Stream:
 class LiveChanges:
     """Tells open pages about new events. Use in one event loop only.
 
-    `newest` and `read` are `EventLog.newest` and `EventLog.read`.
+    `newest_seq` and `read` are `EventLog.newest` and `EventLog.read`.
     """
 
     def __init__(
         self,
-        newest: Callable[[], int],
+        newest_seq: Callable[[], int],
         read: Callable[[int, int], Sequence[StoredEvent]],
         pause_seconds: float = PAUSE_SECONDS,
     ) -> None:
-        self._newest = newest
+        self._newest_seq = newest_seq
         self._read = read
         self._pause_seconds = pause_seconds
         self._streams: set[_Stream] = set()
@@ -74,10 +74,12 @@ class LiveChanges:
         is the time of the page: what happened between that and its stream refreshes it at once. BusyError when too many
         pages are open: at once, before an answer has begun.
         """
-        own = sum(stream.caller.name == caller.name for stream in self._streams)
-        if own >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
+        own_streams = sum(stream.caller.name == caller.name for stream in self._streams)
+        if own_streams >= MAX_STREAMS_EACH or len(self._streams) >= MAX_STREAMS:
             limit = (
-                f"{MAX_STREAMS_EACH} live pages of yours" if own >= MAX_STREAMS_EACH else f"{MAX_STREAMS} live pages"
+                f"{MAX_STREAMS_EACH} live pages of yours"
+                if own_streams >= MAX_STREAMS_EACH
+                else f"{MAX_STREAMS} live pages"
             )
             raise BusyError(f"More than {limit} are open.", "Close some pages, or reload this one now and then.")
         return self._refreshes(caller, subjects, threads, since)
@@ -107,7 +109,7 @@ class LiveChanges:
     async def _begin(self, stream: _Stream, threads: Threads, since: str | None) -> None:
         """Have the event log read, and refresh the page if it missed an event before. No event is between the two."""
         try:
-            last = await threads.run_prompt(self._newest)
+            last = await threads.run_prompt(self._newest_seq)
             if self._reader is None or self._reader.done():
                 self._reader = asyncio.create_task(self._follow(threads, last))
             if since is not None:
@@ -122,15 +124,15 @@ class LiveChanges:
         while self._streams:
             await asyncio.sleep(READ_SECONDS)
             try:
-                newest = await threads.run_prompt(self._newest)
-                events = await threads.run_prompt(self._read, last, MAX_EVENTS) if newest != last else []
+                newest_seq = await threads.run_prompt(self._newest_seq)
+                events = await threads.run_prompt(self._read, last, MAX_EVENTS) if newest_seq != last else []
             except StoreError as error:
                 _log.warning("the event log cannot be read: live pages wait: %s", error)
                 continue
-            if newest == last:
+            if newest_seq == last:
                 continue
             is_too_much = len(events) == MAX_EVENTS
-            last = newest if is_too_much else events[-1].seq if events else newest
+            last = newest_seq if is_too_much else events[-1].seq if events else newest_seq
             for stream in self._streams:
                 if is_too_much or any(stream.shows(event) for event in events):
                     stream.is_changed.set()

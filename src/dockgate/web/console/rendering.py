@@ -119,14 +119,14 @@ def render(
     return HTMLResponse(body, code, headers=headers)
 
 
-def static_file(name: str, accepted: str) -> Response | None:
+def static_file(name: str, accepted_encodings: str) -> Response | None:
     """A file of the style or the scripts for a client with this Accept-Encoding, None for an unknown name."""
     entry = _static().get(name)
     if entry is None:
         return None
     headers = {"Cache-Control": _STATIC_CACHE, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
     body = entry.data
-    if accepts_gzip(accepted):
+    if accepts_gzip(accepted_encodings):
         body, headers = entry.compressed, {**headers, "Content-Encoding": "gzip"}
     return Response(body, media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 

@@ -51,7 +51,7 @@ def page_table(
     sort = fields.get(names[0], "") if fields.get(names[0], "") in sorts else sorts[0]
     key = keys.get(sort.removeprefix("-"))
     step = -1 if sort.startswith("-") else 1  # equal entries keep their order in both directions
-    rows = [(_cut(key(entry)) if key else 0, step * number, entry) for number, entry in enumerate(entries)]
+    rows = [(_shorten_key(key(entry)) if key else 0, step * number, entry) for number, entry in enumerate(entries)]
     query = PageQuery(sort, fields.get(names[1], ""), limit)
     page = page_of(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
@@ -68,6 +68,6 @@ def page_table(
     return PageTable([entry for *_, entry in page.entries], links, len(entries))
 
 
-def _cut(key: str | int) -> str | int:
+def _shorten_key(key: str | int) -> str | int:
     """A key of which a cursor has room."""
     return key[:MAX_KEY] if isinstance(key, str) else key

@@ -12,7 +12,7 @@ from dockgate.web.request_limits import require_storable
 # Characters of a file's name that count.
 MAX_NAME = 200
 # What a text is called that was not in a file.
-PASTED = "document.json"
+PASTED_NAME = "document.json"
 _MULTIPART = re.compile(r"multipart/form-data;\s*boundary=\"?([^\s\";]{1,70})\"?", re.IGNORECASE)
 _NAME = re.compile(rb'\bname="([^"\r\n]*)"')
 _FILE_NAME = re.compile(rb'\bfilename="([^"\r\n]*)"')
@@ -32,7 +32,7 @@ async def upload_of(request: Request) -> Upload:
     """
     multipart = _MULTIPART.fullmatch(request.headers.get("content-type", ""))
     if multipart is None:
-        upload = Upload(PASTED, (await form_of(request)).get("content", "").encode())
+        upload = Upload(PASTED_NAME, (await form_of(request)).get("content", "").encode())
     else:
         upload = read_upload(await body_of(request), multipart[1].encode())
     if not upload.data.strip():
@@ -53,9 +53,9 @@ def read_upload(body: bytes, boundary: bytes) -> Upload:
         if name is None or name[1] in fields:
             raise UsageError("the form cannot be read: a part has no name of its own", "Send it again from the page.")
         title = file_name[1].decode(errors="replace")[:MAX_NAME] if file_name else ""
-        fields[name[1]] = Upload(title or PASTED, data)
-    chosen = fields.get(b"file")
-    if chosen is not None and chosen.data:
-        return chosen
-    text = fields.get(b"content", Upload(PASTED, b"")).data
-    return Upload(PASTED, text.replace(b"\r\n", b"\n"))
+        fields[name[1]] = Upload(title or PASTED_NAME, data)
+    file_part = fields.get(b"file")
+    if file_part is not None and file_part.data:
+        return file_part
+    text = fields.get(b"content", Upload(PASTED_NAME, b"")).data
+    return Upload(PASTED_NAME, text.replace(b"\r\n", b"\n"))

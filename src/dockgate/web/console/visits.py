@@ -9,7 +9,7 @@ VISIT_COOKIE = "dockgate-visit"
 # A visit ends when the browser has not come for this long.
 PAUSE = timedelta(minutes=30)
 # What a person sees who never was here, and at most.
-FIRST, LONGEST = timedelta(days=1), timedelta(days=30)
+FIRST_PERIOD, LONGEST_PERIOD = timedelta(days=1), timedelta(days=30)
 _SEPARATOR = "~"
 
 
@@ -30,12 +30,12 @@ def visit_at(now: datetime, cookie: str) -> Visit:
 
     What it cannot mean is ignored.
     """
-    before, latest = (_past(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
-    if latest is not None and now - latest >= PAUSE:
-        before = latest
-    text = format_time(before) if before else ""
-    since = max(before, now - LONGEST) if before else now - FIRST
-    return Visit(since, before is None, f"{text}{_SEPARATOR}{format_time(now)}")
+    visit_before, latest_visit = (_past(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
+    if latest_visit is not None and now - latest_visit >= PAUSE:
+        visit_before = latest_visit
+    text = format_time(visit_before) if visit_before else ""
+    since = max(visit_before, now - LONGEST_PERIOD) if visit_before else now - FIRST_PERIOD
+    return Visit(since, visit_before is None, f"{text}{_SEPARATOR}{format_time(now)}")
 
 
 def _past(text: str, now: datetime) -> datetime | None:

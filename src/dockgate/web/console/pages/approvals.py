@@ -31,10 +31,10 @@ def approval(approval_id: str, request: Request, caller: api.Reader, server: api
 def _approval(
     approval_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
 ) -> Response:
-    shown = approval_calls.view(approval_calls.show(approval_id, caller, server))
+    approval_view = approval_calls.view(approval_calls.show(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
         return see_other(approval_path(approval_id))
-    decision = decision_of(server, shown, caller)
+    decision = decision_of(server, approval_view, caller)
     return render(
         request,
         caller,

@@ -51,17 +51,19 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
             continue
         present = changes.get(key := _group(event, change))
         changes[key] = replace(present, more=present.more + 1) if present else change
-    shown = [_counted(change) if key[0] == "verdict.changed" else change for key, change in changes.items()]
-    return _with_undetermined(server, shown[:MAX_CHANGES]), len(shown) > MAX_CHANGES
+    grouped_changes = [
+        _merge_images(change) if key[0] == "verdict.changed" else change for key, change in changes.items()
+    ]
+    return _with_undetermined(server, grouped_changes[:MAX_CHANGES]), len(grouped_changes) > MAX_CHANGES
 
 
 def _with_undetermined(server: WebServices, changes: Sequence[Change]) -> Sequence[Change]:
     """The changes; executions that failed for an Undetermined verdict have that state."""
-    failed = {change.subject for change in changes if change.href == f"/executions/{change.subject}"}
-    approvals = server.store.verdicts.undetermined_approvals(failed) if failed else set()
-    undetermined = {key.execution for key in approvals}
+    failed_ids = {change.subject for change in changes if change.href == f"/executions/{change.subject}"}
+    approvals = server.store.verdicts.undetermined_approvals(failed_ids) if failed_ids else set()
+    undetermined_ids = {key.execution for key in approvals}
     return [
-        replace(change, state=Status.UNDETERMINED) if change.subject in failed & undetermined else change
+        replace(change, state=Status.UNDETERMINED) if change.subject in failed_ids & undetermined_ids else change
         for change in changes
     ]
 
@@ -81,7 +83,7 @@ def change_of(event: StoredEvent) -> Change | None:
 def _in_words(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
     match event.detail_type:
         case "deploy.succeeded":
-            return _of_service(event, RunState.SUCCEEDED, _deployed(detail))
+            return _of_service(event, RunState.SUCCEEDED, _deployment_sentence(detail))
         case "deploy.failed":
             is_of_execution = "execution" in detail  # which has failed as well
             return None if is_of_execution else _of_service(event, RunState.FAILED, str(detail["reason"]))
@@ -110,7 +112,7 @@ def _in_words(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
             return _of_feed(event, detail)
 
 
-def _deployed(detail: Mapping[str, Any]) -> str:
+def _deployment_sentence(detail: Mapping[str, Any]) -> str:
     revision = f"Runs revision {detail['revision']}" if "revision" in detail else "Runs a new revision"
     if "desired_count" in detail:
         return f"{revision} with {plural(detail['desired_count'], 'task')}, changed by hand."
@@ -139,7 +141,7 @@ def _group(event: StoredEvent, change: Change) -> tuple[str, ...]:
     return event.detail_type, change.subject
 
 
-def _counted(change: Change) -> Change:
+def _merge_images(change: Change) -> Change:
     """Verdicts of several images as one row, which leads to the images of this status."""
     if not change.more:
         return change

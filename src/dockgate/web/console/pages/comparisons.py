@@ -32,7 +32,12 @@ class Candidate:
 
 
 def candidates(
-    stored: Verdict, digest: str, repository: str, records: Sequence[VerdictRecord], caller: Caller, server: WebServices
+    stored_verdict: Verdict,
+    digest: str,
+    repository: str,
+    records: Sequence[VerdictRecord],
+    caller: Caller,
+    server: WebServices,
 ) -> Sequence[Candidate]:
     """List what runs of the same image repository, then the other verdicts on the image.
 
@@ -44,7 +49,7 @@ def candidates(
         if (
             repository
             and name == repository
-            and entry.reference.digest != stored.image
+            and entry.reference.digest != stored_verdict.image
             and caller.can_reach(repository=name)
         ):
             running.setdefault(entry.reference.digest, []).append(entry.service)
@@ -97,7 +102,7 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
 
 def effect_lines(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
     """Describe what an input changed, by kind: a title with the count, and the first MAX_FINDINGS lines."""
-    changed = [
+    changed_findings = [
         f"{_line(each.after, each.platform)}, was {each.before.severity}, {_fix(each.before)}"
         for each in effect.changed
     ]
@@ -106,13 +111,13 @@ def effect_lines(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
         ("blocking reason", "went", effect.removed_reasons),
         ("finding", "came", _lines(effect.added)),
         ("finding", "went", _lines(effect.removed)),
-        ("finding", "changed", changed),
+        ("finding", "changed", changed_findings),
         ("finding", "newly waived", _lines(effect.newly_waived)),
         ("finding", "no longer waived", _lines(effect.no_longer_waived)),
     ):
         if lines:
-            more = [f"and {len(lines) - MAX_FINDINGS:,} more"] if len(lines) > MAX_FINDINGS else []
-            yield f"{plural(len(lines), noun)} {verb}", [*lines[:MAX_FINDINGS], *more]
+            omission = [f"and {len(lines) - MAX_FINDINGS:,} more"] if len(lines) > MAX_FINDINGS else []
+            yield f"{plural(len(lines), noun)} {verb}", [*lines[:MAX_FINDINGS], *omission]
 
 
 def _lines(entries: Sequence[PlatformFinding]) -> Sequence[str]:

@@ -58,9 +58,9 @@ def check_text(server: WebServices, text: str, form: str, name: str) -> CheckRes
         return CheckResult("", error)
 
 
-def difference(before: str, after: str) -> list[str]:
+def difference(old_text: str, new_text: str) -> list[str]:
     """The unified difference of two texts, without the lines that name files."""
-    return list(unified_diff(before.splitlines(), after.splitlines(), lineterm="", n=4))[2:][:MAX_LINES]
+    return list(unified_diff(old_text.splitlines(), new_text.splitlines(), lineterm="", n=4))[2:][:MAX_LINES]
 
 
 @router.post("/definitions/check")
@@ -86,9 +86,9 @@ def new(
 ) -> Response:
     """Show a document to begin with, filled with the chosen names."""
     choices = _templates(kind)
-    chosen = next((each for each in choices if each.id == template), choices[0])
-    text = fill(chosen, name.strip(), repository.strip(), service.strip())
-    values = {"template": chosen.id, "name": name, "repository": repository, "service": service}
+    chosen_template = next((each for each in choices if each.id == template), choices[0])
+    text = fill(chosen_template, name.strip(), repository.strip(), service.strip())
+    values = {"template": chosen_template.id, "name": name, "repository": repository, "service": service}
     return _new_page(request, caller, server, kind, values, text)
 
 
@@ -145,11 +145,11 @@ def create(kind: str, request: Request, caller: api.Definer, server: api.ServerD
     if fields.get("do") == "check":
         return _new_page(request, caller, server, kind, values, text, check_text(server, text, "document", "document"))
     try:
-        applied = server.documents.apply(text + "\n", "document", caller)
+        applied_document = server.documents.apply(text + "\n", "document", caller)
     except DockgateError as error:
         return _new_page(request, caller, server, kind, values, text, CheckResult("", error))
-    describe_call(request, f"{applied.kind} {applied.name} {applied.change}")
-    return see_other(_PAGES[applied.kind].format(applied.name))
+    describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
+    return see_other(_PAGES[applied_document.kind].format(applied_document.name))
 
 
 @router.get("/pipelines/{name}/definition")
@@ -172,25 +172,25 @@ def _definition_page(
     name: str,
     version: int = 0,
     against: int = 0,
-    **edited: Any,
+    **edited_fields: Any,
 ) -> Response:
     history = server.store.pipelines.history(name)
     if not history:
         server.store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
     by_version = {entry.pipeline.version: entry for entry in history}
-    newest = history[0].pipeline.version
-    shown = by_version.get(version or newest)
-    if shown is None:
-        raise NotFoundError(f"The pipeline {name} has no version {version}.", f"Versions: 1 to {newest}.")
-    previous = by_version.get(against or shown.pipeline.version - 1)
-    text = edited.get("text", shown.text or pipeline_text(shown.pipeline))
-    result: CheckResult | None = edited.get("result")
+    newest_version = history[0].pipeline.version
+    shown_version = by_version.get(version or newest_version)
+    if shown_version is None:
+        raise NotFoundError(f"The pipeline {name} has no version {version}.", f"Versions: 1 to {newest_version}.")
+    previous = by_version.get(against or shown_version.pipeline.version - 1)
+    text = edited_fields.get("text", shown_version.text or pipeline_text(shown_version.pipeline))
+    result: CheckResult | None = edited_fields.get("result")
     is_refused = result is not None and result.problem is not None
     lines: Sequence[str] = ()
-    if previous and previous.text and shown.text:
-        lines = difference(previous.text, shown.text)
+    if previous and previous.text and shown_version.text:
+        lines = difference(previous.text, shown_version.text)
     elif previous:
-        lines = difference(pipeline_text(previous.pipeline), pipeline_text(shown.pipeline))
+        lines = difference(pipeline_text(previous.pipeline), pipeline_text(shown_version.pipeline))
     return render(
         request,
         caller,
@@ -198,8 +198,8 @@ def _definition_page(
         422 if is_refused else 200,
         title=f"Error: definition of {name}" if is_refused else f"Definition of {name}",
         name=name,
-        shown=shown.pipeline,
-        newest=newest,
+        shown=shown_version.pipeline,
+        newest=newest_version,
         previous=previous.pipeline if previous else None,
         versions=page_table(
             request,
@@ -224,20 +224,20 @@ def save_definition(
     """
     if caller.is_limited:  # a pipeline may name any repository and service
         caller.require()
-    text, seen = fields.get("text", ""), fields.get("version", "")
+    text, opened_version = fields.get("text", ""), fields.get("version", "")
     if fields.get("do") == "check":
         result = check_text(server, text, "pipeline", name)
         return _definition_page(request, caller, server, name, text=text, result=result)
     try:
         present = server.store.pipelines.get(name).version
-        if seen != str(present):
+        if opened_version != str(present):
             raise ChangedError(
-                f"Version {present} was saved since you opened version {seen or 'none'}.",
+                f"Version {present} was saved since you opened version {opened_version or 'none'}.",
                 "Compare the versions below, and save again.",
             )
         server.documents.check_pipeline(text + "\n", name)
-        applied = server.documents.apply(text + "\n", name, caller)
+        applied_document = server.documents.apply(text + "\n", name, caller)
     except DockgateError as error:
         return _definition_page(request, caller, server, name, text=text, result=CheckResult("", error))
-    describe_call(request, f"{applied.kind} {applied.name} {applied.change}")
+    describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return see_other(f"/pipelines/{name}/definition")

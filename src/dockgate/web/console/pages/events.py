@@ -51,14 +51,14 @@ def events(
     These are the newest, or those before a number; or the oldest, or those after one.
     """
     is_oldest_first = sort == "number"
-    shown: Sequence[StoredEvent] = ()
+    shown_events: Sequence[StoredEvent] = ()
     error, following = None, 0
     try:
-        compiled = _compile(pattern)
+        event_pattern = _compile(pattern)
         if is_oldest_first:
-            shown, following = _oldest(server, caller, compiled, after or 0)
+            shown_events, following = _oldest_events(server, caller, event_pattern, after or 0)
         else:
-            shown, following = _newest(server, caller, compiled, before)
+            shown_events, following = _newest_events(server, caller, event_pattern, before)
     except DefinitionError as problem:
         error = problem
     names = ("sort", "after" if is_oldest_first else "before")
@@ -79,9 +79,9 @@ def events(
         422 if error else 200,
         live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
-        events=shown,
-        vulnerabilities={event.seq: _vulnerabilities(event.body) for event in shown},
-        bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown},
+        events=shown_events,
+        vulnerabilities={event.seq: _vulnerabilities(event.body) for event in shown_events},
+        bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown_events},
         pattern=pattern,
         position=position,
         following=following,
@@ -114,49 +114,49 @@ def _compile(pattern: str) -> Pattern | None:
         raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
 
 
-def _oldest(
-    server: WebServices, caller: Caller, compiled: Pattern | None, after: int
+def _oldest_events(
+    server: WebServices, caller: Caller, event_pattern: Pattern | None, after: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The first matching events after a number, oldest first, of those that `caller` may see.
 
     And the number after which the next page begins, 0 if there are no newer events. At most MAX_READ are looked at.
     """
-    reach = MAX_READ if compiled or caller.is_limited else PAGE_SIZE
-    read = server.store.event_log.read(after, reach + 1)
-    matching = _visible(read[:reach], caller, compiled)
-    shown = matching[:PAGE_SIZE]
+    reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
+    read_events = server.store.event_log.read(after, reach + 1)
+    matching = _visible_events(read_events[:reach], caller, event_pattern)
+    shown_events = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
-        return shown, shown[-1].seq
-    return shown, read[reach - 1].seq if len(read) > reach else 0
+        return shown_events, shown_events[-1].seq
+    return shown_events, read_events[reach - 1].seq if len(read_events) > reach else 0
 
 
-def _visible(events: Iterable[StoredEvent], caller: Caller, compiled: Pattern | None) -> list[StoredEvent]:
+def _visible_events(events: Iterable[StoredEvent], caller: Caller, event_pattern: Pattern | None) -> list[StoredEvent]:
     """Those that match, of those that `caller` may see."""
     return [
         event
         for event in events
         if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
-        and (compiled is None or compiled.matches(event.body))
+        and (event_pattern is None or event_pattern.matches(event.body))
     ]
 
 
-def _newest(
-    server: WebServices, caller: Caller, compiled: Pattern | None, before: int
+def _newest_events(
+    server: WebServices, caller: Caller, event_pattern: Pattern | None, before: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The newest matching events before a number (0: all), newest first, of those that `caller` may see.
 
     And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
     """
     end = before - 1 if before else server.store.event_log.newest_seq()
-    reach = MAX_READ if compiled or caller.is_limited else PAGE_SIZE
+    reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
-    read = server.store.event_log.read(begin, reach)
-    matching = _visible((event for event in reversed(read) if event.seq <= end), caller, compiled)
-    shown = matching[:PAGE_SIZE]
+    read_events = server.store.event_log.read(begin, reach)
+    matching = _visible_events((event for event in reversed(read_events) if event.seq <= end), caller, event_pattern)
+    shown_events = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
-        return shown, shown[-1].seq
-    has_older = begin > 0 and bool(read) and read[0].seq == begin + 1  # others are deleted
-    return shown, begin + 1 if has_older else 0
+        return shown_events, shown_events[-1].seq
+    has_older = begin > 0 and bool(read_events) and read_events[0].seq == begin + 1  # others are deleted
+    return shown_events, begin + 1 if has_older else 0
 
 
 @router.get("/events/rules")
@@ -188,15 +188,15 @@ def _rule(
     outcome: object = None,
     error: DockgateError | None = None,
 ) -> Response:
-    shown = calls.rule(name, caller, server)
+    rule_view = calls.rule(name, caller, server)
     return render(
         request,
         caller,
         "event_rule.html",
         422 if error else 200,
         title=name,
-        rule=shown,
-        pattern=json.dumps(shown.pattern, indent=2, ensure_ascii=False),
+        rule=rule_view,
+        pattern=json.dumps(rule_view.pattern, indent=2, ensure_ascii=False),
         event=event,
         outcome=outcome,
         error=error,
@@ -282,8 +282,8 @@ def try_target(name: str, caller: api.Administrator, server: api.ServerDependenc
 def redeliver(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
-    sent = calls.redeliver(name, calls.Redelivery([key] if key else None), caller, server)
-    return see_other(f"/events/targets/{name}?again={sent.count}")
+    redelivery = calls.redeliver(name, calls.Redelivery([key] if key else None), caller, server)
+    return see_other(f"/events/targets/{name}?again={redelivery.count}")
 
 
 @router.post("/events/targets/{name}/remove")

@@ -78,7 +78,7 @@ def show_execution(
         for stage, action in actions
         if action.approval
     }
-    undetermined = {
+    undetermined_keys = {
         ActionKey.parse(decision.approval.id)
         for decision in decisions.values()
         if decision.verdict and decision.verdict.status == Status.UNDETERMINED
@@ -92,7 +92,7 @@ def show_execution(
         title=f"Error: {execution_id}" if refusal else execution_id,
         refusal=refusal,
         view=view,
-        states=shown_states(view, undetermined),
+        states=shown_states(view, undetermined_keys),
         execution=view.execution,
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),
@@ -192,12 +192,14 @@ def log(
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
     numbers = (
-        [at for at, text in enumerate(lines, 1) if words in plain_line(text).lower()] if q else range(1, len(lines) + 1)
+        [line_number for line_number, text in enumerate(lines, 1) if words in plain_line(text).lower()]
+        if q
+        else range(1, len(lines) + 1)
     )
     end = bisect_left(numbers, before) if before else len(numbers)
     if line and not q:
         end = min(len(numbers), line + MAX_LINES // 2)
-    shown = numbers[max(0, end - MAX_LINES) : end]
+    shown_numbers = numbers[max(0, end - MAX_LINES) : end]
     return render(
         request,
         caller,
@@ -211,7 +213,7 @@ def log(
         line=line,
         is_wrapped=wrap != "no",
         is_newest=end == len(numbers),
-        lines=[(number, _fold(lines[number - 1])) for number in shown],
+        lines=[(number, _fold(lines[number - 1])) for number in shown_numbers],
         match_count=len(numbers),
         total=len(lines),
         is_cut=is_cut,
@@ -268,8 +270,8 @@ def _logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]
         if action.type in calls.WITH_LOG and (run := last.get((stage, action.name))) and run.key.attempt
     ]
     names = [(each.stage, each.action) for each in keys]
-    at = names.index((key.stage, key.action)) if (key.stage, key.action) in names else len(names) + 1
-    return [(each, {at - 1: "prev", at + 1: "next"}.get(number, "")) for number, each in enumerate(keys)]
+    position = names.index((key.stage, key.action)) if (key.stage, key.action) in names else len(names) + 1
+    return [(each, {position - 1: "prev", position + 1: "next"}.get(number, "")) for number, each in enumerate(keys)]
 
 
 def _fold(text: str) -> str:

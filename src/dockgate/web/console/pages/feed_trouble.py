@@ -24,8 +24,8 @@ def feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
     """
     failing = f" It is not fetched: {feed.off}." if feed.off else f" Updates fail: {feed.reason}" if feed.reason else ""
     if feed.checked_at and is_stale(feed.checked_at, now):
-        checked = f"Last checked {ago(feed.checked_at, now)}: new verdicts that need it are Undetermined."
-        return FeedTrouble("Stale", checked + failing)
+        last_check = f"Last checked {ago(feed.checked_at, now)}: new verdicts that need it are Undetermined."
+        return FeedTrouble("Stale", last_check + failing)
     if feed.reason:
         began = f"Updates began to fail {ago(feed.failing_since, now)}" if feed.failing_since else "Updates fail"
         return FeedTrouble(RunState.FAILED, f"{began}: {feed.reason}")

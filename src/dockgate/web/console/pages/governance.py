@@ -110,16 +110,23 @@ def policy(
     saved.
     """
     policy_calls.require_visible(name, caller, server)
-    chosen = policy_example(example)
-    if example and chosen is None:
+    chosen_example = policy_example(example)
+    if example and chosen_example is None:
         raise NotFoundError(
             f"There is no example {example[:40]!r}.", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
         )
-    if chosen is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
+    if chosen_example is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
         return _policy_page(request, caller, server, name, version=version, against=against)
-    result = check_text(server, chosen.text, "policy", name)
+    result = check_text(server, chosen_example.text, "policy", name)
     return _policy_page(
-        request, caller, server, name, text=chosen.text, comment=chosen.title, result=result, example=chosen
+        request,
+        caller,
+        server,
+        name,
+        text=chosen_example.text,
+        comment=chosen_example.title,
+        result=result,
+        example=chosen_example,
     )
 
 
@@ -145,10 +152,10 @@ def _policy_page(
     trial: Trial | None = None,
     example: PolicyExample | None = None,
 ) -> Response:
-    shown = server.policies.get(name, version or None)
-    history = server.policies.history(name) if shown.version else ()
+    shown_policy = server.policies.get(name, version or None)
+    history = server.policies.history(name) if shown_policy.version else ()
     by_version = {entry.version: entry for entry in history}
-    previous = by_version.get(against or shown.version - 1)
+    previous = by_version.get(against or shown_policy.version - 1)
     is_refused = result is not None and result.problem is not None
     return render(
         request,
@@ -156,13 +163,13 @@ def _policy_page(
         "policy.html",
         422 if is_refused else 200,
         title=f"Error: {name}" if is_refused else name,
-        policy=shown,
+        policy=shown_policy,
         newest=server.policies.get(name).version,
         versions=page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
-        lines=difference(previous.text, shown.text) if previous else (),
+        lines=difference(previous.text, shown_policy.text) if previous else (),
         used_by=[entry for entry in policy_calls.assignments(caller, server) if entry.policy == name],
-        text=shown.text if text is None else text,
+        text=shown_policy.text if text is None else text,
         comment=comment,
         result=result,
         trial=trial,
@@ -179,18 +186,20 @@ def save_policy(
 
     A check or a try alone saves nothing.
     """
-    text, comment, seen = (fields.get(field, "") for field in ("text", "comment", "version"))
-    action, _, after = fields.get("do", "").partition(" ")
+    text, comment, opened_version = (fields.get(field, "") for field in ("text", "comment", "version"))
+    action, _, cursor = fields.get("do", "").partition(" ")
     try:
         if action == "check":
             result = check_text(server, text, "policy", name)
             return _policy_page(request, caller, server, name, text=text, comment=comment, result=result)
         if action in ("history", "running"):
-            arguments = text + "\n", name, action, None, PART_LIMIT, after or None
+            arguments = text + "\n", name, action, None, PART_LIMIT, cursor or None
             trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _policy_page(request, caller, server, name, text=text, comment=comment, result=result, trial=trial)
-        policy_calls.put_policy(server, name, text + "\n", caller, comment, int(seen) if seen.isdecimal() else None)
+        policy_calls.put_policy(
+            server, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
+        )
     except (UsageError, ChangedError, BusyError) as error:
         result = CheckResult("", error)
         return _policy_page(request, caller, server, name, text=text, comment=comment, result=result)
@@ -247,9 +256,9 @@ def waivers(
 def new_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
-    until = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
-    made = {"owner": values["owner"] or caller.name, "until": until, "key": uuid.uuid4().hex}
-    values = {**values, **made, "verdict": request.query_params.get("verdict", "")}
+    until_date = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
+    defaults = {"owner": values["owner"] or caller.name, "until": until_date, "key": uuid.uuid4().hex}
+    values = {**values, **defaults, "verdict": request.query_params.get("verdict", "")}
     preview = None
     with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
         preview = _preview_waiver({**values, "reason": values["reason"] or "not given yet"}, caller, server)
@@ -287,19 +296,23 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
     """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
     until_fixed = fields.get("until_fixed") == "yes"
-    shown = {name: fields.get(name, "") for name in ("key", "verdict")} | {"until_fixed": "yes" if until_fixed else ""}
+    form_values = {name: fields.get(name, "") for name in ("key", "verdict")} | {
+        "until_fixed": "yes" if until_fixed else ""
+    }
     try:
         if not values["owner"] or not values["reason"]:
             raise UsageError("A waiver needs an owner and a reason.", "Fill both fields.")
         if fields.get("do") == "preview":
             return _waiver_form(
-                request, caller, values | shown, preview=_preview_waiver(values | shown, caller, server)
+                request, caller, values | form_values, preview=_preview_waiver(values | form_values, caller, server)
             )
-        added = calls.add(calls.NewWaiver(**values, until_fixed=until_fixed), caller, server, fields.get("key", ""))
+        new_waiver_view = calls.add(
+            calls.NewWaiver(**values, until_fixed=until_fixed), caller, server, fields.get("key", "")
+        )
     except UsageError as error:
-        return _waiver_form(request, caller, values | shown, error)
-    verdict = shown["verdict"] if re.fullmatch(PATTERN, shown["verdict"]) else ""
-    return see_other(f"/waivers/{added.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
+        return _waiver_form(request, caller, values | form_values, error)
+    verdict = form_values["verdict"] if re.fullmatch(PATTERN, form_values["verdict"]) else ""
+    return see_other(f"/waivers/{new_waiver_view.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
 
 
 @router.get("/waivers/{waiver_id}")

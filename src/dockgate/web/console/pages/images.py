@@ -38,7 +38,7 @@ FLAGS = ("fixable", "exploited", "running", "include_moved")
 # Probabilities of EPSS that a person chooses from, with their titles.
 EPSS_STEPS = {"0.01": "EPSS from 1%", "0.1": "EPSS from 10%", "0.5": "EPSS from 50%"}
 # Filters with several values.
-MANY = ("severity", "status")
+REPEATABLE = ("severity", "status")
 # Orders that begin with the largest.
 LAST_FIRST = (ImageSort.PUSHED, ImageSort.SEVERITY)
 
@@ -110,7 +110,7 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
     ]
     links = ListLinks(
-        "/images", list(ImageSort), sort, filters, MANY, descending=LAST_FIRST, after=after, following=page.next
+        "/images", list(ImageSort), sort, filters, REPEATABLE, descending=LAST_FIRST, after=after, following=page.next
     )
     return render(
         request,

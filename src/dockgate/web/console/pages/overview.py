@@ -24,7 +24,7 @@ from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.stages import find_undetermined, strips
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
-from dockgate.web.console.visits import LONGEST, VISIT_COOKIE, visit_at
+from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
 from dockgate.web.page_paths import approval_path
 
 # How long before its end a waiver needs its owner.
@@ -59,17 +59,19 @@ class QueueItem:
 @api.checks_token_limits
 def overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
-    newest = [each for each in server.store.executions.newest_executions() if caller.can_reach(pipeline=each.pipeline)]
+    newest_executions = [
+        each for each in server.store.executions.newest_executions() if caller.can_reach(pipeline=each.pipeline)
+    ]
     services = visible_services(caller, server)
     waivers = () if caller.is_limited else server.store.waivers.list()
     queue = [
         *_at_risk(services),
-        *_unjudged(services),
+        *_unjudged_services(services),
         *_waiting(server, caller),
-        *_failed(server, newest),
+        *_failed_executions(server, newest_executions),
         *_advisories(server, caller),
         *_ending_waivers(waivers, server.clock.now()),
-        *_undelivered(server, caller),
+        *_undelivered_messages(server, caller),
         *_feeds(server, caller),
     ]
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
@@ -87,14 +89,16 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
         executions=under_way,
         strips=strips(server, under_way),
         services=services,
-        is_fresh=not newest and not caller.is_limited,
+        is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
         changes=changes,
         has_more_changes=has_more,
         visit=visit,
     )
     if "HX-Request" not in request.headers:  # what a page fetches by itself is not a visit
-        page.set_cookie(VISIT_COOKIE, visit.cookie, max_age=int(LONGEST.total_seconds()), httponly=True, samesite="lax")
+        page.set_cookie(
+            VISIT_COOKIE, visit.cookie, max_age=int(LONGEST_PERIOD.total_seconds()), httponly=True, samesite="lax"
+        )
     return page
 
 
@@ -120,11 +124,11 @@ async def live(
 
 def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
     at_risk = [(service.at_risk_until or "", service.name, service.at_risk) for service in services if service.at_risk]
-    for until, name, reason in sorted(at_risk):
-        yield QueueItem("AtRisk", name, reason, "See service", f"/running/{name}", until or None)
+    for deadline, name, reason in sorted(at_risk):
+        yield QueueItem("AtRisk", name, reason, "See service", f"/running/{name}", deadline or None)
 
 
-def _unjudged(services: Sequence[Service]) -> Iterator[QueueItem]:
+def _unjudged_services(services: Sequence[Service]) -> Iterator[QueueItem]:
     for service in services:
         if service.cannot_judge:
             href = f"/running/{service.name}"
@@ -145,13 +149,13 @@ def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
-def _failed(server: WebServices, newest: Sequence[Execution]) -> Iterator[QueueItem]:
+def _failed_executions(server: WebServices, newest_executions: Sequence[Execution]) -> Iterator[QueueItem]:
     """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
-    failed = [execution for execution in newest if execution.state is RunState.FAILED]
-    undetermined = {key.execution for key in find_undetermined(server, failed)}
-    for execution in sorted(failed, key=lambda execution: execution.id not in undetermined):
+    failed_executions = [execution for execution in newest_executions if execution.state is RunState.FAILED]
+    undetermined_ids = {key.execution for key in find_undetermined(server, failed_executions)}
+    for execution in sorted(failed_executions, key=lambda execution: execution.id not in undetermined_ids):
         reason = execution.reason or "It failed."
-        state = Status.UNDETERMINED if execution.id in undetermined else RunState.FAILED
+        state = Status.UNDETERMINED if execution.id in undetermined_ids else RunState.FAILED
         yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
 
 
@@ -171,7 +175,7 @@ def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[Queue
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)
 
 
-def _undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _undelivered_messages(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
     may_see = caller.can(Permission.ACCEPT) and not caller.is_limited

@@ -88,23 +88,23 @@ def _people(
 def add(request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Add a principal; the token of the first one is shown once."""
     try:
-        roles, limited = _roles_of(fields)
-        principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), limited)
-        added = calls.add_principal(principal, caller, server)
+        roles, project_roles = _roles_of(fields)
+        principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), project_roles)
+        new_principal = calls.add_principal(principal, caller, server)
     except DockgateError as error:
         return _people(request, caller, server, error, values=fields)
     return (
-        _people(request, caller, server, token=added.token)
-        if added.token
-        else see_other(f"/people/{added.principal.name}")
+        _people(request, caller, server, token=new_principal.token)
+        if new_principal.token
+        else see_other(f"/people/{new_principal.principal.name}")
     )
 
 
 def _roles_of(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
     """The roles that a form chooses: boxes for those everywhere, words for those of some repositories."""
     texts = [*(role for role in Role if fields.get(f"role-{role}") == "yes"), *fields.get("project-roles", "").split()]
-    roles, limited = read_roles(texts)
-    return list(roles), list(limited)
+    roles, project_roles = read_roles(texts)
+    return list(roles), list(project_roles)
 
 
 @router.get("/people/{name}")
@@ -189,10 +189,10 @@ def issue(
     try:
         if not days.isdecimal():
             raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
-        issued = calls.create_token(calls.NewToken(name, float(days)), caller, server, fields.get("key", ""))
+        issued_token = calls.create_token(calls.NewToken(name, float(days)), caller, server, fields.get("key", ""))
     except (UsageError, ConflictError) as error:
         return _person(request, caller, server, name, error=error, values={"days": days})
-    return _person(request, caller, server, name, issued.text)
+    return _person(request, caller, server, name, issued_token.text)
 
 
 @router.post("/people/{name}/tokens/{token_id}/revoke")

@@ -61,7 +61,7 @@ def pipeline(
     query = PageQuery(sort, after)
     page = calls.execution_page(name, server, query, state)
     executions, is_newest = page.entries, state is None and query == PageQuery("-number")
-    newest = executions[:1] if is_newest else server.store.executions.for_pipeline(name, 1)
+    newest_executions = executions[:1] if is_newest else server.store.executions.for_pipeline(name, 1)
     filters = [("state", state.value)] if state else []
     return render(
         request,
@@ -71,12 +71,12 @@ def pipeline(
         title=name,
         pipeline=definition,
         executions=executions,
-        newest=newest[0] if newest else None,
+        newest=newest_executions[0] if newest_executions else None,
         links=ListLinks(
             f"/pipelines/{name}", names_of(calls.ExecutionSort), sort, filters, after=after, following=page.next
         ),
         states=STATES,
-        strips=strips(server, list({each.id: each for each in (*newest, *executions)}.values())),
+        strips=strips(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
         summarize=summarize,
         key=uuid.uuid4().hex,

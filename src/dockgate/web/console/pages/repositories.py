@@ -145,7 +145,7 @@ def commit(
     """
     lines: list[str] = []
     reason = ""
-    shown = server.source.commit(name, commit)
+    shown_commit = server.source.commit(name, commit)
     try:
         lines = server.files.difference(name, against or None, commit).splitlines()
     except TooLargeError as error:
@@ -156,8 +156,8 @@ def commit(
         "commit.html",
         title=f"{commit[:12]} in {name}",
         name=name,
-        commit=shown,
-        branch=server.source.branch_of(name, shown.id),
+        commit=shown_commit,
+        branch=server.source.branch_of(name, shown_commit.id),
         against=against,
         committed=committed,
         starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if caller.can_reach(pipeline=pipeline)]
@@ -243,9 +243,9 @@ def save(name: str, request: Request, caller: api.Runner, server: api.ServerDepe
         author=f"{values['author']} <{values['email']}>",
         message=values["message"],
     )
-    by, token = (caller.name, caller.token.id) if caller.token else (None, None)
+    pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
     try:
-        commit = server.git_pushes.commit(server.files, name, change, by, token)
+        commit = server.git_pushes.commit(server.files, name, change, pusher, token)
     except ChangedError as error:
         head = server.source.heads(name).get(change.branch)
         lines = difference(_text_at(server, name, head, change.path), change.content)

@@ -89,15 +89,15 @@ def service(name: str, request: Request, caller: api.Reader, server: api.ServerD
 @api.checks_token_limits
 def task_log(name: str, task: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
-    view, shown = calls.view_of_task(name, task, caller, server)
-    definition = next((each for each in view.definitions if each.revision == shown.revision), None)
+    view, shown_task = calls.view_of_task(name, task, caller, server)
+    definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
     return render(
         request,
         caller,
         "task.html",
         title=task,
         service_name=name,
-        task=shown,
+        task=shown_task,
         check=definition.health_check if definition else None,
         lines=calls.read_log(view, task, server).lines,
     )

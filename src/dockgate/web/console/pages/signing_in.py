@@ -52,11 +52,13 @@ async def form(request: Request, server: api.ServerDependency, to: str = "/") ->
     return _form(request, server, own_path(to))
 
 
-def _form(request: Request, server: WebServices, to: str, error: str = "") -> Response:
+def _form(request: Request, server: WebServices, target_path: str, error: str = "") -> Response:
     title = "Error: sign in" if error else "Sign in"
     has_provider = server.provider_sign_in is not None
     code = 422 if error else 200
-    return render(request, None, "signin.html", code, title=title, to=to, error=error, has_provider=has_provider)
+    return render(
+        request, None, "signin.html", code, title=title, to=target_path, error=error, has_provider=has_provider
+    )
 
 
 @router.post("/signin")
@@ -64,16 +66,16 @@ async def sign_in(
     request: Request, fields: Form, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Start a session with a token."""
-    to = own_path(fields.get("to", "/"))
+    target_path = own_path(fields.get("to", "/"))
     try:
         require_few(request, await threads.run_prompt(server.people.authenticate, fields.get("token", "")))
         secret = await threads.run_prompt(server.sessions.start, fields.get("token", ""))
     except UnknownCallerError:
         await threads.run_prompt(audit_sign_in, request, None, "invalid token")
-        return _form(request, server, to, "That token is not valid: it may be mistyped, expired or revoked.")
+        return _form(request, server, target_path, "That token is not valid: it may be mistyped, expired or revoked.")
     caller = await threads.run_prompt(server.sessions.authenticate, secret)
     await threads.run_prompt(audit_sign_in, request, caller)
-    response = see_other(to)
+    response = see_other(target_path)
     set_session(request, response, secret, MOST_DAYS * 86_400)
     return response
 
@@ -99,7 +101,7 @@ async def return_from_provider(
 ) -> Response:
     """Start a session with the identity provider's answer."""
     sign_in, answer = _provider(server), request.query_params
-    *fields, to = sign_in_fields(request) or [None]
+    *fields, target_path = sign_in_fields(request) or [None]
     pending = read_request(fields)
     try:
         if pending is None:
@@ -115,7 +117,7 @@ async def return_from_provider(
         clear_sign_in(request, page)
         return page
     await threads.run_prompt(audit_sign_in, request, caller)
-    response = see_other(own_path(to if isinstance(to, str) else "/"))
+    response = see_other(own_path(target_path if isinstance(target_path, str) else "/"))
     response.headers["Cache-Control"] = "no-store"
     clear_sign_in(request, response)
     set_session(request, response, secret, PROVIDER_HOURS * 3600)

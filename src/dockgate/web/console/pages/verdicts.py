@@ -112,20 +112,23 @@ def verdict(
 
     `against` is the digest of a verdict or an image, or its start.
     """
-    stored, visibility = _read(request, server, digest), ImageVisibility(server.store, caller)
-    repository = visibility.repository_of_verdict(stored.image, digest)
-    records = visibility.verdicts(stored.image)
+    stored_verdict, visibility = _read(request, server, digest), ImageVisibility(server.store, caller)
+    repository = visibility.repository_of_verdict(stored_verdict.image, digest)
+    records = visibility.verdicts(stored_verdict.image)
     second, comparison, problem = None, None, None
     if against:
         try:
-            second = find_verdict(against, stored.policy, caller, server)
-            compared = _read(request, server, second)
+            second = find_verdict(against, stored_verdict.policy, caller, server)
+            compared_verdict = _read(request, server, second)
             case_of = server.store.verdicts.case_of
-            comparison = compare(RecordedVerdict(stored, case_of(stored)), RecordedVerdict(compared, case_of(compared)))
+            comparison = compare(
+                RecordedVerdict(stored_verdict, case_of(stored_verdict)),
+                RecordedVerdict(compared_verdict, case_of(compared_verdict)),
+            )
         except (UsageError, NotFoundError) as error:
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
-    content = _content(request, server, digest, stored, repository, is_replay_requested=bool(replay_now))
+    content = _content(request, server, digest, stored_verdict, repository, is_replay_requested=bool(replay_now))
     return render(
         request,
         caller,
@@ -133,12 +136,12 @@ def verdict(
         code,
         **(content | {"title": f"Error: {content['title']}"} if problem else content),
         query="",
-        newer=_newer(records, digest, stored),
-        candidates=candidates(stored, digest, repository, records, caller, server),
+        newer=_newer(records, digest, stored_verdict),
+        candidates=candidates(stored_verdict, digest, repository, records, caller, server),
         second=second,
         problem=problem,
         effect_lines=effect_lines,
-        commands=waiver_commands(stored),
+        commands=waiver_commands(stored_verdict),
         show=show,
         page=page,
         against=against,
@@ -153,15 +156,15 @@ def _read(request: Request, server: api.ServerDependency, digest: str) -> Verdic
 
 
 def _replay(
-    request: Request, server: api.ServerDependency, digest: str, stored: Verdict, is_requested: bool
+    request: Request, server: api.ServerDependency, digest: str, stored_verdict: Verdict, is_requested: bool
 ) -> Replay | None:
     """Return whether the verdict is the same when made again; None if that takes too long."""
     recent: RecentVerdicts = request.app.state.recent_verdicts
-    count = sum(len(platform.findings) for platform in stored.platform_verdicts)
+    count = sum(len(platform.findings) for platform in stored_verdict.platform_verdicts)
     if count > REPLAYED_FINDINGS and not is_requested:
         return recent.replays.get(digest)
     case_of = server.store.verdicts.case_of
-    return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored, case_of(stored))))
+    return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored_verdict, case_of(stored_verdict))))
 
 
 @router.get("/verdicts/{digest}/link")
@@ -178,19 +181,19 @@ async def linked_verdict(
     """Show a verdict, and nothing else, to a visitor with a link to it."""
     server.verdict_links.require(digest, expires, signature)
     query = f"expires={expires}&signature={signature}&"
-    return await threads.run(_VISITORS, _linked, request, server, digest, query, show, page)
+    return await threads.run(_VISITORS, _render_linked, request, server, digest, query, show, page)
 
 
-def _linked(
+def _render_linked(
     request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
 ) -> Response:
-    stored = _read(request, server, digest)
-    repositories = server.store.verdicts.repositories(stored.image, digest)
+    stored_verdict = _read(request, server, digest)
+    repositories = server.store.verdicts.repositories(stored_verdict.image, digest)
     return render(
         request,
         None,
         "verdict.html",
-        **_content(request, server, digest, stored, next(iter(repositories), "")),
+        **_content(request, server, digest, stored_verdict, next(iter(repositories), "")),
         query=query,
         newer=None,
         candidates=(),
@@ -209,32 +212,32 @@ def _content(
     request: Request,
     server: api.ServerDependency,
     digest: str,
-    stored: Verdict,
+    stored_verdict: Verdict,
     repository: str,
     *,
     is_replay_requested: bool = False,
 ) -> dict[str, Any]:
     """What the page shows of the verdict itself."""
-    chosen = FindingFilter.of_query(request.query_params)
+    finding_filter = FindingFilter.of_query(request.query_params)
     filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
-    base_layers = _base_layers(server, stored.image)
+    base_layers = _base_layers(server, stored_verdict.image)
     return {
-        "links": ListLinks(request.url.path, SORTS, chosen.sort, filters, descending=LAST_FIRST),
-        "chosen": chosen,
+        "links": ListLinks(request.url.path, SORTS, finding_filter.sort, filters, descending=LAST_FIRST),
+        "chosen": finding_filter,
         "filters": {"fix": FIXES, "origin": ORIGINS, "epss": EPSS_STEPS, "sort": SORTS, "severity": list(Severity)},
-        "title": f"{stored.status}: {stored.image[7:19]}",
+        "title": f"{stored_verdict.status}: {stored_verdict.image[7:19]}",
         "digest": digest,
-        "verdict": stored,
+        "verdict": stored_verdict,
         "platforms": [
-            _platform_page(stored, platform, base_layers.get(platform.image), chosen)
-            for platform in stored.platform_verdicts
+            _platform_page(stored_verdict, platform, base_layers.get(platform.image), finding_filter)
+            for platform in stored_verdict.platform_verdicts
         ],
         "repository": repository,
-        "scan": server.store.images.scan(stored.image),
+        "scan": server.store.images.scan(stored_verdict.image),
         "scanner": server.scans.runner.version,
         "page_size": PAGE_SIZE,
         "most_upgrades": MAX_UPGRADES,
-        "replay": _replay(request, server, digest, stored, is_replay_requested),
+        "replay": _replay(request, server, digest, stored_verdict, is_replay_requested),
     }
 
 
@@ -245,28 +248,33 @@ def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency,
     kind = REPORT_KINDS.get(form)
     if kind is None:
         raise UsageError(f"There are no reports as {form[:40]!r}.", f"Formats: {', '.join(REPORT_KINDS)}.")
-    stored = calls.verdict(digest, caller, server)
-    case = server.store.verdicts.case_of(stored)
-    repository = ImageVisibility(server.store, caller).repository_of_verdict(stored.image, digest)
-    reference = f"{repository}@{stored.image}" if repository else stored.image
-    content = reports.GateReport(reference, stored, case.inventories, case)
+    stored_verdict = calls.verdict(digest, caller, server)
+    case = server.store.verdicts.case_of(stored_verdict)
+    repository = ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
+    reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
+    content = reports.GateReport(reference, stored_verdict, case.inventories, case)
     name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"
     return download(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
-def _newer(records: Sequence[VerdictRecord], digest: str, stored: Verdict) -> VerdictRecord | None:
+def _newer(records: Sequence[VerdictRecord], digest: str, stored_verdict: Verdict) -> VerdictRecord | None:
     """The newest verdict on the image by the same policy, if that is another one."""
-    by_policy = next((record for record in records if record.policy == stored.policy), None)
+    by_policy = next((record for record in records if record.policy == stored_verdict.policy), None)
     return by_policy if by_policy and by_policy.digest != digest else None
 
 
 def _platform_page(
-    stored: Verdict, platform: PlatformVerdict, base_layers: frozenset[str] | None, chosen: FindingFilter
+    stored_verdict: Verdict,
+    platform: PlatformVerdict,
+    base_layers: frozenset[str] | None,
+    finding_filter: FindingFilter,
 ) -> PlatformPage:
     order = list(Group)
-    every = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
-    by = chosen.order()
-    rows = sorted((row for row in every if chosen.has(row.finding, row.is_base)), key=lambda row: by(row.finding))
+    all_rows = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
+    sort_key = finding_filter.order()
+    rows = sorted(
+        (row for row in all_rows if finding_filter.has(row.finding, row.is_base)), key=lambda row: sort_key(row.finding)
+    )
     return PlatformPage(
         platform=platform,
         rows=rows,
@@ -277,7 +285,7 @@ def _platform_page(
             if (count := sum(row.group is group for row in rows))
         ],
         undetermined=list(undetermined_sentences(platform.undetermined)),
-        steps=next_steps(platform.undetermined, stored.image),
+        steps=next_steps(platform.undetermined, stored_verdict.image),
         upgrades=wording.upgrade_groups(platform.remediation),
         obstacles=wording.obstacle_reasons(platform),
         accepted=list(
@@ -301,12 +309,12 @@ def _base_layers(server: api.ServerDependency, image: str) -> dict[str, frozense
 
 def _rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:
     blocking = {_key(finding): violation.message for violation in platform.violations for finding in violation.findings}
-    waived = {_key(entry.finding): entry for entry in platform.waived if entry.finding is not None}
+    waived_findings = {_key(entry.finding): entry for entry in platform.waived if entry.finding is not None}
     rows = []
     for finding in platform.findings:
         key = _key(finding)
-        if key in waived:
-            group, because = Group.WAIVED, wording.waiver_sentence(waived[key])
+        if key in waived_findings:
+            group, because = Group.WAIVED, wording.waiver_sentence(waived_findings[key])
         elif key in blocking:
             group, because = Group.BLOCKS, blocking[key]
         elif not finding.fixed:

@@ -13,7 +13,7 @@ from dockgate.web.api import waivers as calls
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
-from dockgate.web.console.uploads import PASTED, Upload, upload_of
+from dockgate.web.console.uploads import PASTED_NAME, Upload, upload_of
 
 _KEYS: dict[str, Callable[[calls.VexView], str]] = {
     "added": lambda document: document.added_at,
@@ -50,13 +50,13 @@ async def upload(
     request: Request, caller: api.Accepter, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Upload a VEX document, for which the caller vouches: a file, or its text."""
-    document = Upload(PASTED, b"")
+    document = Upload(PASTED_NAME, b"")
     try:
         document = await upload_of(request)
         await threads.run(caller.name, calls.upload_document, server, document.data, document.name, caller)
     except UsageError as error:
         # A browser lets no page choose a file again; a text stays in its field.
-        content = document.data.decode(errors="replace") if document.name == PASTED else ""
+        content = document.data.decode(errors="replace") if document.name == PASTED_NAME else ""
         return await threads.run(caller.name, _documents, request, caller, server, content, error)
     return see_other("/vex")
 

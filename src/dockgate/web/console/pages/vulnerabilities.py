@@ -110,8 +110,8 @@ def vulnerabilities(
 
     With `only`, only exploited or fixable ones.
     """
-    chosen = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = vulnerability_page(server, chosen, after, PAGE_SIZE)
+    filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
+    page = vulnerability_page(server, filters, after, PAGE_SIZE)
     return render(
         request,
         caller,
@@ -161,7 +161,7 @@ def vulnerability(
         exposure=exposure,
         facts=facts,
         affected=page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
-        severity=_worst(exposure),
+        severity=_worst_severity(exposure),
         source_url=wording.advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_statements(exposure),
@@ -210,28 +210,28 @@ def package(
     )
 
 
-def _links(request: Request, exposure: Exposure, after: int | None, only: str, sort: ExposureSort) -> ListLinks:
+def _links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
     """The links of the table of images: by the filter `only`, in both orders, and to its other pages."""
     return ListLinks(
         request_path(request),
         list(ExposureSort),
         sort,
-        [("only", only)] if only in list(ExposureFilter) else [],
-        after="" if after is None else str(after),
+        [("only", kind)] if kind in list(ExposureFilter) else [],
+        after="" if cursor is None else str(cursor),
         following=exposure.next,
         fragment="#images",
     )
 
 
 def _request(
-    question: str, caller: Caller, after: int | None, unknown_after: int, only: str, sort: ExposureSort
+    question: str, caller: Caller, cursor: int | None, unknown_after: int, kind: str, sort: ExposureSort
 ) -> ExposureRequest:
     return ExposureRequest(
         question,
         caller,
-        only=ExposureFilter(only) if only in list(ExposureFilter) else None,
+        only=ExposureFilter(kind) if kind in list(ExposureFilter) else None,
         limit=EXPOSED_IMAGES,
-        after=after,
+        after=cursor,
         unknown_after=unknown_after,
         most_unaffected=MANY_UNAFFECTED + 1,
         sort=sort,
@@ -268,11 +268,11 @@ def report(
     """Download where a vulnerability or a package is, in all images, as `dockgate where -o` writes it."""
     exposure = _everywhere(server, caller, q)
 
-    def write(out: TextIO) -> None:
+    def write(target: TextIO) -> None:
         if form is ReportForm.JSON:
-            json.dump(exposure, out, indent=2, ensure_ascii=False)
+            json.dump(exposure, target, indent=2, ensure_ascii=False)
         else:
-            (_exposure_csv if form is ReportForm.CSV else _exposure_html).write(exposure, out)
+            (_exposure_csv if form is ReportForm.CSV else _exposure_html).write(exposure, target)
 
     day = exposure["answered_at"][:10]
     return download(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
@@ -284,16 +284,16 @@ def _everywhere(server: WebServices, caller: api.Reader, question: str) -> dict[
     page = server.exposure_search.find(request)
     exposure = dataclasses.asdict(page)
     while page.next or page.unknown.next:
-        after = int(page.next) if page.next else 0
+        cursor = int(page.next) if page.next else 0
         unknown_after = int(page.unknown.next) if page.unknown.next else 1 << 50
-        page = server.exposure_search.find(dataclasses.replace(request, after=after, unknown_after=unknown_after))
+        page = server.exposure_search.find(dataclasses.replace(request, after=cursor, unknown_after=unknown_after))
         following = dataclasses.asdict(page)
         exposure["images"] += following["images"]
         exposure["unknown"]["images"] += following["unknown"]["images"]
     return {**exposure, "next": None, "unknown": {**exposure["unknown"], "next": None}}
 
 
-def _worst(exposure: Exposure) -> Severity | None:
+def _worst_severity(exposure: Exposure) -> Severity | None:
     """The worst severity that packages of the shown images have."""
     severities = [Severity(entry.severity) for image in exposure.images for entry in image.packages if entry.severity]
     return min(severities, key=lambda severity: severity.rank, default=None)
