@@ -64,17 +64,17 @@ class CodePipelineRequests:
         """
         message = body(Record({"body": text}))
         action = request(message)
-        where = f"{action.pipeline}/{action.stage}/{action.action}"
+        action_path = f"{action.pipeline}/{action.stage}/{action.action}"
         if not action.digest:
             raise UsageError(
-                f"The approval action {where} names no digest.",
+                f"The approval action {action_path} names no digest.",
                 "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
             )
         region = str(message.get("region"))
         if not _REGION.fullmatch(region):
-            raise UsageError(f"The message of {where} names no region.", "It is not a message of CodePipeline.")
+            raise UsageError(f"The message of {action_path} names no region.", "It is not a message of CodePipeline.")
         if self._timeout(action) <= 0:
-            _log.info("%s asked for an approval that has expired", where)
+            _log.info("%s asked for an approval that has expired", action_path)
             return
         comment = str(message["approval"].get("customData"))
         approval_request = self._approval_request(action, comment, region)
@@ -82,22 +82,22 @@ class CodePipelineRequests:
             pending = self._find_pending(self.clients(SCHEME, region), action)
             if (pending.comment or "").split() != comment.split():
                 raise ConflictError(
-                    f"A message about {where} contradicts the action's own CustomData: it is forged.",
+                    f"A message about {action_path} contradicts the action's own CustomData: it is forged.",
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
             approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))
         approval = self.requests.request_external(approval_request, Principal(REQUESTER, ()))
-        _log.info("%s waits for the approval %s", where, approval.id)
+        _log.info("%s waits for the approval %s", action_path, approval.id)
 
     def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
-        where = f"{action.pipeline}/{action.stage}/{action.action}"
+        action_path = f"{action.pipeline}/{action.stage}/{action.action}"
         return ApprovalRequest(
             pipeline=action.pipeline,
             stage=action.stage,
             execution=action.execution or "unknown",
             reference=f"{self._repository(action, region)}@{action.digest}",
             policy=custom_data(comment).policy,
-            callback=Callback(f"{SCHEME}://{region}/{where}", action.token),
+            callback=Callback(f"{SCHEME}://{region}/{action_path}", action.token),
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
 

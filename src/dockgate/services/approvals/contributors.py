@@ -25,7 +25,7 @@ class ContributorFinder:
         self._store = store
         self._source = source
 
-    def of(self, approval: ActionKey) -> Contributors:
+    def find(self, approval: ActionKey) -> Contributors:
         """Return the contributors to what the approval's execution builds.
 
         They started it, moved its branches since the commit that this action approved last, or pushed, authored or
@@ -41,12 +41,12 @@ class ContributorFinder:
             runs = latest_runs(self._store.executions.runs(execution.id))
             before = self._last_approved(execution.pipeline, approval)
             for action in pipeline.stages[0].actions:
-                built = _commit(runs.get((pipeline.stages[0].name, action.name)))
-                if not built:
+                built_commit = _commit(runs.get((pipeline.stages[0].name, action.name)))
+                if not built_commit:
                     raise NotFoundError(f"the source action {action.name} has no commit", "Start the pipeline again.")
                 repository = str(action.configuration["repository"])
                 base = next((commit for place, commit in before if place == repository), "")
-                for name, email in self._contributors_since(repository, action, base, built):
+                for name, email in self._contributors_since(repository, action, base, built_commit):
                     names.append(name)
                     emails.append(email)
         except DockgateError as error:
@@ -67,12 +67,14 @@ class ContributorFinder:
         sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 
-    def _contributors_since(self, repository: str, action: Action, base: str, built: str) -> Iterator[tuple[str, str]]:
+    def _contributors_since(
+        self, repository: str, action: Action, base: str, built_commit: str
+    ) -> Iterator[tuple[str, str]]:
         """Names of principals and e-mail addresses ("" for none).
 
         Raises NotFoundError for what cannot be found out.
         """
-        commits = self._commits(repository, base, built)
+        commits = self._commits(repository, base, built_commit)
         if len(commits) > COMMIT_LIMIT:
             raise NotFoundError(
                 f"more than {COMMIT_LIMIT} commits of {repository} since the last approval",
@@ -80,7 +82,7 @@ class ContributorFinder:
             )
         yield from (("", email) for commit in commits for email in commit.emails)
         yield from self._pushers(repository, [commit.id for commit in commits])
-        yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built)
+        yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built_commit)
 
     def _commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
         try:

@@ -50,13 +50,13 @@ class ApprovalDecisions:
         self.waiting_approvals.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
-    def vote(self, approval_id: str, principal: Principal, yes: bool, reason: str) -> Approval:
+    def vote(self, approval_id: str, principal: Principal, is_approving: bool, reason: str) -> Approval:
         """Record a person's vote on an approval that needs people; their first vote counts.
 
         The required number of yes votes and an approving verdict settle it as approved; one no rejects. DeniedError for
         a principal whose vote does not count, UsageError for a no without a reason.
         """
-        if not yes:
+        if not is_approving:
             _require_reason(reason)
         approval = self.store.approvals.get(approval_id)
         if approval.approvers is None:
@@ -66,12 +66,12 @@ class ApprovalDecisions:
             )
         objection = vote_objection(approval.approvers, principal, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
-            objection = self.contributors.of(approval.action).objection(principal)
+            objection = self.contributors.find(approval.action).objection(principal)
         if objection:
             raise DeniedError(objection, "Another approver must vote.")
-        vote = Vote(approval_id, principal.name, yes, reason, self.clock.now())
+        vote = Vote(approval_id, principal.name, is_approving, reason, self.clock.now())
         first = self.effects.run(EffectKind.VOTE, self.store.approvals.vote, vote)
-        if first.yes != yes:
+        if first.yes != is_approving:
             word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
         self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
@@ -127,12 +127,12 @@ class ApprovalDecisions:
             return None
         if is_contributor(principal, approval.committers):
             return f"{principal.name} {IS_CONTRIBUTOR}"
-        return self.contributors.of(approval.action).objection(principal)
+        return self.contributors.find(approval.action).objection(principal)
 
 
-def _is_same_token(token: str, sent: str) -> bool:
+def _is_same_token(token: str, sent_token: str) -> bool:
     """Compare in constant time."""
-    return hmac.compare_digest(token.encode(errors="replace"), sent.encode(errors="replace"))
+    return hmac.compare_digest(token.encode(errors="replace"), sent_token.encode(errors="replace"))
 
 
 def _require_reason(reason: str) -> None:

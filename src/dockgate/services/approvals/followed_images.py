@@ -59,13 +59,13 @@ class ApprovedImages:
         revision = self._revision(now)
         if self._rounds.is_finished(revision):
             return
-        by_key = {_key(followed): followed for followed in self.store.followed_images.list()}
+        by_key = {_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         inputs_of = cache(partial(self._inputs_digest, database, now=now))
         provenance = self.store.provenance.revisions({(image, repository) for image, repository, _ in by_key})
 
         def state(key: _Key) -> str:
-            followed = by_key[key]
-            if self._is_renewal_due(followed, now):
+            followed_image = by_key[key]
+            if self._is_renewal_due(followed_image, now):
                 return ""
             image, repository, policy = key
             return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
@@ -80,8 +80,8 @@ class ApprovedImages:
     def _revision(self, now: str) -> str:
         """A text that changes whenever an image is to be looked at again."""
         half = self.clock.ago((self.attestation_days or 0) / 2)
-        followed, provenance = self.store.followed_images.revision(now, half), self.store.provenance.revision()
-        return f"{self.inputs.revision()} {followed} {provenance}"
+        followed_revision, provenance = self.store.followed_images.revision(now, half), self.store.provenance.revision()
+        return f"{self.inputs.revision()} {followed_revision} {provenance}"
 
     def _evaluate(self, followed_image: FollowedImage) -> None:
         state = self.watched_images.state(followed_image.repository, followed_image.image)
@@ -103,11 +103,11 @@ class ApprovedImages:
 
     def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
         """Record the end of the watch, and forget the image some days later: it may be watched again till then."""
-        now, ended = self.clock.now(), followed_image.unwatched_at
-        if ended is None or ended > latest_possible(now):
+        now, ended_at = self.clock.now(), followed_image.unwatched_at
+        if ended_at is None or ended_at > latest_possible(now):
             summary = f"The image is not watched any more{f' since {until}' if until else ''}."
             self.store.followed_images.end_watch(followed_image, summary, now)
-        elif ended <= self.clock.ago(FORGET_DAYS):
+        elif ended_at <= self.clock.ago(FORGET_DAYS):
             self.store.followed_images.forget(followed_image)
 
     def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:
@@ -128,7 +128,7 @@ class ApprovedImages:
     def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
-        waivers, watch = self.waivers.state(repository, now), self.selection.watch_of(repository)
+        waivers, watch = self.waivers.revision(repository, now), self.selection.watch_of(repository)
         policy_digest = usable.unusable_reason or usable.policy.digest
         return digest_of(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
 

@@ -13,20 +13,20 @@ class Precedence:
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
         self._longest_wait = longest_wait
-        self._changed = threading.Condition()
+        self._counts_changed = threading.Condition()
         self._answers = 0
 
     @contextmanager
     def answering(self) -> Iterator[None]:
         """Count one image as being answered."""
-        with self._changed:
+        with self._counts_changed:
             self._answers += 1
         try:
             yield
         finally:
-            with self._changed:
+            with self._counts_changed:
                 self._answers -= 1
-                self._changed.notify_all()
+                self._counts_changed.notify_all()
 
     def is_answering(self) -> bool:
         """Return whether approvals are being answered."""
@@ -34,5 +34,5 @@ class Precedence:
 
     def give_way(self) -> None:
         """Wait until no approval is being answered, for a moment at most."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._answers, self._longest_wait)
+        with self._counts_changed:
+            self._counts_changed.wait_for(lambda: not self._answers, self._longest_wait)

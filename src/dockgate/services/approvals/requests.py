@@ -86,7 +86,7 @@ class ApprovalRequests:
             expires_at=self.clock.later(float(str(action.configuration["timeout"]))),
             service=_service(pipeline),
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
-            committers=self.contributors.of(key).names_and_emails,
+            committers=self.contributors.find(key).names_and_emails,
         )
         self.provenance.fetch(repository, image, policy)
         self.store.approvals.add(approval)
@@ -101,7 +101,9 @@ class ApprovalRequests:
         for values in variables.values():
             if values.get("IMAGE_DIGEST") == image:
                 return values["IMAGE_REPOSITORY"]
-        repositories = sorted({pushed.repository for pushed in self.store.images.pushed_images(digest=image)})
+        repositories = sorted(
+            {pushed_image.repository for pushed_image in self.store.images.pushed_images(digest=image)}
+        )
         if not repositories:
             raise UsageError(
                 f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."

@@ -81,8 +81,8 @@ class WaitingApprovals:
         votes = self.approvals.votes(approval.id)
         supporters = [
             vote.who
-            for vote, who in votes
-            if vote.yes and vote_objection(approvers, who, approval.committers, approval.repository) is None
+            for vote, voter in votes
+            if vote.yes and vote_objection(approvers, voter, approval.committers, approval.repository) is None
         ]
         if len(supporters) >= approvers.count:
             self._decide(approval, [approval.id], f"{approval.id}/people", supporters)

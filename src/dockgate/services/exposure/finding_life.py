@@ -11,9 +11,9 @@ from dockgate.store.fleet.records import ClosingReason
 
 FIRST_SEEN, WAIVER_ENDED, STATEMENT_ENDED = "first seen", "waiver ended", "VEX statement withdrawn"
 TAG_BACK = "tag moved back"
-_MOVED = (ClosingReason.MOVED, ClosingReason.UPGRADED, ClosingReason.REMOVED)
+_MOVE_REASONS = (ClosingReason.MOVED, ClosingReason.UPGRADED, ClosingReason.REMOVED)
 # Why a finding that was accepted so is open again.
-_ENDED = {ClosingReason.WAIVED: WAIVER_ENDED, ClosingReason.VEX: STATEMENT_ENDED}
+_ENDINGS = {ClosingReason.WAIVED: WAIVER_ENDED, ClosingReason.VEX: STATEMENT_ENDED}
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,18 +60,18 @@ def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now:
         if presence.since > now:
             break
         steps.append(LifeStep(presence.since, True, _why_opened(steps)))
-        earlier = [excuse for excuse in excuses if excuse.at <= presence.since]
-        accepted = earlier[-1] if earlier else None
-        if accepted is not None and accepted.why is not None:
-            steps.append(LifeStep(presence.since, False, accepted.why, accepted.by))
-        for excuse in excuses[len(earlier) :]:
+        earlier_excuses = [excuse for excuse in excuses if excuse.at <= presence.since]
+        present_excuse = earlier_excuses[-1] if earlier_excuses else None
+        if present_excuse is not None and present_excuse.why is not None:
+            steps.append(LifeStep(presence.since, False, present_excuse.why, present_excuse.by))
+        for excuse in excuses[len(earlier_excuses) :]:
             if excuse.at > now or (presence.until is not None and excuse.at >= presence.until):
                 break
-            if excuse.why is not None and (accepted is None or accepted.why is not excuse.why):
+            if excuse.why is not None and (present_excuse is None or present_excuse.why is not excuse.why):
                 steps.append(LifeStep(excuse.at, False, excuse.why, excuse.by))
-            elif excuse.why is None and accepted is not None and accepted.why is not None:
-                steps.append(LifeStep(excuse.at, True, _ENDED[accepted.why], accepted.by))
-            accepted = excuse if excuse.why is not None else None
+            elif excuse.why is None and present_excuse is not None and present_excuse.why is not None:
+                steps.append(LifeStep(excuse.at, True, _ENDINGS[present_excuse.why], present_excuse.by))
+            present_excuse = excuse if excuse.why is not None else None
         if presence.until is not None and presence.until <= now:
             steps.append(LifeStep(presence.until, False, presence.why or ClosingReason.MOVED))
     return _without_moments(steps)
@@ -80,7 +80,7 @@ def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now:
 def _why_opened(steps: Sequence[LifeStep]) -> str:
     if not steps:
         return FIRST_SEEN
-    return TAG_BACK if steps[-1].why in _MOVED else steps[-1].why
+    return TAG_BACK if steps[-1].why in _MOVE_REASONS else steps[-1].why
 
 
 def _without_moments(steps: Sequence[LifeStep]) -> list[LifeStep]:

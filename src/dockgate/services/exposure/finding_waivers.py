@@ -99,7 +99,7 @@ class WaiverFinder:
         """
         self._server_waivers = server_waivers
         self._history = history
-        self._now = now
+        self._moment = now
         self._as_of = as_of
         self._records = [
             record
@@ -113,7 +113,7 @@ class WaiverFinder:
         self._store = store
         # VEX documents on the vulnerability, also removed ones: attached to no image, and by the image.
         self._general = self._select_relevant(history.documents)
-        self._attached: dict[str, list[VexDocument]] = {}
+        self._attached_documents: dict[str, list[VexDocument]] = {}
         # What was found in images that no waiver or document names, by all that it depends on.
         self._by_inputs: dict[tuple[object, ...], list[FindingWaiver]] = {}
 
@@ -127,7 +127,7 @@ class WaiverFinder:
         finding = entry.finding()
         if finding.is_malicious:
             return []
-        return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._now)]
+        return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._moment)]
 
     def find_images_with_documents(self) -> set[str]:
         """The images (digests) to which a VEX document is or was attached."""
@@ -149,7 +149,7 @@ class WaiverFinder:
         """Read the VEX documents that are or were attached to images (digests)."""
         having = sorted(self._history.images.intersection(images))
         for document in self._select_relevant(self._store.vex.history(having) if having else ()):
-            self._attached.setdefault(document[0].image, []).append(document)
+            self._attached_documents.setdefault(document[0].image, []).append(document)
 
     def find_naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:
         """The waivers that name the vulnerability, newest first.
@@ -165,7 +165,7 @@ class WaiverFinder:
                 repository=waiver.repository or None,
                 image=waiver.image or None,
                 package=waiver.package or None,
-                is_active=not record.revoked_at and waivers.is_active(waiver, self._now),
+                is_active=not record.revoked_at and waivers.is_active(waiver, self._moment),
             )
             for record in self._records
             for waiver in (record.waiver,)
@@ -190,32 +190,36 @@ class WaiverFinder:
         The policies of each time decide whose statements counted. `since` is when the image had it first. A document
         that was removed and added again counts since then.
         """
-        affected = entry.affected
+        component = entry.affected
         records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
         documents = self._documents_of(image.digest)
         if not repositories or not (records or documents) or entry.finding().is_malicious:
             return []
-        times = {since, *filter(None, (affected.fixed_at,))}
+        times = {since, *filter(None, (component.fixed_at,))}
         times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until) if time}
         times |= {record.revoked_at for record in records if record.revoked_at}
         times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
         if documents:
             times.update(time for name in repositories for time in self._history.timeline.author_changes(name))
         excuses: list[Excuse] = []
-        for at in sorted(time for time in times if since <= time <= self._now)[-CHANGES_LIMIT:]:
+        for at in sorted(time for time in times if since <= time <= self._moment)[-CHANGES_LIMIT:]:
             active = [
                 record.waiver
                 for record in records
                 if _is_added(record.waiver, at) and (not record.revoked_at or record.revoked_at > at)
             ]
-            there = [document for document in documents if _was_there(document[0], at)]
-            had_fix = not affected.fixed_at or affected.fixed_at <= at
-            at_that_time = entry if had_fix else entry._replace(affected=affected._replace(fixed=""))
-            accepted = self._apply(image, repositories, at_that_time, active, there, at) if active or there else []
-            is_excused = {waiver.repository for waiver in accepted} >= set(repositories)
-            by = accepted[0] if is_excused else None
-            why = None if by is None else ClosingReason.WAIVED if by.kind == "waiver" else ClosingReason.VEX
-            excuses.append(Excuse(at, why, by.by if by else None))
+            documents_then = [document for document in documents if _was_there(document[0], at)]
+            had_fix = not component.fixed_at or component.fixed_at <= at
+            at_that_time = entry if had_fix else entry._replace(affected=component._replace(fixed=""))
+            applied_waivers = (
+                self._apply(image, repositories, at_that_time, active, documents_then, at)
+                if active or documents_then
+                else []
+            )
+            is_excused = {waiver.repository for waiver in applied_waivers} >= set(repositories)
+            by = applied_waivers[0] if is_excused else None
+            reason = None if by is None else ClosingReason.WAIVED if by.kind == "waiver" else ClosingReason.VEX
+            excuses.append(Excuse(at, reason, by.by if by else None))
         return excuses
 
     def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
@@ -226,7 +230,7 @@ class WaiverFinder:
             for waiver in self._waivers
         ):
             return []
-        return self._apply(image, repositories, entry, self._waivers, documents, self._now)
+        return self._apply(image, repositories, entry, self._waivers, documents, self._moment)
 
     def _apply(
         self,
@@ -243,11 +247,13 @@ class WaiverFinder:
         waivers_by_repository = []
         for repository in repositories:
             policy = self._policy(repository, documents, now)
-            accepted = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
-            applied = waivers.apply_to_findings(Matches((finding,), ()), accepted, policy, inventory, image.digest, now)
+            applicable_waivers = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
+            waived_matches = waivers.apply_to_findings(
+                Matches((finding,), ()), applicable_waivers, policy, inventory, image.digest, now
+            )
             waivers_by_repository += [
                 FindingWaiver(entry.kind, entry.by, entry.owner, entry.reason, entry.until or None, repository)
-                for entry in applied.applied_waivers
+                for entry in waived_matches.applied_waivers
             ]
         return waivers_by_repository
 
@@ -261,16 +267,18 @@ class WaiverFinder:
         documents: Sequence[VexDocument],
         now: str,
     ) -> Waivers:
-        selected = waivers.select_waivers(active, repository, [image], now)
+        selected_waivers = waivers.select_waivers(active, repository, [image], now)
         if not documents:
-            return Waivers(selected)
-        return Waivers(selected, self._server_waivers.select_statements(documents, [image], [inventory], policy))
+            return Waivers(selected_waivers)
+        return Waivers(
+            selected_waivers, self._server_waivers.select_statements(documents, [image], [inventory], policy)
+        )
 
     def _policy(self, repository: str, documents: Sequence[VexDocument], at: str) -> Policy:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
         if not documents:
             return _NO_POLICY
-        if at != self._now:
+        if at != self._moment:
             return self._history.timeline.policy(repository, at)
         return self.policies([repository])[repository]
 
@@ -284,7 +292,7 @@ class WaiverFinder:
 
     def _documents_of(self, image: str) -> list[VexDocument]:
         """Those that may be about an image (digest), also removed ones. `prepare` was called with the image."""
-        return [*self._general, *self._attached.get(image, ())]
+        return [*self._general, *self._attached_documents.get(image, ())]
 
     def _present(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
         """Those of the documents that count in the answer."""

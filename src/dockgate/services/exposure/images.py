@@ -18,23 +18,23 @@ from dockgate.vulnerabilities.model import Severity
 class Subject:
     """The subject of a question: components, with their findings if it is about a vulnerability.
 
-    `affected` are those of the time of the question, `ended` all that have ended, the oldest first.
+    `affected_components` are those of the time of the question, `past_components` all that have ended, oldest first.
     """
 
     is_vulnerability: bool
     components: Mapping[int, Component]
     vulnerabilities: Mapping[int, Vulnerability] = field(default_factory=dict)
-    affected: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
-    ended: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
+    affected_components: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
+    past_components: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
 
-    def finding(self, affected: AffectedComponent) -> ExposedFinding:
+    def finding(self, component: AffectedComponent) -> ExposedFinding:
         """A vulnerability of one of the components."""
-        package = self.components[affected.component].package()
-        return ExposedFinding(package, affected, self.vulnerabilities[affected.vulnerability])
+        package = self.components[component.component].package()
+        return ExposedFinding(package, component, self.vulnerabilities[component.vulnerability])
 
     def findings(self) -> list[ExposedFinding]:
         """The vulnerabilities of all components."""
-        return [self.finding(affected) for entries in self.affected.values() for affected in entries]
+        return [self.finding(component) for entries in self.affected_components.values() for component in entries]
 
 
 class ImageContents:
@@ -47,13 +47,13 @@ class ImageContents:
         self._subject = subject
         self._places = places
         self._waiver_finder = waiver_finder
-        self._now = now
+        self._moment = now
         self._holdings: dict[int, list[Holding]] = {}
         self._successors: dict[TagPeriod, Successor] = {}
         self._packages: dict[int, list[ExposedPackage]] = {}
         # By id, and by digest.
         self.images: dict[int, FleetImage] = {}
-        self.where: dict[str, Sequence[TagPeriod]] = {}
+        self.tag_periods: dict[str, Sequence[TagPeriod]] = {}
 
     def read(self, numbers: Sequence[int]) -> None:
         """Read what is not read yet of these images."""
@@ -62,16 +62,16 @@ class ImageContents:
             return
         for image, periods in self._store.exposures.image_periods(missing, self._places):
             self.images[image.id] = image
-            self.where[image.digest] = periods
-        owned = not self._subject.is_vulnerability
-        for holding in self._store.exposures.holdings(missing, self._subject.components, is_owned=owned):
+            self.tag_periods[image.digest] = periods
+        is_owned = not self._subject.is_vulnerability
+        for holding in self._store.exposures.holdings(missing, self._subject.components, is_owned=is_owned):
             self._holdings.setdefault(holding.image, []).append(holding)
         present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
-        stays = [stay for number in missing for stay in _stays(self.where[self.images[number].digest])]
-        ended = [period for stay in stays for period in stay.ended]
+        stays = [stay for number in missing for stay in _stays(self.tag_periods[self.images[number].digest])]
+        ended_periods = [period for stay in stays for period in stay.ended_periods]
         components = [self._subject.components[number] for number in present]
         names = {(component.ecosystem, component.name) for component in components}
-        self._successors |= self._store.exposures.successors(ended, names)
+        self._successors |= self._store.exposures.successors(ended_periods, names)
         if self._waiver_finder:
             self._waiver_finder.prepare([self.images[number].digest for number in missing])
 
@@ -86,49 +86,51 @@ class ImageContents:
         image = self.images[number]
         repositories, subject = self._repositories(image), self._subject
         return self._waiver_finder is not None and any(
-            self._waiver_finder.find(image, repositories, subject.finding(affected))
+            self._waiver_finder.find(image, repositories, subject.finding(affected_component))
             for holding in self._holdings.get(number, ())
-            for affected in subject.affected.get(holding.component, ())
+            for affected_component in subject.affected_components.get(holding.component, ())
         )
 
     def _repositories(self, image: FleetImage) -> Sequence[str]:
         """Where an image is; its own repository, whose waivers count, if it is in no place any more."""
         elsewhere = [image.repository] if self._places.has(image.repository) else []
-        return sorted({period.repository for period in self.where[image.digest]}) or elsewhere
+        return sorted({period.repository for period in self.tag_periods[image.digest]}) or elsewhere
 
     def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
-        periods, subject = self.where[image.digest], self._subject
+        periods, subject = self.tag_periods[image.digest], self._subject
         stays = _stays(periods)
         since = min((period.since for period in periods), default=image.seen_at)
         repositories = self._repositories(image)
         entries: list[tuple[Holding, AffectedComponent | None]] = [
-            (holding, affected)
+            (holding, affected_component)
             for holding in self._holdings.get(image.id, ())
-            for affected in (subject.affected.get(holding.component, ()) if subject.is_vulnerability else (None,))
+            for affected_component in (
+                subject.affected_components.get(holding.component, ()) if subject.is_vulnerability else (None,)
+            )
         ]
         packages = []
-        for holding, affected in entries:
+        for holding, affected_component in entries:
             component = subject.components[holding.component]
-            vulnerability = subject.vulnerabilities[affected.vulnerability] if affected else None
-            waived: list[FindingWaiver] = []
+            vulnerability = subject.vulnerabilities[affected_component.vulnerability] if affected_component else None
+            package_waivers: list[FindingWaiver] = []
             life: list[LifeStep] = []
             in_places = [self._presence(image, stay, holding.component) for stay in stays]
-            moved = in_places[-1] if in_places and in_places[-1].until else None
-            end, ended_by = _end(moved, affected)
-            exposed_since = max(since, affected.opened) if affected else since
-            if affected and vulnerability:
-                presences = self._presences(in_places or [Presence(since)], affected)
+            last_presence = in_places[-1] if in_places and in_places[-1].until else None
+            end, ended_by = _end(last_presence, affected_component)
+            exposed_since = max(since, affected_component.opened) if affected_component else since
+            if affected_component and vulnerability:
+                presences = self._presences(in_places or [Presence(since)], affected_component)
                 last = max(presences, key=lambda entry: entry.since)
                 if end is not None and end <= exposed_since and last.until is not None:
                     # The advisory came back when the image was in its places no longer.
                     exposed_since, end, ended_by = last.since, last.until, last.why
                 excuses: list[Excuse] = []
                 if self._waiver_finder:
-                    finding, first = subject.finding(affected), min(entry.since for entry in presences)
-                    waived = self._waiver_finder.find(image, repositories, finding)
+                    finding, first = subject.finding(affected_component), min(entry.since for entry in presences)
+                    package_waivers = self._waiver_finder.find(image, repositories, finding)
                     excuses = self._waiver_finder.find_excuses(image, repositories, finding, first)
-                life = describe_life(presences, excuses, self._now)
+                life = describe_life(presences, excuses, self._moment)
             packages.append(
                 ExposedPackage(
                     name=component.name,
@@ -141,24 +143,24 @@ class ImageContents:
                     is_owned=holding.is_owned,
                     paths=holding.paths,
                     vulnerability=vulnerability.name if vulnerability else None,
-                    severity=affected.severity.value if affected else None,
-                    fixed=affected.fixed or None if affected else None,
+                    severity=affected_component.severity.value if affected_component else None,
+                    fixed=affected_component.fixed or None if affected_component else None,
                     since=exposed_since,
                     until=end,
                     ended_by=ended_by,
-                    waived=waived,
+                    waived=package_waivers,
                     life=life,
                 )
             )
         return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
 
-    def _presences(self, in_places: Sequence[Presence], affected: AffectedComponent) -> list[Presence]:
+    def _presences(self, in_places: Sequence[Presence], component: AffectedComponent) -> list[Presence]:
         """When an image had a finding while it was in its places, the present or last time included."""
-        findings = [Presence(affected.opened, affected.closed, affected.why)]
+        findings = [Presence(component.opened, component.closed, component.why)]
         findings += [
             Presence(past.opened, past.closed, past.why)
-            for past in self._subject.ended.get(affected.component, ())
-            if past.vulnerability == affected.vulnerability and past.opened != affected.opened
+            for past in self._subject.past_components.get(component.component, ())
+            if past.vulnerability == component.vulnerability and past.opened != component.opened
         ]
         presences = []
         for entry in findings:
@@ -172,9 +174,9 @@ class ImageContents:
         if presences:
             return presences
         last = in_places[-1]
-        if last.until is not None and last.until <= affected.opened:  # it became known when the image had moved on
+        if last.until is not None and last.until <= component.opened:  # it became known when the image had moved on
             return [Presence(last.until, last.until, last.why)]
-        return [Presence(max(in_places[0].since, affected.opened))]
+        return [Presence(max(in_places[0].since, component.opened))]
 
     def _presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
         """When an image was in its places, and why no longer, seen from one of its components."""
@@ -182,7 +184,7 @@ class ImageContents:
             return Presence(stay.since)
         if image.gone_at is not None and image.gone_at <= stay.until:
             return Presence(stay.since, stay.until, ClosingReason.GONE)
-        whys = {self._why_moved(period, component) for period in stay.ended}
+        whys = {self._why_moved(period, component) for period in stay.ended_periods}
         return Presence(stay.since, stay.until, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
 
     def _why_moved(self, period: TagPeriod, component: int) -> ClosingReason:
@@ -204,7 +206,7 @@ class _Stay:
 
     since: str
     until: str | None
-    ended: list[TagPeriod]
+    ended_periods: list[TagPeriod]
 
 
 def _stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
@@ -218,7 +220,9 @@ def _stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
             stays.append(_Stay(last.since, None, []))
         else:
             until = max(last.until, period.until)
-            stays.append(_Stay(last.since, until, [each for each in (*last.ended, period) if each.until == until]))
+            stays.append(
+                _Stay(last.since, until, [each for each in (*last.ended_periods, period) if each.until == until])
+            )
     return stays
 
 
@@ -232,27 +236,27 @@ def view_image(
 ) -> ExposedImage:
     """An image of the answer, with those of the services that run it."""
     image = contents.images[number]
-    recorded = blocking.violations.get(image.digest)
+    violations = blocking.violations.get(image.digest)
     return ExposedImage(
         digest=image.digest,
         seen_at=image.seen_at,
         status=status,
         places=[
             ImagePlace(entry.repository, entry.tag or None, entry.since, entry.until)
-            for entry in contents.where[image.digest]
+            for entry in contents.tag_periods[image.digest]
         ],
         services=[service for service in services if service.digest == image.digest],
         pipelines=list(pipelines),
         packages=contents.packages(number),
-        verdict=recorded.verdict if recorded else None,
+        verdict=violations.verdict if violations else None,
         blocks=blocking.blocks(image.digest),
         blocked_by=blocking.message(image.digest),
     )
 
 
-def _end(moved: Presence | None, affected: AffectedComponent | None) -> tuple[str | None, str | None]:
+def _end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:
     """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
-    until = moved.until if moved else None
-    if affected is not None and affected.closed is not None and (until is None or affected.closed <= until):
-        return affected.closed, affected.why
-    return until, moved.why if moved else None
+    until = presence.until if presence else None
+    if component is not None and component.closed is not None and (until is None or component.closed <= until):
+        return component.closed, component.why
+    return until, presence.why if presence else None

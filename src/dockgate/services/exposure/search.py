@@ -102,8 +102,8 @@ class ExposureSearch:
         if look_up.holders is None:
             visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, caller)}
             places = Places(None, self._repositories(caller), visible)
-            owned = not look_up.subject.is_vulnerability
-            look_up.holders = self.store.exposures.images(look_up.subject.components, places, is_owned=owned)
+            is_owned = not look_up.subject.is_vulnerability
+            look_up.holders = self.store.exposures.images(look_up.subject.components, places, is_owned=is_owned)
         return look_up.holders
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
@@ -130,7 +130,7 @@ class ExposureSearch:
         page, has_more = _page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
-        exploited = [entry.exploited for entry in entries if entry.exploited]
+        exploited_days = [entry.exploited for entry in entries if entry.exploited]
         is_known = bool(entries) or knowledge.is_known
         pipelines = _visible_pipelines(holders.images, request.caller)
         return Exposure(
@@ -139,7 +139,9 @@ class ExposureSearch:
             is_limited=request.caller is not None and request.caller.is_limited,
             state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
-            exploited=min((each for each in exploited if request.as_of is None or each <= request.as_of), default=None),
+            exploited=min(
+                (each for each in exploited_days if request.as_of is None or each <= request.as_of), default=None
+            ),
             epss=max((entry.epss for entry in entries if entry.epss >= 0 and request.as_of is None), default=None),
             as_of=request.as_of,
             answered_at=self.clock.now(),
@@ -165,8 +167,10 @@ class ExposureSearch:
                 for number in page
             ],
             next=str(page[-1]) if has_more else None,
-            unknown=unknown.page(unknown_slice, not_recorded or knowledge.reason, contents.images, contents.where),
-            unaffected=UnaffectedImages(unknown.unaffected, sorted({name for _, name in knowledge.packages}))
+            unknown=unknown.page(
+                unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
+            ),
+            unaffected=UnaffectedImages(unknown.unaffected_count, sorted({name for _, name in knowledge.packages}))
             if subject.is_vulnerability and request.as_of is None
             else None,
         )
@@ -219,7 +223,7 @@ class ExposureSearch:
         waiver_finder = WaiverFinder(
             self.store,
             self.waivers,
-            self.waiver_history.at(state.waiver_revision),
+            self.waiver_history.read(state.waiver_revision),
             as_of or self.clock.now(),
             names,
             as_of,
@@ -232,16 +236,16 @@ class ExposureSearch:
         is_named = is_vulnerability_name(question)
         vulnerabilities = self.store.component_search.vulnerabilities(question, any_case=is_named)
         if vulnerabilities or is_named:
-            affected: dict[int, list[AffectedComponent]] = {}
-            ended: dict[int, list[AffectedComponent]] = {}
+            affected_components: dict[int, list[AffectedComponent]] = {}
+            past_components: dict[int, list[AffectedComponent]] = {}
             components: dict[int, Component] = {}
             for entry, component in self.store.component_search.affected_components(vulnerabilities):
                 if entry.is_there(at):
-                    affected.setdefault(entry.component, []).append(entry)
+                    affected_components.setdefault(entry.component, []).append(entry)
                     components[entry.component] = component
                 if entry.closed is not None:
-                    ended.setdefault(entry.component, []).append(entry)
-            return Subject(True, components, vulnerabilities, affected, ended)
+                    past_components.setdefault(entry.component, []).append(entry)
+            return Subject(True, components, vulnerabilities, affected_components, past_components)
         return Subject(False, self.packages.find(question))
 
     def _repositories(self, caller: Caller | None) -> Collection[str] | None:
@@ -291,10 +295,10 @@ class _ImageLists:
         """List the images of these groups in which it is waived; reads the contents of the page, too, at once."""
         parts = groups if request.only is ExposureFilter.WAIVED else [self.by_filter[request.only]]
         likely = [number for part in parts for number in _page(part, request)[0]][:GROUP_LIMIT]
-        waived, looked_at = find_waived(
+        waived_images, looked_at = find_waived(
             groups, likely, lambda numbers: contents.read([*numbers, *unknown_ids]), contents.is_waived
         )
-        self.by_filter[ExposureFilter.WAIVED] = waived
+        self.by_filter[ExposureFilter.WAIVED] = waived_images
         self.waived_of += looked_at - sum(map(len, groups))
 
 

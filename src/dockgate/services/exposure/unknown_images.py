@@ -59,13 +59,13 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
         reader = advisories()
         packages = reader.packages_of(names)
         is_known = packages is not None or bool(reader.cves(names))
-        uncovered = store.fleet.uncovered_components(reader.coverage(), packages or (), state.ecosystems)
+        uncovered_components = store.fleet.uncovered_components(reader.coverage(), packages or (), state.ecosystems)
     except DatabaseError as error:
         return AdvisoryKnowledge(False, reason=error.full_message)
     if not state.is_matched:
         reason = "The packages of the images have not been matched with the advisory database yet."
-        return AdvisoryKnowledge(is_known, packages or (), uncovered, reason)
-    return AdvisoryKnowledge(is_known, packages or (), uncovered)
+        return AdvisoryKnowledge(is_known, packages or (), uncovered_components, reason)
+    return AdvisoryKnowledge(is_known, packages or (), uncovered_components)
 
 
 class UnknownSlice(NamedTuple):
@@ -80,14 +80,14 @@ class UnknownSlice(NamedTuple):
 class UnknownImages:
     """Finds them, for one question. `exposed` are the images that hold it for sure."""
 
-    def __init__(self, store: Store, places: Places, exposed: Collection[int]) -> None:
+    def __init__(self, store: Store, places: Places, exposed_images: Collection[int]) -> None:
         self._store = store
         self._places = places
-        self._exposed = frozenset(exposed)
+        self._exposed_images = frozenset(exposed_images)
         # Why, by the id of the image.
         self._reasons: dict[int, list[str]] = {}
         # How many images hold one of the packages, neither affected nor unknown.
-        self.unaffected = 0
+        self.unaffected_count = 0
 
     def add(
         self,
@@ -100,10 +100,10 @@ class UnknownImages:
         `packages` are the source packages that it is about, by their ecosystems: see `unaffected`, which is counted no
         further than `limit`.
         """
-        unread, holders, self.unaffected = self._store.exposures.partly_read_images(
-            [*components.values()], self._places, packages, self._exposed, limit
+        partly_read_images, holders, self.unaffected_count = self._store.exposures.partly_read_images(
+            [*components.values()], self._places, packages, self._exposed_images, limit
         )
-        for image, count in unread:
+        for image, count in partly_read_images:
             self._add(image, f"{plural(count, 'file')} of it could not be read")
         for reason, images in zip(components, holders, strict=True):
             for image in images:
@@ -112,27 +112,29 @@ class UnknownImages:
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
-            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _why(entry))
+            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _unknown_reason(entry))
             for entry in self._store.exposures.unindexed_images(self._places)
         ]
         ids = sorted(self._reasons, reverse=True)
         total, end = len(not_indexed) + len(ids), after + limit
-        indexed = ids[max(0, after - len(not_indexed)) : max(0, end - len(not_indexed))]
-        return UnknownSlice(total, not_indexed[after:end], indexed, str(end) if end < total else None)
+        indexed_ids = ids[max(0, after - len(not_indexed)) : max(0, end - len(not_indexed))]
+        return UnknownSlice(total, not_indexed[after:end], indexed_ids, str(end) if end < total else None)
 
     def page(
         self,
         part: UnknownSlice,
         reason: str | None,
         images: Mapping[int, FleetImage],
-        where: Mapping[str, Sequence[TagPeriod]],
+        tag_periods: Mapping[str, Sequence[TagPeriod]],
     ) -> UnknownPage:
-        """The page of these images. `images` and `where` are those of the index, by id and by digest."""
-        indexed = [self._view(images[number], where.get(images[number].digest, ())) for number in part.indexed_ids]
-        return UnknownPage(part.total, [*part.unindexed_images, *indexed], part.next, reason)
+        """The page of these images. `images` and `tag_periods` are those of the index, by id and by digest."""
+        indexed_images = [
+            self._view(images[number], tag_periods.get(images[number].digest, ())) for number in part.indexed_ids
+        ]
+        return UnknownPage(part.total, [*part.unindexed_images, *indexed_images], part.next, reason)
 
     def _add(self, image: int, reason: str) -> None:
-        if image not in self._exposed:
+        if image not in self._exposed_images:
             self._reasons.setdefault(image, []).append(reason)
 
     def _visible(self, repository: str) -> str:
@@ -156,7 +158,7 @@ def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: b
     return None
 
 
-def _why(entry: UnknownImage) -> str:
+def _unknown_reason(entry: UnknownImage) -> str:
     if entry.is_indexed:
         return "it was not scanned yet at that time"
     if entry.state is None:

@@ -32,8 +32,8 @@ def find_waived(
     """
     looked_at = groups[:GROUP_LIMIT]
     read([*(group[0] for group in looked_at), *likely])
-    waived = [number for group in looked_at if is_waived(group[0]) for number in group]
-    return sorted(waived, reverse=True), sum(map(len, looked_at))
+    waived_images = [number for group in looked_at if is_waived(group[0]) for number in group]
+    return sorted(waived_images, reverse=True), sum(map(len, looked_at))
 
 
 def group_images(

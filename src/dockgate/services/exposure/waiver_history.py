@@ -46,11 +46,11 @@ class CachedWaiverHistory:
     def __init__(self, store: Store, lookup: PolicyLookup) -> None:
         self._store = store
         self._lookup = lookup
-        self._remembered: tuple[str, WaiverHistory] | None = None
+        self._cache: tuple[str, WaiverHistory] | None = None
 
-    def at(self, revision: str) -> WaiverHistory:
+    def read(self, revision: str) -> WaiverHistory:
         """The records as of a revision, which the caller's transaction has read."""
-        remembered = self._remembered
-        if remembered is None or remembered[0] != revision:
-            remembered = self._remembered = revision, WaiverHistory(self._store, self._lookup)
-        return remembered[1]
+        cache = self._cache
+        if cache is None or cache[0] != revision:
+            cache = self._cache = revision, WaiverHistory(self._store, self._lookup)
+        return cache[1]

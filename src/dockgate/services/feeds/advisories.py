@@ -103,14 +103,14 @@ def update(
     from dockgate.vulnerabilities.database.update import update as update_from
 
     urls, time = dict(settings.feeds), now or datetime.now(UTC)
-    selected = [feed for feed in all_feeds.load() if feeds is None or feed.name in feeds]
-    names = [feed.name for feed in selected if urls.get(feed.name) or feed.url]
+    selected_feeds = [feed for feed in all_feeds.load() if feeds is None or feed.name in feeds]
+    names = [feed.name for feed in selected_feeds if urls.get(feed.name) or feed.url]
     attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
     osv_names = sorted({without_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     with attempt:
         client_context(settings.ca_bundle)
         result = update_from(
-            *(path, selected, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
+            *(path, selected_feeds, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
         )
         attempt.result = result
     return result
@@ -151,7 +151,7 @@ def export(
     reference = target.removeprefix(REGISTRY)
 
     def pack_into(file: Path) -> "Header":
-        return pack(path, file, lambda stated: dsse.sign(stated, signer, PAYLOAD_TYPE))
+        return pack(path, file, lambda statement: dsse.sign(statement, signer, PAYLOAD_TYPE))
 
     if reference == target:
         report(f"writing {target}")
@@ -248,7 +248,7 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
     except OSError as error:
         raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate db key` prints the key.") from None
 
-    def trust(stated: bytes, header: "Header", envelope: bytes) -> None:
+    def trust(statement: bytes, header: "Header", envelope: bytes) -> None:
         content = from_hex(header.content)
         if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
             raise DeniedError(f"The export has the digest {content}, not the expected {digest}.", _ADVICE)
@@ -260,10 +260,10 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
                 "Export it with this version of Dockgate, or add the expected digest: --digest sha256:….",
             )
         try:
-            signed = dsse.verify(envelope, [public])
+            signed_statement = dsse.verify(envelope, [public])
         except DockgateError as error:
             raise DeniedError(f"The export's signature is not valid: {error}", _ADVICE) from None
-        if signed.payload_type != PAYLOAD_TYPE or signed.payload != stated:
+        if signed_statement.payload_type != PAYLOAD_TYPE or signed_statement.payload != statement:
             raise DeniedError("The export's signature is for another document.", _ADVICE)
 
     return trust

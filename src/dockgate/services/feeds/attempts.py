@@ -29,17 +29,17 @@ class FeedAttempt:
         self.result: Result | None = None
         self._database = database
         self._feeds = feeds
-        self._now = now
+        self._begin_time = now
         self._is_whole = is_whole
-        self._before = FeedStates()
+        self._states_before = FeedStates()
 
     def __enter__(self) -> Self:
-        time = format_time(self._now)
+        time = format_time(self._begin_time)
 
         def begin(states: FeedStates) -> FeedStates:
-            self._before = states
-            begun = {name: replace(states.of(name), attempted_at=time, next_at=None) for name in self._feeds}
-            return states.with_feeds(begun)
+            self._states_before = states
+            attempted_states = {name: replace(states.of(name), attempted_at=time, next_at=None) for name in self._feeds}
+            return states.with_feeds(attempted_states)
 
         change_states(self._database, begin)
         return self
@@ -48,7 +48,7 @@ class FeedAttempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, ConflictError):
-            before = {name: self._before.of(name) for name in self._feeds}
+            before = {name: self._states_before.of(name) for name in self._feeds}
             change_states(self._database, lambda states: states.with_feeds(before))
             return
         if error is not None and not isinstance(error, Exception):
@@ -62,26 +62,26 @@ class FeedAttempt:
             general = _NOTHING
 
         def end(states: FeedStates) -> FeedStates:
-            ended = {}
+            ended_states = {}
             for name in self._feeds:
-                own = [failure for failure in failures if failure.feed == name]
-                parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own]
-                is_unreachable = all(failure.is_unreachable for failure in own)
-                ended[name] = after_attempt(
+                own_failures = [failure for failure in failures if failure.feed == name]
+                parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own_failures]
+                is_unreachable = all(failure.is_unreachable for failure in own_failures)
+                ended_states[name] = after_attempt(
                     states.of(name),
-                    self._now,
+                    self._begin_time,
                     [general] if general else parts,
                     is_unreachable=is_unreachable,
                     is_partial=general is None and self._has_updated(name),
                 )
             origin = "update" if self._is_whole and self.result and self.result.digest else states.origin
-            return replace(states.with_feeds(ended), origin=origin)
+            return replace(states.with_feeds(ended_states), origin=origin)
 
         change_states(self._database, end)
 
     def _has_updated(self, feed: str) -> bool:
         """Return whether some part of the feed was checked with success in this attempt."""
-        time = format_seconds(self._now)
+        time = format_seconds(self._begin_time)
         return self.result is not None and any(
             part.feed == feed and part.checked_at == time for part in self.result.parts
         )

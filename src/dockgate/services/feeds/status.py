@@ -57,23 +57,23 @@ def read_suspect_feeds(database: Path) -> dict[str, str]:
 
 
 def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
-    own = [part for part in parts if part.feed == name]
+    own_parts = [part for part in parts if part.feed == name]
     reasons = [failure.reason for failure in state.failed_parts]
-    more = f" ({plural(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""
+    more_failures = f" ({plural(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""
     return FeedStatus(
         feed=name,
-        source=own[0].source if own else public_url(url) if url else None,
-        checked_at=min((part.checked_at for part in own), default=None),
-        changed_at=max((part.changed_at for part in own), default=None),
+        source=own_parts[0].source if own_parts else public_url(url) if url else None,
+        checked_at=min((part.checked_at for part in own_parts), default=None),
+        changed_at=max((part.changed_at for part in own_parts), default=None),
         succeeded_at=state.succeeded_at,
         failed_at=state.failed_at,
         failing_since=state.failing_since,
         failures=state.failures,
-        reason=f"{reasons[0]}{more}" if reasons else None,
+        reason=f"{reasons[0]}{more_failures}" if reasons else None,
         next_at=state.next_at,
         off=state.off,
         suspect=state.suspect,
-        records=sum(part.statements for part in own),
+        records=sum(part.statements for part in own_parts),
         newest=state.newest,
     )
 
@@ -129,9 +129,9 @@ def record_ages(database: Database, now: datetime) -> RecordAges:
     suspect, newest_of = [], dict[str, str]()
     for part in database.parts():
         days = database.record_days(part.feed, part.name)
-        newest = max((day for day in days if day <= now.date().isoformat()), default="")
-        if newest > newest_of.get(part.feed, ""):
-            newest_of[part.feed] = newest
+        newest_day = max((day for day in days if day <= now.date().isoformat()), default="")
+        if newest_day > newest_of.get(part.feed, ""):
+            newest_of[part.feed] = newest_day
         if since := suspect_since(days, now):
-            suspect.append(SuspectPart(part.feed, part.title, newest, since))
+            suspect.append(SuspectPart(part.feed, part.title, newest_day, since))
     return RecordAges(tuple(suspect), newest_of)

@@ -24,7 +24,7 @@ from dockgate.vulnerabilities.feed_schedule import FeedState, announce, is_due, 
 
 _log = logging.getLogger(__name__)
 # Announcements of stale feeds that this process remembers to have made.
-_REMEMBERED = 1000
+_MAX_REMEMBERED = 1000
 
 
 class Update(Protocol):
@@ -64,7 +64,7 @@ class FeedUpdates:
         self._feeds = feeds.load()
         self._urls = dict(settings.feeds)
         self._periods = dict(settings.updates.periods)
-        self._installed: tuple[int, int] | None = None
+        self._installed_files: tuple[int, int] | None = None
         self._merge_announced: set[str] = set()
         self._attempts: dict[str, datetime] = {}
         self._suspects_read: date | None = None
@@ -98,19 +98,19 @@ class FeedUpdates:
 
     def announce_stale(self) -> None:
         """Announce each feed whose last successful check is too old, once until the next one."""
-        now, stale = self._clock(), dict[str, list[Part]]()
+        now, stale_parts = self._clock(), dict[str, list[Part]]()
         for part in read_parts(self._path):
             if is_stale(part.checked_at, now):
-                stale.setdefault(part.feed, []).append(part)
+                stale_parts.setdefault(part.feed, []).append(part)
         states = read_states(self._path)
-        for feed, parts in stale.items():
+        for feed, parts in stale_parts.items():
             if is_due(states.of(feed), now):
                 continue  # a clock that jumps makes all feeds old until their next attempt
             since = min(part.checked_at for part in parts)
             event = dockgate_events.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
             if event.id not in self._merge_announced:
                 self._record([event])
-                self._merge_announced = {event.id, *list(self._merge_announced)[: _REMEMBERED - 1]}
+                self._merge_announced = {event.id, *list(self._merge_announced)[: _MAX_REMEMBERED - 1]}
                 _log.warning("the advisories of the feed %s were last checked at %s", feed, since)
 
     def announce_suspect(self) -> None:
@@ -153,25 +153,27 @@ class FeedUpdates:
         except Exception as error:
             _log.warning("the advisories were not updated", exc_info=error)
         else:
-            changed = [part.title for part in result.parts if part.feed in due and part.title not in result.unchanged]
-            failed = {failure.title for failure in result.failures}
-            installed = [title for title in changed if title not in failed]
-            if result.digest and installed:
-                _log.info("advisories updated: %s", ", ".join(installed))
+            changed_parts = [
+                part.title for part in result.parts if part.feed in due and part.title not in result.unchanged
+            ]
+            failed_parts = {failure.title for failure in result.failures}
+            installed_parts = [title for title in changed_parts if title not in failed_parts]
+            if result.digest and installed_parts:
+                _log.info("advisories updated: %s", ", ".join(installed_parts))
 
     def _plan_states(self, states: FeedStates, now: datetime) -> FeedStates:
         parts = read_parts(self._path)
         origin = states.origin or _origin(parts)
-        planned = {}
+        planned_states = {}
         for feed in self._feeds:
-            off = self._why_off(feed, origin)
-            state = replace(states.of(feed.name), off=off)
-            if off is not None:
-                planned[feed.name] = replace(state, next_at=None)
+            off_reason = self._why_off(feed, origin)
+            state = replace(states.of(feed.name), off=off_reason)
+            if off_reason is not None:
+                planned_states[feed.name] = replace(state, next_at=None)
                 continue
-            oldest = min((part.checked_at for part in parts if part.feed == feed.name), default=None)
-            planned[feed.name] = schedule(state, now, self._period(feed), oldest, self._jitter())
-        return states.with_feeds(planned)
+            oldest_check = min((part.checked_at for part in parts if part.feed == feed.name), default=None)
+            planned_states[feed.name] = schedule(state, now, self._period(feed), oldest_check, self._jitter())
+        return states.with_feeds(planned_states)
 
     def _why_off(self, feed: Feed, origin: str | None) -> str | None:
         if not (self._urls.get(feed.name) or feed.url):
@@ -181,18 +183,18 @@ class FeedUpdates:
         if feed.name in self._periods or feed.name in self._urls or self._settings.updates.mode == "on":
             return None
         if origin in ("build", "import"):
-            how = "built from a folder" if origin == "build" else "imported"
-            return f"the database was {how}: set DOCKGATE_UPDATES=on to fetch it"
+            cause = "built from a folder" if origin == "build" else "imported"
+            return f"the database was {cause}: set DOCKGATE_UPDATES=on to fetch it"
         return None
 
     def _announce_failures(self) -> None:
         """The events are recorded before the states: a crash between repeats them under the same ids."""
-        now, events, changed = self._clock(), list[NewEvent](), dict[str, FeedState]()
+        now, events, changed_states = self._clock(), list[NewEvent](), dict[str, FeedState]()
         for name, state in read_states(self._path).feeds.items():
             after, announcement = announce(state, now)
             if announcement is None:
                 continue
-            changed[name] = after
+            changed_states[name] = after
             since, time = announcement.since, self._clock.now()
             if announcement.failures:
                 failures = [(failure.part, failure.reason) for failure in announcement.failures]
@@ -204,7 +206,7 @@ class FeedUpdates:
                 _log.info("the feed %s works again", name)
         if events:
             self._record(events)
-            change_states(self._path, lambda states: _merge_announced(states, changed))
+            change_states(self._path, lambda states: _merge_announced(states, changed_states))
 
     def _notice_database(self) -> None:
         try:
@@ -212,9 +214,9 @@ class FeedUpdates:
         except OSError:
             return
         identity = stat.st_ino, stat.st_mtime_ns
-        if identity != self._installed:
+        if identity != self._installed_files:
             self._on_install()
-            self._installed = identity
+            self._installed_files = identity
 
 
 def _origin(parts: Sequence[Part]) -> str | None:
@@ -223,18 +225,18 @@ def _origin(parts: Sequence[Part]) -> str | None:
     return "build" if is_local else None
 
 
-def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest: Mapping[str, str]) -> FeedStates:
+def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest_days: Mapping[str, str]) -> FeedStates:
     """The states of feeds with why they are suspect and the day of their newest record.
 
     Feeds that are not suspect have neither.
     """
-    names = {*states.feeds, *reasons, *newest}
+    names = {*states.feeds, *reasons, *newest_days}
     return states.with_feeds(
-        {name: replace(states.of(name), suspect=reasons.get(name), newest=newest.get(name)) for name in names}
+        {name: replace(states.of(name), suspect=reasons.get(name), newest=newest_days.get(name)) for name in names}
     )
 
 
-def _merge_announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedStates:
+def _merge_announced(states: FeedStates, changed_states: dict[str, FeedState]) -> FeedStates:
     """The states with what was announced; an attempt may have been made meanwhile."""
     return states.with_feeds(
         {
@@ -244,6 +246,6 @@ def _merge_announced(states: FeedStates, changed: dict[str, FeedState]) -> FeedS
                 announced_parts=state.announced_parts,
                 recovered_at=state.recovered_at,
             )
-            for name, state in changed.items()
+            for name, state in changed_states.items()
         }
     )

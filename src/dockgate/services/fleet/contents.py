@@ -38,9 +38,9 @@ class FleetFacts:
 
     def select_components(self, numbers: Collection[int]) -> Mapping[int, FleetComponent]:
         """The components among these that have findings or doubts."""
-        chosen = self.notable.intersection(numbers)
-        ids = {row.vulnerability for number in chosen for row in self._findings.get(number, ())}
-        return dict(self._components(chosen, self.store.fleet_findings.vulnerabilities(ids)))
+        chosen_components = self.notable.intersection(numbers)
+        ids = {row.vulnerability for number in chosen_components for row in self._findings.get(number, ())}
+        return dict(self._components(chosen_components, self.store.fleet_findings.vulnerabilities(ids)))
 
     @cached_property
     def every_component(self) -> Mapping[int, FleetComponent]:
@@ -86,14 +86,14 @@ class FleetFacts:
     def _components(
         self, numbers: Collection[int] | None, vulnerabilities: Mapping[int, Vulnerability]
     ) -> Iterable[tuple[int, FleetComponent]]:
-        covered = {entry.ecosystem for entry in self.coverage}
+        covered_ecosystems = {entry.ecosystem for entry in self.coverage}
         for number, component in self.store.fleet.components(numbers):
             package = component.package()
             rows = self._findings.get(number, ())
             findings = tuple(row.finding(package, vulnerabilities[row.vulnerability]) for row in rows)
             doubts = list(self._doubts.get(number, ()))
             if number in self._uncovered_components:
-                subject = _PACKAGE if package.ecosystem in covered else package.ecosystem or "/"
+                subject = _PACKAGE if package.ecosystem in covered_ecosystems else package.ecosystem or "/"
                 doubts.append(Undetermined(subject, "The advisory database does not cover it.", "uncovered"))
             yield number, FleetComponent(package, findings, tuple(doubts))
 
@@ -169,7 +169,7 @@ class FleetContents:
     @cached_property
     def _contents(self) -> Mapping[int, BundleContent]:
         """What the bundles of the images hold."""
-        numbers = {bundle for placed in self.platform_bundles.values() for bundle, _ in placed}
+        numbers = {bundle for placed_bundles in self.platform_bundles.values() for bundle, _ in placed_bundles}
         return dict(self.facts.store.fleet.bundles(numbers))
 
     def ecosystems_of(self, image: int, position: int) -> tuple[str, ...]:

@@ -152,7 +152,7 @@ class NewsEvents:
         name, now = self._policy_of(repository), self.clock.now()
         if name not in self._waivers:
             policy = self.selection.read(name).policy
-            self._waivers[name] = policy, self.fleet_judging.waivers.of_fleet(policy, now)
+            self._waivers[name] = policy, self.fleet_judging.waivers.select_for_fleet(policy, now)
         policy, every = self._waivers[name]
         statements = (*every.statements, *every.attached_statements.get(digest, ()))
         selected = waivers.select_waivers(every.waivers, repository, [digest], now)

@@ -88,20 +88,20 @@ class TrendReader:
     clock: ServerClock
     monotonic: Callable[[], float] = time.monotonic
     _turn: threading.Lock = field(default_factory=threading.Lock)
-    _remembered: tuple[datetime, float, FindingTrends] | None = None
+    _cache: tuple[datetime, float, FindingTrends] | None = None
 
     def read(self) -> FindingTrends:
         """The trends of the last DAYS days."""
-        remembered = self._remembered
-        if remembered is not None and (self._is_fresh(*remembered[:2]) or self._turn.locked()):
-            return remembered[2]
+        cache = self._cache
+        if cache is not None and (self._is_fresh(*cache[:2]) or self._turn.locked()):
+            return cache[2]
         with self._turn:
-            remembered = self._remembered  # another call may just have computed
-            if remembered is None or not self._is_fresh(*remembered[:2]):
+            cache = self._cache  # another call may just have computed
+            if cache is None or not self._is_fresh(*cache[:2]):
                 now, begin = self.clock(), self.monotonic()
                 trends = compute_trends(self.store, now)
-                self._remembered = remembered = now, self.monotonic() - begin, trends
-            return remembered[2]
+                self._cache = cache = now, self.monotonic() - begin, trends
+            return cache[2]
 
     def _is_fresh(self, computed_at: datetime, seconds: float) -> bool:
         age = abs((self.clock() - computed_at).total_seconds())
@@ -113,11 +113,11 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
     days = list_last_days(now, DAYS)
     with store.database.read():
         periods = store.trends.component_periods()
-        opened = list(_open_times(periods, store.trends.lives()))
+        open_times = list(_open_times(periods, store.trends.lives()))
         counts = store.trends.verdicts_by_day(days[0])
-    severities = [_severity_trend(severity, opened, days) for severity in Severity]
+    severities = [_severity_trend(severity, open_times, days) for severity in Severity]
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
-    begins_on = min([*(entry.since[:10] for entry in opened), *(day for day, _ in counts)], default=None)
+    begins_on = min([*(entry.since[:10] for entry in open_times), *(day for day, _ in counts)], default=None)
     return FindingTrends(days, severities, verdicts, begins_on)
 
 
@@ -172,12 +172,12 @@ def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> 
         yield present
 
 
-def _severity_trend(severity: Severity, opened: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:
-    times = [entry for entry in opened if entry.severity is severity]
-    fixed = [entry for entry in times if entry.is_fixed and entry.until != ALWAYS]
+def _severity_trend(severity: Severity, open_times: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:
+    times = [entry for entry in open_times if entry.severity is severity]
+    fixed_times = [entry for entry in times if entry.is_fixed and entry.until != ALWAYS]
     fixes = {}
     for count in (SHORT_DAYS, DAYS):
-        ages = [_age(entry) for entry in fixed if entry.until[:10] >= days[-count]]
+        ages = [_age(entry) for entry in fixed_times if entry.until[:10] >= days[-count]]
         fixes[count] = Fixes(len(ages), median(ages) if ages else None)
     return SeverityTrend(severity, count_open([(entry.since, entry.until) for entry in times], days), fixes)
 

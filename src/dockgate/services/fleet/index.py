@@ -127,8 +127,8 @@ class FleetIndex:
             source, before = Source(reader.digest, self.engine_version), Source(previous, self.engine_version)
             if findings.source() != before:
                 return None
-            values, rated = self._catalogue_values(reader, changes.cves)
-            components = {*findings.with_names(changes.keys), *findings.in_ecosystems(changes.ecosystems), *rated}
+            values, rated_names = self._catalogue_values(reader, changes.cves)
+            components = {*findings.with_names(changes.keys), *findings.in_ecosystems(changes.ecosystems), *rated_names}
             components.update(number for number, _ in findings.unmatched_components(EVERY))
             return self._match_again(reader, before, source, self.store.fleet.components(components), values)
 
@@ -150,10 +150,10 @@ class FleetIndex:
         """Match components again, and store it with what KEV and EPSS say of some vulnerabilities."""
         findings = self.store.fleet_findings
         results = list(match_components(components, reader, self.ecosystems))
-        refreshed = findings.record_all(results, values, source, before, self.clock.now())
-        if refreshed is None:
+        refreshed_ids = findings.record_all(results, values, source, before, self.clock.now())
+        if refreshed_ids is None:
             return None
-        changes, components_with = refreshed
+        changes, components_with = refreshed_ids
         return RematchResult(changes, frozenset((*(change.component for change in changes), *components_with)))
 
     def _catalogue_values(
@@ -174,12 +174,12 @@ class FleetIndex:
             facts = [by_name[name] for name in (entry.name, *entry.aliases) if name in by_name]
             values[number] = entry.with_facts(worst_of(facts))
             ratings[number] = [cve.rating for cve in facts if cve.rating]
-        rated = {
+        rated_names = {
             finding.component
             for finding in findings.rated_by_cve()
             if (ratings_of := ratings.get(finding.vulnerability)) is not None and not _has_rating(finding, ratings_of)
         }
-        return values, rated
+        return values, rated_names
 
 
 def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
@@ -202,10 +202,10 @@ def split_inventory(inventory: Inventory) -> NewPlatform:
         NewBundle(
             layer,
             inventory.is_in_base(in_base[layer]),
-            {component: len(paths) for component, paths in counted.items()},
-            {component: len(paths) for component, paths in owned.items()},
+            {component: len(paths) for component, paths in unowned_paths.items()},
+            {component: len(paths) for component, paths in owned_paths.items()},
         )
-        for layer, (counted, owned) in layers.items()
-        if counted or owned
+        for layer, (unowned_paths, owned_paths) in layers.items()
+        if unowned_paths or owned_paths
     )
     return NewPlatform(replace(inventory, packages=()), len(inventory.packages), bundles)

@@ -83,17 +83,17 @@ class FleetJudging:
                 yield JudgedImage(image.id, Status.UNDETERMINED, _NO_COUNTS, Status.UNDETERMINED, None)
             return
         policy, now = usable.policy, self.clock.now()
-        fleet_waivers = self.waivers.of_fleet(policy, now)
+        fleet_waivers = self.waivers.select_for_fleet(policy, now)
         coverage = contents.facts.coverage
         judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
-        fresh = judge
+        fresh_judge = judge
         if judge.needs_ecosystems:
-            fresh = self._judge_of(policy, contents, fleet_waivers, _checked_at(coverage, now), now)
-        reported = self.store.fleet_judging.reported_images()
+            fresh_judge = self._judge_of(policy, contents, fleet_waivers, _checked_at(coverage, now), now)
+        reported_images = self.store.fleet_judging.reported_images()
         is_plain = not required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
-        limited = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}
-        here = to_datetime(now).timestamp()
+        limited_repositories = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}
+        now_seconds = to_datetime(now).timestamp()
         for image in contents.images:
             try:
                 provenance = (
@@ -102,25 +102,25 @@ class FleetJudging:
                 item = FleetImage(
                     image.digest,
                     _platforms(image, contents, judge),
-                    self._repository(image, limited),
+                    self._repository(image, limited_repositories),
                     provenance,
-                    is_plain=is_plain and image.digest not in reported,
+                    is_plain=is_plain and image.digest not in reported_images,
                 )
                 results = judge.judge(item)
-                results_if_fresh = results if fresh is judge else fresh.judge(item)
+                results_if_fresh = results if fresh_judge is judge else fresh_judge.judge(item)
                 if results is not None and results_if_fresh is not None:
-                    judged: JudgedImage | None = _combine(image, results, results_if_fresh, now, here)
+                    judged_image: JudgedImage | None = _combine(image, results, results_if_fresh, now, now_seconds)
                 else:
-                    judged = self._judge_alone(image, policy, now)
+                    judged_image = self._judge_alone(image, policy, now)
             except StoreError:
                 raise
             except Exception as error:
                 # One image must not stop the verdicts on all others, and is not safe because judging it failed.
                 _log.error("judging %s by the policy %s failed", image.digest, policy.name, exc_info=error)
-                unknown, again = Status.UNDETERMINED, _later(now, UNKNOWN_MOMENT)
-                judged = JudgedImage(image.id, unknown, _NO_COUNTS, unknown, again)
-            if judged is not None:
-                yield judged
+                unknown, again_at = Status.UNDETERMINED, _add_time(now, UNKNOWN_MOMENT)
+                judged_image = JudgedImage(image.id, unknown, _NO_COUNTS, unknown, again_at)
+            if judged_image is not None:
+                yield judged_image
 
     def _judge_of(
         self,
@@ -142,9 +142,9 @@ class FleetJudging:
         """A judge of no image, for what it says of itself."""
         return FleetJudge(policy, self.rules, self.ecosystems, {}, {}, FleetWaivers(), coverage, now)
 
-    def _repository(self, image: IndexedImage, limited: Collection[str]) -> str | None:
+    def _repository(self, image: IndexedImage, limited_repositories: Collection[str]) -> str | None:
         """The repository whose waivers count for the image, None if none do."""
-        if any(patterns.matches(image.repository, pattern) for pattern in limited):
+        if any(patterns.matches(image.repository, pattern) for pattern in limited_repositories):
             return image.repository if self.case_builder.should_apply_waivers(image.repository, image.digest) else None
         return image.repository
 
@@ -155,18 +155,18 @@ class FleetJudging:
             return None
         case = replace(case, now=now)
         snapshot = replace(case.snapshot, coverage=_checked_at(case.snapshot.coverage, now))
-        verdicts, fresh = (
+        verdicts, fresh_results = (
             evaluate.judge_platforms(each, self.ecosystems, self.rules, should_remediate=False)
             for each in (case, replace(case, snapshot=snapshot))
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
-        statuses = (worst([verdict.status for verdict in each]) for each in (verdicts, fresh))
+        statuses = (worst([verdict.status for verdict in each]) for each in (verdicts, fresh_results))
         return JudgedImage(
             image.id,
             next(statuses),
             _largest_counts(counts),
             next(statuses),
-            _later(now, UNKNOWN_MOMENT),
+            _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
         )
 
@@ -196,23 +196,29 @@ def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) 
 
 
 def _combine(
-    image: IndexedImage, results: Sequence[PlatformResult], fresh: Sequence[PlatformResult], now: str, here: float
+    image: IndexedImage,
+    results: Sequence[PlatformResult],
+    fresh_results: Sequence[PlatformResult],
+    now: str,
+    now_seconds: float,
 ) -> JudgedImage:
     """The verdict on an image from those on its platforms: the worst status and the most findings.
 
     `here` is `now` in seconds since 1970.
     """
     if len(results) == 1 and results[0].changes_at == inf:
-        return JudgedImage(image.id, results[0].status, results[0].counts, fresh[0].status, None, results[0].waived)
+        return JudgedImage(
+            image.id, results[0].status, results[0].counts, fresh_results[0].status, None, results[0].waived
+        )
     changes_at = min(result.changes_at for result in results)
     next_at = None if changes_at == inf else _format(changes_at)
-    if changes_at <= here:
-        next_at = _later(now, UNKNOWN_MOMENT)
+    if changes_at <= now_seconds:
+        next_at = _add_time(now, UNKNOWN_MOMENT)
     return JudgedImage(
         image.id,
         worst([result.status for result in results]),
         _largest_counts([result.counts for result in results]),
-        worst([result.status for result in fresh]),
+        worst([result.status for result in fresh_results]),
         next_at,
         max(result.waived for result in results),
     )
@@ -227,7 +233,7 @@ def _checked_at(coverage: Sequence[Coverage], now: str) -> tuple[Coverage, ...]:
     return tuple(replace(entry, checked_at=now) for entry in coverage)
 
 
-def _later(now: str, delta: timedelta) -> str:
+def _add_time(now: str, delta: timedelta) -> str:
     return format_time(shift_time(to_datetime(now), delta))
 
 

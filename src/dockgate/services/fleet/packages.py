@@ -35,8 +35,8 @@ class FleetPackages:
 
     def _of_purl(self, text: str) -> Mapping[int, Component]:
         purl = self.purls.parse(text)
-        namespaced = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
-        components = self.store.component_search.components_named([purl.name, *namespaced])
+        full_names = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
+        components = self.store.component_search.components_named([purl.name, *full_names])
         return {
             number: component
             for number, component in components.items()

@@ -57,7 +57,7 @@ class RepositoryVerdicts:
             """Return what decides of any image in a repository, and whether provenance does, too."""
             usable = self.selection.read(self.selection.policy_of(repository))
             policy = usable.unusable_reason or usable.policy.digest
-            return policy, self.waivers.state(repository, now), PROVENANCE_RULE in usable.policy.rules
+            return policy, self.waivers.revision(repository, now), PROVENANCE_RULE in usable.policy.rules
 
         def state(place: Place) -> str:
             policy, waivers, has_provenance = inputs(place[0])
@@ -78,18 +78,20 @@ class RepositoryVerdicts:
         if renewal is None:
             return
         verdict, previous = renewal.verdict, renewal.previous
-        seen = self._last_known_verdict(repository, image, previous)
-        is_changed = not has_only_stale_advisories(verdict) and seen.status != verdict.status
+        last_verdict = self._last_known_verdict(repository, image, previous)
+        is_changed = not has_only_stale_advisories(verdict) and last_verdict.status != verdict.status
         if is_changed and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
-            names = (image, repository, verdict.policy, seen.status, verdict.status)
+            names = (image, repository, verdict.policy, last_verdict.status, verdict.status)
             event = verdict_changed(
                 *names,
                 _most_findings(verdict.platform_verdicts),
                 verdict.inputs.now,
                 change_key=f"{repository}/{previous.digest}",
-                former_policy=seen.policy,
-                vulnerabilities=self._new_vulnerabilities(verdict, seen) if verdict.status != Status.APPROVED else (),
+                former_policy=last_verdict.policy,
+                vulnerabilities=self._new_vulnerabilities(verdict, last_verdict)
+                if verdict.status != Status.APPROVED
+                else (),
             )
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)
@@ -100,17 +102,21 @@ class RepositoryVerdicts:
         new = [finding for finding in _findings(verdict) if _key(finding) not in previous]
         new.sort(key=lambda finding: (not finding.exploited, list(Severity).index(finding.severity), finding.id))
         severities = {finding.id: finding.severity.value for finding in reversed(new)}
-        worst = list(reversed(severities.items()))[:VULNERABILITIES_LIMIT]
-        return [{"id": name, "severity": severity} for name, severity in worst]
+        worst_first = list(reversed(severities.items()))[:VULNERABILITIES_LIMIT]
+        return [{"id": name, "severity": severity} for name, severity in worst_first]
 
     def _last_known_verdict(self, repository: str, image: str, previous: VerdictRecord) -> VerdictRecord:
         """The previous verdict, or the last one before advisories became stale or missing."""
         if previous.status != Status.UNDETERMINED:
             return previous
         records = self.store.verdicts.of_image(image)
-        earlier = [record for record in records if record.repository == repository and not record.is_requested]
-        seen = (record for record in earlier if not has_only_stale_advisories(self.store.verdicts.get(record.digest)))
-        return next(seen, previous)
+        earlier_records = [record for record in records if record.repository == repository and not record.is_requested]
+        known_records = (
+            record
+            for record in earlier_records
+            if not has_only_stale_advisories(self.store.verdicts.get(record.digest))
+        )
+        return next(known_records, previous)
 
 
 def _findings(verdict: Verdict) -> Iterator[Finding]:

@@ -142,17 +142,17 @@ class VerdictRenewal:
         """Match what is new, and what the advisories have changed."""
         previous, self._reader = self._reader, reader
         before = _source(self.store)
-        touched: frozenset[int] | None = frozenset()
+        touched_components: frozenset[int] | None = frozenset()
         if not self.index.is_current(reader):
-            rematched = None
+            rematch = None
             changes = self.compare(previous, reader, self.store.fleet_findings.cves()) if previous is not None else None
             if previous is not None and changes is not None:
-                rematched = self.index.rematch(reader, previous.digest, changes)
-            if rematched is None:
+                rematch = self.index.rematch(reader, previous.digest, changes)
+            if rematch is None:
                 self.index.rematch_all(reader)
-            touched = None if rematched is None else rematched.components
+            touched_components = None if rematch is None else rematch.components
         self.index.match_new()
-        return Match(_source(self.store), before, touched)
+        return Match(_source(self.store), before, touched_components)
 
     def _revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
         """A text that changes whenever a verdict may have changed, but for moments that were foreseen."""
@@ -172,20 +172,22 @@ class VerdictRenewal:
             for repository, assignment in assignments.items()
         }
         # Where images are watched for ever, there is no need to ask.
-        limited = {name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER}
+        limited_repositories = {
+            name for name, entry in assignments.items() if entry and entry.watch.start is not WatchStart.FOREVER
+        }
         states = self.watched_images.read_states(
-            {(image.repository, image.digest) for image in images if image.repository in limited}
+            {(image.repository, image.digest) for image in images if image.repository in limited_repositories}
         )
         groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
         for image in images:
-            if image.repository not in limited or states[image.repository, image.digest].is_watched:
+            if image.repository not in limited_repositories or states[image.repository, image.digest].is_watched:
                 groups[policies[image.repository]].append(image)
-        return {policy: watched for policy, watched in groups.items() if watched}
+        return {policy: watched_images for policy, watched_images in groups.items() if watched_images}
 
     def _unmatched_images(self) -> set[int]:
         """The images with components whose findings are not known yet: they are judged once these are."""
-        unmatched = [number for number, _ in self.store.fleet_findings.unmatched_components(EVERY)]
-        bundles = {bundle for _, bundle, _ in self.store.fleet.holders(unmatched)} if unmatched else set()
+        components = [number for number, _ in self.store.fleet_findings.unmatched_components(EVERY)]
+        bundles = {bundle for _, bundle, _ in self.store.fleet.holders(components)} if components else set()
         return self.store.fleet.images_with(bundles) if bundles else set()
 
 
@@ -236,25 +238,25 @@ class _Renewal:
         before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
         now = service.clock.now()
         is_current = before == inputs and not self._is_judged_ahead()
-        selected = self._select(self.present, source) if is_current else None
-        is_dense = selected is None or len(selected) > LARGE_PART * len(self.images)
-        images = [image for image in self.images if is_dense or image.id in (selected or ())]
-        stored = self._stored_verdicts(images, is_dense=is_dense)
-        written = f"{inputs} {self.match.source}"
+        selected_images = self._select(self.present, source) if is_current else None
+        is_dense = selected_images is None or len(selected_images) > LARGE_PART * len(self.images)
+        images = [image for image in self.images if is_dense or image.id in (selected_images or ())]
+        stored_verdicts = self._stored_verdicts(images, is_dense=is_dense)
+        new_inputs = f"{inputs} {self.match.source}"
         by_id = {image.id: image for image in images}
         verdicts: list[FleetVerdict] = []
         for at in range(0, len(images), JUDGED_TOGETHER):
             contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
-            for judged in service.fleet_judging.judge(usable, contents):
-                previous = stored.get(judged.image)
-                verdict = self._verdict(judged, previous, now)
+            for judged_image in service.fleet_judging.judge(usable, contents):
+                previous = stored_verdicts.get(judged_image.image)
+                verdict = self._verdict(judged_image, previous, now)
                 if is_changed(verdict, previous):
                     verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
-                    self._write(verdicts, now, by_id, stored, former, None)
+                    self._write(verdicts, now, by_id, stored_verdicts, former, None)
                     verdicts = []
         if verdicts or not is_current or source != self.match.source:
-            self._write(verdicts, now, by_id, stored, former, written)
+            self._write(verdicts, now, by_id, stored_verdicts, former, new_inputs)
 
     def _is_judged_ahead(self) -> bool:
         """Return whether verdicts were judged by a clock that was ahead: what time changes is not due yet.
@@ -273,14 +275,14 @@ class _Renewal:
 
     def _select(self, present: Collection[int], source: str) -> set[int] | None:
         """The images to judge if only advisories, images and the time have changed; None for all."""
-        selected = {*self.due_images, *(image.id for image in self.images if image.id not in present)}
+        image_ids = {*self.due_images, *(image.id for image in self.images if image.id not in present)}
         if source == self.match.source:
-            return selected
+            return image_ids
         if source != self.match.previous or self.match.changed_components is None:
             return None
         fleet = self.service.store.fleet
         bundles = {bundle for _, bundle, _ in fleet.holders(self.match.changed_components)}
-        return selected | fleet.images_with(bundles)
+        return image_ids | fleet.images_with(bundles)
 
     def _inputs(self, usable: UsablePolicy) -> str:
         """A digest of what decides beside the advisories and the images."""
@@ -316,7 +318,7 @@ class _Renewal:
         verdicts: Sequence[FleetVerdict],
         now: str,
         images: dict[int, FleetImage],
-        stored: Mapping[int, FleetVerdict],
+        stored_verdicts: Mapping[int, FleetVerdict],
         former: Mapping[int, FleetVerdict],
         judged_from: str | None,
     ) -> None:
@@ -326,8 +328,8 @@ class _Renewal:
         verdict on an image is that by its policy before, else that of the newest recorded verdict of the policy, for
         instance on the push.
         """
-        first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored]
-        recorded = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
+        first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored_verdicts]
+        recorded_statuses = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
 
         def before(verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
             if previous is not None:
@@ -335,7 +337,7 @@ class _Renewal:
             image = images[verdict.image]
             if image.id in former:
                 return former[image.id].status
-            return recorded.get((image.repository, image.digest))
+            return recorded_statuses.get((image.repository, image.digest))
 
         def former_policy(change: VerdictChange) -> str | None:
             is_first = change.previous is None and change.verdict.image in former
@@ -345,12 +347,14 @@ class _Renewal:
             return images[verdict.image].repository, images[verdict.image].digest
 
         changing = [
-            verdict for verdict in verdicts if before(verdict, stored.get(verdict.image)) not in (None, verdict.status)
+            verdict
+            for verdict in verdicts
+            if before(verdict, stored_verdicts.get(verdict.image)) not in (None, verdict.status)
         ]
-        unused = find_unused_images(self.service.store, [place(verdict) for verdict in changing])
-        bad = {place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
+        unused_places = find_unused_images(self.service.store, [place(verdict) for verdict in changing])
+        unapproved_images = {place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
         since = format_time(shift_time(to_datetime(now), -RECENT))
-        vulnerabilities = self.service.store.fleet_changes.recent_vulnerabilities(bad, since)
+        vulnerabilities = self.service.store.fleet_changes.recent_vulnerabilities(unapproved_images, since)
 
         def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
             return [
@@ -368,7 +372,7 @@ class _Renewal:
                 for change in changes
                 if (previous := before(change.verdict, change.previous)) is not None
                 and previous is not change.verdict.status
-                and place(change.verdict) not in unused
+                and place(change.verdict) not in unused_places
             ]
 
         record = self.service.store.fleet_verdicts.record

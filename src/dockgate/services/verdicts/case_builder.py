@@ -176,7 +176,9 @@ class CaseBuilder:
             )
             if every_inventory:
                 repository = context.repository if self._waivers_apply(context.repository, image, scan) else None
-                case = replace(case, waivers=self.waivers.of(image, every_inventory, policy, repository, now))
+                case = replace(
+                    case, waivers=self.waivers.select_for_image(image, every_inventory, policy, repository, now)
+                )
             is_scanned = scan is not None and not scan.state.has_failed
             baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()
         if scan is None or scan.state.has_failed:

@@ -147,7 +147,7 @@ class ServiceRisk:
         policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, place = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.revisions({place})[place]
-        waivers = self.waivers.state(context.repository, now)
+        waivers = self.waivers.revision(context.repository, now)
         return digest_of(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:

@@ -93,7 +93,7 @@ class WaiverPreviews:
         subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
         accepted = [
             number
-            for number, findings in subject.affected.items()
+            for number, findings in subject.affected_components.items()
             for entry in findings
             if waivers.accepts_finding(waiver, subject.finding(entry).finding(), now)
         ]

@@ -127,7 +127,7 @@ class ServerWaivers:
 
     # --- for an image ---------------------------------------------------------------------------------------------
 
-    def of(
+    def select_for_image(
         self, image: str, inventories: Sequence[Inventory], policy: Policy, repository: str | None, now: str
     ) -> Waivers:
         """Return the waivers and VEX statements that may apply to this image.
@@ -157,8 +157,8 @@ class ServerWaivers:
         ]
         return vex_statements.select_statements(statements, images, inventories)
 
-    def of_fleet(self, policy: Policy, now: str) -> FleetWaivers:
-        """Return all waivers and VEX statements, from which `of` selects those of an image."""
+    def select_for_fleet(self, policy: Policy, now: str) -> FleetWaivers:
+        """Return all waivers and VEX statements, from which `select_for_image` selects those of an image."""
         general: list[VexStatement] = []
         attached: dict[str, list[VexStatement]] = {}
         for record, listed in self.store.vex.every_active():
@@ -182,8 +182,8 @@ class ServerWaivers:
                 return f"{vex_statements.KEY}{fingerprint}"
         return ""
 
-    def state(self, repository: str, now: str) -> str:
-        """Return a text that changes whenever `of` could change for an image of this repository."""
+    def revision(self, repository: str, now: str) -> str:
+        """Return a text that changes whenever `select_for_image` could change for an image of this repository."""
         present = (record.waiver for record in self.store.waivers.active(now))
         ids = [
             waiver.id for waiver in present if not waiver.repository or patterns.matches(repository, waiver.repository)
