@@ -68,7 +68,7 @@ class Generator:
             layers.append(self._layer(f"own-{number}", own))
             packages = {package.path: package for layer in layers for package in layer}
             digest = digest_of(f"image {number}".encode())
-            digests = tuple(dict.fromkeys(package.layer for layer in layers for package in layer))
+            digests = tuple(dict.fromkeys(package.layer or "" for layer in layers for package in layer))
             inventory = Inventory(
                 digest,
                 "linux/amd64",

@@ -62,7 +62,7 @@ def test_a_scan_has_these_keys() -> None:
         "module": None,
         "vendor": None,
         "path": "var/lib/dpkg/status",
-        "layer": "",
+        "layer": None,
         "in_base": None,
         "owner": None,
     }
@@ -82,7 +82,7 @@ def test_a_finding_has_these_keys_and_null_for_unknown_values() -> None:
             "version": "0.14.1",
             "purl": "pkg:pypi/werkzeug@0.14.1",
             "path": "usr/lib/python3/dist-packages/werkzeug-0.14.1.dist-info/METADATA",
-            "layer": "",
+            "layer": None,
             "in_base": None,
         },
         "fixed": None,

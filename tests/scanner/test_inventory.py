@@ -263,13 +263,13 @@ def test_what_a_vendor_s_package_brings_is_not_left_to_the_distribution() -> Non
     node = [status(stanza("nodejs", "22.1-1nodesource1", more=text)), dpkg_list("nodejs", "usr/bin/node", npm)]
     result = inventory([file("etc/os-release", DEBIAN), *node, file(npm, '{"name": "npm", "version": "10.7.0"}')])
     assert [(package.name, package.ecosystem, package.vendor, package.owner) for package in result.packages] == [
-        ("nodejs", "vendor:nodesource.com", "nodesource.com", ""),
-        ("npm", "npm", "", ""),
+        ("nodejs", "vendor:nodesource.com", "nodesource.com", None),
+        ("npm", "npm", None, None),
     ]
     assert result.unread == ()
     nowhere = inventory(node)
     assert [(package.ecosystem, package.vendor) for package in nowhere.packages if package.name == "nodejs"] == [
-        ("", "")
+        ("", None)
     ]
 
 
@@ -288,7 +288,7 @@ def base(*names: str) -> list[Entry]:
 
 
 def judged(*layers: list[Entry]) -> list[tuple[str, str, str]]:
-    return [(package.name, package.ecosystem, package.owner) for package in inventory(*layers).packages]
+    return [(package.name, package.ecosystem, package.owner or "") for package in inventory(*layers).packages]
 
 
 def test_a_package_without_a_copyright_is_its_maintainer_s_and_owns_nothing() -> None:

@@ -203,7 +203,7 @@ def test_a_package_under_opt_is_no_distributions_to_judge() -> None:
             ]
         )
         (django,) = (package for package in result.packages if package.ecosystem == "PyPI")
-        return django.owner
+        return django.owner or ""
 
     assert owner_at("usr/lib/python3/dist-packages/Django-2.2.dist-info/METADATA") == "agent"
     assert owner_at("opt/agent/Django-2.2.dist-info/METADATA") == ""

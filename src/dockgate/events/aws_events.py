@@ -191,10 +191,10 @@ def _details(finding: Finding) -> dict[str, Any]:
     vulnerable = {
         "name": package.name,
         "version": package.version,
-        "arch": package.arch,
+        "arch": package.arch or "",
         "packageManager": _manager(package.purl),
         "filePath": package.path,
-        "sourceLayerHash": package.layer,
+        "sourceLayerHash": package.layer or "",
         **({"fixedInVersion": finding.fixed} if finding.fixed else {}),
     }
     vector = {"baseScore": rating.score, "scoringVector": rating.vector, "source": rating.source}

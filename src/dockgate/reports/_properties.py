@@ -53,7 +53,7 @@ def _inventory_properties(inventory: Inventory) -> Properties:
             yield f"dockgate:{name}", value
     for entry in inventory.unread:
         for field in fields(Unread):
-            yield f"dockgate:unread:{field.name}", getattr(entry, field.name)
+            yield f"dockgate:unread:{field.name}", getattr(entry, field.name) or ""
 
 
 def report_properties(report: ImageReport) -> Properties:

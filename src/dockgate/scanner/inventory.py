@@ -20,10 +20,18 @@ from dockgate.shared.errors import UnreadableError
 IMAGE_LIMIT = 384 * 1024 * 1024
 _PATH_COST = 110  # bytes of memory that a path takes besides its own, where presence is looked up
 
-# The order of an inventory's packages: by all their fields.
-by_package = attrgetter(*(field.name for field in fields(Package)))
-# The same of what could not be read.
-by_unread = attrgetter(*(field.name for field in fields(Unread)))
+_required_fields = attrgetter(*[field.name for field in fields(Package)][:7])
+
+
+def by_package(package: Package) -> tuple[str, ...]:
+    """The order of an inventory's packages: by all their fields."""
+    optional = package.layer, package.arch, package.owner, package.module, package.vendor, package.imports
+    return (*_required_fields(package), *[text or "" for text in optional])
+
+
+def by_unread(entry: Unread) -> tuple[str, str, str]:
+    """The order of what could not be read: by all its fields."""
+    return entry.path, entry.reason, entry.layer or ""
 
 
 def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
@@ -72,7 +80,7 @@ def _compare(
     for at, file in stack.present_files:
         if file.is_lockfile and not file.is_self_contained and locks.is_ignored(file):
             continue
-        owner = file.owner if file.owner in owners and stack.is_introduced(file.owner, at, system) else ""
+        owner = file.owner if file.owner in owners and stack.is_introduced(file.owner, at, system) else None
         if file.ecosystem not in system:
             for package in file.packages:
                 if not (file.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
@@ -101,11 +109,11 @@ def _distribution_packages(
         if file.ecosystem in system:
             strange = third_party[file.ecosystem]
             for package in file.packages:
-                placed = _place_package(package, stack.facts[stack.introducing_layer(file, package, at)].layer, "")
+                placed = _place_package(package, stack.facts[stack.introducing_layer(file, package, at)].layer, None)
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
-                    placed = replace(placed, vendor=THIRD_PARTY + placed.vendor)
+                    placed = replace(placed, vendor=THIRD_PARTY + (placed.vendor or ""))
                 settled = system[file.ecosystem].assign_distribution(placed, distribution) if distribution else None
-                yield settled or replace(placed, vendor="")
+                yield settled or replace(placed, vendor=None)
 
 
 class FactsInMemory(dict[str, LayerFacts]):
@@ -156,7 +164,7 @@ def _without_content(facts: LayerFacts) -> LayerFacts:
     return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
 
-def _place_package(package: Package, layer: str, owner: str) -> Package:
+def _place_package(package: Package, layer: str, owner: str | None) -> Package:
     """Return `replace(package, layer=…, owner=…)` in a third of the time: images have thousands of packages."""
     return Package(
         package.name,

@@ -270,9 +270,9 @@ class LayerStack:
         return None
 
     @cached_property
-    def _databases(self) -> dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]]:
+    def _databases(self) -> dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str | None]]]]]:
         """Ecosystem and path -> the layers with the file, base first, each with the packages that the file lists."""
-        databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str]]]]] = {}
+        databases: dict[tuple[str, str], list[tuple[int, frozenset[tuple[str, str, str | None]]]]] = {}
         for at, facts in enumerate(self.facts):
             for file in facts.package_files:
                 packages = frozenset((package.name, package.version, package.arch) for package in file.packages)

@@ -92,7 +92,7 @@ def read_layer(
 def memory_cost(file: PackageFile) -> int:
     """Estimate the bytes of memory that it takes."""
     parts = 1 + len(file.packages) + len(file.owns) + len(file.unread_parts)
-    texts = sum(len(package.purl) + len(package.imports) for package in file.packages) + sum(
+    texts = sum(len(package.purl) + len(package.imports or "") for package in file.packages) + sum(
         map(len, file.owns.values())
     )
     return READ_COST * parts + texts

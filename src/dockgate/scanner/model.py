@@ -1,6 +1,8 @@
 """The content of an image: packages, their distribution, and what could not be read."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from dockgate.shared.canonical import STORED_AS_EMPTY
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +36,13 @@ class Package:
       `Ecosystem.assign_distribution`.
     - `path` is the file that names it; "!/" separates paths inside archives ("app.war!/WEB-INF/lib/a.jar").
     - `layer` is the digest of the layer with that file; for package databases, the first layer with this version.
-    - `owner` is the distribution package that owns the file, or "". Then only the distribution's advisories count.
-    - `module` is an rpm's module and stream ("nodejs:18"), "" for none, `ANY_MODULE` for an unknown one.
-    - `vendor` is who built a package in a distribution's format if it was not the distribution ("docker.com"), else "".
+    - `owner` is the distribution package that owns the file, or None. Then only the distribution's advisories count.
+    - `module` is an rpm's module and stream ("nodejs:18"), None for none, `ANY_MODULE` for an unknown one.
+    - `vendor` is who built a package in a distribution's format if it was not the distribution ("docker.com"), or None.
       Until `assign_distribution` it is the vendor in the database, after `THIRD_PARTY` if the package's files show that
       the distribution did not build it. The ecosystem is then "vendor:VENDOR", unless the vendor publishes advisories
       (Docker for its hardened images).
-    - `imports` are the import paths of the packages of a Go module in the program, separated by blanks, "" if unknown.
+    - `imports` are the import paths of the packages of a Go module in the program, separated by blanks, or None.
     """
 
     name: str
@@ -50,12 +52,12 @@ class Package:
     source_name: str
     source_version: str
     path: str
-    layer: str = ""
-    arch: str = ""
-    owner: str = ""
-    module: str = ""
-    vendor: str = ""
-    imports: str = ""
+    layer: str | None = field(default=None, metadata=STORED_AS_EMPTY)
+    arch: str | None = field(default=None, metadata=STORED_AS_EMPTY)
+    owner: str | None = field(default=None, metadata=STORED_AS_EMPTY)
+    module: str | None = field(default=None, metadata=STORED_AS_EMPTY)
+    vendor: str | None = field(default=None, metadata=STORED_AS_EMPTY)
+    imports: str | None = field(default=None, metadata=STORED_AS_EMPTY)
 
 
 # The module of a package whose version shows that it has one, and which does not name it.
@@ -68,7 +70,7 @@ class Unread:
 
     path: str
     reason: str
-    layer: str = ""
+    layer: str | None = field(default=None, metadata=STORED_AS_EMPTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,7 @@ class Inventory:
     base first. Packages and unread entries are sorted, so that equal content has equal bytes.
 
     The first `base_layers` layers are those of the base image named `base`; 0 and None if unknown. `created` (RFC 3339,
-    None if missing) and `user` ("" for the runtime's default) are from the image config. `diff_ids` are the computed
+    None if missing) and `user` (None for the runtime's default) are from the image config. `diff_ids` are the computed
     digests of the uncompressed layers, "" for a layer that was not hashed; they are never copied from the config.
     """
 
@@ -92,7 +94,7 @@ class Inventory:
     base_layers: int = 0
     base: str | None = None
     created: str | None = None
-    user: str = ""
+    user: str | None = field(default=None, metadata=STORED_AS_EMPTY)
     diff_ids: tuple[str, ...] = ()
 
     def is_in_base(self, package: Package) -> bool:
@@ -102,14 +104,14 @@ class Inventory:
 
 @dataclass(frozen=True, slots=True)
 class LayerOrigin:
-    """A layer's size as a blob in bytes, and the command that made it ("" if unknown).
+    """A layer's size as a blob in bytes, and the command that made it (None if unknown).
 
     They are in the image's manifest and config. A command may contain a secret, so it is not part of an inventory,
     which people publish and attach to builds.
     """
 
     size: int
-    command: str
+    command: str | None = field(metadata=STORED_AS_EMPTY)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,7 +73,7 @@ class ImageMetadata(NamedTuple):
     base_layers: int = 0
     base: str | None = None
     created: str | None = None
-    user: str = ""
+    user: str | None = None
     layers: tuple[LayerOrigin, ...] = ()
 
 

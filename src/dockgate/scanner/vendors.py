@@ -96,22 +96,22 @@ def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
     return Distribution("dhi", qualifiers.get("os_version", "")) if qualifiers.get("os_name") == "dhi" else None
 
 
-def mark_stated(vendor: str) -> str:
+def mark_stated(vendor: str | None) -> str | None:
     """Mark a vendor as stated by the package itself.
 
     This is the form of `Package.vendor` before `assign_distribution`.
     """
-    return _STATED_PREFIX + vendor if vendor else ""
+    return _STATED_PREFIX + vendor if vendor else None
 
 
-def vendor_by_maintainer(package: Package, distribution: str) -> str:
-    """Return the vendor of a dpkg or apk package by its maintainer, "" for the distribution itself."""
-    maintainer = package.vendor
+def vendor_by_maintainer(package: Package, distribution: str) -> str | None:
+    """Return the vendor of a dpkg or apk package by its maintainer, None for the distribution itself."""
     if package.vendor and package.ecosystem:  # settled before
-        return maintainer
+        return package.vendor
+    maintainer = package.vendor or ""
     third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
     if maintainer.startswith(_STATED_PREFIX):
-        return "" if maintainer[1:].lower() == distribution else _vendor_name(maintainer[1:])
+        return None if maintainer[1:].lower() == distribution else _vendor_name(maintainer[1:])
     for mark, vendor in _VERSION_MARKS.items():
         if mark in package.version:
             return vendor
@@ -120,30 +120,30 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str:
     if address == _HARDENED_ADDRESS:
         return HARDENED
     if distribution == "ubuntu":
-        return "" if not maintainer or address.endswith(_UBUNTU) else _vendor_name(domain)
+        return None if not maintainer or address.endswith(_UBUNTU) else _vendor_name(domain)
     if address in _DEBIAN_MAINTAINERS and not package.version.endswith(_RELEASES):
-        return ""
+        return None
     if address.endswith(_MAINTAINERS):
         return _vendor_name(domain)
-    unnamed = _vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else ""
+    unnamed = _vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
     return _NAMES.get(maintainer.lower(), unnamed)
 
 
-def vendor_by_signature(package: Package, distribution: str) -> str:
-    """Return the vendor of an rpm package by the database's vendor, "" for the distribution itself."""
+def vendor_by_signature(package: Package, distribution: str) -> str | None:
+    """Return the vendor of an rpm package by the database's vendor, None for the distribution itself."""
     vendor, official = package.vendor, _OFFICIAL.get(distribution)
     if package.vendor and package.ecosystem:  # settled before
         return vendor
     if not vendor or official is None or vendor.startswith(official):
-        return ""
+        return None
     tag = _VERSION_TAGS.get(distribution)
-    return "" if vendor == UNKNOWN and tag and tag in package.version else _vendor_name(vendor)
+    return None if vendor == UNKNOWN and tag and tag in package.version else _vendor_name(vendor)
 
 
-def apply_vendor(package: Package, vendor: str) -> Package:
+def apply_vendor(package: Package, vendor: str | None) -> Package:
     """Return the package with its vendor's ecosystem, which no distribution's feed covers."""
     if not vendor:
-        return replace(package, vendor="") if package.vendor else package
+        return replace(package, vendor=None) if package.vendor else package
     return replace(package, vendor=vendor, ecosystem=f"vendor:{vendor}")
 
 

@@ -81,8 +81,8 @@ class Matcher:
             if advisory.withdrawn:
                 continue
             self._advisories.setdefault((without_release(advisory.ecosystem), advisory.name), []).append(advisory)
-        self._by_source: dict[tuple[str, str, str], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
-        self._results: dict[tuple[str, str, str, str, str], tuple[list[Finding], list[Undetermined]]] = {}
+        self._by_source: dict[tuple[str, str, str | None], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
+        self._results: dict[tuple[str | None, ...], tuple[list[Finding], list[Undetermined]]] = {}
 
     def match(self, packages: Sequence[Package]) -> Matches:
         """Match packages with the advisories.
@@ -212,7 +212,7 @@ class Matcher:
             published,
             _fixed_at(affecting) if fixed else None,
             next((row.summary for row in affecting if row.summary), None),
-            _reachability(package, affecting) if package.imports else None,
+            _reachability(package.imports, affecting) if package.imports else None,
         )
 
     def _uncovered_packages(self, packages: Sequence[Package]) -> list[Undetermined]:
@@ -272,12 +272,12 @@ def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Adv
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
 
 
-def _reachability(package: Package, affecting: list[Advisory]) -> str | None:
+def _reachability(imports: str, affecting: list[Advisory]) -> str | None:
     """Return "yes" if the program contains a vulnerable package, or "no"; None if none is named."""
     vulnerable = {path for row in affecting for path in row.imports}
     if not vulnerable:
         return None
-    return "no" if vulnerable.isdisjoint(package.imports.split()) else "yes"
+    return "no" if vulnerable.isdisjoint(imports.split()) else "yes"
 
 
 def worst_of(cves: Sequence[Cve]) -> Cve:

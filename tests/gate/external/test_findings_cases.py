@@ -31,7 +31,7 @@ def summary(report: ExternalReport) -> dict[str, Any]:
         if inventory.distribution
         else "",
         "created": inventory.created,
-        "user": inventory.user,
+        "user": inventory.user or "",
         "packages": [
             f"{package.ecosystem} {package.purl or package.name} {package.path}".strip()
             for package in inventory.packages

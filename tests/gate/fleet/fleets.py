@@ -55,7 +55,7 @@ class FleetIndex:
     def _platform(self, inventory: Inventory) -> FleetPlatform:
         layers: dict[str, dict[tuple[int, bool], int]] = {}
         for package in inventory.packages:
-            counts = layers.setdefault(package.layer, {})
+            counts = layers.setdefault(package.layer or "", {})
             key = self._component(package), bool(package.owner)
             counts[key] = counts.get(key, 0) + 1
         bundles = tuple((self._bundle(counts), _place(inventory, layer)) for layer, counts in layers.items())

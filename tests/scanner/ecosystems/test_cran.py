@@ -147,7 +147,7 @@ def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
     base = [file("etc/os-release", DEBIAN), database, file(path, COMMONMARK), dpkg_list("r-cran-commonmark", path)]
     inventory = read_image(image(base), [DPKG, ECOSYSTEM])
     assert {package.purl.partition("@")[0]: package.owner for package in inventory.packages} == {
-        "pkg:deb/debian/r-cran-commonmark": "",
+        "pkg:deb/debian/r-cran-commonmark": None,
         "pkg:cran/commonmark": "r-cran-commonmark",
     }
 

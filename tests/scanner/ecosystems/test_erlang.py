@@ -240,7 +240,7 @@ def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
     base = [file("etc/os-release", DEBIAN), database, file(path, COWLIB), dpkg_list("erlang-cowlib", path)]
     inventory = read_image(image(base), [DPKG, ECOSYSTEM])
     assert {package.name: package.owner for package in inventory.packages} == {
-        "erlang-cowlib": "",
+        "erlang-cowlib": None,
         "cowlib": "erlang-cowlib",
     }
 

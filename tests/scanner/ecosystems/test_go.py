@@ -346,7 +346,7 @@ def _program(name: str) -> bytes:
 
 @pytest.mark.parametrize("name", ["functions-amd64", "functions-s390x"])
 def test_program_states_the_packages_it_contains(name: str) -> None:
-    packages = {package.name: package.imports.split() for package in read(program(name)).packages}
+    packages = {package.name: (package.imports or "").split() for package in read(program(name)).packages}
     assert packages["example.com/dep"] == ["example.com/dep/used"]
     assert packages["gopkg.in/dotted.v2"] == ["gopkg.in/dotted.v2"]
     assert packages["example.com/app"] == ["example.com/app"]
@@ -372,7 +372,7 @@ def test_malformed_function_table_yields_no_packages(change: str) -> None:
         extract = read(bytes(content))
     except UnreadableError:
         return
-    assert [package.imports for package in extract.packages] == [""] * len(extract.packages)
+    assert [package.imports for package in extract.packages] == [None] * len(extract.packages)
 
 
 @pytest.mark.parametrize(

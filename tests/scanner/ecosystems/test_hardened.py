@@ -28,7 +28,7 @@ def packages_of(release: str, path: str, content: str) -> dict[str, tuple[str, s
     """Ecosystem and vendor of each package of an image; whose evidence is whole."""
     inventory = read_image(image([file("etc/os-release", release), file(path, content)]), ECOSYSTEMS)
     assert inventory.unread == ()
-    return {package.name: (package.ecosystem, package.vendor) for package in inventory.packages}
+    return {package.name: (package.ecosystem, package.vendor or "") for package in inventory.packages}
 
 
 def test_docker_debian_packages_are_distinguished_from_added_ones() -> None:
@@ -66,7 +66,7 @@ def test_language_package_in_a_docker_package_is_judged_by_its_own_advisories() 
         ),
         ECOSYSTEMS,
     )
-    assert [package.owner for package in inventory.packages if package.ecosystem == "PyPI"] == [""]
+    assert [package.owner for package in inventory.packages if package.ecosystem == "PyPI"] == [None]
 
 
 def test_an_image_of_docker_s_must_have_the_database_of_its_family() -> None:
@@ -123,7 +123,7 @@ def test_vendor_of_a_debian_package(package: Package, ecosystem: str, name: str)
 def test_vendor_of_an_rpm_package(distribution: Distribution, version: str, vendor: str, ecosystem: str) -> None:
     package = Package("squid", version, f"pkg:rpm/squid@{version}", "", "src", "1", "", vendor=vendor)
     settled = rpm.ECOSYSTEM.assign_distribution(package, distribution)
-    assert (settled.ecosystem, settled.source_name, settled.vendor) == (ecosystem, "squid", "")
+    assert (settled.ecosystem, settled.source_name, settled.vendor) == (ecosystem, "squid", None)
 
 
 @pytest.mark.parametrize(

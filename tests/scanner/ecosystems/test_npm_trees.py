@@ -172,7 +172,7 @@ def test_a_library_of_debian_is_a_package_and_judged_as_debian_s() -> None:
     )
     assert [(package.name, package.owner) for package in inventory.packages] == [
         ("lodash", "node-lodash"),
-        ("node-lodash", ""),
+        ("node-lodash", None),
     ]
     assert inventory.unread == ()
 

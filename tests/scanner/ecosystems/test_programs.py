@@ -31,7 +31,7 @@ def read(path: str, content: bytes | str) -> Extract:
 
 def judged(image: Inventory) -> list[tuple[str, str, str]]:
     return [
-        (package.purl, package.path, package.owner)
+        (package.purl, package.path, package.owner or "")
         for package in image.packages
         if package.purl.startswith("pkg:generic/")
     ]

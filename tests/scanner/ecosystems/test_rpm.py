@@ -40,7 +40,7 @@ def named(purl: Purl, distribution: Distribution | None = None) -> tuple[str, st
 
 @pytest.fixture(scope="module")
 def packages() -> dict[tuple[str, str], Package]:
-    return {(package.name, package.arch): package for package in read("sqlite").packages}
+    return {(package.name, package.arch or ""): package for package in read("sqlite").packages}
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 @pytest.mark.parametrize("form", DATABASE_NAMES)
 def test_every_database_format_yields_the_same_packages(form: str) -> None:
     expected = {
-        ("bash", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", ""),
-        ("bash-doc", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", ""),
-        ("filesystem", "3.16-2~rc1.el9", "noarch", "filesystem", "3.16-2~rc1.el9", ""),
-        ("openssl", "1:3.0.7-24.el9", "i686", "openssl", "1:3.0.7-24.el9", ""),
-        ("openssl", "1:3.0.7-24.el9", "x86_64", "openssl", "1:3.0.7-24.el9", ""),
+        ("bash", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", None),
+        ("bash-doc", "5.1.8-9.el9", "x86_64", "bash", "5.1.8-9.el9", None),
+        ("filesystem", "3.16-2~rc1.el9", "noarch", "filesystem", "3.16-2~rc1.el9", None),
+        ("openssl", "1:3.0.7-24.el9", "i686", "openssl", "1:3.0.7-24.el9", None),
+        ("openssl", "1:3.0.7-24.el9", "x86_64", "openssl", "1:3.0.7-24.el9", None),
         (
             *("nodejs", "1:18.19.1-1.module+el9.3.0+20+d23a2d4c", "x86_64"),
             *("nodejs", "1:18.19.1-1.module+el9.3.0+20+d23a2d4c", "nodejs:18"),
@@ -238,9 +238,9 @@ def test_own_package_url_parses_to_the_same_package(
         epoch, _, version = settled.version.rpartition(":")
         source = f"{installed.source_name}-{installed.source_version.rpartition(':')[2]}.src.rpm"
         arguments = {
-            "arch": settled.arch,
+            "arch": settled.arch or "",
             "epoch": epoch,
-            "rpmmod": settled.module,
+            "rpmmod": settled.module or "",
             "upstream": source,
             "distro": f"{distribution.id}-{distribution.version}",
         }

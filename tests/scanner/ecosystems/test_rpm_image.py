@@ -85,7 +85,7 @@ def test_image_with_a_manifest_has_no_unread_parts() -> None:
     again = inventory([release, file(MANIFEST, UNKNOWN_VENDORS)])
     assert [(package.name, package.vendor, package.ecosystem) for package in again.packages] == [
         ("docker-ce", "unknown", "vendor:unknown"),
-        ("filesystem", "", "Azure Linux:3"),
+        ("filesystem", None, "Azure Linux:3"),
     ]
 
 
@@ -135,7 +135,7 @@ def test_pending_changes_of_the_database_are_unread() -> None:
 def test_a_language_package_that_an_rpm_owns_is_left_to_the_distribution() -> None:
     result = inventory([ROCKY, database(package("python3-six", "1.15.0", METADATA)), SIX])
     assert names(result) == ["python3-six 1.15.0-1", "six 1.15.0"]
-    assert [package.owner for package in result.packages] == ["", "python3-six"]
+    assert [package.owner for package in result.packages] == [None, "python3-six"]
     assert result.unread == ()
 
 
@@ -143,6 +143,6 @@ def test_language_package_owned_by_a_vendor_rpm_is_judged() -> None:
     owner = package("python3-six", "1.15.0", METADATA, vendor="Example, Inc.")
     result = inventory([ROCKY, database(owner), SIX])
     assert [(package.name, package.vendor, package.ecosystem, package.owner) for package in result.packages] == [
-        ("python3-six", "Example, Inc.", "vendor:Example, Inc.", ""),
-        ("six", "", "PyPI", ""),
+        ("python3-six", "Example, Inc.", "vendor:Example, Inc.", None),
+        ("six", None, "PyPI", None),
     ]

@@ -135,13 +135,13 @@ def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
     ("config", "created", "user"),
     [
         ({"created": "2026-01-02T03:04:05Z", "config": {"User": "1000:1000"}}, "2026-01-02T03:04:05Z", "1000:1000"),
-        ({"created": "yesterday", "config": {"User": "\x1b[31m"}}, None, ""),
-        ({"created": 1, "config": []}, None, ""),
-        ({"created": "2026-01-02T03:04:05+01:00\n", "config": {"User": "a" * 513}}, None, ""),
+        ({"created": "yesterday", "config": {"User": "\x1b[31m"}}, None, None),
+        ({"created": 1, "config": []}, None, None),
+        ({"created": "2026-01-02T03:04:05+01:00\n", "config": {"User": "a" * 513}}, None, None),
     ],
 )
 def test_time_and_user_are_the_configs_where_they_are_what_they_should_be(
-    config: dict[str, Any], created: str | None, user: str
+    config: dict[str, Any], created: str | None, user: str | None
 ) -> None:
     metadata = read_metadata(config, (), [], "linux/amd64", lambda name, digest: b"")
     assert (metadata.created, metadata.user) == (created, user)

@@ -176,7 +176,7 @@ def test_an_image_turned_into_one_of_another_distribution_is_noticed() -> None:
 
 
 def owner(*layers: list[Entry]) -> str:
-    return next(package.owner for package in inventory(*layers).packages if package.name == "six")
+    return next(package.owner or "" for package in inventory(*layers).packages if package.name == "six")
 
 
 def test_a_language_package_is_owned_by_what_came_with_it_alone() -> None:

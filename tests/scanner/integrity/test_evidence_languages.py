@@ -300,7 +300,7 @@ DATABASE = [file("etc/os-release", DEBIAN), status(stanza("bash", "5"), stanza("
 
 
 def owner(result: Inventory) -> str:
-    return next(package.owner for package in result.packages if package.name == "Flask")
+    return next(package.owner or "" for package in result.packages if package.name == "Flask")
 
 
 def test_a_package_in_the_list_of_its_own_layer_is_owned() -> None:

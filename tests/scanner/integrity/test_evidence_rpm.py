@@ -250,7 +250,7 @@ SIX_RPM = package("python3-six", "1.15.0", METADATA)
 
 
 def owner(*layers: list[Entry]) -> str:
-    return next(package.owner for package in inventory(*layers).packages if package.name == "six")
+    return next(package.owner or "" for package in inventory(*layers).packages if package.name == "six")
 
 
 def test_a_language_package_of_the_layer_of_its_owner_is_owned() -> None:

@@ -24,7 +24,7 @@ def inventory(
 
 
 def reasons(result: Inventory) -> list[tuple[str, str]]:
-    return [(entry.layer, entry.reason) for entry in result.unread]
+    return [(entry.layer or "", entry.reason) for entry in result.unread]
 
 
 @pytest.mark.parametrize("verified", [True, False])

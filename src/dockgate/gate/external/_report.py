@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from operator import attrgetter
 from typing import Any
 
 from dockgate.gate.external import ReadContext
@@ -173,10 +172,10 @@ class ReportBuilder:
                 platform=self.platform,
                 distribution=self.distribution,
                 layers=self.layers,
-                packages=tuple(sorted(packages, key=attrgetter("purl", "name", "version", "path", "layer"))),
+                packages=tuple(sorted(packages, key=_package_order)),
                 unread=(),
                 created=self.created or None,
-                user=self.user,
+                user=self.user or None,
             ),
             matches=Matches(
                 tuple(sorted(findings.values(), key=_worst_first)),
@@ -204,6 +203,10 @@ def _merge(first: Finding, second: Finding) -> Finding:
         epss=highest_score((worse.epss, better.epss)),
         percentile=highest_score((worse.percentile, better.percentile)),
     )
+
+
+def _package_order(package: Package) -> tuple[str, ...]:
+    return package.purl, package.name, package.version, package.path, package.layer or ""
 
 
 def _worst_first(finding: Finding) -> tuple[int, float, str, str, str, str]:

@@ -130,7 +130,7 @@ def _package(artifact: dict[str, Any], where: str, report: ReportBuilder, contex
     path = next((text(place.get("path")) for place in places), "")
     layer = next((digest(place.get("layerID")) for place in places), "")
     package = make_package(context, text(artifact.get("name")), version, purl, report.distribution)
-    return replace(package, path=path.lstrip("/"), layer=layer)
+    return replace(package, path=path.lstrip("/"), layer=layer or None)
 
 
 def _rating(vulnerability: dict[str, Any], where: str) -> Rating:

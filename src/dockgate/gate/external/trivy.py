@@ -119,7 +119,7 @@ def _package(
     layer = digest(mapping(entry.get("Layer")).get("Digest"))
     source = text(entry.get("SrcName")), _version(entry, "Src")
     package = make_package(context, name, version, purl, report.distribution, source)
-    return replace(package, path=path.lstrip("/"), layer=layer)
+    return replace(package, path=path.lstrip("/"), layer=layer or None)
 
 
 def _version(package: dict[str, Any], prefix: str = "") -> str:

@@ -96,6 +96,6 @@ class FindingLists:
         if key not in self._copies:
             self._by_address[id(counts)] = counts
             package = counts.findings[0].package
-            packages = [replace(package, path=str(number), layer=layer) for number in range(paths)]
+            packages = [replace(package, path=str(number), layer=layer or None) for number in range(paths)]
             self._copies[key] = tuple(finding.of(package) for package in packages for finding in counts.findings)
         return self._copies[key]

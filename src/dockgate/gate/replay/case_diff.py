@@ -5,7 +5,6 @@ Pure: no I/O, no clock.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from operator import attrgetter
 
 from dockgate.gate.model import VerdictCase
 from dockgate.scanner.model import Inventory, Package
@@ -39,7 +38,7 @@ def _rebase(base: Inventory | None, own: Inventory) -> Inventory:
         own,
         distribution=base.distribution,
         layers=(*below, *own.layers[own.base_layers :]),
-        packages=tuple(sorted((*base_packages, *added), key=attrgetter("name", "version", "purl", "path", "layer"))),
+        packages=tuple(sorted((*base_packages, *added), key=_package_order)),
         unread=(
             *(entry for entry in base.unread if entry.layer in below),
             *(entry for entry in own.unread if entry.layer not in replaced_layers),
@@ -54,7 +53,11 @@ def _diff_ids(inventory: Inventory) -> tuple[str, ...]:
     return inventory.diff_ids or ("",) * len(inventory.layers)
 
 
-def _place(package: Package) -> tuple[str, ...]:
+def _package_order(package: Package) -> tuple[str, ...]:
+    return package.name, package.version, package.purl, package.path, package.layer or ""
+
+
+def _place(package: Package) -> tuple[str | None, ...]:
     return package.ecosystem, package.name, package.arch, package.path
 
 

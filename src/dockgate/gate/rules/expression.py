@@ -203,7 +203,7 @@ def _package(package: Package, rule_input: RuleInput) -> Any:
             "ecosystem": package.ecosystem,
             "source": package.source_name,
             "path": package.path,
-            "owner": package.owner,
+            "owner": package.owner or "",
             "in_base": rule_input.inventory.is_in_base(package) if has_known_base else None,
         },
     )
@@ -222,7 +222,7 @@ def _image(rule_input: RuleInput) -> Any:
             "support_end": (distribution.support_end or None) if distribution else None,
             "base": inventory.base or None,
             "created": inventory.created or None,
-            "user": inventory.user if has_config else None,
+            "user": (inventory.user or "") if has_config else None,
             "layers": len(inventory.layers) if has_config else None,
             "unread": None if rule_input.is_external else len(inventory.unread),
         },

@@ -36,7 +36,7 @@ class RunsAsRoot(Rule):
             reason = "The user is not known: the image's config was not read."
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")
             return
-        user = rule_input.inventory.user.partition(":")[0].strip()
+        user = (rule_input.inventory.user or "").partition(":")[0].strip()
         number = _user_id(user)
         if user in ("", "root") or number == 0:
             name = rule_input.inventory.user or "root: its config sets no user"

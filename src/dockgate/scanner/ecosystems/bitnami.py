@@ -82,7 +82,7 @@ ECOSYSTEM: Ecosystem = Bitnami()
 def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
     texts = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
     purl = write("bitnami", "", name, version, texts)
-    return Package(name, version, purl, "Bitnami", name, version, path, arch=texts.get("arch", ""))
+    return Package(name, version, purl, "Bitnami", name, version, path, arch=texts.get("arch") or None)
 
 
 def _read_document(path: str, content: dict[str, Any]) -> Extract:

@@ -70,4 +70,4 @@ ECOSYSTEM: Ecosystem = Conda()
 
 def _package(name: str, version: str, build: str, channel: str, subdir: str, path: str) -> Package:
     purl = write("conda", "", name, version, {"build": build, "channel": channel, "subdir": subdir})
-    return Package(name, version, purl, "conda", name, version, path, arch=subdir)
+    return Package(name, version, purl, "conda", name, version, path, arch=subdir or None)

@@ -60,9 +60,9 @@ def read_metadata(
     created = _text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created, re.ASCII)
     commands = read_commands(config.get("history"), len(layers))
-    origins = tuple(LayerOrigin(layer.size, text) for layer, text in zip(layers, commands, strict=True))
+    origins = tuple(LayerOrigin(layer.size, text or None) for layer, text in zip(layers, commands, strict=True))
     return ImageMetadata(
-        counted, name or digest or None, created if stamp else None, _text(running.get("User")), origins
+        counted, name or digest or None, created if stamp else None, _text(running.get("User")) or None, origins
     )
 
 

@@ -11,7 +11,7 @@ from dockgate.scanner.ports import Ecosystem
 _PROSE = tuple(f"usr/share/{name}/" for name in ("doc", "man", "info", "locale", "lintian"))
 
 # Version, source name, source version and vendor of a package: they select the advisories.
-_Identity = tuple[str, str, str, str]
+_Identity = tuple[str, str, str, str | None]
 
 
 class Database:
@@ -33,7 +33,7 @@ class Database:
             (at, database) for at, database in self.database_files if stack.is_present(database.path, at)
         ]
         # The installed packages.
-        self.packages: dict[tuple[str, str], list[Package]] = {}
+        self.packages: dict[tuple[str, str | None], list[Package]] = {}
         for _, database in self.present_files:
             for package in database.packages:
                 self.packages.setdefault((package.name, package.arch), []).append(package)
@@ -55,7 +55,7 @@ class Database:
             reason = f"{path} lists files of a package, yet there is no package database."
             yield Unread(path, reason, self.stack.facts[at].layer)
 
-    def history(self, name: str, arch: str) -> list[tuple[int, Package]]:
+    def history(self, name: str, arch: str | None) -> list[tuple[int, Package]]:
         """Return the entries of a package, each with its layer, base first."""
         return self._history.get((name, arch), [])
 
@@ -87,8 +87,8 @@ class Database:
         return lists
 
     @cached_property
-    def _history(self) -> dict[tuple[str, str], list[tuple[int, Package]]]:
-        history: dict[tuple[str, str], list[tuple[int, Package]]] = {}
+    def _history(self) -> dict[tuple[str, str | None], list[tuple[int, Package]]]:
+        history: dict[tuple[str, str | None], list[tuple[int, Package]]] = {}
         for at, database in self.database_files:
             for package in database.packages:
                 history.setdefault((package.name, package.arch), []).append((at, package))
@@ -354,9 +354,9 @@ def _difference(package: Package, compared_with: Package) -> str:
     )
     if source != other_source:
         return f"{package.version} of the source {source}"
-    return f"{package.version} by {package.vendor.lstrip('=?') or 'an unknown maker'}"
+    return f"{package.version} by {(package.vendor or '').lstrip('=?') or 'an unknown maker'}"
 
 
-def evidence_names(name: str, arch: str) -> set[str]:
+def evidence_names(name: str, arch: str | None) -> set[str]:
     """Return the names that lists of files use for a package."""
-    return {name, f"{name}:{arch}"}
+    return {name, f"{name}:{arch or ''}"}

@@ -118,5 +118,5 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
         base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
         base=image.get_first("dockgate:base") or None,
         created=image.get_first("dockgate:created") or None,
-        user=image.get_first("dockgate:user"),
+        user=image.get_first("dockgate:user") or None,
     )

@@ -28,7 +28,7 @@ class Properties:
     def unread_entries(self) -> Iterable[Unread]:
         """The unread entries that Dockgate itself wrote into the document."""
         columns = (self.get_all(f"dockgate:unread:{field.name}") for field in fields(Unread))
-        return (Unread(*entry) for entry in zip(*columns, strict=False))
+        return (Unread(path, reason, layer or None) for path, reason, layer in zip(*columns, strict=False))
 
 
 def collect(pairs: Iterable[tuple[str, str]]) -> Properties:

@@ -12,7 +12,8 @@ from dockgate.shared.errors import DockgateError
 from dockgate.shared.purl import MAINTAINER, Purl
 
 _SYSTEMS = ("deb", "apk", "rpm")
-_EXTRAS = tuple(field.name for field in fields(Package) if field.name not in ("name", "version", "purl"))
+_REQUIRED = ("ecosystem", "source_name", "source_version", "path")
+_OPTIONAL = tuple(field.name for field in fields(Package) if field.default is None)
 
 
 class Packages:
@@ -25,9 +26,11 @@ class Packages:
     def package(self, item: Item) -> Package | Unread:
         if not item.purl:
             return item.as_unread("it has no package URL")
-        ours = {name: item.properties.get_first(f"dockgate:{name}") for name in _EXTRAS}
-        if ours["source_name"]:
-            return Package(name=item.name, version=item.version, purl=item.purl, **ours)
+        required = {name: item.properties.get_first(f"dockgate:{name}") for name in _REQUIRED}
+        if required["source_name"]:
+            optional = {name: item.properties.get_first(f"dockgate:{name}") or None for name in _OPTIONAL}
+            package = Package(name=item.name, version=item.version, purl=item.purl, **required)
+            return replace(package, **optional)  # type: ignore[arg-type]
         try:
             purl = parse(item.purl)
         except ValueError:
@@ -41,7 +44,7 @@ class Packages:
             package = kind.package_from_purl(_normalize(purl, item), self._distribution)
         except DockgateError as error:
             return item.as_unread(str(error).rstrip("."))
-        return replace(package, **_places(purl, item))
+        return replace(package, **_places(purl, item))  # type: ignore[arg-type]
 
 
 def distribution(items: Iterable[Item]) -> Distribution | None:
@@ -84,9 +87,9 @@ def _normalize(purl: Purl, item: Item) -> Purl:
     return purl._replace(name=name, version=version, qualifiers=qualifiers)
 
 
-def _places(purl: Purl, item: Item) -> dict[str, str]:
+def _places(purl: Purl, item: Item) -> dict[str, str | None]:
     """The path and layer of the file that names the package; of distributions', Syft's location is another."""
     path = item.properties.get_first("aquasecurity:trivy:FilePath")
     if not path and purl.type not in _SYSTEMS:
         path = item.properties.get_first("syft:location:0:path")
-    return {"path": path.lstrip("/"), "layer": item.properties.get_first("aquasecurity:trivy:LayerDigest")}
+    return {"path": path.lstrip("/"), "layer": item.properties.get_first("aquasecurity:trivy:LayerDigest") or None}

@@ -195,9 +195,10 @@ def split_inventory(inventory: Inventory) -> NewPlatform:
     }
     in_base: dict[str, Package] = {}
     for package in inventory.packages:
-        kinds = layers.setdefault(package.layer, ({}, {}))
+        layer = package.layer or ""
+        kinds = layers.setdefault(layer, ({}, {}))
         kinds[bool(package.owner)].setdefault(Component.of_package(package), set()).add(package.path)
-        in_base.setdefault(package.layer, package)
+        in_base.setdefault(layer, package)
     bundles = tuple(
         NewBundle(
             layer,

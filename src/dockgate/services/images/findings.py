@@ -108,7 +108,7 @@ def list_layers(
                 digest=digest,
                 is_base=at < inventory.base_layers if inventory.base_layers else None,
                 size=origin.size if origin else None,
-                made_by=(origin.command or None) if origin else None,
+                made_by=origin.command if origin else None,
                 packages=packages[digest],
                 findings={kind: count for count, kind in of_layer.counts} if of_layer else {} if findings else None,
             )

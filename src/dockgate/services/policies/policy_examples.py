@@ -171,7 +171,7 @@ class _Bench:
             base_layers=implied if image.base_layers is None else image.base_layers,
             base=image.base or None,
             created=image.created or None,
-            user=image.user,
+            user=image.user or None,
             diff_ids=tuple(image.diff_ids or ()),
         )
 

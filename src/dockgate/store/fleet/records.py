@@ -58,8 +58,8 @@ class Component(NamedTuple):
             package.purl,
             package.source_name,
             package.source_version,
-            package.module,
-            package.vendor,
+            package.module or "",
+            package.vendor or "",
         )
 
     @property
@@ -78,8 +78,8 @@ class Component(NamedTuple):
             source_name=self.source_name,
             source_version=self.source_version,
             path="",
-            module=self.module,
-            vendor=self.vendor,
+            module=self.module or None,
+            vendor=self.vendor or None,
         )
 
 

@@ -115,8 +115,8 @@ class Apk(Ecosystem):
             source_name=origin or purl.name,
             source_version=purl.version,
             path="",
-            arch=qualifiers.get("arch", ""),
-            vendor=vendors.mark_stated(qualifiers.get("vendor", "")) or qualifiers.get(MAINTAINER, ""),
+            arch=qualifiers.get("arch") or None,
+            vendor=vendors.mark_stated(qualifiers.get("vendor")) or qualifiers.get(MAINTAINER) or None,
         )
         if hardened := vendors.hardened_distribution(qualifiers):
             ecosystem = ":".join(filter(None, (f"{_HARDENED_IMAGES}:Alpine", hardened.version)))
@@ -130,7 +130,7 @@ class Apk(Ecosystem):
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         if distribution is None:
-            return replace(package, purl=package_url(package, "", ""), vendor="")
+            return replace(package, purl=package_url(package, "", ""), vendor=None)
         return self.assign_distribution(package, distribution)
 
     @override

@@ -45,8 +45,8 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
             source_name=fields.get("o", "") or name,
             source_version=version,
             path=path,
-            arch=fields.get("A", ""),
-            vendor=fields.get("m", ""),
+            arch=fields.get("A") or None,
+            vendor=fields.get("m") or None,
         )
         if not fields.get("o"):
             without_origin.append(len(packages))
@@ -55,7 +55,7 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
             owns[name] = tuple(files)
     if 2 * len(without_origin) <= len(packages):
         for index in without_origin:
-            packages[index] = replace(packages[index], vendor=THIRD_PARTY + packages[index].vendor)
+            packages[index] = replace(packages[index], vendor=THIRD_PARTY + (packages[index].vendor or ""))
     return Extract(packages=tuple(packages), owns=owns)
 
 
@@ -101,5 +101,5 @@ def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
 def package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
     """Write the package URL, with the origin as `upstream` if it differs."""
     upstream = package.source_name if package.source_name != package.name else ""
-    qualifiers = {"arch": package.arch, "distro": distro, "upstream": upstream, "vendor": vendor or ""}
+    qualifiers = {"arch": package.arch or "", "distro": distro, "upstream": upstream, "vendor": vendor or ""}
     return write("apk", namespace, package.name, package.version, qualifiers)

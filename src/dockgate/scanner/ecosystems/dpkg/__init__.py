@@ -103,9 +103,9 @@ class Dpkg(Ecosystem):
         release = distribution.version
         if vendors.is_by_tuxcare(package.version):
             name = _TUXCARE.get(distribution.id, distribution.id)
-            return _rebuilt_package(package, distribution, f"TuxCare:{name}", "")
+            return _rebuilt_package(package, distribution, f"TuxCare:{name}", None)
         if distribution.id == "dhi" and not vendor:
-            if "@" in package.vendor or package.ecosystem:
+            if "@" in (package.vendor or "") or package.ecosystem:
                 return self.assign_distribution(package, replace(distribution, id="debian"))
             vendor = vendors.UNKNOWN
         if distribution.id == "dhi" and vendor == vendors.HARDENED:
@@ -132,7 +132,7 @@ class Dpkg(Ecosystem):
         if not purl.version:
             raise UsageError(f"{purl} has no version.", "Write it as pkg:deb/debian/NAME@VERSION?distro=debian-12.")
         qualifiers = dict(purl.qualifiers)
-        maintainer = qualifiers.pop(MAINTAINER, "")
+        maintainer = qualifiers.pop(MAINTAINER, "") or None
         distro = qualifiers.get("distro", "")
         name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
         hardened = vendors.hardened_distribution(qualifiers)
@@ -154,14 +154,14 @@ class Dpkg(Ecosystem):
             source_name=source,
             source_version=source_version,
             path="",
-            arch=qualifiers.get("arch", ""),
-            vendor=vendors.mark_stated(qualifiers.get("vendor", "") or (vendors.HARDENED if hardened else ""))
+            arch=qualifiers.get("arch") or None,
+            vendor=vendors.mark_stated(qualifiers.get("vendor") or (vendors.HARDENED if hardened else None))
             or maintainer,
         )
         if distribution is None:
-            return replace(package, vendor="")
+            return replace(package, vendor=None)
         settled = self.assign_distribution(package, distribution)
-        return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor})))
+        return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor or ""})))
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -192,7 +192,7 @@ class Dpkg(Ecosystem):
 ECOSYSTEM: Ecosystem = Dpkg()
 
 
-def _rebuilt_package(package: Package, distribution: Distribution, ecosystem: str, vendor: str) -> Package:
+def _rebuilt_package(package: Package, distribution: Distribution, ecosystem: str, vendor: str | None) -> Package:
     distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
     return replace(
         package,

@@ -47,9 +47,10 @@ def read_status(path: str, file: BinaryIO) -> Extract:
             source_name=source,
             source_version=source_version,
             path=path,
-            arch=fields.get(b"architecture", ""),
-            vendor=vendors.mark_stated(fields.get(b"origin") or fields.get(b"vendor", ""))
-            or fields.get(b"maintainer", ""),
+            arch=fields.get(b"architecture") or None,
+            vendor=vendors.mark_stated(fields.get(b"origin") or fields.get(b"vendor"))
+            or fields.get(b"maintainer")
+            or None,
         )
         packages.append(replace(package, purl=package_url(package, "", "")))
     if not is_status_file and not packages and not removed:
@@ -132,5 +133,5 @@ def package_url(package: Package, namespace: str, distro: str, vendor: str | Non
         source = f"{package.source_name}@{package.source_version}"
     elif package.source_name != package.name:
         source = package.source_name
-    qualifiers = {"arch": package.arch, "distro": distro, "upstream": source, "vendor": vendor or ""}
+    qualifiers = {"arch": package.arch or "", "distro": distro, "upstream": source, "vendor": vendor or ""}
     return write("deb", namespace, package.name, package.version, qualifiers)

@@ -124,7 +124,7 @@ def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Pa
         (module.path for module in modules), package_symbols.read_packages(executable, info.package)
     )
     for module in modules:
-        yield replace(_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())))
+        yield replace(_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())) or None)
 
 
 def _linked_release(info: BuildInfo) -> str | None:

@@ -88,7 +88,7 @@ class Rpm(Ecosystem):
         ecosystem, release = (naming.ecosystem, naming.release(distribution)) if naming else ("", distribution.version)
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         namespace = NAMESPACES.get(distribution.id, distribution.id)
-        vendor = "" if is_tuxcare else vendors.vendor_by_signature(package, distribution.id)
+        vendor = None if is_tuxcare else vendors.vendor_by_signature(package, distribution.id)
         settled = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
@@ -121,7 +121,7 @@ class Rpm(Ecosystem):
             distribution = distribution if is_same else stated
         elif distribution is None and purl.namespace:
             distribution = parse_distribution(purl.namespace)
-        return self.assign_distribution(package, distribution) if distribution else replace(package, vendor="")
+        return self.assign_distribution(package, distribution) if distribution else replace(package, vendor=None)
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -155,7 +155,7 @@ class Rpm(Ecosystem):
 ECOSYSTEM: Ecosystem = Rpm()
 
 
-def _place_purl(purl: str, namespace: str, distro: str, vendor: str) -> str:
+def _place_purl(purl: str, namespace: str, distro: str, vendor: str | None) -> str:
     """Return the package URL with another namespace, distribution and vendor."""
     head, _, qualifiers = purl.partition("?")
     kept_pairs = [pair for pair in qualifiers.split("&") if pair and not pair.startswith(("distro=", "vendor="))]

@@ -56,9 +56,9 @@ def build_package(row: RpmPackage, path: str) -> Package:
         source_name=source_name or row.name,
         source_version=source_version or row.version,
         path=path,
-        arch=row.arch,
-        module=row.module or (ANY_MODULE if _MODULAR in rest else ""),
-        vendor=row.vendor,
+        arch=row.arch or None,
+        module=row.module or (ANY_MODULE if _MODULAR in rest else None),
+        vendor=row.vendor or None,
     )
 
 
