@@ -8,12 +8,12 @@ import pytest
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import fix_trigger
-from dockgate.events import aws_events, dockgate_events, schemas
+from dockgate.events import aws_events, dockgate_events, governance_events, schemas
 from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
 from dockgate.gate.external import ReadContext
 from dockgate.gate.external.inspector import FORMAT
-from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status
+from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Waiver
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
@@ -141,9 +141,8 @@ def all_events() -> list[NewEvent]:
             since=NOW,
             time=NOW,
         ),
-        dockgate_events.waiver_expiring(
-            waiver="w", owner="ann", until=NOW, reason="x", repository=None, scope={"vulnerability": "CVE-1"}, time=NOW
-        ),
+        governance_events.waiver_expiring(Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW),
+        governance_events.waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
         dockgate_events.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
         dockgate_events.feed_recovered("osv", NOW, NOW),
         dockgate_events.feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),

@@ -47,6 +47,13 @@ def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> 
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 300}]
 
 
+def test_a_waiver_that_ends_is_worse_than_an_approved_image() -> None:
+    waiver = {"id": "w", "detail-type": "waiver.expiring", "detail": {"waiver": "w1", "reason": "It is not called."}}
+    approved = [verdict(number, status="Approved", vulnerabilities=[]) for number in range(12)]
+    message = group([*approved, waiver], LINK)
+    assert message.detail["worst"][0]["subject"] == "w1"
+
+
 def test_vulnerabilities_are_ordered_by_severity_then_by_how_many_images_have_them() -> None:
     events = [verdict(number, "CVE-1", "LOW") for number in range(5)]
     events += [verdict(10 + number, "CVE-2", "CRITICAL") for number in range(2)]

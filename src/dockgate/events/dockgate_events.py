@@ -1,6 +1,6 @@
 """Events of ours, whose source is "dockgate", each with a constructor. Pure.
 
-Events in the shape of AWS are in `aws_events` and `delivery.execution_events`.
+Those of waivers are in `governance_events`, events in the shape of AWS in `aws_events` and `delivery.execution_events`.
 
 A constructor takes what happened and returns a `NewEvent`, whose id is derived from what happened. `schemas/` holds a
 JSON Schema of each kind. A detail leaves out what is not known.
@@ -43,7 +43,7 @@ def image_judged(
         "waived": waived_text,
         "verdict": verdict,
     }
-    return _event("image.judged", f"image {image}", cause, time, detail, repository=repository)
+    return make_event("image.judged", f"image {image}", cause, time, detail, repository=repository)
 
 
 def service_risk_changed(
@@ -75,7 +75,7 @@ def service_risk_changed(
         "summary": summary,
         "vulnerabilities": [{"id": name, "severity": severity} for name, severity in vulnerabilities] or None,
     }
-    return _event(kind, f"service {service}", f"{service}/{time}", time, detail, repository=repository)
+    return make_event(kind, f"service {service}", f"{service}/{time}", time, detail, repository=repository)
 
 
 def feed_failed(
@@ -87,18 +87,18 @@ def feed_failed(
     """
     parts = [{"part": part, "reason": reason} for part, reason in failures]
     detail = {"feed": feed, "since": since, "parts": parts, "advice": advice}
-    return _event("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
+    return make_event("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
 
 
 def feed_recovered(feed: str, since: str, time: str) -> NewEvent:
     """An advisory feed that failed since then was updated again."""
-    return _event("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
+    return make_event("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
 
 
 def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
     """An advisory feed was last checked then, too long ago: new verdicts that need it are Undetermined."""
     detail = {"feed": feed, "since": since, "parts": list(parts)}
-    return _event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
+    return make_event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
 def feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:
@@ -107,7 +107,7 @@ def feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str
     Its newest record is of the day `newest_record`, and `since` then that is unusual for it.
     """
     detail = {"feed": feed, "part": part, "newest": newest_record, "since": since}
-    return _event("feed.suspect", f"feed {feed}", f"{part}/{since}", time, detail)
+    return make_event("feed.suspect", f"feed {feed}", f"{part}/{since}", time, detail)
 
 
 def verdict_changed(
@@ -121,12 +121,13 @@ def verdict_changed(
     change_key: str | None = None,
     former_policy: str | None = None,
     vulnerabilities: Sequence[Mapping[str, str]] = (),
+    reason: str | None = None,
 ) -> NewEvent:
     """The current verdict of an image by a policy has another status.
 
     `counts` are its findings by severity. `after` identifies the change among those of the image, where `since` does
     not. `former_policy` gave the status `before`, if it was another policy. `vulnerabilities` are new in the image, or
-    worse than before, each with `id` and `severity`.
+    worse than before, each with `id` and `severity`. `reason` says which waiver ended.
     """
     detail: dict[str, object] = {
         "image": image,
@@ -141,8 +142,10 @@ def verdict_changed(
         detail["former_policy"] = former_policy
     if vulnerabilities:
         detail["vulnerabilities"] = list(vulnerabilities)
+    if reason:
+        detail["reason"] = reason
     key = f"{policy}/{image}/{change_key or since}"
-    return _event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
+    return make_event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 
 
 def finding_exploited(image: str, repository: str, vulnerabilities: Sequence[Mapping[str, str]], time: str) -> NewEvent:
@@ -152,7 +155,7 @@ def finding_exploited(image: str, repository: str, vulnerabilities: Sequence[Map
     """
     detail = {"image": image, "repository": repository, "vulnerabilities": list(vulnerabilities)}
     key = f"{repository}@{image}/{' '.join(sorted(entry['id'] for entry in vulnerabilities))}"
-    return _event("finding.exploited", f"image {image}", key, time, detail, repository=repository)
+    return make_event("finding.exploited", f"image {image}", key, time, detail, repository=repository)
 
 
 def service_unhealthy(
@@ -178,7 +181,9 @@ def deploy_failed(
 ) -> NewEvent:
     """A deploy or a rollout failed; the previous tasks run. `key` is that of the action or rollout."""
     detail = {"service": service, "execution": execution, "pipeline": pipeline, "reason": reason}
-    return _event("deploy.failed", f"service {service}", key, time, detail, repository=repository, pipeline=pipeline)
+    return make_event(
+        "deploy.failed", f"service {service}", key, time, detail, repository=repository, pipeline=pipeline
+    )
 
 
 def deploy_succeeded(
@@ -204,13 +209,15 @@ def deploy_succeeded(
         "pipeline": pipeline,
     }
     subject = f"service {service}"
-    return _event("deploy.succeeded", subject, key, time, detail, repository=repository, pipeline=pipeline)
+    return make_event("deploy.succeeded", subject, key, time, detail, repository=repository, pipeline=pipeline)
 
 
 def execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:
     """An execution failed, for instance because its image was rejected. `key` distinguishes its failures."""
     detail = {"execution": execution, "pipeline": pipeline, "reason": reason}
-    return _event("execution.failed", f"execution {execution}", f"{execution}/{key}", time, detail, pipeline=pipeline)
+    return make_event(
+        "execution.failed", f"execution {execution}", f"{execution}/{key}", time, detail, pipeline=pipeline
+    )
 
 
 def fix_available(
@@ -250,7 +257,7 @@ def fix_available(
         "execution": execution,
     }
     subject = f"pipeline {pipeline}"
-    return _event("fix.available", subject, fix, time, detail, repository=repository, pipeline=pipeline)
+    return make_event("fix.available", subject, fix, time, detail, repository=repository, pipeline=pipeline)
 
 
 def approval_needed(
@@ -282,7 +289,7 @@ def approval_needed(
         "approvers": dict(approvers),
     }
     subject = f"approval {approval}"
-    return _event("approval.needed", subject, approval, time, detail, repository=repository, pipeline=pipeline)
+    return make_event("approval.needed", subject, approval, time, detail, repository=repository, pipeline=pipeline)
 
 
 def tag_moved(
@@ -290,7 +297,7 @@ def tag_moved(
 ) -> NewEvent:
     """A tag names another image than before. `push` identifies the push, `by` is who pushed."""
     detail = {"repository": repository, "tag": tag, "previous": previous, "image": image, "by": by}
-    return _event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
+    return make_event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
 
 
 def pull_refused(
@@ -319,27 +326,16 @@ def pull_refused(
         "since": since,
     }
     key = f"{repository}@{image}/{by}/{window}"
-    return _event("pull.refused", f"image {image}", key, time, detail, repository=repository)
-
-
-def waiver_expiring(
-    *, waiver: str, owner: str, until: str, reason: str, repository: str | None, scope: Mapping[str, str], time: str
-) -> NewEvent:
-    """A waiver ends soon: what it accepts counts again then.
-
-    `scope` is what it accepts, such as a vulnerability. `time` identifies the announcement: see `service_risk_changed`.
-    """
-    detail = {"waiver": waiver, "owner": owner, "until": until, "reason": reason, "scope": dict(scope)}
-    return _event("waiver.expiring", f"waiver {waiver}", f"{waiver}/{time}", time, detail, repository=repository)
+    return make_event("pull.refused", f"image {image}", key, time, detail, repository=repository)
 
 
 def _of_service(
     kind: str, service: str, key: str, time: str, detail: Mapping[str, object], repository: str | None
 ) -> NewEvent:
-    return _event(kind, f"service {service}", f"{service}/{key}", time, detail, repository=repository)
+    return make_event(kind, f"service {service}", f"{service}/{key}", time, detail, repository=repository)
 
 
-def _event(
+def make_event(
     kind: str,
     subject: str,
     key: str,

@@ -19,7 +19,8 @@ GROUP_TYPE = "events.grouped"
 VERDICT_CHANGED = "verdict.changed"
 
 _SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
-_STATUSES = ("Rejected", "Undetermined", "Approved")
+# What has no status, such as a waiver that ends, is worse than what is approved.
+_STATUSES = ("Rejected", "Undetermined", "", "Approved")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
     rank = (
         0 if service or detail.get("running") else 1,
         min(map(_severity_rank, severities), default=len(_SEVERITIES)),
-        _STATUSES.index(status) if status in _STATUSES else len(_STATUSES),
+        _STATUSES.index(status if status in _STATUSES else ""),
         subject,
     )
     return Concern(kind, subject, shorten(": ".join(filter(None, parts)), 400), names, severities, rank)

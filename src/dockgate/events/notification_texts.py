@@ -18,6 +18,7 @@ NOTIFIED_TYPES = (
         "verdict.changed",
         "finding.exploited",
         "waiver.expiring",
+        "waiver.expired",
         "feed.failed",
         "feed.stale",
         "feed.suspect",
@@ -41,6 +42,7 @@ _WORDS = {
     "tag.moved": ("{} names another image now", "Deploys are by digest: what runs stays as it is."),
     "pull.refused": ("{}: a pull was refused", "Request an approval: `dockgate gate --wait IMAGE`."),
     "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),
+    "waiver.expired": ("The waiver {} has ended", "What it accepted counts again."),
     "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),
     "feed.suspect": ("The feed {} brings no new records", "Its publisher, or a mirror, may have stopped."),
@@ -186,8 +188,8 @@ def _text(detail: Mapping[str, Any]) -> str:
     if not text and isinstance(parts, list) and parts and isinstance(parts[0], Mapping):
         text = parts[0].get("reason")
     previous, status = detail.get("previous"), detail.get("status")
-    if not text and previous and status:
-        text = f"{status}, before: {previous}"
+    if previous and status:
+        text = ": ".join(filter(None, (f"{status}, before: {previous}", text)))
     elif not text and previous and detail.get("image"):
         text = f"from {_shorten_digest(previous)} to {_shorten_digest(detail['image'])}"
     return one_line(str(text or ""))

@@ -205,6 +205,8 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     assert set(fleet.verdicts().values()) == {"Rejected"}
     assert {verdict.waived for verdict in fleet.rows()[0]} == {0}
     assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
+    reasons = [entry.get("reason") for entry in fleet.details("verdict.changed")]
+    assert reasons == [None, f"the waiver w1 ended at {until}"]
 
 
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:

@@ -24,14 +24,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def announcements(store: Store, *days: float) -> list[str]:
+def announcements(store: Store, *days: float, kind: str = "waiver.expiring") -> list[str]:
     """When the end of a waiver is announced, looked for after so many days by the clock, in this order."""
     waiver = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=format_time(END), created_by="ana")
     store.waivers.add(waiver)
     for day in days:
         clock = ServerClock(lambda day=day: START + timedelta(days=day))  # type: ignore[misc]
         ServerWaivers(store, lambda repository, image: [], (), clock, Effects(), 7).announce_expiring()
-    return [event.at for event in store.event_log.read() if event.detail_type == "waiver.expiring"]
+    return [event.at for event in store.event_log.read() if event.detail_type == kind]
 
 
 def at(day: float) -> str:
@@ -44,3 +44,17 @@ def test_a_waiver_that_expires_is_announced_once(store: Store) -> None:
 
 def test_a_waiver_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_time(store: Store) -> None:
     assert announcements(store, 13.5, 1, 2, 14, 15) == [at(13.5), at(14)]
+
+
+def test_the_end_of_a_waiver_is_announced_once(store: Store) -> None:
+    assert announcements(store, 19, 21, 22, kind="waiver.expired") == [at(21)]
+
+
+def test_the_end_of_a_waiver_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_there(store: Store) -> None:
+    assert announcements(store, 21, 15, 20, 21, kind="waiver.expired") == [at(21), at(20)]
+
+
+def test_a_revoked_waiver_has_no_end_to_announce(store: Store) -> None:
+    assert announcements(store, 1) == []
+    store.waivers.revoke("w1", "ana", at(2))
+    assert announcements(store, 21, kind="waiver.expired") == []

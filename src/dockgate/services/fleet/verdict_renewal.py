@@ -343,6 +343,11 @@ class _Renewal:
             is_first = change.previous is None and change.verdict.image in former
             return former[change.verdict.image].policy if is_first else None
 
+        def explain(change: VerdictChange) -> str | None:
+            if change.previous is None or change.previous.waived <= change.verdict.waived:
+                return None
+            return self.service.fleet_judging.waivers.explain_ends(*place(change.verdict), since)
+
         def place(verdict: FleetVerdict) -> tuple[str, str]:
             return images[verdict.image].repository, images[verdict.image].digest
 
@@ -367,6 +372,7 @@ class _Renewal:
                     dict(zip(Severity, change.verdict.counts, strict=True)),
                     change.verdict.since,
                     former_policy=former_policy(change),
+                    reason=explain(change),
                     vulnerabilities=vulnerabilities.get(images[change.verdict.image].digest, ()),
                 )
                 for change in changes

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from dockgate.delivery.ports import AttachedDocuments
-from dockgate.events import dockgate_events
+from dockgate.events import governance_events
 from dockgate.gate import patterns, vex_formats, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetWaivers
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
@@ -25,6 +25,8 @@ from dockgate.store.records import VexRecord, WaiverRecord
 
 # A VEX document with its statements.
 VexDocument = tuple[VexRecord, Sequence[VexStatement]]
+# Ended waivers that an event names.
+ENDS_LIMIT = 5
 
 _log = logging.getLogger(__name__)
 
@@ -193,29 +195,38 @@ class ServerWaivers:
     # --- announcements --------------------------------------------------------------------------------------------
 
     def announce_expiring(self) -> None:
-        """Announce each waiver that expires soon, once. What a clock announced that was ahead does not count."""
+        """Announce once each waiver that expires soon, and each that has expired.
+
+        What a clock announced that was ahead does not count.
+        """
         now = self.clock.now()
-        latest, active = latest_possible(now), self.store.waivers.active(now)
-        if any(record.announced_at is not None and record.announced_at > latest for record in active):
-            self.store.waivers.forget_announcements(latest)
-            active = self.store.waivers.active(now)
+        self.store.waivers.forget_announcements(latest_possible(now))
+        active = self.store.waivers.active(now)
         unannounced = [record.waiver for record in active if record.announced_at is None]
         expiring = waivers.select_expiring_waivers(unannounced, now, self.notice_days)
-        for_each(
-            expiring, lambda waiver: self.effects.run(EffectKind.ANNOUNCE, self._announce, waiver), lambda each: each.id
-        )
+        expired = self.store.waivers.unannounced_ends(now)
+        for_each([(waiver, False) for waiver in expiring], self._announce, lambda pair: pair[0].id)
+        for_each([(waiver, True) for waiver in expired], self._announce, lambda pair: pair[0].id)
 
-    def _announce(self, waiver: Waiver) -> None:
-        fields = (waiver.vulnerability, waiver.package, waiver.rule, waiver.unread, waiver.repository, waiver.image)
+    def _announce(self, announcement: tuple[Waiver, bool]) -> None:
+        (waiver, has_ended), now = announcement, self.clock.now()
+        if has_ended:
+            mark, event = self.store.waivers.mark_end_announced, governance_events.waiver_expired(waiver, now)
+        else:
+            mark, event = self.store.waivers.mark_announced, governance_events.waiver_expiring(waiver, now)
+        self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [event])
+
+    def explain_ends(self, repository: str, image: str, since: str) -> str | None:
+        """Return which waivers that may have counted for an image ended since that time, None for none."""
         now = self.clock.now()
-        names = ("vulnerability", "package", "rule", "unread", "repository", "image")
-        event = dockgate_events.waiver_expiring(
-            waiver=waiver.id,
-            owner=waiver.owner,
-            until=waiver.until or "",
-            reason=waiver.reason,
-            repository=waiver.repository or None,
-            scope={name: value for name, value in zip(names, fields, strict=True) if value},
-            time=now,
-        )
-        self.store.waivers.mark_announced(waiver.id, now, [event])
+        reasons = []
+        for record in self.store.waivers.ended(since, now):
+            waiver = record.waiver
+            if (waiver.image and waiver.image != image) or not patterns.matches(repository, waiver.repository or "**"):
+                continue
+            reasons.append(
+                f"the waiver {waiver.id} was revoked by {record.revoked_by}"
+                if record.revoked_at
+                else f"the waiver {waiver.id} ended at {waiver.until}"
+            )
+        return "; ".join(reasons[:ENDS_LIMIT]) or None

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, or_, select, update
+from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Waiver
@@ -56,10 +56,38 @@ class Waivers:
         """Record that the expiry of a waiver was announced, and append its events. The first time stays."""
         self._write(waiver_id, waivers.c.announced_at, events, announced_at=now)
 
+    def unannounced_ends(self, now: str) -> Sequence[Waiver]:
+        """The waivers whose date has passed, and whose end was not announced, oldest first.
+
+        Revoked ones do not count.
+        """
+        is_due = waivers.c.until <= now, waivers.c.revoked_at.is_(None), waivers.c.end_announced_at.is_(None)
+        with self._database.read() as connection:
+            return connection.scalars(select(waivers.c.body).where(*is_due).order_by(waivers.c.seq)).all()
+
+    def ended(self, since: str, now: str) -> Sequence[WaiverRecord]:
+        """The waivers that ended or were revoked after `since`, the last ones first."""
+        ended_at = func.coalesce(waivers.c.revoked_at, waivers.c.until)
+        query = _RECORD.where(ended_at > since, ended_at <= now).order_by(ended_at.desc(), waivers.c.seq)
+        with self._database.read() as connection:
+            return [_record(row) for row in connection.execute(query).mappings()]
+
+    def mark_end_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
+        """Record that the end of a waiver was announced, and append its events. The first time stays."""
+        self._write(waiver_id, waivers.c.end_announced_at, events, end_announced_at=now)
+
     def forget_announcements(self, after: str) -> None:
         """Forget the announcements made after that time: those of a clock that was ahead."""
+        columns = (waivers.c.announced_at, waivers.c.end_announced_at)
+        with self._database.read() as connection:
+            if (
+                connection.scalar(select(waivers.c.id).where(or_(*(column > after for column in columns))).limit(1))
+                is None
+            ):
+                return
         with self._database.write() as connection:
-            connection.execute(update(waivers).where(waivers.c.announced_at > after).values(announced_at=None))
+            for column in columns:
+                connection.execute(update(waivers).where(column > after).values({column.name: None}))
 
     def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
         """Write the values, and append the events, unless the column `unless` is set."""

@@ -55,6 +55,7 @@ waivers = Table(
     optional("revoked_at"),
     optional("revoked_by"),
     optional("announced_at"),
+    optional("end_announced_at"),
 )
 Index(None, waivers.c.revoked_at, waivers.c.until)
 
