@@ -35,7 +35,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 def summary(fleet: Fleet, target: str, now: datetime = NOW) -> tuple[str, str]:
     summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database)
-    title, text, _ = summaries.of(Target(target, TargetType.LOG, ""), now, "registry.example")
+    title, text, _ = summaries.describe(Target(target, TargetType.LOG, ""), now, "registry.example")
     return title, text
 
 
@@ -168,7 +168,7 @@ def test_a_feed_that_is_only_suspect_is_named_and_not_well(fleet: Fleet) -> None
     approve_all(fleet)
     suspect = {"osv": "the newest record of osv: PyPI is of 2026-09-01"}
     summaries = NotificationSummary(fleet.store, search(fleet).watched_images, fleet.database, lambda: suspect)
-    title, text, detail = summaries.of(Target("all", TargetType.LOG, ""), NOW, "registry.example")
+    title, text, detail = summaries.describe(Target("all", TargetType.LOG, ""), NOW, "registry.example")
     assert title == "1 feed without new records"
     assert "- osv: the newest record of osv: PyPI is of 2026-09-01" in text.splitlines()
     assert detail["suspect_feeds"] == ["osv: the newest record of osv: PyPI is of 2026-09-01"]

@@ -38,7 +38,7 @@ MOST_TOKEN_DAYS = 366
 # How old `last_used_at` may be: not every use of a token is a write.
 USED_SECONDS = 3600
 # Names in the records that are not principals.
-RESERVED = ("local", "policy", "timeout", "unknown")
+RESERVED_NAMES = ("local", "policy", "timeout", "unknown")
 
 _NO_DIGEST = "0" * 64
 EMAIL = re.compile(r"[^\s<>@]{1,64}@[^\s<>@]{1,190}")
@@ -62,14 +62,14 @@ class People:
         """
         token_id, secret = read_token(text)
         record = self.store.tokens.find(token_id) if token_id else None
-        now = self._at(0)
+        now = self._time_in(0)
         token, principal = record or (Token(token_id, "", _NO_DIGEST, "", ""), Principal("", ()))
         if not token.is_of(secret) or not token.is_valid(now) or token.is_session or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",
             )
-        if token.last_used_at is None or token.last_used_at < self._at(-USED_SECONDS):
+        if token.last_used_at is None or token.last_used_at < self._time_in(-USED_SECONDS):
             self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 
@@ -97,7 +97,7 @@ class People:
             name,
             tuple(dict.fromkeys(roles)),
             email or None,
-            self._at(0),
+            self._time_in(0),
             project_roles=tuple(dict.fromkeys(project_roles)),
         )
         if self.store.principals.has_any():
@@ -113,7 +113,7 @@ class People:
     def add_first(self, name: str, email: str | None) -> str:
         """Add the first principal, an admin, and return a token's text. ConflictError if a principal exists."""
         _require_description(name, email)
-        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._at(0)))
+        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._time_in(0)))
 
     def _add_first(self, principal: Principal) -> str:
         token, text = self._new_token(principal.name, TOKEN_DAYS)
@@ -127,14 +127,18 @@ class People:
 
     def add_project_pipelines(self, caller: Caller) -> Caller:
         """The caller with the pipelines of the repositories for which it has roles."""
-        limited = [permission for permission in Permission if caller.principal.patterns(permission)]
-        if not limited:
+        limited_permissions = [permission for permission in Permission if caller.principal.patterns(permission)]
+        if not limited_permissions:
             return caller
         sources = self.store.pipelines.sources()
         projects = {}
-        for permission in limited:
+        for permission in limited_permissions:
             project = Project(caller.principal.patterns(permission))
-            names = (name for name, used in sources.items() if used and all(map(project.has_repository, used)))
+            names = (
+                name
+                for name, repositories in sources.items()
+                if repositories and all(map(project.has_repository, repositories))
+            )
             projects[permission] = replace(project, pipelines=frozenset(names))
         return replace(caller, projects=projects)
 
@@ -156,10 +160,10 @@ class People:
             raise UsageError(
                 f"{days:g} days is no lifetime of a token", f"Use more than 0 and at most {MOST_TOKEN_DAYS} days."
             )
-        beyond = [scope for scope in scopes if not owner.can_somewhere(scope)]
-        if beyond:
+        missing_scopes = [scope for scope in scopes if not owner.can_somewhere(scope)]
+        if missing_scopes:
             raise UsageError(
-                f"{principal} does not have the permission {beyond[0]}, so a token cannot have it",
+                f"{principal} does not have the permission {missing_scopes[0]}, so a token cannot have it",
                 "Give them the role first: `dockgate principal roles`.",
             )
         if owner.disabled_at:
@@ -182,10 +186,10 @@ class People:
 
     def _new_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
         token_id, secret = token_id or secrets.token_hex(6), secrets.token_hex(32)
-        token = Token(token_id, principal, digest(secret), self._at(0), self._at(days * 86400))
+        token = Token(token_id, principal, digest(secret), self._time_in(0), self._time_in(days * 86400))
         return token, write_token(token_id, secret)
 
-    def _at(self, seconds: float) -> str:
+    def _time_in(self, seconds: float) -> str:
         """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))
 
@@ -204,11 +208,11 @@ def _require_roles(name: str, roles: Sequence[Role], project_roles: Sequence[Pro
 
 def require_name(name: str) -> None:
     """Raise UsageError unless a principal can have this name."""
-    if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED:
+    if not re.fullmatch(PRINCIPAL, name) or name.lower() in RESERVED_NAMES:
         raise UsageError(
             f"{name!r} cannot be a principal's name",
             "Use up to 100 letters, digits and . _ - + @, and begin with a letter or digit. Reserved: "
-            f"{', '.join(RESERVED)}.",
+            f"{', '.join(RESERVED_NAMES)}.",
         )
 
 
@@ -246,9 +250,9 @@ def issue_local_token(
         entry = AuditEntry(uuid.uuid4().hex, format_time(people.clock()), LOCAL.name, "", LOCAL_CALL, principal)
         store.audit.begin(entry)
         try:
-            issued = people.issue(principal, days, scopes, repositories, pipelines)
+            token_and_text = people.issue(principal, days, scopes, repositories, pipelines)
         except UsageError:
             store.audit.finish(entry.id, BAD_REQUEST)
             raise
         store.audit.finish(entry.id, CREATED)
-        return issued
+        return token_and_text

@@ -60,8 +60,8 @@ class ProviderSignIn:
                 "Ask an admin for membership in a group of DOCKGATE_OIDC_ROLES, then sign in again.",
             )
         email = identity.email if identity.email and EMAIL.fullmatch(identity.email) else None
-        described = Principal(identity.name, roles, email, self.clock.now(), project_roles=project_roles)
-        principal = self.store.principals.sign_in(identity.issuer, identity.subject, described)
+        new_principal = Principal(identity.name, roles, email, self.clock.now(), project_roles=project_roles)
+        principal = self.store.principals.sign_in(identity.issuer, identity.subject, new_principal)
         if principal.disabled_at:
             raise DeniedError(f"{principal.name} is disabled.", "Ask an admin: `dockgate principal enable`.")
         return principal
@@ -86,9 +86,9 @@ def read_mapping(roles: Sequence[tuple[str, str]]) -> tuple[GroupRole, ...]:
     mapping: list[GroupRole] = []
     for group, text in roles:
         try:
-            everywhere, limited = read_roles([text])
+            everywhere, project_roles = read_roles([text])
         except UsageError as error:
             raise UsageError(f"DOCKGATE_OIDC_ROLES, group {group!r}: {error}", error.advice) from None
         mapping += [GroupRole(group, role) for role in everywhere]
-        mapping += [GroupRole(group, role) for role in limited]
+        mapping += [GroupRole(group, role) for role in project_roles]
     return tuple(mapping)

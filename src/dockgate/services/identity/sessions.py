@@ -47,8 +47,8 @@ class Sessions:
         now = self.clock()
         ends_at = format_time(now + timedelta(hours=PROVIDER_HOURS))
         # No one gets the token's secret: the session is all that it is for.
-        unused = digest(secrets.token_hex(32))
-        token = Token(digest(key)[:12], principal, unused, format_time(now), ends_at, is_session=True)
+        unused_digest = digest(secrets.token_hex(32))
+        token = Token(digest(key)[:12], principal, unused_digest, format_time(now), ends_at, is_session=True)
         try:
             self.store.tokens.add(token)
         except ConflictError:
@@ -82,22 +82,22 @@ class Sessions:
         """Sign out. Does nothing for an unknown session."""
         self._end(digest(secret))
 
-    def of(self, caller: Caller) -> Sequence[Session]:
+    def list_sessions(self, caller: Caller) -> Sequence[Session]:
         """List the caller's sessions that are not over, newest first.
 
         A token that is limited to some permissions or repositories reaches the sessions of its own alone.
         """
         token = caller.token
-        own = token.id if token and (token.scopes or token.repositories or token.pipelines) else None
+        own_token = token.id if token and (token.scopes or token.repositories or token.pipelines) else None
         return [
             session
             for session in self.store.sessions.of_principal(caller.name)
-            if self._is_active(session) and own in (None, session.token)
+            if self._is_active(session) and own_token in (None, session.token)
         ]
 
-    def end_of(self, caller: Caller, session_digest: str) -> None:
+    def end_session(self, caller: Caller, session_digest: str) -> None:
         """End a session of the caller. Raises NotFoundError for one that is not theirs."""
-        if session_digest not in {session.digest for session in self.of(caller)}:
+        if session_digest not in {session.digest for session in self.list_sessions(caller)}:
             raise NotFoundError("You have no such session.", "Settings lists your sessions.")
         self._end(session_digest)
 

@@ -106,20 +106,20 @@ class InspectorFindings(FindingsSource):
 
     def _answer(self, looks: Mapping[str, ScanState], platforms: Mapping[str, str]) -> ScannerAnswer:
         """All of them, each for what it is; together they are over when all are."""
-        reported = [
+        reports = [
             report for image, look in looks.items() for report in self._read(image, look, platforms.get(image, ""))
         ]
         pending = [look for look in looks.values() if not look.is_over]
-        unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
-        return ScannerAnswer(tuple(reported), next((look.fault for look in pending), None), unconfirmed)
+        is_unconfirmed = bool(pending) and all(look.is_unconfirmed for look in pending)
+        return ScannerAnswer(tuple(reports), next((look.fault for look in pending), None), is_unconfirmed)
 
     def _read(self, image: str, look: ScanState, platform: str) -> Sequence[ExternalReport]:
         if look.fault:
             return (self._make_unknown_report(image, look.fault, platform),)
-        reported = inspector.FORMAT.read(look.documents[image], read_context(image))
+        inspector_report = inspector.FORMAT.read(look.documents[image], read_context(image))
         return [
             replace(report, inventory=replace(report.inventory, platform=platform or report.inventory.platform))
-            for report in reported
+            for report in inspector_report
         ]
 
     def _make_unknown_report(self, image: str, reason: str, platform: str) -> ExternalReport:
@@ -159,17 +159,17 @@ def ask_inspector(
     Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError.
     """
     source = source or InspectorFindings()
-    named = parse(reference)
-    if not isinstance(named, RegistryReference) or not source.has_repository(f"{named.registry}/{named.repository}"):
+    image = parse(reference)
+    if not isinstance(image, RegistryReference) or not source.has_repository(f"{image.registry}/{image.repository}"):
         raise UsageError(
             f"{reference} is not an image in Amazon ECR, which Inspector scans.",
             "Name one: 123456789012.dkr.ecr.eu-west-1.amazonaws.com/app:1.",
         )
-    digest = named.digest
+    digest = image.digest
     if not digest:
-        with closing(registry_source(named, ca_bundle=ca_bundle)) as origin:
+        with closing(registry_source(image, ca_bundle=ca_bundle)) as origin:
             digest, _ = origin.root()
-    repository = f"{named.registry}/{named.repository}"
+    repository = f"{image.registry}/{image.repository}"
     answer = source.ask(repository, digest)
     if answer.is_unconfirmed:
         wait(CONFIRM_SECONDS)

@@ -75,14 +75,14 @@ class TagFindings:
 def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
-        placed = list(store.fleet.contents_of_image(digest))
-        components = {number for _, content in placed for number in content.counted_components}
+        placed_contents = list(store.fleet.contents_of_image(digest))
+        components = {number for _, content in placed_contents for number in content.counted_components}
         lives = store.trends.lives(components, has_past=False) if components else []
     present: dict[int, list[Severity]] = {}
     for life in lives:
         present.setdefault(life.component, []).append(life.severity)
     layers: dict[tuple[int, str], tuple[int, list[Severity]]] = {}
-    for entry, content in placed:
+    for entry, content in placed_contents:
         packages, severities = layers.get((entry.platform, entry.layer), (0, []))
         severities = severities + [
             severity for number in content.counted_components for severity in present.get(number, ())
@@ -122,9 +122,9 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     with store.database.read():
         periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
         components = _components(store, {period.digest for period in periods})
-        every = {number for numbers in components.values() for number in numbers}
-        lives = store.trends.lives(every)
-        names = {number: (entry.ecosystem, entry.name) for number, entry in store.fleet.components(every)}
+        component_ids = {number for numbers in components.values() for number in numbers}
+        lives = store.trends.lives(component_ids)
+        names = {number: (entry.ecosystem, entry.name) for number, entry in store.fleet.components(component_ids)}
     by_component: dict[int, list[FindingLife]] = {}
     for life in lives:
         by_component.setdefault(life.component, []).append(life)
@@ -143,8 +143,8 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     series: dict[Severity, list[int | None]] = {severity: [] for severity in Severity}
     for day in days:
         moment = min(f"{day}T23:59:59.999Z", present)
-        named = next((period for period in periods if _lasts(period, moment)), None)
-        of_day = counts(named.digest, moment) if named else None
+        present_period = next((period for period in periods if _lasts(period, moment)), None)
+        of_day = counts(present_period.digest, moment) if present_period else None
         numbers = None if of_day is None else {severity: count for count, severity in of_day}
         for severity, values in series.items():
             values.append(None if numbers is None else numbers.get(severity, 0))
@@ -154,14 +154,14 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             period.since,
             period.until,
             counts(period.digest, min(period.until or ALWAYS, present)),
-            _ended(period, periods, components, names, by_component),
+            _count_endings(period, periods, components, names, by_component),
         )
         for period in periods
     ]
     return TagFindings(days, series, digests)
 
 
-def _ended(
+def _count_endings(
     period: TagPeriod,
     periods: Sequence[TagPeriod],
     components: Mapping[str, set[int]],
@@ -187,22 +187,22 @@ def _ended(
     still = {(names[life.component], life.vulnerability) for life in findings(following)}
     packages = {names[number] for number in components[following] if number in names}
 
-    def why(life: FindingLife) -> ClosingReason:
+    def reason_of(life: FindingLife) -> ClosingReason:
         name = names[life.component]
         if (name, life.vulnerability) in still:
             return ClosingReason.MOVED
         return ClosingReason.UPGRADED if name in packages else ClosingReason.REMOVED
 
-    return dict(Counter(why(life).value for life in findings(period.digest)))
+    return dict(Counter(reason_of(life).value for life in findings(period.digest)))
 
 
 def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:
     """The components of each image that is in the index."""
     images = store.trends.image_ids(digests)
-    placed = list(store.fleet.bundles_of_images(images.values())) if images else []
-    contents = dict(store.fleet.bundles({entry.bundle for entry in placed})) if placed else {}
+    placed_bundles = list(store.fleet.bundles_of_images(images.values())) if images else []
+    contents = dict(store.fleet.bundles({entry.bundle for entry in placed_bundles})) if placed_bundles else {}
     by_image: dict[int, set[int]] = {number: set() for number in images.values()}
-    for entry in placed:
+    for entry in placed_bundles:
         by_image[entry.image].update(contents[entry.bundle].counted_components)
     return {digest: by_image[number] for digest, number in images.items()}
 

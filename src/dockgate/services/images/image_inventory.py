@@ -73,16 +73,16 @@ def scan(
     platforms = [platform] if platform else None
     with open_images(
         reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, is_insecure=is_insecure
-    ) as opened:
-        digest = opened.digest
+    ) as opened_images:
+        digest = opened_images.digest
         if platform != ALL:
-            if len(opened.images) > 1:
-                variants = ", ".join(image.platform for image in opened.images)
+            if len(opened_images.images) > 1:
+                variants = ", ".join(image.platform for image in opened_images.images)
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")
-            digest = opened.images[0].digest
-        images, cache, image_cache = opened.images, settings.cache, InventoryCache(settings.cache)
+            digest = opened_images.images[0].digest
+        images, cache, image_cache = opened_images.images, settings.cache, InventoryCache(settings.cache)
         inventories = read(
-            images, cache, report, is_local=opened.local, image_cache=image_cache, needs_diff_ids=needs_diff_ids
+            images, cache, report, is_local=opened_images.local, image_cache=image_cache, needs_diff_ids=needs_diff_ids
         )
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 
@@ -114,10 +114,12 @@ def read(
     Each layer is read once, and remembered in `cache`; the inventory of an image in `image_cache`, if there is one.
     `is_local`: they lie on this machine. `needs_diff_ids`: as in `scan`. Raises UnavailableError.
     """
-    cached = [image_cache.find(image, needs_diff_ids=needs_diff_ids) if image_cache else None for image in images]
-    new = [image for image, inventory in zip(images, cached, strict=True) if inventory is None]
-    rest = _read(new, cache, report, is_local, image_cache, needs_diff_ids)
-    return tuple(inventory or next(rest) for inventory in cached)
+    cached_inventories = [
+        image_cache.find(image, needs_diff_ids=needs_diff_ids) if image_cache else None for image in images
+    ]
+    new = [image for image, inventory in zip(images, cached_inventories, strict=True) if inventory is None]
+    new_inventories = _read(new, cache, report, is_local, image_cache, needs_diff_ids)
+    return tuple(inventory or next(new_inventories) for inventory in cached_inventories)
 
 
 def _read(
@@ -134,7 +136,7 @@ def _read(
     from dockgate.scanner.inventory import FactsInMemory, combine
 
     kinds = ecosystems.load()
-    cached = LayerCache(cache, kinds, needs_diff_ids=needs_diff_ids)
+    layer_cache = LayerCache(cache, kinds, needs_diff_ids=needs_diff_ids)
     total = len({layer.digest for image in images for layer in image.layers})
     read_layers: set[str] = set()
     in_memory = FactsInMemory()
@@ -144,12 +146,12 @@ def _read(
         missing = []
         for digest, layer in layers.items():
             if digest not in in_memory:
-                if facts := cached.find(layer):
+                if facts := layer_cache.find(layer):
                     in_memory.add(facts)
                 else:
                     missing.append(layer)
         read_layers |= layers.keys() - {layer.digest for layer in missing}
-        for facts in read_all(cached, missing, is_local=is_local):
+        for facts in read_all(layer_cache, missing, is_local=is_local):
             in_memory.add(facts)
             read_layers.add(facts.layer)
             report(f"read layer {len(read_layers)} of {total}")
@@ -160,14 +162,14 @@ def _read(
         yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))
 
 
-def look_up(scanned: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
+def look_up(image: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
     """Return what affects the packages, by these advisories."""
-    snapshot = advisories.snapshot(scanned.inventories)
+    snapshot = advisories.snapshot(image.inventories)
     matcher = Matcher(snapshot, ecosystems.load())
     return ScanReport(
-        scanned.reference,
-        scanned.digest,
-        tuple((inventory, matcher.match(inventory.packages)) for inventory in scanned.inventories),
+        image.reference,
+        image.digest,
+        tuple((inventory, matcher.match(inventory.packages)) for inventory in image.inventories),
         tuple(coverage for coverage in snapshot.coverage if coverage.ecosystem not in CATALOGUES),
     )
 
@@ -181,14 +183,14 @@ def read_base_layers(
     """
     from dockgate.scanner.images.tar_layer import TarLayer
 
-    with open_images(reference, [platform], ca_bundle=ca_bundle, is_insecure=is_insecure) as opened:
-        hashed: dict[str, str] = {}
+    with open_images(reference, [platform], ca_bundle=ca_bundle, is_insecure=is_insecure) as opened_images:
+        diff_ids: dict[str, str] = {}
         platforms = []
-        for image in opened.images:
+        for image in opened_images.images:
             for layer in image.layers:
                 if not isinstance(layer, TarLayer):
                     raise UsageError(f"{reference} has no layers.", "Name an image in a registry, layout or archive.")
-                if layer.digest not in hashed:
-                    hashed[layer.digest] = layer.hash_content()
-            platforms.append((image.platform, [hashed[layer.digest] for layer in image.layers]))
+                if layer.digest not in diff_ids:
+                    diff_ids[layer.digest] = layer.hash_content()
+            platforms.append((image.platform, [diff_ids[layer.digest] for layer in image.layers]))
         return platforms

@@ -34,7 +34,7 @@ class ImagePresence:
     resolve_image: ImageResolver
     record_deletion: Callable[[str, str], None]
     registry: str
-    _after: Place = field(default=("", ""), init=False)
+    _last_place: Place = field(default=("", ""), init=False)
     _missing: list[Place] = field(default_factory=list, init=False)
     # By registry: the image that was found there last.
     _present: dict[str, Place] = field(default_factory=dict, init=False)
@@ -46,8 +46,8 @@ class ImagePresence:
         for place in self._missing:
             if self._is_there(place, unavailable) is False and self._has_another(place, unavailable):
                 self.record_deletion(*place)
-        places = removals.places(self._after, ceil(removals.count_places() / MINUTES_A_DAY))
-        self._after = places[-1] if places else ("", "")
+        places = removals.places(self._last_place, ceil(removals.count_places() / MINUTES_A_DAY))
+        self._last_place = places[-1] if places else ("", "")
         self._missing = [place for place in places if self._is_there(place, unavailable) is False]
 
     def _has_another(self, place: Place, unavailable: set[str]) -> bool:

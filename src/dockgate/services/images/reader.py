@@ -42,37 +42,39 @@ class ImageAccess:
 
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
-        named = parse_remote(reference)
-        if self.public_registry and canonical_registry(named.registry) == canonical_registry(self.public_registry):
-            named = named._replace(registry=self.own_registry)
-        self.require(named.registry)
-        digest = named.digest
+        image = parse_remote(reference)
+        if self.public_registry and canonical_registry(image.registry) == canonical_registry(self.public_registry):
+            image = image._replace(registry=self.own_registry)
+        self.require(image.registry)
+        digest = image.digest
         if digest and not is_digest(digest):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if must_exist or not digest:
-            with closing(self._origin(named)) as origin:
+            with closing(self._origin(image)) as origin:
                 digest, _ = origin.root()
-        registry = canonical_registry(named.registry)
-        ours = registry == canonical_registry(self.own_registry) and RepositoryReference.parse(named.repository).is_own
-        return named.repository if ours else f"{registry}/{named.repository}", digest
+        registry = canonical_registry(image.registry)
+        is_own = (
+            registry == canonical_registry(self.own_registry) and RepositoryReference.parse(image.repository).is_own
+        )
+        return image.repository if is_own else f"{registry}/{image.repository}", digest
 
     def read(self, repository: str, digest: str) -> Sequence[ScannedPlatform]:
         """Read every platform of the image (`delivery.ports.ImageReader`)."""
-        named = self._name_image(repository, digest)
+        image_name = self._name_image(repository, digest)
         with open_images(
-            named, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
-        ) as opened:
-            inventories = image_inventory.read(opened.images, self.cache, needs_diff_ids=True)
+            image_name, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
+        ) as opened_images:
+            inventories = image_inventory.read(opened_images.images, self.cache, needs_diff_ids=True)
             return [
                 ScannedPlatform(inventory, image.metadata.layers)
-                for image, inventory in zip(opened.images, inventories, strict=True)
+                for image, inventory in zip(opened_images.images, inventories, strict=True)
             ]
 
     def read_attached(self, repository: str, digest: str) -> Sequence[bytes]:
         """Read what lies beside an image (`services.verdicts.attached_statements.Fetch`)."""
-        named = self._name_image(repository, digest)
+        image_name = self._name_image(repository, digest)
         return attached_documents.read(
-            str(named), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
+            str(image_name), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
         )
 
     def _origin(self, reference: RegistryReference) -> RegistrySource:
@@ -87,8 +89,8 @@ class ImageAccess:
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""
         names = registry.lower(), host_of(registry.lower())
-        allowed = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
-        if registry != self.own_registry and self.registries and not any(allowed):
+        pattern_matches = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
+        if registry != self.own_registry and self.registries and not any(pattern_matches):
             raise DeniedError(
                 f"this server reads no images in {registry}", "Add the registry to DOCKGATE_REGISTRIES of the server."
             )

@@ -69,9 +69,9 @@ class ImageRescans:
         now = self.monotonic()
         if not self.per_minute or now < self._idle_until:
             return
-        elapsed = 0.0 if self._counted_at is None else now - self._counted_at
+        elapsed_seconds = 0.0 if self._counted_at is None else now - self._counted_at
         self._counted_at = now
-        self._credit = min(self._credit + elapsed * self.per_minute / 60, BURST)
+        self._credit = min(self._credit + elapsed_seconds * self.per_minute / 60, BURST)
         older = {name for name in self.store.rescans.versions() if is_older_scanner(name, self.version)}
         if not older:
             self._idle_until = now + IDLE_SECONDS
@@ -88,14 +88,14 @@ class ImageRescans:
         for scan in due:
             if self._is_due(scan, now):  # its registry may have failed a moment ago
                 self._credit -= 1
-                self._read(scan)
+                self._read_scan(scan)
 
     def _is_replaced(self, worker: str, version: str) -> bool:
         """Return whether this process may read in place of another worker."""
         has_ended = all(entry.id != worker or entry.state is WorkerState.LOST for entry in self.store.workers.list())
         return has_ended or is_older_scanner(version, self.version)
 
-    def _read(self, scan: Scan) -> None:
+    def _read_scan(self, scan: Scan) -> None:
         registry = _registry(scan)
         try:
             self.effects.run(EffectKind.READ_IMAGE, self._read_again, scan)

@@ -149,10 +149,10 @@ class ScanRunner:
             now = self.clock.now()
             self.store.images.finish_scan(scan.image, scan.number, (), reason, now, is_image=is_image)
 
-    def _finish(self, scan: Scan, source: FindingsSource, reported: Sequence[ExternalReport], reason: str) -> None:
+    def _finish(self, scan: Scan, source: FindingsSource, reports: Sequence[ExternalReport], reason: str) -> None:
         """Without inventories of our own, the next request for a scan asks the other scanner again."""
         now = self.clock.now()
-        self.store.reports.replace(scan.image, reported, source.name, now)
+        self.store.reports.replace(scan.image, reports, source.name, now)
         self.store.images.finish_scan(scan.image, scan.number, (), reason, now)
 
     def _record_vex(self, scan: Scan, platforms: Sequence[str]) -> None:
@@ -278,10 +278,10 @@ class ScanScheduler:
 
     def _postpone(self, name: tuple[str, int]) -> None:
         """Have the reconciler retry the scan after a fifth of the time waited, within bounds."""
-        now, least = time.monotonic(), self.pending_seconds
+        now, least_seconds = time.monotonic(), self.pending_seconds
         with self._lock:
             since, _ = self._pending.get(name, (now, now))
-            self._pending[name] = since, now + min(max(least, (now - since) / 5), least * 10)
+            self._pending[name] = since, now + min(max(least_seconds, (now - since) / 5), least_seconds * 10)
 
     def _run_with_retries(self, scan: Scan) -> None:
         for pause in READING.pauses():
@@ -302,13 +302,13 @@ class FindingReports:
     clock: ServerClock
     effects: Effects
 
-    def add(self, reported: Sequence[ExternalReport], by: str, scope: ReportScope) -> Sequence[ReportRecord]:
+    def add(self, reports: Sequence[ExternalReport], by: str, scope: ReportScope) -> Sequence[ReportRecord]:
         """Record what another scanner reports, and answer the approvals of its images.
 
         The `scope` says where they count, and where they may replace a scan.
         """
         put, now = self.store.reports.put, self.clock.now()
-        records = [self.effects.run(EffectKind.REPORT, put, report, by, scope, now) for report in reported]
+        records = [self.effects.run(EffectKind.REPORT, put, report, by, scope, now) for report in reports]
         for image in dict.fromkeys(record.image for record in records):
             self.waiting_approvals.settle_and_continue(image)
         return records

@@ -130,8 +130,8 @@ class ImageSearch:
             )
             images, position = self._read(image_filter, query.sort, after, query.limit, running, {})
             if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
-                more, position = self._read(image_filter, query.sort, position, missing, running, {})
-                images += more
+                rows, position = self._read(image_filter, query.sort, position, missing, running, {})
+                images += rows
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
     def places(
@@ -146,10 +146,12 @@ class ImageSearch:
         Those where it is now come first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
-        newest = {(record.repository, image): record for record in reversed(verdicts)}
+        newest_verdicts = {(record.repository, image): record for record in reversed(verdicts)}
         with self.store.database.read():
             image_filter = ImageFilter(digests=[image], include_moved=True)
-            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest)
+            places, _ = self._read(
+                image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest_verdicts
+            )
         return sorted(places, key=lambda place: place.until is not None)
 
     def _read(
@@ -160,12 +162,12 @@ class ImageSearch:
         limit: int,
         running: Sequence[RunningImage],
         watches: Mapping[tuple[str, str], WatchedRepository],
-        newest: Mapping[tuple[str, str], VerdictRecord] | None = None,
+        newest_verdicts: Mapping[tuple[str, str], VerdictRecord] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(image_filter, sort, after, limit, judged_before)
-        if newest is None:
-            newest = self.store.image_listing.newest_verdicts({row.digest for row in rows})
+        if newest_verdicts is None:
+            newest_verdicts = self.store.image_listing.newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
             watches = {**watches, **self.watched_images.read_watches(missing)}
@@ -177,12 +179,14 @@ class ImageSearch:
         rows = [
             row
             if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)
-            else _with_newest(row, newest)
+            else _with_newest(row, newest_verdicts)
             for row in rows
         ]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
         summaries = [
-            _summary(row, newest.get((row.repository, row.digest)), watches[row.repository, row.digest], running)
+            _summary(
+                row, newest_verdicts.get((row.repository, row.digest)), watches[row.repository, row.digest], running
+            )
             for row in rows
         ]
         return summaries, position
@@ -209,21 +213,25 @@ class ImageSearch:
         if not pattern and not is_limited:
             return None
         names = self.list_repositories(caller)
-        chosen = [name for name in names if not pattern or patterns.matches(name, pattern)]
+        repositories = [name for name in names if not pattern or patterns.matches(name, pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
-        return None if len(chosen) == len(names) and not is_limited else chosen
+        return None if len(repositories) == len(names) and not is_limited else repositories
 
 
 def _summary(
-    row: ListedImage, newest: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
+    row: ListedImage, newest_verdict: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
 ) -> ImageSummary:
     status, summary = row.status.value if row.status else "", ""
-    waived = newest.waived if newest is not None and newest.status == status else None
+    waived_counts = newest_verdict.waived if newest_verdict is not None and newest_verdict.status == status else None
     if row.waived is not None:
-        waived = f"{row.waived} waived" if row.waived else None
+        waived_counts = f"{row.waived} waived" if row.waived else None
     # The newest verdict may be older than a waiver.
-    if newest is not None and newest.status == status and bool(newest.waived) == bool(waived):
-        summary = newest.summary
+    if (
+        newest_verdict is not None
+        and newest_verdict.status == status
+        and bool(newest_verdict.waived) == bool(waived_counts)
+    ):
+        summary = newest_verdict.summary
     elif row.counts is not None:
         summary = _findings(row.counts)
     if row.gone_at is None and not watch.is_watched:
@@ -239,7 +247,7 @@ def _summary(
         scanner=row.scanner,
         status=status,
         summary=summary,
-        waived=waived,
+        waived=waived_counts,
         policy=row.policy,
         counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
         since=row.since,
@@ -259,14 +267,14 @@ def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
     )
 
 
-def _with_newest(row: ListedImage, newest: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
+def _with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
     """The row with the newest verdict of its repository in place of another policy's."""
-    record = newest.get((row.repository, row.digest))
+    record = newest_verdicts.get((row.repository, row.digest))
     status = Status(record.status) if record else None
     return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)
 
 
 def _findings(counts: Sequence[int]) -> str:
     """The numbers of findings in words."""
-    named = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
-    return f"{', '.join(named)} finding{'s' if sum(counts) > 1 else ''}" if named else "no findings"
+    parts = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
+    return f"{', '.join(parts)} finding{'s' if sum(counts) > 1 else ''}" if parts else "no findings"

@@ -21,24 +21,32 @@ def explain_lag(current: ImageSummary, record: VerdictRecord, recorded_counts: M
     if record.status == current.status and has_same_findings and has_same_waivers:
         return None
     if record.repository not in ("", current.repository):
-        why = f"it is of the repository {record.repository}"
+        cause = f"it is of the repository {record.repository}"
     elif current.policy is not None and current.policy != record.policy:
-        why = f"it is by the policy {PolicyReference.parse(record.policy).label}, the current one by {current.policy}"
+        cause = f"it is by the policy {PolicyReference.parse(record.policy).label}, the current one by {current.policy}"
     else:
-        why = "advisories, waivers, VEX documents or the policy have changed since, or time has passed"
+        cause = "advisories, waivers, VEX documents or the policy have changed since, or time has passed"
     if record.status != current.status:
-        return f"The newest recorded verdict ({record.status}) differs from the current one ({current.status}): {why}."
-    what = _describe_waivers(current.waived) if has_same_findings else _describe_counts(current.counts, recorded_counts)
-    return f"The newest recorded verdict and the current one are both {record.status}, but {what}: {why}."
+        return (
+            f"The newest recorded verdict ({record.status}) differs from the current one ({current.status}): {cause}."
+        )
+    difference = (
+        _describe_waivers(current.waived) if has_same_findings else _describe_counts(current.counts, recorded_counts)
+    )
+    return f"The newest recorded verdict and the current one are both {record.status}, but {difference}: {cause}."
 
 
-def _describe_waivers(waived: str | None) -> str:
-    return f"the current one has {waived}" if waived else "only the recorded one has waived findings"
+def _describe_waivers(waived_counts: str | None) -> str:
+    return f"the current one has {waived_counts}" if waived_counts else "only the recorded one has waived findings"
 
 
-def _describe_counts(current: Mapping[str, int] | None, recorded: Mapping[str, int]) -> str:
+def _describe_counts(current: Mapping[str, int] | None, recorded_counts: Mapping[str, int]) -> str:
     """The findings by severity whose numbers differ."""
     now = current or {}
-    names = [name for name in (*now, *(recorded.keys() - now.keys())) if now.get(name, 0) != recorded.get(name, 0)]
-    changes = [f"{recorded.get(name, 0)} {name}, now {now.get(name, 0)}" for name in names]
+    names = [
+        name
+        for name in (*now, *(recorded_counts.keys() - now.keys()))
+        if now.get(name, 0) != recorded_counts.get(name, 0)
+    ]
+    changes = [f"{recorded_counts.get(name, 0)} {name}, now {now.get(name, 0)}" for name in names]
     return f"have other findings ({'; '.join(changes)})"

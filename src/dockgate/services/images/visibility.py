@@ -29,21 +29,23 @@ class ImageVisibility:
 
     def all_repositories(self, image: str) -> Collection[str]:
         """Every repository of an image."""
-        every, _ = self._read(image)
-        return every
+        repositories, _ = self._read(image)
+        return repositories
 
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
         """Every repository of an image and the visible ones, which are read once."""
         if image not in self._repositories:
             scan, approvals = self.store.images.scan(image), self.store.approvals.for_image(image)
-            approved = {approval.repository for approval in approvals if self.caller.can_reach(**scope_of(approval))}
-            every = {
-                *(pushed.repository for pushed in self.store.images.pushed_images(digest=image)),
+            approved_repositories = {
+                approval.repository for approval in approvals if self.caller.can_reach(**scope_of(approval))
+            }
+            all_repositories = {
+                *(pushed_image.repository for pushed_image in self.store.images.pushed_images(digest=image)),
                 *(approval.repository for approval in approvals),
                 *((scan.repository,) if scan else ()),
             }
-            reached = {name for name in every if self.caller.can_reach(repository=name)}
-            self._repositories[image] = every, sorted(reached | approved)
+            reachable_repositories = {name for name in all_repositories if self.caller.can_reach(repository=name)}
+            self._repositories[image] = all_repositories, sorted(reachable_repositories | approved_repositories)
         return self._repositories[image]
 
     def can_see_image(self, image: str) -> bool:

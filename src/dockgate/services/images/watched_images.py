@@ -101,16 +101,16 @@ class WatchedImages:
         """
         assignments = self.selection.assignments_of({repository for repository, _ in places})
         watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
-        limited = [
+        limited_places = [
             (repository, image)
             for repository, image in places
             if repository in watches and watches[repository].start is not WatchStart.FOREVER
         ]
         states = dict.fromkeys(places, WatchState(True))
-        if limited:
+        if limited_places:
             now, running = self.clock.now(), self._running_images()
-            uses = self.store.image_uses.of_images({image for _, image in limited}, now)
-            for repository, image in limited:
+            uses = self.store.image_uses.of_images({image for _, image in limited_places}, now)
+            for repository, image in limited_places:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
                 states[repository, image] = watch_state(watches[repository], use, now, is_running=image in running)
         return states

@@ -48,7 +48,7 @@ class _Batch:
 
     now: datetime
     entries: list[OutboxEntry] = field(default_factory=list)
-    grouped: list[GroupedEvent] = field(default_factory=list)
+    grouped_events: list[GroupedEvent] = field(default_factory=list)
 
 
 class EventDispatcher:
@@ -86,16 +86,16 @@ class EventDispatcher:
         events = self._store.event_log.read(after, BATCH)
         if not events:
             return False
-        compiled = {rule.rule.name: rule for rule in self._rules.list_enabled_rules()}
+        rules = {rule.rule.name: rule for rule in self._rules.list_enabled_rules()}
         batch = _Batch(self._clock())
-        patterns = PatternSet({name: rule.pattern for name, rule in compiled.items()})
+        patterns = PatternSet({name: rule.pattern for name, rule in rules.items()})
         targets = {record.target.name: record.target for record in self._targets.list_records()}
         owners = Owners.load(self._store, list(targets.values()), self._registry)
         for event in events:
             for name in sorted(patterns.matches(event.body)):
-                self._collect(batch, compiled[name], event, targets, owners)
+                self._collect(batch, rules[name], event, targets, owners)
         since = format_time(batch.now - timedelta(days=TOPIC_DAYS))
-        if not self._store.event_cursor.advance(after, events[-1].seq, batch.entries, batch.grouped, since):
+        if not self._store.event_cursor.advance(after, events[-1].seq, batch.entries, batch.grouped_events, since):
             return False
         if batch.entries:
             self._targets.trim()
@@ -106,29 +106,29 @@ class EventDispatcher:
         self, batch: _Batch, rule: CompiledRule, event: StoredEvent, targets: Mapping[str, Target], owners: Owners
     ) -> None:
         """Add what one rule makes of an event. A target that is both named and an owner's gets it once."""
-        chosen: dict[str, CompiledTarget] = {}
-        for compiled in rule.targets:
-            name = compiled.target.name
+        targets_by_name: dict[str, CompiledTarget] = {}
+        for compiled_target in rule.targets:
+            name = compiled_target.target.name
             for each in owners.targets_of(event.body) if name == OWNERS else (name,):
-                chosen.setdefault(each, compiled)
-        for name, compiled in chosen.items():
+                targets_by_name.setdefault(each, compiled_target)
+        for name, compiled_target in targets_by_name.items():
             target = targets.get(name)
             if target is None:
                 self._warn(name, rule.rule.name)
-            elif target.enabled and compiled.target.group_seconds is not None:
-                batch.grouped.append(
+            elif target.enabled and compiled_target.target.group_seconds is not None:
+                batch.grouped_events.append(
                     GroupedEvent(
                         target=name,
                         rule=rule.rule.name,
                         position=event.seq,
                         at=format_time(batch.now),
-                        pause_seconds=compiled.target.group_seconds,
+                        pause_seconds=compiled_target.target.group_seconds,
                         topic=topic_of(event.body),
                         reopens=_reopening(event.body, batch.now),
                     )
                 )
             elif target.enabled:
-                batch.entries.append(_entry(rule.rule.name, compiled, target, event, batch))
+                batch.entries.append(_entry(rule.rule.name, compiled_target, target, event, batch))
 
     def _warn(self, target: str, rule: str) -> None:
         """Log once that a rule names a target which does not exist."""
@@ -151,7 +151,7 @@ class EventDispatcher:
         def send(waiting: Group) -> None:
             target = self._targets.find(waiting.target)
             if target is None or not target.enabled:
-                self._store.event_cursor.send_group(waiting.target, waiting.rule, _EVERY, [])
+                self._store.event_cursor.send_group(waiting.target, waiting.rule, _LAST_POSITION, [])
             elif target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
                 self._store.event_cursor.trim_group(waiting.target, waiting.rule, GROUP_LIMIT)
             elif _is_complete(waiting, now):
@@ -197,27 +197,27 @@ class EventDispatcher:
             return
         if target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
             return
-        due, latest = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
+        due, latest_due = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
         before = self._store.event_cursor.summary_due_at(target.name)
-        if before is None and record.changed_at is not None and due < record.changed_at <= latest:
+        if before is None and record.changed_at is not None and due < record.changed_at <= latest_due:
             return
-        if before is None or not due <= before <= latest:
-            title, text, detail = self._summary.of(target, now, self._registry)
+        if before is None or not due <= before <= latest_due:
+            title, text, detail = self._summary.describe(target, now, self._registry)
             event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
             payload = {"body": event.envelope(), "title": title, "text": text}
             entry = _message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
-            self._store.event_cursor.send_summary(target.name, due, latest, [entry])
+            self._store.event_cursor.send_summary(target.name, due, latest_due, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)
 
 
-_EVERY = 1 << 62
+_LAST_POSITION = 1 << 62
 
 
 def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
     """The topics of which people are notified again after this event."""
-    if (reopened := reopened_topics(event)) is None:
+    if (topics := reopened_topics(event)) is None:
         return None
-    state, start, is_well = reopened
+    state, start, is_well = topics
     return Reopening(state, start, format_time(now - REOPEN_AFTER) if is_well else None, is_well)
 
 
@@ -229,7 +229,9 @@ def _is_complete(waiting: Group, now: datetime) -> bool:
     return last + pause <= now or first + pause * LONGEST_PAUSES <= now or waiting.count >= GROUP_LIMIT
 
 
-def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEvent, batch: _Batch) -> OutboxEntry:
+def _entry(
+    rule: str, compiled_target: CompiledTarget, target: Target, event: StoredEvent, batch: _Batch
+) -> OutboxEntry:
     """What one target gets of an event, at once or after its quiet hours."""
     now = batch.now
     quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
@@ -237,8 +239,8 @@ def _entry(rule: str, compiled: CompiledTarget, target: Target, event: StoredEve
     payload: dict[str, Any] = {"rule": rule, "event": event.id}
     error = None
     try:
-        if compiled.render is not None:
-            payload["data"] = compiled.render(event.body, rule)
+        if compiled_target.render is not None:
+            payload["data"] = compiled_target.render(event.body, rule)
     except OutputTooLargeError as problem:
         error, due = problem.full_message, None
     return OutboxEntry(

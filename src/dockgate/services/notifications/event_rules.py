@@ -68,7 +68,7 @@ class EventRules:
         self._targets = targets
         self._default = default_rule(builtin)
         self._clock = clock
-        self._compiled: dict[str, tuple[Rule, CompiledRule]] = {}
+        self._compiled_rules: dict[str, tuple[Rule, CompiledRule]] = {}
 
     def apply(self, rule: Rule, by: str, file: str) -> tuple[RuleRecord, str]:
         """Store a rule, and return it with what changed. A rule named "default" replaces the built-in one."""
@@ -81,10 +81,10 @@ class EventRules:
 
     def list_records(self) -> list[RuleRecord]:
         """All rules; the built-in one, of version 0, first, unless one of its name was applied."""
-        stored = list(self._store.event_rules.list())
-        if any(record.rule.name == DEFAULT_RULE for record in stored):
-            return stored
-        return [RuleRecord(self._default, 0), *stored]
+        records = list(self._store.event_rules.list())
+        if any(record.rule.name == DEFAULT_RULE for record in records):
+            return records
+        return [RuleRecord(self._default, 0), *records]
 
     def get(self, name: str) -> RuleRecord:
         """The rule of this name, applied or built-in. Raises NotFoundError."""
@@ -105,20 +105,20 @@ class EventRules:
 
     def try_event(self, name: str, event: Mapping[str, Any]) -> TriedRule:
         """Match an event with a rule, enabled or not, and make what its targets would get. Nothing is sent."""
-        compiled = compile_rule(self.get(name).rule)
-        if not compiled.pattern.matches(event):
+        rule = compile_rule(self.get(name).rule)
+        if not rule.pattern.matches(event):
             return TriedRule(False, ())
-        return TriedRule(True, tuple(_try(target, event, name) for target in compiled.targets))
+        return TriedRule(True, tuple(_try(target, event, name) for target in rule.targets))
 
     def list_enabled_rules(self) -> list[CompiledRule]:
         """The enabled rules, compiled once for each change."""
         rules = [record.rule for record in self.list_records() if record.rule.enabled]
-        compiled = {}
+        compiled_rules = {}
         for rule in rules:
-            before = self._compiled.get(rule.name)
-            compiled[rule.name] = before if before and before[0] == rule else (rule, compile_rule(rule))
-        self._compiled = compiled
-        return [entry[1] for entry in compiled.values()]
+            before = self._compiled_rules.get(rule.name)
+            compiled_rules[rule.name] = before if before and before[0] == rule else (rule, compile_rule(rule))
+        self._compiled_rules = compiled_rules
+        return [entry[1] for entry in compiled_rules.values()]
 
 
 def default_rule(builtin: Sequence[Target]) -> Rule:
@@ -142,10 +142,10 @@ def compile_rule(rule: Rule) -> CompiledRule:
     )
 
 
-def _try(compiled: CompiledTarget, event: Mapping[str, Any], rule: str) -> TriedTarget:
-    target = compiled.target
+def _try(compiled_target: CompiledTarget, event: Mapping[str, Any], rule: str) -> TriedTarget:
+    target = compiled_target.target
     try:
-        data = compiled.render(event, rule) if compiled.render else encode(event).decode()
+        data = compiled_target.render(event, rule) if compiled_target.render else encode(event).decode()
     except OutputTooLargeError as error:
         return TriedTarget(target.name, None, error.full_message, target.group_seconds)
     return TriedTarget(target.name, data, None, target.group_seconds)

@@ -38,9 +38,9 @@ class EventReader:
         At most `MAX_READ` events are looked at: a page may be empty while there are more. A token that is limited to
         repositories and pipelines gets the events that are about one of these.
         """
-        newest = self.log.newest_seq()
-        position = max(newest - MAX_READ, 0) if after is None else after
-        last = min(position + MAX_READ, newest)
+        newest_seq = self.log.newest_seq()
+        position = max(newest_seq - MAX_READ, 0) if after is None else after
+        last = min(position + MAX_READ, newest_seq)
         matching: deque[Mapping[str, Any]] = deque(maxlen=limit if after is None else None)
         while position < last and (after is None or len(matching) < limit):
             events = self.log.read(position, min(BATCH, last - position))
@@ -53,4 +53,4 @@ class EventReader:
                     matching.append({"seq": event.seq, **event.body})
                     if after is not None and len(matching) == limit:
                         break
-        return EventPage(list(matching), max(position, after or 0), position < newest)
+        return EventPage(list(matching), max(position, after or 0), position < newest_seq)

@@ -110,7 +110,7 @@ class _Lane:
         self._is_stopping = False
         self._lock = threading.Lock()
         self._active_count = 0
-        self._unstored: list[OutboxEntry] = []
+        self._unstored_entries: list[OutboxEntry] = []
         self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {self.handler.kind}")
         self.thread = threading.Thread(target=self._work, name=f"outbox {self.handler.kind}", daemon=True)
 
@@ -147,10 +147,10 @@ class _Lane:
 
     def _give_back_unstored(self) -> None:
         """Have entries whose result could not be stored sent again."""
-        while self._unstored:
-            self.outbox.give_back(self._unstored[0])
+        while self._unstored_entries:
+            self.outbox.give_back(self._unstored_entries[0])
             with self._lock:
-                self._unstored.pop(0)
+                self._unstored_entries.pop(0)
 
     def _run(self, entry: OutboxEntry) -> None:
         try:
@@ -159,7 +159,7 @@ class _Lane:
             text = "The result of sending %s was not stored: %s"
             _log.warning(text, _label(entry), describe(error), exc_info=unforeseen(error))
             with self._lock:
-                self._unstored.append(entry)
+                self._unstored_entries.append(entry)
         finally:
             with self._lock:
                 self._active_count -= 1

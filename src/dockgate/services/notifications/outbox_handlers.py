@@ -110,5 +110,7 @@ class ProvenanceHandler(OutboxHandler):
 
     @override
     def send(self, entry: OutboxEntry) -> None:
-        built = self._statements.built_statement(entry.key)
-        self._attestor.attach_provenance(built.repository, built.image, built.build, built.envelope.encode())
+        statement = self._statements.built_statement(entry.key)
+        self._attestor.attach_provenance(
+            statement.repository, statement.image, statement.build, statement.envelope.encode()
+        )

@@ -63,12 +63,12 @@ class Owners:
             return ()
         names: dict[str, None] = {}
         for owner in assignment.owners if assignment else ():
-            chosen = self._targets_of_owner(owner)
-            if not chosen:
+            targets = self._targets_of_owner(owner)
+            if not targets:
                 _log.warning(
                     "%s, an owner of %s, has no target: apply a Target with `for: [%s]`", owner, repository, owner
                 )
-            names |= dict.fromkeys(chosen)
+            names |= dict.fromkeys(targets)
         return tuple(names)
 
     def _targets_of_person(self, event: Mapping[str, Any]) -> tuple[str, ...]:

@@ -65,7 +65,7 @@ class NotificationSummary:
     advisories: Advisories
     suspect_feeds: Callable[[], Mapping[str, str]] = dict
 
-    def of(self, target: Target, now: datetime, registry: str) -> tuple[str, str, Mapping[str, Any]]:
+    def describe(self, target: Target, now: datetime, registry: str) -> tuple[str, str, Mapping[str, Any]]:
         """Title, text and detail of the summary of a target."""
         owners = Owners.load(self.store, [target], registry)
         is_owner = owners.is_owner(target.name)
@@ -80,20 +80,20 @@ class NotificationSummary:
                 unclear.append(f"{service.name}: {service.cannot_judge}")
         waivers = self._expiring_waivers(now, owners, target, is_owner)
         images = self._images(now, owners, target, is_owner)
-        stale = self._stale_advisories(now)
+        stale_advisories = self._stale_advisories(now)
         suspect = [f"{feed}: {one_line(reason)}" for feed, reason in sorted(self.suspect_feeds().items())]
         total = sum(images.counts.values()) - images.count(_State.UNWATCHED)
-        bad, unknown = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
-        unjudged, unwatched = images.count(_State.UNJUDGED), images.count(_State.UNWATCHED)
-        not_watched = f", {unwatched} not watched" if unwatched else ""
+        rejected_count, undetermined_count = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
+        unjudged_count, unwatched_count = images.count(_State.UNJUDGED), images.count(_State.UNWATCHED)
+        not_watched = f", {unwatched_count} not watched" if unwatched_count else ""
         problems = (
             (at_risk, f"{len(at_risk)} of {plural(services, 'service')} at risk"),
             (unclear, f"{plural(len(unclear), 'service')} not judged"),
-            (bad, f"{bad:,} of {plural(total, 'image')} rejected"),
-            (unknown, f"{plural(unknown, 'image')} undetermined"),
-            (unjudged, f"{plural(unjudged, 'image')} without a verdict"),
+            (rejected_count, f"{rejected_count:,} of {plural(total, 'image')} rejected"),
+            (undetermined_count, f"{plural(undetermined_count, 'image')} undetermined"),
+            (unjudged_count, f"{plural(unjudged_count, 'image')} without a verdict"),
             (waivers, f"{plural(len(waivers), 'waiver')} ending soon"),
-            (stale, "stale advisories"),
+            (stale_advisories, "stale advisories"),
             (suspect, f"{plural(len(suspect), 'feed')} without new records"),
         )
         title = ", ".join(text for is_there, text in problems if is_there)
@@ -105,13 +105,14 @@ class NotificationSummary:
         if unclear:
             lines += [f"Services that cannot be judged: {len(unclear)}.", *_list_lines(unclear)]
         lines.append(
-            f"Images: {total}, rejected: {bad}, undetermined: {unknown}, without a verdict: {unjudged}{not_watched}."
+            f"Images: {total}, rejected: {rejected_count}, undetermined: {undetermined_count}, "
+            f"without a verdict: {unjudged_count}{not_watched}."
         )
-        lines += _list_lines(images.rejected, bad)
-        if unknown or unjudged:
-            lines += ["Not known to be safe:", *_list_lines(images.unknown, unknown + unjudged)]
-        if stale:
-            lines += [f"Stale or missing advisories: {len(stale)}.", *_list_lines(stale)]
+        lines += _list_lines(images.rejected, rejected_count)
+        if undetermined_count or unjudged_count:
+            lines += ["Not known to be safe:", *_list_lines(images.unknown, undetermined_count + unjudged_count)]
+        if stale_advisories:
+            lines += [f"Stale or missing advisories: {len(stale_advisories)}.", *_list_lines(stale_advisories)]
         if suspect:
             lines += [f"Feeds that are checked and bring no new records: {len(suspect)}.", *_list_lines(suspect)]
         lines += [f"Waivers that expire within {WAIVER_DAYS} days: {len(waivers)}.", *_list_lines(waivers)]
@@ -122,7 +123,7 @@ class NotificationSummary:
             "images": {state.value: count for state, count in images.counts.items()},
             "rejected": images.rejected,
             "unknown": images.unknown,
-            "stale_advisories": stale[:LIST_LIMIT],
+            "stale_advisories": stale_advisories[:LIST_LIMIT],
             "suspect_feeds": suspect[:LIST_LIMIT],
             "expiring_waivers": waivers[:LIST_LIMIT],
         }
@@ -135,21 +136,21 @@ class NotificationSummary:
             repositories = self._owned_repositories(owners, target)
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         places = self.store.image_listing.current_places(repositories, judged_before)
-        worst: dict[str, tuple[int, PlaceVerdict]] = {}
+        worst_verdicts: dict[str, tuple[int, PlaceVerdict]] = {}
         for place, state in zip(places, self._states(places), strict=True):
             rank = _ORDER.index(state)
-            if place.digest not in worst or rank < worst[place.digest][0]:
-                worst[place.digest] = rank, place
+            if place.digest not in worst_verdicts or rank < worst_verdicts[place.digest][0]:
+                worst_verdicts[place.digest] = rank, place
         of_state: dict[_State, list[PlaceVerdict]] = {state: [] for state in _State}
-        for rank, place in worst.values():
+        for rank, place in worst_verdicts.values():
             of_state[_ORDER[rank]].append(place)
         unknown = [
             *(f"{_name(place)}: {_why_undetermined(place)}" for place in of_state[_State.UNDETERMINED][:LIST_LIMIT]),
             *(f"{_name(place)}: {_why_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
         ]
-        counts = Counter({state: len(those) for state, those in of_state.items() if those})
-        rejected = self._worst_rejected(repositories, of_state[_State.REJECTED])
-        return _Images(counts, rejected, unknown[:LIST_LIMIT])
+        counts = Counter({state: len(state_places) for state, state_places in of_state.items() if state_places})
+        rejected_images = self._worst_rejected(repositories, of_state[_State.REJECTED])
+        return _Images(counts, rejected_images, unknown[:LIST_LIMIT])
 
     def _states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
         """The state of each place. No image of a repository is known whose policy is not clear."""
@@ -166,13 +167,15 @@ class NotificationSummary:
             else:
                 yield _state(place, watch.policy)
 
-    def _worst_rejected(self, repositories: Sequence[str] | None, rejected: Sequence[PlaceVerdict]) -> list[str]:
+    def _worst_rejected(self, repositories: Sequence[str] | None, rejected_places: Sequence[PlaceVerdict]) -> list[str]:
         """The names of rejected images, those with the worst findings first."""
         image_filter = ImageFilter(repositories, statuses=(Status.REJECTED,))
-        worst, _ = self.store.image_listing.page(image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before="")
-        names = {place.digest: _name(place) for place in rejected}
-        ordered = dict.fromkeys(image.digest for image in worst if image.digest in names)
-        return [names[digest] for digest in [*ordered, *(names.keys() - ordered.keys())]][:LIST_LIMIT]
+        worst_images, _ = self.store.image_listing.page(
+            image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before=""
+        )
+        names = {place.digest: _name(place) for place in rejected_places}
+        digests = dict.fromkeys(image.digest for image in worst_images if image.digest in names)
+        return [names[digest] for digest in [*digests, *(names.keys() - digests.keys())]][:LIST_LIMIT]
 
     def _stale_advisories(self, now: datetime) -> list[str]:
         """What is too old to judge by, in words; the database itself if there is none."""
@@ -190,11 +193,11 @@ class NotificationSummary:
     def _expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
         at = format_time(now)
         active = [record.waiver for record in self.store.waivers.active(at)]
-        owned = self._owned_repositories(owners, target) if is_owner else []
+        owned_repositories = self._owned_repositories(owners, target) if is_owner else []
         return [
             f"{waiver.id} of {one_line(waiver.owner)} expires at {waiver.until}"
             for waiver in select_expiring_waivers(active, at, WAIVER_DAYS)
-            if not is_owner or _applies_to_any(waiver, owned)
+            if not is_owner or _applies_to_any(waiver, owned_repositories)
         ]
 
     def _owned_repositories(self, owners: Owners, target: Target) -> list[str]:
@@ -239,6 +242,6 @@ def _why_unjudged(place: PlaceVerdict) -> str:
 
 def _list_lines(lines: list[str], count: int | None = None) -> list[str]:
     """The first lines of `count`, by default as many as there are."""
-    shown = [f"- {shorten(one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
-    remaining = (len(lines) if count is None else count) - len(shown)
-    return [*shown, f"and {remaining} more"] if remaining > 0 else shown
+    visible_lines = [f"- {shorten(one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
+    remaining = (len(lines) if count is None else count) - len(visible_lines)
+    return [*visible_lines, f"and {remaining} more"] if remaining > 0 else visible_lines

@@ -47,11 +47,11 @@ def find_vex_signer(envelope: str, document: str, image: str, keys: Sequence[str
     The envelope must contain the document with this digest and name the image.
     """
     try:
-        signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
+        statement = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
     except (DeniedError, UnreadableError, UsageError):
         return None
-    predicate = _vex_predicate(signed.payload, image) if signed.payload_type == dsse.IN_TOTO else None
-    return signed.key if predicate is not None and digest_of(predicate) == document else None
+    predicate = _vex_predicate(statement.payload, image) if statement.payload_type == dsse.IN_TOTO else None
+    return statement.key if predicate is not None and digest_of(predicate) == document else None
 
 
 def look_up(
@@ -82,12 +82,12 @@ def look_up(
 
 def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecure: bool) -> Sequence[bytes]:
     if not reference.startswith(DOCUMENT) and is_digest(digest):
-        named = parse(reference)
-        if isinstance(named, RegistryReference):
-            place = f"{named.registry}/{named.repository}@{digest}"
+        image = parse(reference)
+        if isinstance(image, RegistryReference):
+            place = f"{image.registry}/{image.repository}@{digest}"
             return attached_documents.read(place, ca_bundle=ca_bundle, is_insecure=is_insecure)
-        if isinstance(named, FileReference):
-            return attached_documents.read_layout(named.path, digest)
+        if isinstance(image, FileReference):
+            return attached_documents.read_layout(image.path, digest)
     raise UnavailableError(
         f"Documents cannot be attached to {reference}: name the image in a registry or an OCI layout."
     )
@@ -123,12 +123,12 @@ def verify(envelope: str, key: str) -> bytes:
     Raises DeniedError if that key did not sign it, UnreadableError if it is not an envelope of an in-toto statement.
     """
     try:
-        signed = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
+        statement = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:
         raise DeniedError(f"The policy lists a key that cannot be used: {error}", error.advice) from None
-    if signed.payload_type != dsse.IN_TOTO:
-        raise UnreadableError(f"A signed document is of the type {signed.payload_type[:100]!r}, not in-toto's.")
-    return signed.payload
+    if statement.payload_type != dsse.IN_TOTO:
+        raise UnreadableError(f"A signed document is of the type {statement.payload_type[:100]!r}, not in-toto's.")
+    return statement.payload
 
 
 def _provenance_envelope(data: bytes) -> str | None:

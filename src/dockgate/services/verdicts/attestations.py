@@ -175,11 +175,11 @@ def verify(
         keys = [dsse.PublicKey(key.read_bytes())]
     except OSError as error:
         raise UsageError(f"{key} cannot be read: {error.strerror}.", "`dockgate attestation key` prints it.") from None
-    named = parse_remote(reference)
-    place = RegistryRepository(named.registry, named.repository, ca_bundle, is_insecure)
-    digest = named.digest
+    image = parse_remote(reference)
+    place = RegistryRepository(image.registry, image.repository, ca_bundle, is_insecure)
+    digest = image.digest
     if not digest:
-        with closing(place.open(tag=named.tag)) as origin:
+        with closing(place.open(tag=image.tag)) as origin:
             digest, _ = origin.root()
     moment = now or datetime.now(UTC)
     return digest, tuple(
@@ -191,10 +191,10 @@ def _verify_envelope(
     envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime
 ) -> VerifiedAttestation:
     try:
-        signed = dsse.verify(envelope, keys)
-        if signed.payload_type != dsse.IN_TOTO:
-            return VerifiedAttestation(None, f"It is of the type {signed.payload_type!r}.")
-        return VerifiedAttestation(believe(signed.payload, digest, policy, format_time(now)))
+        statement = dsse.verify(envelope, keys)
+        if statement.payload_type != dsse.IN_TOTO:
+            return VerifiedAttestation(None, f"It is of the type {statement.payload_type!r}.")
+        return VerifiedAttestation(believe(statement.payload, digest, policy, format_time(now)))
     except DockgateError as error:
         return VerifiedAttestation(None, str(error))
 

@@ -135,8 +135,10 @@ def find_running_image(store: Store, service: Service, registry: str) -> tuple[s
 
 def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:
     """Return the newest verdict by which the server's policy of this name approved, None where it did not."""
-    own = (record for record in records if record.is_requested and PolicyReference.parse(record.policy).name == policy)
-    return next((record for record in own if record.status == Status.APPROVED), None)
+    own_records = (
+        record for record in records if record.is_requested and PolicyReference.parse(record.policy).name == policy
+    )
+    return next((record for record in own_records if record.status == Status.APPROVED), None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,11 +170,11 @@ class CaseBuilder:
             if scan is not None and scan.state is ScanState.REQUESTED:
                 return None
             inventories = tuple(self.store.images.inventories(image))
-            reported = tuple(self.store.reports.external_reports(image, context.repository))
-            every_inventory, now = (*inventories, *(report.inventory for report in reported)), self.clock.now()
+            external_reports = tuple(self.store.reports.external_reports(image, context.repository))
+            every_inventory, now = (*inventories, *(report.inventory for report in external_reports)), self.clock.now()
             provenance = self.provenance.collect_facts(image, context.repository, policy)
             case = VerdictCase(
-                image, policy, now, self.engine_version, external_reports=reported, provenance=provenance
+                image, policy, now, self.engine_version, external_reports=external_reports, provenance=provenance
             )
             if every_inventory:
                 repository = context.repository if self._waivers_apply(context.repository, image, scan) else None
@@ -182,14 +184,16 @@ class CaseBuilder:
             is_scanned = scan is not None and not scan.state.has_failed
             baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()
         if scan is None or scan.state.has_failed:
-            case = replace(case, snapshot=self._consult_catalogues(reported))
+            case = replace(case, snapshot=self._consult_catalogues(external_reports))
             return case if scan is None or is_vouched else replace(case, no_scan_reason=scan.reason)
         try:
-            compared = [inventory for listed in baselines.inventories.values() for inventory in listed]
+            baseline_inventories = [
+                inventory for listed_inventories in baselines.inventories.values() for inventory in listed_inventories
+            ]
             return replace(
                 case,
                 inventories=inventories,
-                snapshot=self.advisories().snapshot([*inventories, *compared]),
+                snapshot=self.advisories().snapshot([*inventories, *baseline_inventories]),
                 baselines=baselines.inventories,
                 baseline_exemptions=baselines.exemptions,
             )
@@ -217,9 +221,9 @@ class CaseBuilder:
             return True
         return bool(self.store.images.pushers(repository, image))
 
-    def _consult_catalogues(self, reported: Sequence[ExternalReport]) -> AdvisorySnapshot:
+    def _consult_catalogues(self, external_reports: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """What KEV and EPSS list of these findings; nothing where there is no advisory database."""
         try:
-            return self.advisories().catalogues(cve_names_in(reported))
+            return self.advisories().catalogues(cve_names_in(external_reports))
         except DatabaseError:
             return EMPTY_SNAPSHOT

@@ -91,16 +91,16 @@ class Provenance:
         if not is_required:
             return
         try:
-            fetched = envelopes(self.attached_documents(repository, image))
+            fetched_envelopes = envelopes(self.attached_documents(repository, image))
         except DockgateError as error:
             self.store.provenance.record_fetch_error(image, repository, str(error), self.clock.now())
             return
-        accepted, size = [], 0
-        for envelope in fetched[: provenance.STATEMENT_LIMIT]:
+        accepted_envelopes, size = [], 0
+        for envelope in fetched_envelopes[: provenance.STATEMENT_LIMIT]:
             size += len(envelope)
             if size <= _BYTES_LIMIT:
-                accepted.append(envelope)
-        self.store.provenance.replace_fetched(image, repository, accepted, self.clock.now())
+                accepted_envelopes.append(envelope)
+        self.store.provenance.replace_fetched(image, repository, accepted_envelopes, self.clock.now())
 
     def collect_facts(self, image: str, repository: str, policy: Policy) -> provenance.ProvenanceFacts | None:
         """The provenance of the image in a repository.
@@ -108,10 +108,10 @@ class Provenance:
         None if the policy does not require it, or nothing was fetched.
         """
         keys = provenance_keys(policy)
-        stored = self.store.provenance.statements(image, repository) if keys else None
-        if stored is None or not (stored.envelopes or stored.fetched_at):
+        statements = self.store.provenance.statements(image, repository) if keys else None
+        if statements is None or not (statements.envelopes or statements.fetched_at):
             return None
-        return provenance.collect(image, stored.envelopes, keys, verify, stored.fetch_error)
+        return provenance.collect(image, statements.envelopes, keys, verify, statements.fetch_error)
 
 
 def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:

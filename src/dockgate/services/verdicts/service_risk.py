@@ -55,11 +55,15 @@ class ServiceRisk:
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
         revisions = self._input_revisions()
-        changed = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
-        if changed:
-            present = self.effects.run(EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs, changed)
-            unchanged = {name: value for name, value in self._evaluated_inputs.items() if name not in changed}
-            self._evaluated_inputs = {**unchanged, **present}
+        changed_services = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
+        if changed_services:
+            present = self.effects.run(
+                EffectKind.REJUDGE, self.evaluate_changed, self._evaluated_inputs, changed_services
+            )
+            unchanged_inputs = {
+                name: value for name, value in self._evaluated_inputs.items() if name not in changed_services
+            }
+            self._evaluated_inputs = {**unchanged_inputs, **present}
         self._revisions = {name: revisions[name] for name in revisions if name in self._evaluated_inputs}
         for_each([risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due)
 
@@ -101,7 +105,7 @@ class ServiceRisk:
                     present[service.name] = digest
         return present
 
-    def _evaluate(self, service: Service, evaluated: str | None) -> str | None:
+    def _evaluate(self, service: Service, evaluated_digest: str | None) -> str | None:
         """Evaluate what the service runs if its inputs differ from `evaluated`.
 
         Return their digest, None if something else was judged: it is due once more.
@@ -112,7 +116,7 @@ class ServiceRisk:
             return None
         image, context = running
         present = self._inputs_digest(database, image, context)
-        if evaluated != present:
+        if evaluated_digest != present:
             verdict = self.verdicts.review_deployed(image, context, self.risk_days)
             is_recorded = self._record(service, context.repository, verdict)
             if not is_recorded or self.verdicts.read_advisory_digest() != database:

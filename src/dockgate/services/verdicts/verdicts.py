@@ -66,8 +66,8 @@ class Verdicts:
         case = self._case_of(approval)
         if case is None:
             return "it is being scanned"
-        extended = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
-        verdict = self._evaluate(replace(case, waivers=extended))
+        with_waivers = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
+        verdict = self._evaluate(replace(case, waivers=with_waivers))
         return None if verdict.status is Status.APPROVED else verdict.summary
 
     def require_approval(self, image: str, cause: str, context: DeploymentContext) -> None:
@@ -171,19 +171,28 @@ class Verdicts:
         the newest one is by another policy than the repository's, it is stored after that in any case.
         """
         usable = self.selection.read(self.selection.policy_of(repository))
-        here = [record for record in self.store.verdicts.of_image(image) if record.repository == repository]
-        own = [record for record in here if record.policy == usable.policy.name]
-        if not here or (here[0] in own and any(record.is_requested for record in own)):
+        repository_records = [
+            record for record in self.store.verdicts.of_image(image) if record.repository == repository
+        ]
+        policy_records = [record for record in repository_records if record.policy == usable.policy.name]
+        if not repository_records or (
+            repository_records[0] in policy_records and any(record.is_requested for record in policy_records)
+        ):
             return None
         self.provenance.fetch_once(repository, image, usable.policy.name)
         case = self._case(image, usable, DeploymentContext(repository))
         if case is None:
             return None
         verdict = self._evaluate(case)
-        if _decision(self.store.verdicts.get(here[0].digest)) == _decision(verdict):
+        if _decision(self.store.verdicts.get(repository_records[0].digest)) == _decision(verdict):
             return None
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
-        return Renewal(verdict, case, repository, next((record for record in here if not record.is_requested), here[0]))
+        return Renewal(
+            verdict,
+            case,
+            repository,
+            next((record for record in repository_records if not record.is_requested), repository_records[0]),
+        )
 
     def store_renewal(self, renewal: Renewal) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
@@ -231,12 +240,14 @@ class Verdicts:
         """
         records = self.store.verdicts.of_image(verdict.image)
         # In another repository other waivers count.
-        same = (record for record in records if (record.policy, record.repository) == (verdict.policy, repository))
-        newest = next((record.digest for record in same), "")
-        if not newest or _decision(self.store.verdicts.get(newest)) != _decision(verdict):
-            cause = f"{RENEWED_CAUSE}{repository}/{newest or f'{verdict.image}/{verdict.policy}'}"
+        same_records = (
+            record for record in records if (record.policy, record.repository) == (verdict.policy, repository)
+        )
+        previous_digest = next((record.digest for record in same_records), "")
+        if not previous_digest or _decision(self.store.verdicts.get(previous_digest)) != _decision(verdict):
+            cause = f"{RENEWED_CAUSE}{repository}/{previous_digest or f'{verdict.image}/{verdict.policy}'}"
             return self.store.verdicts.add(verdict, case, cause, repository)[1]
-        return newest
+        return previous_digest
 
 
 def _decision(verdict: Verdict) -> tuple[object, ...]:

@@ -70,38 +70,38 @@ class WaiverPreviews:
         or not visible to the caller.
         """
         waiver = self.waivers.check(waiver)
-        previewed = self._judge(waiver, caller, verdict) if verdict else None
+        previewed_verdict = self._judge(waiver, caller, verdict) if verdict else None
         if not waiver.vulnerability or waiver.rule or waiver.unread:
-            return WaiverPreview(previewed, None, None)
-        covered = self._covered_images(waiver, waiver.vulnerability, caller)
-        return WaiverPreview(previewed, len(covered), covered[:NAMED_IMAGES])
+            return WaiverPreview(previewed_verdict, None, None)
+        covered_images = self._covered_images(waiver, waiver.vulnerability, caller)
+        return WaiverPreview(previewed_verdict, len(covered_images), covered_images[:NAMED_IMAGES])
 
     def _judge(self, waiver: Waiver, caller: Caller, digest: str) -> PreviewedVerdict:
-        stored = self.store.verdicts.get(digest)
-        repository = ImageVisibility(self.store, caller).repository_of_verdict(stored.image, digest)
-        case = self.store.verdicts.case_of(stored)
-        images = [stored.image, *(inventory.image for inventory in case.inventories)]
-        added = waivers.select_waivers([waiver], repository, images, self.clock.now())
-        if added and not self.case_builder.should_apply_waivers(repository, stored.image):
-            added = ()
-        extended = replace(case.waivers, waivers=(*case.waivers.waivers, *added))
-        after = evaluate.judge(replace(case, waivers=extended), self.ecosystems, self.rules, should_remediate=False)
-        return PreviewedVerdict(digest, stored.status, after.status, after.summary)
+        stored_verdict = self.store.verdicts.get(digest)
+        repository = ImageVisibility(self.store, caller).repository_of_verdict(stored_verdict.image, digest)
+        case = self.store.verdicts.case_of(stored_verdict)
+        images = [stored_verdict.image, *(inventory.image for inventory in case.inventories)]
+        added_waivers = waivers.select_waivers([waiver], repository, images, self.clock.now())
+        if added_waivers and not self.case_builder.should_apply_waivers(repository, stored_verdict.image):
+            added_waivers = ()
+        with_waiver = replace(case.waivers, waivers=(*case.waivers.waivers, *added_waivers))
+        after = evaluate.judge(replace(case, waivers=with_waiver), self.ecosystems, self.rules, should_remediate=False)
+        return PreviewedVerdict(digest, stored_verdict.status, after.status, after.summary)
 
     def _covered_images(self, waiver: Waiver, vulnerability: str, caller: Caller) -> Sequence[CoveredImage]:
         """The images that hold what the waiver accepts, where it would count, the newest first."""
         subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
-        accepted = [
+        accepted_components = [
             number
             for number, findings in subject.affected_components.items()
             for entry in findings
             if waivers.accepts_finding(waiver, subject.finding(entry).finding(), now)
         ]
         places = Places()
-        exposed = self.store.exposures.images(accepted, places, is_owned=False)
-        repositories = self.store.exposures.facts(list(exposed), accepted, places).repositories
-        covered = []
-        for number, image in exposed.items():
+        exposed_images = self.store.exposures.images(accepted_components, places, is_owned=False)
+        repositories = self.store.exposures.facts(list(exposed_images), accepted_components, places).repositories
+        covered_images = []
+        for number, image in exposed_images.items():
             names = [
                 name
                 for name in sorted(repositories.get(number, ()))
@@ -110,5 +110,5 @@ class WaiverPreviews:
                 and (not waiver.image or waiver.image == image.digest)
             ]
             if names:
-                covered.append(CoveredImage(image.digest, names))
-        return covered
+                covered_images.append(CoveredImage(image.digest, names))
+        return covered_images

@@ -145,7 +145,7 @@ class ServerWaivers:
         )
 
     def select_statements(
-        self, listed: Iterable[VexDocument], images: Sequence[str], inventories: Sequence[Inventory], policy: Policy
+        self, documents: Iterable[VexDocument], images: Sequence[str], inventories: Sequence[Inventory], policy: Policy
     ) -> tuple[VexStatement, ...]:
         """Return the statements of documents (`Vex.active`) that may apply to an image.
 
@@ -153,7 +153,7 @@ class ServerWaivers:
         """
         statements = [
             replace(statement, signer=signer, products=statement.products or (record.image,))
-            for record, of_document in listed
+            for record, of_document in documents
             for signer in (record.signer or self._signer(record, policy),)
             for statement in of_document
         ]
@@ -162,18 +162,18 @@ class ServerWaivers:
     def select_for_fleet(self, policy: Policy, now: str) -> FleetWaivers:
         """Return all waivers and VEX statements, from which `select_for_image` selects those of an image."""
         general: list[VexStatement] = []
-        attached: dict[str, list[VexStatement]] = {}
-        for record, listed in self.store.vex.every_active():
+        attached_statements: dict[str, list[VexStatement]] = {}
+        for record, document_statements in self.store.vex.every_active():
             signer = record.signer or self._signer(record, policy)
-            statements = attached.setdefault(record.image, []) if record.image else general
+            statements = attached_statements.setdefault(record.image, []) if record.image else general
             statements += (
                 replace(statement, signer=signer, products=statement.products or (record.image,))
-                for statement in listed
+                for statement in document_statements
             )
         return FleetWaivers(
             tuple(record.waiver for record in self.store.waivers.active(now)),
             tuple(general),
-            {image: tuple(statements) for image, statements in attached.items()},
+            {image: tuple(statements) for image, statements in attached_statements.items()},
         )
 
     def _signer(self, record: VexRecord, policy: Policy) -> str:

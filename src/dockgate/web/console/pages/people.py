@@ -235,7 +235,11 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
         "settings.html",
         title="Settings",
         sessions=page_table(
-            request, "sessions", server.sessions.of(caller) if caller.token else (), _SESSION_KEYS, _SESSION_SORTS
+            request,
+            "sessions",
+            server.sessions.list_sessions(caller) if caller.token else (),
+            _SESSION_KEYS,
+            _SESSION_SORTS,
         ),
         workers=None if caller.is_limited else server.workers.read_status(),
         undelivered=page_table(
@@ -254,7 +258,7 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
 @api.checks_token_limits
 def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End one of the caller's sessions."""
-    server.sessions.end_of(caller, digest)
+    server.sessions.end_session(caller, digest)
     return see_other("/settings")
 
 
