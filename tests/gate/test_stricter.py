@@ -70,7 +70,7 @@ def test_an_image_that_passes_the_combined_policy_passes_the_servers_own(
 # Of every rule: images, and policies that approve, reject or relax.
 CASES = [verdict_case(case) for _, case in cases()]
 STRICTER_POLICIES = [
-    parse_rules(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, add_mandatory=False)
+    parse_rules(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, should_add_mandatory=False)
     for _, case in cases()
 ]
 

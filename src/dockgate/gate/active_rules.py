@@ -96,8 +96,8 @@ def _judge_by_rule(
         name for name in rule.required_fields if name in rule_input.missing_fields and rule_input.matches.findings
     ]:
         problems.append(f"does not report {', '.join(missing)}")
-    if (unlisted := sum(rule_input.unlisted_counts.values())) and rule.required_fields:
-        problems.append(f"counted {unlisted} finding{'s' if unlisted != 1 else ''} without listing them")
+    if (unlisted_count := sum(rule_input.unlisted_counts.values())) and rule.required_fields:
+        problems.append(f"counted {unlisted_count} finding{'s' if unlisted_count != 1 else ''} without listing them")
     yield from (
         Undetermined("/", f"{rule_input.source} {problem}: {rule.name} cannot be judged.") for problem in problems
     )

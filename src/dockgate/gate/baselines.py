@@ -28,10 +28,10 @@ def find_baseline_findings(case: VerdictCase, platform: str, matcher: PackageMat
         matches = [matcher.match(inventory.packages) for inventory in inventories if inventory.platform == platform]
         if matches:
             exemptions = case.baseline_exemptions.get(name, _NO_EXEMPTIONS)
-            unfixed, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
+            unfixed_keys, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
             keys = {finding_key(finding) for match in matches for finding in match.findings}
             findings_by_baseline[name] = {
-                key: Exemption(is_unfixed=key in unfixed, in_grace_at=exemptions.at if key in in_grace else None)
+                key: Exemption(is_unfixed=key in unfixed_keys, in_grace_at=exemptions.at if key in in_grace else None)
                 for key in sorted(keys.difference(exemptions.waived))
             }
     return findings_by_baseline
@@ -45,25 +45,29 @@ def find_exemptions(
     Findings that the image's own baseline had needed no exemption.
     """
     matcher = Matcher(case.snapshot, ecosystems)
-    waived: set[FindingKey] = set()
-    unfixed: set[FindingKey] = set()
+    waived_keys: set[FindingKey] = set()
+    unfixed_keys: set[FindingKey] = set()
     in_grace: set[FindingKey] = set()
     uses = [use for rule_uses in case.policy.rules.values() for use in rule_uses]
     only_fixable = any(use.get("only_fixable") for use in uses)
     grace_days = max((days for use in uses for days in _grace_days(use)), default=0)
     for verdict in platform_verdicts:
         in_baseline = {key for keys in find_baseline_findings(case, verdict.platform, matcher).values() for key in keys}
-        waived_here = {finding_key(applied.finding) for applied in verdict.waived if applied.finding}
-        waived |= waived_here - in_baseline
+        waived_here = {
+            finding_key(applied_waiver.finding) for applied_waiver in verdict.waived if applied_waiver.finding
+        }
+        waived_keys |= waived_here - in_baseline
         for finding in verdict.findings:
             key = finding_key(finding)
             if key in waived_here or key in in_baseline:
                 continue
             if only_fixable and not finding.fixed:
-                unfixed.add(key)
+                unfixed_keys.add(key)
             if _is_newer_than(finding, case.now, grace_days):
                 in_grace.add(key)
-    return BaselineExemptions(case.now, tuple(sorted(waived)), tuple(sorted(unfixed)), tuple(sorted(in_grace)))
+    return BaselineExemptions(
+        case.now, tuple(sorted(waived_keys)), tuple(sorted(unfixed_keys)), tuple(sorted(in_grace))
+    )
 
 
 def _grace_days(use: Settings) -> Iterator[float]:
@@ -76,6 +80,6 @@ def _grace_days(use: Settings) -> Iterator[float]:
 
 def _is_newer_than(finding: Finding, now: str, days: float) -> bool:
     """Return whether the finding, or its fix, was published less than this many days ago."""
-    here = to_datetime(now)
+    judged_at = to_datetime(now)
     dates = (parse_time(text) for text in (finding.published, finding.fixed_at))
-    return any(date is not None and here - date < timedelta(days=days) for date in dates)
+    return any(date is not None and judged_at - date < timedelta(days=days) for date in dates)

@@ -47,8 +47,8 @@ def expire_catalogues(coverage: Sequence[Coverage], uses: Sequence[Settings], no
         return tuple(coverage)
 
     def is_stale(entry: Coverage) -> bool:
-        then = parse_time(entry.checked_at)
-        return then is None or not -_CLOCK_SKEW <= to_datetime(now) - then < timedelta(days=min(days))
+        checked_at = parse_time(entry.checked_at)
+        return checked_at is None or not -_CLOCK_SKEW <= to_datetime(now) - checked_at < timedelta(days=min(days))
 
     return tuple(
         replace(entry, complete=False) if entry.ecosystem in CATALOGUES and is_stale(entry) else entry

@@ -24,7 +24,7 @@ from dockgate.gate.model import (
     Status,
     Verdict,
     VerdictCase,
-    worst,
+    worst_status,
 )
 from dockgate.gate.policy import COUNTING_RULE, counted_severities
 from dockgate.gate.remediation.search import find_remediation
@@ -61,7 +61,7 @@ def judge(
     return Verdict(
         image=case.image,
         policy=case.policy.name,
-        status=worst([platform_verdict.status for platform_verdict in platform_verdicts]),
+        status=worst_status([platform_verdict.status for platform_verdict in platform_verdicts]),
         summary=why_unscanned or summarize(platform_verdicts, case.policy),
         platform_verdicts=platform_verdicts,
         inputs=digest_inputs(case),
@@ -135,10 +135,10 @@ class _Platform:
         case = self.case
         feed_settings = [active.settings for active in active_rules if active.rule.name == cve_enrichment.EVIDENCE_RULE]
         matches, missing_fields = self._match(inventory, feed_settings)
-        unwaived = waivers.apply_to_findings(matches, case.waivers, case.policy, inventory, case.image, case.now)
+        counted_matches = waivers.apply_to_findings(matches, case.waivers, case.policy, inventory, case.image, case.now)
         database_paths = tuple(path for ecosystem in self.ecosystems for path in ecosystem.database_paths)
         readable = unread_waivers.apply_to_unread(
-            inventory, unwaived.matches, case.waivers, case.image, case.now, database_paths
+            inventory, counted_matches.matches, case.waivers, case.image, case.now, database_paths
         )
         report = self.external_report
         facts = RuleInput(
@@ -169,8 +169,8 @@ class _Platform:
             violations=violations,
             undetermined=tuple(answers.undetermined),
             warnings=tuple(by_action[RuleAction.WARN]),
-            notes=(*by_action[RuleAction.NOTE], *unwaived.notes),
-            applied_waivers=(*unwaived.applied_waivers, *readable.applied_waivers, *waived_violations),
+            notes=(*by_action[RuleAction.NOTE], *counted_matches.notes),
+            applied_waivers=(*counted_matches.applied_waivers, *readable.applied_waivers, *waived_violations),
         )
 
     def find_remediation(self, evaluation: Evaluation, active_rules: Sequence[ActiveRule]) -> Remediation:
@@ -201,8 +201,10 @@ class _Platform:
         """
         if self.external_report is None or self.case.no_scan_reason:
             return False
-        scanned = [inventory.platform.split("/")[:2] for inventory in self.case.inventories]
-        return bool(scanned) and (not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned)
+        scanned_platforms = [inventory.platform.split("/")[:2] for inventory in self.case.inventories]
+        return bool(scanned_platforms) and (
+            not self.inventory.platform or self.inventory.platform.split("/")[:2] in scanned_platforms
+        )
 
 
 def count_findings(

@@ -20,12 +20,12 @@ class ExternalReportMatcher(PackageMatcher):
     Versions without an order of their ecosystem can only be equal or different.
     """
 
-    def __init__(self, reported: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
-        self._matches = reported.matches
+    def __init__(self, report: ExternalReport, ecosystems: Sequence[Ecosystem]) -> None:
+        self._matches = report.matches
         self._orders = Orders(ecosystems)
         # By package, each finding with its place among all.
         self._findings: dict[tuple[str, str], list[tuple[int, Finding]]] = {}
-        for number, finding in enumerate(reported.matches.findings):
+        for number, finding in enumerate(report.matches.findings):
             package = finding.package
             self._findings.setdefault((package.purl, package.path), []).append((number, finding))
 
@@ -46,10 +46,10 @@ class ExternalReportMatcher(PackageMatcher):
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         return 0 if first == second else self._orders.compare(ecosystem, first, second)
 
-    def _is_fixed(self, now: Package, then: Package, fixed: str | None) -> bool:
-        if not fixed or now.source_version == then.source_version:
+    def _is_fixed(self, present_package: Package, reported_package: Package, fixed_version: str | None) -> bool:
+        if not fixed_version or present_package.source_version == reported_package.source_version:
             return False
         try:
-            return self.compare(then.ecosystem, now.source_version, fixed) >= 0
+            return self.compare(reported_package.ecosystem, present_package.source_version, fixed_version) >= 0
         except UncomparableError:
             return False

@@ -14,7 +14,7 @@ _REBUILD = (
     "Build the image again with docker, podman or buildah, from a base image with a package database. No waiver "
     "accepts an image that cannot be read as a whole: only the policy's rule `evidence` can allow those (`unread`)."
 )
-_STALE = "Run `dockgate db update`, or scan the image again where another scanner's report is too old."
+_STALE_STEP = "Run `dockgate db update`, or scan the image again where another scanner's report is too old."
 _NO_DISTRIBUTION = "Build the image from a base image with an os-release file and a package database."
 
 
@@ -49,21 +49,21 @@ def advice_of(entry: Undetermined, image: str) -> str:
 
 def _of_kind(kind: str | None, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     yield from (NextStep(entry.advice) for entry in entries if entry.advice)
-    rest = [entry for entry in entries if not entry.advice]
+    remaining_entries = [entry for entry in entries if not entry.advice]
     if kind == "unread":
-        yield from _steps_for_unread(rest, image)
+        yield from _steps_for_unread(remaining_entries, image)
     elif kind in ("uncomparable", "uncovered"):
-        yield from _steps_for_packages(kind, rest, image)
-    elif rest:
-        yield NextStep(_STALE if kind == "stale" else FALLBACK)
+        yield from _steps_for_packages(kind, remaining_entries, image)
+    elif remaining_entries:
+        yield NextStep(_STALE_STEP if kind == "stale" else FALLBACK)
 
 
 def _steps_for_unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_REBUILD)
     paths = list(dict.fromkeys(entry.subject for entry in entries if entry.subject != WHOLE_IMAGE))
-    if starred := [path for path in paths if "*" in path]:
-        yield NextStep(f"Rename or remove {starred[0]}: a waiver would take its * for a pattern.")
+    if starred_paths := [path for path in paths if "*" in path]:
+        yield NextStep(f"Rename or remove {starred_paths[0]}: a waiver would take its * for a pattern.")
     yield from _waiver_step([path for path in paths if "*" not in path], "Make it readable", "path", image)
 
 
@@ -90,8 +90,8 @@ def _waiver_step(subjects: Sequence[str], first: str, noun: str, image: str) -> 
     import shlex  # not needed by a scan
 
     argument = shlex.quote(subjects[0]) if len(subjects) == 1 else "PATH" if noun == "path" else "PURL"
-    what = "it" if len(subjects) == 1 else f"each of the {len(subjects)} {noun}s"
+    subject_text = "it" if len(subjects) == 1 else f"each of the {len(subjects)} {noun}s"
     yield NextStep(
-        f"{first}, or accept {what}:",
+        f"{first}, or accept {subject_text}:",
         f"dockgate waiver add --unread {argument} --image {image} --until DATE --owner NAME --reason TEXT",
     )

@@ -58,13 +58,13 @@ def identities(package: Package) -> tuple[tuple[str, str], ...]:
     A package from `matching.with_versions` counts with its new version, although its purl has the old one.
     """
     path, version = split(package.purl)
-    own = path, package.version if _is_upgraded(package, version) else version
-    kind, _, rest = own[0].partition("/")
+    package_identity = path, package.version if _is_upgraded(package, version) else version
+    kind, _, remaining_name = package_identity[0].partition("/")
     if kind not in _DISTRIBUTIONS or (package.source_name, package.source_version) == (package.name, package.version):
-        return (own,)
-    space = rest.rpartition("/")[0]
+        return (package_identity,)
+    space = remaining_name.rpartition("/")[0]
     source = "/".join(filter(None, (kind, space, package.source_name.lower())))
-    return own, (source, package.source_version)
+    return package_identity, (source, package.source_version)
 
 
 def purl(package: Package) -> str:
@@ -100,10 +100,10 @@ def split(purl: str) -> tuple[str, str]:
 def _within_segments(text: str, starts: set[int]) -> set[int]:
     """The positions that can be reached from these without passing a "/"."""
     ends: set[int] = set()
-    reached = -1
+    reached_index = -1
     for start in sorted(starts):
-        if start > reached:
+        if start > reached_index:
             end = text.find("/", start)
-            reached = len(text) if end < 0 else end
-            ends.update(range(start, reached + 1))
+            reached_index = len(text) if end < 0 else end
+            ends.update(range(start, reached_index + 1))
     return ends

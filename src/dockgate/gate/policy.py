@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Finding, Severity
 # The rule that counts findings by severity: its settings say what counts.
 COUNTING_RULE = "max_findings"
 # The default of `untriaged_counts_as`: an UNTRIAGED finding may have any severity.
-ANY = "any"
+ANY_SEVERITY = "any"
 # The rule whose settings list the trusted authors of VEX statements.
 VEX_RULE = "vex"
 # The rule whose settings list the trusted builders and their keys.
@@ -106,10 +106,10 @@ def counted_severities(
     findings: Iterable[Finding], settings: Mapping[str, object]
 ) -> Iterator[tuple[Severity, Finding]]:
     """The findings that count under `max_findings` settings, each with the severity that it counts as."""
-    only_fixable, untriaged = settings.get("only_fixable"), untriaged_severity(settings)
+    only_fixable, untriaged_as = settings.get("only_fixable"), untriaged_severity(settings)
     for finding in findings:
         if finding.fixed or not only_fixable:
-            yield untriaged if finding.severity is Severity.UNTRIAGED else finding.severity, finding
+            yield untriaged_as if finding.severity is Severity.UNTRIAGED else finding.severity, finding
 
 
 def untriaged_severity(settings: Mapping[str, object]) -> Severity:
@@ -119,10 +119,10 @@ def untriaged_severity(settings: Mapping[str, object]) -> Severity:
     other severities that such a finding may have are the rule's to report as undetermined.
     """
     setting = settings.get("untriaged_counts_as", Severity.UNTRIAGED)
-    if setting != ANY:
+    if setting != ANY_SEVERITY:
         return Severity(str(setting))
-    limited = [severity for severity in Severity if severity in settings]
-    return Severity.HIGH if Severity.HIGH in limited or not limited else limited[0]
+    limited_severities = [severity for severity in Severity if severity in settings]
+    return Severity.HIGH if Severity.HIGH in limited_severities or not limited_severities else limited_severities[0]
 
 
 def merge_rules(policy: Policy, addition: Policy) -> Policy:
@@ -130,12 +130,12 @@ def merge_rules(policy: Policy, addition: Policy) -> Policy:
 
     The combination approves nothing that `policy` rejects. The repository cannot add VEX authors.
     """
-    merged = dict(policy.rules)
+    merged_rules = dict(policy.rules)
     for name, uses in addition.rules.items():
         if name != VEX_RULE:
-            existing = merged.get(name, ())
-            merged[name] = (*existing, *(use for use in uses if use not in existing))
-    return make_policy(f"{policy.name}+{addition.name}", merged)
+            existing = merged_rules.get(name, ())
+            merged_rules[name] = (*existing, *(use for use in uses if use not in existing))
+    return make_policy(f"{policy.name}+{addition.name}", merged_rules)
 
 
 def combine_policies(policy: Policy, addition: Policy) -> Policy:
@@ -144,9 +144,10 @@ def combine_policies(policy: Policy, addition: Policy) -> Policy:
     The repository shortens the deadlines of running images, and never lengthens them: its times count for the
     severities that the policy has a time for. The others have the server's default, which no time may replace.
     """
-    own = risk_severities(policy)
+    policy_severities = risk_severities(policy)
     shorter = [
-        {severity: use[severity] for severity in use if severity in own} for use in addition.rules.get(RISK_RULE, ())
+        {severity: use[severity] for severity in use if severity in policy_severities}
+        for use in addition.rules.get(RISK_RULE, ())
     ]
     rules = {**addition.rules, RISK_RULE: tuple(filter(None, shorter))}
     return merge_rules(

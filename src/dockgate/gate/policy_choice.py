@@ -102,7 +102,7 @@ def choose_assignment(assignments: Iterable[PolicyAssignment], repository: str) 
 
     Raises ConflictError if two different assignments match equally well: neither may win by chance.
     """
-    best: list[PolicyAssignment] = []
+    best_assignments: list[PolicyAssignment] = []
     rank: tuple[bool, int, int] | None = None
     for assignment in assignments:
         ranks = [
@@ -112,26 +112,29 @@ def choose_assignment(assignments: Iterable[PolicyAssignment], repository: str) 
         ]
         if not ranks:
             continue
-        own = max(ranks)
-        if rank is None or own > rank:
-            best, rank = [assignment], own
-        elif own == rank:
-            best.append(assignment)
-    if len(best) > 1 and len({replace(assignment, name="", repositories=()) for assignment in best}) > 1:
-        names = ", ".join(sorted(assignment.name for assignment in best))
+        highest_rank = max(ranks)
+        if rank is None or highest_rank > rank:
+            best_assignments, rank = [assignment], highest_rank
+        elif highest_rank == rank:
+            best_assignments.append(assignment)
+    if (
+        len(best_assignments) > 1
+        and len({replace(assignment, name="", repositories=()) for assignment in best_assignments}) > 1
+    ):
+        names = ", ".join(sorted(assignment.name for assignment in best_assignments))
         raise ConflictError(
             f"the policy assignments {names} match the repository {repository} equally well",
             "Make the pattern of one of them more specific: `dockgate policy assignments` lists them.",
         )
-    return best[0] if best else None
+    return best_assignments[0] if best_assignments else None
 
 
 def choose_policy(
     assignments: Sequence[PolicyAssignment],
     repository: str,
-    requested: str | None,
+    requested_policy: str | None,
     requester: Principal,
-    read: Callable[[str], Policy],
+    read_policy: Callable[[str], Policy],
 ) -> str:
     """The name of the policy that judges a request for an image in `repository`.
 
@@ -141,18 +144,18 @@ def choose_policy(
     `choose_assignment` does, and the errors of `read`.
     """
     assignment = choose_assignment(assignments, repository)
-    own = assignment.policy if assignment else DEFAULT_POLICY
-    name = requested or own
+    assigned_policy = assignment.policy if assignment else DEFAULT_POLICY
+    name = requested_policy or assigned_policy
     if PolicyReference.parse(name).repository_digest:
         raise UsageError(f"{name!r} is not the name of a policy", "List the policies with `dockgate policy list`.")
-    policy = read(name)
-    if name == own:
+    policy = read_policy(name)
+    if name == assigned_policy:
         return name
     entries = assignment.allowed if assignment else ()
-    allowed = [policy for entry in entries if entry.includes(requester) for policy in entry.policies]
-    if name in allowed or is_stricter(policy, read(own)):
+    allowed_policies = [policy for entry in entries if entry.includes(requester) for policy in entry.policies]
+    if name in allowed_policies or is_stricter(policy, read_policy(assigned_policy)):
         return name
-    names = ", ".join(dict.fromkeys([own, *allowed]))
+    names = ", ".join(dict.fromkeys([assigned_policy, *allowed_policies]))
     raise DeniedError(
         f"Permission denied: {requester.name} may not use the policy {name!r} for images of {repository}",
         f"Name no policy, or one of: {names}. A PolicyAssignment allows others: docs/how-to/manage-policies.md.",
@@ -164,7 +167,7 @@ def can_judge(
     repository: str,
     name: str,
     pipeline: Collection[str],
-    read: Callable[[str], Policy],
+    read_policy: Callable[[str], Policy],
     *,
     is_chosen: bool,
 ) -> bool:
@@ -182,22 +185,24 @@ def can_judge(
         counting = assignment.policies if is_chosen else (assignment.policy,)
     if name in counting:
         return True
-    return is_stricter(read(name), read(assignment.policy if assignment else DEFAULT_POLICY))
+    return is_stricter(read_policy(name), read_policy(assignment.policy if assignment else DEFAULT_POLICY))
 
 
-def is_stricter(policy: Policy, own: Policy) -> bool:
+def is_stricter(policy: Policy, present_policy: Policy) -> bool:
     """Return whether `policy` is provably at least as strict as `own`, by the settings alone.
 
     It approves nothing that `own` rejects, and has no later deadlines. Every use of a rule in `own` must be in `policy`
     with the same settings or lower limits, and `policy` must not trust additional VEX authors, or have deadlines of
     running images for additional severities.
     """
-    for rule, uses in own.rules.items():
+    for rule, uses in present_policy.rules.items():
         if rule != VEX_RULE and not all(
             any(_covers(use, own_use) for use in policy.rules.get(rule, ())) for own_use in uses
         ):
             return False
-    return {*vex_authors(policy)} <= {*vex_authors(own)} and risk_severities(policy) <= risk_severities(own)
+    return {*vex_authors(policy)} <= {*vex_authors(present_policy)} and risk_severities(policy) <= risk_severities(
+        present_policy
+    )
 
 
 def _covers(use: Settings, own_use: Settings) -> bool:

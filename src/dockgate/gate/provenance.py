@@ -63,7 +63,10 @@ def statement(record: BuildRecord, name: str, digest: str) -> bytes:
     """Write the statement that this build made the image `digest`, with the name `name`."""
     source = {"uri": record.source, "digest": {"gitCommit": record.commit}}
     dockerfile = {"name": record.dockerfile, "digest": _digest_set(record.dockerfile_digest)}
-    bases = [{"name": text, "uri": _purl(text, pulled), "digest": _digest_set(pulled)} for text, pulled in record.bases]
+    bases = [
+        {"name": text, "uri": _purl(text, pulled_image), "digest": _digest_set(pulled_image)}
+        for text, pulled_image in record.bases
+    ]
     parameters = {"source": source, "dockerfile": record.dockerfile, "arguments": sorted(record.arguments)}
     definition = {
         "buildType": BUILD_TYPE,
@@ -86,8 +89,8 @@ def statement(record: BuildRecord, name: str, digest: str) -> bytes:
 
 
 def _digest_set(digest: str) -> dict[str, str]:
-    algorithm, encoded = Digest.parse(digest)
-    return {algorithm: encoded}
+    algorithm, encoded_digest = Digest.parse(digest)
+    return {algorithm: encoded_digest}
 
 
 def _purl(reference: str, digest: str) -> str:
@@ -139,30 +142,30 @@ def collect(
 ) -> ProvenanceFacts:
     """The facts of the envelopes beside an image. `keys` maps ids to public keys (PEM)."""
     statements: set[ProvenanceStatement] = set()
-    refused: set[str] = set()
+    refusals: set[str] = set()
     for envelope in list(dict.fromkeys(envelopes))[:STATEMENT_LIMIT]:
         try:
             statements.add(_verify_statement(envelope, image, keys, verify))
         except DockgateError as error:
-            refused.add(str(error))
+            refusals.add(str(error))
     return ProvenanceFacts(
         image,
         tuple(sorted(statements, key=lambda statement: (statement.digest, statement.keys))),
-        tuple(sorted(refused)),
+        tuple(sorted(refusals)),
         unavailable,
     )
 
 
 def _verify_statement(envelope: str, image: str, keys: Mapping[str, str], verify: Verify) -> ProvenanceStatement:
-    signed: dict[str, bytes] = {}
+    signed_payloads: dict[str, bytes] = {}
     for key, pem in sorted(keys.items()):
         try:
-            signed[key] = verify(envelope, pem)
+            signed_payloads[key] = verify(envelope, pem)
         except DeniedError:
             continue
-    if not signed:
+    if not signed_payloads:
         raise DeniedError("A statement is not signed by a key that the policy lists.")
-    return read(next(iter(signed.values())), image, tuple(signed))
+    return read(next(iter(signed_payloads.values())), image, tuple(signed_payloads))
 
 
 def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStatement:

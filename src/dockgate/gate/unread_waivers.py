@@ -58,24 +58,24 @@ def apply_to_unread(
     ]
     if not waivers:
         return UnreadWaivers(inventory, matches)
-    protected = {*databases, *osrelease.PATHS}
-    waived: list[AppliedWaiver] = []
-    unread: list[Unread] = []
+    protected_paths = {*databases, *osrelease.PATHS}
+    applied_waivers: list[AppliedWaiver] = []
+    unread_entries: list[Unread] = []
     for entry in inventory.unread:
-        if waiver := _find_for_path(waivers, entry.path, protected):
-            waived.append(_apply(waiver, entry.path, entry.reason))
+        if waiver := _find_for_path(waivers, entry.path, protected_paths):
+            applied_waivers.append(_apply(waiver, entry.path, entry.reason))
         else:
-            unread.append(entry)
-    undetermined: list[Undetermined] = []
+            unread_entries.append(entry)
+    undetermined_entries: list[Undetermined] = []
     for doubt in matches.undetermined:
-        if waiver := _find_for_doubt(waivers, doubt, inventory.packages, protected):
-            waived.append(_apply(waiver, doubt.subject, doubt.reason))
+        if waiver := _find_for_doubt(waivers, doubt, inventory.packages, protected_paths):
+            applied_waivers.append(_apply(waiver, doubt.subject, doubt.reason))
         else:
-            undetermined.append(doubt)
+            undetermined_entries.append(doubt)
     return UnreadWaivers(
-        replace(inventory, unread=tuple(unread)),
-        Matches(matches.findings, tuple(undetermined)),
-        tuple(dict.fromkeys(waived)),
+        replace(inventory, unread=tuple(unread_entries)),
+        Matches(matches.findings, tuple(undetermined_entries)),
+        tuple(dict.fromkeys(applied_waivers)),
     )
 
 
@@ -85,51 +85,55 @@ def _is_valid(waiver: Waiver) -> bool:
     One from an older file or server may accept more than they allow.
     """
     try:
-        check_unread(waiver, _unread(waiver))
+        check_unread(waiver, _subject_of(waiver))
     except UsageError:
         return False
     return True
 
 
-def _find_for_path(waivers: Sequence[Waiver], path: str, protected: Collection[str]) -> Waiver | None:
+def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collection[str]) -> Waiver | None:
     if path.startswith("pkg:"):
-        return next((waiver for waiver in waivers if _names_purl(_unread(waiver), path)), None)
+        return next((waiver for waiver in waivers if _names_purl(_subject_of(waiver), path)), None)
     if not path.strip("/"):
         return None
-    needs_image = _is_protected(_path(path), protected)
+    needs_image = _is_protected(_path(path), protected_paths)
     candidates = (
-        waiver for waiver in waivers if (waiver.image or not needs_image) and not _unread(waiver).startswith("pkg:")
+        waiver for waiver in waivers if (waiver.image or not needs_image) and not _subject_of(waiver).startswith("pkg:")
     )
-    return next((waiver for waiver in candidates if patterns.matches(_path(path), _path(_unread(waiver)))), None)
+    return next((waiver for waiver in candidates if patterns.matches(_path(path), _path(_subject_of(waiver)))), None)
 
 
 def _find_for_doubt(
-    waivers: Sequence[Waiver], doubt: Undetermined, packages: Sequence[Package], protected: Collection[str]
+    waivers: Sequence[Waiver], doubt: Undetermined, packages: Sequence[Package], protected_paths: Collection[str]
 ) -> Waiver | None:
     """The waiver that accepts an undetermined package.
 
     For an undetermined ecosystem, every package of it needs a waiver; returns the one that expires first.
     """
     if doubt.kind == "unread":
-        return _find_for_path(waivers, doubt.subject, protected)
+        return _find_for_path(waivers, doubt.subject, protected_paths)
     if doubt.kind not in _ACCEPTABLE:
         return None
-    package_waivers = [waiver for waiver in waivers if _unread(waiver).startswith("pkg:")]
+    package_waivers = [waiver for waiver in waivers if _subject_of(waiver).startswith("pkg:")]
     if doubt.subject.startswith("pkg:"):
         subjects = [package for package in packages if package.purl == doubt.subject]
         for waiver in package_waivers:
-            if any(patterns.names_package(_unread(waiver), package) for package in subjects):
+            if any(patterns.names_package(_subject_of(waiver), package) for package in subjects):
                 return waiver
-        return next((waiver for waiver in package_waivers if _names_purl(_unread(waiver), doubt.subject)), None)
-    chosen = [
-        next((waiver for waiver in package_waivers if patterns.names_package(_unread(waiver), package)), None)
+        return next((waiver for waiver in package_waivers if _names_purl(_subject_of(waiver), doubt.subject)), None)
+    named_packages = [
+        next((waiver for waiver in package_waivers if patterns.names_package(_subject_of(waiver), package)), None)
         for package in packages
         if package.ecosystem == doubt.subject and not package.owner
     ]
-    return min(filter(None, chosen), key=lambda waiver: waiver.until or "") if chosen and all(chosen) else None
+    return (
+        min(filter(None, named_packages), key=lambda waiver: waiver.until or "")
+        if named_packages and all(named_packages)
+        else None
+    )
 
 
-def _unread(waiver: Waiver) -> str:
+def _subject_of(waiver: Waiver) -> str:
     """The content that the waiver accepts: `waivers` here are only those that name some."""
     return waiver.unread or ""
 
@@ -138,8 +142,8 @@ def _names_purl(pattern: str, purl: str) -> bool:
     """As `patterns.names_package`, for a package of which only the purl is known."""
     if not pattern.startswith("pkg:"):
         return False
-    (path, version), (own, own_version) = patterns.split(pattern), patterns.split(purl)
-    return patterns.matches(own, path) and (not version or patterns.matches(own_version, version))
+    (path, version), (purl_name, own_version) = patterns.split(pattern), patterns.split(purl)
+    return patterns.matches(purl_name, path) and (not version or patterns.matches(own_version, version))
 
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:

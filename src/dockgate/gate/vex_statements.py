@@ -46,20 +46,20 @@ class PlatformStatements:
 
     def find_excuse(self, finding: Finding) -> VexStatement | None:
         """The trusted statement that excuses the finding. Only the latest statement of each author counts."""
-        latest: dict[str, VexStatement] = {}
-        for statement in self.about(finding):
+        latest_statements: dict[str, VexStatement] = {}
+        for statement in self.statements_on(finding):
             if self._is_trusted(statement):
-                previous = latest.get(statement.author)
+                previous = latest_statements.get(statement.author)
                 if previous is None or _age(statement) > _age(previous):
-                    latest[statement.author] = statement
-        excuses = [statement for statement in latest.values() if statement.status in _EXCUSES]
+                    latest_statements[statement.author] = statement
+        excuses = [statement for statement in latest_statements.values() if statement.status in _EXCUSES]
         return min(excuses, key=lambda excuse: (excuse.author, excuse.document), default=None)
 
     def untrusted_statements(self, finding: Finding) -> list[VexStatement]:
         """The statements that would excuse the finding if they were trusted, one for each author and signer."""
         statements = {
             (statement.author, statement.signer, statement.status): statement
-            for statement in self.about(finding)
+            for statement in self.statements_on(finding)
             if statement.status in _EXCUSES and not self._is_trusted(statement)
         }
         return [statements[key] for key in sorted(statements)]
@@ -72,7 +72,7 @@ class PlatformStatements:
             return f"it is dated in the future, at {statement.at}"
         return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
 
-    def about(self, finding: Finding) -> list[VexStatement]:
+    def statements_on(self, finding: Finding) -> list[VexStatement]:
         """All statements about the finding, trusted or not."""
         statements = dict.fromkeys(
             statement
@@ -112,8 +112,8 @@ def select_statements(
     Only these are stored with its verdict.
     """
     packages = _packages_by_path(package for inventory in inventories for package in inventory.packages)
-    selected = dict.fromkeys(statement for statement in statements if _is_about(statement, images, packages))
-    return tuple(sorted(selected, key=_order))
+    selected_statements = dict.fromkeys(statement for statement in statements if _is_about(statement, images, packages))
+    return tuple(sorted(selected_statements, key=_order))
 
 
 def describe(statement: VexStatement) -> str:
@@ -172,8 +172,8 @@ def _is_package(purl: str, package: Package) -> bool:
     path, version = patterns.split(purl)
     for own_path, own_version in patterns.identities(package):
         if own_path == path and version in ("", own_version):
-            own = _qualifiers(package.purl)
-            return all(own.get(key, value) == value for key, value in _qualifiers(purl).items())
+            package_qualifiers = _qualifiers(package.purl)
+            return all(package_qualifiers.get(key, value) == value for key, value in _qualifiers(purl).items())
     return False
 
 

@@ -103,14 +103,14 @@ def select_waivers(
 
     `images` are the digests of the image's manifest and of the index that contains it.
     """
-    selected = (
+    selected_waivers = (
         waiver
         for waiver in waivers
         if (not waiver.image or waiver.image in images)
         and (not waiver.repository or patterns.matches(repository or "", waiver.repository))
         and is_active(waiver, now)
     )
-    return tuple(sorted(selected, key=lambda waiver: waiver.id))
+    return tuple(sorted(selected_waivers, key=lambda waiver: waiver.id))
 
 
 def select_expiring_waivers(waivers: Iterable[Waiver], now: str, days: float) -> tuple[Waiver, ...]:
@@ -123,8 +123,8 @@ def is_active(waiver: Waiver, now: str) -> bool:
     """Return whether the waiver's date is still to come. An unreadable time counts as over."""
     if not waiver.until:
         return waiver.until_fixed
-    until, here = parse_time(waiver.until), parse_time(now)
-    return until is not None and here is not None and here < until
+    until, judged_at = parse_time(waiver.until), parse_time(now)
+    return until is not None and judged_at is not None and judged_at < until
 
 
 def sort_by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
@@ -163,7 +163,7 @@ def apply_to_findings(
     ]
     vex = vex_statements.PlatformStatements(waivers.statements, policy, inventory, images, now)
     counting: list[Finding] = []
-    waived: list[AppliedWaiver] = []
+    applied_waivers: list[AppliedWaiver] = []
     notes: list[Violation] = []
     for finding in matches.findings:
         if finding.is_malicious:
@@ -176,14 +176,14 @@ def apply_to_findings(
             )
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)
-            waived.append(AppliedWaiver("vex", statement.document, statement.author, words, None, finding))
+            applied_waivers.append(AppliedWaiver("vex", statement.document, statement.author, words, None, finding))
         elif waiver := next((waiver for waiver in candidates if accepts_finding(waiver, finding, now)), None):
-            waived.append(applied_waiver(waiver, finding=finding))
+            applied_waivers.append(applied_waiver(waiver, finding=finding))
         else:
             counting.append(finding)
     if len(notes) > NOTES_LIMIT:
         notes[NOTES_LIMIT:] = [Violation("vex", "More statements are not trusted; they are not listed.")]
-    return FindingWaivers(Matches(tuple(counting), matches.undetermined), tuple(waived), tuple(notes))
+    return FindingWaivers(Matches(tuple(counting), matches.undetermined), tuple(applied_waivers), tuple(notes))
 
 
 def apply_to_violations(
@@ -204,7 +204,7 @@ def apply_to_violations(
         if waiver.rule and not waiver.unread and waiver.image and waiver.image in images
     ]
     counting: list[Violation] = []
-    waived: list[AppliedWaiver] = []
+    applied_waivers: list[AppliedWaiver] = []
     for violation in violations:
         waiver = next(
             (waiver for waiver in candidates if _accepts_violation(waiver, violation) and is_active(waiver, now)), None
@@ -212,8 +212,8 @@ def apply_to_violations(
         if waiver is None or violation.findings or violation in not_waivable_by_message:
             counting.append(violation)
         else:
-            waived.append(applied_waiver(waiver, violation=violation.message))
-    return tuple(counting), tuple(waived)
+            applied_waivers.append(applied_waiver(waiver, violation=violation.message))
+    return tuple(counting), tuple(applied_waivers)
 
 
 def applied_waiver(

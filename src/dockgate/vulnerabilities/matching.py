@@ -102,7 +102,7 @@ class Matcher:
                 undetermined.add(TOO_MANY_FINDINGS)
                 break
             for finding in package_findings:
-                own = finding if finding.package is package else finding.of(package)
+                own = finding if finding.package is package else finding.in_package(package)
                 findings[package.purl, package.path, finding.id] = own
             undetermined |= doubts
         return Matches(

@@ -212,7 +212,7 @@ class Finding:
     summary: str | None = None
     reachable: str | None = None
 
-    def of(self, package: Package) -> "Finding":
+    def in_package(self, package: Package) -> "Finding":
         """The same finding in another package. A hot path: `dataclasses.replace` takes three times as long."""
         return Finding(self.id, self.aliases, package, *_fields_after_package(self))
 

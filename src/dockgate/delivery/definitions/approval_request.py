@@ -34,4 +34,4 @@ def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Poli
             raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
     if "policy" not in document.value:
         return None
-    return policies.parse_rules(document, ("policy",), NAME, rules, add_mandatory=False)
+    return policies.parse_rules(document, ("policy",), NAME, rules, should_add_mandatory=False)

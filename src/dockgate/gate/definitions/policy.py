@@ -73,26 +73,26 @@ def parse_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Po
 
 
 def parse_rules(
-    document: "Document", here: "Location", name: str, rules: Sequence[Rule], *, add_mandatory: bool = True
+    document: "Document", location: "Location", name: str, rules: Sequence[Rule], *, should_add_mandatory: bool = True
 ) -> Policy:
     """The policy of the mapping at `here`.
 
-    With `add_mandatory`, it gets the mandatory rules that it does not name.
+    With `should_add_mandatory`, it gets the mandatory rules that it does not name.
     """
     rules_by_name = {rule.name: rule for rule in rules}
     mapping = document.value
-    for key in here:
+    for key in location:
         mapping = mapping[key]
     if not isinstance(mapping, dict) or not mapping:
         raise document.error(
-            here, f"a policy is a mapping from rules to their settings; rules: {', '.join(rules_by_name)}"
+            location, f"a policy is a mapping from rules to their settings; rules: {', '.join(rules_by_name)}"
         )
     settings: dict[str, tuple[dict[str, object], ...]] = {}
     for key, uses in mapping.items():
         if key not in rules_by_name:
-            raise document.error((*here, key), f"unknown rule; allowed here: {', '.join(rules_by_name)}")
-        settings[key] = tuple(_uses(document, rules_by_name[key], uses, (*here, key)))
-    return canonical.make_policy(name, _add_mandatory_rules(settings, rules) if add_mandatory else settings)
+            raise document.error((*location, key), f"unknown rule; allowed here: {', '.join(rules_by_name)}")
+        settings[key] = tuple(_uses(document, rules_by_name[key], uses, (*location, key)))
+    return canonical.make_policy(name, _add_mandatory_rules(settings, rules) if should_add_mandatory else settings)
 
 
 def add_mandatory_rules(policy: Policy, rules: Sequence[Rule]) -> Policy:
@@ -116,9 +116,9 @@ def complete_settings(rule: Rule, raw: Mapping[str, object]) -> dict[str, object
     settings = dict(raw)
     if rule.mandatory_settings is not None:
         return rule.settings(settings)  # refuses `action`: mandatory rules always reject
-    allowed = (*rule.schema["properties"], "action")
-    if unknown := next((key for key in settings if key not in allowed), None):
-        raise DefinitionError(f"{unknown}: unknown key; allowed here: {', '.join(allowed)}")
+    allowed_keys = (*rule.schema["properties"], "action")
+    if unknown := next((key for key in settings if key not in allowed_keys), None):
+        raise DefinitionError(f"{unknown}: unknown key; allowed here: {', '.join(allowed_keys)}")
     action = settings.pop("action", RuleAction.REJECT.value)
     if action not in list(RuleAction):
         raise DefinitionError(f"action: {action!r} is not allowed; allowed: {', '.join(RuleAction)}")
@@ -183,26 +183,26 @@ def is_policy_name(text: str) -> bool:
     return re.fullmatch(NAME, text) is not None
 
 
-def _uses(document: "Document", rule: Rule, value: Any, here: "Location") -> Iterator[dict[str, object]]:
+def _uses(document: "Document", rule: Rule, value: Any, location: "Location") -> Iterator[dict[str, object]]:
     """A rule's settings: a mapping, or a list of them if the policy uses the rule several times."""
     if isinstance(value, list):
         if not value:
-            raise document.error(here, "the list of settings is empty; remove the rule, or write {}")
+            raise document.error(location, "the list of settings is empty; remove the rule, or write {}")
         if len(value) > MAX_USES:
-            raise document.error(here, f"the rule is used {len(value)} times, at most {MAX_USES} are allowed")
+            raise document.error(location, f"the rule is used {len(value)} times, at most {MAX_USES} are allowed")
         for index, item in enumerate(value):
-            yield _settings(document, rule, item, (*here, index))
+            yield _settings(document, rule, item, (*location, index))
     else:
-        yield _settings(document, rule, value, here)
+        yield _settings(document, rule, value, location)
 
 
-def _settings(document: "Document", rule: Rule, value: Any, here: "Location") -> dict[str, object]:
+def _settings(document: "Document", rule: Rule, value: Any, entry_location: "Location") -> dict[str, object]:
     if value is not None and not isinstance(value, dict):
-        raise document.error(here, "the settings of a rule must be a mapping; write {} for none")
+        raise document.error(entry_location, "the settings of a rule must be a mapping; write {} for none")
     try:
         return complete_settings(rule, value or {})
     except DefinitionError as error:
         key, _, reason = str(error).partition(": ")
         parts = (int(part) if part.isdecimal() else part for part in key.split("."))
-        location = here if key == rule.name else (*here, *parts)
+        location = entry_location if key == rule.name else (*entry_location, *parts)
         raise document.error(location, reason, error.advice) from None

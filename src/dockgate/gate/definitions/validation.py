@@ -11,10 +11,12 @@ from dockgate.shared.yaml import Document, Location
 # Values of these keys are never repeated in a message.
 _SECRET_KEYS = ("url", "secret")
 # What is needed in place of a value of another kind, by pydantic's type of error. Its messages name our classes.
-_NEEDED = {"model_type": "keys with values", "dict_type": "keys with values", "list_type": "a list"}
+_NEEDED_TYPES = {"model_type": "keys with values", "dict_type": "keys with values", "list_type": "a list"}
 
 
-def translate(document: Document, error: ValidationError, allowed: Callable[[Location], list[str]]) -> DefinitionError:
+def translate(
+    document: Document, error: ValidationError, allowed_keys: Callable[[Location], list[str]]
+) -> DefinitionError:
     """Pydantic's first complaint, in our words, at its line. `allowed` returns the keys at a location.
 
     An unknown key comes first: often it is a missing one, misspelt.
@@ -23,13 +25,13 @@ def translate(document: Document, error: ValidationError, allowed: Callable[[Loc
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
     location = tuple(_existing_location(document.value, problem["loc"]))
     if problem["type"] == "extra_forbidden":
-        keys = ", ".join(allowed(problem["loc"][:-1]))
+        keys = ", ".join(allowed_keys(problem["loc"][:-1]))
         return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {keys}.")
     if problem["type"] == "missing":
         return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
-    if needed := _NEEDED.get(problem["type"]):
-        keys = ", ".join(allowed(problem["loc"])) if problem["type"] == "model_type" else ""
-        return document.error(location, f"write {needed} here", f"Allowed here: {keys}." if keys else "")
+    if needed_type := _NEEDED_TYPES.get(problem["type"]):
+        keys = ", ".join(allowed_keys(problem["loc"])) if problem["type"] == "model_type" else ""
+        return document.error(location, f"write {needed_type} here", f"Allowed here: {keys}." if keys else "")
     is_hidden = isinstance(problem.get("input"), dict | list) or problem["loc"][-1] in _SECRET_KEYS
     value = "" if is_hidden else f" (found {problem.get('input')!r})"
     return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")

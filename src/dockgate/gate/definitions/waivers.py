@@ -32,22 +32,22 @@ def read_waivers(text: str, name: str) -> tuple[Waiver, ...]:
     return tuple(by_id.values())
 
 
-def parse_waiver(document: "Document", here: "Location", entry: Any) -> Waiver:
+def parse_waiver(document: "Document", location: "Location", entry: Any) -> Waiver:
     """The waiver at `here`. Raises DefinitionError."""
     if not isinstance(entry, dict):
-        raise document.error(here, "a waiver must be a mapping", f"Its keys: {', '.join(KEYS)}.")
+        raise document.error(location, "a waiver must be a mapping", f"Its keys: {', '.join(KEYS)}.")
     for key, value in entry.items():
         if key not in KEYS:
-            raise document.error((*here, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+            raise document.error((*location, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
         if key == "until_fixed" and not isinstance(value, bool):
-            raise document.error((*here, key), "this must be true or false")
+            raise document.error((*location, key), "this must be true or false")
         if key != "until_fixed" and not isinstance(value, str):
-            raise document.error((*here, key), "this must be a text")
+            raise document.error((*location, key), "this must be a text")
     set_fields = {key: value for key, value in entry.items() if value != ""}
-    waiver = Waiver(**{"id": f"{document.name}:{document.line(here)}", "owner": "", "reason": "", **set_fields})
+    waiver = Waiver(**{"id": f"{document.name}:{document.line(location)}", "owner": "", "reason": "", **set_fields})
     try:
         waivers.check_waiver(waiver)
     except UsageError as error:
         key, _, reason = str(error).partition(": ")
-        raise document.error((*here, key), reason, error.advice) from None
+        raise document.error((*location, key), reason, error.advice) from None
     return waiver

@@ -51,7 +51,7 @@ def mapping(value: Any) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def mappings(value: Any, where: str) -> list[dict[str, Any]]:
+def mappings(value: Any, location: str) -> list[dict[str, Any]]:
     """The JSON objects of a list; an absent list is empty.
 
     Raises UsageError for a list of anything else: an entry that is skipped could be a finding.
@@ -59,9 +59,9 @@ def mappings(value: Any, where: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(item, dict) for item in value):
-        raise UsageError(f"{where} must be a list of objects.", "Check whether the file was cut or changed.")
+        raise UsageError(f"{location} must be a list of objects.", "Check whether the file was cut or changed.")
     if len(value) > FINDINGS_LIMIT:
-        raise UsageError(f"{where} has more than {FINDINGS_LIMIT} entries.")
+        raise UsageError(f"{location} has more than {FINDINGS_LIMIT} entries.")
     return value
 
 
@@ -76,12 +76,12 @@ def number(value: Any, maximum: float) -> float | None:
     return result if math.isfinite(result) and 0 <= result <= maximum else None
 
 
-def count(value: Any, where: str) -> int:
+def count(value: Any, location: str) -> int:
     """A whole number, 0 or more; 0 if absent. Raises UsageError for anything else."""
     if value is None:
         return 0
     if isinstance(value, bool) or not isinstance(value, (int, float)) or value != value // 1 or not 0 <= value < 10**9:
-        raise UsageError(f"{where} must be a count.", "Check whether the file was cut or changed.")
+        raise UsageError(f"{location} must be a count.", "Check whether the file was cut or changed.")
     return int(value)
 
 

@@ -50,35 +50,41 @@ def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) 
 
     The first where they cannot be compared.
     """
-    lowest: str | None = None
+    lowest_version: str | None = None
     for version in versions[:ALIAS_LIMIT]:
         try:
             if context.compare(package.ecosystem, version, package.source_version) > 0 and (
-                lowest is None or context.compare(package.ecosystem, version, lowest) < 0
+                lowest_version is None or context.compare(package.ecosystem, version, lowest_version) < 0
             ):
-                lowest = version
+                lowest_version = version
         except UncomparableError:
             return versions[0]
-    return lowest or (versions[0] if versions else None)
+    return lowest_version or (versions[0] if versions else None)
 
 
 def make_finding(
-    names: Sequence[str], package: Package, rating: Rating, fixed: str | None, *, note: str | None = None, **fields: Any
+    names: Sequence[str],
+    package: Package,
+    rating: Rating,
+    fixed_version: str | None,
+    *,
+    note: str | None = None,
+    **fields: Any,
 ) -> Finding:
     """A finding under the best known of its names.
 
     `note` says why there is no fixed version; `fields` are other fields of `Finding`, where "" is absent, too.
     """
     values: dict[str, Any] = {name: None if value == "" else value for name, value in fields.items()}
-    ordered = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=alias_order) or ["unknown"]
+    ordered_names = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=alias_order) or ["unknown"]
     return Finding(
-        id=ordered[0],
-        aliases=tuple(ordered[1:]),
+        id=ordered_names[0],
+        aliases=tuple(ordered_names[1:]),
         package=package,
         severity=rating.severity,
         rating=rating,
-        fixed=fixed or None,
-        note=None if fixed else note or None,
+        fixed=fixed_version or None,
+        note=None if fixed_version else note or None,
         **values,
     )
 
@@ -95,9 +101,9 @@ def make_distribution(family: Any, release: Any) -> Distribution | None:
     return Distribution(os_id(name), text(release)) if name and name != "none" else None
 
 
-def layer_digests(layers: Any, where: str, key: str) -> tuple[str, ...]:
+def layer_digests(layers: Any, location: str, key: str) -> tuple[str, ...]:
     """The digests under `key` in a list of layers."""
-    return tuple(filter(None, (digest(layer.get(key)) for layer in mappings(layers, where))))
+    return tuple(filter(None, (digest(layer.get(key)) for layer in mappings(layers, location))))
 
 
 def full_version(epoch: Any, version: Any, release: Any) -> str:
@@ -192,12 +198,12 @@ def _merge(first: Finding, second: Finding) -> Finding:
     Grype matches by several sources. It has the worse rating, all names, and a fix if either entry has one.
     """
     worse, better = (second, first) if second.severity.rank < first.severity.rank else (first, second)
-    fixed = worse.fixed or better.fixed
+    fixed_version = worse.fixed or better.fixed
     return replace(
         worse,
         aliases=tuple(dict.fromkeys((*worse.aliases, *better.aliases))),
-        fixed=fixed,
-        note=None if fixed else worse.note or better.note,
+        fixed=fixed_version,
+        note=None if fixed_version else worse.note or better.note,
         exploited=min(filter(None, (worse.exploited, better.exploited)), default=None),
         due=min(filter(None, (worse.due, better.due)), default=None),
         epss=highest_score((worse.epss, better.epss)),

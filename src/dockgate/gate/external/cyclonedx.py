@@ -73,13 +73,13 @@ class CycloneDx(Format):
         packages = {reference: _package(component, report, context) for reference, component in components.items()}
         report.packages.extend(package for package in packages.values() if package.purl)
         for index, vulnerability in enumerate(mappings(document["vulnerabilities"], "vulnerabilities")):
-            where = f"vulnerabilities[{index}]"
-            affected = mappings(vulnerability.get("affects"), f"{where}.affects")
+            location = f"vulnerabilities[{index}]"
+            affected_entries = mappings(vulnerability.get("affects"), f"{location}.affects")
             if not text(vulnerability.get("id")):
-                raise UsageError(f"{where} has no id.")
-            for entry in affected or [{}]:
-                if not _is_unaffected(entry, where):
-                    report.findings.append(_finding(vulnerability, entry, where, packages, context))
+                raise UsageError(f"{location} has no id.")
+            for entry in affected_entries or [{}]:
+                if not _is_unaffected(entry, location):
+                    report.findings.append(_finding(vulnerability, entry, location, packages, context))
         return (report.build(),)
 
 
@@ -123,28 +123,32 @@ def _package(component: dict[str, Any], report: ReportBuilder, context: ReadCont
     return make_package(context, f"{group}/{name}" if group else name, version, purl, report.distribution)
 
 
-def _is_unaffected(entry: dict[str, Any], where: str) -> bool:
+def _is_unaffected(entry: dict[str, Any], location: str) -> bool:
     """Return whether all its versions have the status unaffected."""
-    versions = mappings(entry.get("versions"), f"{where}.affects.versions")
+    versions = mappings(entry.get("versions"), f"{location}.affects.versions")
     return bool(versions) and all(version.get("status") == "unaffected" for version in versions)
 
 
 def _finding(
-    vulnerability: dict[str, Any], entry: dict[str, Any], where: str, packages: dict[str, Package], context: ReadContext
+    vulnerability: dict[str, Any],
+    entry: dict[str, Any],
+    location: str,
+    packages: dict[str, Package],
+    context: ReadContext,
 ) -> Finding:
     reference = text(entry.get("ref"))
     package = packages.get(reference) or packages.get(unquote(reference.rpartition("#")[2]))
     package = package or plain_package(reference, "", reference if reference.startswith("pkg:") else "")
     fixes = [
         text(version.get("version"))
-        for version in mappings(entry.get("versions"), f"{where}.affects.versions")
+        for version in mappings(entry.get("versions"), f"{location}.affects.versions")
         if version.get("status") == "unaffected" and text(version.get("version"))
     ]
-    references = mappings(vulnerability.get("references"), f"{where}.references")
+    references = mappings(vulnerability.get("references"), f"{location}.references")
     return make_finding(
         (text(vulnerability.get("id")), *(text(reference.get("id")) for reference in references)),
         package,
-        _rating(vulnerability, where),
+        _rating(vulnerability, location),
         lowest_fix(context, package, fixes),
         note=FIX_UNKNOWN,
         published=timestamp(vulnerability.get("published")),
@@ -152,20 +156,24 @@ def _finding(
     )
 
 
-def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
+def _rating(vulnerability: dict[str, Any], location: str) -> Rating:
     """The rating of the vulnerability's own source, else the worst.
 
     The score is that of the newest CVSS version.
     """
-    ratings = mappings(vulnerability.get("ratings"), f"{where}.ratings")
+    ratings = mappings(vulnerability.get("ratings"), f"{location}.ratings")
     source = text(mapping(vulnerability.get("source")).get("name"))
     ratings = [rating for rating in ratings if text(mapping(rating.get("source")).get("name")) == source] or ratings
     words = [severity(rating.get("severity")) for rating in ratings]
-    scored = [rating for rating in ratings if number(rating.get("score"), 10) is not None]
-    best = min(scored, key=_cvss_order, default={})
-    score = number(best.get("score"), 10)
-    worst = min((word for word in words if word is not Severity.UNTRIAGED), key=lambda word: word.rank, default=None)
-    return Rating("advisory", worst or severity_of_score(score), score, text(best.get("vector")) or None)
+    scored_ratings = [rating for rating in ratings if number(rating.get("score"), 10) is not None]
+    best_rating = min(scored_ratings, key=_cvss_order, default={})
+    score = number(best_rating.get("score"), 10)
+    worst_severity = min(
+        (word for word in words if word is not Severity.UNTRIAGED), key=lambda word: word.rank, default=None
+    )
+    return Rating(
+        "advisory", worst_severity or severity_of_score(score), score, text(best_rating.get("vector")) or None
+    )
 
 
 def _cvss_order(rating: dict[str, Any]) -> tuple[int, float]:

@@ -100,44 +100,46 @@ def _ignored_matches(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield match
 
 
-def _finding(match: dict[str, Any], where: str, report: ReportBuilder, context: ReadContext) -> Finding:
+def _finding(match: dict[str, Any], location: str, report: ReportBuilder, context: ReadContext) -> Finding:
     vulnerability, artifact = mapping(match.get("vulnerability")), mapping(match.get("artifact"))
     identity = text(vulnerability.get("id"))
     if not identity:
-        raise UsageError(f"{where} has no vulnerability.id.")
-    package = _package(artifact, where, report, context)
+        raise UsageError(f"{location} has no vulnerability.id.")
+    package = _package(artifact, location, report, context)
     fix = mapping(vulnerability.get("fix"))
-    related = [text(entry.get("id")) for entry in mappings(match.get("relatedVulnerabilities"), f"{where}.related")]
-    exploited = mappings(vulnerability.get("knownExploited"), f"{where}.knownExploited")[:1]
-    scores = mappings(vulnerability.get("epss"), f"{where}.epss")[:1]
+    related_names = [
+        text(entry.get("id")) for entry in mappings(match.get("relatedVulnerabilities"), f"{location}.related")
+    ]
+    exploited_entries = mappings(vulnerability.get("knownExploited"), f"{location}.knownExploited")[:1]
+    scores = mappings(vulnerability.get("epss"), f"{location}.epss")[:1]
     return make_finding(
-        (identity, *related),
+        (identity, *related_names),
         package,
-        _rating(vulnerability, where),
+        _rating(vulnerability, location),
         lowest_fix(context, package, texts(fix.get("versions"))),
         note=_NOTES.get(text(fix.get("state")), FIX_UNKNOWN),
-        exploited=next((timestamp(entry.get("dateAdded"))[:10] or "unknown" for entry in exploited), ""),
-        due=next((timestamp(entry.get("dueDate"))[:10] for entry in exploited), ""),
+        exploited=next((timestamp(entry.get("dateAdded"))[:10] or "unknown" for entry in exploited_entries), ""),
+        due=next((timestamp(entry.get("dueDate"))[:10] for entry in exploited_entries), ""),
         epss=next((number(entry.get("epss"), 1) for entry in scores), None),
         percentile=next((number(entry.get("percentile"), 1) for entry in scores), None),
         summary=text(vulnerability.get("description"))[:SUMMARY_LIMIT],
     )
 
 
-def _package(artifact: dict[str, Any], where: str, report: ReportBuilder, context: ReadContext) -> Package:
+def _package(artifact: dict[str, Any], location: str, report: ReportBuilder, context: ReadContext) -> Package:
     purl, version = text(artifact.get("purl")), text(artifact.get("version"))
-    places = mappings(artifact.get("locations"), f"{where}.locations")
+    places = mappings(artifact.get("locations"), f"{location}.locations")
     path = next((text(place.get("path")) for place in places), "")
     layer = next((digest(place.get("layerID")) for place in places), "")
     package = make_package(context, text(artifact.get("name")), version, purl, report.distribution)
     return replace(package, path=path.lstrip("/"), layer=layer or None)
 
 
-def _rating(vulnerability: dict[str, Any], where: str) -> Rating:
-    scored = mappings(vulnerability.get("cvss"), f"{where}.cvss")
-    best = max(scored, key=lambda score: text(score.get("version")), default={})
+def _rating(vulnerability: dict[str, Any], location: str) -> Rating:
+    scores = mappings(vulnerability.get("cvss"), f"{location}.cvss")
+    best_score = max(scores, key=lambda score: text(score.get("version")), default={})
     namespace = text(vulnerability.get("namespace"))
     source = "cve" if namespace.startswith("nvd") else "advisory" if ":language:" in namespace else "distribution"
-    score = number(mapping(best.get("metrics")).get("baseScore"), 10)
+    score = number(mapping(best_score.get("metrics")).get("baseScore"), 10)
     source = source if namespace else "grype"
-    return Rating(source, severity(vulnerability.get("severity")), score, text(best.get("vector")) or None)
+    return Rating(source, severity(vulnerability.get("severity")), score, text(best_score.get("vector")) or None)

@@ -22,7 +22,7 @@ _EVENT = "Inspector2 Finding"
 _IMAGE = "AWS_ECR_CONTAINER_IMAGE"
 _PACKAGE = "PACKAGE_VULNERABILITY"
 _STATES = ("ACTIVE", "SUPPRESSED", "CLOSED")
-_SCANNED = "SUCCESSFUL"
+_SUCCESSFUL_SCAN = "SUCCESSFUL"
 
 
 class Inspector(Format):
@@ -93,11 +93,11 @@ class _Reports:
     def for_image(self, image: str) -> ReportBuilder:
         return self.by_image.setdefault(image, ReportBuilder(SOURCE, image, missing_fields={"fixed_at", "percentile"}))
 
-    def add(self, finding: dict[str, Any], where: str) -> None:
+    def add(self, finding: dict[str, Any], location: str) -> None:
         status = text(finding.get("status")).upper()
         if status not in _STATES:
-            raise UsageError(f"{where}.status is {status or 'missing'}; allowed: {', '.join(_STATES)}.")
-        resources = mappings(finding.get("resources"), f"{where}.resources")
+            raise UsageError(f"{location}.status is {status or 'missing'}; allowed: {', '.join(_STATES)}.")
+        resources = mappings(finding.get("resources"), f"{location}.resources")
         images = [resource for resource in resources if resource.get("type") == _IMAGE]
         if not images and resources:
             return  # an instance or a function
@@ -105,19 +105,19 @@ class _Reports:
             details = mapping(mapping(resource.get("details")).get("awsEcrContainerImage"))
             image = digest(details.get("imageHash")) or _image_digest(resource.get("id"))
             if not image:
-                raise UsageError(f"{where} has no image digest in its resources.")
+                raise UsageError(f"{location} has no image digest in its resources.")
             report = self.for_image(image)
             report.platform = report.platform or platform(details.get("architecture"))
             report.distribution = report.distribution or distribution(details.get("platform"))
             report.at = max(report.at, timestamp(finding.get("lastObservedAt")), timestamp(finding.get("updatedAt")))
             if status != "CLOSED":
-                report.findings.extend(self._findings(finding, details, report, where))
+                report.findings.extend(self._findings(finding, details, report, location))
 
     def build(self) -> tuple[ExternalReport, ...]:
         return tuple(report.build() for _, report in sorted(self.by_image.items()))
 
     def _findings(
-        self, finding: dict[str, Any], image: dict[str, Any], report: ReportBuilder, where: str
+        self, finding: dict[str, Any], image: dict[str, Any], report: ReportBuilder, location: str
     ) -> Iterator[Finding]:
         """One finding per vulnerable package."""
         if text(finding.get("type")) not in (_PACKAGE, ""):
@@ -127,21 +127,21 @@ class _Reports:
         vulnerable = mapping(finding.get("packageVulnerabilityDetails"))
         identity = text(vulnerable.get("vulnerabilityId"))
         if not identity:
-            raise UsageError(f"{where} has no vulnerabilityId.")
+            raise UsageError(f"{location} has no vulnerabilityId.")
         detail = self._details.get(text(finding.get("findingArn")))
         urgency = self._urgency(finding, detail, report)
         names = (identity, *texts(vulnerable.get("relatedVulnerabilities")))
         rating = _rating(finding, vulnerable)
-        packages = mappings(vulnerable.get("vulnerablePackages"), f"{where}.vulnerablePackages")
-        for affected in packages or [{}]:
-            fixed = fixed_version(affected)
-            unfixed = "fixedInVersion" in affected and text(finding.get("fixAvailable")) in ("NO", "PARTIAL")
+        packages = mappings(vulnerable.get("vulnerablePackages"), f"{location}.vulnerablePackages")
+        for affected_package in packages or [{}]:
+            fixed_in = fixed_version(affected_package)
+            has_no_fix = "fixedInVersion" in affected_package and text(finding.get("fixAvailable")) in ("NO", "PARTIAL")
             yield make_finding(
                 names,
-                package(affected, image.get("platform")),
+                package(affected_package, image.get("platform")),
                 rating,
-                fixed,
-                note=None if unfixed else FIX_UNKNOWN,
+                fixed_in,
+                note=None if has_no_fix else FIX_UNKNOWN,
                 published=timestamp(vulnerable.get("vendorCreatedAt")),
                 summary=text(finding.get("title")),
                 **urgency,
@@ -152,14 +152,14 @@ class _Reports:
         if detail is None:
             report.missing_fields.update(KEV_FIELDS)
         details = detail or {}
-        kev, observed = mapping(details.get("cisaData")), mapping(details.get("exploitObserved"))
-        since = timestamp(kev.get("dateAdded"))[:10] or timestamp(observed.get("firstSeen"))[:10]
+        kev, exploit_observed = mapping(details.get("cisaData")), mapping(details.get("exploitObserved"))
+        since = timestamp(kev.get("dateAdded"))[:10] or timestamp(exploit_observed.get("firstSeen"))[:10]
         epss = number(mapping(finding.get("epss")).get("score"), 1)
         epss = number(details.get("epssScore"), 1) if epss is None else epss
         if epss is None:
             report.missing_fields.add(EPSS_FIELDS[0])
         return {
-            "exploited": since or ("unknown" if kev or observed else ""),
+            "exploited": since or ("unknown" if kev or exploit_observed else ""),
             "due": timestamp(kev.get("dateDue"))[:10],
             "epss": epss,
         }
@@ -167,10 +167,10 @@ class _Reports:
 
 def _rating(finding: dict[str, Any], vulnerable: dict[str, Any]) -> Rating:
     """Inspector's severity and score; the vendor's severity where Inspector has none."""
-    adjusted = mapping(mapping(finding.get("inspectorScoreDetails")).get("adjustedCvss"))
+    adjusted_cvss = mapping(mapping(finding.get("inspectorScoreDetails")).get("adjustedCvss"))
     score = number(finding.get("inspectorScore"), 10)
-    score = number(adjusted.get("score"), 10) if score is None else score
-    vector = text(adjusted.get("scoringVector")) or None
+    score = number(adjusted_cvss.get("score"), 10) if score is None else score
+    vector = text(adjusted_cvss.get("scoringVector")) or None
     word = severity(finding.get("severity"))
     if word is Severity.UNTRIAGED and (by_vendor := severity(vulnerable.get("vendorSeverity"))) is not word:
         return Rating("distribution", by_vendor, score, vector)
@@ -192,7 +192,7 @@ def _add_coverage(report: ReportBuilder, entry: dict[str, Any] | None) -> None:
     report.at = timestamp(entry.get("lastScannedAt")) or report.at
     status = mapping(entry.get("scanStatus"))
     code, reason = text(status.get("statusCode")), text(status.get("reason"))
-    if code != "ACTIVE" or reason != _SCANNED:
+    if code != "ACTIVE" or reason != _SUCCESSFUL_SCAN:
         report.add_undetermined(
             f"Inspector has not scanned the image: {code or 'no status'}, {reason or 'without a reason'}."
         )

@@ -60,10 +60,10 @@ def _add_counts(severity_counts: Any, report: ReportBuilder) -> None:
     }
     report.unlisted_counts = {word: number for word, number in counts.items() if number}
     total = count(severity_counts.get(_TOTAL), f"finding-severity-counts.{_TOTAL}")
-    itemised = sum(counts.values())
+    itemised_count = sum(counts.values())
     if _TOTAL not in severity_counts:
         report.add_undetermined("The event has no TOTAL: findings of LOW and below are not known.")
-    elif total < itemised:
-        report.add_undetermined(f"The event counts {itemised} findings by severity, but {total} in total.")
-    elif total > itemised:
-        report.unlisted_counts[""] = total - itemised
+    elif total < itemised_count:
+        report.add_undetermined(f"The event counts {itemised_count} findings by severity, but {total} in total.")
+    elif total > itemised_count:
+        report.unlisted_counts[""] = total - itemised_count

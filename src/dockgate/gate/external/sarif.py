@@ -58,17 +58,17 @@ class Sarif(Format):
         runs = mappings(document["runs"], "runs")
         if not runs:
             raise UsageError("The document has no runs.")
-        return tuple(_run(run, f"runs[{index}]", context) for index, run in enumerate(runs))
+        return tuple(_read_run(run, f"runs[{index}]", context) for index, run in enumerate(runs))
 
 
 FORMAT: Format = Sarif()
 
 
-def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalReport:
+def _read_run(run: dict[str, Any], location: str, context: ReadContext) -> ExternalReport:
     driver, properties = mapping(mapping(run.get("tool")).get("driver")), mapping(run.get("properties"))
     digests = properties.get("manifest"), properties.get("digest"), *texts(properties.get("repoDigests"))
     candidates = *digests, properties.get("imageName")
-    invocations = mappings(run.get("invocations"), f"{where}.invocations")
+    invocations = mappings(run.get("invocations"), f"{location}.invocations")
     report = ReportBuilder(
         source=text(driver.get("name")).lower() or "sarif",
         image=image_digest(map(digest, candidates), context),
@@ -80,9 +80,9 @@ def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalRepor
         report.add_undetermined(f"{report.source} reports that its run failed.")
     if "results" not in run:
         report.add_undetermined(f"{report.source} has no list of results: it may not have scanned.")
-    rules = mappings(driver.get("rules"), f"{where}.rules")
+    rules = mappings(driver.get("rules"), f"{location}.rules")
     by_id = {text(rule.get("id")): rule for rule in rules}
-    for index, result in enumerate(mappings(run.get("results"), f"{where}.results")):
+    for index, result in enumerate(mappings(run.get("results"), f"{location}.results")):
         identity = text(result.get("ruleId")) or text(mapping(result.get("rule")).get("id"))
         rule_index = result.get("ruleIndex")
         rule = by_id.get(identity, {})
@@ -90,18 +90,18 @@ def _run(run: dict[str, Any], where: str, context: ReadContext) -> ExternalRepor
             rule = rules[rule_index]
         identity = identity or text(rule.get("id"))
         if not identity:
-            raise UsageError(f"{where}.results[{index}] has no rule.")
+            raise UsageError(f"{location}.results[{index}] has no rule.")
         if result.get("kind") in _PASSING_KINDS or result.get("baselineState") == "absent":
             continue
         if _OTHER_TAGS.isdisjoint(_tags(rule)):
-            report.findings.append(_finding(identity, rule, result, f"{where}.results[{index}]"))
+            report.findings.append(_finding(identity, rule, result, f"{location}.results[{index}]"))
     return report.build()
 
 
-def _finding(identity: str, rule: dict[str, Any], result: dict[str, Any], where: str) -> Finding:
+def _finding(identity: str, rule: dict[str, Any], result: dict[str, Any], location: str) -> Finding:
     name, package_name = _split_rule(identity)
     title = text(mapping(rule.get("shortDescription")).get("text")) or text(mapping(result.get("message")).get("text"))
-    package = _package(result, package_name, where)
+    package = _package(result, package_name, location)
     return make_finding((name,), package, _rating(rule), "", note=FIX_UNKNOWN, summary=title[:SUMMARY_LIMIT])
 
 
@@ -112,19 +112,19 @@ def _split_rule(identity: str) -> tuple[str, str]:
     return "-".join(parts[:length]), "-".join(parts[length:])
 
 
-def _package(result: dict[str, Any], name: str, where: str) -> Package:
+def _package(result: dict[str, Any], name: str, document_location: str) -> Package:
     """The package of the locations.
 
     A logical one may have a package URL as its name, a physical one has a file.
     """
-    places = mappings(result.get("locations"), f"{where}.locations")
+    places = mappings(result.get("locations"), f"{document_location}.locations")
     logical = [
         location
         for place in places
-        for location in mappings(place.get("logicalLocations"), f"{where}.logicalLocations")
+        for location in mappings(place.get("logicalLocations"), f"{document_location}.logicalLocations")
     ]
-    qualified = [text(location.get("fullyQualifiedName")) for location in logical]
-    purls = [name for name in qualified if name.startswith("pkg:")]
+    qualified_names = [text(location.get("fullyQualifiedName")) for location in logical]
+    purls = [name for name in qualified_names if name.startswith("pkg:")]
     names = [text(location.get("name")) for location in logical if text(location.get("kind")) in ("package", "module")]
     files = [mapping(mapping(place.get("physicalLocation")).get("artifactLocation")).get("uri") for place in places]
     path = next((name for name in map(text, files) if name and name != "."), "")

@@ -77,22 +77,24 @@ class Trivy(Format):
 FORMAT: Format = Trivy()
 
 
-def _add_result(result: dict[str, Any], where: str, report: ReportBuilder, context: ReadContext) -> None:
+def _add_result(result: dict[str, Any], location: str, report: ReportBuilder, context: ReadContext) -> None:
     """Add packages and findings, with those that Trivy was configured to ignore."""
     target = text(result.get("Target")) if result.get("Class") == "lang-pkgs" else ""
     packages: dict[str, Package] = {}
-    for entry in mappings(result.get("Packages"), f"{where}.Packages"):
+    for entry in mappings(result.get("Packages"), f"{location}.Packages"):
         identifier = mapping(entry.get("Identifier"))
         package = _package(text(entry.get("Name")), _version(entry), identifier, entry, target, report, context)
         packages[text(identifier.get("UID"))] = package
         report.packages.append(package)
-    findings = mappings(result.get("Vulnerabilities"), f"{where}.Vulnerabilities")
-    for modified in mappings(result.get("ExperimentalModifiedFindings"), f"{where}.ExperimentalModifiedFindings"):
-        if modified.get("Type") == "vulnerability":
-            findings = [*findings, mapping(modified.get("Finding"))]
+    findings = mappings(result.get("Vulnerabilities"), f"{location}.Vulnerabilities")
+    for modified_finding in mappings(
+        result.get("ExperimentalModifiedFindings"), f"{location}.ExperimentalModifiedFindings"
+    ):
+        if modified_finding.get("Type") == "vulnerability":
+            findings = [*findings, mapping(modified_finding.get("Finding"))]
     for index, finding in enumerate(findings):
         if not text(finding.get("VulnerabilityID")):
-            raise UsageError(f"{where}: the finding {index} has no VulnerabilityID.")
+            raise UsageError(f"{location}: the finding {index} has no VulnerabilityID.")
         identifier = mapping(finding.get("PkgIdentifier"))
         version = text(finding.get("InstalledVersion"))
         package = packages.get(text(identifier.get("UID"))) or _package(
@@ -146,9 +148,9 @@ def _rating(finding: dict[str, Any]) -> Rating:
     source = "advisory" if name in _ADVISORIES else "distribution" if name else "trivy"
     rating = Rating("cve" if name == "nvd" else source, severity(finding.get("Severity")))
     by_source = mapping(finding.get("CVSS"))
-    scored = mapping(by_source.get(name)) or mapping(by_source.get("nvd"))
+    scores = mapping(by_source.get(name)) or mapping(by_source.get("nvd"))
     for version in ("V40", "V3", "V2"):
-        score = number(scored.get(f"{version}Score"), 10)
+        score = number(scores.get(f"{version}Score"), 10)
         if score is not None:
-            return replace(rating, score=score, vector=text(scored.get(f"{version}Vector")) or None)
+            return replace(rating, score=score, vector=text(scores.get(f"{version}Vector")) or None)
     return rating

@@ -17,7 +17,7 @@ from dockgate.gate.active_rules import ActiveRule
 from dockgate.gate.evaluate import count_findings
 from dockgate.gate.fleet.contexts import Context, names_of
 from dockgate.gate.fleet.model import FleetComponent, Place
-from dockgate.gate.model import Policy, Status, VexStatement, Waivers, worst
+from dockgate.gate.model import Policy, Status, VexStatement, Waivers, worst_status
 from dockgate.gate.policy import COUNTING_RULE
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.vex_statements import PlatformStatements
@@ -29,9 +29,9 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity,
 _BITS, _BYTES = 64, 8
 _SEVERITIES = len(Severity)
 # The numbers after those of the severities: of conditional statements' findings, and of waived findings.
-_CONDITIONAL, _WAIVED = _SEVERITIES, _SEVERITIES + 1
-_BASE, _OWN = "base", "own"
-_LAYERS = {Place.ANY: "", Place.BASE: _BASE, Place.OWN: _OWN}
+_CONDITIONAL, _WAIVED_COUNT = _SEVERITIES, _SEVERITIES + 1
+_BASE_LAYER, _OWN_LAYER = "base", "own"
+_LAYERS = {Place.ANY: "", Place.BASE: _BASE_LAYER, Place.OWN: _OWN_LAYER}
 
 
 class ComponentCounts(NamedTuple):
@@ -68,7 +68,7 @@ def place_package(package: Package, place: Place) -> Package:
 
 def inventory_of(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
     """An inventory of these packages, of which nothing else is known."""
-    return Inventory("", "", None, (_BASE, _OWN), tuple(packages), (), base_layers=int(has_known_base))
+    return Inventory("", "", None, (_BASE_LAYER, _OWN_LAYER), tuple(packages), (), base_layers=int(has_known_base))
 
 
 class ComponentCounter:
@@ -89,7 +89,7 @@ class ComponentCounter:
     ) -> None:
         self._policy, self._coverage, self._now, self._compare = policy, coverage, now, compare
         self._counts_packages = counts_packages
-        self._here = to_datetime(now).timestamp()
+        self._judged_at = to_datetime(now).timestamp()
         self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
         self._is_conditional = bool(conditional)
         self._conditional = PlatformStatements(
@@ -101,7 +101,7 @@ class ComponentCounter:
         )
         self._places = _has_places(active_rules)
         self._rules: list[tuple[ActiveRule, int, int]] = []
-        offset = _WAIVED + 1
+        offset = _WAIVED_COUNT + 1
         for active in active_rules:
             length = len(active.rule.count(self._facts((), (), Place.ANY), active.settings))
             self._rules.append((active, offset, offset + length))
@@ -117,21 +117,23 @@ class ComponentCounter:
 
     def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
         """Count the component, in images of this context."""
-        findings, waived, changes_at = self._excuse(component, context)
+        findings, waived_count, changes_at = self._excuse(component, context)
         facts = self._facts((component.package,), findings, Place.ANY)
-        numbers = self._numbers(facts, waived, component.doubts)
+        numbers = self._numbers(facts, waived_count, component.doubts)
         places = (Place.BASE, Place.OWN) if self._places else ()
         others = [
-            self._numbers(self._placed_facts(component.package, findings, place), waived, component.doubts)
+            self._numbers(self._placed_facts(component.package, findings, place), waived_count, component.doubts)
             for place in places
         ]
-        base, own = others or (numbers, numbers)
-        owned = 0
+        base_numbers, own_numbers = others or (numbers, numbers)
+        owned_numbers = 0
         if self._counts_packages:
-            owned = self._numbers(self._facts((replace(component.package, owner="owner"),), (), Place.ANY), 0, ())
+            owned_numbers = self._numbers(
+                self._facts((replace(component.package, owner="owner"),), (), Place.ANY), 0, ()
+            )
         for active, _, _ in self._rules:
-            changes_at = min(changes_at, first_change(active, facts, self._here))
-        return ComponentCounts((numbers, base, own), owned, changes_at, findings)
+            changes_at = min(changes_at, first_change(active, facts, self._judged_at))
+        return ComponentCounts((numbers, base_numbers, own_numbers), owned_numbers, changes_at, findings)
 
     def sums(self, total: int, *, has_known_base: bool) -> Sums:
         """Unpack the sum of the packed numbers of all packages of an image."""
@@ -147,32 +149,34 @@ class ComponentCounter:
         ]
         doubts = tuple(doubt for index, doubt in self._doubts.values() if numbers[index])
         is_exact = not numbers[_CONDITIONAL]
-        status = worst([Status.APPROVED, *statuses])
-        return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED], doubts, is_exact)
+        status = worst_status([Status.APPROVED, *statuses])
+        return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT], doubts, is_exact)
 
     def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
         """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""
         if not component.findings or not (context.waivers or context.statements):
             return component.findings, 0, inf
         names = names_of(component.findings)
-        accepted = Waivers(context.waivers_of(names), context.statements_of(names))
-        if not accepted.waivers and not accepted.statements:
+        accepted_waivers = Waivers(context.waivers_of(names), context.statements_of(names))
+        if not accepted_waivers.waivers and not accepted_waivers.statements:
             return component.findings, 0, inf
         inventory = replace(inventory_of((component.package,), has_known_base=False), image=context.image or "")
         result = waivers.apply_to_findings(
-            Matches(component.findings, ()), accepted, self._policy, inventory, context.index, self._now
+            Matches(component.findings, ()), accepted_waivers, self._policy, inventory, context.index, self._now
         )
-        times = [applied.until for applied in result.applied_waivers] + [
-            statement.at for statement in accepted.statements
+        times = [applied_waiver.until for applied_waiver in result.applied_waivers] + [
+            statement.at for statement in accepted_waivers.statements
         ]
-        changes_at = first_after(map(parse_time, times), self._here)
+        changes_at = first_after(map(parse_time, times), self._judged_at)
         return result.matches.findings, len(result.applied_waivers), changes_at
 
-    def _numbers(self, rule_input: RuleInput, waived: int, doubts: tuple[Undetermined, ...]) -> int:
+    def _numbers(self, rule_input: RuleInput, waived_count: int, doubts: tuple[Undetermined, ...]) -> int:
         findings = rule_input.matches.findings
         counts = count_findings(findings, self._counting, {}) if findings else {}
-        conditional = sum(bool(self._conditional.about(finding)) for finding in findings) if self._is_conditional else 0
-        numbers = [*(counts.get(severity, 0) for severity in Severity), conditional, waived]
+        conditional = (
+            sum(bool(self._conditional.statements_on(finding)) for finding in findings) if self._is_conditional else 0
+        )
+        numbers = [*(counts.get(severity, 0) for severity in Severity), conditional, waived_count]
         for active, _, _ in self._rules:
             numbers += active.rule.count(rule_input, active.settings)
         total = _pack(numbers)
@@ -189,7 +193,7 @@ class ComponentCounter:
 
     def _placed_facts(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
         package = place_package(package, place)
-        return self._facts((package,), tuple(finding.of(package) for finding in findings), place)
+        return self._facts((package,), tuple(finding.in_package(package) for finding in findings), place)
 
     def _facts(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
         inventory = inventory_of(packages, has_known_base=place is not Place.ANY)

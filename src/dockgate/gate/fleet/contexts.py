@@ -63,8 +63,8 @@ class Context:
 
     def touches(self, names: Collection[str]) -> bool:
         """Return whether findings of these names may be excused here and not in every image."""
-        waived = any(not waiver.rule and not waiver.unread for waiver in _waivers_naming(self.own_waivers, names))
-        return waived or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
+        has_waiver = any(not waiver.rule and not waiver.unread for waiver in _waivers_naming(self.own_waivers, names))
+        return has_waiver or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
 
 
 class Contexts:
@@ -72,7 +72,7 @@ class Contexts:
 
     def __init__(self, fleet_waivers: FleetWaivers, now: str) -> None:
         self._now = now
-        self._attached = fleet_waivers.attached_statements
+        self._attached_by_digest = fleet_waivers.attached_statements
         self._statements = fleet_waivers.statements
         # By image; None for those that name none.
         self._waivers: dict[str | None, list[Waiver]] = {}
@@ -84,7 +84,9 @@ class Contexts:
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get(None, ()) if not waiver.repository]
         self.general_context = Context(waivers.select_waivers(general, None, (), now), self._statements)
-        self._names_images = bool(self._attached or self._statements_by_image or self._waivers.keys() - {None})
+        self._names_images = bool(
+            self._attached_by_digest or self._statements_by_image or self._waivers.keys() - {None}
+        )
         self._by_repository: dict[str | None, Context] = {}
 
     @property
@@ -92,37 +94,37 @@ class Contexts:
         """The statements about packages inside other packages, which an image may hold or not."""
         return tuple(filter(_is_conditional, self._statements))
 
-    def of(self, image: FleetImage, platform: FleetPlatform) -> Context:
+    def context_of(self, image: FleetImage, platform: FleetPlatform) -> Context:
         """The context of one platform of an image."""
         general = self._of_repository(image.repository)
         if not self._names_images:
             return general
-        named = {platform.digest, image.digest} - {""}
-        bound = [waiver for digest in named for waiver in self._waivers.get(digest, ())]
-        stated = [entry for digest in named for entry in self._statements_by_image.get(digest, ())]
-        attached = list(self._attached_to(image)) if self._attached else []
-        if not bound and not stated and not attached:
+        named_digests = {platform.digest, image.digest} - {""}
+        bound_waivers = [waiver for digest in named_digests for waiver in self._waivers.get(digest, ())]
+        image_statements = [entry for digest in named_digests for entry in self._statements_by_image.get(digest, ())]
+        attached_statements = list(self._attached_to(image)) if self._attached_by_digest else []
+        if not bound_waivers and not image_statements and not attached_statements:
             return general
-        selected = waivers.select_waivers(bound, image.repository, named, self._now)
+        selected_waivers = waivers.select_waivers(bound_waivers, image.repository, named_digests, self._now)
         return Context(
-            tuple(sorted((*general.waivers, *selected), key=lambda waiver: waiver.id)),
-            (*self._statements, *attached),
-            (*general.own_waivers, *selected),
-            (*stated, *attached),
+            tuple(sorted((*general.waivers, *selected_waivers), key=lambda waiver: waiver.id)),
+            (*self._statements, *attached_statements),
+            (*general.own_waivers, *selected_waivers),
+            (*image_statements, *attached_statements),
             platform.digest,
             image.digest,
-            not any(map(_is_conditional, attached)),
+            not any(map(_is_conditional, attached_statements)),
         )
 
     def _attached_to(self, image: FleetImage) -> Iterator[VexStatement]:
         for digest in dict.fromkeys((image.digest, *(platform.digest for platform in image.platforms))):
-            yield from self._attached.get(digest, ())
+            yield from self._attached_by_digest.get(digest, ())
 
     def _of_repository(self, repository: str | None) -> Context:
         if repository not in self._by_repository:
-            selected = waivers.select_waivers(self._waivers.get(None, ()), repository, (), self._now)
-            own = tuple(waiver for waiver in selected if waiver.repository)
-            context = Context(selected, self._statements, own) if own else self.general_context
+            selected_waivers = waivers.select_waivers(self._waivers.get(None, ()), repository, (), self._now)
+            own_waivers = tuple(waiver for waiver in selected_waivers if waiver.repository)
+            context = Context(selected_waivers, self._statements, own_waivers) if own_waivers else self.general_context
             self._by_repository[repository] = context
         return self._by_repository[repository]
 

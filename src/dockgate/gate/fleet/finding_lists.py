@@ -50,45 +50,47 @@ class FindingLists:
             )
             for is_known in (False, True)
         }
-        self._here = to_datetime(now).timestamp()
+        self._judged_at = to_datetime(now).timestamp()
         self._answers: dict[tuple[object, ...], tuple[Answers, float]] = {}
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
         # Their addresses are keys above.
         self._by_address: dict[int, ComponentCounts] = {}
 
     def ask(
-        self, listed: Sequence[ListedComponent], rule_input: RuleInput | None, *, has_known_base: bool
+        self, listed_components: Sequence[ListedComponent], rule_input: RuleInput | None, *, has_known_base: bool
     ) -> tuple[list[Answers], float]:
         """Return the answers of the rules, and when time can change them.
 
         `rule_input` is the image's, without findings; rules that read nothing but findings do without.
         """
-        listed = [entry for entry in listed if entry.counts.findings]
+        listed_components = [entry for entry in listed_components if entry.counts.findings]
         answers, changes_at = [], inf
         if self._rules:
-            self._by_address |= {id(entry.counts): entry.counts for entry in listed}
-            key = has_known_base, frozenset((id(entry.counts), entry.place, entry.paths) for entry in listed)
+            self._by_address |= {id(entry.counts): entry.counts for entry in listed_components}
+            key = has_known_base, frozenset((id(entry.counts), entry.place, entry.paths) for entry in listed_components)
             if key not in self._answers:
-                self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed)
+                self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed_components)
             answer, changes_at = self._answers[key]
             answers.append(answer)
         if self._image_rules and rule_input is not None:
-            answer, at = self._ask(self._image_rules, rule_input, listed)
+            answer, at = self._ask(self._image_rules, rule_input, listed_components)
             answers.append(answer)
             changes_at = min(changes_at, at)
         return answers, changes_at
 
     def _ask(
-        self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed: Sequence[ListedComponent]
+        self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed_components: Sequence[ListedComponent]
     ) -> tuple[Answers, float]:
         base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else ""
         layers = {Place.ANY: "", Place.BASE: base, Place.OWN: _NOWHERE}
         findings = [
-            finding for counts, place, paths in listed for finding in self._copies_of(counts, paths, layers[place])
+            finding
+            for counts, place, paths in listed_components
+            for finding in self._copies_of(counts, paths, layers[place])
         ]
         matches = Matches(tuple(sorted(findings, key=worst_first)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)
-        return ask_rules(rule_input, rules), min(first_change(active, rule_input, self._here) for active in rules)
+        return ask_rules(rule_input, rules), min(first_change(active, rule_input, self._judged_at) for active in rules)
 
     def _copies_of(self, counts: ComponentCounts, paths: int, layer: str) -> tuple[Finding, ...]:
         """The findings at so many paths in a layer."""
@@ -97,5 +99,7 @@ class FindingLists:
             self._by_address[id(counts)] = counts
             package = counts.findings[0].package
             packages = [replace(package, path=str(number), layer=layer or None) for number in range(paths)]
-            self._copies[key] = tuple(finding.of(package) for package in packages for finding in counts.findings)
+            self._copies[key] = tuple(
+                finding.in_package(package) for package in packages for finding in counts.findings
+            )
         return self._copies[key]

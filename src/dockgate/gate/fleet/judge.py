@@ -29,7 +29,7 @@ from dockgate.gate.fleet.model import (
     Place,
     PlatformResult,
 )
-from dockgate.gate.model import Policy, RuleAction, Status, Waivers, worst
+from dockgate.gate.model import Policy, RuleAction, Status, Waivers, worst_status
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
@@ -70,7 +70,7 @@ class FleetJudge:
         self._sum_rules = frozenset(active.rule.name for active in self._rules_that_read(*_SUMS))
         self._catalogues = catalogues_of(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
-        self._here = to_datetime(now).timestamp()
+        self._judged_at = to_datetime(now).timestamp()
         feeds = [active.settings for active in active_rules if active.rule.name == cve_enrichment.EVIDENCE_RULE]
         self._coverage = {entry.ecosystem: entry for entry in cve_enrichment.expire_catalogues(coverage, feeds, now)}
         self._has_unexpected_feeds = any(_names_packages(settings.get("no_feed_for")) for settings in feeds)
@@ -92,7 +92,7 @@ class FleetJudge:
         self._totals: dict[Context, dict[tuple[int, Place], tuple[int, float]]] = {}
         self._evidence: dict[tuple[object, ...], Answers] = {}
         self._ends: dict[Context, float] = {}
-        self._listed = FindingLists(
+        self._finding_lists = FindingLists(
             self._rules_that_read(Reads.FINDINGS),
             self._rules_that_read(Reads.IMAGE_AND_FINDINGS),
             tuple(self._coverage.values()),
@@ -123,10 +123,10 @@ class FleetJudge:
 
         It changes when a feed becomes stale, or fresh again.
         """
-        every = tuple(name for name in self._coverage if name not in CATALOGUES)
+        every_feed = tuple(name for name in self._coverage if name not in CATALOGUES)
         rules = self._rules_that_read(Reads.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
-        for ecosystems in (every, ()):
+        for ecosystems in (every_feed, ()):
             platform = FleetPlatform("", (), ecosystems)
             facts = self._facts(FleetImage("", (platform,)), platform, (), self._contexts.general_context)
             answers = ask_rules(facts, rules)
@@ -134,9 +134,9 @@ class FleetJudge:
             objections += [entry.rule for entries in answers.violations.values() for entry in entries]
         return tuple(objections)
 
-    def needs_inventory(self, unread: int) -> bool:
+    def needs_inventory(self, unread_count: int) -> bool:
         """Return whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
-        return unread > 0 or self._reads_image
+        return unread_count > 0 or self._reads_image
 
     def judge(self, image: FleetImage) -> list[PlatformResult] | None:
         """The results of the platforms; None if the image has to be judged from its inventories."""
@@ -153,7 +153,7 @@ class FleetJudge:
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
         if sum(self._count_findings(bundle) for bundle, _ in platform.bundles) > FINDINGS_LIMIT:
             return None  # the gate does not list them all
-        context = self._contexts.of(image, platform)
+        context = self._contexts.context_of(image, platform)
         total, changes_at = self._total(context, platform)
         sums = self._counter.sums(total, has_known_base=platform.has_known_base)
         doubts = (*sums.doubts, *self._missing_feeds(platform)) if platform.ecosystems else sums.doubts
@@ -162,16 +162,16 @@ class FleetJudge:
         if not context.rule_waivers.isdisjoint(self._sum_rules):
             return None  # the waiver names a message, and only the gate words it
         answers = [self._ask_about_evidence(image, platform, doubts, context)]
-        if self._image_rules or self._listed.is_needed:
-            more, at = self._ask_about_image(image, platform, doubts, context)
-            answers += more
+        if self._image_rules or self._finding_lists.is_needed:
+            image_answers, at = self._ask_about_image(image, platform, doubts, context)
+            answers += image_answers
             changes_at = min(changes_at, at)
-        status, waived = self._apply_waivers(answers, image, platform, context)
+        status, waived_count = self._apply_waivers(answers, image, platform, context)
         return PlatformResult(
-            worst([sums.status, status]),
+            worst_status([sums.status, status]),
             sums.counts,
             min(changes_at, self._end_of_waivers(context)),
-            sums.waived + waived + self._count_accepted_unread(image, platform, context),
+            sums.waived + waived_count + self._count_accepted_unread(image, platform, context),
         )
 
     def _rules_that_read(self, *kinds: Reads) -> list[ActiveRule]:
@@ -182,8 +182,8 @@ class FleetJudge:
     def _total(self, context: Context, platform: FleetPlatform) -> tuple[int, float]:
         totals = self._totals.setdefault(context, {})
         total, changes_at = 0, inf
-        for placed in platform.bundles:
-            key = placed if platform.has_known_base else (placed[0], Place.ANY)
+        for placed_bundle in platform.bundles:
+            key = placed_bundle if platform.has_known_base else (placed_bundle[0], Place.ANY)
             if key not in totals:
                 totals[key] = self._bundle_total(context, *key)
             counts, at = totals[key]
@@ -224,10 +224,12 @@ class FleetJudge:
         """At how many paths the platform has each component that belongs to no other package, by place."""
         counts: dict[tuple[int, Place], int] = {}
         for bundle, place in platform.bundles:
-            here = place if platform.has_known_base else Place.ANY
+            known_place = place if platform.has_known_base else Place.ANY
             for holding in self._bundles.get(bundle, ()):
                 if not holding.is_owned:
-                    counts[holding.component, here] = counts.get((holding.component, here), 0) + holding.paths
+                    counts[holding.component, known_place] = (
+                        counts.get((holding.component, known_place), 0) + holding.paths
+                    )
         return counts
 
     # --- other rules --------------------------------------------------------------------------------------------------
@@ -249,16 +251,16 @@ class FleetJudge:
         inventory = replace(inventory, packages=_examples(platform))
         matches = Matches((), tuple(dict.fromkeys(doubts)))
         provenance = image.provenance if image.provenance and image.provenance.image == image.digest else None
-        accepted = self._accept_unread(image, inventory, context).inventory
+        accepted_inventory = self._accept_unread(image, inventory, context).inventory
         return RuleInput(
-            accepted,
+            accepted_inventory,
             matches,
             (*feeds, *catalogues),
             self._now,
             self._compare,
             catalogues=self._catalogues,
             provenance=provenance,
-            has_accepted_unread=len(accepted.unread) < len(inventory.unread),
+            has_accepted_unread=len(accepted_inventory.unread) < len(inventory.unread),
         )
 
     def _ask_about_evidence(
@@ -284,14 +286,14 @@ class FleetJudge:
         answers, changes_at = [], inf
         if facts is not None and self._image_rules:
             answers.append(ask_rules(facts, self._image_rules))
-            changes_at = min(first_change(active, facts, self._here) for active in self._image_rules)
-        if self._listed.is_needed:
-            listed = [
+            changes_at = min(first_change(active, facts, self._judged_at) for active in self._image_rules)
+        if self._finding_lists.is_needed:
+            listed_components = [
                 ListedComponent(self._count(context, component), place, count)
                 for (component, place), count in self._holdings(platform).items()
             ]
-            more, at = self._listed.ask(listed, facts, has_known_base=platform.has_known_base)
-            answers += more
+            list_answers, at = self._finding_lists.ask(listed_components, facts, has_known_base=platform.has_known_base)
+            answers += list_answers
             changes_at = min(changes_at, at)
         return answers, changes_at
 
@@ -301,16 +303,16 @@ class FleetJudge:
         """The status that the answers lead to, and how many violations are waived."""
         violations = [entry for answer in answers for entry in answer.violations[RuleAction.REJECT]]
         is_undetermined = any(answer.undetermined for answer in answers)
-        waived = 0
+        waived_count = 0
         if violations and context.rule_waivers:
             unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
-            counting, applied = waivers.apply_to_violations(
+            counting, applied_waivers = waivers.apply_to_violations(
                 violations, _waivers_of(context), images, self._now, unwaivable
             )
-            violations, waived = list(counting), len(applied)
+            violations, waived_count = list(counting), len(applied_waivers)
         status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
-        return status, waived
+        return status, waived_count
 
     def _count_accepted_unread(self, image: FleetImage, platform: FleetPlatform, context: Context) -> int:
         """How many unread paths waivers accept."""
@@ -330,7 +332,7 @@ class FleetJudge:
         """When the first waiver ends that is not for findings."""
         if context not in self._ends:
             ends = (parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule)
-            self._ends[context] = first_after(ends, self._here)
+            self._ends[context] = first_after(ends, self._judged_at)
         return self._ends[context]
 
 

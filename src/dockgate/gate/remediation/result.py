@@ -14,27 +14,29 @@ from dockgate.vulnerabilities.versions import ordered_as
 Versions = Mapping[str, str]
 
 
-def describe_upgrades(before: Evaluation, after: Evaluation, chosen: Mapping[Candidate, Target]) -> tuple[Upgrade, ...]:
+def describe_upgrades(
+    before: Evaluation, after: Evaluation, chosen_targets: Mapping[Candidate, Target]
+) -> tuple[Upgrade, ...]:
     """The chosen upgrades, those of the image's own layers first, each with the findings that it clears."""
     remaining = {(finding.package.purl, finding.id): finding for finding in after.findings}
     violating = {(finding.package.purl, finding.id) for violation in after.violations for finding in violation.findings}
-    cleared: dict[str, dict[str, None]] = {candidate.purl: {} for candidate in chosen}
+    cleared_ids: dict[str, dict[str, None]] = {candidate.purl: {} for candidate in chosen_targets}
     for finding in before.findings:
         purl, key = finding.package.purl, (finding.package.purl, finding.id)
         # Beyond the fix, a record without an end may still say "affected": then it is open, and may not count any more.
         is_open = key in remaining and finding.fixed and not remaining[key].fixed and key not in violating
-        if purl in cleared and (key not in remaining or is_open):
-            cleared[purl][finding.id] = None
+        if purl in cleared_ids and (key not in remaining or is_open):
+            cleared_ids[purl][finding.id] = None
     upgrades = [
         Upgrade(
             package=candidate.purl,
             name=candidate.places[0].name,
             version=candidate.places[0].version,
             fixed=target.version,
-            clears=tuple(cleared[candidate.purl]),
+            clears=tuple(cleared_ids[candidate.purl]),
             base=candidate.base,
         )
-        for candidate, target in chosen.items()
+        for candidate, target in chosen_targets.items()
     ]
     return tuple(sorted(upgrades, key=lambda upgrade: (upgrade.base, upgrade.name, upgrade.package)))
 
@@ -51,14 +53,14 @@ def describe_obstacles(
     inventory: Inventory, after: Evaluation, versions: Versions, candidates: Sequence[Candidate]
 ) -> tuple[Obstacle, ...]:
     """Describe what remains after all helpful upgrades, in the order of the violations."""
-    installed = {package.purl: package for package in inventory.packages}
+    installed_packages = {package.purl: package for package in inventory.packages}
     upgradable = {candidate.purl for candidate in candidates}
     obstacles: dict[Obstacle, None] = {}
     for violation in after.violations:
         if not violation.findings:
             obstacles[Obstacle(f"{violation.message}: no upgrade to a fixed version changes that.")] = None
         for finding in violation.findings:
-            package = installed[finding.package.purl]
+            package = installed_packages[finding.package.purl]
             name = f"{package.name} {package.version}"
             reason = _obstacle_reason(finding, name, versions.get(package.purl, ""), upgradable)
             obstacles[Obstacle(reason, finding.id, package.purl or None)] = None
@@ -83,13 +85,15 @@ def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: 
 def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
     """Shell lines for the upgrades. Upgrades of unknown ecosystems have none."""
     versions = {upgrade.package: upgrade.fixed for upgrade in upgrades}
-    upgraded = [
+    upgraded_packages = [
         PackageUpgrade(package, versions[package.purl]) for package in inventory.packages if package.purl in versions
     ]
     lines: list[str] = []
-    for ecosystem in ecosystems if upgraded else ():
+    for ecosystem in ecosystems if upgraded_packages else ():
         matching = [
-            entry for entry in upgraded if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
+            entry
+            for entry in upgraded_packages
+            if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
         ]
         if matching:
             lines += ecosystem.upgrade_commands(matching)

@@ -57,14 +57,16 @@ def find_remediation(
     versions = {candidate.purl: target.version for candidate, target in solution.upgrades.items()}
     after = trials.evaluate(versions)
     upgrades = describe_upgrades(before, after, solution.upgrades)
-    own, base = ([upgrade for upgrade in upgrades if upgrade.base is base] for base in (False, True))
+    own_upgrades, base_upgrades = (
+        [upgrade for upgrade in upgrades if upgrade.base is is_base] for is_base in (False, True)
+    )
     return Remediation(
         upgrades=upgrades,
         is_sufficient=solution.is_sufficient,
         is_minimum=solution.is_minimum,
         obstacles=() if solution.is_sufficient else describe_obstacles(inventory, after, versions, search.candidates),
-        commands=commands(own, inventory, ecosystems),
-        base_commands=commands(base, inventory, ecosystems),
+        commands=commands(own_upgrades, inventory, ecosystems),
+        base_commands=commands(base_upgrades, inventory, ecosystems),
     )
 
 
@@ -73,24 +75,24 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
 
     A rule may report the worst finding only, and a waiver may accept the installed version only.
     """
-    considered = list(violations)
+    considered_violations = list(violations)
     while True:
-        search = _Search(trials, find_candidates(trials.inventory, considered, matcher))
+        search = _Search(trials, find_candidates(trials.inventory, considered_violations, matcher))
         if search.is_sufficient:
             return search
-        known_fixes = {_fix_key(finding) for violation in considered for finding in violation.findings}
+        known_fixes = {_fix_key(finding) for violation in considered_violations for finding in violation.findings}
         after = search.find_best.all_upgraded
         # A new violation without findings may depend on any finding.
-        appeared = [
+        new_violations = [
             violation if violation.findings or violation in violations else replace(violation, findings=after.findings)
             for violation in after.violations
         ]
-        appeared = [
-            violation for violation in appeared if not known_fixes.issuperset(map(_fix_key, violation.findings))
+        new_violations = [
+            violation for violation in new_violations if not known_fixes.issuperset(map(_fix_key, violation.findings))
         ]
-        if not appeared:
+        if not new_violations:
             return search
-        considered += appeared
+        considered_violations += new_violations
 
 
 def _fix_key(finding: Finding) -> tuple[str, str, str | None]:
@@ -113,12 +115,13 @@ class _Search:
         self.candidates = candidates
         simple = [candidate for candidate in candidates if candidate.is_simple]
         others = [candidate for candidate in candidates if not candidate.is_simple]
-        combined = _limit_combinations(others)
+        combined_candidates = _limit_combinations(others)
         # The candidates over the limit are reduced to their best version, and each set is evaluated.
-        reduced = [candidate.reduce_to_best() for candidate in others[len(combined) :]]
-        self._is_exhaustive = not reduced
+        reduced_candidates = [candidate.reduce_to_best() for candidate in others[len(combined_candidates) :]]
+        self._is_exhaustive = not reduced_candidates
         self._starts = [
-            _Start(trials, [*simple, *reduced], chosen, is_monotone=not reduced) for chosen in _combinations(combined)
+            _Start(trials, [*simple, *reduced_candidates], chosen_targets, is_monotone=not reduced_candidates)
+            for chosen_targets in _combinations(combined_candidates)
         ]
 
     @cached_property
@@ -146,11 +149,11 @@ class _Search:
     def fewest(self) -> _Solution:
         solutions: list[tuple[Mapping[Candidate, Target], bool]] = []
         for start in (start for start in self._starts if start.is_sufficient):
-            if not solutions or len(start.fixed_upgrades) < min(len(chosen) for chosen, _ in solutions):
+            if not solutions or len(start.fixed_upgrades) < min(len(chosen_targets) for chosen_targets, _ in solutions):
                 solutions.append(start.find_fewest())
-        chosen, _ = min(solutions, key=lambda solution: len(solution[0]))
+        chosen_targets, _ = min(solutions, key=lambda solution: len(solution[0]))
         is_minimum = self._is_exhaustive and all(is_minimum for _, is_minimum in solutions)
-        return _Solution(chosen, is_sufficient=True, is_minimum=is_minimum)
+        return _Solution(chosen_targets, is_sufficient=True, is_minimum=is_minimum)
 
 
 class _Trials:
@@ -180,8 +183,8 @@ def _limit_combinations(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
 def _combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
     """Every combination of versions, not upgrading included; the fewest upgrades first."""
     picks = product(*((None, *candidate.choices) for candidate in candidates))
-    chosen = ({candidate: pick for candidate, pick in zip(candidates, row, strict=True) if pick} for row in picks)
-    return sorted(chosen, key=len)
+    combinations = ({candidate: pick for candidate, pick in zip(candidates, row, strict=True) if pick} for row in picks)
+    return sorted(combinations, key=len)
 
 
 @dataclass
@@ -235,8 +238,8 @@ class _Start:
         return self._lower(members, self._is_no_worse)
 
     def _versions(self, members: frozenset[int]) -> dict[str, str]:
-        fixed = {candidate.purl: target.version for candidate, target in self.fixed_upgrades.items()}
-        return fixed | {self.simple[index].purl: self.simple[index].choices[0].version for index in members}
+        fixed_versions = {candidate.purl: target.version for candidate, target in self.fixed_upgrades.items()}
+        return fixed_versions | {self.simple[index].purl: self.simple[index].choices[0].version for index in members}
 
     def _is_approved(self, versions: Versions) -> bool:
         return self.trials.evaluate(versions).status is Status.APPROVED
@@ -283,7 +286,7 @@ class _Start:
         If counting does not decide, TRIAL_LIMIT versions are tried at most, and the other upgrades stay as they are.
         """
         is_enough = is_enough if self._is_counting else LimitedTrials(is_enough)
-        lowered: dict[int, Target] = {}
+        lowered_targets: dict[int, Target] = {}
         versions = self._versions(members)
         spare = [
             sum(requirement.weights[index] for index in members) - requirement.need
@@ -291,7 +294,7 @@ class _Start:
         ]
         for index in sorted(members):
             candidate = self.simple[index]
-            for target in candidate.below(candidate.choices[0].version):
+            for target in candidate.targets_below(candidate.choices[0].version):
                 spare_after = [
                     room - requirement.weights[index] + _count_cleared(ids[index], target)
                     for room, requirement, ids in zip(spare, self._requirements, self._violating_ids, strict=True)
@@ -299,19 +302,21 @@ class _Start:
                 if target.is_clean and any(room < 0 for room in spare_after):
                     continue
                 if is_enough({**versions, candidate.purl: target.version}):
-                    lowered[index], spare = target, spare_after
+                    lowered_targets[index], spare = target, spare_after
                     versions = {**versions, candidate.purl: target.version}
                     break
-        chosen = {self.simple[index]: lowered.get(index, self.simple[index].choices[0]) for index in sorted(members)}
+        chosen_targets = {
+            self.simple[index]: lowered_targets.get(index, self.simple[index].choices[0]) for index in sorted(members)
+        }
         for candidate, choice in self.fixed_upgrades.items():
             lower = (
                 target
-                for target in candidate.below(choice.version)
+                for target in candidate.targets_below(choice.version)
                 if is_enough({**versions, candidate.purl: target.version})
             )
-            chosen[candidate] = next(lower, choice)
-            versions = {**versions, candidate.purl: chosen[candidate].version}
-        return chosen
+            chosen_targets[candidate] = next(lower, choice)
+            versions = {**versions, candidate.purl: chosen_targets[candidate].version}
+        return chosen_targets
 
 
 def _count_cleared(ids: Sequence[str], target: Target) -> int:
@@ -329,5 +334,5 @@ def _residue(evaluation: Evaluation) -> frozenset[tuple[str | None, ...]]:
     without_findings = {
         (violation.rule, violation.message) for violation in evaluation.violations if not violation.findings
     }
-    undetermined = {("", entry.kind, entry.reason) for entry in evaluation.undetermined}
-    return frozenset(with_findings | without_findings | undetermined)
+    undetermined_entries = {("", entry.kind, entry.reason) for entry in evaluation.undetermined}
+    return frozenset(with_findings | without_findings | undetermined_entries)

@@ -26,9 +26,9 @@ class Requirement:
     need: int
     weights: tuple[int, ...]
 
-    def is_met(self, chosen: Iterable[int]) -> bool:
+    def is_met(self, chosen_indices: Iterable[int]) -> bool:
         """Return whether the chosen candidates reach the sum."""
-        return sum(self.weights[index] for index in chosen) >= self.need
+        return sum(self.weights[index] for index in chosen_indices) >= self.need
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +69,35 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
     """
     everything = range(count)
     spare = _spare(everything, requirements)
-    needed = {index for index in everything if not _can_lose(index, requirements, spare)}
+    needed_indices = {index for index in everything if not _can_lose(index, requirements, spare)}
     if not is_counting:
         tries = LimitedTrials(accept)
         all_members = frozenset(everything)
-        free = _find_optional(sorted(all_members - needed), lambda block: tries(all_members.difference(block)))
+        free = _find_optional(sorted(all_members - needed_indices), lambda block: tries(all_members.difference(block)))
         if tries.is_exhausted:
             return Cover(find_irreducible_set(count, requirements, accept, is_counting=False), is_minimum=False)
-        needed = set(all_members) - free
+        needed_indices = set(all_members) - free
     open_requirements = [
-        Requirement(requirement.need - sum(requirement.weights[index] for index in needed), requirement.weights)
+        Requirement(requirement.need - sum(requirement.weights[index] for index in needed_indices), requirement.weights)
         for requirement in requirements
     ]
     open_requirements = [requirement for requirement in open_requirements if requirement.need > 0]
     optional = [
         index
         for index in everything
-        if index not in needed
+        if index not in needed_indices
         and (not is_counting or any(requirement.weights[index] for requirement in open_requirements))
     ]
     if len(optional) > EXACT_UP_TO:
         return Cover(find_irreducible_set(count, requirements, accept, is_counting=is_counting), is_minimum=False)
     trials = 0
     for size in range(len(optional) + 1):
-        for chosen in _sets(optional, size, open_requirements, is_counting=is_counting):
+        for chosen_indices in _sets(optional, size, open_requirements, is_counting=is_counting):
             if trials == TRIAL_LIMIT:
                 members = find_irreducible_set(count, requirements, accept, is_counting=is_counting)
                 return Cover(members, is_minimum=False)
             trials += 1
-            members = frozenset(needed.union(chosen))
+            members = frozenset(needed_indices.union(chosen_indices))
             if accept(members):
                 return Cover(members, is_minimum=True)
     return Cover(frozenset(everything), is_minimum=False)
@@ -114,7 +114,7 @@ def find_irreducible_set(
     spare = _spare(members, requirements)
     tries = LimitedTrials(accept)
 
-    def leave_out(block: Sequence[int]) -> bool:
+    def can_leave_out(block: Sequence[int]) -> bool:
         nonlocal spare
         weights = [sum(requirement.weights[index] for index in block) for requirement in requirements]
         room = [space - weight for space, weight in zip(spare, weights, strict=True)]
@@ -126,10 +126,10 @@ def find_irreducible_set(
 
     last_first = range(count - 1, -1, -1)
     if not is_counting:
-        _find_optional(last_first, leave_out)
+        _find_optional(last_first, can_leave_out)
         return frozenset(members)
     for index in last_first:
-        leave_out((index,))
+        can_leave_out((index,))
     if accept(frozenset(members)):
         return frozenset(members)
     return find_irreducible_set(count, (), accept, is_counting=False)
@@ -174,20 +174,22 @@ def _sets(
     maximum_sums = [_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
 
     def extend(at: int, room: int, missing: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
-        if any(short > maximum_sums[at][requirement][room] for requirement, short in enumerate(missing)):
+        if any(
+            missing_count > maximum_sums[at][requirement][room] for requirement, missing_count in enumerate(missing)
+        ):
             return
         if room == 0:
             yield ()
             return
-        passed: set[tuple[int, ...]] = set()
+        visited_states: set[tuple[int, ...]] = set()
         for place in range(at, len(optional) - room + 1):
             row = rows[place]
-            if is_counting and row in passed:
+            if is_counting and row in visited_states:
                 continue
-            passed.add(row)
-            still_missing = tuple(short - weight for short, weight in zip(missing, row, strict=True))
-            for rest in extend(place + 1, room - 1, still_missing):
-                yield (optional[place], *rest)
+            visited_states.add(row)
+            still_missing = tuple(missing_count - weight for missing_count, weight in zip(missing, row, strict=True))
+            for remaining_indices in extend(place + 1, room - 1, still_missing):
+                yield (optional[place], *remaining_indices)
 
     yield from extend(0, size, tuple(requirement.need for requirement in requirements))
 

@@ -58,7 +58,7 @@ class Candidate:
         """Reduce the choices to the one with the fewest findings; among equals the lowest."""
         return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining_findings)),))
 
-    def below(self, version: str) -> Iterator[Target]:
+    def targets_below(self, version: str) -> Iterator[Target]:
         """The targets below this version, lowest first."""
         for target in self.targets:
             if target.version == version:
@@ -92,29 +92,33 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     )
 
 
-def _targets(places: Sequence[Package], fixed: set[str | None], matcher: PackageMatcher) -> tuple[Target, ...]:
+def _targets(places: Sequence[Package], fixed_versions: set[str | None], matcher: PackageMatcher) -> tuple[Target, ...]:
     """The fixed versions, and those that fix what a fixed version adds.
 
     () if the versions cannot be compared. `fixed` contains None for findings without a fix. They may disappear when
     other findings are fixed.
     """
     before, undetermined_before = _findings_at(places, None, matcher)
-    versions = {version for version in fixed if version} | (_fixes(before) if None in fixed else set())
-    ordered = _sort_versions(places[0].ecosystem, versions, matcher)
-    if len(ordered) > TARGET_LIMIT:
-        ordered = [ordered[len(ordered) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)] + ordered[-1:]
+    versions = {version for version in fixed_versions if version} | (
+        _fixes(before) if None in fixed_versions else set()
+    )
+    ordered_versions = _sort_versions(places[0].ecosystem, versions, matcher)
+    if len(ordered_versions) > TARGET_LIMIT:
+        ordered_versions = [
+            ordered_versions[len(ordered_versions) * step // TARGET_LIMIT] for step in range(TARGET_LIMIT - 1)
+        ] + ordered_versions[-1:]
     targets: dict[str, Target] = {}
-    waiting = list(reversed(ordered))
+    waiting = list(reversed(ordered_versions))
     while waiting and len(targets) < 2 * TARGET_LIMIT:
         version = waiting.pop()
         if version in targets:
             continue
-        remaining, undetermined = _findings_at(places, version, matcher)
-        is_clean = undetermined == undetermined_before and all(
+        remaining, undetermined_after = _findings_at(places, version, matcher)
+        is_clean = undetermined_after == undetermined_before and all(
             before.get(key) == finding for key, finding in remaining.items()
         )
-        cleared = frozenset(identity for path, identity in before if (path, identity) not in remaining)
-        targets[version] = Target(version, cleared, remaining, is_clean)
+        cleared_ids = frozenset(identity for path, identity in before if (path, identity) not in remaining)
+        targets[version] = Target(version, cleared_ids, remaining, is_clean)
         added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
         further = {fix for fix in added_fixes if fix} | (_fixes(remaining) if None in added_fixes else set())
         waiting += sorted(further - targets.keys(), reverse=True)
@@ -134,19 +138,20 @@ def _findings_at(
         places = [replace(place, version=version, source_version=version) for place in places]
     matches = matcher.match(places)  # of all at once: that is limited
     findings = {
-        (finding.package.path, finding.id): finding.of(by_path[finding.package.path]) for finding in matches.findings
+        (finding.package.path, finding.id): finding.in_package(by_path[finding.package.path])
+        for finding in matches.findings
     }
     return findings, frozenset(matches.undetermined)
 
 
 def _choices(targets: Sequence[Target]) -> tuple[Target, ...]:
     """The targets that no lower or better target beats."""
-    best: list[Target] = []
+    best_targets: list[Target] = []
     for target in targets:
-        if any(choice.is_no_worse_than(target) for choice in best):
+        if any(choice.is_no_worse_than(target) for choice in best_targets):
             continue
-        best = [choice for choice in best if not target.is_no_worse_than(choice)] + [target]
-    return tuple(best)
+        best_targets = [choice for choice in best_targets if not target.is_no_worse_than(choice)] + [target]
+    return tuple(best_targets)
 
 
 def _sort_versions(ecosystem: str, versions: set[str], matcher: PackageMatcher) -> list[str]:

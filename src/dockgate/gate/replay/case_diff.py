@@ -22,30 +22,30 @@ def with_own_layers_of(
     return tuple(_rebase(inventories_by_platform.get(inventory.platform), inventory) for inventory in other_inventories)
 
 
-def _rebase(base: Inventory | None, own: Inventory) -> Inventory:
-    if base is None or not base.base_layers or not own.base_layers:
-        return own
-    if base.layers[: base.base_layers] == own.layers[: own.base_layers]:
-        return own
-    added = [package for package in own.packages if not own.is_in_base(package)]
-    replaced = {_place(package) for package in added}
+def _rebase(base: Inventory | None, inventory: Inventory) -> Inventory:
+    if base is None or not base.base_layers or not inventory.base_layers:
+        return inventory
+    if base.layers[: base.base_layers] == inventory.layers[: inventory.base_layers]:
+        return inventory
+    added_packages = [package for package in inventory.packages if not inventory.is_in_base(package)]
+    replaced_places = {_place(package) for package in added_packages}
     base_packages = [
-        package for package in base.packages if base.is_in_base(package) and _place(package) not in replaced
+        package for package in base.packages if base.is_in_base(package) and _place(package) not in replaced_places
     ]
-    below = base.layers[: base.base_layers]
-    replaced_layers = own.layers[: own.base_layers]
+    layers_below = base.layers[: base.base_layers]
+    replaced_layers = inventory.layers[: inventory.base_layers]
     return replace(
-        own,
+        inventory,
         distribution=base.distribution,
-        layers=(*below, *own.layers[own.base_layers :]),
-        packages=tuple(sorted((*base_packages, *added), key=_package_order)),
+        layers=(*layers_below, *inventory.layers[inventory.base_layers :]),
+        packages=tuple(sorted((*base_packages, *added_packages), key=_package_order)),
         unread=(
-            *(entry for entry in base.unread if entry.layer in below),
-            *(entry for entry in own.unread if entry.layer not in replaced_layers),
+            *(entry for entry in base.unread if entry.layer in layers_below),
+            *(entry for entry in inventory.unread if entry.layer not in replaced_layers),
         ),
         base_layers=base.base_layers,
         base=base.base,
-        diff_ids=_diff_ids(base)[: base.base_layers] + _diff_ids(own)[own.base_layers :],
+        diff_ids=_diff_ids(base)[: base.base_layers] + _diff_ids(inventory)[inventory.base_layers :],
     )
 
 
@@ -72,11 +72,13 @@ def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
     names = {(without_release(package.ecosystem), package.source_name) for package in packages}
     names_in_advisories = {name for row in old_snapshot.advisories for name in (row.id, *row.aliases, *row.upstream)}
     cve_ids = {cve.id for cve in old_snapshot.cves}
-    added = [row for row in new_snapshot.advisories if (without_release(row.ecosystem), row.name) not in names]
+    added_advisories = [
+        row for row in new_snapshot.advisories if (without_release(row.ecosystem), row.name) not in names
+    ]
     coverage = _coverage(old_snapshot, new_snapshot, {package.ecosystem for package in packages}, names)
     cves = [*old_snapshot.cves, *(cve for cve in new_snapshot.cves if cve.id not in names_in_advisories | cve_ids)]
     cves.sort(key=lambda cve: cve.id)
-    return AdvisorySnapshot((*old_snapshot.advisories, *added), tuple(coverage), tuple(cves))
+    return AdvisorySnapshot((*old_snapshot.advisories, *added_advisories), tuple(coverage), tuple(cves))
 
 
 def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:
@@ -107,10 +109,10 @@ def _all_packages(case: VerdictCase) -> list[Package]:
 def _coverage(
     old_snapshot: AdvisorySnapshot, new_snapshot: AdvisorySnapshot, ecosystems: set[str], names: set[tuple[str, str]]
 ) -> Iterator[Coverage]:
-    added = {coverage.ecosystem: coverage for coverage in new_snapshot.coverage}
+    new_coverages = {coverage.ecosystem: coverage for coverage in new_snapshot.coverage}
     for coverage in old_snapshot.coverage:
-        new_coverage = added.pop(coverage.ecosystem, None)
+        new_coverage = new_coverages.pop(coverage.ecosystem, None)
         base = without_release(coverage.ecosystem)
-        more = [name for name in new_coverage.names if (base, name) not in names] if new_coverage else []
-        yield replace(coverage, names=tuple(sorted({*coverage.names, *more})))
-    yield from (coverage for name, coverage in added.items() if name not in ecosystems)
+        new_names = [name for name in new_coverage.names if (base, name) not in names] if new_coverage else []
+        yield replace(coverage, names=tuple(sorted({*coverage.names, *new_names})))
+    yield from (coverage for name, coverage in new_coverages.items() if name not in ecosystems)

@@ -39,20 +39,20 @@ class ReplayedVerdict:
     differences: tuple[str, ...]
 
 
-def document(recorded: RecordedVerdict) -> dict[str, Any]:
+def document(recorded_verdict: RecordedVerdict) -> dict[str, Any]:
     """The document as JSON values, in which `digest` is that of the verdict."""
     return {
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
-        "digest": recorded.digest,
-        "verdict": canonical.plain(recorded.verdict),
-        "case": canonical.plain(recorded.case),
+        "digest": recorded_verdict.digest,
+        "verdict": canonical.plain(recorded_verdict.verdict),
+        "case": canonical.plain(recorded_verdict.case),
     }
 
 
-def text(recorded: RecordedVerdict) -> str:
+def text(recorded_verdict: RecordedVerdict) -> str:
     """The document as ASCII text with sorted keys."""
-    return json.dumps(document(recorded), sort_keys=True, allow_nan=False)
+    return json.dumps(document(recorded_verdict), sort_keys=True, allow_nan=False)
 
 
 def read(data: bytes, name: str) -> RecordedVerdict:
@@ -77,25 +77,27 @@ def read(data: bytes, name: str) -> RecordedVerdict:
         raise UsageError(f"{name} is an incomplete case: {type(error).__name__}: {error}.", advice) from None
 
 
-def replay(recorded: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]) -> ReplayedVerdict:
+def replay(
+    recorded_verdict: RecordedVerdict, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule]
+) -> ReplayedVerdict:
     """Judge the case again. Raises DefinitionError if a rule of its policy is not in `rules`."""
-    case = recorded.case
+    case = recorded_verdict.case
     verdict = evaluate.judge(case, ecosystems, rules)
-    is_same = canonical.encode(verdict) == canonical.encode(recorded.verdict)
-    differences = tuple(_input_differences(recorded))
+    is_same = canonical.encode(verdict) == canonical.encode(recorded_verdict.verdict)
+    differences = tuple(_input_differences(recorded_verdict))
     if not is_same:
-        differences += tuple(_differences(recorded.verdict, verdict))
+        differences += tuple(_differences(recorded_verdict.verdict, verdict))
     return ReplayedVerdict(verdict, differences if differences or is_same else ("The bytes of the verdict differ.",))
 
 
-def _input_differences(recorded: RecordedVerdict) -> Iterator[str]:
+def _input_differences(recorded_verdict: RecordedVerdict) -> Iterator[str]:
     """The parts of the case that do not match the digests in the verdict."""
-    policy = recorded.case.policy
+    policy = recorded_verdict.case.policy
     if digest_of(encode_policy(policy)) != policy.digest:
         yield f"The policy {policy.name} does not match its digest {policy.digest}."
-    stated, actual = recorded.verdict.inputs, evaluate.digest_inputs(recorded.case)
+    stated_inputs, actual_inputs = recorded_verdict.verdict.inputs, evaluate.digest_inputs(recorded_verdict.case)
     for field in fields(InputDigests):
-        if getattr(stated, field.name) != getattr(actual, field.name):
+        if getattr(stated_inputs, field.name) != getattr(actual_inputs, field.name):
             yield f"The case does not match the verdict's digest of {field.name}."
 
 

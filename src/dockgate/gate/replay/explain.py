@@ -70,9 +70,9 @@ class Effect:
     added_reasons: tuple[str, ...] = ()
     removed_reasons: tuple[str, ...] = ()
 
-    def followed_by(self, later: "Effect") -> "Effect":
+    def followed_by(self, later_effect: "Effect") -> "Effect":
         """Both effects as one."""
-        return Effect(*(getattr(self, field.name) + getattr(later, field.name) for field in fields(Effect)))
+        return Effect(*(getattr(self, field.name) + getattr(later_effect, field.name) for field in fields(Effect)))
 
 
 NO_EFFECT = Effect()
@@ -135,9 +135,9 @@ def compare(
             changes.append(Change(kind, before, after, verdict.status, is_status_changed, effect))
             last = verdict
         case = next_case
-    early, late = _effect(old.verdict, first), _effect(last, new.verdict)
+    first_effect, last_effect = _effect(old.verdict, first), _effect(last, new.verdict)
     is_status_changed = old.verdict.status is not first.status or last.status is not new.verdict.status
-    effect = early.followed_by(late)
+    effect = first_effect.followed_by(last_effect)
     if old.case.engine != new.case.engine or is_status_changed or effect != NO_EFFECT:
         engines = old.case.engine, new.case.engine
         changes.append(Change(Input.ENGINE, *engines, new.verdict.status, is_status_changed, effect))
@@ -155,23 +155,23 @@ def _steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, s
     if bool(old.inventories) != bool(new.inventories) or (old.no_scan_reason or None) != (new.no_scan_reason or None):
         case = replace(case, inventories=new.inventories, snapshot=new.snapshot, no_scan_reason=new.no_scan_reason)
         yield Input.SCAN, old.no_scan_reason or "scanned", new.no_scan_reason or "scanned", case
-    between = advisories_between(old, new)
+    advisories_of_both = advisories_between(old, new)
     if case.inventories != new.inventories or old.image != new.image:
         case = replace(
             case,
             image=new.image,
             provenance=case.provenance if old.image == new.image else new.provenance,
             inventories=with_own_layers_of(case.inventories, new.inventories),
-            snapshot=between,
+            snapshot=advisories_of_both,
         )
         yield Input.CODE, old.image, new.image, case
     case = replace(case, inventories=new.inventories)
     yield Input.BASE, _bases(old), _bases(new), case
     case = replace(case, external_reports=new.external_reports)
     yield Input.EXTERNAL_REPORTS, _digests(old.external_reports), _digests(new.external_reports), case
-    same = is_same_for(case.snapshot, new)
+    is_same = is_same_for(case.snapshot, new)
     case = replace(case, snapshot=new.snapshot)
-    yield None if same else Input.ADVISORIES, _digests([old.snapshot]), _digests([new.snapshot]), case
+    yield None if is_same else Input.ADVISORIES, _digests([old.snapshot]), _digests([new.snapshot]), case
     case = replace(case, policy=new.policy)
     policies = [f"{policy.name} ({policy.digest})" for policy in (old.policy, new.policy)]
     yield Input.POLICY, policies[0], policies[1], case
@@ -189,12 +189,12 @@ def _effect(old: Verdict, new: Verdict) -> Effect:
     (before, waived_before), (after, waived_after) = _findings(old), _findings(new)
     reasons_before, reasons_after = dict.fromkeys(_sentences(old)), dict.fromkeys(_sentences(new))
     return Effect(
-        added=tuple(placed for key, placed in after.items() if key not in before),
-        removed=tuple(placed for key, placed in before.items() if key not in after),
+        added=tuple(platform_finding for key, platform_finding in after.items() if key not in before),
+        removed=tuple(platform_finding for key, platform_finding in before.items() if key not in after),
         changed=tuple(
-            ChangedFinding(placed.platform, before[key].finding, placed.finding)
-            for key, placed in after.items()
-            if key in before and _compared_fields(before[key].finding) != _compared_fields(placed.finding)
+            ChangedFinding(platform_finding.platform, before[key].finding, platform_finding.finding)
+            for key, platform_finding in after.items()
+            if key in before and _compared_fields(before[key].finding) != _compared_fields(platform_finding.finding)
         ),
         newly_waived=tuple(waived_after[key] for key in waived_after if key in before and key not in waived_before),
         no_longer_waived=tuple(waived_before[key] for key in waived_before if key in after and key not in waived_after),
@@ -209,14 +209,16 @@ Key = tuple[object, ...]
 def _findings(verdict: Verdict) -> tuple[Mapping[Key, PlatformFinding], Mapping[Key, PlatformFinding]]:
     """All findings and the waived ones, by platform, vulnerability and package, whatever the version."""
     findings: dict[Key, PlatformFinding] = {}
-    waived: dict[Key, PlatformFinding] = {}
+    waived_findings: dict[Key, PlatformFinding] = {}
     for part in verdict.platform_verdicts:
         for finding in part.findings:
             findings[_key(part.platform, finding)] = PlatformFinding(part.platform, finding)
-        for applied in part.waived:
-            if applied.finding:
-                waived[_key(part.platform, applied.finding)] = PlatformFinding(part.platform, applied.finding)
-    return findings, waived
+        for applied_waiver in part.waived:
+            if applied_waiver.finding:
+                waived_findings[_key(part.platform, applied_waiver.finding)] = PlatformFinding(
+                    part.platform, applied_waiver.finding
+                )
+    return findings, waived_findings
 
 
 def _key(platform: str, finding: Finding) -> Key:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.gate.model import PlatformVerdict, Status, worst
+from dockgate.gate.model import PlatformVerdict, Status, worst_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def outcome_of(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
             reasons[BlockingReason(verdict.platform, violation.rule, violation.message)] = None
         for entry in verdict.undetermined:
             reasons[BlockingReason(verdict.platform, "", entry.reason)] = None
-    return Outcome(worst([verdict.status for verdict in platform_verdicts]), tuple(reasons))
+    return Outcome(worst_status([verdict.status for verdict in platform_verdicts]), tuple(reasons))
 
 
 def outcome_of_document(verdict: bytes) -> Outcome:

@@ -86,13 +86,13 @@ def compile_expression(text: str) -> Program:
     result_type = str(expression.return_type())
     if result_type not in RESULTS:
         raise DefinitionError(f"the expression is of type {result_type}; allowed: {', '.join(RESULTS.values())}")
-    serialized = expression.serialize()
+    serialized_ast = expression.serialize()
     try:
-        document = _cel_ast.parse(serialized)
+        document = _cel_ast.parse(serialized_ast)
         _cel_limits.check_cost(document)
         is_monotonic = _cel_limits.is_monotonic(document.expr)
         _cel_null.add_null_checks(document)
-        checked_expression = _environment().deserialize(_cel_ast.serialize(document, serialized))
+        checked_expression = _environment().deserialize(_cel_ast.serialize(document, serialized_ast))
     except (_cel_ast.ExpressionError, _cel_limits.UnboundedError) as error:
         raise DefinitionError(f"the expression could cost too much: {error}") from None
     except _cel_null.NullError as error:

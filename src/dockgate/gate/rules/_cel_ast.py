@@ -67,12 +67,12 @@ class Macro:
     element: Any | None
 
 
-def parse(serialized: bytes) -> Any:
+def parse(serialized_ast: bytes) -> Any:
     """The CheckedExpr inside a google.protobuf.Any. Raises ExpressionError."""
     from google.protobuf import any_pb2, message  # type: ignore[import-untyped]
 
     try:
-        return _classes()["CheckedExpr"].FromString(any_pb2.Any.FromString(serialized).value)
+        return _classes()["CheckedExpr"].FromString(any_pb2.Any.FromString(serialized_ast).value)
     except message.DecodeError as error:
         raise ExpressionError("it is nested too deeply") from error
 
@@ -83,8 +83,8 @@ def serialize(document: Any, template: bytes) -> bytes:
 
     envelope = any_pb2.Any.FromString(template)
     envelope.value = document.SerializeToString()
-    serialized: bytes = envelope.SerializeToString()
-    return serialized
+    serialized_ast: bytes = envelope.SerializeToString()
+    return serialized_ast
 
 
 def types_by_id(document: Any) -> dict[int, Any]:

@@ -27,21 +27,21 @@ def add_null_checks(document: Any) -> None:
 
 
 def _add_checks(expression: Any, types: Mapping[int, Any], ids: "count[int]") -> None:
-    compared = []
+    compared_operands = []
     if expression.call_expr.function in _COMPARISONS:
-        compared = _nullable_operands(expression.call_expr, types)
+        compared_operands = _nullable_operands(expression.call_expr, types)
     for child in ast.subexpressions(expression):
         _add_checks(child, types, ids)
-    for operand in compared:
+    for operand in compared_operands:
         comparison = _copy(expression)
         expression.Clear()
         expression.id = next(ids)
         expression.call_expr.function = "_?_:_"
-        check, then, otherwise = (expression.call_expr.args.add() for _ in range(3))
+        check, consequence, otherwise = (expression.call_expr.args.add() for _ in range(3))
         check.id, otherwise.id = next(ids), next(ids)
         check.call_expr.function = "_<=_"
         check.call_expr.args.extend([operand, operand])
-        then.CopyFrom(comparison)
+        consequence.CopyFrom(comparison)
         otherwise.const_expr.bool_value = False
 
 

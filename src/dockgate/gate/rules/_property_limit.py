@@ -36,20 +36,20 @@ class PropertyLimit(Rule):
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected, description = _selection.select(rule_input, settings), self.description(settings)
-        violating, unknown, uncertain = _split(selected, self.has_property(rule_input, settings))
+        selected_findings, description = _selection.select(rule_input, settings), self.description(settings)
+        violating, unknown, uncertain = _split_by_property(selected_findings, self.has_property(rule_input, settings))
         limit = int(str(settings["max"]))
         if len(violating) > limit:
-            message = f"{selected.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
-            yield selected.violation(self.name, message, violating, None if uncertain or unknown else limit)
+            message = f"{selected_findings.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
+            yield selected_findings.violation(self.name, message, violating, None if uncertain or unknown else limit)
         if len(violating) + len(unknown) + len(uncertain) > limit:
             yield from _undetermined_packages(unknown, f"is {description} is not known")
-            unfixed = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
-            unrated = [finding for finding in uncertain if finding not in unfixed]
+            unfixed_findings = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
+            unrated_findings = [finding for finding in uncertain if finding not in unfixed_findings]
             source = f"{rule_input.source} does not say" if rule_input.is_external else "no advisory says"
-            yield from _undetermined_packages(unfixed, f"has a fix, {source}, and only those count")
+            yield from _undetermined_packages(unfixed_findings, f"has a fix, {source}, and only those count")
             yield from _undetermined_packages(
-                unrated, "counts is not known: its grace is by severity, and it has no severity"
+                unrated_findings, "counts is not known: its grace is by severity, and it has no severity"
             )
 
     @override
@@ -61,10 +61,10 @@ class PropertyLimit(Rule):
         return self.count_selected(_selection.select(rule_input, settings), rule_input, settings)
 
     def count_selected(
-        self, selected: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
+        self, selected_findings: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
     ) -> tuple[int, int]:
         """The number of findings that have the property, and of those that may have it."""
-        violating, unknown, uncertain = _split(selected, self.has_property(rule_input, settings))
+        violating, unknown, uncertain = _split_by_property(selected_findings, self.has_property(rule_input, settings))
         return len(violating), len(unknown) + len(uncertain)
 
     @override
@@ -78,14 +78,14 @@ class PropertyLimit(Rule):
         return _selection.changes_at(rule_input, settings)
 
 
-def _split(
-    selected: _selection.SelectedFindings, has_property: Callable[[Finding], bool | None]
+def _split_by_property(
+    selected_findings: _selection.SelectedFindings, has_property: Callable[[Finding], bool | None]
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """The findings that have the property, of which it is unknown, and that may count and have it."""
-    answers = [(finding, has_property(finding)) for _, finding in selected.findings]
+    answers = [(finding, has_property(finding)) for _, finding in selected_findings.findings]
     violating = [finding for finding, answer in answers if answer]
     unknown = [finding for finding, answer in answers if answer is None]
-    uncertain = [finding for finding in selected.uncounted_findings if has_property(finding) is not False]
+    uncertain = [finding for finding in selected_findings.uncounted_findings if has_property(finding) is not False]
     return violating, unknown, uncertain
 
 
@@ -96,6 +96,6 @@ def _undetermined_packages(findings: list[Finding], reason: str) -> Iterator[Und
         ids.setdefault(finding.package.purl, {})[finding.id] = None
     for purl, names in ids.items():
         first, *others = names
-        more = f" and {len(others)} more" if others else ""
-        text = f"Whether {first}{more} in {purl} {reason}."
+        omission = f" and {len(others)} more" if others else ""
+        text = f"Whether {first}{omission} in {purl} {reason}."
         yield Undetermined(purl, text, ids=tuple(names), advice=_selection.ADVICE)

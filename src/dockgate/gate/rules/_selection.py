@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.policy import ANY, counted_severities, untriaged_severity
+from dockgate.gate.policy import ANY_SEVERITY, counted_severities, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
 from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
@@ -24,7 +24,7 @@ SEVERITIES = tuple(severity.value for severity in Severity)
 KEYS = ("scope", "only_fixable", "grace_days", "grace_from", "baseline", "untriaged_counts_as")
 _SCOPES = ("image", "base", "own")
 _DATES = ("advisory", "fix")
-_COUNTS_AS = (*SEVERITIES, ANY)
+_COUNTS_AS = (*SEVERITIES, ANY_SEVERITY)
 _NO_BASELINE = "none"
 _BASELINES = (_NO_BASELINE, "running", "approved")
 _DAYS: Mapping[str, Any] = {"type": "number", "minimum": 0, "maximum": MAX_DAYS}
@@ -49,7 +49,7 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
-def settings(raw: Mapping[str, object], untriaged: str = ANY) -> dict[str, object]:
+def settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) -> dict[str, object]:
     """The selection's settings, defaults filled in. Raises DefinitionError."""
     return {
         "scope": one_of("scope", raw.get("scope", _SCOPES[0]), _SCOPES),
@@ -57,7 +57,7 @@ def settings(raw: Mapping[str, object], untriaged: str = ANY) -> dict[str, objec
         "grace_days": _grace(raw.get("grace_days", 0)),
         "grace_from": one_of("grace_from", raw.get("grace_from", _DATES[0]), _DATES),
         "baseline": one_of("baseline", raw.get("baseline", _NO_BASELINE), _BASELINES),
-        "untriaged_counts_as": one_of("untriaged_counts_as", raw.get("untriaged_counts_as", untriaged), _COUNTS_AS),
+        "untriaged_counts_as": one_of("untriaged_counts_as", raw.get("untriaged_counts_as", untriaged_as), _COUNTS_AS),
     }
 
 
@@ -89,7 +89,7 @@ class SelectedFindings:
         return f"{count} {'new ' if self.has_baseline else ''}{plural}{self.scope}"
 
     def violation(
-        self, rule: str, message: str, findings: Sequence[Finding], allowed: int | None
+        self, rule: str, message: str, findings: Sequence[Finding], allowed_count: int | None
     ) -> Violation | Undetermined:
         """The violation; undetermined where the scope is in doubt.
 
@@ -97,7 +97,7 @@ class SelectedFindings:
         """
         if self.scope_doubt:
             return Undetermined("/", f"{self.scope_doubt} ({message}).", advice=ADVICE)
-        return Violation(rule, message, tuple(findings), allowed)
+        return Violation(rule, message, tuple(findings), allowed_count)
 
 
 def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
@@ -151,19 +151,21 @@ def _possible_findings(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
-    is_open = settings["untriaged_counts_as"] == ANY
+    is_open = settings["untriaged_counts_as"] == ANY_SEVERITY
     if settings["only_fixable"] and (rule_input.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
-        unfixed = [finding for finding in findings if _may_be_fixed(finding, rule_input)]
-        yield from _counting_findings(unfixed, rule_input, settings, scope)
+        unfixed_findings = [finding for finding in findings if _may_be_fixed(finding, rule_input)]
+        yield from _counting_findings(unfixed_findings, rule_input, settings, scope)
         findings = [finding for finding in findings if finding.fixed or _may_be_fixed(finding, rule_input)]
-    untriaged = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
-    if not untriaged:
+    untriaged_findings = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
+    if not untriaged_findings:
         return
     certain = untriaged_severity(settings)
     for severity in Severity:
         if severity not in (Severity.UNTRIAGED, certain):
-            yield from _counting_findings(untriaged, rule_input, {**settings, "untriaged_counts_as": severity}, scope)
+            yield from _counting_findings(
+                untriaged_findings, rule_input, {**settings, "untriaged_counts_as": severity}, scope
+            )
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
@@ -203,8 +205,8 @@ def _is_in_baseline(
     exemption = baseline.get(finding_key(finding))
     if exemption is None or (exemption.is_unfixed and settings["only_fixable"]):
         return False
-    then = parse_time(exemption.in_grace_at)
-    return then is None or not _is_in_grace(finding, severity, settings, then)
+    approved_at = parse_time(exemption.in_grace_at)
+    return approved_at is None or not _is_in_grace(finding, severity, settings, approved_at)
 
 
 def _is_in_grace(finding: Finding, severity: Severity, settings: Mapping[str, object], now: datetime) -> bool:

@@ -17,7 +17,7 @@ _KEY_BEGIN, _KEY_END = "-----BEGIN PUBLIC KEY-----", "-----END PUBLIC KEY-----"
 CLOCK_SKEW = timedelta(days=1)  # a time this far in the future is still valid
 MAX_DAYS = 36_500
 # What a rule does with a finding that has no score, and whether such a finding counts (None: undetermined).
-UNSCORED: Mapping[str, bool | None] = {"undetermined": None, "count": True, "ignore": False}
+UNSCORED_CHOICES: Mapping[str, bool | None] = {"undetermined": None, "count": True, "ignore": False}
 
 
 TEXT_SCHEMA: Mapping[str, Any] = {"type": "string", "minLength": 1}
@@ -29,26 +29,26 @@ def list_schema(item: Mapping[str, Any], *, minimum: int = 1, **limits: int) -> 
     return {"type": "array", "items": item, "minItems": minimum, **limits}
 
 
-def object_schema(properties: Mapping[str, Any], required: Sequence[str]) -> dict[str, Any]:
+def object_schema(properties: Mapping[str, Any], required_keys: Sequence[str]) -> dict[str, Any]:
     """The JSON Schema of a mapping with only these keys."""
-    return {"type": "object", "properties": properties, "required": list(required), "additionalProperties": False}
+    return {"type": "object", "properties": properties, "required": list(required_keys), "additionalProperties": False}
 
 
-def require_known_keys(raw: Mapping[str, object], allowed: Iterable[str], prefix: str = "") -> None:
+def require_known_keys(raw: Mapping[str, object], allowed_keys: Iterable[str], prefix: str = "") -> None:
     """Refuse keys that the rule does not have.
 
     `prefix` is the path of the mapping, with a dot: "grace_days.".
     """
-    keys = tuple(allowed)
+    keys = tuple(allowed_keys)
     for key in raw:
         if key not in keys:
             raise DefinitionError(f"{prefix}{key}: unknown key; allowed here: {', '.join(keys) or 'none'}")
 
 
-def one_of(key: str, value: object, allowed: Collection[str]) -> str:
+def one_of(key: str, value: object, allowed_values: Collection[str]) -> str:
     """The value, which must be one of these words."""
-    if value not in allowed:
-        raise refusal(key, value, ", ".join(allowed))
+    if value not in allowed_values:
+        raise refusal(key, value, ", ".join(allowed_values))
     return str(value)
 
 
@@ -59,11 +59,11 @@ def whole_number(key: str, value: object, minimum: int, maximum: float = math.in
     return value
 
 
-def number(key: str, value: object, maximum: float = math.inf, *, above: float | None = None) -> float:
+def number(key: str, value: object, maximum: float = math.inf, *, lower_bound: float | None = None) -> float:
     """The value, which must be a number, not a boolean: at least 0, or more than `above`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= maximum
-    if not isinstance(value, (int, float)) or not is_number or (above is not None and value <= above):
-        bounds = f"0 {_upper_bound(maximum)}" if above is None else f"above {above:g}"
+    if not isinstance(value, (int, float)) or not is_number or (lower_bound is not None and value <= lower_bound):
+        bounds = f"0 {_upper_bound(maximum)}" if lower_bound is None else f"above {lower_bound:g}"
         raise refusal(key, value, f"a number, {bounds}")
     return value
 
@@ -131,6 +131,6 @@ def public_key(key: str, value: object) -> str:
     return "\n".join([_KEY_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _KEY_END, ""])
 
 
-def refusal(key: str, value: object, allowed: str) -> DefinitionError:
+def refusal(key: str, value: object, allowed_values: str) -> DefinitionError:
     """The error for a value that is not allowed."""
-    return DefinitionError(f"{key}: {json.dumps(value, default=str)} is not allowed; allowed: {allowed}")
+    return DefinitionError(f"{key}: {json.dumps(value, default=str)} is not allowed; allowed: {allowed_values}")

@@ -47,7 +47,7 @@ class Range:
 
 def parse_range(text: str) -> Range:
     """Parse a range. Raises ValueError, which says what is wrong with it."""
-    scheme, slash, listed = text.removeprefix("vers:").partition("/")
+    scheme, slash, constraints_text = text.removeprefix("vers:").partition("/")
     if (
         not text.startswith("vers:")
         or not slash
@@ -57,7 +57,7 @@ def parse_range(text: str) -> Range:
     ):
         raise ValueError("a range has the form vers:TYPE/CONSTRAINTS")
     scheme = _ALIASES.get(scheme, scheme)
-    parts = ["".join(part.split()) for part in listed.split("|")]
+    parts = ["".join(part.split()) for part in constraints_text.split("|")]
     if parts == ["*"]:
         return Range(scheme, ())
     constraints: dict[str, str] = {}

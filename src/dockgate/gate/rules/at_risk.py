@@ -15,7 +15,7 @@ from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
 _SEVERITIES = tuple(severity.value for severity in Severity)
-_LEAST, _MOST = 3600, 365 * 86400  # seconds
+_LEAST_SECONDS, _MOST_SECONDS = 3600, 365 * 86400  # seconds
 _UNITS = {"h": 3600, "d": 86400}
 
 
@@ -31,7 +31,7 @@ class AtRisk(SettingsRule):
             severity: {
                 "anyOf": [
                     {"type": "string", "pattern": "^[1-9][0-9]{0,3}[hd]$"},
-                    {"type": "integer", "minimum": _LEAST, "maximum": _MOST},
+                    {"type": "integer", "minimum": _LEAST_SECONDS, "maximum": _MOST_SECONDS},
                 ]
             }
             for severity in _SEVERITIES
@@ -54,6 +54,6 @@ def _seconds(key: str, value: object) -> int:
     seconds: object = value
     if isinstance(value, str) and (match := re.fullmatch("([1-9][0-9]{0,3})([hd])", value)):
         seconds = int(match[1]) * _UNITS[match[2]]
-    if isinstance(seconds, int) and not isinstance(seconds, bool) and _LEAST <= seconds <= _MOST:
+    if isinstance(seconds, int) and not isinstance(seconds, bool) and _LEAST_SECONDS <= seconds <= _MOST_SECONDS:
         return seconds
     raise refusal(key, value, "a time from 1h to 365d, such as 12h or 3d")

@@ -57,7 +57,7 @@ class BaseImage(Rule):
                         "platform": TEXT_SCHEMA,
                         "until": {"type": "string"},
                     },
-                    required=["name", "layers"],
+                    required_keys=["name", "layers"],
                 )
             ),
         },
@@ -98,11 +98,11 @@ class BaseImage(Rule):
         ends = (parse_time(str(image.get("until"))) for image in mappings(settings.get("images")))
         return [end for end in ends if end is not None]
 
-    def _judge_name(self, base: str | None, allowed: Sequence[str]) -> Answers:
+    def _judge_name(self, base: str | None, allowed_patterns: Sequence[str]) -> Answers:
         if not base:
             yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
-        elif not any(patterns.matches(base, pattern) for pattern in allowed):
-            yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed)}")
+        elif not any(patterns.matches(base, pattern) for pattern in allowed_patterns):
+            yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed_patterns)}")
 
     def _judge_layers(self, rule_input: RuleInput, images: Sequence[Mapping[str, Any]]) -> Answers:
         inventory = rule_input.inventory
@@ -120,13 +120,17 @@ class BaseImage(Rule):
             advice = "Scan the image with Dockgate from its registry, which verifies its layers."
             yield Undetermined("/", reason, advice=advice)
         elif matching:
-            latest = max(matching, key=lambda image: str(image["until"]))
-            yield Violation(self.name, f"The base image {latest['name']} was allowed until {latest['until']}")
+            latest_image = max(matching, key=lambda image: str(image["until"]))
+            yield Violation(
+                self.name, f"The base image {latest_image['name']} was allowed until {latest_image['until']}"
+            )
         else:
             names = list(dict.fromkeys(str(image["name"]) for image in images))
-            more = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
-            shown = ", ".join(names[:_MAX_NAMES])
-            yield Violation(self.name, f"The lowest layers do not match an allowed base image: {shown}{more}")
+            omission = f" and {len(names) - _MAX_NAMES} more" if len(names) > _MAX_NAMES else ""
+            listed_names = ", ".join(names[:_MAX_NAMES])
+            yield Violation(
+                self.name, f"The lowest layers do not match an allowed base image: {listed_names}{omission}"
+            )
 
 
 RULE: Rule = BaseImage()
@@ -149,8 +153,8 @@ def _is_past(until: object, now: str) -> bool:
     """Return whether the time has passed. A date without time is its first instant."""
     if until is None:
         return False
-    end, here = parse_time(str(until)), parse_time(now)
-    return end is None or here is None or end <= here
+    end, judged_at = parse_time(str(until)), parse_time(now)
+    return end is None or judged_at is None or end <= judged_at
 
 
 def _image(key: str, raw: object) -> dict[str, object]:

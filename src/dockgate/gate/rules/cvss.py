@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
-from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
+from dockgate.gate.rules._settings import UNSCORED_CHOICES, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
@@ -23,7 +23,7 @@ class Cvss(_property_limit.PropertyLimit):
     schema: Mapping[str, Any] = {
         "properties": {
             "score": {"type": "number", "minimum": 0, "maximum": 10},
-            "unscored": {"enum": list(UNSCORED)},
+            "unscored": {"enum": list(UNSCORED_CHOICES)},
             **_property_limit.SCHEMA,
         },
         "required": ["score"],
@@ -36,7 +36,7 @@ class Cvss(_property_limit.PropertyLimit):
             raise DefinitionError("score: missing; set a number, 0 to 10")
         return {
             "score": number("score", raw["score"], maximum=10),
-            "unscored": one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED),
+            "unscored": one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED_CHOICES),
             **_property_limit.settings(raw),
         }
 
@@ -47,11 +47,11 @@ class Cvss(_property_limit.PropertyLimit):
     @override
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         minimum = float(str(settings["score"]))
-        unscored = UNSCORED[str(settings["unscored"])]
+        answer_without_score = UNSCORED_CHOICES[str(settings["unscored"])]
 
         def has_score(finding: Finding) -> bool | None:
             score = finding.rating.score
-            return unscored if score is None else score >= minimum
+            return answer_without_score if score is None else score >= minimum
 
         return has_score
 

@@ -32,26 +32,26 @@ class DatabaseAge(Rule):
         require_known_keys(raw, ("hours",))
         if "hours" not in raw:
             raise DefinitionError("hours: missing; set a number above 0")
-        return {"hours": number("hours", raw["hours"], above=0, maximum=_MAX_HOURS)}
+        return {"hours": number("hours", raw["hours"], lower_bound=0, maximum=_MAX_HOURS)}
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
         hours = float(str(settings["hours"]))
         all_times: dict[str, str | None] = {coverage.ecosystem: coverage.checked_at for coverage in rule_input.coverage}
-        checked = {name: time for name, time in all_times.items() if name not in CATALOGUES}
+        checked_times = {name: time for name, time in all_times.items() if name not in CATALOGUES}
         if rule_input.source is not None:
-            checked = {rule_input.source: rule_input.at}
-        elif not checked:
+            checked_times = {rule_input.source: rule_input.at}
+        elif not checked_times:
             yield Undetermined("database", "No advisory feed was consulted.", advice="Run `dockgate db update`.")
         else:
-            checked |= {name: all_times.get(name) for name in rule_input.catalogues}
-        for feed, text in sorted(checked.items()):
-            then = parse_time(text)
-            age = to_datetime(rule_input.now) - then if then else None
+            checked_times |= {name: all_times.get(name) for name in rule_input.catalogues}
+        for feed, text in sorted(checked_times.items()):
+            checked_at = parse_time(text)
+            age = to_datetime(rule_input.now) - checked_at if checked_at else None
             if age is None or not -CLOCK_SKEW <= age <= timedelta(hours=hours):
-                when = "at an unknown time" if age is None else f"at {text}"
+                time_text = "at an unknown time" if age is None else f"at {text}"
                 advice = "scan the image again" if rule_input.is_external else "run `dockgate db update`"
-                reason = f"{feed} was checked {when}, and at most {hours:g} hours are allowed: {advice}."
+                reason = f"{feed} was checked {time_text}, and at most {hours:g} hours are allowed: {advice}."
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 
     @override

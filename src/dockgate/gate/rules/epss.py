@@ -6,7 +6,7 @@ from typing import Any
 from dockgate.gate import cve_enrichment
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
-from dockgate.gate.rules._settings import UNSCORED, number, one_of, require_known_keys
+from dockgate.gate.rules._settings import UNSCORED_CHOICES, number, one_of, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
@@ -28,7 +28,7 @@ class Epss(_property_limit.PropertyLimit):
     schema: Mapping[str, Any] = {
         "properties": {
             **{bound: {"type": "number", "minimum": 0, "maximum": 1} for bound in _BOUNDS},
-            "unscored": {"enum": list(UNSCORED)},
+            "unscored": {"enum": list(UNSCORED_CHOICES)},
             **_property_limit.SCHEMA,
         },
         "anyOf": [{"required": [bound]} for bound in _BOUNDS],
@@ -40,18 +40,18 @@ class Epss(_property_limit.PropertyLimit):
         bounds = {key: number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
         if not bounds:
             raise DefinitionError("epss: no bound is set; set score, percentile, or both")
-        unscored = one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED)
-        return {**bounds, "unscored": unscored, **_property_limit.settings(raw)}
+        unscored_choice = one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED_CHOICES)
+        return {**bounds, "unscored": unscored_choice, **_property_limit.settings(raw)}
 
     @override
     def description(self, settings: Mapping[str, object]) -> str:
-        bounds = " or ".join(_BOUNDS[key].format(bound) for key, bound in _bounds(settings).items())
+        bounds = " or ".join(_BOUNDS[key].format(minimum) for key, minimum in _bounds(settings).items())
         return f"of {bounds} or more"
 
     @override
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         bounds = _bounds(settings)
-        unscored = UNSCORED[str(settings["unscored"])]
+        answer_without_score = UNSCORED_CHOICES[str(settings["unscored"])]
         has_scores = rule_input.is_external or cve_enrichment.is_catalogue_complete(rule_input.coverage, _FEED)
 
         def has_score(finding: Finding) -> bool | None:
@@ -59,8 +59,8 @@ class Epss(_property_limit.PropertyLimit):
             if any((value := values[key]) is not None and value >= bound for key, bound in bounds.items()):
                 return True
             if not has_scores:
-                return unscored or None
-            return unscored if any(values[key] is None for key in bounds) else False
+                return answer_without_score or None
+            return answer_without_score if any(values[key] is None for key in bounds) else False
 
         return has_score
 

@@ -92,8 +92,8 @@ def _exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object]) ->
 
 
 def _unread_doubts(rule_input: RuleInput) -> Iterator[Undetermined]:
-    for unread in rule_input.inventory.unread:
-        yield Undetermined(unread.path, unread.reason, "unread")
+    for unread_entry in rule_input.inventory.unread:
+        yield Undetermined(unread_entry.path, unread_entry.reason, "unread")
     is_empty = not rule_input.inventory.packages and not rule_input.inventory.unread
     if is_empty and not rule_input.is_external and not rule_input.has_accepted_unread:
         yield Undetermined("/", "No packages were found in the image.", "unread")
@@ -105,9 +105,9 @@ def _stale_doubts(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
         report = f"The report by {rule_input.source}", "was made", "scan the image again"
         if reason := _stale_reason(*report, rule_input.at, rule_input.now, days):
             yield Undetermined(rule_input.source, reason, "stale")
-    needed = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
+    needed_ecosystems = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
     for coverage in sorted(rule_input.coverage, key=lambda coverage: coverage.ecosystem):
-        if coverage.ecosystem in needed:
+        if coverage.ecosystem in needed_ecosystems:
             feed = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
             if reason := _stale_reason(*feed, coverage.checked_at, rule_input.now, days):
                 yield Undetermined(coverage.ecosystem, reason, "stale")
@@ -115,10 +115,10 @@ def _stale_doubts(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
 
 def _stale_reason(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:
     """Why data of that time is stale now, None when it is not."""
-    then = parse_time(at)
-    if then is None:
+    checked_at = parse_time(at)
+    if checked_at is None:
         return f"{subject} does not say when it {event}: {advice}."
-    age = to_datetime(now) - then
+    age = to_datetime(now) - checked_at
     if age < -CLOCK_SKEW:
         return f"{subject} {event} in the future, at {at}: correct the clocks and {advice}."
     if age >= timedelta(days=days):

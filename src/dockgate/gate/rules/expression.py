@@ -46,10 +46,13 @@ class Expression(Rule):
     @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("when", "message"))
-        for key, allowed in (("when", "an expression in CEL"), ("message", "a text that describes the violation")):
+        for key, expected_value in (
+            ("when", "an expression in CEL"),
+            ("message", "a text that describes the violation"),
+        ):
             value = raw.get(key, "")
             if not isinstance(value, str) or not value.strip():
-                raise refusal(key, value, allowed)
+                raise refusal(key, value, expected_value)
         message = str(raw["message"]).strip()
         if len(message) > _MAX_MESSAGE_LENGTH:
             raise DefinitionError(f"message: it has {len(message)} characters, at most {_MAX_MESSAGE_LENGTH} allowed")
@@ -176,7 +179,9 @@ def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Map
             for name in _BASELINES
         },
     }
-    unreported = {name: None for name in rule_input.missing_fields if name in optional and not getattr(finding, name)}
+    unreported_fields = {
+        name: None for name in rule_input.missing_fields if name in optional and not getattr(finding, name)
+    }
     return _cel.message(
         "Finding",
         {
@@ -187,7 +192,7 @@ def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Map
             "disputed": finding.disputed,
             "reachable": finding.reachable or None,
             **optional,
-            **unreported,
+            **unreported_fields,
         },
     )
 

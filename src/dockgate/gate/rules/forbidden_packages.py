@@ -32,7 +32,7 @@ class ForbiddenPackages(Rule):
     name = "forbidden_packages"
     schema: Mapping[str, Any] = {
         "properties": {
-            "packages": list_schema({"oneOf": [_PURL_SCHEMA, object_schema(_ENTRY_SCHEMAS, required=["purl"])]})
+            "packages": list_schema({"oneOf": [_PURL_SCHEMA, object_schema(_ENTRY_SCHEMAS, required_keys=["purl"])]})
         },
         "required": ["packages"],
     }
@@ -60,13 +60,15 @@ class ForbiddenPackages(Rule):
                     if versions is None or versions.contains(package.version, order):
                         forbidden[f"{package.name} {package.version}"] = None
                 except UncomparableError as error:
-                    what = f"{package.name} {package.version} is in {entry['versions']}"
+                    package_text = f"{package.name} {package.version} is in {entry['versions']}"
                     advice = f"Remove {package.name}, or forbid it without `versions`."
-                    yield Undetermined(package.purl, f"Whether {what} is not known: {error}", advice=advice)
+                    yield Undetermined(package.purl, f"Whether {package_text} is not known: {error}", advice=advice)
             if forbidden:
-                within = f" in {entry['versions']}" if versions else ""
-                why = f" ({entry['reason']})" if entry["reason"] else ""
-                yield Violation(self.name, f"{entry['purl']}{within} is forbidden{why}: {', '.join(forbidden)}")
+                range_text = f" in {entry['versions']}" if versions else ""
+                reason_text = f" ({entry['reason']})" if entry["reason"] else ""
+                yield Violation(
+                    self.name, f"{entry['purl']}{range_text} is forbidden{reason_text}: {', '.join(forbidden)}"
+                )
         if rule_input.is_external:
             reason = (
                 f"{rule_input.source} does not list every package: forbidden packages may be missing from its report."

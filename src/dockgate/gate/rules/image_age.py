@@ -38,11 +38,11 @@ class ImageAge(Rule):
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
         text, days = rule_input.inventory.created, float(str(settings["days"]))
-        created = parse_time(text)
-        if created is None:
+        created_at = parse_time(text)
+        if created_at is None:
             yield Undetermined("/", "The age is not known: the image has no creation time.", advice=_ADVICE)
             return
-        age = to_datetime(rule_input.now) - created
+        age = to_datetime(rule_input.now) - created_at
         if age < -CLOCK_SKEW:
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
@@ -54,9 +54,9 @@ class ImageAge(Rule):
 
     @override
     def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        if created := parse_time(rule_input.inventory.created):
-            yield shift_time(created, -CLOCK_SKEW)
-            yield shift_time(created, timedelta(days=float(str(settings["days"]))) + _INSTANT)
+        if created_at := parse_time(rule_input.inventory.created):
+            yield shift_time(created_at, -CLOCK_SKEW)
+            yield shift_time(created_at, timedelta(days=float(str(settings["days"]))) + _INSTANT)
 
 
 RULE: Rule = ImageAge()

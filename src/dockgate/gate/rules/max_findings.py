@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import Status, Violation, worst
-from dockgate.gate.policy import ANY, COUNTING_RULE, untriaged_severity
+from dockgate.gate.model import Status, Violation, worst_status
+from dockgate.gate.policy import ANY_SEVERITY, COUNTING_RULE, untriaged_severity
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
@@ -41,20 +41,20 @@ class MaxFindings(Rule):
         limits = {key: whole_number(key, raw[key], minimum=0) for key in _LIMITS if key in raw}
         if not limits:
             raise DefinitionError(f"max_findings: no limit is set; set one or more of: {', '.join(_LIMITS)}")
-        default = Severity.UNTRIAGED.value if Severity.UNTRIAGED in limits else ANY
+        default = Severity.UNTRIAGED.value if Severity.UNTRIAGED in limits else ANY_SEVERITY
         selection = _selection.settings(raw, default)
-        untriaged = selection["untriaged_counts_as"]
-        if Severity.UNTRIAGED in limits and untriaged != Severity.UNTRIAGED:
-            raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged}")
+        untriaged_as = selection["untriaged_counts_as"]
+        if Severity.UNTRIAGED in limits and untriaged_as != Severity.UNTRIAGED:
+            raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged_as}")
         return {**limits, **selection}
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected = _selection.select(rule_input, settings)
+        selected_findings = _selection.select(rule_input, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
-        for severity, finding in selected.findings:
+        for severity, finding in selected_findings.findings:
             counting[severity].append(finding)
-        uncertain = Counter(severity for severity, _ in selected.possible_findings)
+        uncertain = Counter(severity for severity, _ in selected_findings.possible_findings)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
@@ -63,24 +63,29 @@ class MaxFindings(Rule):
             status = compare_with_limit(len(findings) + minimum, len(findings) + maximum + uncertain[severity], limit)
             if status is Status.REJECTED:
                 count = len(findings) + minimum
-                untriaged = sum(finding.severity is not severity for finding in findings)
-                share = f" ({untriaged} of them UNTRIAGED)" if untriaged else ""
-                message = f"{selected.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
-                yield selected.violation(
+                untriaged_count = sum(finding.severity is not severity for finding in findings)
+                share = f" ({untriaged_count} of them UNTRIAGED)" if untriaged_count else ""
+                message = f"{selected_findings.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
+                yield selected_findings.violation(
                     self.name, message, findings, _allowed_count(limit, maximum, uncertain[severity])
                 )
             elif status is Status.UNDETERMINED:
                 count = len(findings) + maximum + uncertain[severity]
-                yield _undetermined_limit(severity.value, count, limit, rule_input, selected)
+                yield _undetermined_limit(severity.value, count, limit, rule_input, selected_findings)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
-            unlisted, possible = sum(rule_input.unlisted_counts.values()), len(selected.uncounted_findings)
-            if (count := len(selected.findings) + (0 if settings["only_fixable"] else unlisted)) > total:
-                message = f"{selected.describe(count, 'finding')} in total, at most {total} allowed"
-                findings = [finding for _, finding in selected.findings]
-                yield selected.violation(self.name, message, findings, _allowed_count(total, unlisted, possible))
-            elif (count := len(selected.findings) + possible + unlisted) > total:
-                yield _undetermined_limit("any", count, total, rule_input, selected)
+            unlisted_count, possible = (
+                sum(rule_input.unlisted_counts.values()),
+                len(selected_findings.uncounted_findings),
+            )
+            if (count := len(selected_findings.findings) + (0 if settings["only_fixable"] else unlisted_count)) > total:
+                message = f"{selected_findings.describe(count, 'finding')} in total, at most {total} allowed"
+                findings = [finding for _, finding in selected_findings.findings]
+                yield selected_findings.violation(
+                    self.name, message, findings, _allowed_count(total, unlisted_count, possible)
+                )
+            elif (count := len(selected_findings.findings) + possible + unlisted_count) > total:
+                yield _undetermined_limit("any", count, total, rule_input, selected_findings)
 
     @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
@@ -89,11 +94,11 @@ class MaxFindings(Rule):
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """For each severity and in total: how many count, and how many more may."""
-        selected = _selection.select(rule_input, settings)
-        certain = Counter(severity for severity, _ in selected.findings)
-        possible = Counter(severity for severity, _ in selected.possible_findings)
+        selected_findings = _selection.select(rule_input, settings)
+        certain = Counter(severity for severity, _ in selected_findings.findings)
+        possible = Counter(severity for severity, _ in selected_findings.possible_findings)
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
-        return *numbers, len(selected.findings), len(selected.uncounted_findings)
+        return *numbers, len(selected_findings.findings), len(selected_findings.uncounted_findings)
 
     @override
     def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
@@ -103,7 +108,7 @@ class MaxFindings(Rule):
             for at, limit in limits
             if isinstance(limit, int)
         ]
-        return _selection.status_in_scope(worst([Status.APPROVED, *statuses]), rule_input, settings)
+        return _selection.status_in_scope(worst_status([Status.APPROVED, *statuses]), rule_input, settings)
 
     @override
     def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
@@ -119,29 +124,29 @@ def _counts_without_findings(
     """How many findings that a scanner only counted have this severity: at least, at most."""
     maximum = counts.get(severity, 0)
     minimum = 0 if settings.get("only_fixable") else maximum
-    untriaged, is_open = untriaged_severity(settings), settings.get("untriaged_counts_as") == ANY
+    untriaged_as, is_open = untriaged_severity(settings), settings.get("untriaged_counts_as") == ANY_SEVERITY
     if severity is Severity.UNTRIAGED:
-        return (minimum, maximum + counts.get("", 0)) if untriaged is severity else (0, 0)
+        return (minimum, maximum + counts.get("", 0)) if untriaged_as is severity else (0, 0)
     untriaged_count = counts.get(Severity.UNTRIAGED, 0)
-    if untriaged is severity:
+    if untriaged_as is severity:
         minimum += 0 if settings.get("only_fixable") else untriaged_count
-    if untriaged is severity or is_open:
+    if untriaged_as is severity or is_open:
         maximum += untriaged_count
-    if untriaged is severity or is_open or severity in (Severity.LOW, Severity.INFORMATIONAL):
+    if untriaged_as is severity or is_open or severity in (Severity.LOW, Severity.INFORMATIONAL):
         maximum += counts.get("", 0)
     return minimum, maximum
 
 
-def _allowed_count(limit: int, unlisted: int, possible: int) -> int | None:
+def _allowed_count(limit: int, unlisted_count: int, possible: int) -> int | None:
     """The number of listed findings at which the limit holds, None if that number alone does not decide."""
-    return None if possible or unlisted > limit else limit - unlisted
+    return None if possible or unlisted_count > limit else limit - unlisted_count
 
 
 def _undetermined_limit(
-    severity: str, maximum: int, limit: int, rule_input: RuleInput, selected: _selection.SelectedFindings
+    severity: str, maximum: int, limit: int, rule_input: RuleInput, selected_findings: _selection.SelectedFindings
 ) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""
-    unknown = [finding for finding in selected.uncounted_findings if finding.has_unknown_fix]
+    unknown = [finding for finding in selected_findings.uncounted_findings if finding.has_unknown_fix]
     if rule_input.is_external:
         cause = f"{rule_input.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:

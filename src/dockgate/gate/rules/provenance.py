@@ -45,7 +45,7 @@ class Provenance(Rule):
     schema: Mapping[str, Any] = {
         "properties": {
             "builders": list_schema(
-                object_schema({"id": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA)}, required=["id", "keys"])
+                object_schema({"id": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA)}, required_keys=["id", "keys"])
             ),
             "sources": list_schema(TEXT_SCHEMA),
             "bases": list_schema({"type": "string", "pattern": f"^{PATTERN}$"}),
@@ -65,7 +65,7 @@ class Provenance(Rule):
             bases = text_list("bases", raw["bases"], "digests of base images")
             full["bases"] = [digest(f"bases.{index}", base) for index, base in enumerate(bases)]
         if "max_age_days" in raw:
-            full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, above=0)
+            full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, lower_bound=0)
         return full
 
     @override
@@ -76,10 +76,10 @@ class Provenance(Rule):
             yield Undetermined("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
             return
         builders = mappings(settings["builders"])
-        trusted = {(str(builder["id"]), fingerprint(pem)) for builder in builders for pem in builder["keys"]}
+        trusted_builders = {(str(builder["id"]), fingerprint(pem)) for builder in builders for pem in builder["keys"]}
         reasons: list[str] = []
         for statement in provenance.statements:
-            if not any((statement.builder, key) in trusted for key in statement.keys):
+            if not any((statement.builder, key) in trusted_builders for key in statement.keys):
                 reasons.append(f"A statement by {statement.builder} is not signed by an allowed builder.")
             elif not (objections := list(_objections(statement, settings, rule_input.now))):
                 return
@@ -89,10 +89,10 @@ class Provenance(Rule):
             reason = f"The image's attached statements could not be fetched: {provenance.unavailable}"
             yield Undetermined("/", reason, advice="Check that the registry answers, and evaluate the image again.")
             return
-        listed = list(dict.fromkeys((*reasons, *provenance.refused)))
-        more = f" (and {len(listed) - _MAX_REASONS} more)" if len(listed) > _MAX_REASONS else ""
-        why = " ".join(listed[:_MAX_REASONS]) or "No provenance statement is attached to it."
-        yield Violation(self.name, f"The image has no provenance from an allowed builder. {why}{more}")
+        listed_reasons = list(dict.fromkeys((*reasons, *provenance.refused)))
+        omission = f" (and {len(listed_reasons) - _MAX_REASONS} more)" if len(listed_reasons) > _MAX_REASONS else ""
+        reason_text = " ".join(listed_reasons[:_MAX_REASONS]) or "No provenance statement is attached to it."
+        yield Violation(self.name, f"The image has no provenance from an allowed builder. {reason_text}{omission}")
 
     @override
     def reads(self, settings: Mapping[str, object]) -> Reads:
@@ -102,9 +102,9 @@ class Provenance(Rule):
     def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         days = settings.get("max_age_days")
         for statement in rule_input.provenance.statements if rule_input.provenance else ():
-            if isinstance(days, (int, float)) and (built := parse_time(statement.finished_at)):
-                yield shift_time(built, -CLOCK_SKEW)
-                yield shift_time(built, timedelta(days=days) + timedelta.resolution)
+            if isinstance(days, (int, float)) and (built_at := parse_time(statement.finished_at)):
+                yield shift_time(built_at, -CLOCK_SKEW)
+                yield shift_time(built_at, timedelta(days=days) + timedelta.resolution)
 
 
 RULE: Rule = Provenance()
@@ -123,8 +123,8 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
     days = settings.get("max_age_days")
     if isinstance(days, (int, float)):
         finished_at = statement.finished_at
-        built = parse_time(finished_at)
-        age = None if built is None else to_datetime(now) - built
+        built_at = parse_time(finished_at)
+        age = None if built_at is None else to_datetime(now) - built_at
         if finished_at is None or age is None or age < -CLOCK_SKEW:
             yield "Its provenance does not say when it was built, or names a time in the future."
         elif age > timedelta(days=days):

@@ -56,8 +56,10 @@ class Reference2022(Rule):
 
     @override
     def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-        reached = (_is_reached(count, severity, settings) for severity, count in zip(_DECIDING, counts, strict=True))
-        return Status.REJECTED if any(reached) else Status.APPROVED
+        reached_limits = (
+            _is_reached(count, severity, settings) for severity, count in zip(_DECIDING, counts, strict=True)
+        )
+        return Status.REJECTED if any(reached_limits) else Status.APPROVED
 
     @override
     def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

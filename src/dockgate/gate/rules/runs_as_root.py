@@ -10,7 +10,7 @@ from dockgate.gate.rules._settings import one_of, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
 
-_NAMED = ("undetermined", "allow")
+_NAMED_CHOICES = ("undetermined", "allow")
 
 
 class RunsAsRoot(Rule):
@@ -23,12 +23,12 @@ class RunsAsRoot(Rule):
     """
 
     name = "runs_as_root"
-    schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED)}}}
+    schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED_CHOICES)}}}
 
     @override
     def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("named",))
-        return {"named": one_of("named", raw.get("named", _NAMED[0]), _NAMED)}
+        return {"named": one_of("named", raw.get("named", _NAMED_CHOICES[0]), _NAMED_CHOICES)}
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
@@ -41,7 +41,7 @@ class RunsAsRoot(Rule):
         if user in ("", "root") or number == 0:
             name = rule_input.inventory.user or "root: its config sets no user"
             yield Violation(self.name, f"The image runs as {name}")
-        elif number is None and settings["named"] == _NAMED[0]:
+        elif number is None and settings["named"] == _NAMED_CHOICES[0]:
             reason = f"The image runs as {user}, and only its own /etc/passwd says whether that is root"
             advice = "Set the user by number in the Dockerfile (USER 1000), or set `named: allow` in the policy."
             yield Undetermined("/", f"{reason}.", advice=advice)

@@ -32,7 +32,7 @@ class Vex(SettingsRule):
     schema: Mapping[str, Any] = {
         "properties": {
             "authors": list_schema(
-                object_schema({"name": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA, minimum=0)}, required=["name"])
+                object_schema({"name": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA, minimum=0)}, required_keys=["name"])
             )
         },
         "required": ["authors"],

@@ -44,9 +44,9 @@ class Csaf(Format):
     @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         head = root.get("document")
-        for key, supported in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
-            if (node := head.get(key)).name() not in supported:
-                raise node.error(f"{node.name()!r} is not supported; supported: {', '.join(supported)}")
+        for key, supported_values in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
+            if (node := head.get(key)).name() not in supported_values:
+                raise node.error(f"{node.name()!r} is not supported; supported: {', '.join(supported_values)}")
         is_vex = head.get("category").name() == _VEX
         author = head.get("publisher").get("name").required_name()
         at = head.get("tracking").get("current_release_date").time()
@@ -114,16 +114,18 @@ def _by_product(
     for entry in node.items():
         if category and entry.get("category").name() != category:
             continue
-        named = remaining.intersection([product.required_name() for product in entry.get("product_ids").items()])
+        named_products = remaining.intersection(
+            [product.required_name() for product in entry.get("product_ids").items()]
+        )
         for group in entry.get("group_ids").items():
             name = group.required_name()
             if name not in tree.groups:
                 raise group.error(f"there is no product group {name!r}")
             if name not in seen_groups:
                 seen_groups.add(name)
-                named |= remaining & tree.groups[name]
-        texts |= dict.fromkeys(named, entry.get(key).prose())
-        remaining -= named
+                named_products |= remaining & tree.groups[name]
+        texts |= dict.fromkeys(named_products, entry.get(key).prose())
+        remaining -= named_products
     return texts
 
 

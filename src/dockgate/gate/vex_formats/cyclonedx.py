@@ -106,13 +106,13 @@ class _Bom:
 
     def _subjects(self, node: Node) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Products, and the packages inside each."""
-        affected = node.get("affects").items()
-        if not affected:
+        affected_nodes = node.get("affects").items()
+        if not affected_nodes:
             return [(self._products, ())]
         affects_product = False
         packages: list[str] = []
         standalone: list[str] = []
-        for entry in affected:
+        for entry in affected_nodes:
             ref = entry.get("ref").required_name()
             if ref == self._root and self._products:
                 affects_product = True
@@ -158,18 +158,18 @@ def _identities(component: Node) -> tuple[str, ...]:
     return unique(*names)
 
 
-def _with_versions(affected: Node, names: tuple[str, ...]) -> list[str]:
+def _with_versions(affected_node: Node, names: tuple[str, ...]) -> list[str]:
     """The names; one without a version gets each affected version.
 
     Ranges are not compared, and match nothing.
     """
-    entries = [entry for entry in affected.get("versions").items() if entry.get("status").name() != "unaffected"]
+    entries = [entry for entry in affected_node.get("versions").items() if entry.get("status").name() != "unaffected"]
     if not entries:
         return list(names)
     versions = [entry.get("version").name() or entry.get("range").name() for entry in entries]
     full_names = []
     for name in names:
-        path, question, rest = name.partition("?")
+        path, question, qualifiers = name.partition("?")
         has_version = "@" in path.rpartition("/")[2]
-        full_names += [name] if has_version else [f"{path}@{version}{question}{rest}" for version in versions]
+        full_names += [name] if has_version else [f"{path}@{version}{question}{qualifiers}" for version in versions]
     return full_names

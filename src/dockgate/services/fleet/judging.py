@@ -13,7 +13,7 @@ from typing import NamedTuple
 from dockgate.gate import evaluate, patterns
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
-from dockgate.gate.model import Policy, Status, worst
+from dockgate.gate.model import Policy, Status, worst_status
 from dockgate.gate.policy import PROVENANCE_RULE, required_baselines
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
@@ -160,7 +160,7 @@ class FleetJudging:
             for each in (case, replace(case, snapshot=snapshot))
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
-        statuses = (worst([verdict.status for verdict in each]) for each in (verdicts, fresh_results))
+        statuses = (worst_status([verdict.status for verdict in each]) for each in (verdicts, fresh_results))
         return JudgedImage(
             image.id,
             next(statuses),
@@ -216,9 +216,9 @@ def _combine(
         next_at = _add_time(now, UNKNOWN_MOMENT)
     return JudgedImage(
         image.id,
-        worst([result.status for result in results]),
+        worst_status([result.status for result in results]),
         _largest_counts([result.counts for result in results]),
-        worst([result.status for result in fresh_results]),
+        worst_status([result.status for result in fresh_results]),
         next_at,
         max(result.waived for result in results),
     )
