@@ -94,6 +94,7 @@ def all_events() -> list[NewEvent]:
             for kind in RISKS
         ),
         dockgate_events.finding_exploited(IMAGE, "team/app", [{"id": "CVE-2026-1", "severity": "HIGH"}], NOW),
+        dockgate_events.watch_ended(IMAGE, "team/app", "default", "Rejected", NOW),
         dockgate_events.service_unhealthy(
             key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW
         ),

@@ -158,6 +158,13 @@ def finding_exploited(image: str, repository: str, vulnerabilities: Sequence[Map
     return make_event("finding.exploited", f"image {image}", key, time, detail, repository=repository)
 
 
+def watch_ended(image: str, repository: str, policy: str, status: str, time: str) -> NewEvent:
+    """An image is not watched any more: nothing keeps `status`, its last one by the policy, current."""
+    detail = {"image": image, "repository": repository, "policy": policy, "status": status}
+    key = f"{repository}@{image}/{time}"
+    return make_event("watch.ended", f"image {image}", key, time, detail, repository=repository)
+
+
 def service_unhealthy(
     *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
 ) -> NewEvent:

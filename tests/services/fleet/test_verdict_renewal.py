@@ -15,6 +15,7 @@ from tests.store.factories import FACTORIES
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events import schemas
 from dockgate.gate.model import Waiver
+from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.shared.digest import digest_of
 from dockgate.shared.references import ImageReference
@@ -22,7 +23,9 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Cve, Severity
+from dockgate.web.api.images import view_of_image
 
+ENDING = "kind: PolicyAssignment\nname: ending\nrepositories: [team/web]\npolicy: default\nwatch: 2d after push\n"
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 
 
@@ -207,6 +210,29 @@ def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     assert fleet.events() == [("team/web", "Rejected", "Approved"), ("team/web", "Approved", "Rejected")]
     reasons = [entry.get("reason") for entry in fleet.details("verdict.changed")]
     assert reasons == [None, f"the waiver w1 ended at {until}"]
+
+
+def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_compares(fleet: Fleet) -> None:
+    verdicts = fleet.system.use_cases.push_verdicts.verdicts
+    verdicts.judge_push(fleet.images["web"], "team/web", 1)
+    now = format_time(fleet.system.clock())
+    fleet.system.store.images.add_push(PushedImage("team/web", "1", fleet.images["web"], now))
+    fleet.verdict_renewal.renew()
+    fleet.publish("web")
+    fleet.verdict_renewal.renew()
+    fleet.system.server.documents.apply(ENDING, "test", Caller(LOCAL))
+    fleet.system.clock.ahead += timedelta(days=3)
+    for _ in range(2):
+        fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
+    (ended,) = fleet.details("watch.ended")
+    assert (ended["repository"], ended["status"]) == ("team/web", "Rejected")
+    view, _ = view_of_image(fleet.images["web"], Caller(LOCAL), fleet.system.server)
+    assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding"
+    fleet.system.server.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts()["web"] == "Rejected"
+    assert fleet.events() == [("team/web", "Approved", "Rejected")]
 
 
 def test_an_image_that_is_scanned_again_is_judged_again(fleet: Fleet) -> None:

@@ -10,17 +10,16 @@ decides something is made by `services.verdicts.verdicts`.
 import logging
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
-from dockgate.events.dockgate_events import verdict_changed
-from dockgate.events.envelope import NewEvent
+from dockgate.events.dockgate_events import watch_ended
 from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
+from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.finding_news import NewsEvents
 from dockgate.services.fleet.index import EVERY, FleetIndex
@@ -31,9 +30,9 @@ from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
-from dockgate.shared.timestamps import format_time, latest_possible, shift_time, to_datetime
+from dockgate.shared.timestamps import latest_possible
 from dockgate.store import Store
-from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.store.fleet.records import FleetImage, FleetVerdict
 from dockgate.store.fleet.verdicts import is_changed
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Coverage, Severity
@@ -45,8 +44,6 @@ RENEWAL = "fleet verdicts"
 LARGE_PART = 0.25
 # Images that are judged together, and verdicts that are written in one transaction.
 JUDGED_TOGETHER, WRITTEN_TOGETHER = 10_000, 5_000
-# A verdict changes because of a finding that is news for so long at most.
-RECENT = timedelta(hours=1)
 
 _log = logging.getLogger(__name__)
 
@@ -104,7 +101,7 @@ class VerdictRenewal:
             due.setdefault(policy, set()).add(image)
         if revision == self._finished_revision and not due:
             return
-        groups = self._images_by_policy()
+        groups, unwatched_images = self._images_by_policy()
         facts = FleetFacts(self.store, coverage)
         waiting = self._unmatched_images()
 
@@ -113,10 +110,13 @@ class VerdictRenewal:
             images = [image for image in groups.get(policy, ()) if image.id not in waiting]
             present = self.store.fleet_verdicts.images(policy)
             renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
-        former = {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
+        judged = {image.id for renewal in renewals for image in renewal.images}
+        unjudged = judged.difference(*(renewal.present for renewal in renewals))
+        former = self.store.fleet_verdicts.ended(unjudged) if unjudged else {}
+        former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
         for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
         # Only now: a process that dies before has the statuses again that the events compare with.
-        for_each(renewals, _Renewal.remove_former, lambda renewal: renewal.policy)
+        for_each(renewals, lambda renewal: renewal.end_former(judged, unwatched_images), lambda renewal: renewal.policy)
         self._announce_findings()
         self._finished_revision = "" if waiting else revision
 
@@ -129,7 +129,7 @@ class VerdictRenewal:
     def _record_unjudged(self) -> None:
         """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
         now = self.clock.now()
-        for policy, images in self._images_by_policy().items():
+        for policy, images in self._images_by_policy()[0].items():
             present = self.store.fleet_verdicts.images(policy)
             nothing = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
             verdicts = [FleetVerdict(policy, image.id, *nothing) for image in images if image.id not in present]
@@ -162,8 +162,8 @@ class VerdictRenewal:
         # Feeds become stale, and the watch of images ends, at any hour.
         return digest_of(canonical.encode([source, feeds, waivers, *state, now[:13]]))
 
-    def _images_by_policy(self) -> dict[str, list[FleetImage]]:
-        """The watched images by the policy of their repository."""
+    def _images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
+        """The watched images by the policy of their repository, and those that are not watched."""
         images = list(self.store.fleet.images())
         assignments = self.selection.clear_assignments_of({image.repository for image in images})
         images = [image for image in images if image.repository in assignments]
@@ -179,10 +179,13 @@ class VerdictRenewal:
             {(image.repository, image.digest) for image in images if image.repository in limited_repositories}
         )
         groups: dict[str, list[FleetImage]] = {policy: [] for policy in policies.values()}
+        unwatched_images = []
         for image in images:
             if image.repository not in limited_repositories or states[image.repository, image.digest].is_watched:
                 groups[policies[image.repository]].append(image)
-        return {policy: watched_images for policy, watched_images in groups.items() if watched_images}
+            else:
+                unwatched_images.append(image)
+        return {policy: images for policy, images in groups.items() if images}, unwatched_images
 
     def _unmatched_images(self) -> set[int]:
         """The images with components whose findings are not known yet: they are judged once these are."""
@@ -217,12 +220,23 @@ class _Renewal:
         images = self._former_images()
         return self.service.store.fleet_verdicts.of_policy(self.policy, images) if images else {}
 
-    def remove_former(self) -> None:
-        """Remove the verdicts on images that are not judged by this policy any more."""
+    def end_former(self, judged: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
+        """End the verdicts on images that are not judged by this policy any more.
+
+        Those on images that no policy judges (`judged`) are kept as the last ones; the end of a watch is an event.
+        """
         if images := self._former_images():
-            store = self.service.store
-            with store.database.write() as connection:
-                store.fleet_verdicts.remove(connection, self.policy, images)
+            service, store, now = self.service, self.service.store, self.service.clock.now()
+            verdicts = store.fleet_verdicts.of_policy(self.policy, images)
+            last = [verdict for image, verdict in verdicts.items() if image not in judged]
+            unwatched = [image for image in unwatched_images if image.id in verdicts]
+            unused = find_unused_images(store, [(image.repository, image.digest) for image in unwatched])
+            events = [
+                watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
+                for image in unwatched
+                if (image.repository, image.digest) not in unused
+            ]
+            service.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
 
     def _former_images(self) -> set[int]:
         return set(self.present) - {image.id for image in self.images} - set(self.waiting_images)
@@ -322,64 +336,10 @@ class _Renewal:
         former: Mapping[int, FleetVerdict],
         judged_from: str | None,
     ) -> None:
-        """Write verdicts, of which `stored` are the present ones, with an event for each other status.
-
-        An image that nothing uses (`find_unused_images`) has no events. The status before a policy's first
-        verdict on an image is that by its policy before, else that of the newest recorded verdict of the policy, for
-        instance on the push.
-        """
-        first = [images[verdict.image] for verdict in verdicts if verdict.image not in stored_verdicts]
-        recorded_statuses = self.service.store.verdicts.newest_statuses(self.policy, [image.digest for image in first])
-
-        def before(verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
-            if previous is not None:
-                return previous.status
-            image = images[verdict.image]
-            if image.id in former:
-                return former[image.id].status
-            return recorded_statuses.get((image.repository, image.digest))
-
-        def former_policy(change: VerdictChange) -> str | None:
-            is_first = change.previous is None and change.verdict.image in former
-            return former[change.verdict.image].policy if is_first else None
-
-        def explain(change: VerdictChange) -> str | None:
-            if change.previous is None or change.previous.waived <= change.verdict.waived:
-                return None
-            return self.service.fleet_judging.waivers.explain_ends(*place(change.verdict), since)
-
-        def place(verdict: FleetVerdict) -> tuple[str, str]:
-            return images[verdict.image].repository, images[verdict.image].digest
-
-        changing = [
-            verdict
-            for verdict in verdicts
-            if before(verdict, stored_verdicts.get(verdict.image)) not in (None, verdict.status)
-        ]
-        unused_places = find_unused_images(self.service.store, [place(verdict) for verdict in changing])
-        unapproved_images = {place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
-        since = format_time(shift_time(to_datetime(now), -RECENT))
-        vulnerabilities = self.service.store.fleet_changes.recent_vulnerabilities(unapproved_images, since)
-
-        def events(changes: Sequence[VerdictChange]) -> list[NewEvent]:
-            return [
-                verdict_changed(
-                    images[change.verdict.image].digest,
-                    images[change.verdict.image].repository,
-                    self.policy,
-                    previous,
-                    change.verdict.status,
-                    dict(zip(Severity, change.verdict.counts, strict=True)),
-                    change.verdict.since,
-                    former_policy=former_policy(change),
-                    reason=explain(change),
-                    vulnerabilities=vulnerabilities.get(images[change.verdict.image].digest, ()),
-                )
-                for change in changes
-                if (previous := before(change.verdict, change.previous)) is not None
-                and previous is not change.verdict.status
-                and place(change.verdict) not in unused_places
-            ]
-
-        record = self.service.store.fleet_verdicts.record
-        self.service.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events, judged_from)
+        """Write verdicts, of which `stored_verdicts` are the present ones, with the events of their changes."""
+        service = self.service
+        waivers = service.fleet_judging.waivers
+        events = ChangeEvents(service.store, waivers, self.policy, now, images, stored_verdicts, former)
+        events.prepare(verdicts)
+        record = service.store.fleet_verdicts.record
+        service.effects.run(EffectKind.RENEW, record, self.policy, verdicts, now, events.make, judged_from)

@@ -233,7 +233,7 @@ def _summary(
     ):
         summary = newest_verdict.summary
     elif row.counts is not None:
-        summary = _findings(row.counts)
+        summary = describe_counts(row.counts)
     if row.gone_at is None and not watch.is_watched:
         status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
     return ImageSummary(
@@ -274,7 +274,7 @@ def _with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, str], Ver
     return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)
 
 
-def _findings(counts: Sequence[int]) -> str:
+def describe_counts(counts: Sequence[int]) -> str:
     """The numbers of findings in words."""
     parts = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
     return f"{', '.join(parts)} finding{'s' if sum(counts) > 1 else ''}" if parts else "no findings"

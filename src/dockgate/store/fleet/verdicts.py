@@ -5,7 +5,7 @@ Only what differs is written: on Postgres every update leaves a dead row.
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, null, select, update
 
 from dockgate.events.envelope import NewEvent
 from dockgate.store.engine import Database
@@ -13,8 +13,8 @@ from dockgate.store.events.log import append_events
 from dockgate.store.fleet.judging import extend_judged_at, set_judged_from
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
 from dockgate.store.queries import batches
-from dockgate.store.schema.fleet import fleet_verdicts
-from dockgate.store.statements import lock_name
+from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts
+from dockgate.store.statements import insert_all_new, lock_name
 from dockgate.vulnerabilities.model import Severity
 
 _SEVERITIES = [severity.value.lower() for severity in Severity]
@@ -29,6 +29,18 @@ _ROW = select(
     _TABLE.next_at,
     _TABLE.cannot_judge_since,
     _TABLE.waived,
+)
+_ENDED = fleet_ended_verdicts.c
+_ENDED_ROW = select(
+    _ENDED.policy,
+    _ENDED.image,
+    _ENDED.status,
+    *(_ENDED[name] for name in _SEVERITIES),
+    null(),
+    _ENDED.since,
+    null(),
+    null(),
+    _ENDED.waived,
 )
 _UPDATE = (
     update(fleet_verdicts)
@@ -111,6 +123,40 @@ class FleetVerdicts:
             else:
                 extend_judged_at(connection, policy, at)
         return changes
+
+    def ended(self, images: Collection[int]) -> dict[int, FleetVerdict]:
+        """The last verdicts on those of the images whose verdicts ended, by the image's id."""
+        with self._database.read() as connection:
+            return {
+                row[1]: _verdict(row)
+                for part in batches(sorted(images))
+                for row in connection.execute(_ENDED_ROW.where(_ENDED.image.in_(part)))
+            }
+
+    def last_of_image(self, digest: str) -> FleetVerdict | None:
+        """The current verdict on an image by its digest, else the one that ended last, None for none."""
+        number = select(fleet_images.c.id).where(fleet_images.c.digest == digest).scalar_subquery()
+        with self._database.read() as connection:
+            for query, image in ((_ROW.order_by(_TABLE.since.desc()), _TABLE.image), (_ENDED_ROW, _ENDED.image)):
+                if (row := connection.execute(query.where(image == number).limit(1)).first()) is not None:
+                    return _verdict(row)
+        return None
+
+    def end(
+        self, policy: str, images: Collection[int], last: Sequence[FleetVerdict], now: str, events: Sequence[NewEvent]
+    ) -> None:
+        """Remove the verdicts by a policy on images, keeping the `last` ones, and append the events."""
+        rows = []
+        for verdict in last:
+            columns = _columns(verdict)
+            rows.append({column.name: columns.get(column.name, now) for column in fleet_ended_verdicts.columns})
+        with self._database.write() as connection:
+            lock_name(connection, fleet_verdicts, policy)
+            for part in batches(sorted(verdict.image for verdict in last)):
+                connection.execute(delete(fleet_ended_verdicts).where(_ENDED.image.in_(part)))
+            insert_all_new(connection, fleet_ended_verdicts, rows)
+            self.remove(connection, policy, images)
+            append_events(connection, events)
 
     def remove(self, connection: Connection, policy: str, images: Collection[int] | None = None) -> None:
         """Remove the verdicts by a policy: all of them, or those on these images."""

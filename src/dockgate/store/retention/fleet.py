@@ -18,6 +18,7 @@ from dockgate.store.schema.fleet import (
     fleet_bundles,
     fleet_components,
     fleet_doubts,
+    fleet_ended_verdicts,
     fleet_findings,
     fleet_image_bundles,
     fleet_images,
@@ -104,7 +105,13 @@ def _is_gone(before: str) -> tuple[ColumnElement[bool], ...]:
 def _delete_images(connection: Connection, ids: Sequence[int], digests: Sequence[str]) -> None:
     table = fleet_image_bundles.c
     bundles = set(connection.scalars(select(table.bundle).where(table.image.in_(ids))))
-    for column in (table.image, fleet_platforms.c.image, fleet_verdicts.c.image, fleet_images.c.id):
+    for column in (
+        table.image,
+        fleet_platforms.c.image,
+        fleet_verdicts.c.image,
+        fleet_ended_verdicts.c.image,
+        fleet_images.c.id,
+    ):
         connection.execute(delete(column.table).where(column.in_(ids)))
     for name in (fleet_tags.c.digest, scan_inventories.c.image, scans.c.image, reports.c.image):
         connection.execute(delete(name.table).where(name.in_(digests)))

@@ -250,3 +250,17 @@ fleet_verdicts = Table(
     postgresql_with={"fillfactor": 50},
 )
 Index(None, fleet_verdicts.c.image)
+
+# The last verdict on an image that no policy judges any more, for instance because its watch ended. `since`, `counts`
+# and `waived` as in `fleet_verdicts`.
+fleet_ended_verdicts = Table(
+    "fleet_ended_verdicts",
+    metadata,
+    Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
+    text("policy"),
+    Column("status", EnumText(Status), nullable=False),
+    *(number(severity.value.lower()) for severity in Severity),
+    text("since"),
+    number("waived"),
+    text("ended_at"),
+)

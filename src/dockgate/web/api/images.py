@@ -15,7 +15,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
-from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary
+from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary, describe_counts
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
@@ -199,7 +199,7 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
     if places and places[0].status:
         columns |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
-        last = _newest_columns(verdicts)["summary"] or "no verdict"
+        last = _last_verdict(server, digest, visibility) or _newest_columns(verdicts)["summary"] or "no verdict"
         columns |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,
@@ -227,6 +227,15 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
         lag=_lag(server, places, watches, verdicts),
     )
     return view, inventories
+
+
+def _last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
+    """The last current verdict on an image in words, None where it had none that the caller may see."""
+    indexed = server.store.fleet.image(digest)
+    if indexed is None or (visibility.caller.is_limited and indexed.repository not in visibility.repositories(digest)):
+        return None
+    verdict = server.store.fleet_verdicts.last_of_image(digest)
+    return None if verdict is None else f"{verdict.status.value}, {describe_counts(verdict.counts)}"
 
 
 def _lag(

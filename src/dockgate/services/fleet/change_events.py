@@ -1,0 +1,97 @@
+"""The events of a policy's verdicts that get another status: what each was before, and why it changed."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from dockgate.events.dockgate_events import verdict_changed
+from dockgate.events.envelope import NewEvent
+from dockgate.gate.model import Status
+from dockgate.services.images.unused_images import find_unused_images
+from dockgate.services.verdicts.waivers import ServerWaivers
+from dockgate.shared.timestamps import format_time, shift_time, to_datetime
+from dockgate.store import Store
+from dockgate.store.fleet.records import FleetImage, FleetVerdict, VerdictChange
+from dockgate.vulnerabilities.model import Severity
+
+# A verdict changes because of a finding that is news for so long at most, or of a waiver that ended since.
+RECENT = timedelta(hours=1)
+_SEVERITIES = list(Severity)
+
+
+@dataclass(slots=True)
+class ChangeEvents:
+    """Makes the events of verdicts on `images` that change at `now`. An image that nothing uses has none.
+
+    `stored_verdicts` are the present ones. The status before a policy's first verdict on an image is that of `former`,
+    its last verdict by whatever policy, else that of the newest recorded verdict of the policy, for instance on the
+    push.
+    """
+
+    store: Store
+    waivers: ServerWaivers
+    policy: str
+    now: str
+    images: Mapping[int, FleetImage]
+    stored_verdicts: Mapping[int, FleetVerdict]
+    former: Mapping[int, FleetVerdict]
+    _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)
+    _vulnerabilities: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, init=False)
+    _reasons: Mapping[int, str | None] = field(default_factory=dict, init=False)
+    _unused_places: set[tuple[str, str]] = field(default_factory=set, init=False)
+
+    def prepare(self, verdicts: Sequence[FleetVerdict]) -> None:
+        """Read what the events of these verdicts need, before the transaction that writes them."""
+        first = [self.images[verdict.image].digest for verdict in verdicts if verdict.image not in self.stored_verdicts]
+        self._recorded_statuses = self.store.verdicts.newest_statuses(self.policy, first)
+        changing = [
+            verdict
+            for verdict in verdicts
+            if self._status_before(verdict, self.stored_verdicts.get(verdict.image)) not in (None, verdict.status)
+        ]
+        since = format_time(shift_time(to_datetime(self.now), -RECENT))
+        unapproved_images = {self._place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
+        self._unused_places = find_unused_images(self.store, [self._place(verdict) for verdict in changing])
+        self._vulnerabilities = self.store.fleet_changes.recent_vulnerabilities(unapproved_images, since)
+        self._reasons = {
+            verdict.image: self.waivers.explain_ends(*self._place(verdict), since)
+            for verdict in changing
+            if (stored := self.stored_verdicts.get(verdict.image)) is not None and stored.waived > verdict.waived
+        }
+
+    def make(self, changes: Sequence[VerdictChange]) -> list[NewEvent]:
+        """The events of the verdicts that were written: of those that got another status."""
+        return [
+            self._event(change, previous)
+            for change in changes
+            if (previous := self._status_before(change.verdict, change.previous)) is not None
+            and previous is not change.verdict.status
+            and self._place(change.verdict) not in self._unused_places
+        ]
+
+    def _event(self, change: VerdictChange, previous: Status) -> NewEvent:
+        verdict, (repository, image) = change.verdict, self._place(change.verdict)
+        is_first = change.previous is None and verdict.image in self.former
+        return verdict_changed(
+            image,
+            repository,
+            self.policy,
+            previous,
+            verdict.status,
+            dict(zip(_SEVERITIES, verdict.counts, strict=True)),
+            verdict.since,
+            former_policy=self.former[verdict.image].policy if is_first else None,
+            reason=self._reasons.get(verdict.image),
+            vulnerabilities=self._vulnerabilities.get(image, ()),
+        )
+
+    def _status_before(self, verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
+        if previous is not None:
+            return previous.status
+        if verdict.image in self.former:
+            return self.former[verdict.image].status
+        return self._recorded_statuses.get(self._place(verdict))
+
+    def _place(self, verdict: FleetVerdict) -> tuple[str, str]:
+        image = self.images[verdict.image]
+        return image.repository, image.digest
