@@ -70,6 +70,7 @@ def test_a_constant_replaces_the_event() -> None:
         ("<q>", {"q": "detail.quote"}, 'say "no"\n'),
         ("\\<s> <s>", {"s": "detail.count"}, "<s> 3"),
         ("<aws.events.rule-name> <aws.events.event.ingestion-time>", {}, "rule-1 2026-11-28T12:00:00Z"),
+        ("<aws.events.rule-arn>", {}, "arn:aws:events:local:000000000000:rule/rule-1"),
     ],
 )
 def test_a_template_is_filled(text: str, paths: dict[str, str], output: str) -> None:
@@ -78,6 +79,8 @@ def test_a_template_is_filled(text: str, paths: dict[str, str], output: str) -> 
 
 def test_the_whole_event_is_a_variable() -> None:
     assert json.loads(template('{"event": <aws.events.event.json>}')) == {"event": EVENT}
+    without_detail = {name: value for name, value in EVENT.items() if name != "detail"}
+    assert json.loads(template('{"event": <aws.events.event>}')) == {"event": without_detail}
 
 
 @pytest.mark.parametrize(
@@ -103,7 +106,7 @@ def test_an_invalid_input_is_refused_with_its_reason(of: Input, message: str) ->
 
 def test_a_template_that_repeats_a_large_event_is_stopped_early() -> None:
     large = {"detail": "x" * 100_000}
-    bomb = compile_input(Input(template="<aws.events.event>" * 400))
+    bomb = compile_input(Input(template="<aws.events.event.json>" * 300))
     with pytest.raises(OutputTooLargeError, match=str(OUTPUT_LIMIT)):
         bomb(large, "rule-1")
     with pytest.raises(OutputTooLargeError):

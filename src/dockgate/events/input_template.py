@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dockgate.events.envelope import ACCOUNT, REGION
 from dockgate.shared.errors import DefinitionError, UsageError
 
 # Limits of EventBridge: variables, and characters of a template.
@@ -18,10 +19,12 @@ TEMPLATE_LIMIT = 8192
 # Bytes of what a target gets; the limit of EventBridge, SNS and SQS.
 OUTPUT_LIMIT = 256 << 10
 
-# Values that a template has without a path: the event, the rule's name, and when the event happened.
-EVENT, EVENT_JSON, RULE_NAME = "aws.events.event", "aws.events.event.json", "aws.events.rule-name"
+# Values that a template has without a path: the event without its detail, the whole event, the name and the ARN of the
+# rule, and when the event was recorded.
+EVENT, EVENT_JSON = "aws.events.event", "aws.events.event.json"
+RULE_NAME, RULE_ARN = "aws.events.rule-name", "aws.events.rule-arn"
 TIME = "aws.events.event.ingestion-time"
-PREDEFINED_NAMES = (EVENT, EVENT_JSON, RULE_NAME, TIME)
+PREDEFINED_NAMES = (EVENT, EVENT_JSON, RULE_NAME, RULE_ARN, TIME)
 
 _STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\['([^'\]]+)'\]|\[(\d{1,6})\]|(\[\*\])")
 _VARIABLE = re.compile(r"<([A-Za-z0-9._-]{1,256})>")
@@ -133,7 +136,8 @@ def _compile_template(template: str, paths: Mapping[str, str]) -> Callable[[Mapp
 
     def render(event: Mapping[str, Any], rule: str) -> str:
         values: dict[str, Any] = {name: _value_at(event, path) for name, path in steps.items()}
-        values |= {EVENT: dict(event), EVENT_JSON: dict(event), RULE_NAME: rule, TIME: event.get("time")}
+        values |= {EVENT: {name: event[name] for name in event if name != "detail"}, EVENT_JSON: dict(event)}
+        values |= {RULE_NAME: rule, RULE_ARN: f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}", TIME: event.get("time")}
         pieces: list[str] = []
         size = 0
         for part in parts:
