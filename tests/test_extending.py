@@ -38,7 +38,7 @@ def test_the_page_s_ecosystem_is_found_and_reads_a_package(luarocks: Ecosystem) 
         luarocks.read(f"{FOLDER}/lua-1-1.rockspec", io.BytesIO())
 
 
-def test_it_is_caught_when_its_evidence_is_removed(luarocks: Ecosystem) -> None:
+def test_removed_evidence_of_a_new_ecosystem_is_noticed(luarocks: Ecosystem) -> None:
     base = [file("etc/os-release", DEBIAN), file(PATH), file(f"{FOLDER}/rock_manifest")]
     inventory = read_image(image(base, whiteout(PATH)), [luarocks])
     assert f"{PATH} no longer lists luasocket 3.1.0-1" in "".join(entry.reason for entry in inventory.unread)

@@ -26,7 +26,7 @@ def envelope(payload_type: str, payload: bytes, *signatures: bytes) -> bytes:
     ).encode()
 
 
-def test_what_is_signed_is_encoded_as_the_protocol_has_it() -> None:
+def test_dsse_signs_the_pre_authentication_encoding() -> None:
     """The example of secure-systems-lab/dsse, protocol.md, "Test Vectors"."""
     assert pae("http://example.com/HelloWorld", b"hello world") == (
         b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
@@ -37,7 +37,7 @@ def test_lengths_count_bytes() -> None:
     assert pae("é", b"") == b"DSSEv1 2 \xc3\xa9 0 "
 
 
-def test_what_was_signed_is_given_back_with_the_key_that_signed_it() -> None:
+def test_a_verified_envelope_returns_its_payload_and_key() -> None:
     signer = Signer(new_key())
     signed = verify(sign(b"{}", signer), [Signer(new_key()).public, signer.public])
     assert (signed.payload, signed.payload_type) == (b"{}", "application/vnd.in-toto+json")
@@ -66,7 +66,7 @@ def test_one_signature_of_several_is_enough() -> None:
 
 
 @pytest.mark.parametrize("change", ["payload", "payloadType", "signatures"])
-def test_what_was_changed_is_not_believed(change: str) -> None:
+def test_a_changed_envelope_has_no_valid_signature(change: str) -> None:
     signer = Signer(new_key())
     document = json.loads(sign(b'{"a":1}', signer))
     document[change] = {
@@ -78,7 +78,7 @@ def test_what_was_changed_is_not_believed(change: str) -> None:
         verify(json.dumps(document).encode(), [signer.public])
 
 
-def test_another_key_is_not_believed_whatever_the_envelope_says_of_keys() -> None:
+def test_a_key_id_in_the_envelope_does_not_make_an_untrusted_key_valid() -> None:
     mine, theirs = Signer(new_key()), Signer(new_key())
     document = json.loads(sign(b"{}", theirs))
     document["signatures"][0]["keyid"] = mine.public.id
@@ -117,12 +117,12 @@ def test_both_alphabets_of_base64_are_read() -> None:
         json.dumps({"payloadType": "t", "payload": "", "signatures": [{"sig": ""}] * 33}).encode(),
     ],
 )
-def test_what_is_no_envelope_is_unreadable(data: bytes) -> None:
+def test_a_malformed_envelope_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(data)
 
 
-def test_what_is_no_key_that_is_taken_is_refused() -> None:
+def test_an_unsupported_public_key_is_refused() -> None:
     weak = rsa.generate_private_key(65537, 1024)  # noqa: S505 - that is the point
     second_key = ec.generate_private_key(ec.SECP384R1())
     for pem in (b"", b"-----BEGIN PUBLIC KEY-----\n-----END PUBLIC KEY-----\n", public(weak), public(second_key)):

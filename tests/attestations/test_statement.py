@@ -23,7 +23,7 @@ def changed(**fields: object) -> bytes:
     return json.dumps(document).encode()
 
 
-def test_it_is_an_in_toto_statement_about_the_digest() -> None:
+def test_an_attestation_is_an_in_toto_statement_about_the_digest() -> None:
     document = json.loads(STATEMENT)
     assert (document["_type"], document["predicateType"]) == (STATEMENT_TYPE, PREDICATE_TYPE)
     assert document["subject"] == [{"name": "registry.test/app", "digest": {"sha256": IMAGE.removeprefix("sha256:")}}]
@@ -40,19 +40,19 @@ def test_the_same_verdict_gives_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.UNDETERMINED])
-def test_what_is_not_approved_is_not_attested(status: Status) -> None:
+def test_only_approved_images_are_attested(status: Status) -> None:
     with pytest.raises(ValueError, match=status.value):
         statement(replace(VERDICT, status=status), DIGEST, "app", IMAGE, 30)
 
 
-def test_it_is_believed_until_it_expires() -> None:
+def test_a_statement_is_valid_until_it_expires() -> None:
     claim = believe(STATEMENT, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
     assert (claim.policy, claim.verdict, claim.evidence) == ("strict", DIGEST, "scan")
     with pytest.raises(DeniedError, match="expired at 2026-12-24"):
         believe(STATEMENT, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
 
 
-def test_one_of_a_clock_that_was_ahead_is_not_believed() -> None:
+def test_a_statement_from_the_future_is_refused() -> None:
     with pytest.raises(DeniedError, match="still to come"):
         believe(statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW)
     with pytest.raises(DeniedError, match="still to come"):
@@ -60,7 +60,7 @@ def test_one_of_a_clock_that_was_ahead_is_not_believed() -> None:
     assert believe(STATEMENT, IMAGE, "strict", "2026-11-24T11:56:00.000Z").judged_at == NOW
 
 
-def test_one_of_another_image_is_not_believed() -> None:
+def test_a_statement_about_another_image_is_refused() -> None:
     with pytest.raises(DeniedError, match="about another image"):
         believe(STATEMENT, CHILD, "strict", NOW)
     judged = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
@@ -93,7 +93,7 @@ def test_an_approval_by_another_policy_is_not_believed() -> None:
             believe(merge_rules, IMAGE, policy_name, NOW)
 
 
-def test_one_that_approves_nothing_is_not_believed() -> None:
+def test_a_statement_without_an_approval_is_refused() -> None:
     with pytest.raises(DeniedError, match="not an approval"):
         believe(changed(status="Rejected"), IMAGE, "strict", NOW)
 
@@ -112,7 +112,7 @@ def test_one_that_approves_nothing_is_not_believed() -> None:
         json.dumps({**json.loads(STATEMENT), "subject": None}).encode(),
     ],
 )
-def test_what_is_no_statement_of_ours_is_unreadable(payload: bytes) -> None:
+def test_a_statement_of_another_kind_is_unreadable(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
         believe(payload, IMAGE, "strict", NOW)
 

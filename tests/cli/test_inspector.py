@@ -43,7 +43,7 @@ def test_an_image_is_judged_by_what_inspector_found(
         ("UNSUPPORTED_OS", "Inspector cannot scan the image: UNSUPPORTED_OS."),
     ],
 )
-def test_what_inspector_has_not_scanned_is_undetermined(
+def test_an_image_that_inspector_has_not_scanned_is_undetermined(
     there: Aws, dockgate: Dockgate, reason: str, expected: str
 ) -> None:
     if reason:

@@ -48,7 +48,7 @@ def test_every_command_option_and_group_has_help(path: tuple[str, ...], dockgate
             )
 
 
-def test_the_commands_of_the_design_exist(dockgate: Dockgate) -> None:
+def test_the_main_commands_are_in_the_help(dockgate: Dockgate) -> None:
     out = dockgate("--help").out
     for name in ("up", "down", "demo", "scan", "gate", "db", "pipeline", "approval", "deploy", "apply"):
         assert f"\n  {name} " in out

@@ -184,7 +184,7 @@ class TestAnIndex:
     def layout(self, tmp_path: Path) -> Layout:
         return Layout(tmp_path / "index")
 
-    def test_its_verdict_is_the_worst_of_its_platforms(self, run: Run, layout: Layout) -> None:
+    def test_the_verdict_on_an_index_is_the_worst_of_its_platforms(self, run: Run, layout: Layout) -> None:
         digest = layout.tagged(layout.index(layout.manifest(CLEAN), layout.manifest(VULNERABLE, architecture="arm64")))
         ran = run("gate", f"oci:{layout.folder}", "-o", "json")
         document = json.loads(ran.out)
@@ -224,7 +224,7 @@ def test_a_damaged_image_is_refused_with_the_next_step(run: Run, tmp_path: Path)
 
 
 class TestTheCacheOfLayers:
-    def test_what_was_read_once_is_not_read_again(self, run: Run, tmp_path: Path) -> None:
+    def test_a_layer_in_the_cache_is_not_read_again(self, run: Run, tmp_path: Path) -> None:
         reference = image(tmp_path / "image", CLEAN)
         first = run("scan", reference, "-o", "json").out
         manifest = json.loads((tmp_path / "image/index.json").read_text())["manifests"][0]["digest"]

@@ -91,7 +91,7 @@ def request(system: System, context: Path, key: str = "key-1", dockerfile: str =
     return BuildRequest(key, system.repository, context, dockerfile)
 
 
-def test_what_is_built_is_pushed_under_its_key(system: System, tmp_path: Path) -> None:
+def test_a_built_image_is_pushed_under_its_key(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
     lines: list[str] = []
     result = system.builder.build(request(system, tmp_path), lines.append)
@@ -228,7 +228,9 @@ def test_a_dockerfile_is_not_run_through_a_preprocessor(podman: Podman, tmp_path
         ("deploy/Web", "deploy/Web.containerignore"),
     ],
 )
-def test_what_is_ignored_is_not_sent(podman: Podman, tmp_path: Path, dockerfile: str, ignore: str) -> None:
+def test_ignored_files_are_not_in_the_build_context(
+    podman: Podman, tmp_path: Path, dockerfile: str, ignore: str
+) -> None:
     write(tmp_path, {dockerfile: GOOD, "page": "one"})
     build_request = request(podman, tmp_path, dockerfile=dockerfile)
     podman.builder.build(build_request, lambda line: None)
@@ -341,7 +343,7 @@ def sleepers() -> list[str]:
 
 
 @pytest.mark.real
-def test_what_builds_leave_behind_is_cleaned_up(podman: Podman, tmp_path: Path) -> None:
+def test_leftovers_of_builds_are_cleaned_up(podman: Podman, tmp_path: Path) -> None:
     for number in range(3):
         context(tmp_path, shell(f"echo {number} >/number"))
         podman.host.builder(prune_every=3).build(request(podman, tmp_path, f"key-{number}"), lambda line: None)

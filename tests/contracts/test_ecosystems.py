@@ -43,7 +43,7 @@ def zip_attributes(*names: str) -> list[list[str]]:
 
 @every
 @given(path=paths, mode=st.sampled_from([0o644, 0o755]), head=st.sampled_from(MAGICS))
-def test_what_is_wanted_triggers(kind: Ecosystem, path: str, mode: int, head: bytes) -> None:
+def test_wanted_paths_trigger_their_ecosystem(kind: Ecosystem, path: str, mode: int, head: bytes) -> None:
     if kind.wants(path, 4096, mode, head):
         assert trigger_lookup([kind])(path, head), f"{kind.name} wants {path}, and none of its triggers holds"
 

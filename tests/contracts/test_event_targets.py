@@ -258,7 +258,7 @@ def test_a_redirect_to_a_refused_address_and_a_huge_answer_are_bounded(receiver:
         *("mailto://h?pgpkey=/root/key", "mailto://h?x=1;attach=/etc/passwd", "slack://a\nb", "slack://" + "x" * 5000),
     ],
 )
-def test_what_is_not_on_the_list_is_refused_without_its_url(url: str) -> None:
+def test_a_refused_target_error_does_not_repeat_the_url(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         require_scheme(url)
     assert "passwd" not in caught.value.full_message
@@ -358,7 +358,7 @@ def test_an_event_too_large_for_aws_becomes_its_text(aws: Aws) -> None:
     assert json.loads(aws.messages()[0]["Body"])["truncated"] is True
 
 
-def test_what_aws_does_not_take_is_tried_again_later(aws: Aws) -> None:
+def test_a_message_that_aws_refuses_is_retried(aws: Aws) -> None:
     class Failing:
         def put_events(self, **_: Any) -> dict[str, Any]:
             return {"FailedEntryCount": 1, "Entries": [{"ErrorCode": "InternalFailure", "ErrorMessage": "soon"}]}

@@ -99,7 +99,7 @@ def place(request: pytest.FixtureRequest, feed: Feed, tmp_path: Path) -> Iterato
         yield Http(feed, tmp_path, site)
 
 
-def test_it_brings_the_file_and_then_says_unchanged(place: Place) -> None:
+def test_a_feed_sends_the_file_and_then_reports_unchanged(place: Place) -> None:
     first, _ = SAMPLES[place.feed.name]
     place.put(first)
     fetched = place.fetch()
@@ -122,7 +122,7 @@ def test_another_file_is_brought_again(place: Place) -> None:
     assert fetched.path.read_bytes() == second
 
 
-def test_what_is_not_there_is_named(place: Place) -> None:
+def test_a_missing_feed_file_is_named_in_the_error(place: Place) -> None:
     with pytest.raises((NotFoundError, UnavailableError)) as caught:
         place.fetch()
     named = place.feed.file.replace("*", place.part) if isinstance(place, Folder) else f"{place.feed.name} cannot"
@@ -130,7 +130,7 @@ def test_what_is_not_there_is_named(place: Place) -> None:
     assert str(place.origin()) in str(caught.value)
 
 
-def test_its_parts_and_what_they_speak_for_agree_with_its_place(feed: Feed) -> None:
+def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> None:
     part = PARTS.get(feed.name, "")
     assert ("*" in feed.file) == bool(part) == bool(feed.ecosystem(part))
     with serving({}) as site:
@@ -142,7 +142,7 @@ def test_its_parts_and_what_they_speak_for_agree_with_its_place(feed: Feed) -> N
     assert bool(spoken) == bool(part)
 
 
-def test_its_file_is_read_alike_each_time(feed: Feed, tmp_path: Path) -> None:
+def test_a_feed_file_is_parsed_the_same_each_time(feed: Feed, tmp_path: Path) -> None:
     place = Folder(feed, tmp_path)
     place.put(SAMPLES[feed.name][0])
     path = place.fetch().path
@@ -161,7 +161,7 @@ def test_a_file_of_nonsense_is_unreadable(feed: Feed, tmp_path: Path) -> None:
         list(feed.parse(stream, PARTS.get(feed.name, "")))
 
 
-def test_it_tries_again_a_few_times(feed: Feed, tmp_path: Path) -> None:
+def test_a_feed_download_is_retried_a_few_times(feed: Feed, tmp_path: Path) -> None:
     with serving({}) as site:
         place = Http(feed, tmp_path, site)
         place.put(SAMPLES[feed.name][0])

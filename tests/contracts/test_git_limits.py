@@ -152,7 +152,7 @@ def test_references_that_take_much_to_list_are_refused_and_can_be_deleted(bare: 
     assert f"ok {names[0]}" in push(bare.folder, NONE, b"", names[0], first)
 
 
-def test_what_git_writes_is_read_up_to_a_bound(bare: Bare) -> None:
+def test_git_output_is_read_up_to_a_limit(bare: Bare) -> None:
     log = ("-C", str(bare.path), "log", "--format=%B", bare.commit(bare.object("tree", b""), b"a" * 100_000))
     with pytest.raises(TooLargeError, match="git log wrote more than 50000 bytes"):
         run(*log, max_output=50_000)

@@ -60,7 +60,7 @@ def there(request: pytest.FixtureRequest) -> Iterator[Any]:
         yield Memory() if request.param == "memory" else Sqs()
 
 
-def test_what_is_received_is_hidden_and_comes_again_unless_it_is_deleted(there: Any) -> None:
+def test_a_received_message_is_hidden_and_returns_unless_it_is_deleted(there: Any) -> None:
     queue: Queue = there.queue
     put = there.put("one")
     (message,) = queue.receive()
@@ -74,7 +74,7 @@ def test_what_is_received_is_hidden_and_comes_again_unless_it_is_deleted(there: 
     assert not queue.receive()
 
 
-def test_what_is_given_back_comes_at_once_and_is_set_aside_when_it_came_too_often(there: Any) -> None:
+def test_a_released_message_returns_at_once_and_becomes_a_dead_letter_after_too_many_receipts(there: Any) -> None:
     queue: Queue = there.queue
     there.put("bad")
     for _ in range(2):

@@ -76,7 +76,7 @@ def test_a_manifest_of_another_repository_stays(system: System) -> None:
     assert system.registry.resolve("team/two", "1") == image("a").digest
 
 
-def test_what_is_put_back_is_as_it_was(system: System) -> None:
+def test_a_restored_image_has_the_same_digest(system: System) -> None:
     index = make.index([image("amd64"), image("arm64")])
     system.push("team/app", "1", index)
     before = system.registry.manifest("team/app", index.digest)

@@ -85,7 +85,7 @@ def test_a_file_is_read_at_a_branch_and_at_a_commit(repository: Repository) -> N
 
 
 @pytest.mark.parametrize("path", ["missing", "a", "a/missing/x"])
-def test_what_is_no_file_is_not_found(repository: Repository, path: str) -> None:
+def test_a_path_without_a_file_is_not_found(repository: Repository, path: str) -> None:
     repository.push({"a/b.txt": "one"})
     with pytest.raises(NotFoundError):
         repository.files.read("web", "main", path)
@@ -240,7 +240,7 @@ def test_a_path_outside_the_tree_is_refused(repository: Repository, path: str) -
         {"content": "x" * (MAX_FILE + 1)},
     ],
 )
-def test_what_git_cannot_commit_is_refused(repository: Repository, fields: dict[str, str]) -> None:
+def test_a_path_that_git_cannot_commit_is_refused(repository: Repository, fields: dict[str, str]) -> None:
     first = repository.push({"a": "1"})
     with pytest.raises((UsageError, ChangedError)):
         repository.files.prepare("web", change(first, **fields), AT)

@@ -86,7 +86,7 @@ def test_a_delivery_has_the_same_id_each_time() -> None:
 @pytest.mark.parametrize(
     "secret", ["hunter2", "whsec_", "whsec_short", "whsec_" + base64.b64encode(bytes(23)).decode()]
 )
-def test_what_is_no_secret_is_refused_and_not_repeated(secret: str) -> None:
+def test_an_invalid_callback_secret_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(UsageError) as caught:
         key(secret)
     assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.full_message

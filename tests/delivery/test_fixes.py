@@ -71,7 +71,7 @@ def test_a_newer_base_image_is_a_change_where_the_dockerfile_has_its_digest_and_
         (needed("flask"), {"Dockerfile": "RUN pip install flask==1.0"}, (), "fixed version"),
     ],
 )
-def test_what_files_do_not_make_is_left_to_people_and_changes_no_file(
+def test_an_upgrade_that_no_file_makes_is_left_to_people(
     upgrade: NeededUpgrade, texts: dict[str, str], names: tuple[str, ...], reason: str
 ) -> None:
     texts = {"other/requirements.txt": "jinja2==1.0\n", **texts}

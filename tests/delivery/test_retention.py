@@ -64,7 +64,7 @@ def test_facts_of_the_image_itself_keep_it(needed: StoredImage, why: str) -> Non
     assert removed(image("a", 31, used_at=ago(31))) == ["a"]
 
 
-def test_what_was_pushed_today_stays_even_if_nothing_is_to_be_kept() -> None:
+def test_an_image_pushed_today_is_kept_without_any_retention() -> None:
     nothing = Retention(keep_days=0, keep_images=0)
     assert removed(image("young", 0.9), image("old", 1.1), retention=nothing) == ["old"]
 

@@ -99,7 +99,7 @@ def test_a_clock_that_goes_back_moves_no_deadline() -> None:
     assert story.changes == [BEGAN]
 
 
-def test_what_cannot_be_judged_neither_begins_nor_ends_a_time_at_risk() -> None:
+def test_an_undetermined_verdict_neither_begins_nor_ends_a_time_at_risk() -> None:
     story = Story()
     doubt = RunningVerdict("a", cannot_judge="advisories are stale")
     story.see(doubt, 100)
@@ -174,7 +174,7 @@ def test_no_announcement_is_made_twice_and_none_before_the_first(steps: list[tup
     assert (story.present is None) == (not periods or periods[-1][-1] is ENDED)
 
 
-def test_what_was_announced_by_a_clock_that_was_ahead_is_announced_when_it_is_time() -> None:
+def test_announcements_of_a_clock_that_was_ahead_are_repeated_at_the_right_time() -> None:
     story = Story()
     story.bad()
     story.see(None, 24 * 40)

@@ -75,7 +75,7 @@ def test_events_of_several_kinds_are_counted() -> None:
     assert "- web: service unhealthy: no answer" in message.text
 
 
-def test_what_is_no_longer_stored_is_counted() -> None:
+def test_events_that_are_no_longer_stored_are_counted() -> None:
     message = group([verdict(1), verdict(2)], LINK, omitted_count=7)
     assert "and 7 earlier events" in message.text
     assert message.detail["count"] == 9

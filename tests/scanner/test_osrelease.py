@@ -38,6 +38,6 @@ def test_bytes_that_are_no_utf8_are_read() -> None:
 
 
 @pytest.mark.parametrize("content", [b"\0", b"ID=debian\n" + b"#" * osrelease.SIZE_LIMIT])
-def test_what_is_no_os_release_is_unreadable(content: bytes) -> None:
+def test_an_invalid_os_release_is_unreadable(content: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(content)

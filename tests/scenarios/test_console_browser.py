@@ -378,7 +378,7 @@ def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
     assert page.evaluate("navigator.clipboard.readText()") == text
 
 
-def test_what_breaks_the_content_policy_is_noticed(chromium: WatchedBrowser, open_page: OpenPage) -> None:
+def test_violations_of_the_content_security_policy_fail_the_test(chromium: WatchedBrowser, open_page: OpenPage) -> None:
     page = open_page("/")
     page.evaluate("""() => new Promise(done => {
         const image = new Image()

@@ -110,7 +110,7 @@ def test_a_page_needs_few_queries(site: Site, browser: Browser, path: str) -> No
 
 
 @pytest.mark.parametrize("path", ["/", "/images", "/images/IMAGE", "/verdicts/VERDICT", "/executions/EXECUTION"])
-def test_so_does_that_of_a_caller_who_is_limited_to_some_repositories(site: Site, path: str) -> None:
+def test_a_page_of_a_limited_caller_makes_few_queries(site: Site, path: str) -> None:
     token = site.token("ada", repositories=["api/*", "other/*"], pipelines=["api"])
     with Browser(site.server, token) as browser:
         assert _count(browser, site, path) <= MOST + 3  # in which repositories an image is

@@ -39,7 +39,7 @@ _VALUES = st.recursive(
 )
 
 
-def test_it_has_sorted_keys_and_no_space() -> None:
+def test_canonical_json_has_sorted_keys_and_no_space() -> None:
     node = Node("é", parts=(Node("b", severity=Severity.HIGH),), details=MappingProxyType({"z": 1.0, "a": None}))
     inner = '{"colour":"red","details":{},"name":"b","parts":[],"severity":"HIGH"}'
     expected = f'{{"colour":"red","details":{{"a":null,"z":1.0}},"name":"é","parts":[{inner}],"severity":null}}'
@@ -47,7 +47,7 @@ def test_it_has_sorted_keys_and_no_space() -> None:
 
 
 @given(_VALUES)
-def test_it_is_that_of_the_plain_value(value: Any) -> None:
+def test_a_value_is_encoded_like_its_plain_form(value: Any) -> None:
     assert canonical.encode(value) == canonical.encode(canonical.plain(value))
 
 
@@ -56,13 +56,13 @@ def test_half_a_character_is_distinguished_and_kept() -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_what_is_no_number_is_refused(value: float) -> None:
+def test_numbers_without_a_canonical_form_are_refused(value: float) -> None:
     with pytest.raises(ValueError, match="JSON"):
         canonical.encode({"a": value})
 
 
 @pytest.mark.parametrize("value", [{1}, object(), Node])
-def test_what_has_no_form_is_refused(value: object) -> None:
+def test_values_without_a_canonical_form_are_refused(value: object) -> None:
     with pytest.raises(TypeError):
         canonical.encode([value])
 

@@ -60,7 +60,7 @@ def test_an_unreadable_message_does_not_block_the_others(aws: Account, capsys: p
     assert len(refused) == 2 * len(odd) - len(odd)
 
 
-def test_what_was_set_aside_can_be_handed_over_again_as_it_lies_in_the_queue(aws: Account) -> None:
+def test_a_dead_letter_can_be_passed_to_the_function_as_it_is_in_the_queue(aws: Account) -> None:
     """The function's own dead letters are its events; the topic's are notifications."""
     first, second = aws.ask(IMAGE), aws.ask(IMAGE)
     aws.scanned(IMAGE)

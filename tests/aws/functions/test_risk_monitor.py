@@ -85,7 +85,7 @@ def test_a_new_finding_marks_it_at_risk_and_is_notified_once(aws: Account) -> No
     assert running.count() == 1, "it is never taken down"
 
 
-def test_it_is_cleared_when_it_is_approved_again(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_service_risk_ends_when_the_image_is_approved_again(aws: Account, capsys: pytest.CaptureFixture[str]) -> None:
     running = Running(aws)
     running.handlers.sweep(running.finds())
     aws.inspector.findings[IMAGE][0]["status"] = "CLOSED"

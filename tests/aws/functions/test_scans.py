@@ -211,7 +211,7 @@ def test_all_pages_count(aws: Account) -> None:
     assert aws.answers(_request_approval(aws, IMAGE)) == ["Rejected"]
 
 
-def test_what_is_watched_is_known_as_of_now_and_what_was_scanned_once_grows_stale(aws: Account) -> None:
+def test_continuous_scans_are_current_and_single_scans_grow_stale(aws: Account) -> None:
     aws.covered(IMAGE, "SUCCESSFUL")
     aws.covered(digest_of(2), "SCAN_FREQUENCY_SCAN_ON_PUSH")
     aws.now = SCANNED + 8 * 86400

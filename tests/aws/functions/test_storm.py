@@ -35,7 +35,7 @@ class OneByOne:
 
 
 @pytest.mark.parametrize(("executions", "digests", "threads"), [(40, 6, 8), (30, 4, 1)])
-def test_each_is_answered_once(aws: Account, executions: int, digests: int, threads: int) -> None:
+def test_each_approval_of_a_storm_is_answered_once(aws: Account, executions: int, digests: int, threads: int) -> None:
     chance = random.Random(threads)  # noqa: S311 - no secret
     aws.clients["dynamodb"] = OneByOne(aws.client("dynamodb"))
     images = [digest_of(number) for number in range(1, digests + 1)]

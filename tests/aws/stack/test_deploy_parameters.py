@@ -79,9 +79,7 @@ def test_concurrency_is_reserved_where_the_account_has_some_to_spare(
         "ImageRepositories=*",
     ],
 )
-def test_what_is_no_name_of_an_action_or_a_service_is_refused_before_anything_is_changed(
-    cloud: Cloud, value: str
-) -> None:
+def test_an_invalid_action_or_service_name_is_refused_before_the_stack_changes(cloud: Cloud, value: str) -> None:
     with pytest.raises(UsageError, match=value.partition("=")[0]):
         deploy(cloud, "CreatePipeline=false", value)
     assert changes(cloud) == []

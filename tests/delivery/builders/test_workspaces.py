@@ -19,7 +19,7 @@ def names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def test_what_was_built_last_long_ago_is_deleted(tmp_path: Path) -> None:
+def test_workspaces_of_old_builds_are_deleted(tmp_path: Path) -> None:
     places = Workspaces(tmp_path, 1)
     old, young = built(places, "old", 1000), built(places, "young", 3000)
     assert places.remove_unused(2000) >= 8192

@@ -47,7 +47,7 @@ def test_a_pipeline_is_read_back_from_its_text() -> None:
 
 
 @pytest.mark.parametrize("setting", ["onFix: branch\n", "onFix: rebuild\nfixesPerDay: 3\n"])
-def test_what_happens_with_fixes_is_kept(setting: str) -> None:
+def test_the_settings_of_fixes_are_in_the_pipeline_text(setting: str) -> None:
     pipeline = documents.read(TEXT.replace("name: web\n", f"name: web\n{setting}", 1), "web.yaml")
     assert isinstance(pipeline, Pipeline)
     assert pipeline.on_fix is not None

@@ -78,6 +78,6 @@ def _pushes(form: str, body: object) -> list[RegistryPush]:
 
 @pytest.mark.parametrize("form", pushes.load())
 @pytest.mark.parametrize("body", [None, [], {}, "push", {"events": 1}, {"type": "PUSH_ARTIFACT"}, {"docker_url": 1}])
-def test_what_is_no_notification_raises_what_is_agreed(form: str, body: object) -> None:
+def test_a_malformed_push_notification_raises_a_declared_error(form: str, body: object) -> None:
     with pytest.raises((AttributeError, LookupError, TypeError, ValueError)):
         list(pushes.load()[form].read(body))

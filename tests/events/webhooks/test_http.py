@@ -156,7 +156,7 @@ def test_a_name_is_looked_at_when_it_is_called() -> None:
         "https://ä.example/",
     ],
 )
-def test_what_is_no_url_to_call_is_refused_beforehand(url: str) -> None:
+def test_an_invalid_webhook_url_is_refused_before_the_call(url: str) -> None:
     with pytest.raises(UsageError):
         HttpWebhooks(loopback=True).check(url)
 

@@ -45,7 +45,7 @@ def package(folder: Path, code: str = "1") -> Path:
 @pytest.mark.parametrize(
     "path", ["srv/café/package.json", b"srv/caf\xe9/package.json".decode("utf-8", "surrogateescape")]
 )
-def test_what_was_made_is_found_again(tmp_path: Path, path: str) -> None:
+def test_a_cached_inventory_is_returned(tmp_path: Path, path: str) -> None:
     odd = an_image(FakeLayer("sha256:1", [file(path, '{"name": "a", "version": "1.0"}')]))
     made = remembered(InventoryCache(tmp_path), odd)
     assert InventoryCache(tmp_path).find(odd) == made
@@ -70,7 +70,7 @@ def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
     assert result == tuple(combine(image, facts(image), ECOSYSTEMS) for image in images)
 
 
-def test_what_its_layers_do_not_tell_is_each_images_own(tmp_path: Path) -> None:
+def test_a_cached_inventory_has_the_facts_of_its_own_image(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
     remembered(cache, an_image())
     metadata = ImageMetadata(1, "debian:13", "2026-11-26T12:00:00Z", "app")
@@ -97,7 +97,7 @@ def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path
     assert cache.find(image, needs_diff_ids=True) == cache.find(image) == judged
 
 
-def test_what_was_made_of_these_layers_under_other_claims_is_not_taken(tmp_path: Path) -> None:
+def test_a_cached_inventory_with_other_claims_is_not_used(tmp_path: Path) -> None:
     cache, image = InventoryCache(tmp_path / "images"), replace(an_image(), diff_ids=("sha256:content",) * 2)
     read([image], tmp_path / "layers", image_cache=cache, needs_diff_ids=True)
     second = an_image(
@@ -152,7 +152,7 @@ def test_a_broken_file_is_as_good_as_none(tmp_path: Path, content: bytes) -> Non
     assert InventoryCache(tmp_path).find(an_image()) is None
 
 
-def test_what_was_made_of_other_layers_is_not_believed(tmp_path: Path) -> None:
+def test_a_cached_inventory_of_other_layers_is_not_used(tmp_path: Path) -> None:
     cache = InventoryCache(tmp_path)
     image, changed = an_image(), an_image(FakeLayer("sha256:3", OWN))
     remembered(cache, image)

@@ -25,7 +25,7 @@ def cached_file(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("path", ["srv/café.txt", LATIN])
-def test_what_was_read_is_found_again(cache: LayerCache, path: str) -> None:
+def test_a_cached_layer_is_returned(cache: LayerCache, path: str) -> None:
     package = file("srv/node_modules/a/package.json", '{"name": "a", "version": "1.0"}')
     layer = FakeLayer("sha256:1", [file(path), package])
     facts = cache.read(layer)
@@ -49,7 +49,7 @@ def test_a_file_of_which_one_bit_has_changed_is_as_good_as_none(cache: LayerCach
     assert cache.find(layer) is None
 
 
-def test_another_layers_facts_are_not_believed(cache: LayerCache, tmp_path: Path) -> None:
+def test_cached_facts_of_another_layer_are_not_used(cache: LayerCache, tmp_path: Path) -> None:
     cache.read(FakeLayer("sha256:1", [file("srv/a")]))
     facts = cached_file(tmp_path)
     facts.rename(facts.with_name("sha256-2"))

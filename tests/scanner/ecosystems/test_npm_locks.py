@@ -40,7 +40,7 @@ def named(extract: Extract) -> list[str]:
 
 
 @pytest.mark.parametrize("made", MADE)
-def test_what_each_tool_locks(made: str) -> None:
+def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
     """An alias is what it stands for, the project's own folder is not there; Yarn's files do not tell development."""
     extract = read(MADE[made], (DATA / made).read_bytes())
     assert extract.is_lockfile

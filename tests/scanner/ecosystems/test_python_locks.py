@@ -38,7 +38,7 @@ def named(extract: Extract) -> list[str]:
 
 
 @pytest.mark.parametrize("made", MADE)
-def test_what_each_tool_locks(made: str) -> None:
+def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
     """The project itself, its own folder and its development group (iniconfig) are not there."""
     extract = read(made, (DATA / made).read_bytes())
     assert extract.is_lockfile

@@ -71,7 +71,7 @@ def test_it_is_distinguished_from_an_image_that_cannot_be_read(running: Running,
 
 
 @pytest.mark.real
-def test_what_is_no_such_artifact_is_refused(running: Running, file: Path, tmp_path: Path) -> None:
+def test_an_artifact_of_another_type_is_refused(running: Running, file: Path, tmp_path: Path) -> None:
     running.push("team/app", "1", image([{"etc/hostname": b"x"}]))
     with pytest.raises(ImageError, match="not an artifact of the type"):
         pull(f"{running.address}/team/app:1", KIND, tmp_path / "back", limit=LIMIT)

@@ -73,7 +73,7 @@ def test_skippable_frames_of_zstd_are_skipped() -> None:
     ],
     ids=["gzip header without end", "gzip", "zstd"],
 )
-def test_what_cannot_be_decompressed_is_unread(blob: bytes) -> None:
+def test_a_layer_that_cannot_be_decompressed_is_unread(blob: bytes) -> None:
     with pytest.raises(ImageError, match="cannot be decompressed"):
         bounded(blob, LayerLimits())
 

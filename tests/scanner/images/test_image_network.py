@@ -142,7 +142,7 @@ def test_a_part_of_what_was_asked_for_is_no_end() -> None:
     ]
 
 
-def test_what_does_not_fit_together_is_not_the_blob() -> None:
+def test_ranges_that_do_not_join_are_not_accepted_as_the_blob() -> None:
     second = make.image(
         [{"one": b"1"}, {"two": bytes(reversed(range(256))) * (PROGRESS_STEP // 64)}], compression="none"
     )

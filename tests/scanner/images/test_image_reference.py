@@ -68,7 +68,7 @@ def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
         "x/" * 130 + "x",
     ],
 )
-def test_what_is_no_reference_is_refused_with_advice(text: str) -> None:
+def test_an_invalid_image_reference_is_refused_with_advice(text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(text)
     assert caught.value.advice
@@ -76,7 +76,7 @@ def test_what_is_no_reference_is_refused_with_advice(text: str) -> None:
 
 @pytest.mark.parametrize("prefix", ["", "/", "dir:", "oci:", "oci-archive:"])
 @pytest.mark.parametrize("text", ["a" * 5000, "\ud800", "a\0b"], ids=["too long", "surrogate", "NUL"])
-def test_what_can_be_no_path_is_refused_with_advice(prefix: str, text: str) -> None:
+def test_an_invalid_path_is_refused_with_advice(prefix: str, text: str) -> None:
     with pytest.raises(UsageError) as caught:
         parse(prefix + text)
     assert caught.value.advice

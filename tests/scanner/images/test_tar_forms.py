@@ -84,7 +84,7 @@ ACCEPTED: dict[str, tuple[bytes, list[str]]] = {
 
 
 @pytest.mark.parametrize("name", ACCEPTED)
-def test_what_builders_write_is_read(name: str) -> None:
+def test_tar_forms_that_builders_write_are_read(name: str) -> None:
     data, expected = ACCEPTED[name]
     assert paths(data + END) == expected
 

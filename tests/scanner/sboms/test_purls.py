@@ -29,6 +29,6 @@ def test_a_package_url_is_taken_apart(text: str, purl: Purl) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "lodash", "pkg:npm", "pkg:/x@1", "npm/lodash@1"])
-def test_what_is_none_is_refused(text: str) -> None:
+def test_an_invalid_package_url_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="purl"):
         parse(text)

@@ -87,7 +87,7 @@ def test_a_component_that_cannot_be_understood_is_unread(read: Read, component: 
 
 
 @pytest.mark.parametrize("kind", ["file", "data", "machine-learning-model", "cryptographic-asset", "container"])
-def test_what_is_no_package_is_left_out(read: Read, kind: str) -> None:
+def test_sbom_components_that_are_not_packages_are_left_out(read: Read, kind: str) -> None:
     inventory = read(cyclonedx({"type": kind, "name": "x"}))
     assert (inventory.packages, inventory.unread) == ((), NO_PACKAGE)
 

@@ -158,7 +158,7 @@ def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
     assert list(store.fleet.images()) == []
 
 
-def test_what_was_scanned_before_is_caught_up_with(store: Store) -> None:
+def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
     for number in range(3):
         scanned(store, f"web-{number}", package("idna", f"3.{number}"))
     index = index_of(store, AdvisoryDatabase([IDNA]))

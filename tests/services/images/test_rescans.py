@@ -115,7 +115,7 @@ def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
     assert server.run(after=100) == []
 
 
-def test_what_a_newer_scanner_has_read_is_left_alone(store: Store) -> None:
+def test_scans_of_a_newer_scanner_are_not_repeated(store: Store) -> None:
     scanned(store, "old", OLD)
     scanned(store, "unknown", None)
     scanned(store, "same", NEW)

@@ -80,7 +80,7 @@ def test_our_own_images_are_read_while_every_other_registry_is_slow() -> None:
         assert sum(count for name, count in readers.begun.items() if name.startswith("slow")) <= 12
 
 
-def test_what_waits_is_read_when_readers_are_free() -> None:
+def test_waiting_scans_run_when_readers_are_free() -> None:
     with _readers() as readers:
         readers.add(SLOW, 50)
         readers.end.set()

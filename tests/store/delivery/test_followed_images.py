@@ -36,13 +36,13 @@ def only(store: Store) -> FollowedImage:
     return followed
 
 
-def test_what_a_verdict_approved_is_followed_once(store: Store) -> None:
+def test_an_image_that_a_verdict_approved_is_followed_once(store: Store) -> None:
     settle(store, "one")
     settle(store, "two")
     assert only(store) == FollowedImage(IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, NOW)
 
 
-def test_what_was_rejected_is_not_followed(store: Store) -> None:
+def test_a_rejected_image_is_not_followed(store: Store) -> None:
     settle(store, "one", state=ApprovalState.REJECTED)
     assert list(store.followed_images.list()) == []
 
@@ -82,7 +82,7 @@ def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -
     assert len(keys) == 2
 
 
-def test_what_is_not_approved_is_not_renewed(store: Store) -> None:
+def test_a_followed_image_that_is_not_approved_is_not_renewed(store: Store) -> None:
     settle(store, "one", None)
     followed = only(store)
     store.followed_images.change(followed, Status.REJECTED, CHANGED, "bad", NOW)

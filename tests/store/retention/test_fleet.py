@@ -99,7 +99,7 @@ def test_an_image_that_is_back_stays(store: Store) -> None:
     assert [image.digest for image in store.fleet.images(ids=[1])] == [IMAGE]
 
 
-def test_what_only_an_earlier_scan_found_leaves(store: Store) -> None:
+def test_packages_of_an_earlier_scan_only_are_deleted(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
     (platform,) = NEW.platforms

@@ -53,7 +53,7 @@ def test_old_executions_go_with_their_runs_and_the_newest_stay(store: Store) -> 
     assert store.executions.start("web", "next", {}, NOW).number == EXECUTIONS + 1
 
 
-def test_what_services_pipelines_and_approvals_need_stays(store: Store) -> None:
+def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) -> None:
     ids = ended(store)
     store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
     definition = TaskDefinition("shop", 0, "app", None, environment={"A": "1"})

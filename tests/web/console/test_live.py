@@ -87,7 +87,7 @@ def test_a_page_is_refreshed_by_its_own_subjects_only() -> None:
     asyncio.run(run())
 
 
-def test_what_happens_in_the_pause_after_a_refresh_is_followed_by_one_more() -> None:
+def test_events_during_the_pause_after_a_refresh_cause_one_more() -> None:
     async def run() -> None:
         log, threads = Log(), Threads()
         page = Page(LiveChanges(log.newest, log.read, pause_seconds=live.READ_SECONDS * 4), threads)
