@@ -1,4 +1,4 @@
-"""DSSE envelopes: made, read and believed."""
+"""DSSE envelopes: making, reading and verifying them."""
 
 import base64
 import json
@@ -86,7 +86,7 @@ def test_a_key_id_in_the_envelope_does_not_make_an_untrusted_key_valid() -> None
         verify(json.dumps(document).encode(), [mine.public])
 
 
-def test_no_keys_believe_nothing() -> None:
+def test_without_keys_no_signature_is_valid() -> None:
     with pytest.raises(DeniedError):
         verify(sign(b"{}", Signer(new_key())), [])
 

@@ -1,4 +1,4 @@
-"""The statement of an approval: what it says, and when it is believed."""
+"""The statement of an approval: what it says, and when it counts."""
 
 import json
 from dataclasses import replace
@@ -82,7 +82,7 @@ def test_only_digests_that_the_verdict_judged_are_attested() -> None:
             statement(verdict, DIGEST, "app", digest, 30)
 
 
-def test_an_approval_by_another_policy_is_not_believed() -> None:
+def test_an_approval_by_another_policy_is_not_accepted() -> None:
     with pytest.raises(DeniedError, match="by the policy 'strict', not by 'default'"):
         believe(STATEMENT, IMAGE, "default", NOW)
     digest = "sha256:" + "9" * 64

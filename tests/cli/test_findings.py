@@ -17,7 +17,7 @@ NOW_AND_THEN = "evidence: {stale_after_days: 36500}\n"
 
 @pytest.fixture
 def policy(tmp_path: Path) -> Path:
-    """One that believes old reports: the cases' times stand still."""
+    """A gate that accepts old reports: the cases' times stand still."""
     file = tmp_path / "patient.yaml"
     file.write_text(f"max_findings: {{CRITICAL: 0, HIGH: 0}}\n{NOW_AND_THEN}")
     return file

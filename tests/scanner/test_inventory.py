@@ -143,7 +143,7 @@ def test_a_hard_link_out_of_its_layer_is_unread() -> None:
     assert "hard link to stash" in result.unread[0].reason
 
 
-def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
+def test_a_link_is_accepted_when_it_leads_to_what_is_read() -> None:
     store = "x/.cache/foo-1.dist-info/METADATA"
     content = [
         *dist_info(store.rpartition("/")[0], "foo", "1"),
@@ -154,7 +154,7 @@ def test_a_link_is_believed_when_it_leads_to_what_is_read() -> None:
     assert [entry.path for entry in result.unread] == ["x/foo-1.dist-info/METADATA"]
 
 
-def test_an_egg_info_that_is_a_link_to_a_folder_is_believed() -> None:
+def test_an_egg_info_that_is_a_link_to_a_folder_is_accepted() -> None:
     content = [
         file("x/share/foo.egg-info/PKG-INFO", "Name: foo\nVersion: 1\n"),
         symlink("x/foo.egg-info", "/x/share/foo.egg-info"),

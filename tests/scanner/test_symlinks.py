@@ -152,7 +152,7 @@ def test_a_link_that_was_removed_hides_nothing() -> None:
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
-def test_a_merged_usr_is_believed() -> None:
+def test_a_merged_usr_is_accepted() -> None:
     flask = dist_info("usr/lib/python3/dist-packages/flask-1.dist-info", "flask", "1")
     merged = [symlink(name, f"usr/{name}") for name in ("bin", "lib", "lib64", "sbin")]
     assert reasons(merged, [*flask, file("usr/lib/x.conf")]) == []
@@ -176,7 +176,7 @@ def test_a_link_that_a_package_brings_is_that_packages_affair() -> None:
     assert inventory([*base, *owned, *hidden]).unread != ()
 
 
-def test_workspaces_and_doubled_folders_are_believed() -> None:
+def test_workspaces_and_doubled_folders_are_accepted() -> None:
     workspace = [
         folder("app"),
         file("app/packages/lodash/package.json", LODASH),

@@ -99,7 +99,7 @@ def test_the_error_of_a_failed_podman_push_is_reported(tmp_path: Path) -> None:
         engine_source(EngineReference("podman", "list"), environment, tmp_path)
 
 
-def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_believed(tmp_path: Path) -> None:
+def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_accepted(tmp_path: Path) -> None:
     def answer(request: Request) -> Answer:
         return (
             Answer(204, b"") if request.path.endswith("/manifests/team/list/exists") else Answer(200, saved(tmp_path))

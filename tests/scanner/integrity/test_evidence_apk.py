@@ -51,7 +51,7 @@ def doubts(*layers: list[Entry]) -> str:
     return reasons(inventory(BASE, *layers))
 
 
-def test_an_honest_image_is_believed() -> None:
+def test_an_honest_image_is_accepted() -> None:
     result = inventory(BASE)
     assert result.unread == ()
     assert {package.ecosystem for package in result.packages} == {"Alpine:v3.19"}
@@ -200,7 +200,7 @@ def test_a_claim_on_an_image_of_another_distribution_is_noticed() -> None:
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
-def test_apk_add_upgrade_and_del_are_believed() -> None:
+def test_apk_add_upgrade_and_del_are_accepted() -> None:
     less = entry("less", "643-r1", "usr/bin/less")
     ssl, newer = (entry("libssl3", f"3.1.{patch}-r0", *OPENSSL, more="o:openssl") for patch in (4, 8))
     add = [installed(RELEASE, MUSL, ssl, less), file("usr/bin/less")]
@@ -211,21 +211,21 @@ def test_apk_add_upgrade_and_del_are_believed() -> None:
         assert doubts(*(add, upgrade, delete, last)[:upto]) == ""
 
 
-def test_a_virtual_package_that_comes_and_goes_is_believed() -> None:
+def test_a_virtual_package_that_comes_and_goes_is_accepted() -> None:
     ssl = entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl")
     virtual, gcc = entry(".build", "20240101.0", more="T:virtual meta package"), entry("gcc", "13-r0", "usr/bin/gcc")
     build = [installed(RELEASE, MUSL, ssl, gcc, virtual), file("usr/bin/gcc")]
     assert doubts(build, [installed(RELEASE, MUSL, ssl), *whiteout("usr/bin/gcc")]) == ""
 
 
-def test_a_database_moved_with_all_its_packages_is_believed() -> None:
+def test_a_database_moved_with_all_its_packages_is_accepted() -> None:
     """As where /lib was merged into /usr."""
     content = (RELEASE, MUSL, entry("libssl3", "3.1.4-r0", *OPENSSL, more="o:openssl"))
     assert doubts([*whiteout("lib/apk"), installed(*content, path=MERGED)]) == ""
     assert doubts([symlink("lib/apk", "/usr/lib/apk"), installed(*content, path=MERGED)]) == ""
 
 
-def test_an_upgrade_of_the_distribution_is_believed() -> None:
+def test_an_upgrade_of_the_distribution_is_accepted() -> None:
     upgrade = [
         file("usr/lib/os-release", ALPINE.replace("3.19", "3.20")),
         repositories("v3.20"),
@@ -238,7 +238,7 @@ def test_an_upgrade_of_the_distribution_is_believed() -> None:
     assert {package.ecosystem for package in result.packages} == {"Alpine:v3.20"}
 
 
-def test_repositories_of_ones_own_are_believed() -> None:
+def test_repositories_of_ones_own_are_accepted() -> None:
     assert doubts([repositories()]) == ""
     assert doubts([file(REPOSITORIES, "https://packages.example/alpine-3.19/main\n/srv/v3.19/community\n")]) == ""
     assert doubts(whiteout(REPOSITORIES)) == ""

@@ -39,7 +39,7 @@ def reasons(result: Inventory) -> str:
     return "\n".join(entry.reason for entry in result.unread)
 
 
-def test_an_honest_image_is_believed() -> None:
+def test_an_honest_image_is_accepted() -> None:
     result = inventory(with_curl())
     assert result.unread == ()
     assert names(result) == ["base-files 13", "bash 5", "curl 7.1"]
@@ -285,7 +285,7 @@ def test_a_distroless_entry_removed_of_whose_files_nothing_is_known_is_noticed()
     assert "no file list shows" in reasons(inventory(image, whiteout("var/lib/dpkg/status.d/openssl")))
 
 
-def test_a_distroless_package_removed_with_its_files_is_believed() -> None:
+def test_a_distroless_package_removed_with_its_files_is_accepted() -> None:
     image = [*RELEASE, *distroless("openssl", "usr/lib/libssl.so"), *distroless("tzdata", "usr/share/zoneinfo/UTC")]
     removal = whiteout("var/lib/dpkg/status.d/openssl", "var/lib/dpkg/status.d/openssl.md5sums", "usr/lib/libssl.so")
     assert inventory(image, removal).unread == ()

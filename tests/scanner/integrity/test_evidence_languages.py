@@ -154,20 +154,20 @@ def test_a_link_that_hides_packages_is_noticed(link: str, to: str) -> None:
 # --- honest use --------------------------------------------------------------------------------------------------
 
 
-def test_pip_install_upgrade_is_believed() -> None:
+def test_pip_install_upgrade_is_accepted() -> None:
     result = inventory(flask("1.0"), [*flask("2.0"), *whiteout(f"{SITE}/flask-1.0.dist-info")])
     assert result.unread == ()
     assert names(result) == ["Flask 2.0"]
 
 
-def test_pip_uninstall_is_believed() -> None:
+def test_pip_uninstall_is_accepted() -> None:
     removal = whiteout(f"{SITE}/flask-1.0.dist-info", f"{SITE}/flask", "usr/bin/flask")
     result = inventory(flask("1.0"), removal, [file("app")])
     assert "Flask" not in reasons(result)
     assert result.packages == ()
 
 
-def test_removal_of_compiled_files_alone_is_believed() -> None:
+def test_removal_of_compiled_files_alone_is_accepted() -> None:
     lower = [
         metadata("1.0"),
         record("1.0", "flask/__pycache__/a.pyc,,"),
@@ -177,39 +177,39 @@ def test_removal_of_compiled_files_alone_is_believed() -> None:
     assert inventory(lower, whiteout(f"{SITE}/flask/__pycache__")).unread == ()
 
 
-def test_reinstalling_the_same_version_is_believed() -> None:
+def test_reinstalling_the_same_version_is_accepted() -> None:
     assert inventory(flask("1.0"), flask("1.0")).unread == ()
 
 
-def test_removal_of_a_whole_environment_is_believed() -> None:
+def test_removal_of_a_whole_environment_is_accepted() -> None:
     assert "Flask" not in reasons(inventory(flask("1.0"), whiteout("usr/lib/python3", "usr/bin/flask")))
 
 
-def test_npm_update_is_believed() -> None:
+def test_npm_update_is_accepted() -> None:
     result = inventory(npm(f"{MODULES}/a", "1.0.0", "index.js"), npm(f"{MODULES}/a", "2.0.0", "index.js"))
     assert result.unread == ()
     assert names(result) == ["a 2.0.0"]
 
 
-def test_npm_update_that_replaces_the_folder_is_believed() -> None:
+def test_npm_update_that_replaces_the_folder_is_accepted() -> None:
     lower = npm(f"{MODULES}/a", "1.0.0", "index.js", "old.js")
     assert inventory(lower, [opaque(f"{MODULES}/a"), *npm(f"{MODULES}/a", "2.0.0", "new.js")]).unread == ()
 
 
-def test_npm_uninstall_is_believed() -> None:
+def test_npm_uninstall_is_accepted() -> None:
     lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
     result = inventory(lower, whiteout(f"{MODULES}/a"))
     assert result.unread == ()
     assert names(result) == ["b 1.0.0"]
 
 
-def test_a_nested_package_lifted_up_is_believed() -> None:
+def test_a_nested_package_lifted_up_is_accepted() -> None:
     lower = [*npm(f"{MODULES}/a", "1.0.0", "index.js"), *npm(f"{MODULES}/a/node_modules/b", "1.0.0", "index.js")]
     lifted = [*whiteout(f"{MODULES}/a/node_modules"), *npm(f"{MODULES}/b", "1.0.0", "index.js")]
     assert inventory(lower, lifted).unread == ()
 
 
-def test_links_to_what_is_read_at_its_own_place_are_believed() -> None:
+def test_links_to_what_is_read_at_its_own_place_are_accepted() -> None:
     store = f"{MODULES}/.pnpm/a@1.0.0/node_modules"
     result = inventory(
         [
@@ -281,7 +281,7 @@ def test_a_link_of_a_distribution_package_is_that_packages_affair() -> None:
     assert "which was not read" in reasons(inventory([*DATABASE[:1], statement], [statement, link, listed]))
 
 
-def test_a_distribution_upgrade_of_a_package_without_record_is_believed() -> None:
+def test_a_distribution_upgrade_of_a_package_without_record_is_accepted() -> None:
     def layer(version: str) -> list[Entry]:
         owned = (f"{SITE}/flask-{version}.dist-info/METADATA", f"{SITE}/flask/__init__.py", "usr/bin/flask")
         statement = status(stanza("bash", "5"), stanza("python3-flask", version))

@@ -85,7 +85,7 @@ def test_the_specification_of_a_gem_from_git_removed_while_its_checkout_stays_is
     assert doubts(git, whiteout(checkout)) == ""
 
 
-def test_gem_install_update_and_uninstall_are_believed() -> None:
+def test_gem_install_update_and_uninstall_are_accepted() -> None:
     assert doubts(gem("2.0"), gem("3.0")) == ""
     assert purls(gem("2.0"), gem("3.0")) == ["rack 2.0", "rack 3.0"]
     assert doubts(gem("2.0"), [*gem("3.0"), *whiteout(SPECIFICATION, f"{GEMS}/gems/rack-2.0")]) == ""
@@ -135,7 +135,7 @@ def test_a_package_whose_metadata_names_another_folder_is_noticed() -> None:
     assert "acme/log 1.0" in doubts(COMPOSER, [file(INSTALLED, json.dumps({"packages": [moved, mail]}))])
 
 
-def test_composer_update_and_remove_are_believed() -> None:
+def test_composer_update_and_remove_are_accepted() -> None:
     update = [installed(log="2.0", mail="1.0"), opaque(f"{VENDOR}/acme/log"), *folder("log")]
     assert doubts(COMPOSER, update) == ""
     assert purls(COMPOSER, update) == ["acme/log 2.0", "acme/mail 1.0"]
@@ -184,7 +184,7 @@ def test_a_deps_json_edited_while_the_libraries_stay_is_noticed(edit: list[Entry
     assert "Json 12.0.1" in doubts(DOTNET, edit)
 
 
-def test_publishing_again_is_believed() -> None:
+def test_publishing_again_is_accepted() -> None:
     again = [deps(Json="13.0.1", Log="1.0.0"), *map(file, ("app/Json.dll", "app/web.dll"))]
     assert doubts(DOTNET, again) == ""
     assert purls(DOTNET, again) == ["Json 13.0.1", "Log 1.0.0"]
@@ -230,7 +230,7 @@ def test_a_jar_under_another_name_is_not_looked_for() -> None:
     assert purls([file("app/a.txt", JAR), file("app/b.jar.bak", JAR)]) == []
 
 
-def test_a_jar_made_anew_with_another_version_in_it_is_believed() -> None:
+def test_a_jar_made_anew_with_another_version_in_it_is_accepted() -> None:
     """Out of reach: nothing but the code, which is not compared with any known one, contradicts it."""
     second = JAR.replace(b"version=2.0.17", b"version=9.9.99")
     assert doubts([file("app/a.jar", JAR)], [file("app/a.jar", second)]) == ""
@@ -262,7 +262,7 @@ def test_a_program_freed_of_all_that_tells_its_language_is_not_seen() -> None:
     assert purls([file("usr/bin/app", RUST.replace(b".dep-v0", b".no-dep"))]) == []
 
 
-def test_a_program_built_again_is_believed() -> None:
+def test_a_program_built_again_is_accepted() -> None:
     assert doubts([file("usr/bin/app", GO)], [file("usr/bin/app", GO)]) == ""
     assert doubts([file("usr/bin/app", GO)], [file("usr/bin/app", "#!/bin/sh\n"), file("usr/bin/app.real", GO)]) == ""
 
@@ -313,7 +313,7 @@ def test_vendored_distributions_are_read() -> None:
     assert purls([gemspec]) == ["rack 2.0"]
 
 
-def test_a_package_whose_every_file_is_written_anew_is_believed() -> None:
+def test_a_package_whose_every_file_is_written_anew_is_accepted() -> None:
     """Out of reach, for all languages: files are told apart by the layer that they come from, and an honest update
     writes them all, too."""
     copied = [installed(log="2.0", mail="1.0"), *folder("log")]

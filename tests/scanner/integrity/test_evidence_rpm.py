@@ -60,7 +60,7 @@ def doubts(*layers: list[Entry]) -> str:
     return reasons(inventory(BASE, *layers))
 
 
-def test_an_honest_image_is_believed() -> None:
+def test_an_honest_image_is_accepted() -> None:
     assert inventory(BASE).unread == ()
 
 
@@ -273,7 +273,7 @@ def test_a_list_of_a_package_that_was_there_gives_no_owner() -> None:
     assert owner(owned, [SIX, file("usr/bin/less"), database(RELEASE, BASH, SIX_RPM, less)]) == ""
 
 
-def test_an_owner_made_up_in_the_layer_of_its_language_package_is_believed() -> None:
+def test_an_owner_made_up_in_the_layer_of_its_language_package_is_accepted() -> None:
     """Cannot be detected: the author of a whole layer can build and install a package of that name, which looks the
     same. The package is listed, under a name that no advisory knows."""
     result = inventory(BASE, [SIX, database(RELEASE, BASH, curl("7.1"), package("made-up", "1", METADATA))])
@@ -300,7 +300,7 @@ def _listed() -> str:
 CURL = [file("usr/bin/curl"), file("usr/share/doc/curl/README")]
 
 
-def test_dnf_install_upgrade_and_remove_are_believed() -> None:
+def test_dnf_install_upgrade_and_remove_are_accepted() -> None:
     less = package("less", "1", "usr/bin/less")
     install = [database(RELEASE, BASH, curl("7.1"), less), file("usr/bin/less")]
     upgrade = [database(RELEASE, BASH, curl("8.0"), less), *CURL]
@@ -311,12 +311,12 @@ def test_dnf_install_upgrade_and_remove_are_believed() -> None:
     assert names(inventory(BASE, install, upgrade, remove)) == ["bash 5.1.8-1", "curl 8.0-1", "rocky-release 9.4-1"]
 
 
-def test_an_upgrade_without_documentation_is_believed() -> None:
+def test_an_upgrade_without_documentation_is_accepted() -> None:
     """Container images are installed with `tsflags=nodocs`."""
     assert doubts([database(RELEASE, BASH, curl("8.0")), file("usr/bin/curl")]) == ""
 
 
-def test_an_upgrade_that_hands_a_file_to_a_new_package_is_believed() -> None:
+def test_an_upgrade_that_hands_a_file_to_a_new_package_is_accepted() -> None:
     split = [database(RELEASE, BASH, package("curl", "8.0", "usr/bin/curl-config"), package("curl-cli", "8.0", CLI))]
     assert doubts([*split, file(CLI), file("usr/bin/curl-config")]) == ""
 
@@ -324,11 +324,11 @@ def test_an_upgrade_that_hands_a_file_to_a_new_package_is_believed() -> None:
 CLI = "usr/bin/curl"
 
 
-def test_a_package_replaced_by_another_name_is_believed() -> None:
+def test_a_package_replaced_by_another_name_is_accepted() -> None:
     assert doubts([database(RELEASE, BASH, package("curl-minimal", "8.0", CLI)), file(CLI)]) == ""
 
 
-def test_several_versions_that_come_and_go_are_believed() -> None:
+def test_several_versions_that_come_and_go_are_accepted() -> None:
     def layer(*versions: str) -> list[Entry]:
         devel = [package("kernel-devel", version, f"usr/src/{version}") for version in versions]
         return [database(RELEASE, BASH, curl("7.1"), *devel), file(f"usr/src/{versions[-1]}")]
@@ -340,7 +340,7 @@ def test_several_versions_that_come_and_go_are_believed() -> None:
     assert inventory(lower, layer("1", "2"), [BASE[-1], *whiteout("usr/src")]).unread == ()
 
 
-def test_a_database_moved_or_converted_with_all_its_packages_is_believed() -> None:
+def test_a_database_moved_or_converted_with_all_its_packages_is_accepted() -> None:
     """Fedora and SUSE moved it, RHEL 9 and Fedora 33 converted it; older tools find it by a link."""
     moved = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
     assert doubts([*whiteout("var/lib/rpm"), moved]) == ""
@@ -353,18 +353,18 @@ def test_a_database_moved_or_converted_with_all_its_packages_is_believed() -> No
     assert len(result.packages) == 6
 
 
-def test_two_places_that_hold_the_same_are_believed() -> None:
+def test_two_places_that_hold_the_same_are_accepted() -> None:
     same = database(RELEASE, BASH, curl("7.1"), path=SYSIMAGE)
     assert doubts([same]) == ""
     assert reasons(inventory([*BASE, hardlink(SYSIMAGE, VAR)])) == ""
 
 
-def test_an_upgrade_of_the_distribution_is_believed() -> None:
+def test_an_upgrade_of_the_distribution_is_accepted() -> None:
     newer = package("rocky-release", "9.5", "usr/lib/os-release")
     release = file("usr/lib/os-release", 'ID="rocky"\nVERSION_ID="9.5"\n')
     assert doubts([release, database(newer, BASH, curl("7.1"))]) == ""
 
 
-def test_an_empty_database_of_another_distribution_is_believed() -> None:
+def test_an_empty_database_of_another_distribution_is_accepted() -> None:
     """Alpine's dpkg brings an empty status along, and Debian's rpm makes a database when it is first run."""
     assert doubts([file("var/lib/dpkg/status", "")]) == ""

@@ -172,7 +172,7 @@ def contradiction(path: str, name: str, version: str) -> str:
         ("a-1.0-py3.12.EGG/egg-info/PKG-INFO", "a", "1.0"),
     ],
 )
-def test_metadata_that_agrees_with_its_folder_is_believed(path: str, name: str, version: str) -> None:
+def test_metadata_that_agrees_with_its_folder_is_accepted(path: str, name: str, version: str) -> None:
     assert contradiction(f"{SITE}/{path}", name, version) == ""
     assert contradiction(f"app/{path}", name, version) == ""
 
