@@ -32,7 +32,7 @@ def test_without_a_server_the_error_names_the_command_that_starts_one(
     monkeypatch.setenv("DOCKGATE_SERVER", f"http://127.0.0.1:{unused_port}")
     ran = dockgate("pipeline", "list")
     assert (ran.code, ran.out) == (2, "")
-    assert f"error: No server answers at http://127.0.0.1:{unused_port}" in ran.err
+    assert f"error: no server answers at http://127.0.0.1:{unused_port}" in ran.err
     assert "Start it with `dockgate up`" in ran.err
 
 

@@ -205,7 +205,7 @@ def test_a_source_that_is_neither_file_nor_reference_is_an_error(dockgate: Dockg
     assert dockgate("db", "import", "./nowhere.zst", *digest).code == 2
     ran = dockgate("db", "import", "nowhere.zst")
     assert ran.code == 2
-    assert "There is no file nowhere.zst." in ran.err
+    assert "there is no file nowhere.zst" in ran.err
 
 
 @pytest.mark.real

@@ -92,7 +92,7 @@ def test_reports_of_different_images_are_refused(policy: Path) -> None:
 
 
 def test_neither_an_image_nor_findings_is_wrong_use() -> None:
-    with pytest.raises(UsageError, match="No image and no findings"):
+    with pytest.raises(UsageError, match="no image and no findings"):
         gate()
     with pytest.raises(UsageError, match="need --findings"):
         gate("app:1", "--digest", "sha256:" + "1" * 64)

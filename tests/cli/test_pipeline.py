@@ -281,7 +281,7 @@ def test_an_approval_is_answered_by_the_name_of_its_execution(dockgate: Dockgate
     assert dockgate("approval", "approve", f"{NAME}-1").code == 0
     serve(server, answers.rejected())
     ran = dockgate("approval", "approve", f"{NAME}-1")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: Execution {NAME}-1 has no waiting approval.")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, f"error: execution {NAME}-1 has no waiting approval")
 
 
 def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dockgate, server: FakeServer) -> None:

@@ -135,7 +135,7 @@ def test_a_policy_may_be_a_file_and_is_named_after_it(run: Run, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
-        (None, "There is no policy"),
+        (None, "there is no policy"),
         ("max_findings: {HIHG: 1}\n", "p.yaml:1: max_findings.HIHG: unknown key"),
         (b"\xff\xfe", "is not UTF-8"),
     ],

@@ -19,7 +19,7 @@ from dockgate.shared.errors import NotFoundError
 
 ID = "external/gate/1/gate/0f"
 NO = (503, {"error": "it is being started again", "advice": ""})
-BUSY = (429, {"error": "The server already answers 375 requests of yours.", "advice": "Retry in a minute."})
+BUSY = (429, {"error": "the server already answers 375 requests of yours", "advice": "Retry in a minute."})
 
 
 def approval(state: str, verdict: str = "") -> dict[str, Any]:

@@ -79,9 +79,9 @@ def test_a_digest_prefix_is_sufficient(dockgate: Dockgate, server: FakeServer) -
     for text in ("ffffff", "sha256:ffffff", "sha256:ffffff…", VERDICT):
         assert dockgate("verdict", "show", text).code == 0
     ran = dockgate("verdict", "show", "aaaaaaaa")
-    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: Several verdict digests begin with aaaaaaaa.")
+    assert (ran.code, ran.err.splitlines()[0]) == (2, "error: several verdict digests begin with aaaaaaaa")
     assert VERDICT in ran.err
-    assert dockgate("verdict", "show", "bbbbbb").err.startswith("error: No verdict digest begins with bbbbbb")
+    assert dockgate("verdict", "show", "bbbbbb").err.startswith("error: no verdict digest begins with bbbbbb")
 
 
 def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: FakeServer) -> None:

@@ -64,7 +64,7 @@ def test_a_line_without_two_versions_is_an_error(
     set_standard_input(monkeypatch, f"1.0 1.1\n{line}\n1.0 1.1\n")
     ran = dockgate("versions", "PyPI")
     assert (ran.code, ran.out) == (2, "<\n")
-    assert "Line 2 has" in ran.err
+    assert "line 2 has" in ran.err
 
 
 def test_an_unknown_ecosystem_is_an_error_that_lists_the_known_ones(dockgate: Dockgate) -> None:

@@ -41,7 +41,7 @@ DEV, CI, SEC = Principal("dev", (Role.DEVELOPER,)), Principal("ci", ()), Princip
 
 def read(name: str) -> Policy:
     if name not in POLICIES:
-        raise NotFoundError(f"There is no policy {name!r}.")
+        raise NotFoundError(f"there is no policy {name!r}")
     return POLICIES[name]
 
 

@@ -54,7 +54,7 @@ def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:
     finally:
         site.server.app.state.server = web_services
     assert answer.status_code == program.status_code == 500
-    assert program.json()["error"] == "Internal error: AttributeError."
+    assert program.json()["error"] == "internal error: AttributeError"
     assert "<h1>" in answer.text
     assert "Internal error: AttributeError." in answer.text
     assert "default-src 'none'" in answer.headers["content-security-policy"]

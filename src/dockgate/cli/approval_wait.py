@@ -41,9 +41,9 @@ def resolve_approval(client: Client, name: str, *, is_waiting: bool) -> str:
     ids = [approval["id"] for approval in approvals if not is_waiting or approval["state"] == "Waiting"]
     if not ids:
         kind = "waiting approval" if is_waiting else "approval"
-        raise UsageError(f"Execution {name} has no {kind}.", f"See `dockgate pipeline show {name}`.")
+        raise UsageError(f"execution {name} has no {kind}", f"See `dockgate pipeline show {name}`.")
     if is_waiting and len(ids) > 1:
-        raise UsageError(f"Execution {name} has {len(ids)} waiting approvals.", "Name one: " + ", ".join(ids))
+        raise UsageError(f"execution {name} has {len(ids)} waiting approvals", "Name one: " + ", ".join(ids))
     return str(ids[-1])
 
 

@@ -78,7 +78,7 @@ def _purl_batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
         yield purls
         return
     if sys.stdin.isatty():
-        raise UsageError("No package URL is given.", "Pass them as arguments, or on standard input, one per line.")
+        raise UsageError("no package URL is given", "Pass them as arguments, or on standard input, one per line.")
     partial_line, source = b"", cast("BufferedReader", sys.stdin.buffer)
     while chunk := source.read1(CHUNK):
         *lines, partial_line = (partial_line + chunk).split(b"\n")

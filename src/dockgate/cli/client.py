@@ -147,7 +147,7 @@ class Client:
             if isinstance(error.__cause__, Exception) and (fault := _tls_fault(server, error.__cause__)):
                 raise fault from error
             raise ServerUnreachableError(
-                f"No server answers at {server}.", "Start it with `dockgate up`, or set DOCKGATE_SERVER."
+                f"no server answers at {server}", "Start it with `dockgate up`, or set DOCKGATE_SERVER."
             ) from error
         except InvalidAddressError as error:
             raise UsageError(
@@ -238,7 +238,7 @@ def _tls_fault(server: str, error: Exception) -> DockgateError | None:
         return None
     if isinstance(fault, ssl.SSLCertVerificationError):
         return UnavailableError(
-            f"The certificate of {server} is not trusted: {fault.verify_message}.",
+            f"the certificate of {server} is not trusted: {fault.verify_message}",
             "Set DOCKGATE_CA_BUNDLE to a PEM file of the certificate authority.",
         )
     plain = f"http://{urlsplit(server).netloc}"
@@ -258,6 +258,6 @@ def parse_answer(kind: type[T], value: Any) -> T:
         return cast(T, canonical.build(kind, value))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise DockgateError(
-            f"The server's answer cannot be read as {kind.__name__}: {error}.",
+            f"the server's answer cannot be read as {kind.__name__}: {error}",
             "Use the same version of Dockgate for the command and the server.",
         ) from error

@@ -91,7 +91,7 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
         advice = " ".join(advices)
         raise UnavailableError(f"{len(result.failures)} feeds failed: see above.", advice)
     if not result.digest:
-        raise DatabaseError("No database was built: no feed covers an ecosystem.", "Set DOCKGATE_FEED_OSV.")
+        raise DatabaseError("no database was built: no feed covers an ecosystem", "Set DOCKGATE_FEED_OSV.")
 
 
 @command.command()

@@ -43,9 +43,7 @@ def _digest(client: Client, kind: str, text: str) -> str:
     except NotFoundError:
         return text
     if not digests:
-        raise NotFoundError(f"No {kind} digest begins with {prefix[1]}.", "`dockgate image list` lists the images.")
+        raise NotFoundError(f"no {kind} digest begins with {prefix[1]}", "`dockgate image list` lists the images.")
     if len(digests) > 1:
-        raise UsageError(
-            f"Several {kind} digests begin with {prefix[1]}.", "Use more characters: " + ", ".join(digests)
-        )
+        raise UsageError(f"several {kind} digests begin with {prefix[1]}", "Use more characters: " + ", ".join(digests))
     return str(digests[0])

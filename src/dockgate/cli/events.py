@@ -74,9 +74,9 @@ def _read_event(value: str) -> dict[str, Any]:
     try:
         event = json.loads(read_text(value))
     except (ValueError, RecursionError) as error:
-        raise UsageError(f"The event is not JSON: {error}.", "Copy one from `dockgate events list -o json`.") from error
+        raise UsageError(f"the event is not JSON: {error}", "Copy one from `dockgate events list -o json`.") from error
     if not isinstance(event, dict):
-        raise UsageError("The event is not a JSON object.", 'An event looks like {"detail-type": "image.judged", …}.')
+        raise UsageError("the event is not a JSON object", 'An event looks like {"detail-type": "image.judged", …}.')
     return event
 
 

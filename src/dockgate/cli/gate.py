@@ -141,7 +141,7 @@ def command(
     from dockgate.vulnerabilities.database.database import Database
 
     if not (argument.reference or findings or inspector):
-        raise UsageError("No image and no findings are given.", "Pass an IMAGE, or --findings FILE.")
+        raise UsageError("no image and no findings are given", "Pass an IMAGE, or --findings FILE.")
     rules = local_gate.policy_of(policy or "default")
     all_waivers = local_gate.read_waivers(waivers, vex)
     settings = from_environment()
@@ -213,7 +213,7 @@ def _provenance(
     if PROVENANCE_RULE not in policy.rules:
         if statements:
             raise UsageError(
-                "The policy does not check provenance, so --provenance has no effect.",
+                "the policy does not check provenance, so --provenance has no effect",
                 "Add the rule provenance to the policy.",
             )
         return None
@@ -242,7 +242,7 @@ def _gate_by_inspector(
     for entry in external_reports:
         if entry.inventory.image not in digests:
             raise UsageError(
-                f"The {entry.source} report is about {entry.inventory.image}, not about {argument.reference}.",
+                f"the {entry.source} report is about {entry.inventory.image}, not about {argument.reference}",
                 f"The image's digest is {digest}. Scan that image again.",
             )
     return local_gate.judge_reported(

@@ -64,7 +64,7 @@ def _collect(client: Client, output_format: str) -> None:
     else:
         _print(collection["report"])
     if collection["error"]:
-        raise DockgateError(f"Not everything was removed: {collection['error']}", "Run `dockgate gc --yes` again.")
+        raise DockgateError(f"not everything was removed: {collection['error']}", "Run `dockgate gc --yes` again.")
 
 
 def _list(collections: list[dict[str, Any]], output_format: str) -> None:

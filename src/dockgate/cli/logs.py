@@ -36,7 +36,7 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
     if not names:
         missing = "/".join(filter(None, (stage, action))) or "action with a log"
         advice = f"`dockgate pipeline show {execution}` lists its actions."
-        raise NotFoundError(f"Execution {execution} has no {missing}.", advice)
+        raise NotFoundError(f"execution {execution} has no {missing}", advice)
     notices = WaitNotices(client)
     for name in names:
         newest_attempt = _wait_for_start(client, execution, *name, notices if follow else None)

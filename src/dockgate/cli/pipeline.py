@@ -224,7 +224,7 @@ def _execution(client: Client, name: str) -> str:
         executions = client.get("pipelines", name, "executions", limit=1)
     if not executions:
         raise NotFoundError(
-            f"The pipeline {name} has no executions yet.",
+            f"the pipeline {name} has no executions yet",
             f"Push to its source, or run `dockgate pipeline start {name}`.",
         )
     return str(executions[0]["id"])

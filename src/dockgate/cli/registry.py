@@ -118,7 +118,7 @@ def rotate(kind: str | None, registry: str | None, output_format: str) -> None:
         return
     if registry is None:
         raise UsageError(
-            f"The argument REGISTRY is missing: {kind} is the format.",
+            f"the argument REGISTRY is missing: {kind} is the format",
             f"Run `dockgate registry rotate {kind} REGISTRY`.",
         )
     _show_hook(registry, kind, Client().post("registries", registry, "hook", kind), output_format)

@@ -33,7 +33,7 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
                 return rollout
             if rollout.state.is_final:
                 raise DeployError(
-                    f"The rollout of {service} failed and was rolled back: {rollout.reason}",
+                    f"the rollout of {service} failed and was rolled back: {rollout.reason}",
                     f"`dockgate deploy show {service}` shows what runs.",
                 )
         sleep(POLL_SECONDS)

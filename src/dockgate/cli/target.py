@@ -127,7 +127,7 @@ def redeliver(name: str, keys: tuple[str, ...], is_all: bool, output_format: str
     KEY is a dead letter of the target NAME, as `dockgate target deadletters` lists it.
     """
     if bool(keys) == is_all:
-        raise UsageError("Name the messages to send again, or use --all.", f"`dockgate target deadletters {name}`.")
+        raise UsageError("name the messages to send again, or use --all", f"`dockgate target deadletters {name}`.")
     answer = Client().post("targets", name, "dead-letters", "redeliver", body={"keys": list(keys) or None})
     print_answer(answer, output_format, f"{name}: {answer['count']} messages are sent again")
 

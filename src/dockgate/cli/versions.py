@@ -49,7 +49,7 @@ def _pairs(lines: TextIO) -> Iterator[tuple[str, str]]:
         parts = text.split("\t") if "\t" in text else text.split()
         if len(parts) != 2:
             raise UsageError(
-                f"Line {number} has {len(parts)} versions instead of 2: {text[:80]!r}.",
+                f"line {number} has {len(parts)} versions instead of 2: {text[:80]!r}",
                 "Write two versions per line: A B.",
             )
         yield parts[0], parts[1]

@@ -157,7 +157,7 @@ def choose_policy(
         return name
     names = ", ".join(dict.fromkeys([assigned_policy, *allowed_policies]))
     raise DeniedError(
-        f"Permission denied: {requester.name} may not use the policy {name!r} for images of {repository}",
+        f"permission denied: {requester.name} may not use the policy {name!r} for images of {repository}",
         f"Name no policy, or one of: {names}. A PolicyAssignment allows others: docs/how-to/manage-policies.md.",
     )
 

@@ -296,7 +296,7 @@ def require(caller: Caller, permission: Permission) -> None:
     if not caller.can(permission):
         roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
         raise DeniedError(
-            f"Permission denied: {caller.name} needs the permission {permission} (role {roles}).",
+            f"permission denied: {caller.name} needs the permission {permission} (role {roles})",
             f"Ask an admin for the role, or use a token whose scopes include {permission}.",
         )
 

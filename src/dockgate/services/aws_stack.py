@@ -148,4 +148,4 @@ def _repository(account: Account, waiver: Waiver) -> str:
     try:
         return ecr_registry.repository(waiver.repository, account.id, account.region)
     except UsageError as error:
-        raise UsageError(f"The waiver {waiver.id}: {error}", error.advice) from None
+        raise UsageError(f"the waiver {waiver.id}: {error}", error.advice) from None

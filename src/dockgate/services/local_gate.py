@@ -64,8 +64,8 @@ def judge(
     for external_report in external_reports:
         if external_report.inventory.image not in digests:
             raise UsageError(
-                f"The report of {external_report.source} is about {external_report.inventory.image}, "
-                f"not about {scanned.reference}.",
+                f"the report of {external_report.source} is about {external_report.inventory.image}, "
+                f"not about {scanned.reference}",
                 f"Scan {scanned.digest} again with the other scanner.",
             )
     at = format_time(now or datetime.now(UTC))
@@ -102,7 +102,7 @@ def judge_reported(
     inventories = [report.inventory for report in external_reports]
     images = [image] if image else sorted({inventory.image for inventory in inventories})
     if len(images) != 1:
-        raise UsageError(f"The reports are of several images: {', '.join(images)}.", "Judge one after the other.")
+        raise UsageError(f"the reports are of several images: {', '.join(images)}", "Judge one after the other.")
     at = format_time(now or datetime.now(UTC))
     reference = reference or images[0]
     waivers = _applicable(all_waivers, reference, images[0], inventories, at)
@@ -128,7 +128,7 @@ def policy_of(name: str) -> Policy:
         return policies.read_policy(_text_of(file), file.stem, known_rules, name)
     except FileNotFoundError:
         names = ", ".join(policies.BUILTIN)
-        raise NotFoundError(f"There is no policy {name!r}.", f"Name a YAML file, or one of: {names}.") from None
+        raise NotFoundError(f"there is no policy {name!r}", f"Name a YAML file, or one of: {names}.") from None
 
 
 def read_policy(text: str, file: Path) -> Policy:

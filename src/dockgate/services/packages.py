@@ -149,7 +149,7 @@ def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterat
         for kind in kinds:
             if candidate in (name.lower() for name in (kind.name, *kind.osv_names)):
                 return (_compare(kind.version_key, first, second) for first, second in pairs)
-    raise NotFoundError(f"No ecosystem is called {ecosystem!r}.", f"Name one of: {', '.join(list_ecosystem_names())}.")
+    raise NotFoundError(f"no ecosystem is called {ecosystem!r}", f"Name one of: {', '.join(list_ecosystem_names())}.")
 
 
 def list_ecosystem_names() -> tuple[str, ...]:

@@ -167,7 +167,7 @@ def _refuse_other_origins(request: Request) -> Response | None:
     if origin is None or origin in own_origins:
         return None
     return AsciiResponse(
-        {"error": f"Requests from the origin {origin} are refused.", "advice": "Use the command `dockgate`."}, 403
+        {"error": f"requests from the origin {origin} are refused", "advice": "Use the command `dockgate`."}, 403
     )
 
 
@@ -176,7 +176,7 @@ def _refuse_plain_http(request: Request) -> Response | None:
     if request.url.scheme == "https" or is_loopback(request.client.host if request.client else ""):
         return None
     return AsciiResponse(
-        {"error": "This server accepts only TLS.", "advice": "Use a URL that begins with https://."}, 403
+        {"error": "this server accepts only TLS", "advice": "Use a URL that begins with https://."}, 403
     )
 
 
@@ -212,9 +212,7 @@ async def _http_exception_response(request: Request, error: Exception) -> Respon
         allowed_methods = sorted({method for fixed_parts, method in matching if fixed_parts == max(matching)[0]})
         error.headers = {"Allow": ", ".join(allowed_methods)} if allowed_methods else error.headers
     if console.wants_page(request):
-        return console.error_page(
-            request, error.status_code, "There is no such page.", "Go to the overview, or search."
-        )
+        return console.error_page(request, error.status_code, "there is no such page", "Go to the overview, or search.")
     return AsciiResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
@@ -236,7 +234,7 @@ async def _unexpected_response(request: Request, error: Exception) -> Response:
         status, message, advice = 507, "The server's disk is full.", "Free space in DOCKGATE_DATA."
     else:
         _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
-        status, message, advice = 500, f"Internal error: {type(error).__name__}.", "See the server's log."
+        status, message, advice = 500, f"internal error: {type(error).__name__}", "See the server's log."
     if console.wants_page(request):
         return console.error_page(request, status, message, advice, authorized_caller(request))
     return AsciiResponse({"error": message, "advice": advice}, status)

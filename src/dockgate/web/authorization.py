@@ -99,7 +99,7 @@ class FailedAuthentications:
         """Count a failure. Raises BusyError when there are too many."""
         if self._recent.count(address):
             raise BusyError(
-                f"Too many invalid tokens from {address}: more than {MAX_FAILURES} in {FAILURE_SECONDS:g} seconds.",
+                f"too many invalid tokens from {address}: more than {MAX_FAILURES} in {FAILURE_SECONDS:g} seconds",
                 f"Set DOCKGATE_TOKEN to a valid token, and retry in {FAILURE_SECONDS:g} seconds.",
             )
         _log.warning("invalid token from %s", address)
@@ -280,7 +280,7 @@ def require_few(request: Request, caller: Caller) -> None:
     recorded_calls: RecentCalls = request.app.state.recorded_calls
     if recorded_calls.count(caller.name):
         raise BusyError(
-            f"More than {MAX_RECORDED} sign-ins of {caller.name} within {FAILURE_SECONDS:g} seconds.",
+            f"more than {MAX_RECORDED} sign-ins of {caller.name} within {FAILURE_SECONDS:g} seconds",
             "Retry in a minute.",
         )
 

@@ -63,7 +63,7 @@ def require_same_origin(request: Request) -> None:
     own_origin = f"{request.url.scheme}://{request.headers.get('host', '')}"
     if (site == "same-origin") if site is not None else (origin == own_origin):
         return
-    raise DeniedError("The form was not sent by a page of this server.", "Open the page here, and send it again.")
+    raise DeniedError("the form was not sent by a page of this server", "Open the page here, and send it again.")
 
 
 def link_secret(request: Request) -> str:

@@ -28,7 +28,7 @@ async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: 
     try:
         async for chunk in chunks:
             if file.tell() + len(chunk) > limit:
-                raise TooLargeError(f"The request body exceeds {limit} bytes.", advice)
+                raise TooLargeError(f"the request body exceeds {limit} bytes", advice)
             file.write(chunk)
         file.seek(0)
     except BaseException:
@@ -62,16 +62,16 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
         async for chunk in request.stream():
             received_bytes += len(chunk)
             if received_bytes > limit + GZIP_OVERHEAD:
-                raise TooLargeError(f"The compressed request body exceeds {limit + GZIP_OVERHEAD} bytes.", advice)
+                raise TooLargeError(f"the compressed request body exceeds {limit + GZIP_OVERHEAD} bytes", advice)
             while chunk:
                 if stream.eof:
-                    raise UsageError("The request body continues after the gzip stream.", "Send one gzip stream.")
+                    raise UsageError("the request body continues after the gzip stream", "Send one gzip stream.")
                 yield stream.decompress(chunk, _STEP)
                 chunk = stream.unused_data or stream.unconsumed_tail
     except zlib.error as error:
-        raise UsageError(f"The request body is not gzip: {error}.", "Use gzip, or no encoding.") from None
+        raise UsageError(f"the request body is not gzip: {error}", "Use gzip, or no encoding.") from None
     if not stream.eof:
-        raise UsageError("The gzip body is truncated.", "Send it again.")
+        raise UsageError("the gzip body is truncated", "Send it again.")
 
 
 def _content_encoding(request: Request) -> str:

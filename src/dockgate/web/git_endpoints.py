@@ -48,7 +48,7 @@ async def advertise(
     await _require_repository(repository, server)
     service = _service(request)
     if not service:
-        raise UsageError("Only git's smart HTTP protocol is supported.", "Use git 1.6.6 or newer.")
+        raise UsageError("only git's smart HTTP protocol is supported", "Use git 1.6.6 or newer.")
     call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _protocol(request))
     return FetchResponse(server, _processes(request), caller.name, call, None)
 
@@ -90,7 +90,7 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
 async def _require_repository(repository: str, server: WebServices) -> None:
     if repository not in await run_in_threadpool(server.store.repositories.names):
         raise NotFoundError(
-            f"The repository {repository!r} does not exist.",
+            f"the repository {repository!r} does not exist",
             "Create it with a Repository document: `dockgate apply FILE`.",
         )
 

@@ -63,12 +63,12 @@ def _read_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
             elif _SHALLOW.fullmatch(line):
                 shallow += 1
             else:
-                raise UsageError("The push contains an unknown command.", "Push with `git push`.")
+                raise UsageError("the push contains an unknown command", "Push with `git push`.")
             if len(updates) > MAX_UPDATES:
-                raise UsageError(f"The push changes more than {MAX_UPDATES} references.", "Push in parts.")
+                raise UsageError(f"the push changes more than {MAX_UPDATES} references", "Push in parts.")
             if shallow > MAX_SHALLOW:
                 raise UsageError(
-                    f"The push comes from a shallow clone with more than {MAX_SHALLOW} ends.",
+                    f"the push comes from a shallow clone with more than {MAX_SHALLOW} ends",
                     "Fetch more history with `git fetch --unshallow`, then push again.",
                 )
     finally:
@@ -81,20 +81,20 @@ def _text(part: bytes) -> str:
     try:
         return part.decode()
     except UnicodeDecodeError:
-        raise UsageError(f"The name of the reference {part!r} is not UTF-8.", "Rename the branch, then push.") from None
+        raise UsageError(f"the name of the reference {part!r} is not UTF-8", "Rename the branch, then push.") from None
 
 
 def _packet(body: IO[bytes]) -> bytes | None:
     """The next pkt-line (gitprotocol-common(5)), None for a flush packet."""
     length = body.read(4)
     if not re.fullmatch(b"[0-9a-fA-F]{4}", length):
-        raise UsageError("The request body is not a git push.", "Push with `git push`.")
+        raise UsageError("the request body is not a git push", "Push with `git push`.")
     size = int(length, 16)
     if size == 0:
         return None
     line = body.read(size - 4) if size > 4 else b""
     if len(line) != size - 4:
-        raise UsageError("The push is truncated.", "Push again.")
+        raise UsageError("the push is truncated", "Push again.")
     return line
 
 
@@ -154,7 +154,7 @@ class Push:
             _log.warning("push to %s failed: %s: %s", repository, type(error).__name__, error)
             self._answer.put_nowait(error)
         except BaseException:
-            self._answer.put_nowait(UnavailableError("The server is stopping.", "Push again when it is up."))
+            self._answer.put_nowait(UnavailableError("the server is stopping", "Push again when it is up."))
             raise
         finally:
             self._answer.put_nowait(None)

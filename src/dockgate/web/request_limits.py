@@ -46,11 +46,11 @@ class BodySizeLimit:
         async def receive_within_limit() -> Message:
             nonlocal received_bytes
             if received_bytes > limit:  # by Content-Length: read nothing
-                raise TooLargeError(f"The request body exceeds {limit} bytes.", "Send a smaller body.")
+                raise TooLargeError(f"the request body exceeds {limit} bytes", "Send a smaller body.")
             message = await receive()
             received_bytes += len(message.get("body", b""))
             if received_bytes > limit:
-                raise TooLargeError(f"The request body exceeds {limit} bytes.", "Send a smaller body.")
+                raise TooLargeError(f"the request body exceeds {limit} bytes", "Send a smaller body.")
             return message
 
         await self._app(scope, receive_within_limit, send)
@@ -83,7 +83,7 @@ def require_storable(body: bytes) -> None:
             return  # not JSON: FastAPI reports that
         text = "\\u0000"
     if "\\u0000" in text:
-        raise UsageError("The request body contains NUL or a lone surrogate.", "Send valid Unicode.")
+        raise UsageError("the request body contains NUL or a lone surrogate", "Send valid Unicode.")
 
 
 def refuse_ambiguous(request: Request) -> Response | None:
@@ -99,9 +99,9 @@ def refuse_ambiguous(request: Request) -> Response | None:
     if headers["content-length"] and headers["transfer-encoding"]:
         repeated_parts.append("the body's length")
     if repeated_parts:
-        return JSONResponse({"error": f"The request repeats {repeated_parts[0]}.", "advice": "Send it once."}, 400)
+        return JSONResponse({"error": f"the request repeats {repeated_parts[0]}", "advice": "Send it once."}, 400)
     if "\0" in request.url.path or "\0" in "".join(names) or "%00" in request.url.query:
-        return JSONResponse({"error": "The URL contains a NUL character.", "advice": "Remove it."}, 400)
+        return JSONResponse({"error": "the URL contains a NUL character", "advice": "Remove it."}, 400)
     if headers["content-encoding"] and not request.url.path.startswith("/git/"):
-        return JSONResponse({"error": "Compressed bodies are not accepted.", "advice": "Send it uncompressed."}, 415)
+        return JSONResponse({"error": "compressed bodies are not accepted", "advice": "Send it uncompressed."}, 415)
     return None

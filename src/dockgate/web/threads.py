@@ -65,7 +65,7 @@ async def receiving_within(seconds: float, advice: str = "Retry over a faster co
         async with asyncio.timeout(seconds):
             yield
     except TimeoutError:
-        raise SlowBodyError(f"The request body did not arrive within {seconds:g} s.", advice) from None
+        raise SlowBodyError(f"the request body did not arrive within {seconds:g} s", advice) from None
 
 
 class Turns:
@@ -146,8 +146,8 @@ class Turns:
 
     def _refusal(self, principal: str) -> BusyError:
         if used_count := self._used_counts[principal]:
-            return BusyError(f"The server already {self._work.format(used_count)} of yours.", "Retry in a minute.")
-        return BusyError(f"The server {self._work.format('too many')} at once.", "Retry in a minute.")
+            return BusyError(f"the server already {self._work.format(used_count)} of yours", "Retry in a minute.")
+        return BusyError(f"the server {self._work.format('too many')} at once", "Retry in a minute.")
 
 
 class Threads:

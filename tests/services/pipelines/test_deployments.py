@@ -180,5 +180,5 @@ class Going:
     def __call__(self, name: str) -> Policy:
         self._remaining -= 1
         if self._remaining < 0:
-            raise NotFoundError(f"There is no policy {name!r}.")
+            raise NotFoundError(f"there is no policy {name!r}")
         return self._policies(name)

@@ -220,11 +220,11 @@ def test_there_is_a_limit_of_open_pages() -> None:
         streams += [changes.stream(people[2], (), threads) for _ in range(live.MAX_STREAMS - 2 * each)]
         for stream in streams[:each]:
             await anext(stream)
-        with pytest.raises(BusyError, match=f"More than {each} live pages of yours"):
+        with pytest.raises(BusyError, match=f"more than {each} live pages of yours"):
             changes.stream(people[0], (), threads)
         for stream in streams[each:]:
             await anext(stream)
-        with pytest.raises(BusyError, match=f"More than {live.MAX_STREAMS} live pages"):
+        with pytest.raises(BusyError, match=f"more than {live.MAX_STREAMS} live pages"):
             changes.stream(people[2], (), threads)
         for stream in streams:
             await stream.aclose()

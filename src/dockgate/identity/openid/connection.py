@@ -48,7 +48,7 @@ class ProviderConnection:
             value = None
         if not isinstance(value, dict):
             problem = f"{url} answered {response.status_code} without a JSON object"
-            raise UnavailableError(f"The identity provider does not answer as expected: {problem}.", _ADVICE)
+            raise UnavailableError(f"the identity provider does not answer as expected: {problem}", _ADVICE)
         return value
 
     def send(self, method: str, url: str, headers: Mapping[str, str], content: str = "") -> httpx.Response:
@@ -61,13 +61,13 @@ class ProviderConnection:
                     body += piece
                     if len(body) > MAX_ANSWER or time.monotonic() > end:
                         raise UnavailableError(
-                            f"The answer of the identity provider at {urlsplit(url).netloc} is too large or slow.",
+                            f"the answer of the identity provider at {urlsplit(url).netloc} is too large or slow",
                             _ADVICE,
                         )
         except (httpx.HTTPError, httpx.InvalidURL, OSError) as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(
-                f"The identity provider at {urlsplit(url).netloc} does not answer: {reason}.", _ADVICE
+                f"the identity provider at {urlsplit(url).netloc} does not answer: {reason}", _ADVICE
             ) from error
         return httpx.Response(response.status_code, content=bytes(body), request=response.request)
 

@@ -32,7 +32,7 @@ def fetch_keys(connection: ProviderConnection, jwks_uri: str) -> KeySet:
             except (JoseError, ValueError, TypeError, KeyError):
                 continue  # a kind of key that is not supported here does not spoil the others
     if not usable:
-        raise UnavailableError(f"The identity provider has no usable key at {jwks_uri}.", "Check its configuration.")
+        raise UnavailableError(f"the identity provider has no usable key at {jwks_uri}", "Check its configuration.")
     return KeySet(usable)
 
 

@@ -61,4 +61,4 @@ def _client_method(document: dict[str, Any]) -> str:
 
 
 def _unusable_error(problem: str, advice: str = "Check DOCKGATE_OIDC_ISSUER on the server.") -> UnavailableError:
-    return UnavailableError(f"The identity provider cannot be used: {problem}.", advice)
+    return UnavailableError(f"the identity provider cannot be used: {problem}", advice)

@@ -98,7 +98,7 @@ class OpenIdProvider(IdentityProvider):
             ) from error
         except (httpx.HTTPError, ValueError, TypeError, AttributeError, RecursionError) as error:
             raise UnavailableError(
-                "The identity provider's token endpoint does not answer as expected.", "Retry in a minute."
+                "the identity provider's token endpoint does not answer as expected", "Retry in a minute."
             ) from error
         return tokens
 
@@ -131,7 +131,7 @@ def client_secret(settings: OidcSettings) -> str | None:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "it is not text"
         raise UsageError(
-            f"The client secret {settings.client_secret_file} cannot be read: {reason}.",
+            f"the client secret {settings.client_secret_file} cannot be read: {reason}",
             "Set DOCKGATE_OIDC_CLIENT_SECRET_FILE on the server.",
         ) from error
 

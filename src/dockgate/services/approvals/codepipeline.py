@@ -67,12 +67,12 @@ class CodePipelineRequests:
         action_path = f"{action.pipeline}/{action.stage}/{action.action}"
         if not action.digest:
             raise UsageError(
-                f"The approval action {action_path} names no digest.",
+                f"the approval action {action_path} names no digest",
                 "Set its CustomData to Image_Digest=#{BuildVariables.IMAGE_DIGEST}.",
             )
         region = str(message.get("region"))
         if not _REGION.fullmatch(region):
-            raise UsageError(f"The message of {action_path} names no region.", "It is not a message of CodePipeline.")
+            raise UsageError(f"the message of {action_path} names no region", "It is not a message of CodePipeline.")
         if self._timeout(action) <= 0:
             _log.info("%s asked for an approval that has expired", action_path)
             return
@@ -82,7 +82,7 @@ class CodePipelineRequests:
             pending = self._find_pending(self.clients(SCHEME, region), action)
             if (pending.comment or "").split() != comment.split():
                 raise ConflictError(
-                    f"A message about {action_path} contradicts the action's own CustomData: it is forged.",
+                    f"a message about {action_path} contradicts the action's own CustomData: it is forged",
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
             approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))

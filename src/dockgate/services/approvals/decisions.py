@@ -137,4 +137,4 @@ def _is_same_token(token: str, sent_token: str) -> bool:
 
 def _require_reason(reason: str) -> None:
     if not reason.strip():
-        raise UsageError("A rejection needs a reason.", "Add `reason`, for the author of the change.")
+        raise UsageError("a rejection needs a reason", "Add `reason`, for the author of the change.")

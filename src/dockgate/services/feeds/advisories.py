@@ -199,7 +199,7 @@ def import_database(
         return Transfer(source, header.digest, content=from_hex(header.content))
     if reference == source and "/" not in source:
         raise NotFoundError(
-            f"There is no file {source}.", f"One in a registry is named with it: oci:registry.example/{source}."
+            f"there is no file {source}", f"One in a registry is named with it: oci:registry.example/{source}."
         )
     from dockgate.scanner.images.artifact import pull
 
@@ -251,20 +251,20 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
     def trust(statement: bytes, header: "Header", envelope: bytes) -> None:
         content = from_hex(header.content)
         if digest and not hmac.compare_digest(content.encode(errors="replace"), digest.encode()):
-            raise DeniedError(f"The export has the digest {content}, not the expected {digest}.", _ADVICE)
+            raise DeniedError(f"the export has the digest {content}, not the expected {digest}", _ADVICE)
         if public is None:
             return
         if not envelope:
             raise DeniedError(
-                "The export is not signed.",
+                "the export is not signed",
                 "Export it with this version of Dockgate, or add the expected digest: --digest sha256:….",
             )
         try:
             signed_statement = dsse.verify(envelope, [public])
         except DockgateError as error:
-            raise DeniedError(f"The export's signature is not valid: {error}", _ADVICE) from None
+            raise DeniedError(f"the export's signature is not valid: {error}", _ADVICE) from None
         if signed_statement.payload_type != PAYLOAD_TYPE or signed_statement.payload != statement:
-            raise DeniedError("The export's signature is for another document.", _ADVICE)
+            raise DeniedError("the export's signature is for another document", _ADVICE)
 
     return trust
 

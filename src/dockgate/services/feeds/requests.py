@@ -28,5 +28,5 @@ def request_update(database: Path, now: datetime) -> Sequence[str]:
     states = change_states(database, make_due)
     names = sorted(name for name, state in states.feeds.items() if state.off is None)
     if not names:
-        raise ConflictError("This server fetches no feed.", "See why: `dockgate db status`, or the page Advisories.")
+        raise ConflictError("this server fetches no feed", "See why: `dockgate db status`, or the page Advisories.")
     return names

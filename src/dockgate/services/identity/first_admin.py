@@ -69,6 +69,6 @@ def link_of(settings: Settings, url: str) -> str | None:
 
 def _not_valid() -> DeniedError:
     return DeniedError(
-        "This link is not valid: it was used, has expired, or there is an administrator already.",
+        "this link is not valid: it was used, has expired, or there is an administrator already",
         "Run `dockgate principal add NAME --role admin` on the server's machine, or restart the server for a new link.",
     )

@@ -179,7 +179,7 @@ class People:
             self.store.tokens.add(token)
         except ConflictError:
             raise ConflictError(
-                f"This request created the token {token.id} already, and its text was shown then.",
+                f"this request created the token {token.id} already, and its text was shown then",
                 "If its text is lost, revoke it and create another.",
             ) from None
         return token, text

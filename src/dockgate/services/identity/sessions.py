@@ -52,7 +52,7 @@ class Sessions:
         try:
             self.store.tokens.add(token)
         except ConflictError:
-            raise ConflictError("This sign-in was used already.", "Sign in again.") from None
+            raise ConflictError("this sign-in was used already", "Sign in again.") from None
         return self._open_session(token)
 
     def _open_session(self, token: Token) -> str:
@@ -98,7 +98,7 @@ class Sessions:
     def end_session(self, caller: Caller, session_digest: str) -> None:
         """End a session of the caller. Raises NotFoundError for one that is not theirs."""
         if session_digest not in {session.digest for session in self.list_sessions(caller)}:
-            raise NotFoundError("You have no such session.", "Settings lists your sessions.")
+            raise NotFoundError("you have no such session", "Settings lists your sessions.")
         self._end(session_digest)
 
     def _end(self, session_digest: str) -> None:

@@ -149,7 +149,7 @@ class Policies:
             if name in definitions.BUILTIN:
                 return self._builtin(name)
             raise NotFoundError(
-                f"There is no policy {name!r}.", f"Policies that exist: {', '.join(self.names())}."
+                f"there is no policy {name!r}", f"Policies that exist: {', '.join(self.names())}."
             ) from None
         return self._usable(name, stored)
 
@@ -158,7 +158,7 @@ class Policies:
         unknown = sorted(stored.rules.keys() - {rule.name for rule in self._rules})
         if unknown:
             raise DefinitionError(
-                f"The policy {name!r} names rules that do not exist here: {', '.join(unknown)}.",
+                f"the policy {name!r} names rules that do not exist here: {', '.join(unknown)}",
                 f"Change it with `dockgate policy set {name} FILE`.",
             )
         return definitions.add_mandatory_rules(make_policy(name, stored.rules), self._rules)

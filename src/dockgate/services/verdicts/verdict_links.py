@@ -46,7 +46,7 @@ class VerdictLinks:
         is_signed = hmac.compare_digest(self._sign(digest, expires).encode(), signature.encode(errors="replace"))
         if not is_signed or not expires.isdecimal() or int(expires) <= self.clock().timestamp():
             raise DeniedError(
-                "This link to a verdict is not valid, has ended or was revoked.",
+                "this link to a verdict is not valid, has ended or was revoked",
                 "Ask for a new link, or sign in and open the verdict.",
             )
 

@@ -66,11 +66,11 @@ class Principals:
                 return _update(connection, name, {column: getattr(principal, column) for column in names})
             if not _exist(connection) and not principal.can(Permission.ADMINISTER):
                 raise ConflictError(
-                    "The first person who signs in must be an admin.", "Sign in as a member of a group with that role."
+                    "the first person who signs in must be an admin", "Sign in as a member of a group with that role."
                 )
             if not _add(connection, principal):
                 raise ConflictError(
-                    f"The name {principal.name} belongs to another principal.",
+                    f"the name {principal.name} belongs to another principal",
                     "Ask an admin: names are never linked to an identity provider by themselves.",
                 )
             connection.execute(insert(identities).values(issuer=issuer, subject=subject, principal=principal.name))

@@ -90,7 +90,7 @@ def _request_approval(
     caller.require(repository=_qualified_repository(reference).removeprefix(f"{address}/"))
     _require_service(body.service, server, caller)
     if caller.is_limited and body.policy and body.policy not in server.policies.names():
-        raise NotFoundError(f"There is no policy {body.policy!r}.", "Omit `policy` for the repository's own.")
+        raise NotFoundError(f"there is no policy {body.policy!r}", "Omit `policy` for the repository's own.")
     callback = None
     if body.callback is not None:
         server.webhooks.check(body.callback.url)
@@ -148,7 +148,7 @@ def _require_service(name: str | None, server: ServerDependency, caller: Caller)
     services = [service.name for service in visible_services(reader, server)]
     if name not in services:
         hint = f"Services: {', '.join(services)}" if services else "There are no services for you to name"
-        raise NotFoundError(f"The service {name!r} does not exist.", f"{hint}. Or omit `service`.")
+        raise NotFoundError(f"the service {name!r} does not exist", f"{hint}. Or omit `service`.")
 
 
 def _reference(body: ApprovalRequestBody, registry: str) -> str:
@@ -156,6 +156,6 @@ def _reference(body: ApprovalRequestBody, registry: str) -> str:
     if body.image and not (body.digest or body.repository):
         return body.image
     if body.image or not (body.digest and body.repository):
-        raise UsageError("The image is missing or given twice.", "Set `image`, or both `digest` and `repository`.")
+        raise UsageError("the image is missing or given twice", "Set `image`, or both `digest` and `repository`.")
     place = RepositoryReference.parse(body.repository).with_registry(registry)
     return f"{place}@{body.digest}"

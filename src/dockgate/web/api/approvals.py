@@ -130,7 +130,7 @@ def vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDepend
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
     if caller.token is None:
         raise DeniedError(
-            "Manual approval needs named users; none exist yet.", "Run `dockgate principal add NAME --role admin`."
+            "manual approval needs named users; none exist yet", "Run `dockgate principal add NAME --role admin`."
         )
     _require_approval(caller, approval_id, server)
     approval = server.approval_decisions.vote(approval_id, caller.principal, body.yes, body.reason)

@@ -46,5 +46,5 @@ def attestations(digest: Digest, caller: Reader, server: ServerDependency) -> li
 
 def _attestor(server: WebServices) -> Attestor:
     if server.attestor is None:
-        raise NotFoundError("This server signs no attestations.", "Ask a server of `dockgate up`.")
+        raise NotFoundError("this server signs no attestations", "Ask a server of `dockgate up`.")
     return server.attestor

@@ -24,7 +24,7 @@ def update(caller: Accepter, server: ServerDependency) -> RequestedFeeds:
     A feed is fetched once a minute at most.
     """
     if server.feeds is None:
-        raise ConflictError("This server fetches no feed.", "Run `dockgate db update` where its database is.")
+        raise ConflictError("this server fetches no feed", "Run `dockgate db update` where its database is.")
     names = list(request_update(server.feeds.advisories, server.clock()))
     note_change(", ".join(names))
     return RequestedFeeds(names)

@@ -182,7 +182,7 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
     findings = find_by_layer(server.store, digest) if platforms else {}
     pushes = list(server.store.images.pushed_images(digest=digest))
     if scan is None and not pushes and server.store.fleet.image(digest) is None:
-        raise NotFoundError(f"The image {digest} is not known.", "`dockgate image list` lists the pushed images.")
+        raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")
     running = server.store.services.running_images()
     verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest, running))
     running = server.image_search.visible_services(running, caller)

@@ -273,7 +273,7 @@ def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> A
     present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
     if name not in present:
         raise NotFoundError(
-            f"The policy assignment {name!r} does not exist.", "`dockgate policy assignments` lists them."
+            f"the policy assignment {name!r} does not exist", "`dockgate policy assignments` lists them."
         )
     server.store.policy_assignments.remove(name, caller.name, server.clock.now())
     assignment = present[name].assignment

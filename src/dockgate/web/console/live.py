@@ -81,7 +81,7 @@ class LiveChanges:
                 if own_streams >= MAX_STREAMS_EACH
                 else f"{MAX_STREAMS} live pages"
             )
-            raise BusyError(f"More than {limit} are open.", "Close some pages, or reload this one now and then.")
+            raise BusyError(f"more than {limit} are open", "Close some pages, or reload this one now and then.")
         return self._refreshes(caller, subjects, threads, since)
 
     async def _refreshes(

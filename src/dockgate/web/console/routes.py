@@ -70,9 +70,9 @@ async def form_of(request: Request) -> dict[str, str]:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
                            max_num_fields=MAX_FIELDS)  # fmt: skip
     except (ValueError, UnicodeDecodeError) as error:
-        raise UsageError(f"The form cannot be read: {error}.", "Send it again from the page.") from None
+        raise UsageError(f"the form cannot be read: {error}", "Send it again from the page.") from None
     if any("\0" in value for _, value in fields):
-        raise UsageError("The form contains a NUL character.", "Remove it.")
+        raise UsageError("the form contains a NUL character", "Remove it.")
     lines = {name: value.replace("\r\n", "\n") for name, value in fields}
     return {name: value if name in TEXT_FIELDS else value.strip() for name, value in lines.items()}
 

@@ -68,7 +68,7 @@ def reject(
     """Reject what waits for a verdict."""
     waiting = approval_calls.show(approval_id, caller, server)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
-        raise NotFoundError("This approval no longer waits.", "Reload the page: it shows the decision.")
+        raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
     try:
         approval_calls.reject(approval_id, body, caller, server)

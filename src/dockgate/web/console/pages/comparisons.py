@@ -85,17 +85,17 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
     matches = [*verdicts, *images]
     if not matches:
         raise NotFoundError(
-            f"No verdict and no image that you can see begins with {start[1][:12]}.",
+            f"no verdict and no image that you can see begins with {start[1][:12]}",
             "The page of an image lists its verdicts.",
         )
     if len(matches) > 1:
-        raise UsageError(f"Several digests begin with {start[1]}.", "Give more characters.")
+        raise UsageError(f"several digests begin with {start[1]}", "Give more characters.")
     if verdicts:
         return verdicts[0]
     records = ImageVisibility(server.store, caller).verdicts(images[0])
     if not records:
         raise NotFoundError(
-            f"There is no verdict on the image {images[0][:19]} yet.", "Request an approval of it, or push it again."
+            f"there is no verdict on the image {images[0][:19]} yet", "Request an approval of it, or push it again."
         )
     return next((record for record in records if record.policy == policy), records[0]).digest
 

@@ -95,7 +95,7 @@ def new(
 def _templates(kind: str) -> Sequence[Template]:
     """The templates of a kind, at least one."""
     if kind not in KINDS:
-        raise NotFoundError(f"There are no templates of the kind {kind[:40]!r}.", f"Kinds: {', '.join(KINDS)}.")
+        raise NotFoundError(f"there are no templates of the kind {kind[:40]!r}", f"Kinds: {', '.join(KINDS)}.")
     return [each for each in TEMPLATES if each.kind == kind]
 
 
@@ -181,7 +181,7 @@ def _definition_page(
     newest_version = history[0].pipeline.version
     shown_version = by_version.get(version or newest_version)
     if shown_version is None:
-        raise NotFoundError(f"The pipeline {name} has no version {version}.", f"Versions: 1 to {newest_version}.")
+        raise NotFoundError(f"the pipeline {name} has no version {version}", f"Versions: 1 to {newest_version}.")
     previous = by_version.get(against or shown_version.pipeline.version - 1)
     text = edited_fields.get("text", shown_version.text or pipeline_text(shown_version.pipeline))
     result: CheckResult | None = edited_fields.get("result")
@@ -232,7 +232,7 @@ def save_definition(
         present = server.store.pipelines.get(name).version
         if opened_version != str(present):
             raise ChangedError(
-                f"Version {present} was saved since you opened version {opened_version or 'none'}.",
+                f"version {present} was saved since you opened version {opened_version or 'none'}",
                 "Compare the versions below, and save again.",
             )
         server.documents.check_pipeline(text + "\n", name)

@@ -111,7 +111,7 @@ def _compile(pattern: str) -> Pattern | None:
     try:
         return compile_pattern(json.loads(pattern)) if pattern else None
     except (json.JSONDecodeError, RecursionError) as error:
-        raise DefinitionError(f"The pattern is not JSON: {error}.", 'Such as {"source": ["dockgate"]}.') from None
+        raise DefinitionError(f"the pattern is not JSON: {error}", 'Such as {"source": ["dockgate"]}.') from None
 
 
 def _oldest_events(
@@ -210,10 +210,10 @@ def try_rule(name: str, request: Request, caller: api.Reader, server: api.Server
     try:
         event = json.loads(text)
         if not isinstance(event, dict):
-            raise DefinitionError("The event is not a JSON object.", "Copy one from the page Events.")
+            raise DefinitionError("the event is not a JSON object", "Copy one from the page Events.")
         outcome = calls.try_rule(name, calls.TriedEvent(event), caller, server)
     except (json.JSONDecodeError, RecursionError) as error:
-        problem = DefinitionError(f"The event is not JSON: {error}.", "Copy one from the page Events.")
+        problem = DefinitionError(f"the event is not JSON: {error}", "Copy one from the page Events.")
         return _rule(request, caller, server, name, text, error=problem)
     except DefinitionError as error:
         return _rule(request, caller, server, name, text, error=error)

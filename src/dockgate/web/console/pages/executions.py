@@ -239,7 +239,7 @@ def artifact(
     except (KeyError, tarfile.TarError):
         content = None
     if content is None:
-        raise NotFoundError(f"The artifact of {key} has no {IMAGE_DEFINITIONS}.", "Download it as an archive.")
+        raise NotFoundError(f"the artifact of {key} has no {IMAGE_DEFINITIONS}", "Download it as an archive.")
     return download_bytes(f"{execution_id}-{IMAGE_DEFINITIONS}", "application/json", content)
 
 

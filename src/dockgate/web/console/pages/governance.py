@@ -113,7 +113,7 @@ def policy(
     chosen_example = policy_example(example)
     if example and chosen_example is None:
         raise NotFoundError(
-            f"There is no example {example[:40]!r}.", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
+            f"there is no example {example[:40]!r}", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
         )
     if chosen_example is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
         return _policy_page(request, caller, server, name, version=version, against=against)
@@ -301,7 +301,7 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
     }
     try:
         if not values["owner"] or not values["reason"]:
-            raise UsageError("A waiver needs an owner and a reason.", "Fill both fields.")
+            raise UsageError("a waiver needs an owner and a reason", "Fill both fields.")
         if fields.get("do") == "preview":
             return _waiver_form(
                 request, caller, values | form_values, preview=_preview_waiver(values | form_values, caller, server)

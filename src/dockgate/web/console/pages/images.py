@@ -176,11 +176,11 @@ def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, f
     """
     kind = SBOM_KINDS.get(form)
     if kind is None:
-        raise UsageError(f"There are no bills of materials as {form[:40]!r}.", f"Formats: {', '.join(SBOM_KINDS)}.")
+        raise UsageError(f"there are no bills of materials as {form[:40]!r}", f"Formats: {', '.join(SBOM_KINDS)}.")
     scan, platforms = calls.read_platforms(digest, ImageVisibility(server.store, caller))
     inventories = tuple(platform.inventory for platform in platforms)
     if scan is None or not inventories:
-        raise NotFoundError(f"The image {digest} was not scanned with success.", "Scan it, and wait for the end.")
+        raise NotFoundError(f"the image {digest} was not scanned with success", "Scan it, and wait for the end.")
     subject, scanned_at = f"{scan.repository}@{digest}", scan.finished_at or ""
     content = reports.InventoryReport(subject, digest, inventories, scanned_at)
     name = f"sbom-{scan.repository}-{digest[7:19]}.{kind.suffix}"

@@ -114,7 +114,7 @@ async def live(
     changes: LiveChanges = request.app.state.live_changes
     subjects = tuple(filter(None, subject.split(",")))
     if len(subjects) > MAX_SUBJECTS:  # each is compared with each event
-        raise UsageError(f"More than {MAX_SUBJECTS} subjects.", "Omit them to get all events.")
+        raise UsageError(f"more than {MAX_SUBJECTS} subjects", "Omit them to get all events.")
     page_time = parse_time(since)
     missed_since = format_time(page_time - PAGE_TIME) if page_time else None
     headers = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}

@@ -175,7 +175,7 @@ def edit(name: str, path: str, at: str, request: Request, caller: api.Runner, se
     """Show the form to change a file of a branch."""
     head = server.source.heads(name).get(at)
     if head is None:
-        raise NotFoundError(f"There is no branch {at!r} in {name}.", "Only the files of a branch can be changed.")
+        raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
     values = {"content": server.files.read(name, head, path).decode("utf-8", "replace"), "head": head, "at": at}
     return _edit_form(request, caller, server, name, path, values)
 
@@ -269,7 +269,7 @@ def _kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryK
     for entry in server.files.list(name, at, folder):
         if entry.name == last:
             return entry.kind
-    raise NotFoundError(f"There is no {path!r} in {at} of {name}.", "Open the repository's root.")
+    raise NotFoundError(f"there is no {path!r} in {at} of {name}", "Open the repository's root.")
 
 
 def _parents(name: str, path: str, at: str) -> list[tuple[str, str]]:

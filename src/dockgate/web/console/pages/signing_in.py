@@ -42,7 +42,7 @@ async def static(name: str, request: Request) -> Response:
     """Get a style sheet or a script."""
     file = static_file(name, request.headers.get("Accept-Encoding", ""))
     if file is None:
-        raise NotFoundError(f"There is no file {name!r}.", "Open the overview.")
+        raise NotFoundError(f"there is no file {name!r}", "Open the overview.")
     return file
 
 
@@ -126,7 +126,7 @@ async def return_from_provider(
 
 def _provider(server: WebServices) -> ProviderSignIn:
     if server.provider_sign_in is None:
-        raise NotFoundError("This server has no identity provider.", "Sign in with a token.")
+        raise NotFoundError("this server has no identity provider", "Sign in with a token.")
     return server.provider_sign_in
 
 

@@ -27,7 +27,7 @@ def tag(name: str, request: Request, caller: api.Reader, server: api.ServerDepen
     caller.require(repository=repository)
     findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
     if not findings.digests:
-        raise NotFoundError(f"There is no tag {name}.", "`dockgate image list` lists the pushed images.")
+        raise NotFoundError(f"there is no tag {name}", "`dockgate image list` lists the pushed images.")
     return render(
         request,
         caller,

@@ -247,7 +247,7 @@ def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency,
     """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
     kind = REPORT_KINDS.get(form)
     if kind is None:
-        raise UsageError(f"There are no reports as {form[:40]!r}.", f"Formats: {', '.join(REPORT_KINDS)}.")
+        raise UsageError(f"there are no reports as {form[:40]!r}", f"Formats: {', '.join(REPORT_KINDS)}.")
     stored_verdict = calls.verdict(digest, caller, server)
     case = server.store.verdicts.case_of(stored_verdict)
     repository = ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
