@@ -44,7 +44,7 @@ class _News:
 
     @property
     def change(self) -> str | None:
-        """What of it has changed, None if it is new."""
+        """The change of it, None if it is new."""
         if self.news.kind == NewsKind.WORSE:
             return self.finding.severity.value
         return "exploited" if self.news.kind == NewsKind.EXPLOITED else None
