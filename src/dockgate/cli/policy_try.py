@@ -79,7 +79,7 @@ def command(
 
 
 def _on_server(
-    text: str, name: str, against: str, policy: str, limit: int, show: Callable[[str], None]
+    text: str, name: str, comparison: str, policy: str, limit: int, show: Callable[[str], None]
 ) -> list[PolicyComparison]:
     """Compare in parts, to show progress, and to stop the server's work on an interrupt."""
     client = Client()
@@ -88,14 +88,14 @@ def _on_server(
     judged_count = 0
     while True:
         show(f"{judged_count} evaluated")
-        limit_left = min(PART, limit - judged_count) if against == "history" else PART
-        body: dict[str, Any] = {"text": text, "name": name, "against": against, "policy": policy}
+        limit_left = min(PART, limit - judged_count) if comparison == "history" else PART
+        body: dict[str, Any] = {"text": text, "name": name, "against": comparison, "policy": policy}
         part = parse_answer(
             PolicyComparison, client.post("policies", "try", body={**body, "limit": limit_left, "after": cursor})
         )
         parts.append(part)
         cursor, judged_count = part.next, judged_count + part.judged
-        if not cursor or (against == "history" and judged_count >= limit):
+        if not cursor or (comparison == "history" and judged_count >= limit):
             return parts
 
 

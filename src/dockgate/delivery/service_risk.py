@@ -120,12 +120,12 @@ def _without_move(changes: Sequence[RiskChange]) -> list[RiskChange]:
     return [change for change in changes if change is not RiskChange.DEADLINE_MOVED]
 
 
-def _without_future(risk: TimeAtRisk, latest: str) -> TimeAtRisk:
-    """The time at risk without what a clock recorded that was ahead: what is later than `latest`."""
+def _without_future(risk: TimeAtRisk, latest_time: str) -> TimeAtRisk:
+    """The time at risk without what a clock recorded that was ahead: what is later than `latest_time`."""
     return replace(
         risk,
-        began_at=min(risk.began_at, latest),
-        near_at=risk.near_at if risk.near_at is not None and risk.near_at <= latest else None,
-        passed_at=risk.passed_at if risk.passed_at is not None and risk.passed_at <= latest else None,
-        accepted_since=None if risk.accepted_since is None else min(risk.accepted_since, latest),
+        began_at=min(risk.began_at, latest_time),
+        near_at=risk.near_at if risk.near_at is not None and risk.near_at <= latest_time else None,
+        passed_at=risk.passed_at if risk.passed_at is not None and risk.passed_at <= latest_time else None,
+        accepted_since=None if risk.accepted_since is None else min(risk.accepted_since, latest_time),
     )

@@ -82,7 +82,7 @@ class Turns:
         # Who waits, in the order of their arrival.
         self._waiting: dict[asyncio.Future[None], str] = {}
         # The number of the last slot that each principal got, of those who have one or wait.
-        self._last: dict[str, int] = {}
+        self._last_turns: dict[str, int] = {}
         self._count = 0
         self._work = work
         self._maximum_each = maximum_each
@@ -123,7 +123,7 @@ class Turns:
         self._used_counts[principal] += 1
         self._free -= 1
         self._count += 1
-        self._last[principal] = self._count
+        self._last_turns[principal] = self._count
 
     def _give_back(self, principal: str) -> None:
         self._free += 1
@@ -136,13 +136,13 @@ class Turns:
 
     def _rank(self, turn: "asyncio.Future[None]") -> tuple[int, int]:
         name = self._waiting[turn]
-        return self._used_counts[name], self._last.get(name, 0)
+        return self._used_counts[name], self._last_turns.get(name, 0)
 
     def _forget(self, principal: str) -> None:
         """Drop what is known of a principal without slots and turns: clients choose some of the names."""
         if not self._used_counts[principal] and principal not in self._waiting.values():
             self._used_counts.pop(principal, None)
-            self._last.pop(principal, None)
+            self._last_turns.pop(principal, None)
 
     def _refusal(self, principal: str) -> BusyError:
         if used_count := self._used_counts[principal]:

@@ -215,9 +215,9 @@ class Engine:
         request = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
         try:
             with self._client(timeout=seconds) as client:
-                created = client.api.post(f"/containers/{name}/exec", data=json.dumps(request))
-                created.raise_for_status()
-                path = f"/exec/{created.json()['Id']}"
+                exec_answer = client.api.post(f"/containers/{name}/exec", data=json.dumps(request))
+                exec_answer.raise_for_status()
+                path = f"/exec/{exec_answer.json()['Id']}"
                 answer = client.api.post(f"{path}/start", data=json.dumps({"Detach": False, "Tty": False}), stream=True)
                 answer.raise_for_status()
                 for chunk in stream_frames(answer):

@@ -258,9 +258,9 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
     return visible
 
 
-def _allowed_to(caller: Caller, allowed: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
+def _allowed_to(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
     """The entries that include the caller, without the names of other principals."""
-    included_entries = (entry for entry in allowed if entry.includes(caller.principal))
+    included_entries = (entry for entry in entries if entry.includes(caller.principal))
     return tuple(
         replace(entry, principals=tuple(name for name in entry.principals if name == caller.name))
         for entry in included_entries
