@@ -186,6 +186,14 @@ def test_a_summary_waits_for_the_end_of_the_quiet_hours(server: Server) -> None:
     assert len(server.sent()) == 1
 
 
+def test_a_clock_that_goes_back_sends_no_summary_again(server: Server) -> None:
+    server.passes(days=-5)
+    server.add_target(summary=DailySummary("12:00"))
+    for days, summaries in ((5, 1), (-2, 0), (0, 0), (1, 1), (1, 0), (1, 1), (400, 1), (-400, 0), (1, 1)):
+        server.passes(days=days)
+        assert len(server.sent()) == summaries, (days, server.now)
+
+
 def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_stay_the_same(server: Server) -> None:
     server.passes(days=-1)
     server.add_target(summary=DailySummary("12:00"))

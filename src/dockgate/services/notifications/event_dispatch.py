@@ -201,7 +201,10 @@ class EventDispatcher:
         before = self._store.event_cursor.summary_due_at(target.name)
         if before is None and record.changed_at is not None and due < record.changed_at <= latest_due:
             return
-        if before is None or not due <= before <= latest_due:
+        if before is not None and before > latest_due:
+            # The clock was ahead, and a summary was sent: the next one is due at the next time of day.
+            self._store.event_cursor.send_summary(target.name, due, latest_due, [])
+        elif before is None or before < due:
             title, text, detail = self._summary.describe(target, now, self._registry)
             event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
             payload = {"body": event.envelope(), "title": title, "text": text}
