@@ -191,6 +191,7 @@ def test_the_overview_lists_what_needs_a_person(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
         html = browser.get("/").text
         assert site.execution in html
+        assert '<noscript><p class="muted small">As of <time' in html
         assert "CRITICAL finding" in html
         changes = html.partition("What changed in the last 24 hours")[2].partition("</section>")[0]
         assert re.search(r'href="/running/web"(?:(?!</li>).)*deployed by web-1', changes, re.DOTALL)

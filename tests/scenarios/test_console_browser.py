@@ -225,7 +225,7 @@ def test_a_page_is_live_when_a_script_comes_late(open_page: OpenPage, script: st
 def test_a_page_keeps_its_content_while_the_server_is_busy(
     open_page: OpenPage, site: Site, chromium: WatchedBrowser
 ) -> None:
-    """It asks again: for its stream after half a minute, for its content at the next event."""
+    """It asks again: for its stream after half a minute, for its content at the next event. Not live, it says so."""
     chromium.expect("503")
     page = open_page("/signin")
     page.clock.install()
@@ -234,14 +234,20 @@ def test_a_page_keeps_its_content_while_the_server_is_busy(
         page.goto("/pipelines")
     pipeline = page.locator("#list").get_by_role("link", name="web", exact=True).first
     expect(pipeline).to_be_visible()
+    not_live = re.compile(r"^Not live since \d\d:\d\d, reconnecting$")
+    expect(page.get_by_role("status")).to_have_text(not_live)
     page.route("**/pipelines", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
     with page.expect_response(lambda answer: answer.url.endswith("/pipelines") and answer.status == 503):
         with page.expect_response(lambda answer: "/live?" in answer.url and answer.ok):
             page.clock.fast_forward(31_000)
+        expect(page.get_by_role("status")).to_be_empty()
         site.server.store.event_log.record([_event("busy/1")])
     expect(pipeline).to_be_visible()
     with page.expect_response(lambda answer: answer.url.endswith("/pipelines") and answer.ok):
+        page.clock.fast_forward(41_000)  # the stream is silent
+        expect(page.get_by_role("status")).to_have_text(not_live)
         site.server.store.event_log.record([_event("busy/2")])
+    expect(page.get_by_role("status")).to_be_empty()
     expect(pipeline).to_be_visible()
 
 

@@ -22,7 +22,8 @@ STREAM_SECONDS = 50.0
 # The pause after a refresh, in which a page asks again and replaces its content. The browser must not pause instead:
 # what comes while the content is replaced would be lost.
 PAUSE_SECONDS = 2.0
-# How often a stream says that it is alive: proxies close silent connections after 30 seconds or more.
+# How often a stream says that it is alive: proxies close silent connections after 30 seconds or more, and a page that
+# hears nothing for 40 seconds says that it is not live (console.js).
 ALIVE_SECONDS = 15.0
 # Open pages: in total, per principal.
 MAX_STREAMS, MAX_STREAMS_EACH = 500, 200
@@ -98,7 +99,7 @@ class LiveChanges:
                     async with asyncio.timeout(min(remaining, ALIVE_SECONDS)):
                         await stream.is_changed.wait()
                 except TimeoutError:
-                    yield b": alive\n\n"
+                    yield b"event: alive\ndata: \n\n"
                     continue
                 stream.is_changed.clear()
                 yield b"event: refresh\ndata: \n\n"

@@ -67,8 +67,35 @@ function move(all, step) {
 const log = document.querySelector(".log[data-follow]");
 if (log) log.scrollTop = log.scrollHeight;
 
-// The session has ended: the server leads to the page to sign in, and from there back to this one.
-document.addEventListener("htmx:sse:error", (event) => { if (event.detail.status === 401) location.reload(); });
+// A live page says when it has lost the server, and since when: its stream failed or is silent, or its polls fail.
+const notice = document.querySelector("#not-live");
+let heardAt = new Date();
+let silence;
+
+function hear() {
+  if (notice) notice.textContent = "";
+  heardAt = new Date();
+  clearTimeout(silence);
+  if (document.querySelector("[hx-sse\\:connect]")) silence = setTimeout(lose, 40_000);
+}
+
+function lose() {
+  if (!notice || notice.textContent || document.hidden) return;
+  notice.textContent = `Not live since ${pad(heardAt.getHours())}:${pad(heardAt.getMinutes())}, reconnecting`;
+}
+
+function onLivePart(names, react) {
+  for (const name of names) {
+    document.addEventListener(name, (event) => { if (event.target.matches?.("[hx-trigger*=every]")) react(event.detail); });
+  }
+}
+onLivePart(["htmx:sse:after:connection", "htmx:sse:after:message"], hear);
+onLivePart(["htmx:after:request"], (detail) => { if (detail.ctx.response.status < 400) hear(); });
+onLivePart(["htmx:error", "htmx:response:error"], lose);
+onLivePart(["htmx:sse:error"], (detail) => {
+  // The session has ended: the server leads to the page to sign in, and from there back to this one.
+  if (detail.status === 401) location.reload(); else lose();
+});
 
 localTimes(document);
 document.addEventListener("htmx:after:swap", () => localTimes(document));
