@@ -69,7 +69,7 @@ def test_no_retry_is_offered_for_a_superseded_execution(dockgate: Dockgate, serv
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (settled(decided_by="ann", verdict=None, summary="no"), "ann rejected it."),
+        (settled(decided_by="ann", summary="no"), "ann rejected it."),
         (
             settled(state=ApprovalState.EXPIRED.value, decided_by="timeout", verdict=None),
             "The approval expired without a decision.",

@@ -302,6 +302,18 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
     assert "Approved, 1 waived finding" in dockgate("image", "list").out
 
 
+def test_a_persons_rejection_is_shown_with_the_verdict_that_approved(dockgate: Dockgate, server: FakeServer) -> None:
+    view = answers.rejected()
+    view["stages"][2]["actions"][0]["approval"] |= {"decided_by": "ann", "summary": "rejected by ann: not today"}
+    serve(server, view)
+    clean = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
+    server.answers[f"GET /verdicts/{VERDICT}"] = plain(samples.verdict(clean, status=Status.APPROVED))
+    out = dockgate("pipeline", "show", NAME).out
+    assert "Rejected by ann" in out
+    assert "rejected by ann: not today" in out
+    assert "The verdict was Approved." in out
+
+
 def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> None:
     rejected, succeeded, stopped = answers.rejected(), answers.rejected(), answers.rejected()
     succeeded["execution"] = answers.execution(state=RunState.SUCCEEDED)

@@ -13,7 +13,17 @@ from dockgate.vulnerabilities.model import Finding, Rating, Severity, Undetermin
 
 IMAGE = "sha256:" + "a" * 64
 APPROVAL = Approval(
-    "web-1/Gate/Approve/1", "", IMAGE, "web", "default", "", "", "", ApprovalState.REJECTED, verdict="sha256:v"
+    id="web-1/Gate/Approve/1",
+    token="",
+    image=IMAGE,
+    repository="web",
+    policy="default",
+    custom_data="",
+    created_at="",
+    expires_at="",
+    state=ApprovalState.REJECTED,
+    verdict="sha256:v",
+    decided_by="policy",
 )
 DEMO = Package("demo", "1", "pkg:deb/debian/demo@1?arch=amd64", "Debian:13", "demo", "1", "var/lib/dpkg/status")
 FINDING = Finding("CVE-2026-1", (), DEMO, Severity.HIGH, Rating("advisory", Severity.HIGH), "2")
@@ -85,7 +95,7 @@ def test_an_undetermined_entry_beside_a_violation_cannot_be_accepted() -> None:
 @pytest.mark.parametrize(
     "approval",
     [replace(APPROVAL, state=state) for state in ApprovalState if state is not ApprovalState.REJECTED]
-    + [replace(APPROVAL, verdict=None)],
+    + [replace(APPROVAL, verdict=None), replace(APPROVAL, decided_by="ben")],
 )
 def test_only_a_verdicts_rejection_is_overridden(approval: Approval) -> None:
     with pytest.raises(ConflictError, match="not rejected by a verdict"):

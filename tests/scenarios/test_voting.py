@@ -4,6 +4,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -223,14 +224,26 @@ def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) ->
     assert len(verdict["platform_verdicts"][0]["waived"]) == 3
 
 
+def _verdict_of(voting: Voting, execution: str) -> str | None:
+    verdict: str | None = voting.approval(execution)["verdict"]
+    return verdict
+
+
 def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voting: Voting) -> None:
     before = len(voting.server.get("/waivers"))
     execution, _ = rejected(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
     refused = override(voting, "sec", execution)
     assert (refused.status_code, "undetermined" in refused.json()["error"]) == (409, True)
-    refused_by_a_person, _ = voting.waiting("refused", "{count: 1}")
-    voting.vote("ann", refused_by_a_person, yes=False, reason="no")
-    assert override(voting, "sec", refused_by_a_person).status_code == 409
+    for name, is_judged in (("refused", False), ("refused-though-approved", True)):
+        refused_by_a_person, image = voting.waiting(name, "{count: 1}")
+        if is_judged:
+            voting.server.scanned(image)
+            until(partial(_verdict_of, voting, refused_by_a_person))
+        voting.vote("ann", refused_by_a_person, yes=False, reason="no")
+        approval = voting.approval(refused_by_a_person)
+        assert (approval["state"], approval["decided_by"], bool(approval["verdict"])) == ("Rejected", "ann", is_judged)
+        refused = override(voting, "sec", refused_by_a_person)
+        assert (refused.status_code, "not rejected by a verdict" in refused.json()["error"]) == (409, True)
     assert len(voting.server.get("/waivers")) == before
 
 

@@ -19,7 +19,7 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.output import echo
 from dockgate.delivery.accept_commands import override_command, waiver_commands
-from dockgate.delivery.model import Approval, ApprovalState
+from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
 from dockgate.gate.model import Verdict
 from dockgate.gate.next_steps import next_steps
 from dockgate.shared.errors import NotFoundError
@@ -92,7 +92,7 @@ def show(approval_id: str, output_format: str) -> None:
             echo(f"  {reason}")
         for text, effect in answer_commands(answer, approval.id):
             echo(f"  {text}   {effect}")
-    elif approval.state is ApprovalState.REJECTED and approval.decided_by == "policy" and approval.verdict:
+    elif approval.state is ApprovalState.REJECTED and approval.decided_by == BY_POLICY and approval.verdict:
         for step in _after_verdict(client, approval.id, approval.verdict):
             echo(f"  {step}")
 

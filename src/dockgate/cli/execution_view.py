@@ -11,7 +11,7 @@ from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.execution_advice import advice
 from dockgate.cli.listing_output import STATES, display_digest, short_digest, trigger_text
-from dockgate.delivery.model import ApprovalId, Execution, RunState
+from dockgate.delivery.model import BY_POLICY, ApprovalId, Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
 from dockgate.reports._verdict_lines import show_reasons
@@ -96,23 +96,25 @@ def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *,
         return
     glyph, style = STATES[approval["state"]]
     decider = f" by {approval['decided_by']}" if approval["decided_by"] else ""
-    policy = f" {approval['policy']}" if approval["decided_by"] == "policy" else ""
+    policy = f" {approval['policy']}" if approval["decided_by"] == BY_POLICY else ""
     verdict = _verdict(client, approval)
     waived_count = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
     style = "yellow" if waived_count else style
     word = f"{approval['state']} with {waived_count}" if waived_count else approval["state"]
     unsure = ", because the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
     show(terminal, [line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
-    if verdict is None or approval["state"] == "Approved":
+    if approval["state"] == "Approved" or approval["decided_by"] != BY_POLICY or verdict is None:
         bullets(terminal, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:
-        if approval["state"] != "Approved":
+        if approval["decided_by"] != BY_POLICY and approval["state"] != "Approved":
+            show(terminal, [line("        ", f"The verdict was {verdict.status}.")])
+        elif approval["state"] != "Approved":
             show_reasons(terminal, verdict, indent=8)
         show(terminal, [line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
 
 
 def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
-    """The verdict of an approval; None if people decided, or retention deleted it."""
+    """The verdict of an approval; None if there was none, or retention deleted it."""
     if not approval["verdict"]:
         return None
     try:

@@ -249,6 +249,10 @@ class Vote:
     at: str
 
 
+# Who decided an approval that its verdict settled.
+BY_POLICY = "policy"
+
+
 @dataclass(frozen=True, slots=True)
 class Approval:
     """A request to deploy an image that waits for an answer, or has one.
@@ -257,9 +261,9 @@ class Approval:
     `image` is the digest to evaluate, `repository` one of our registry, or one of another registry with its host
     ("quay.io/team/app"). `reference`, `pipeline` and `asked_by` are what an outside pipeline asked for, its name and
     its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
-    `verdict` is the digest of the verdict that settled it, or that approved while people have not voted yet.
-    `decided_by` is a name or "policy". `approvers` is None when no person has to approve; `committers` are the names
-    and e-mail addresses of the contributors at the time of the request.
+    `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided.
+    `decided_by` is a name, "policy" or "timeout". `approvers` is None when no person has to approve; `committers` are
+    the names and e-mail addresses of the contributors at the time of the request.
     """
 
     id: str
@@ -290,9 +294,12 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The end of an approval. `summary` has at most `summaries.SUMMARY_LIMIT` characters."""
+    """The end of an approval. `summary` has at most `summaries.SUMMARY_LIMIT` characters.
+
+    `verdict` is the digest of the verdict that it follows from, None for that of a person or of the time limit.
+    """
 
     state: ApprovalState
     summary: str
     verdict: str | None = None
-    decided_by: str = "policy"
+    decided_by: str = BY_POLICY

@@ -5,7 +5,7 @@ The answer that was given stays as it was; what follows is a new verdict, in whi
 
 import hashlib
 
-from dockgate.delivery.model import Approval, ApprovalState
+from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
 from dockgate.gate.model import Verdict, Violation, Waiver
 from dockgate.gate.waivers import EVIDENCE_RULE, IMAGE_RULES, UNWAIVABLE_RULE, check_waiver
 from dockgate.shared.errors import ConflictError
@@ -17,14 +17,10 @@ def waivers_of(approval: Approval, verdict: Verdict, owner: str, reason: str, un
     One for each finding of the verdict's violations, and one for each violation without findings: for this image in the
     approval's repository, until the end of the override. The same override gives the same waivers.
 
-    Raises ConflictError for what cannot be overridden: an answer without a verdict, a known malicious package,
-    undetermined content. Raises UsageError without a reason or an end.
+    Raises ConflictError for what cannot be overridden: what no verdict rejected (`rejecting_verdict`), a known
+    malicious package, undetermined content. Raises UsageError without a reason or an end.
     """
-    if approval.state is not ApprovalState.REJECTED or not approval.verdict:
-        raise ConflictError(
-            f"{approval.id} was not rejected by a verdict",
-            "Only a policy's rejection is overridden, not a person's no.",
-        )
+    rejecting_verdict(approval)
     require_overridable(verdict)
     subjects: dict[tuple[str | None, str | None, str | None, str | None], None] = {}
     for platform_verdict in verdict.platform_verdicts:
@@ -54,6 +50,19 @@ def waivers_of(approval: Approval, verdict: Verdict, owner: str, reason: str, un
     for waiver in waivers:
         check_waiver(waiver)
     return waivers
+
+
+def rejecting_verdict(approval: Approval) -> str:
+    """The digest of the verdict that rejected the approval. ConflictError if none did.
+
+    A person may reject what the verdict approves: then the approval has a verdict that did not decide.
+    """
+    if approval.state is not ApprovalState.REJECTED or approval.verdict is None or approval.decided_by != BY_POLICY:
+        raise ConflictError(
+            f"{approval.id} was not rejected by a verdict",
+            "Only a policy's rejection can be overridden, not a person's. `dockgate approval show` shows who decided.",
+        )
+    return approval.verdict
 
 
 def require_overridable(verdict: Verdict) -> None:

@@ -251,11 +251,13 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) ->
     approval_id = str(key("Approve"))
     settled_ids: list[str] = []
     voted.approvals.watch(settled_ids.extend)
+    voted.approvals.record_verdict(approval_id, replace(APPROVED, state=ApprovalState.WAITING), NOW)
     no = Vote(approval_id, "ben", False, "not before the holidays", LATER)
     for _ in range(2):
         assert voted.approvals.vote(no) == no
     settled = voted.approvals.get(approval_id)
     assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
+    assert settled.verdict == APPROVED.verdict
     assert voted.executions.action_run(key("Approve")).state is RunState.FAILED
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
-from dockgate.delivery.override import waivers_of
+from dockgate.delivery.override import rejecting_verdict, waivers_of
 from dockgate.delivery.pipeline import latest_runs
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import LOCAL, Principal
@@ -91,11 +91,7 @@ class ApprovalDecisions:
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:
             raise DeniedError(objection, "Another person must override it.")
-        if not approval.verdict:
-            raise ConflictError(
-                f"{approval_id} was not rejected by a verdict", "`dockgate approval show` shows its state."
-            )
-        verdict = self.store.verdicts.get(approval.verdict)
+        verdict = self.store.verdicts.get(rejecting_verdict(approval))
         waivers = waivers_of(approval, verdict, principal.name, reason, until)
         for waiver in waivers:
             self.waivers.check(waiver)

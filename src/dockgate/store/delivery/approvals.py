@@ -270,7 +270,10 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     ids = [row.id for row in waiting]
     if not ids:
         return ids
-    connection.execute(_SETTLE, {"ids": text_list(ids), **asdict(answer), "settled_at": now})
+    values = {**asdict(answer), "settled_at": now}
+    if answer.verdict is None:  # a person or the time limit decides: the verdict that was computed before is kept
+        del values["verdict"]
+    connection.execute(_SETTLE, {"ids": text_list(ids), **values})
     actions = [name for name in ids if not ApprovalId(name).is_external]
     finished_executions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
     enqueue_answers(connection, ids, now)
