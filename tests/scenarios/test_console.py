@@ -225,6 +225,9 @@ def test_undetermined_is_never_shown_as_approved(site: Site) -> None:
         assert '<span class="tone">Undetermined</span></h1>' in html
         pages = [browser.get(path).text for path in ("/pipelines", "/pipelines/jobs")]
         assert all("Undetermined: </span>" in text for text in pages)
+        assert site.undetermined in browser.get("/pipelines/jobs?result=Undetermined").text
+        assert f'href="/executions/{site.undetermined}"' not in browser.get("/pipelines/jobs?result=Failed").text
+        assert "waits for its verdict." in pages[0]
         changes = browser.get("/").text.partition("What changed")[2].partition("</section>")[0]
         change = changes.partition(f"/executions/{site.undetermined}")[0].rpartition("<li>")[2]
         assert "Undetermined" in change

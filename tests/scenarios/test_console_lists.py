@@ -57,7 +57,7 @@ def test_images_are_filtered_by_epss_on_the_page_and_in_its_call(site: Site, bro
         assert "aria-current" not in browser.get(f"/images?{wrong}").text.partition('aria-label="A finding that is"')[2]
 
 
-def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser) -> None:
+def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browser) -> None:
     for _ in range(PAGE):
         site.server.post("/pipelines/api/executions", {})
     first = browser.get("/pipelines/api").text
@@ -69,9 +69,10 @@ def test_executions_are_paged_and_filtered_by_state(site: Site, browser: Browser
     assert re.findall(r'href="/executions/api-(\d+)"', oldest)[:2] == ["1", "2"]
     following = browser.get(_next(oldest, "Next")).text
     assert re.findall(r'href="/executions/api-(\d+)"', following) == [str(PAGE + 1)]
-    failed = browser.get("/pipelines/api?state=Failed&sort=number").text
-    assert 'href="/executions/api-1"' in failed
-    assert str(EMPTY_STATES["executions"].unmatched) in browser.get("/pipelines/api?state=Succeeded").text
+    rejected = browser.get("/pipelines/api?result=Rejected&sort=number").text
+    assert 'href="/executions/api-1"' in rejected
+    assert 'href="/executions/api-1"' not in browser.get("/pipelines/api?result=Failed&sort=number").text
+    assert str(EMPTY_STATES["executions"].unmatched) in browser.get("/pipelines/api?result=Succeeded").text
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
 
 

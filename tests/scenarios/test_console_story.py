@@ -128,7 +128,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
 
     ada.change_dockerfile(_dockerfile("1.0"), "Install demo 1.0")
     ada.open_execution(1)
-    ada.waits_for("Failed")
+    ada.waits_for("Rejected")
     expect(ada.answer).to_contain_text("CRITICAL")
     ada.follow("Verdict")
     ada.sees("Rejected")

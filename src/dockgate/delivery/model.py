@@ -38,6 +38,22 @@ class RunState(StrEnum):
         return self in (RunState.SUCCEEDED, RunState.FAILED, RunState.STOPPED)
 
 
+class ExecutionResult(StrEnum):
+    """The state of an execution as people see it.
+
+    FAILED is an error. REJECTED and UNDETERMINED are answers of an approval; the state of both is FAILED. The state of
+    WAITING is IN_PROGRESS.
+    """
+
+    IN_PROGRESS = RunState.IN_PROGRESS.value
+    WAITING = RunState.WAITING.value
+    FAILED = RunState.FAILED.value
+    REJECTED = "Rejected"
+    UNDETERMINED = "Undetermined"
+    SUCCEEDED = RunState.SUCCEEDED.value
+    STOPPED = RunState.STOPPED.value
+
+
 @dataclass(frozen=True, slots=True)
 class Action:
     """A step of a stage.

@@ -16,6 +16,7 @@ from dockgate.config import DiskLimits
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.blobs import Blobs, FileBlobs
 from dockgate.store.delivery.approvals import Approvals
+from dockgate.store.delivery.execution_results import ExecutionResults
 from dockgate.store.delivery.executions import Executions
 from dockgate.store.delivery.fixes import Fixes
 from dockgate.store.delivery.followed_images import FollowedImages
@@ -90,6 +91,7 @@ class Store:
     pushes: Pushes
     pipelines: Pipelines
     executions: Executions
+    execution_results: ExecutionResults
     followed_images: FollowedImages
     approvals: Approvals
     fixes: Fixes
@@ -199,6 +201,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         pushes=Pushes(database),
         pipelines=Pipelines(database),
         executions=Executions(database),
+        execution_results=ExecutionResults(database),
         followed_images=FollowedImages(database, outbox),
         approvals=Approvals(database, outbox),
         fixes=Fixes(database),

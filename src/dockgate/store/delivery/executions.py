@@ -5,12 +5,22 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from sqlalchemy import Connection, exists, func, insert, or_, select, update
 
 from dockgate.delivery import execution_events
-from dockgate.delivery.model import ActionKey, ActionRun, ApprovalState, Execution, ExecutionId, Pipeline, RunState
+from dockgate.delivery.model import (
+    ActionKey,
+    ActionRun,
+    ApprovalState,
+    Execution,
+    ExecutionId,
+    ExecutionResult,
+    Pipeline,
+    RunState,
+)
 from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.wording import shorten
+from dockgate.store.delivery.execution_results import has_result
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import after_value, in_order, one_of, require_pipeline, select_as, text_list
@@ -82,15 +92,21 @@ class Executions:
         after: int | None = None,
         state: RunState | None = None,
         *,
+        result: ExecutionResult | None = None,
         newest_first: bool = True,
     ) -> Sequence[Execution]:
-        """The executions of a pipeline, by number: those that come after a number, and in a state, if given."""
+        """The executions of a pipeline, by number: those after a number.
+
+        They are in a state and have a result, if given.
+        """
         query = _EXECUTION.where(
             executions.c.pipeline == pipeline, *after_value(executions.c.number, after, newest_first)
         )
         query = query.order_by(in_order(executions.c.number, newest_first)).limit(limit)
         if state is not None:
             query = query.where(executions.c.state == state)
+        if result is not None:
+            query = query.where(has_result(result))
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 

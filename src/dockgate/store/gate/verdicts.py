@@ -6,7 +6,6 @@ from functools import lru_cache
 
 from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
 
-from dockgate.delivery.model import ActionKey, RunState
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
 from dockgate.gate.evaluate import digest_inputs
 from dockgate.gate.model import BaselineExemptions, ExternalReport, InputDigests, Status, Verdict, VerdictCase, Waivers
@@ -29,7 +28,6 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, RecordedViolations, VerdictRecord
-from dockgate.store.schema.delivery import action_runs, approvals
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
@@ -256,18 +254,6 @@ class Verdicts:
         with self._database.read() as connection:
             digest: str | None = connection.scalar(query)
         return digest
-
-    def undetermined_approvals(self, executions: Collection[str]) -> set[ActionKey]:
-        """The approvals of the executions that failed with an Undetermined verdict."""
-        query = (
-            select(action_runs.c.key)
-            .join(approvals, approvals.c.id == action_runs.c.key)
-            .join(verdicts, (verdicts.c.image == approvals.c.image) & (verdicts.c.digest == approvals.c.verdict))
-            .where(one_of(action_runs.c.execution, "executions"), verdicts.c.status == Status.UNDETERMINED)
-            .where(action_runs.c.state == RunState.FAILED)
-        )
-        with self._database.read() as connection:
-            return set(connection.scalars(query, {"executions": text_list(sorted(executions))}))
 
     def document(self, digest: str) -> bytes:
         """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""

@@ -8,7 +8,7 @@ from typing import Literal
 from fastapi import Header, Request
 
 from dockgate.delivery.fixes import Fix
-from dockgate.delivery.model import Execution, Pipeline, RunState
+from dockgate.delivery.model import Execution, ExecutionResult, Pipeline, RunState
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.documents import AppliedDocument
 from dockgate.services.web_services import ServerStatus, WebServices, read_server_status
@@ -148,19 +148,31 @@ def executions(
     server: api.ServerDependency,
     paging: PagingDependency,
     state: RunState | None = None,
+    result: ExecutionResult | None = None,
     sort: ExecutionSort = "-number",
 ) -> list[Execution]:
-    """List executions, newest first, a page at a time, in one state if given."""
+    """List executions, newest first, a page at a time, in one state or with one result if given.
+
+    Results tell rejected and undetermined executions from those that failed, and waiting ones from those in progress.
+    """
     server.store.pipelines.get(name)
-    return paging.entries(execution_page(name, server, paging.query(sort), state))
+    return paging.entries(execution_page(name, server, paging.query(sort), state, result))
 
 
-def execution_page(name: str, server: WebServices, query: PageQuery, state: RunState | None = None) -> Page[Execution]:
+def execution_page(
+    name: str,
+    server: WebServices,
+    query: PageQuery,
+    state: RunState | None = None,
+    result: ExecutionResult | None = None,
+) -> Page[Execution]:
     """A page of the executions of a pipeline."""
 
     def read(after: tuple[int] | None, limit: int, newest_first: bool) -> Sequence[Execution]:
         number = after and after[0]
-        return server.store.executions.for_pipeline(name, limit, number, state, newest_first=newest_first)
+        return server.store.executions.for_pipeline(
+            name, limit, number, state, result=result, newest_first=newest_first
+        )
 
     return stored_page(read, lambda execution: (execution.number,), (int,), query)
 

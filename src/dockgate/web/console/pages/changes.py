@@ -54,16 +54,19 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
     grouped_changes = [
         _merge_images(change) if key[0] == "verdict.changed" else change for key, change in changes.items()
     ]
-    return _with_undetermined(server, grouped_changes[:MAX_CHANGES]), len(grouped_changes) > MAX_CHANGES
+    return grouped_changes[:MAX_CHANGES], len(grouped_changes) > MAX_CHANGES
 
 
-def _with_undetermined(server: WebServices, changes: Sequence[Change]) -> Sequence[Change]:
-    """The changes; executions that failed for an Undetermined verdict have that state."""
-    failed_ids = {change.subject for change in changes if change.href == f"/executions/{change.subject}"}
-    approvals = server.store.verdicts.undetermined_approvals(failed_ids) if failed_ids else set()
-    undetermined_ids = {key.execution for key in approvals}
+def failed_executions(changes: Sequence[Change]) -> set[str]:
+    """The executions among the changes that failed."""
+    return {change.subject for change in changes if change.href == f"/executions/{change.subject}"}
+
+
+def with_rejections(changes: Sequence[Change], states: Mapping[str, Status]) -> Sequence[Change]:
+    """The changes; executions that failed for the answer of an approval have that state."""
+    failed_ids = failed_executions(changes)
     return [
-        replace(change, state=Status.UNDETERMINED) if change.subject in failed_ids & undetermined_ids else change
+        replace(change, state=states.get(change.subject, change.state)) if change.subject in failed_ids else change
         for change in changes
     ]
 

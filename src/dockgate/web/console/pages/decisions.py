@@ -6,6 +6,7 @@ from typing import Literal
 
 from dockgate.delivery.approvals import contributor_objection, vote_objection
 from dockgate.delivery.model import ApprovalId, ApprovalState, Vote
+from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ConflictError, UsageError
@@ -24,6 +25,11 @@ class Decision:
     votes: Sequence[Vote]
     verdict: VerdictRecord | None
     objection: str | None
+
+    @property
+    def is_undetermined(self) -> bool:
+        """Whether its verdict is Undetermined."""
+        return self.verdict is not None and self.verdict.status is Status.UNDETERMINED
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.model import ActionKey, ActionType, RunState
+from dockgate.delivery.model import ActionKey, ActionType, ApprovalState, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
@@ -78,10 +78,10 @@ def show_execution(
         for stage, action in actions
         if action.approval
     }
-    undetermined_keys = {
-        ActionKey.parse(decision.approval.id)
+    rejections = {
+        ActionKey.parse(decision.approval.id): Status.UNDETERMINED if decision.is_undetermined else Status.REJECTED
         for decision in decisions.values()
-        if decision.verdict and decision.verdict.status == Status.UNDETERMINED
+        if decision.approval.state is ApprovalState.REJECTED
     }
     return render(
         request,
@@ -92,7 +92,7 @@ def show_execution(
         title=f"Error: {execution_id}" if refusal else execution_id,
         refusal=refusal,
         view=view,
-        states=shown_states(view, undetermined_keys),
+        states=shown_states(view, rejections),
         execution=view.execution,
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),

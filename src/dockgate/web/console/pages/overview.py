@@ -1,6 +1,6 @@
 """The overview: what needs a person now, and what runs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,9 +19,9 @@ from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import visible_services
 from dockgate.web.console.live import LiveChanges
-from dockgate.web.console.pages.changes import find_changes
+from dockgate.web.console.pages.changes import failed_executions, find_changes, with_rejections
 from dockgate.web.console.pages.feed_trouble import feed_trouble
-from dockgate.web.console.pages.stages import find_undetermined, strips
+from dockgate.web.console.pages.stages import execution_rows, rejected_states
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router
 from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
@@ -64,18 +64,20 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
     ]
     services = visible_services(caller, server)
     waivers = () if caller.is_limited else server.store.waivers.list()
+    visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
+    changes, has_more = find_changes(server, caller, format_time(visit.since))
+    failed = [execution for execution in newest_executions if execution.state is RunState.FAILED]
+    states = rejected_states(server, [*(each.id for each in failed), *failed_executions(changes)])
     queue = [
         *_at_risk(services),
         *_unjudged_services(services),
         *_waiting(server, caller),
-        *_failed_executions(server, newest_executions),
+        *_failed_executions(failed, states),
         *_advisories(server, caller),
         *_ending_waivers(waivers, server.clock.now()),
         *_undelivered_messages(server, caller),
         *_feeds(server, caller),
     ]
-    visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
-    changes, has_more = find_changes(server, caller, format_time(visit.since))
     under_way = [
         each for each in server.store.executions.unfinished_executions() if caller.can_reach(pipeline=each.pipeline)
     ]
@@ -87,11 +89,11 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
         title="Overview",
         queue=queue,
         executions=under_way,
-        strips=strips(server, under_way),
+        rows=execution_rows(server, under_way),
         services=services,
         is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
-        changes=changes,
+        changes=with_rejections(changes, states),
         has_more_changes=has_more,
         visit=visit,
     )
@@ -149,13 +151,11 @@ def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
-def _failed_executions(server: WebServices, newest_executions: Sequence[Execution]) -> Iterator[QueueItem]:
+def _failed_executions(failed: Sequence[Execution], states: Mapping[str, Status]) -> Iterator[QueueItem]:
     """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
-    failed_executions = [execution for execution in newest_executions if execution.state is RunState.FAILED]
-    undetermined_ids = {key.execution for key in find_undetermined(server, failed_executions)}
-    for execution in sorted(failed_executions, key=lambda execution: execution.id not in undetermined_ids):
+    for execution in sorted(failed, key=lambda execution: states.get(execution.id) is not Status.UNDETERMINED):
         reason = execution.reason or "It failed."
-        state = Status.UNDETERMINED if execution.id in undetermined_ids else RunState.FAILED
+        state = states.get(execution.id, RunState.FAILED)
         yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
 
 

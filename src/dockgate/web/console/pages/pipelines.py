@@ -5,20 +5,18 @@ import uuid
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.delivery.model import RunState
+from dockgate.delivery.model import ExecutionResult
 from dockgate.services.pipelines.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.pages.stages import strips
+from dockgate.web.console.pages.stages import execution_rows
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 FIXES = 5
-# States of executions by which the list is filtered.
-STATES = (RunState.IN_PROGRESS, RunState.FAILED, RunState.SUCCEEDED, RunState.STOPPED)
 
 router = page_router()
 
@@ -42,7 +40,7 @@ def pipelines(
         title="Pipelines",
         pipelines=page.entries,
         links=ListLinks("/pipelines", names_of(calls.PipelineSort), sort, after=after, following=page.next),
-        strips=strips(server, [entry.latest for entry in page.entries if entry.latest]),
+        rows=execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
     )
 
 
@@ -52,17 +50,17 @@ def pipeline(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
-    state: RunState | None = None,
+    result: ExecutionResult | None = None,
     sort: calls.ExecutionSort = "-number",
     after: Cursor = None,
 ) -> Response:
     """Show a pipeline: its stages, its newest fixes, and its executions."""
     definition = server.store.pipelines.get(name)
     query = PageQuery(sort, after)
-    page = calls.execution_page(name, server, query, state)
-    executions, is_newest = page.entries, state is None and query == PageQuery("-number")
+    page = calls.execution_page(name, server, query, result=result)
+    executions, is_newest = page.entries, result is None and query == PageQuery("-number")
     newest_executions = executions[:1] if is_newest else server.store.executions.for_pipeline(name, 1)
-    filters = [("state", state.value)] if state else []
+    filters = [("result", result.value)] if result else []
     return render(
         request,
         caller,
@@ -75,8 +73,8 @@ def pipeline(
         links=ListLinks(
             f"/pipelines/{name}", names_of(calls.ExecutionSort), sort, filters, after=after, following=page.next
         ),
-        states=STATES,
-        strips=strips(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
+        results=list(ExecutionResult),
+        rows=execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
         summarize=summarize,
         key=uuid.uuid4().hex,

@@ -1,9 +1,9 @@
-"""The stages of executions, as pages draw them."""
+"""Executions and their stages, as pages draw them."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.model import ActionKey, ActionRun, Execution, RunState, Stage
+from dockgate.delivery.model import ActionKey, ActionRun, Approval, Execution, RunState, Stage
 from dockgate.delivery.pipeline import latest_runs, stage_state
 from dockgate.gate.model import Status
 from dockgate.services.web_services import WebServices
@@ -18,29 +18,81 @@ class StageMark:
     state: RunState | Status
 
 
-def strips(server: WebServices, executions: Sequence[Execution]) -> dict[str, list[StageMark]]:
-    """The stages of each execution, by its id, in four queries however many executions there are."""
+@dataclass(frozen=True, slots=True)
+class ExecutionRow:
+    """An execution in a list.
+
+    `reason` is why it stopped or what it waits for, None for neither. `until` is the end of that wait.
+    """
+
+    stages: Sequence[StageMark]
+    state: RunState | Status
+    reason: str | None
+    until: str | None = None
+
+
+def execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
+    """The row of each execution, by its id, in at most four queries however many executions there are."""
     runs = server.store.executions.runs_of([execution.id for execution in executions])
-    undetermined_keys = find_undetermined(server, executions)
+    failed = [execution.id for execution in executions if execution.state is RunState.FAILED]
+    rejections = server.store.execution_results.rejections(failed) if failed else {}
+    waits = _waits(server, runs)
     versions = {(execution.pipeline, execution.pipeline_version) for execution in executions}
     pipelines = server.store.pipelines.versions(versions)
-    return {
-        execution.id: [
-            StageMark(stage.name, _stage_state(stage, runs[execution.id], undetermined_keys))
+    rows = {}
+    for execution in executions:
+        stages = [
+            StageMark(stage.name, _stage_state(stage, runs[execution.id], rejections))
             for stage in pipelines[execution.pipeline, execution.pipeline_version].stages
         ]
-        for execution in executions
-    }
+        state = _execution_state(execution, runs[execution.id], rejections)
+        wait = waits.get(execution.id)
+        until = wait[0].expires_at if wait else None
+        rows[execution.id] = ExecutionRow(stages, state, wait_sentence(*wait) if wait else execution.reason, until)
+    return rows
 
 
-def find_undetermined(server: WebServices, executions: Iterable[Execution]) -> set[ActionKey]:
-    """The approvals for which executions failed because their verdict is Undetermined."""
-    failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
-    return server.store.verdicts.undetermined_approvals(failed_ids) if failed_ids else set()
+def rejected_states(server: WebServices, failed: Sequence[str]) -> Mapping[str, Status]:
+    """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
+    rejections = server.store.execution_results.rejections(failed) if failed else {}
+    return {key.execution: status for key, status in rejections.items()}
+
+
+def _waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
+    """The first approval on which each execution waits, with the number of yes votes."""
+    waiting = [name for name, each in runs.items() if any(run.state is RunState.WAITING for run in each)]
+    approvals = server.store.execution_results.waiting(waiting) if waiting else ()
+    waits: dict[str, tuple[Approval, int]] = {}
+    for approval, supporters in approvals:
+        if approval.action:
+            waits.setdefault(approval.action.execution, (approval, supporters))
+    return waits
+
+
+def wait_sentence(approval: Approval, supporters: int) -> str:
+    """What a waiting approval of an action waits for."""
+    missing = [] if approval.verdict else ["its verdict"]
+    if approval.approvers and (count := approval.approvers.count - supporters) > 0:
+        more = " more" if supporters else ""
+        missing.append(f"{count}{more} {'person' if count == 1 else 'people'}")
+    name = approval.action.action if approval.action else approval.id
+    return f"{name} waits for {' and for '.join(missing) or 'its answer'}."
+
+
+def _execution_state(
+    execution: Execution, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]
+) -> RunState | Status:
+    """The state of an execution as `ExecutionResult` has it: by its last failure, or by what it waits for."""
+    failed = [run.key for run in runs if run.state is RunState.FAILED]
+    if execution.state is RunState.FAILED and failed:
+        return rejections.get(failed[-1], RunState.FAILED)
+    states = {run.state for run in runs}
+    is_waiting = RunState.WAITING in states and RunState.IN_PROGRESS not in states
+    return RunState.WAITING if execution.state is RunState.IN_PROGRESS and is_waiting else execution.state
 
 
 def shown_states(
-    view: ExecutionView, undetermined_keys: Collection[ActionKey]
+    view: ExecutionView, rejections: Mapping[ActionKey, Status]
 ) -> Mapping[tuple[str, ...], RunState | Status]:
     """The states of an execution, at (), and of its stages and actions, by their names."""
     states: dict[tuple[str, ...], RunState | Status] = {}
@@ -50,25 +102,24 @@ def shown_states(
         for action in stage.actions:
             key = ActionKey(view.execution.id, stage.name, action.name, action.attempt)
             failed_keys += [key] if action.state is RunState.FAILED else []
-            states[stage.name, action.name] = _shown_state(action.state, [key], undetermined_keys)
-        states[(stage.name,)] = _shown_state(stage.state, failed_keys, undetermined_keys)
+            states[stage.name, action.name] = _shown_state(action.state, [key], rejections)
+        states[(stage.name,)] = _shown_state(stage.state, failed_keys, rejections)
         all_failed += failed_keys
-    states[()] = _shown_state(view.execution.state, all_failed, undetermined_keys)
+    states[()] = _shown_state(view.execution.state, all_failed, rejections)
     return states
 
 
-def _stage_state(
-    stage: Stage, runs: Sequence[ActionRun], undetermined_keys: Collection[ActionKey]
-) -> RunState | Status:
+def _stage_state(stage: Stage, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]) -> RunState | Status:
     failed_keys = [
         run.key for run in latest_runs(runs).values() if run.key.stage == stage.name and run.state is RunState.FAILED
     ]
-    return _shown_state(stage_state(stage, runs), failed_keys, undetermined_keys)
+    return _shown_state(stage_state(stage, runs), failed_keys, rejections)
 
 
 def _shown_state(
-    state: RunState, failed_keys: Sequence[ActionKey], undetermined_keys: Collection[ActionKey]
+    state: RunState, failed_keys: Sequence[ActionKey], rejections: Mapping[ActionKey, Status]
 ) -> RunState | Status:
-    """The state, or Undetermined where these failed actions are the reason and no other failed."""
-    is_unknown = state is RunState.FAILED and failed_keys and all(key in undetermined_keys for key in failed_keys)
-    return Status.UNDETERMINED if is_unknown else state
+    """The state, or Rejected or Undetermined where these failed actions are the reason, all for their answers."""
+    if state is not RunState.FAILED or not failed_keys or not all(key in rejections for key in failed_keys):
+        return state
+    return Status.REJECTED if Status.REJECTED in map(rejections.get, failed_keys) else Status.UNDETERMINED

@@ -1,0 +1,24 @@
+"""What a list says of an execution that waits."""
+
+from dataclasses import replace
+
+import pytest
+from tests.store.factories import approval
+
+from dockgate.delivery.model import Approvers
+from dockgate.web.console.pages.stages import wait_sentence
+
+
+@pytest.mark.parametrize(
+    ("count", "verdict", "supporters", "expected"),
+    [
+        (None, None, 0, "Approve waits for its verdict."),
+        (2, None, 0, "Approve waits for its verdict and for 2 people."),
+        (2, "sha256:v", 1, "Approve waits for 1 more person."),
+        (1, None, 1, "Approve waits for its verdict."),
+        (1, "sha256:v", 1, "Approve waits for its answer."),
+    ],
+)
+def test_a_wait_names_what_is_missing(count: int | None, verdict: str | None, supporters: int, expected: str) -> None:
+    approvers = None if count is None else Approvers(count=count)
+    assert wait_sentence(replace(approval(), approvers=approvers, verdict=verdict), supporters) == expected
