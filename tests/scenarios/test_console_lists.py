@@ -76,6 +76,38 @@ def test_executions_are_paged_and_filtered_by_result(site: Site, browser: Browse
     assert site.server.get("/pipelines/api/executions?state=Failed&sort=number&limit=1")[0]["id"] == "api-1"
 
 
+@pytest.mark.parametrize(
+    ("path", "call", "shown", "hidden"),
+    [
+        ("/pipelines?result=Succeeded", "/pipelines?result=Succeeded", "/pipelines/web", "/pipelines/jobs"),
+        ("/pipelines?result=Undetermined", "/pipelines?result=Undetermined", "/pipelines/jobs", "/pipelines/api"),
+        ("/pipelines?result=Waiting", "/pipelines?result=Waiting", "/pipelines/slow", "/pipelines/web"),
+        ("/running?trouble=AtRisk", "/services?trouble=AtRisk", "No service matches.", "/running/web"),
+        ("/people?role=viewer", "/principals?role=viewer", "/people/viewer", "/people/approver"),
+        ("/waivers?state=Active", "/waivers?state=Active", "/waivers/w-", "No waiver matches."),
+        ("/waivers?ending=true", "/waivers?ending=true", "No waiver matches.", "/waivers/w-"),
+        ("/events/rules?enabled=true", "/rules?enabled=true", "built in", "No event rule matches."),
+        ("/events/rules?enabled=false", "/rules?enabled=false", "No event rule matches.", "built in"),
+        ("/events/targets?state=Failed", "/targets?state=Failed", "No target matches.", "Dead letters"),
+        ("/workers?state=Active", None, "Takes work from", "No worker matches."),
+        ("/workers?state=Lost", None, "No worker matches.", "Takes work from"),
+        ("/vex?state=Removed", None, "No document matches.", "Vouched for by"),
+        ("/audit?call=POST+%2Fapi%2Fv1%2Fwaivers&result=Done", None, "w-", "ada: admin"),
+        ("/audit?result=NoAnswer", "/audit?result=NoAnswer", "No entry matches.", "Changed"),
+    ],
+)
+def test_a_list_is_filtered_by_links_and_its_call_by_the_same(
+    site: Site, browser: Browser, path: str, call: str | None, shown: str, hidden: str
+) -> None:
+    html = browser.get(path).text
+    content = html.partition("<main")[2]
+    assert shown in content
+    assert hidden not in content
+    if call:
+        assert f"/api/v1{call}" in Forms(html).links
+        assert site.server.client.get(call).status_code == 200
+
+
 def test_events_that_match_further_back_are_reached_by_links(site: Site, browser: Browser) -> None:
     site.server.store.event_log.record([_event("rare", 0), *(_event("shop", number) for number in range(MAX_READ))])
     path = "/events?" + urlencode({"pattern": '{"detail": {"service": ["rare"]}}'})

@@ -10,6 +10,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 from dockgate.identity.model import AuditEntry, Permission, Principal, Role, Session, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
+from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.store.identity.sessions import MAX_OF_TOKEN
 
 ADA = Principal("ada", (Role.ADMIN,), "ada@example.org", NOW)
@@ -177,7 +178,16 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
         ("b", "ben", 0),
         ("a", "ada", 200),
     ]
-    assert [entry.id for entry in store.audit.list("ada")] == ["c", "a"]
+    assert [entry.id for entry in store.audit.list(AuditFilter("ada"))] == ["c", "a"]
+    store.audit.finish("b", 403)
+    for chosen, expected in (
+        (AuditFilter(result=AuditResult.DONE), ["a"]),
+        (AuditFilter(result=AuditResult.REFUSED), ["b"]),
+        (AuditFilter(result=AuditResult.NO_ANSWER), ["c"]),
+        (AuditFilter(call="POST /x"), ["c", "b", "a"]),
+        (AuditFilter("ada", "POST /y"), []),
+    ):
+        assert [entry.id for entry in store.audit.list(chosen)] == expected
     assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
     assert [entry.id for entry in store.audit.list(after="b")] == ["a"]
     assert [entry.id for entry in store.audit.list(after="b", newest_first=False)] == ["c"]

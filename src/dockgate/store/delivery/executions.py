@@ -110,14 +110,16 @@ class Executions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def newest_executions(self) -> Sequence[Execution]:
-        """The newest execution of each pipeline that has run, by pipeline."""
+    def newest_executions(self, result: ExecutionResult | None = None) -> Sequence[Execution]:
+        """The newest execution of each pipeline that has run, by pipeline: those with a result, if given."""
         newest_numbers = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
         newest_of = newest_numbers.group_by(executions.c.pipeline).subquery()
         is_newest = (executions.c.pipeline == newest_of.c.pipeline) & (executions.c.number == newest_of.c.number)
+        query = _EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)
+        if result is not None:
+            query = query.where(has_result(result))
         with self._database.read() as connection:
-            rows = connection.execute(_EXECUTION.join(newest_of, is_newest).order_by(executions.c.pipeline)).mappings()
-            return [Execution(**row) for row in rows]
+            return [Execution(**row) for row in connection.execute(query).mappings()]
 
     def unfinished_executions(self, limit: int = 50) -> Sequence[Execution]:
         """The executions that are under way, the oldest first."""

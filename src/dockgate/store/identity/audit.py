@@ -1,17 +1,43 @@
 """The audit log: who did what."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from enum import StrEnum
 
-from sqlalchemy import update
+from sqlalchemy import literal_column, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
 from dockgate.store.queries import after_row, in_order, select_as
-from dockgate.store.schema.identity import audit
+from dockgate.store.schema.identity import FIRST_REFUSAL, audit
 from dockgate.store.statements import insert_if_new
 
 _ENTRY = select_as(AuditEntry, audit)
+
+
+class AuditResult(StrEnum):
+    """How a call ended."""
+
+    DONE = "Done"
+    REFUSED = "Refused"
+    NO_ANSWER = "NoAnswer"
+
+
+@dataclass(frozen=True, slots=True)
+class AuditFilter:
+    """The entries of one principal, of one kind of call, with one result; None: of all."""
+
+    by: str | None = None
+    call: str | None = None
+    result: AuditResult | None = None
+
+
+EVERYTHING = AuditFilter()
+_RESULTS = {
+    AuditResult.DONE: audit.c.status.between(1, FIRST_REFUSAL - 1),
+    AuditResult.REFUSED: audit.c.status >= literal_column(str(FIRST_REFUSAL)),
+    AuditResult.NO_ANSWER: audit.c.status == literal_column("0"),
+}
 
 
 class Audit:
@@ -36,12 +62,21 @@ class Audit:
             connection.execute(update(audit).where(audit.c.id == entry_id, audit.c.status == 0).values(status=status))
 
     def list(
-        self, by: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+        self,
+        chosen: AuditFilter = EVERYTHING,
+        limit: int = 100,
+        after: str | None = None,
+        *,
+        newest_first: bool = True,
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
         order = in_order(audit.c.seq, newest_first)
         query = _ENTRY.where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
-        if by is not None:
-            query = query.where(audit.c.who == by)
+        if chosen.by:
+            query = query.where(audit.c.who == chosen.by)
+        if chosen.call:
+            query = query.where(audit.c.call == chosen.call)
+        if chosen.result is not None:
+            query = query.where(_RESULTS[chosen.result])
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]

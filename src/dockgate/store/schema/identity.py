@@ -6,6 +6,9 @@ from dockgate.identity.model import Permission, ProjectRole, Role
 from dockgate.store.columns import Json, SafeText
 from dockgate.store.schema.base import metadata, optional, sequence, text
 
+# The least status of an answer that refuses a call.
+FIRST_REFUSAL = 400
+
 # `folded` is the name in lower case: two principals never differ in case alone.
 principals = Table(
     "principals",
@@ -81,3 +84,7 @@ audit = Table(
     optional("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)
+Index(None, audit.c.call, audit.c.seq)
+# Few calls are refused or get no answer: these are found without reading the others.
+for name, condition in (("refused", audit.c.status >= FIRST_REFUSAL), ("unanswered", audit.c.status == 0)):
+    Index(f"ix_audit_{name}", audit.c.seq, sqlite_where=condition, postgresql_where=condition)

@@ -1,6 +1,7 @@
 """Services: their revisions, tasks and rollouts, and their desired count."""
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Annotated, Literal
 
 from fastapi import Path, Query
@@ -34,6 +35,14 @@ Lines = Annotated[int, Query(ge=1, le=5000)]
 router = api_router()
 
 ServiceSort = Literal["name", "-name", "state", "-state", "target", "-target"]
+
+
+class ServiceTrouble(StrEnum):
+    """What is wrong with a service, the most urgent first."""
+
+    AT_RISK = "AtRisk"
+    CANNOT_JUDGE = "CannotJudge"
+    DEPLOY_FAILED = "DeployFailed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,25 +178,41 @@ def _require_service(caller: Caller, name: str, server: WebServices) -> Service:
 @router.get("/services")
 @checks_token_limits
 def services(
-    caller: Reader, server: ServerDependency, paging: PagingDependency, sort: ServiceSort = "name"
+    caller: Reader,
+    server: ServerDependency,
+    paging: PagingDependency,
+    trouble: ServiceTrouble | None = None,
+    sort: ServiceSort = "name",
 ) -> list[ServiceSummary]:
     """List services that the caller may see, with their image and running tasks, a page at a time.
 
+    `trouble` lists only those at risk, those that cannot be judged, or those whose last deploy failed.
     In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
     judged, and those whose last deploy failed.
     """
-    return paging.entries(service_page(caller, server, paging.query(sort)))
+    return paging.entries(service_page(caller, server, paging.query(sort), trouble))
 
 
-def service_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[ServiceSummary]:
-    """A page of the services that the caller may see. Targets are asked about its tasks only."""
+def service_page(
+    caller: Caller, server: WebServices, query: PageQuery, trouble: ServiceTrouble | None = None
+) -> Page[ServiceSummary]:
+    """A page of the services that the caller may see, with this trouble if given.
+
+    Targets are asked about its tasks only.
+    """
     failures = failed_deploys(caller, server)
     keys = {
         "name": lambda service: (service.name,),
         "target": lambda service: (service.target, service.name),
         "state": lambda service: (*_urgency(service, has_failed=service.name in failures), service.name),
     }
-    page = page_of(visible_services(caller, server), keys, query)
+    has_trouble = {
+        None: lambda service: True,
+        ServiceTrouble.AT_RISK: lambda service: service.at_risk is not None,
+        ServiceTrouble.CANNOT_JUDGE: lambda service: service.cannot_judge is not None,
+        ServiceTrouble.DEPLOY_FAILED: lambda service: service.name in failures,
+    }[trouble]
+    page = page_of(filter(has_trouble, visible_services(caller, server)), keys, query)
     images = (
         {entry.service: entry.reference for entry in server.store.services.running_images()} if page.entries else {}
     )

@@ -106,22 +106,28 @@ def repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Pa
 @router.get("/pipelines")
 @api.checks_token_limits
 def pipelines(
-    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PipelineSort = "name"
+    caller: api.Reader,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    result: ExecutionResult | None = None,
+    sort: PipelineSort = "name",
 ) -> list[PipelineSummary]:
     """List pipelines that the caller may see, with their newest execution, a page at a time.
 
-    `sort` is by name or by when that execution began.
+    `result` is that of the newest execution. `sort` is by name or by when that execution began.
     """
-    return paging.entries(pipeline_page(caller, server, paging.query(sort)))
+    return paging.entries(pipeline_page(caller, server, paging.query(sort), result))
 
 
-def pipeline_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PipelineSummary]:
-    """A page of the pipelines that the caller may see."""
-    newest_executions = {execution.pipeline: execution for execution in server.store.executions.newest_executions()}
+def pipeline_page(
+    caller: Caller, server: WebServices, query: PageQuery, result: ExecutionResult | None = None
+) -> Page[PipelineSummary]:
+    """A page of the pipelines that the caller may see, with a result of their newest execution if given."""
+    newest_executions = {each.pipeline: each for each in server.store.executions.newest_executions(result)}
     summaries = (
         PipelineSummary(name, version, newest_executions.get(name))
         for name, version in server.store.pipelines.newest_versions().items()
-        if caller.can_reach(pipeline=name)
+        if caller.can_reach(pipeline=name) and (result is None or name in newest_executions)
     )
     return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _began}, query)
 

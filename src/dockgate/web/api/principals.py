@@ -9,6 +9,7 @@ from fastapi import Header
 from dockgate.identity.model import AuditEntry, Permission, Principal, ProjectRole, Role, Token
 from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.services.web_services import WebServices
+from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
@@ -119,19 +120,27 @@ def caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
 
 @router.get("/principals")
 def principals(
-    caller: api.Administrator, server: api.ServerDependency, paging: PagingDependency, sort: PrincipalSort = "name"
+    caller: api.Administrator,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    role: Role | None = None,
+    sort: PrincipalSort = "name",
 ) -> list[Principal]:
-    """List principals, a page at a time."""
-    return paging.entries(principal_page(server, paging.query(sort)))
+    """List principals, a page at a time, optionally those with a role, for all or some repositories."""
+    return paging.entries(principal_page(server, paging.query(sort), role))
 
 
-def principal_page(server: WebServices, query: PageQuery) -> Page[Principal]:
-    """A page of the principals."""
+def principal_page(server: WebServices, query: PageQuery, role: Role | None = None) -> Page[Principal]:
+    """A page of the principals, optionally of those with a role."""
+
+    def has_role(principal: Principal) -> bool:
+        return role in (None, *principal.roles, *(entry.role for entry in principal.project_roles))
+
     keys = {
         "name": lambda principal: (principal.name.lower(), principal.name),
         "added": lambda principal: (principal.created_at or "", principal.name),
     }
-    return page_of(server.store.principals.list(), keys, query)
+    return page_of(filter(has_role, server.store.principals.list()), keys, query)
 
 
 @router.post("/principals", status_code=201)
@@ -218,16 +227,22 @@ def audit(
     server: api.ServerDependency,
     paging: PagingDependency,
     by: str | None = None,
+    call: str | None = None,
+    result: AuditResult | None = None,
     sort: AuditSort = "-at",
 ) -> list[AuditEntry]:
-    """List changing calls by their time, a page at a time, optionally those of one principal."""
-    return paging.entries(audit_page(server, paging.query(sort), by))
+    """List changing calls by their time, a page at a time.
+
+    Optionally those of one principal (`by`), one kind (`call`: "POST /api/v1/waivers"), or with one `result`: answers
+    from 400 on are refusals.
+    """
+    return paging.entries(audit_page(server, paging.query(sort), AuditFilter(by, call, result)))
 
 
-def audit_page(server: WebServices, query: PageQuery, by: str | None = None) -> Page[AuditEntry]:
+def audit_page(server: WebServices, query: PageQuery, chosen: AuditFilter) -> Page[AuditEntry]:
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
-        return server.store.audit.list(by or None, limit, after and after[0], newest_first=newest_first)
+        return server.store.audit.list(chosen, limit, after and after[0], newest_first=newest_first)
 
     return stored_page(read, lambda entry: (entry.id,), (str,), query)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from enum import StrEnum
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -20,6 +21,14 @@ router = api.api_router()
 DeadLetterSort = Literal["-position", "position"]
 RuleSort = Literal["name", "-name", "-changed", "changed"]
 TargetSort = Literal["name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead"]
+
+
+class TargetState(StrEnum):
+    """Whether a target gets messages. FAILED: it does not accept them."""
+
+    ACTIVE = "Active"
+    FAILED = "Failed"
+    OFF = "Off"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,16 +105,22 @@ class Redelivered:
 
 @router.get("/rules")
 def rules(
-    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RuleSort = "name"
+    caller: api.Reader,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    enabled: bool | None = None,
+    sort: RuleSort = "name",
 ) -> list[RuleView]:
-    """List rules, the built-in one too, a page at a time."""
-    return paging.entries(rule_page(server, paging.query(sort)))
+    """List rules, the built-in one too, a page at a time, optionally only those that are on, or off."""
+    return paging.entries(rule_page(server, paging.query(sort), enabled))
 
 
-def rule_page(server: WebServices, query: PageQuery) -> Page[RuleView]:
-    """A page of the rules."""
+def rule_page(server: WebServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
+    """A page of the rules, optionally only of those that are on, or off."""
+    views = (_rule_view(record) for record in server.event_rules.list_records())
+    chosen = (view for view in views if enabled in (None, view.enabled))
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
-    return page_of([_rule_view(record) for record in server.event_rules.list_records()], keys, query)
+    return page_of(chosen, keys, query)
 
 
 @router.get("/rules/{name}")
@@ -128,21 +143,34 @@ def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependen
 
 @router.get("/targets")
 def targets(
-    caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: TargetSort = "name"
+    caller: api.Reader,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    state: TargetState | None = None,
+    sort: TargetSort = "name",
 ) -> list[TargetView]:
-    """List targets, those of the server's settings too, a page at a time."""
-    return paging.entries(target_page(server, paging.query(sort)))
+    """List targets, those of the server's settings too, a page at a time, optionally those in one state."""
+    return paging.entries(target_page(server, paging.query(sort), state))
 
 
-def target_page(server: WebServices, query: PageQuery) -> Page[TargetView]:
-    """A page of the targets."""
+def target_page(server: WebServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
+    """A page of the targets, optionally of those in one state."""
+    views = (_target_view(status) for status in server.event_targets.list_statuses())
+    chosen = (view for view in views if state in (None, target_state(view)))
     keys = {
         "name": lambda target: (target.name,),
         "type": lambda target: (target.type.value, target.name),
         "waiting": lambda target: (target.waiting, target.name),
         "dead": lambda target: (target.dead, target.name),
     }
-    return page_of([_target_view(status) for status in server.event_targets.list_statuses()], keys, query)
+    return page_of(chosen, keys, query)
+
+
+def target_state(target: TargetView) -> TargetState:
+    """The state of a target."""
+    if not target.enabled:
+        return TargetState.OFF
+    return TargetState.FAILED if target.gone_at or target.is_failing else TargetState.ACTIVE
 
 
 @router.get("/targets/{name}")

@@ -15,6 +15,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
@@ -22,6 +23,8 @@ from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
 router = api.api_router()
 
+# How long before its end a waiver is about to end.
+ENDING_DAYS = 7
 WaiverSort = Literal["-created", "created", "end", "-end"]
 
 
@@ -98,22 +101,37 @@ def waivers(
     paging: PagingDependency,
     state: WaiverState | None = None,
     owner: str | None = None,
+    ending: bool = False,
     sort: WaiverSort = "-created",
 ) -> list[WaiverView]:
     """List waivers, a page at a time, optionally in one state or of one owner.
 
+    `ending` lists those that end within 7 days.
     `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those of its
     repositories.
     """
-    return paging.entries(waiver_page(caller, server, paging.query(sort), state, owner))
+    return paging.entries(waiver_page(caller, server, paging.query(sort), state, owner, is_ending=ending))
 
 
 def waiver_page(
-    caller: Caller, server: WebServices, query: PageQuery, state: WaiverState | None = None, owner: str | None = None
+    caller: Caller,
+    server: WebServices,
+    query: PageQuery,
+    state: WaiverState | None = None,
+    owner: str | None = None,
+    *,
+    is_ending: bool = False,
 ) -> Page[WaiverView]:
-    """A page of the waivers that the caller may see."""
-    views = [_view(record, server.clock.now()) for record in server.store.waivers.list() if _may_see(caller, record)]
-    matching_views = (view for view in views if state in (None, view.state) and owner in (None, "", view.waiver.owner))
+    """A page of the waivers that the caller may see: in a state, of an owner, or about to end, if given."""
+    now = server.clock.now()
+    views = [_view(record, now) for record in server.store.waivers.list() if _may_see(caller, record)]
+    matching_views = (
+        view
+        for view in views
+        if state in (None, view.state)
+        and owner in (None, "", view.waiver.owner)
+        and (not is_ending or (not view.revoked_at and is_within_days(view.waiver.until, now, ENDING_DAYS)))
+    )
     keys = {
         "created": lambda view: (view.waiver.created_at or "", view.waiver.id),
         "end": lambda view: (view.waiver.until or "~", view.waiver.id),

@@ -47,6 +47,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply pipeline.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
+        unmatched="No pipeline matches.",
     ),
     "executions": EmptyState(
         "Executions of a pipeline",
@@ -95,6 +96,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply service.yaml",
         Permission.ADMINISTER,
         "An administrator creates the first one.",
+        unmatched="No service matches.",
     ),
     "tasks": EmptyState(
         "Tasks of a service",
@@ -130,6 +132,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "Upload the first one below.",
         permission=Permission.ACCEPT,
         others="People with the role security or admin upload them.",
+        unmatched="No document matches.",
     ),
     "feeds": EmptyState(
         "Feeds",
@@ -152,6 +155,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply rule.yaml",
         Permission.ADMINISTER,
         "An administrator adds them.",
+        unmatched="No event rule matches.",
     ),
     "targets": EmptyState(
         "Targets",
@@ -160,6 +164,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate apply target.yaml",
         Permission.ADMINISTER,
         "An administrator adds them.",
+        unmatched="No target matches.",
     ),
     "dead-letters": EmptyState(
         "Dead letters of a target",
@@ -170,6 +175,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "People",
         "There are no people yet: anyone on this machine may do everything.",
         "Add the first person below, as an admin.",
+        unmatched="No one matches.",
     ),
     "tokens": EmptyState("Tokens of a person", "There is no token.", "Make one below; it is shown once."),
     "audit": EmptyState(
@@ -184,6 +190,7 @@ EMPTY_STATES: dict[str, EmptyState] = {
         "dockgate worker",
         Permission.ADMINISTER,
         "An administrator starts them.",
+        unmatched="No worker matches.",
     ),
     "collections": EmptyState(
         "Collections",

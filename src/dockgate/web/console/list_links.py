@@ -9,6 +9,14 @@ Pair = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class FilterRow:
+    """Filters of a list in one row. `choices` are a parameter, its value, and the words of the link."""
+
+    title: str
+    choices: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True, slots=True)
 class ListLinks:
     """Links of the list at `path`, which is in the order `sort`, with `filters`.
 

@@ -15,7 +15,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.web import api
 from dockgate.web.api import rules as calls
-from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -164,13 +164,22 @@ def rules(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
+    enabled: bool | None = None,
     sort: calls.RuleSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List event rules."""
-    page = calls.rule_page(server, PageQuery(sort, after))
-    links = ListLinks("/events/rules", names_of(calls.RuleSort), sort, after=after, following=page.next)
-    return render(request, caller, "event_rules.html", title="Event rules", rules=page.entries, links=links)
+    page = calls.rule_page(server, PageQuery(sort, after), enabled)
+    filters = [] if enabled is None else [("enabled", str(enabled).lower())]
+    return render(
+        request,
+        caller,
+        "event_rules.html",
+        title="Event rules",
+        rules=page.entries,
+        links=ListLinks("/events/rules", names_of(calls.RuleSort), sort, filters, after=after, following=page.next),
+        filter_rows=[FilterRow("State", [("enabled", "true", "on"), ("enabled", "false", "off")])],
+    )
 
 
 @router.get("/events/rules/{name}")
@@ -232,13 +241,22 @@ def targets(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
+    state: calls.TargetState | None = None,
     sort: calls.TargetSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List targets."""
-    page = calls.target_page(server, PageQuery(sort, after))
-    links = ListLinks("/events/targets", names_of(calls.TargetSort), sort, after=after, following=page.next)
-    return render(request, caller, "event_targets.html", title="Targets", targets=page.entries, links=links)
+    page = calls.target_page(server, PageQuery(sort, after), state)
+    filters = [("state", state.value)] if state else []
+    return render(
+        request,
+        caller,
+        "event_targets.html",
+        title="Targets",
+        targets=[(target, calls.target_state(target)) for target in page.entries],
+        links=ListLinks("/events/targets", names_of(calls.TargetSort), sort, filters, after=after, following=page.next),
+        filter_rows=[FilterRow("State", [("state", each.value, each.value) for each in calls.TargetState])],
+    )
 
 
 @router.get("/events/targets/{name}")

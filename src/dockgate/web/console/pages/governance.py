@@ -24,7 +24,8 @@ from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
-from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.formats import mark
+from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
 from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.signing_in import Form
@@ -220,6 +221,15 @@ def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> R
     return see_other("/policies#assignments")
 
 
+_WAIVER_STATES = FilterRow(
+    "Only",
+    [
+        *(("state", state.value, mark(state).word) for state in calls.WaiverState),
+        ("ending", "true", f"ends within {calls.ENDING_DAYS} days"),
+    ],
+)
+
+
 @router.get("/waivers")
 @api.checks_token_limits
 def waivers(
@@ -228,24 +238,26 @@ def waivers(
     server: api.ServerDependency,
     state: calls.WaiverState | None = None,
     owner: str = "",
+    ending: bool = False,
     sort: calls.WaiverSort = "-created",
     after: Cursor = None,
 ) -> Response:
     """List waivers."""
-    page = calls.waiver_page(caller, server, PageQuery(sort, after), state, owner)
+    page = calls.waiver_page(caller, server, PageQuery(sort, after), state, owner, is_ending=ending)
+    fields = ("state", state or ""), ("owner", owner), ("ending", "true" if ending else "")
     return render(
         request,
         caller,
         "waivers.html",
         title="Waivers",
         waivers=page.entries,
-        state=state,
         owner=owner,
+        filter_rows=[_WAIVER_STATES],
         links=ListLinks(
             "/waivers",
             names_of(calls.WaiverSort),
             sort,
-            [(name, value) for name, value in (("state", state or ""), ("owner", owner)) if value],
+            [(name, value) for name, value in fields if value],
             after=after,
             following=page.next,
         ),

@@ -1,7 +1,7 @@
 """Images: by repository and tag, and one image with what it holds."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -20,7 +20,8 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
-from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.formats import short_digest
+from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -122,9 +123,24 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         query=query,
         filters=filters,
         links=links,
-        severities=list(Severity)[:4],
-        epss_steps=EPSS_STEPS,
+        filter_rows=_filter_rows(layer),
         page_size=PAGE_SIZE,
+    )
+
+
+def _filter_rows(layer: str) -> Sequence[FilterRow]:
+    """The filters that links choose. `layer` is the one by which the list is filtered."""
+    findings = [
+        *(("severity", severity.value, severity.value.lower()) for severity in list(Severity)[:4]),
+        *(("fixable", "true", "fixable"), ("exploited", "true", "known exploited")),
+        *(("epss", value, title) for value, title in EPSS_STEPS.items()),
+        *(("origin", "base", "in the base"), ("origin", "own", "in own layers")),
+        *((("layer", layer, f"in layer {short_digest(layer)}"),) if layer else ()),
+    ]
+    return (
+        FilterRow("Verdict", [("status", name, "Not judged" if name == NOT_JUDGED else name) for name in STATUSES]),
+        FilterRow("A finding that is", findings),
+        FilterRow("Image", [("running", "true", "running"), ("include_moved", "true", "earlier tags, too")]),
     )
 
 

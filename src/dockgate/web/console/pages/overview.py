@@ -18,6 +18,7 @@ from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import visible_services
+from dockgate.web.api.waivers import ENDING_DAYS
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import failed_executions, find_changes, with_rejections
 from dockgate.web.console.pages.feed_trouble import feed_trouble
@@ -27,8 +28,6 @@ from dockgate.web.console.routes import page_router
 from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
 from dockgate.web.page_paths import approval_path
 
-# How long before its end a waiver needs its owner.
-WAIVER_DAYS = 7
 # Rows that are looked at, of each kind.
 MAX_ROWS = 200
 # Subjects that a live page follows.
@@ -169,7 +168,7 @@ def _advisories(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
 def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[QueueItem]:
     for record in waivers:
         waiver = record.waiver
-        if not record.revoked_at and is_within_days(waiver.until, now, WAIVER_DAYS):
+        if not record.revoked_at and is_within_days(waiver.until, now, ENDING_DAYS):
             subject = waiver.vulnerability or waiver.rule or waiver.package or waiver.unread or waiver.id
             sentence = f"This waiver of {waiver.owner} ends soon: {waiver.reason}"
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)

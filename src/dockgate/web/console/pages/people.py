@@ -10,12 +10,13 @@ from fastapi.responses import Response
 from dockgate.identity.model import ProjectRole, Role, Session, digest, read_roles
 from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
+from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
 from dockgate.web.browser_sessions import session_secret
 from dockgate.web.console.empty_states import EMPTY_STATES
-from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -40,6 +41,14 @@ _SESSION_KEYS: dict[str, Callable[[Session], str]] = {
     "used": lambda session: session.seen_at,
     "ends": lambda session: session.ends_at,
 }
+_AUDIT_RESULTS = FilterRow(
+    "Result",
+    [
+        ("result", AuditResult.DONE, "done"),
+        ("result", AuditResult.REFUSED, "refused"),
+        ("result", AuditResult.NO_ANSWER, "no answer"),
+    ],
+)
 _SESSION_SORTS = ("-signed", "signed", "-used", "used", "-ends", "ends")
 
 router = page_router()
@@ -50,11 +59,12 @@ def people(
     request: Request,
     caller: api.Administrator,
     server: api.ServerDependency,
+    role: Role | None = None,
     sort: calls.PrincipalSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List principals."""
-    return _people(request, caller, server, query=PageQuery(sort, after))
+    return _people(request, caller, server, query=PageQuery(sort, after), role=role)
 
 
 def _people(
@@ -65,8 +75,10 @@ def _people(
     token: str = "",
     query: PageQuery = _FIRST_PAGE,
     values: Mapping[str, str] | None = None,
+    role: Role | None = None,
 ) -> Response:
-    page = calls.principal_page(server, query)
+    page = calls.principal_page(server, query, role)
+    filters = [("role", role.value)] if role else []
     names = names_of(calls.PrincipalSort)
     return render(
         request,
@@ -75,7 +87,8 @@ def _people(
         422 if error else 200,
         title="People",
         principals=page.entries,
-        links=ListLinks("/people", names, query.sort, after=query.after, following=page.next),
+        links=ListLinks("/people", names, query.sort, filters, after=query.after, following=page.next),
+        filter_rows=[FilterRow("Role", [("role", each.value, each.value) for each in Role])],
         roles=list(Role),
         error=error,
         values=values or {},
@@ -208,12 +221,14 @@ def audit(
     caller: api.Accepter,
     server: api.ServerDependency,
     by: str = "",
+    call: str = "",
+    result: AuditResult | None = None,
     sort: calls.AuditSort = "-at",
     after: Cursor = None,
 ) -> Response:
     """List changing calls."""
-    page = calls.audit_page(server, PageQuery(sort, after), by)
-    filters = [("by", by)] if by else []
+    page = calls.audit_page(server, PageQuery(sort, after), AuditFilter(by, call, result))
+    filters = [(name, value) for name, value in (("by", by), ("call", call), ("result", result or "")) if value]
     return render(
         request,
         caller,
@@ -221,7 +236,7 @@ def audit(
         title="Audit",
         entries=page.entries,
         links=ListLinks("/audit", names_of(calls.AuditSort), sort, filters, after=after, following=page.next),
-        by=by,
+        filter_rows=[_AUDIT_RESULTS],
     )
 
 

@@ -9,7 +9,8 @@ from dockgate.delivery.model import ExecutionResult
 from dockgate.services.pipelines.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
-from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.formats import mark
+from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import execution_rows
 from dockgate.web.console.rendering import render
@@ -17,6 +18,7 @@ from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 FIXES = 5
+_RESULTS = FilterRow("Result", [("result", result.value, mark(result).word) for result in ExecutionResult])
 
 router = page_router()
 
@@ -27,11 +29,13 @@ def pipelines(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
+    result: ExecutionResult | None = None,
     sort: calls.PipelineSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List pipelines with the stages of their newest execution."""
-    page = calls.pipeline_page(caller, server, PageQuery(sort, after))
+    page = calls.pipeline_page(caller, server, PageQuery(sort, after), result)
+    filters = [("result", result.value)] if result else []
     return render(
         request,
         caller,
@@ -39,7 +43,8 @@ def pipelines(
         live="",
         title="Pipelines",
         pipelines=page.entries,
-        links=ListLinks("/pipelines", names_of(calls.PipelineSort), sort, after=after, following=page.next),
+        links=ListLinks("/pipelines", names_of(calls.PipelineSort), sort, filters, after=after, following=page.next),
+        filter_rows=[_RESULTS],
         rows=execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
     )
 
@@ -73,7 +78,7 @@ def pipeline(
         links=ListLinks(
             f"/pipelines/{name}", names_of(calls.ExecutionSort), sort, filters, after=after, following=page.next
         ),
-        results=list(ExecutionResult),
+        filter_rows=[_RESULTS],
         rows=execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
         summarize=summarize,

@@ -11,7 +11,8 @@ from dockgate.services.images.visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
-from dockgate.web.console.list_links import ListLinks
+from dockgate.web.console.formats import mark
+from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -37,6 +38,7 @@ _REVISION_KEYS: dict[str, Callable[[TaskDefinition], str | int]] = {
     "image": lambda entry: str(entry.image or ""),
 }
 _REVISION_SORTS = ("-revision", "revision", "image", "-image")
+_TROUBLES = FilterRow("Only", [("trouble", each.value, mark(each).word) for each in calls.ServiceTrouble])
 _CHANGE_SORTS = ("-change", "change", "result", "-result")
 
 router = page_router()
@@ -48,13 +50,23 @@ def services(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
+    trouble: calls.ServiceTrouble | None = None,
     sort: calls.ServiceSort = "name",
     after: Cursor = None,
 ) -> Response:
     """List services with their image and tasks."""
-    page = calls.service_page(caller, server, PageQuery(sort, after))
-    links = ListLinks("/running", names_of(calls.ServiceSort), sort, after=after, following=page.next)
-    return render(request, caller, "running.html", live="", title="Running", services=page.entries, links=links)
+    page = calls.service_page(caller, server, PageQuery(sort, after), trouble)
+    filters = [("trouble", trouble.value)] if trouble else []
+    return render(
+        request,
+        caller,
+        "running.html",
+        live="",
+        title="Running",
+        services=page.entries,
+        links=ListLinks("/running", names_of(calls.ServiceSort), sort, filters, after=after, following=page.next),
+        filter_rows=[_TROUBLES],
+    )
 
 
 @router.get("/running/{name}")

@@ -6,11 +6,13 @@ from collections.abc import Callable
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.store.records import Worker
+from dockgate.store.records import Worker, WorkerState
 from dockgate.web import api
 from dockgate.web.api import attestations as key_calls
 from dockgate.web.api import collections as collection_calls
 from dockgate.web.api import workers as worker_calls
+from dockgate.web.console.formats import mark
+from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -32,7 +34,9 @@ router = page_router()
 
 
 @router.get("/workers")
-def workers(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def workers(
+    request: Request, caller: api.Reader, server: api.ServerDependency, state: WorkerState | None = None
+) -> Response:
     """List the workers, and the queues that none of them takes work from."""
     status = worker_calls.workers(server, caller)
     return render(
@@ -40,7 +44,14 @@ def workers(request: Request, caller: api.Reader, server: api.ServerDependency) 
         caller,
         "workers.html",
         title="Workers",
-        workers=page_table(request, "workers", status.workers, _WORKER_KEYS, _WORKER_SORTS),
+        workers=page_table(
+            request,
+            "workers",
+            [worker for worker in status.workers if state in (None, worker.state)],
+            _WORKER_KEYS,
+            _WORKER_SORTS,
+        ),
+        filter_rows=[FilterRow("State", [("state", each.value, mark(each).word) for each in WorkerState])],
         unserved=status.unserved,
         is_shared=server.workers.is_shared,
     )

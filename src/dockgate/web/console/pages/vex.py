@@ -1,6 +1,7 @@
 """VEX documents: who says that a vulnerability does not affect an image."""
 
 from collections.abc import Callable
+from typing import Literal
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -10,36 +11,49 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
+from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
 from dockgate.web.console.uploads import PASTED_NAME, Upload, upload_of
+from dockgate.web.paging import names_of
 
 _KEYS: dict[str, Callable[[calls.VexView], str]] = {
     "added": lambda document: document.added_at,
     "author": lambda document: document.author,
 }
+VexState = Literal["Active", "Removed"]
 _SORTS = ("-added", "added", "author", "-author")
 
 router = page_router()
 
 
 @router.get("/vex")
-def documents(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def documents(
+    request: Request, caller: api.Reader, server: api.ServerDependency, state: VexState | None = None
+) -> Response:
     """List VEX documents, with a form to upload one."""
-    return _documents(request, caller, server)
+    return _documents(request, caller, server, state=state)
 
 
 def _documents(
-    request: Request, caller: Caller, server: WebServices, content: str = "", error: UsageError | None = None
+    request: Request,
+    caller: Caller,
+    server: WebServices,
+    content: str = "",
+    error: UsageError | None = None,
+    state: VexState | None = None,
 ) -> Response:
+    documents = calls.documents(caller, server)
+    chosen = [document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)]
     return render(
         request,
         caller,
         "vex.html",
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
-        documents=page_table(request, "documents", calls.documents(caller, server), _KEYS, _SORTS),
+        documents=page_table(request, "documents", chosen, _KEYS, _SORTS),
+        filter_rows=[FilterRow("State", [("state", each, each) for each in names_of(VexState)])],
         content=content,
         error=error,
     )
