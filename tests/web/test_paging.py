@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.paging import PageQuery, page_of
+from dockgate.web.paging import Page, PageQuery, page_of
 
 KEYS = {"name": lambda entry: (entry[0],), "size": lambda entry: (entry[1], entry[0])}
 ENTRIES = [("a", 3), ("b", 1), ("c", 3), ("d", 2)]
@@ -26,6 +26,16 @@ def test_pages_have_every_entry_once_in_either_direction(limit: int) -> None:
     assert _walk(ENTRIES, "-name", limit) == ["d", "c", "b", "a"]
     assert _walk(ENTRIES, "size", limit) == ["b", "d", "a", "c"]
     assert _walk(ENTRIES, "-size", limit) == ["c", "a", "d", "b"]
+
+
+def test_a_page_leads_back_to_the_one_before_and_counts_all_entries() -> None:
+    pages: list[Page[tuple[str, int]]] = []
+    after = None
+    while not pages or after:
+        pages.append(page_of(ENTRIES, KEYS, PageQuery("-name", after, 1)))
+        after = pages[-1].next
+    assert [page.total for page in pages] == [4, 4, 4, 4]
+    assert [page.previous for page in pages] == [None, None, pages[0].next, pages[1].next]
 
 
 def test_the_last_page_has_no_cursor_though_it_is_full() -> None:

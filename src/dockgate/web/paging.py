@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request, Response
 from dockgate.shared.cursors import read_cursor, write_cursor
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 # Entries of a page.
 PAGE, LARGEST_PAGE = 50, 1000
@@ -35,10 +36,20 @@ class PageQuery:
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[T]):
-    """Entries of a list. `next` is the cursor of the page that follows, None for the last."""
+    """Entries of a list.
+
+    `next` is the cursor of the page that follows, None for the last. `previous` is that of the page before, None if it
+    is the first page or not known. `total` is the number of all entries, None if they were not counted.
+    """
 
     entries: list[T]
     next: str | None
+    previous: str | None = None
+    total: int | None = None
+
+    def with_entries(self, entries: list[U]) -> "Page[U]":
+        """The same page with others in place of the entries."""
+        return Page(entries, self.next, self.previous, self.total)
 
 
 def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) -> Page[T]:
@@ -46,14 +57,15 @@ def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) 
     key = keys[query.sort.removeprefix("-")]
     is_descending = query.sort.startswith("-")
     sorted_entries = sorted(((key(entry), entry) for entry in entries), key=lambda pair: pair[0], reverse=is_descending)
+    start = 0
     if query.after and sorted_entries:
         position = read_cursor(query.after, query.sort, [type(value) for value in sorted_entries[0][0]])
-        sorted_entries = [
-            pair for pair in sorted_entries if (pair[0] < position if is_descending else pair[0] > position)
-        ]
-    shown_entries = sorted_entries[: query.limit]
-    following = write_cursor(query.sort, shown_entries[-1][0]) if len(sorted_entries) > len(shown_entries) else None
-    return Page([entry for _, entry in shown_entries], following)
+        start = sum(1 for there, _ in sorted_entries if (there >= position if is_descending else there <= position))
+    end = start + query.limit
+    following = write_cursor(query.sort, sorted_entries[end - 1][0]) if len(sorted_entries) > end else None
+    before = start - query.limit
+    previous = write_cursor(query.sort, sorted_entries[before - 1][0]) if before > 0 else None
+    return Page([entry for _, entry in sorted_entries[start:end]], following, previous, len(sorted_entries))
 
 
 def stored_page(

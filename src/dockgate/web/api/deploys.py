@@ -222,7 +222,7 @@ def service_page(
         tasks = server.targets[service.target].tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
         summaries.append(ServiceSummary(service, str(image) if image else None, running, failures.get(service.name)))
-    return Page(summaries, page.next)
+    return page.with_entries(summaries)
 
 
 def _urgency(service: Service, *, has_failed: bool) -> tuple[int, str]:

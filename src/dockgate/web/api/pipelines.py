@@ -100,7 +100,7 @@ def repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Pa
     visible = (name for name in server.store.repositories.names() if caller.can_reach(repository=name))
     page = page_of(visible, {"name": lambda name: (name,)}, query)
     views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
-    return Page(views, page.next)
+    return page.with_entries(views)
 
 
 @router.get("/pipelines")

@@ -22,8 +22,9 @@ class ListLinks:
 
     `sorts` are the orders by their names, the first of which needs no parameter. "-" before the name of a column, or
     being one of `descending`, means that the last come first. Filters of the names `many` may have several values.
-    `after` is the cursor of the page, `following` that of the next one. `names` are the parameters of order and cursor,
-    and `fragment` the place on the page, of a table among others.
+    `after` is the cursor of the page, `following` that of the next one, `previous` that of the one before if it is
+    known and not the first. `total` is the number of entries on all pages, if they were counted. `names` are the
+    parameters of order and cursor, and `fragment` the place on the page, of a table among others.
     """
 
     path: str
@@ -34,6 +35,8 @@ class ListLinks:
     descending: Collection[str] = ()
     after: str | None = None
     following: str | None = None
+    previous: str | None = None
+    total: int | None = None
     names: tuple[str, str] = ("sort", "after")
     fragment: str | None = None
 

@@ -62,6 +62,8 @@ def page_table(
         filters,
         after=fields.get(names[1], ""),
         following=page.next,
+        previous=page.previous,
+        total=page.total,
         names=names,
         fragment=f"#{name}",
     )

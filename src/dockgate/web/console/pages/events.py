@@ -177,7 +177,16 @@ def rules(
         "event_rules.html",
         title="Event rules",
         rules=page.entries,
-        links=ListLinks("/events/rules", names_of(calls.RuleSort), sort, filters, after=after, following=page.next),
+        links=ListLinks(
+            "/events/rules",
+            names_of(calls.RuleSort),
+            sort,
+            filters,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         filter_rows=[FilterRow("State", [("enabled", "true", "on"), ("enabled", "false", "off")])],
     )
 
@@ -254,7 +263,16 @@ def targets(
         "event_targets.html",
         title="Targets",
         targets=[(target, calls.target_state(target)) for target in page.entries],
-        links=ListLinks("/events/targets", names_of(calls.TargetSort), sort, filters, after=after, following=page.next),
+        links=ListLinks(
+            "/events/targets",
+            names_of(calls.TargetSort),
+            sort,
+            filters,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         filter_rows=[FilterRow("State", [("state", each.value, each.value) for each in calls.TargetState])],
     )
 
@@ -285,7 +303,7 @@ def target(
         letters=page.entries,
         is_tested=tested,
         again=again,
-        links=ListLinks(path, names, sort, after=after, following=page.next),
+        links=ListLinks(path, names, sort, after=after, following=page.next, previous=page.previous, total=page.total),
     )
 
 

@@ -87,7 +87,15 @@ def policies(
         "policies.html",
         title="Policies",
         policies=page.entries,
-        links=ListLinks("/policies", names_of(policy_calls.PolicySort), sort, after=after, following=page.next),
+        links=ListLinks(
+            "/policies",
+            names_of(policy_calls.PolicySort),
+            sort,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         assignments=page_table(
             request, "assignments", policy_calls.assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
         ),
@@ -260,6 +268,8 @@ def waivers(
             [(name, value) for name, value in fields if value],
             after=after,
             following=page.next,
+            previous=page.previous,
+            total=page.total,
         ),
     )
 

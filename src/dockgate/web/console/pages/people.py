@@ -87,7 +87,16 @@ def _people(
         422 if error else 200,
         title="People",
         principals=page.entries,
-        links=ListLinks("/people", names, query.sort, filters, after=query.after, following=page.next),
+        links=ListLinks(
+            "/people",
+            names,
+            query.sort,
+            filters,
+            after=query.after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         filter_rows=[FilterRow("Role", [("role", each.value, each.value) for each in Role])],
         roles=list(Role),
         error=error,
@@ -146,7 +155,15 @@ def _person(
     principal = server.store.principals.get(name)
     page = calls.token_page(server, query, name)
     names = names_of(calls.TokenSort)
-    links = ListLinks(f"/people/{name}", names, query.sort, after=query.after, following=page.next)
+    links = ListLinks(
+        f"/people/{name}",
+        names,
+        query.sort,
+        after=query.after,
+        following=page.next,
+        previous=page.previous,
+        total=page.total,
+    )
     call = replace(links, path="", filters=[("principal", name)])
     return render(
         request,
@@ -235,7 +252,16 @@ def audit(
         "audit.html",
         title="Audit",
         entries=page.entries,
-        links=ListLinks("/audit", names_of(calls.AuditSort), sort, filters, after=after, following=page.next),
+        links=ListLinks(
+            "/audit",
+            names_of(calls.AuditSort),
+            sort,
+            filters,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         filter_rows=[_AUDIT_RESULTS],
     )
 
@@ -281,5 +307,13 @@ def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -
 @api.checks_token_limits
 def styleguide(request: Request, caller: api.Reader) -> Response:
     """Show every component in every state."""
-    links = ListLinks("/styleguide", ("name", "-name", "-count"), "name", following="next")
+    links = ListLinks(
+        "/styleguide",
+        ("name", "-name", "-count"),
+        "name",
+        after="this",
+        following="next",
+        previous="before",
+        total=1200,
+    )
     return render(request, caller, "styleguide.html", title="Style guide", links=links, empty_states=EMPTY_STATES)

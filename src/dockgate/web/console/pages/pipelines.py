@@ -43,7 +43,16 @@ def pipelines(
         live="",
         title="Pipelines",
         pipelines=page.entries,
-        links=ListLinks("/pipelines", names_of(calls.PipelineSort), sort, filters, after=after, following=page.next),
+        links=ListLinks(
+            "/pipelines",
+            names_of(calls.PipelineSort),
+            sort,
+            filters,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         filter_rows=[_RESULTS],
         rows=execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
     )
@@ -76,7 +85,14 @@ def pipeline(
         executions=executions,
         newest=newest_executions[0] if newest_executions else None,
         links=ListLinks(
-            f"/pipelines/{name}", names_of(calls.ExecutionSort), sort, filters, after=after, following=page.next
+            f"/pipelines/{name}",
+            names_of(calls.ExecutionSort),
+            sort,
+            filters,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
         ),
         filter_rows=[_RESULTS],
         rows=execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),

@@ -52,7 +52,15 @@ def repositories(
 ) -> Response:
     """List git repositories with their branches."""
     page = calls.repository_page(caller, server, PageQuery(sort, after))
-    links = ListLinks("/repositories", names_of(calls.RepositorySort), sort, after=after, following=page.next)
+    links = ListLinks(
+        "/repositories",
+        names_of(calls.RepositorySort),
+        sort,
+        after=after,
+        following=page.next,
+        previous=page.previous,
+        total=page.total,
+    )
     return render(request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links)
 
 

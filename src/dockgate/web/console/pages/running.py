@@ -64,7 +64,16 @@ def services(
         live="",
         title="Running",
         services=page.entries,
-        links=ListLinks("/running", names_of(calls.ServiceSort), sort, filters, after=after, following=page.next),
+        links=ListLinks(
+            "/running",
+            names_of(calls.ServiceSort),
+            sort,
+            filters,
+            after=after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+        ),
         filter_rows=[_TROUBLES],
     )
 
