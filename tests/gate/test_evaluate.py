@@ -118,13 +118,23 @@ def test_an_index_has_the_status_of_its_worst_platform(good: str, bad: str) -> N
         good: Status.APPROVED,
         bad: Status.REJECTED,
     }
-    assert verdict.summary == f"{bad}: 1 HIGH finding, at most 0 allowed: a 1.0.0"
+    assert verdict.summary == f"{bad}: 1 HIGH finding, at most 0 allowed: a 1.0.0 (CVE-2024-1 fixed in 2.0.0)"
+
+
+def test_the_summary_names_the_most_severe_vulnerability_of_each_package() -> None:
+    severities = {"CVE-2024-1": MEDIUM, "CVE-2024-2": CRITICAL, "CVE-2024-3": HIGH}
+    advisories = [advisory(name, "a", severity) for name, severity in severities.items()]
+    verdict = judge(inventory(package("a")), advisories, limits(CRITICAL=0, HIGH=0, MEDIUM=0))
+    assert verdict.summary.endswith("a 1.0.0 (CVE-2024-2 fixed in 2.0.0 and 2 more)")
 
 
 def test_the_summary_names_a_reason_of_several_platforms_once() -> None:
     platforms = [inventory(package("a"), platform=name) for name in ("linux/arm64", "linux/amd64")]
     verdict = judge(platforms, [advisory("CVE-2024-1", "a")])
-    assert verdict.summary == "linux/amd64, linux/arm64: 1 HIGH finding, at most 0 allowed: a 1.0.0"
+    assert (
+        verdict.summary
+        == "linux/amd64, linux/arm64: 1 HIGH finding, at most 0 allowed: a 1.0.0 (CVE-2024-1 fixed in 2.0.0)"
+    )
 
 
 def test_the_summary_is_one_line_of_at_most_512_characters() -> None:

@@ -5,10 +5,11 @@ from collections.abc import Sequence
 from dockgate.gate.model import PlatformVerdict, Policy, Status, worst_status
 from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
 from dockgate.shared.wording import shorten
+from dockgate.vulnerabilities.model import Finding
 
 # In characters: the limit of `summary` in CodePipeline's PutApprovalResult, kept so that one answer fits everywhere.
 SUMMARY_LIMIT = 512
-_PACKAGE_LIMIT = 8
+_PACKAGE_LIMIT = 5
 
 
 def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
@@ -63,9 +64,18 @@ def _reasons(verdict: PlatformVerdict) -> str:
         return f"Undetermined: {first.reason}{omission}"
     messages = "; ".join(violation.message for violation in verdict.violations)
     violations = [violation for violation in verdict.violations if violation.rule != REFERENCE_RULE]
-    packages = [finding.package for violation in violations for finding in violation.findings]
-    names = list(dict.fromkeys(f"{package.name} {package.version}" for package in packages))
-    if not names:
+    packages: dict[str, dict[str, Finding]] = {}
+    for finding in (finding for violation in violations for finding in violation.findings):
+        packages.setdefault(f"{finding.package.name} {finding.package.version}", {}).setdefault(finding.id, finding)
+    if not packages:
         return messages
-    omission = f" and {len(names) - _PACKAGE_LIMIT} more" if len(names) > _PACKAGE_LIMIT else ""
-    return f"{messages}: {', '.join(names[:_PACKAGE_LIMIT])}{omission}"
+    named = [f"{name} ({_most_severe(list(findings.values()))})" for name, findings in packages.items()]
+    more = f" and {len(named) - _PACKAGE_LIMIT} more" if len(named) > _PACKAGE_LIMIT else ""
+    return f"{messages}: {', '.join(named[:_PACKAGE_LIMIT])}{more}"
+
+
+def _most_severe(findings: Sequence[Finding]) -> str:
+    """The most severe vulnerability with the version that fixes it, and how many others there are."""
+    first = min(findings, key=lambda finding: finding.severity.rank)
+    fix = f" fixed in {first.fixed}" if first.fixed else " without a fix"
+    return f"{first.id}{fix}" + (f" and {len(findings) - 1} more" if len(findings) > 1 else "")

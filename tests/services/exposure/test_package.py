@@ -62,10 +62,10 @@ def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
     assert len(everything) == 3
 
 
-def test_each_vulnerability_names_its_packages(fleet: Fleet) -> None:
+def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:
     entries = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(), 10)
     packages = fleet.store.vulnerability_lists.packages([entry.id for entry in entries])
-    assert [packages[entry.id] for entry in entries] == [["six"], ["idna"], ["flask"]]
+    assert [packages[entry.id] for entry in entries] == [[("six", ["2"])], [("idna", ["3.7"])], [("flask", [])]]
 
 
 def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:

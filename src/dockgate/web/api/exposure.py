@@ -81,6 +81,14 @@ def exposure(
 
 
 @dataclass(frozen=True, slots=True)
+class ListedPackage:
+    """A package that has a vulnerability, and the versions that fix it, none without a fix."""
+
+    name: str
+    fixed: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class ListedVulnerability:
     """A vulnerability with its worst severity.
 
@@ -92,7 +100,7 @@ class ListedVulnerability:
     exploited: str | None
     epss: float | None
     is_fixed: bool
-    packages: list[str]
+    packages: list[ListedPackage]
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +136,7 @@ def vulnerabilities(
             entry.exploited or None,
             entry.epss if entry.epss >= 0 else None,
             entry.is_fixed,
-            packages.get(entry.id, []),
+            [ListedPackage(package.name, list(package.fixed)) for package in packages.get(entry.id, [])],
         )
         for entry in page.entries
     ]
