@@ -1,7 +1,10 @@
 """What people see when something is refused or fails: a page with a sentence, the next step, and the way back."""
 
+import logging
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import cast
 
@@ -42,7 +45,23 @@ def test_a_wrong_address_is_answered_with_a_page(admin: Browser, path: str) -> N
     assert answer.status_code == 422
     assert "<h1>" in answer.text
     assert "query." not in answer.text
+    assert "Input should" not in answer.text
     assert admin.get(f"/api/v1{path}", headers={"Accept": "text/html"}).headers["content-type"] == "application/json"
+
+
+def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:
+    html = unescape(admin.get("/people?sort=x").text)
+    assert "Sort is 'x'" not in html  # the name of the parameter, as it is written
+    assert "sort is 'x', which is not one of its values." in html
+    assert "Use 'name', '-name', '-added' or 'added'." in html
+
+
+def test_an_error_page_names_its_request_as_the_log_does(admin: Browser, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "dockgate.web.console.routes")
+    html = admin.get("/executions/none-1").text
+    name = re.search(r"Request <code>([0-9a-f]{12})</code>", html)
+    assert name
+    assert f"GET /executions/none-1: 404 there is no execution 'none-1' [request {name[1]}]" in caplog.text
 
 
 def test_a_defect_is_answered_with_a_page(site: Site, admin: Browser) -> None:

@@ -34,11 +34,12 @@ from dockgate.web.authorization import (
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.recent_verdicts import RecentVerdicts
-from dockgate.web.error_responses import add_error_schema
+from dockgate.web.error_responses import add_error_schema, request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
 from dockgate.web.threads import TakenSlots, Threads
+from dockgate.web.validation_messages import describe_problem
 
 CLIENT_CLOSED_REQUEST = 499
 # When a client may try again what the database could not do.
@@ -219,22 +220,21 @@ async def _http_exception_response(request: Request, error: Exception) -> Respon
 async def _validation_response(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
-    problem = error.errors()[0]
+    message, advice = describe_problem(error.errors()[0])
     if console.wants_page(request):
-        name, reason = str(problem["loc"][-1]), f"{problem['msg'][:1].lower()}{problem['msg'][1:]}"
-        advice = "Follow a link of the console, or correct the address."
-        return console.error_page(request, 422, f"{name}: {reason}", advice, authorized_caller(request))
-    place = ".".join(str(part) for part in problem["loc"])
-    return AsciiResponse({"error": f"{place}: {problem['msg']}", "advice": ADVICE}, 422)
+        return console.error_page(request, 422, message, advice, authorized_caller(request))
+    return AsciiResponse({"error": message, "advice": f"{advice} {ADVICE}"}, 422)
 
 
 async def _unexpected_response(request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        _log.error("%s %s: %s", request.method, request.url.path, error)
+        _log.error("%s %s: %s [request %s]", request.method, request.url.path, error, request_id(request))
         status, message, advice = 507, "The server's disk is full.", "Free space in DOCKGATE_DATA."
     else:
-        _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
-        status, message, advice = 500, f"internal error: {type(error).__name__}", "See the server's log."
+        name = request_id(request)
+        _log.error("%s %s: internal error [request %s]", request.method, request.url.path, name, exc_info=error)
+        status, message = 500, f"internal error: {type(error).__name__}"
+        advice = f"See request {name} in the server's log."
     if console.wants_page(request):
         return console.error_page(request, status, message, advice, authorized_caller(request))
     return AsciiResponse({"error": message, "advice": advice}, status)

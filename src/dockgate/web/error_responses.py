@@ -1,8 +1,10 @@
-"""Error responses of the API, and how its OpenAPI document describes them."""
+"""Error responses, how the log names their requests, and how the OpenAPI document describes them."""
 
+import secrets
 from dataclasses import dataclass
 from typing import Any
 
+from fastapi import Request
 from pydantic import TypeAdapter
 
 
@@ -12,6 +14,14 @@ class Error:
 
     error: str
     advice: str
+
+
+def request_id(request: Request) -> str:
+    """The id by which an error page and the server's log name a request: made on first use."""
+    if not hasattr(request.state, "request_id"):
+        request.state.request_id = secrets.token_hex(6)
+    name: str = request.state.request_id
+    return name
 
 
 _CONTENT = {"application/json": {"schema": {"$ref": f"#/components/schemas/{Error.__name__}"}}}

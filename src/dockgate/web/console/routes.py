@@ -1,5 +1,6 @@
 """The route of a page: permissions as for every call, forms from our own pages only, errors as pages."""
 
+import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
 from urllib.parse import parse_qsl, quote
@@ -14,6 +15,7 @@ from dockgate.web.authorization import GuardedRoute, authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.formats import sentence
 from dockgate.web.console.rendering import render
+from dockgate.web.error_responses import request_id
 from dockgate.web.page_paths import request_address
 from dockgate.web.threads import threads_of
 
@@ -29,6 +31,9 @@ _LISTS = {
     "verdicts": "images",
     "packages": "vulnerabilities",
 }
+
+
+_log = logging.getLogger(__name__)
 
 
 class PageRoute(GuardedRoute):
@@ -97,7 +102,9 @@ def wants_page(request: Request) -> bool:
 def error_page(
     request: Request, status: int, message: str, advice: str | None, caller: Caller | None = None
 ) -> Response:
-    """An error as a page: what happened, and the next step."""
+    """An error as a page: what happened, the next step, and the id of the request, which the log has too."""
+    name = request_id(request)
+    _log.info("%s %s: %d %s [request %s]", request.method, request.url.path, status, message, name)
     return render(
         request,
         caller,
@@ -107,6 +114,7 @@ def error_page(
         message=message,
         advice=advice,
         next=_next_page(request, status),
+        request_id=name,
     )
 
 
