@@ -9,7 +9,6 @@ from dockgate.shared.errors import DeniedError
 
 _COOKIE = "dockgate-session"
 _SIGN_IN_COOKIE = "dockgate-signin"
-_LINK_COOKIE = "dockgate-first-admin"
 # The prefix binds a cookie to TLS and to this host (RFC 6265bis, "Cookie Name Prefixes").
 _SECURE_PREFIX = "__Host-"
 # How long a person may take at the identity provider.
@@ -64,21 +63,6 @@ def require_same_origin(request: Request) -> None:
     if (site == "same-origin") if site is not None else (origin == own_origin):
         return
     raise DeniedError("the form was not sent by a page of this server", "Open the page here, and send it again.")
-
-
-def link_secret(request: Request) -> str:
-    """The secret of the link for the first administrator, "" for none."""
-    return request.cookies.get(_name(request, _LINK_COOKIE), "")
-
-
-def set_link(request: Request, response: Response, secret: str, seconds: int) -> None:
-    """Have the browser keep the secret of the link for the first administrator."""
-    _set_cookie(request, response, _LINK_COOKIE, secret, seconds)
-
-
-def clear_link(request: Request, response: Response) -> None:
-    """Have the browser forget that secret."""
-    _clear_cookie(request, response, _LINK_COOKIE)
 
 
 def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:

@@ -31,13 +31,6 @@ class FirstAdmin:
         expires_at = format_time(self.clock() + timedelta(minutes=LINK_MINUTES))
         return secret if self.store.first_admin_links.replace(digest(secret), expires_at) else None
 
-    def exchange(self, secret: str) -> str:
-        """Return another secret for that of the link, which no longer works. Raises DeniedError."""
-        new_secret = secrets.token_urlsafe(32)
-        if not self.store.first_admin_links.exchange(digest(secret), digest(new_secret), format_time(self.clock())):
-            raise _not_valid()
-        return new_secret
-
     def require(self, secret: str) -> None:
         """Raise DeniedError unless this is the secret of the link."""
         if not self.store.first_admin_links.is_valid(digest(secret), format_time(self.clock())):

@@ -128,15 +128,6 @@ class FirstAdminLinks:
             connection.execute(insert(first_admin_links).values(digest=digest, expires_at=expires_at))
             return True
 
-    def exchange(self, digest: str, new_digest: str, now: str) -> bool:
-        """Give the link another secret: the old one no longer works. Returns False if it did not before."""
-        valid = (first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now)
-        with self._database.write() as connection:
-            _lock_all(connection)
-            if _exist(connection):
-                return False
-            return connection.execute(update(first_admin_links).where(*valid).values(digest=new_digest)).rowcount == 1
-
     def is_valid(self, digest: str, now: str) -> bool:
         """Return whether this is the link, and there is no principal yet."""
         query = select(first_admin_links.c.digest).where(
