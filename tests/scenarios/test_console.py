@@ -144,6 +144,23 @@ def test_pages_of_a_viewer_have_no_form_that_changes_anything(pages: Callable[[R
     assert actions - own - tries == {"/signout", "/signin", "/theme"}
 
 
+def test_a_viewer_reads_which_roles_have_the_missing_buttons(site: Site, pages: Callable[[Role], Pages]) -> None:
+    htmls = {path: answer.text for path, answer in pages(Role.VIEWER)}
+    expected = {
+        "/pipelines": "A new pipeline needs the role admin.",
+        f"/executions/{site.execution}": "A retry needs the role developer or admin.",
+        "/running": "A new service needs the role admin.",
+        "/running/web": "A change of the desired count needs the role admin.",
+        "/repositories": "A new repository needs the role admin.",
+        "/policies": "A new policy needs the role security or admin.",
+        "/waivers": "A new waiver needs the role security or admin.",
+        "/workers": "Taking a worker out of service needs the role admin.",
+    }
+    assert [path for path, text in expected.items() if text not in htmls[path]] == []
+    admin = "".join(answer.text for _, answer in pages(Role.ADMIN))
+    assert not re.search(r"needs the role [a-z, ]+\.</span>", admin)
+
+
 def test_every_page_forbids_scripts_of_others(pages: Callable[[Role], Pages]) -> None:
     nonces = []
     for path, answer in pages(Role.ADMIN):

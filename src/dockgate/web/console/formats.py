@@ -12,6 +12,7 @@ from markupsafe import Markup, escape
 from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.delivery.service_model import HealthCheck, TaskState
 from dockgate.gate.model import Status
+from dockgate.identity.model import PERMISSIONS, Permission, Role
 from dockgate.shared.digest import Digest
 from dockgate.shared.timestamps import parse_time
 from dockgate.store.records import WorkerState
@@ -210,6 +211,12 @@ def check_words(check: HealthCheck) -> str:
     """A health check as a sentence."""
     probe = shlex.join(check.command) if check.command else f"GET :{check.http_port}{check.http_path}"
     return f"{probe}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
+
+
+def roles_with(permission: Permission) -> str:
+    """The roles that have a permission: "developer or admin"."""
+    *others, last = [role.value for role in Role if permission in PERMISSIONS[role]]
+    return f"{', '.join(others)} or {last}" if others else last
 
 
 def named_field(message: object, fields: Sequence[str]) -> str:

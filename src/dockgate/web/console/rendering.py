@@ -209,6 +209,7 @@ _FUNCTIONS = (
     formats.prose,
     formats.recorded,
     page_paths.repository_path,
+    formats.roles_with,
     formats.sentence,
     formats.shell_word,
     formats.short_digest,
