@@ -34,9 +34,9 @@ def package(policy: str) -> bytes:
 
 def policy_document(policy: str) -> bytes:
     """This policy, a name or a YAML file, in the form that the functions read. Raises as `package` does."""
-    chosen = policy_of(policy)
-    archive.refuse(chosen, rules.load())
-    return encode_policy(chosen)
+    policy_to_store = policy_of(policy)
+    archive.refuse(policy_to_store, rules.load())
+    return encode_policy(policy_to_store)
 
 
 def deploy_stack(
@@ -57,16 +57,16 @@ def deploy_stack(
     """
     deploy.check_name(stack)
     values = parameters.read(given_parameters)
-    accepted = _waivers(account, waivers) if waivers else None
-    chosen, parameter = _policy(account, policy) if policy else _present_policy(account, stack)
-    archive.refuse(chosen, rules.load())
+    stored_waivers = _waivers(account, waivers) if waivers else None
+    stored_policy, parameter = _policy(account, policy) if policy else _present_policy(account, stack)
+    archive.refuse(stored_policy, rules.load())
     spec = deploy.StackSpec(
         stack=stack,
         archive=archive.build(policy_of(_DEFAULT), rules.load()),
         first_commit=first_commit(resources.files("dockgate.demo").joinpath("app")),
-        policy=None if parameter else chosen,
+        policy=None if parameter else stored_policy,
         policy_parameter=parameter,
-        waivers=accepted,
+        waivers=stored_waivers,
         parameters=values,
         manage_scanning=manage_scanning,
     )
@@ -118,12 +118,12 @@ def _read(body: bytes, place: str) -> Policy:
         if name not in rules_by_name:
             raise UsageError(f"{place}: there is no rule {name!r}.", _ADVICE)
         for settings in uses:
-            own = {key: value for key, value in settings.items() if key != "action"}
+            own_settings = {key: value for key, value in settings.items() if key != "action"}
             try:
-                full = rules_by_name[name].settings(own)
+                full = rules_by_name[name].settings(own_settings)
             except DefinitionError as error:
                 raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
-            if set(full) != set(own):
+            if set(full) != set(own_settings):
                 raise UsageError(f"{place}: {name}: its settings are not there in full.", _ADVICE)
     if encode_policy(policy) != body:
         raise UsageError(f"{place} is not in canonical form: the bytes differ.", _ADVICE)
@@ -138,8 +138,8 @@ def _waivers(account: Account, file: Path) -> Waivers:
     """
     from dockgate.gate.definitions import waivers
 
-    accepted = waivers.read_waivers(file.read_text("utf-8"), str(file))
-    return Waivers(tuple(replace(waiver, repository=_repository(account, waiver)) for waiver in accepted))
+    listed_waivers = waivers.read_waivers(file.read_text("utf-8"), str(file))
+    return Waivers(tuple(replace(waiver, repository=_repository(account, waiver)) for waiver in listed_waivers))
 
 
 def _repository(account: Account, waiver: Waiver) -> str:

@@ -56,7 +56,7 @@ class DatabaseClock:
     def correct(self) -> None:
         """Ask the database for the time. Call it now and then: clocks are set, and drift."""
         before = self._clock()
-        there = self._database_time()
-        offset = there - (before + (self._clock() - before) / 2)
+        database_time = self._database_time()
+        offset = database_time - (before + (self._clock() - before) / 2)
         if abs((offset - self._offset).total_seconds()) > _TOLERANCE:
             self._offset = offset

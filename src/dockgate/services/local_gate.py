@@ -48,7 +48,7 @@ class Replay:
 
 
 def judge(
-    scanned: ScannedImage,
+    image: ScannedImage,
     advisories: AdvisoryReader,
     policy: Policy,
     now: datetime | None = None,
@@ -60,29 +60,29 @@ def judge(
 
     `now` is the present time by default. Raises UsageError for a report about another image.
     """
-    digests = {scanned.digest, *(inventory.image for inventory in scanned.inventories)}
+    digests = {image.digest, *(inventory.image for inventory in image.inventories)}
     for external_report in external_reports:
         if external_report.inventory.image not in digests:
             raise UsageError(
                 f"the report of {external_report.source} is about {external_report.inventory.image}, "
-                f"not about {scanned.reference}",
-                f"Scan {scanned.digest} again with the other scanner.",
+                f"not about {image.reference}",
+                f"Scan {image.digest} again with the other scanner.",
             )
     at = format_time(now or datetime.now(UTC))
-    inventories = (*scanned.inventories, *(report.inventory for report in external_reports))
+    inventories = (*image.inventories, *(report.inventory for report in external_reports))
     case = VerdictCase(
-        image=scanned.digest,
+        image=image.digest,
         policy=policy,
         now=at,
         engine=__version__,
-        inventories=scanned.inventories,
-        snapshot=advisories.snapshot(scanned.inventories),
+        inventories=image.inventories,
+        snapshot=advisories.snapshot(image.inventories),
         external_reports=external_reports,
-        waivers=_applicable(all_waivers, scanned.reference, scanned.digest, inventories, at),
+        waivers=_applicable(all_waivers, image.reference, image.digest, inventories, at),
         provenance=provenance,
     )
     verdict = evaluate.judge(case, ecosystems.load(), rules.load())
-    return GateReport(scanned.reference, verdict, scanned.inventories, case)
+    return GateReport(image.reference, verdict, image.inventories, case)
 
 
 def judge_reported(
@@ -152,8 +152,8 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Wai
 
     The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and place.
     """
-    accepted = (waiver_documents.read_waivers(_text_of(file), str(file)) for file in waiver_files)
-    waivers = tuple(waiver for listed in accepted for waiver in listed)
+    waivers_of_files = (waiver_documents.read_waivers(_text_of(file), str(file)) for file in waiver_files)
+    waivers = tuple(waiver for waivers_of_file in waivers_of_files for waiver in waivers_of_file)
     if not vex_files:
         return Waivers(waivers)
     from getpass import getuser
@@ -163,8 +163,8 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Wai
     signer = f"{vex_statements.PRINCIPAL}{getuser()}"
     statements = []
     for file in vex_files:
-        with file.open("rb") as opened:
-            data = opened.read(vex_formats.SIZE_LIMIT + 1)
+        with file.open("rb") as stream:
+            data = stream.read(vex_formats.SIZE_LIMIT + 1)
         statements += [replace(statement, signer=signer) for statement in vex_formats.read(data, str(file))]
     return Waivers(waivers, tuple(statements))
 
@@ -173,11 +173,11 @@ def _applicable(
     all_waivers: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str
 ) -> Waivers:
     """The waivers and VEX statements that may apply to this image."""
-    listed = tuple(inventories)
-    images = list(dict.fromkeys((digest, *(inventory.image for inventory in listed))))
+    all_inventories = tuple(inventories)
+    images = list(dict.fromkeys((digest, *(inventory.image for inventory in all_inventories))))
     return Waivers(
         select_waivers(all_waivers.waivers, _repository(reference), images, now),
-        vex_statements.select_statements(all_waivers.statements, images, listed),
+        vex_statements.select_statements(all_waivers.statements, images, all_inventories),
     )
 
 
@@ -186,10 +186,10 @@ def _repository(reference: str) -> str:
     from dockgate.scanner.images.reference import RegistryReference, parse
 
     try:
-        named = parse(reference)
+        image = parse(reference)
     except UsageError:
         return reference
-    return named.repository if isinstance(named, RegistryReference) else reference
+    return image.repository if isinstance(image, RegistryReference) else reference
 
 
 def _text_of(file: Path) -> str:
@@ -212,13 +212,19 @@ def read_case(file: Path) -> RecordedVerdict:
     return case_file.read(file.read_bytes(), str(file))
 
 
-def replay(recorded: RecordedVerdict) -> Replay:
+def replay(recorded_verdict: RecordedVerdict) -> Replay:
     """Judge a recorded verdict again.
 
     Raises DefinitionError if the policy has a rule that this installation lacks.
     """
-    replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
-    return Replay(recorded.digest, not replayed.differences, replayed.differences, recorded.case.engine, __version__)
+    replayed_verdict = case_file.replay(recorded_verdict, ecosystems.load(), rules.load())
+    return Replay(
+        recorded_verdict.digest,
+        not replayed_verdict.differences,
+        replayed_verdict.differences,
+        recorded_verdict.case.engine,
+        __version__,
+    )
 
 
 def compare(first: RecordedVerdict, second: RecordedVerdict) -> Explanation:

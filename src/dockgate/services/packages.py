@@ -92,12 +92,12 @@ def _collector_off() -> Iterator[None]:
 
     Searching all objects of a batch takes a tenth of its time, and finds nothing.
     """
-    enabled = gc.isenabled()
+    is_enabled = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
-        if enabled:
+        if is_enabled:
             gc.freeze()
             gc.enable()
 
@@ -155,8 +155,8 @@ def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterat
 def list_ecosystem_names() -> tuple[str, ...]:
     """Return every name that `compare_versions` accepts, sorted; of those that differ by case alone OSV's."""
     kinds = [kind for kind in ecosystems.load() if kind.osv_names]
-    ours, theirs = [kind.name for kind in kinds], [name for kind in kinds for name in kind.osv_names]
-    names = {name.lower(): name for name in (*ours, *theirs)}
+    own_names, osv_names = [kind.name for kind in kinds], [name for kind in kinds for name in kind.osv_names]
+    names = {name.lower(): name for name in (*own_names, *osv_names)}
     return tuple(names[name] for name in sorted(names))
 
 

@@ -29,8 +29,8 @@ class Rounds(Generic[Item]):
 
     def __init__(self) -> None:
         # By item: the state that it was worked on in.
-        self._done: dict[Item, str] = {}
-        self._last: Item | None = None
+        self._handled_items: dict[Item, str] = {}
+        self._last_item: Item | None = None
         # The revision after which nothing was left to do.
         self._finished_revision: str | None = None
 
@@ -43,34 +43,34 @@ class Rounds(Generic[Item]):
         items: Iterable[Item],
         state: Callable[[Item], str],
         act: Callable[[Item], bool],
-        what: str,
+        task: str,
         revision: str | None = None,
     ) -> None:
         """Call `act` with the items whose state is another one than when it returned true, or is "".
 
-        An item that fails is logged, and tried again. `what` says what is done, for the log. `revision` changes
+        An item that fails is logged, and tried again. `task` says what is done, for the log. `revision` changes
         whenever the items or their states may have: see `is_finished`.
         """
-        ordered = sorted(items)
-        first = bisect_right(ordered, self._last) if self._last is not None else 0
-        done: dict[Item, str] = {}
+        ordered_items = sorted(items)
+        first = bisect_right(ordered_items, self._last_item) if self._last_item is not None else 0
+        handled_items: dict[Item, str] = {}
         remaining = ROUND_LIMIT
-        for item in (*ordered[first:], *ordered[:first]):
+        for item in (*ordered_items[first:], *ordered_items[:first]):
             try:
                 present = state(item)
-                if present and self._done.get(item) == present:
-                    done[item] = present
+                if present and self._handled_items.get(item) == present:
+                    handled_items[item] = present
                 elif remaining > 0:
                     remaining -= 1
-                    self._last = item
+                    self._last_item = item
                     if act(item):
-                        done[item] = present
+                        handled_items[item] = present
             except DockgateError as error:
-                _log.warning("%s of %s failed: %s", what, "@".join(map(str, item)), error.full_message)
+                _log.warning("%s of %s failed: %s", task, "@".join(map(str, item)), error.full_message)
             except Exception as error:
-                _log.error("%s of %s failed", what, "@".join(map(str, item)), exc_info=error)
-        self._done = done
-        is_finished = len(done) == len(ordered) and all(done.values())
+                _log.error("%s of %s failed", task, "@".join(map(str, item)), exc_info=error)
+        self._handled_items = handled_items
+        is_finished = len(handled_items) == len(ordered_items) and all(handled_items.values())
         self._finished_revision = revision if is_finished else None
 
 

@@ -19,7 +19,7 @@ class Recovery:
     scans: ScanScheduler
     waiting_approvals: WaitingApprovals
     starter: Starter
-    _unanswered: OverdueItems[str] = field(default_factory=OverdueItems, init=False)
+    _unanswered_images: OverdueItems[str] = field(default_factory=OverdueItems, init=False)
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
@@ -47,7 +47,7 @@ class Recovery:
     def _answer_approvals(self) -> None:
         """A scan that has just ended answers its approvals itself."""
         for_each(
-            self._unanswered.select_overdue(self.store.approvals.answerable_images()),
+            self._unanswered_images.select_overdue(self.store.approvals.answerable_images()),
             self.waiting_approvals.settle_and_continue,
         )
 

@@ -145,9 +145,9 @@ class ServerStatus:
 
 def read_server_status(server: WebServices) -> ServerStatus:
     """Return what the server is, and the state of its advisory database."""
-    unserved = server.workers.read_status().unserved
+    unserved_queues = server.workers.read_status().unserved
     database, feeds = describe_advisory_database(server), read_advisory_feeds(server)
-    return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved, feeds)
+    return ServerStatus(server.version, server.registry, f"{server.url}/git", database, unserved_queues, feeds)
 
 
 def describe_advisory_database(server: WebServices) -> dict[str, Any]:

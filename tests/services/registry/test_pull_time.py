@@ -51,7 +51,7 @@ def test_a_manifest_that_names_many_images_is_judged_for_a_while_only(by: str) -
         selection=others,
         verdicts=verdicts,  # type: ignore[arg-type]
         watching=others,
-        refused=others,
+        refused_pulls=others,
         registry=Blobs(blobs),  # type: ignore[arg-type]
         monotonic=lambda: verdicts.seconds,
     )

@@ -78,7 +78,7 @@ class UnknownSlice(NamedTuple):
 
 
 class UnknownImages:
-    """Finds them, for one question. `exposed` are the images that hold it for sure."""
+    """Finds them, for one question. `exposed_images` are the images that hold it for sure."""
 
     def __init__(self, store: Store, places: Places, exposed_images: Collection[int]) -> None:
         self._store = store

@@ -130,8 +130,8 @@ class Actions:
         for base in result.bases:
             place = repository_in(base.reference)
             if place.startswith(f"{self.registry}/"):
-                own = own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
-                self.store.image_uses.record_pull(own, base.digest, self.clock.now())
+                own_name = own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
+                self.store.image_uses.record_pull(own_name, base.digest, self.clock.now())
         self.provenance.record(key, pipeline, action, result)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)
 

@@ -46,21 +46,21 @@ _GZIP = f"{_LAYER}+gzip"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 _CONFIG = "application/vnd.oci.image.config.v1+json"
 # How media types of layers end that are pushed as they are, and OCI's name for each.
-_COMPRESSED = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
+_COMPRESSED_TYPES = {"+gzip": _GZIP, ".gzip": _GZIP, "+zstd": f"{_LAYER}+zstd"}
 
 
 class RegistryBuildImages(BuildImages):
     """`builders.images.BuildImages`.
 
-    `folder` keeps the blobs of base images. `own` is our registry's address; `require` raises DeniedError for another
-    that the server may not use. `has_list`: those that it may use are listed by name. `issuers` make the tokens for our
-    own.
+    `folder` keeps the blobs of base images. `own_registry` is our registry's address; `require` raises DeniedError for
+    another that the server may not use. `has_list`: those that it may use are listed by name. `issuers` make the
+    tokens for our own.
     """
 
     def __init__(
         self,
         folder: Path,
-        own: str,
+        own_registry: str,
         require: Callable[[str], None],
         ca_bundle: Path | None = None,
         *,
@@ -69,7 +69,7 @@ class RegistryBuildImages(BuildImages):
     ) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._folder = folder
-        self._own = own
+        self._own_registry = own_registry
         self._require = require
         self._has_list = has_list
         self._issuers = issuers
@@ -78,11 +78,11 @@ class RegistryBuildImages(BuildImages):
     @override
     def fetch(self, reference: str, limit: int, seconds: float) -> Base:
         try:
-            named = parse_remote(reference)
-            self._check(named.registry)
-            opened = registry_source(named, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=seconds)
-            with closing(opened) as origin:
-                return self._fetch(reference, named, origin, limit)
+            image = parse_remote(reference)
+            self._check(image.registry)
+            opened_source = registry_source(image, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=seconds)
+            with closing(opened_source) as origin:
+                return self._fetch(reference, image, origin, limit)
         except (UsageError, NotFoundError, DeniedError, ImageError, TooSlowError) as error:
             advice = error.advice or "Name another base image in the Dockerfile."
             raise BuildError(f"the base image {reference} cannot be used: {error}", advice) from error
@@ -93,14 +93,16 @@ class RegistryBuildImages(BuildImages):
         One at a private address has to be named by who runs the server: else a Dockerfile could look around in its
         networks.
         """
-        if registry == self._own:
+        if registry == self._own_registry:
             return
         self._require(registry)
         if self._has_list:
             return
         with suppress(OSError, UnicodeError):  # a registry without an address here is reached by a proxy, or not at all
-            own = set(host_addresses())
-            if any(is_private(address) or address in own for address in addresses(host_of(registry).strip("[]"))):
+            own_addresses = set(host_addresses())
+            if any(
+                is_private(address) or address in own_addresses for address in addresses(host_of(registry).strip("[]"))
+            ):
                 raise DeniedError(
                     f"{registry} is at a private address", "Name it in DOCKGATE_REGISTRIES on the server."
                 )
@@ -109,31 +111,33 @@ class RegistryBuildImages(BuildImages):
     def prepare(
         self, archive: IO[bytes], repository: str, tag: str, layers: Mapping[str, Layer]
     ) -> "RegistryPublication":
-        pusher = Pusher(RegistryReference(self._own, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers)
+        pusher = Pusher(
+            RegistryReference(self._own_registry, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers
+        )
         try:
             with closing(archive_source(cast(Any, archive), "the image that was built")) as origin:
-                data, used, diff_ids = _push_layers(origin, pusher, layers, self._folder)
+                data, used_layers, diff_ids = _push_layers(origin, pusher, layers, self._folder)
         except ImageError as error:
             pusher.__exit__()
             raise BuildError(f"the build left an image that cannot be pushed: {error}", "Build it again.") from error
         except BaseException:
             pusher.__exit__()
             raise
-        return RegistryPublication(pusher, data, used, diff_ids)
+        return RegistryPublication(pusher, data, used_layers, diff_ids)
 
-    def _fetch(self, reference: str, named: RegistryReference, origin: ImageSource, limit: int) -> Base:
+    def _fetch(self, reference: str, image: RegistryReference, origin: ImageSource, limit: int) -> Base:
         digest, data = origin.root()
         platform_digest, data = _for_platform(origin, digest, data)
         manifest = parse(data, platform_digest)
         assert isinstance(manifest, Manifest)  # noqa: S101 - `_for_platform` sees to it
         blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
         if sum(blob.size for blob in blobs.values()) > limit:
-            raise ImageError(f"{named} is larger than the {limit} bytes of disk that a build may have.")
+            raise ImageError(f"{image} is larger than the {limit} bytes of disk that a build may have.")
         self._forget_unused()
         for blob in blobs.values():
             self._download(origin, blob)
         _replace_file(self._folder / _file(platform_digest), data)
-        require_no_hidden_source(named, (self._folder / _file(manifest.config.digest)).read_bytes())
+        require_no_hidden_source(image, (self._folder / _file(manifest.config.digest)).read_bytes())
         files = [_file(digest) for digest in (platform_digest, *blobs)]
         room = limit
         diff_ids = []
@@ -144,12 +148,12 @@ class RegistryBuildImages(BuildImages):
         layers = {
             diff_id: Layer(layer.digest, layer.size, media_type)
             for diff_id, layer in zip(diff_ids, manifest.layers, strict=True)
-            for ending, media_type in _COMPRESSED.items()
+            for ending, media_type in _COMPRESSED_TYPES.items()
             if (layer.media_type or "").endswith(ending)
         }
         return Base(
             image=BaseImage(reference, digest),
-            name=str(named),
+            name=str(image),
             manifest=platform_digest,
             size=len(data),
             blobs=self._folder,
@@ -249,10 +253,10 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
     platform = host_platform()
     for candidate in document.manifests:
         if (candidate.platform or "").split("/")[:2] == platform.split("/"):
-            chosen = origin.manifest(candidate.digest)
-            if isinstance(parse(chosen, candidate.digest), Index):
+            manifest = origin.manifest(candidate.digest)
+            if isinstance(parse(manifest, candidate.digest), Index):
                 raise ImageError(f"{origin.name} is an index in an index.")
-            return candidate.digest, chosen
+            return candidate.digest, manifest
     raise ImageError(f"{origin.name} has no image for {platform}.")
 
 
@@ -273,20 +277,22 @@ def _push_layers(
     # The layers are uncompressed, so their digests are their diff_ids, and a layer can be identified by its diff_id.
     if diff_ids != [descriptor.digest for descriptor in manifest.layers]:
         raise ImageError("its config names other layers than its manifest.")
-    used: dict[str, Layer] = {}
+    used_layers: dict[str, Layer] = {}
     for descriptor in manifest.layers:
-        if descriptor.digest not in used:
-            used[descriptor.digest] = _layer(origin, pusher, descriptor, layers.get(descriptor.digest), folder)
+        if descriptor.digest not in used_layers:
+            used_layers[descriptor.digest] = _layer(origin, pusher, descriptor, layers.get(descriptor.digest), folder)
     pusher.blob(config)
-    built = [used[diff_id] for diff_id in diff_ids]
+    layers_of_image = [used_layers[diff_id] for diff_id in diff_ids]
     document = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
         "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
-        "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in built],
+        "layers": [
+            {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers_of_image
+        ],
         **({"annotations": dict(manifest.annotations)} if manifest.annotations else {}),
     }
-    return json.dumps(document, separators=(",", ":")).encode(), used, diff_ids
+    return json.dumps(document, separators=(",", ":")).encode(), used_layers, diff_ids
 
 
 def _layer(
@@ -313,9 +319,9 @@ def _layer(
 def _inflate_layer(blob: Path, name: str) -> Iterator[memoryview]:
     """The content of a layer, bounded in size."""
     with blob.open("rb", buffering=0) as file:
-        inflated = InflatedStream(VerifiedBlob(file, name, None), f"Layer {name}", LayerLimits())
+        stream = InflatedStream(VerifiedBlob(file, name, None), f"Layer {name}", LayerLimits())
         buffer = memoryview(bytearray(_CHUNK))
-        while count := inflated.readinto(buffer):
+        while count := stream.readinto(buffer):
             yield buffer[:count]
 
 
@@ -324,19 +330,19 @@ def _compress(origin: ImageSource, descriptor: Descriptor, target: IO[bytes]) ->
 
     packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # gzip
     with origin.blob(descriptor.digest) as source:
-        verified = VerifiedBlob(source, descriptor.digest, descriptor.size)
-        while chunk := verified.read(_CHUNK):
+        blob = VerifiedBlob(source, descriptor.digest, descriptor.size)
+        while chunk := blob.read(_CHUNK):
             target.write(packer.compress(chunk))
-        verified.verify()
+        blob.verify()
     target.write(packer.flush())
 
 
 def _replace_file(path: Path, data: bytes) -> None:
     """Write a file that other threads may read at the same time, and the sandbox afterwards."""
-    fresh = path.with_name(f"new-{path.name}-{threading.get_ident()}")
-    fresh.write_bytes(data)
-    fresh.chmod(0o644)
-    fresh.replace(path)
+    new_file = path.with_name(f"new-{path.name}-{threading.get_ident()}")
+    new_file.write_bytes(data)
+    new_file.chmod(0o644)
+    new_file.replace(path)
 
 
 def _file(digest: str) -> str:

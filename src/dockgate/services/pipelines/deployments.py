@@ -319,5 +319,5 @@ def _reason(definition: TaskDefinition, task: Task) -> str:
     check = definition.health_check
     if check is None:
         return task.reason or "it is not healthy"
-    what = " ".join(check.command) if check.command else f"GET {check.http_path} on port {check.http_port}"
-    return f"{FAILED_CHECKS} health checks in a row failed ({what})"
+    probe = " ".join(check.command) if check.command else f"GET {check.http_path} on port {check.http_port}"
+    return f"{FAILED_CHECKS} health checks in a row failed ({probe})"

@@ -74,8 +74,10 @@ class Documents:
             record, change = self.event_rules.apply(definition, caller.name, name)
             return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
         if isinstance(definition, TargetDefinition):
-            applied, change = self.event_targets.apply(definition, caller.name)
-            return AppliedDocument("Target", applied.target.name, change, f"dockgate target test {applied.target.name}")
+            applied_record, change = self.event_targets.apply(definition, caller.name)
+            return AppliedDocument(
+                "Target", applied_record.target.name, change, f"dockgate target test {applied_record.target.name}"
+            )
         return self._apply_service(definition, caller.name)
 
     def check(self, text: str, name: str) -> str:
@@ -116,17 +118,17 @@ class Documents:
         repositories = self.store.repositories.names()
         for stage in pipeline.stages:
             for action in stage.actions:
-                settings, where = action.configuration, f"{file}: {stage.name}/{action.name}"
+                settings, place = action.configuration, f"{file}: {stage.name}/{action.name}"
                 if action.type is ActionType.SOURCE and settings["repository"] not in repositories:
                     raise UsageError(
-                        f"{where}: no repository {settings['repository']!r}", "Apply its Repository document first."
+                        f"{place}: no repository {settings['repository']!r}", "Apply its Repository document first."
                     )
                 if action.type is ActionType.DEPLOY and settings["service"] not in services:
                     raise UsageError(
-                        f"{where}: no service {settings['service']!r}", "Apply its Service document first."
+                        f"{place}: no service {settings['service']!r}", "Apply its Service document first."
                     )
                 if action.type is ActionType.APPROVAL and "policy" in settings:
-                    self._require_policy(str(settings["policy"]), where)
+                    self._require_policy(str(settings["policy"]), place)
 
     def _apply_pipeline(self, pipeline: Pipeline, file: str, text: str) -> AppliedDocument:
         self._require_parts(pipeline, file)
@@ -139,12 +141,12 @@ class Documents:
             advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
         return AppliedDocument("Pipeline", pipeline.name, change, advice)
 
-    def _require_policy(self, policy: str, where: str) -> None:
+    def _require_policy(self, policy: str, place: str) -> None:
         """UsageError naming the place for a policy that does not exist."""
         try:
             self.policies(policy)
         except NotFoundError as error:
-            raise UsageError(f"{where}: {error}", error.advice) from None
+            raise UsageError(f"{place}: {error}", error.advice) from None
 
     def _apply_assignment(self, assignment: PolicyAssignment, file: str, by: str) -> AppliedDocument:
         for policy in assignment.policies:
@@ -153,9 +155,9 @@ class Documents:
         present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
         before = present.pop(assignment.name, None)
         for existing in present.values():
-            if shared := sorted(set(existing.repositories) & set(assignment.repositories)):
+            if shared_repositories := sorted(set(existing.repositories) & set(assignment.repositories)):
                 raise ConflictError(
-                    f"{file}: the assignment {existing.name} names the repositories {shared[0]!r} already",
+                    f"{file}: the assignment {existing.name} names the repositories {shared_repositories[0]!r} already",
                     "Name a pattern in one assignment only.",
                 )
         self.store.policy_assignments.put(assignment, by, self.clock.now())
@@ -165,13 +167,13 @@ class Documents:
             advice = f"No target notifies {', '.join(silent)}: apply a Target (`for` names principals and roles)."
         return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 
-    def _require_owners(self, owners: Sequence[str], where: str) -> None:
+    def _require_owners(self, owners: Sequence[str], place: str) -> None:
         """UsageError naming the place for an owner that is not an active principal."""
         principals = {principal.name for principal in self.store.principals.list() if not principal.disabled_at}
         for owner in owners:
             if ":" not in owner and owner not in principals:
                 raise UsageError(
-                    f"{where}: there is no active principal {owner!r}",
+                    f"{place}: there is no active principal {owner!r}",
                     "Create it with `dockgate principal add`, or write role:NAME or target:NAME.",
                 )
 

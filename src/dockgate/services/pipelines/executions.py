@@ -21,12 +21,12 @@ class Executions:
     starter: Starter
     pubsub: ApprovalPubSub
 
-    def start(self, pipeline: str, cause: str, by: str | None, *, fresh: bool = False) -> Execution:
+    def start(self, pipeline: str, cause: str, by: str | None, *, is_fresh: bool = False) -> Execution:
         """Start a pipeline by hand at the heads of its source branches, once for each cause.
 
-        `by` is a principal, None before there are any. With `fresh`, builds take nothing from earlier builds.
+        `by` is a principal, None before there are any. With `is_fresh`, builds take nothing from earlier builds.
         """
-        start, trigger = self.store.executions.start, manual_trigger(by, is_fresh=fresh)
+        start, trigger = self.store.executions.start, manual_trigger(by, is_fresh=is_fresh)
         execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())
         self.starter.continue_execution(execution.id)
         return execution
@@ -37,9 +37,9 @@ class Executions:
         Return their ids.
         """
         executions = []
-        pushed = event.detail["repository"], event.detail["branch"]
+        pushed_branch = event.detail["repository"], event.detail["branch"]
         for pipeline in self.store.pipelines.list_newest():
-            if pushed in source_branches(pipeline):
+            if pushed_branch in source_branches(pipeline):
                 execution = self.store.executions.start(pipeline.name, event.id, event.detail, self.clock.now())
                 executions.append(execution.id)
         return executions

@@ -36,7 +36,7 @@ ASKED_AGAIN = timedelta(hours=1)
 _EXECUTIONS = 20
 # Folders of a repository that are listed, and files that are read.
 _FOLDERS, _FILES = 200, 50
-_SKIPPED = frozenset({"node_modules", "vendor", ".git", "site-packages"})
+_SKIPPED_FOLDERS = frozenset({"node_modules", "vendor", ".git", "site-packages"})
 _LOCKS = frozenset({"package-lock.json", "npm-shrinkwrap.json"})
 _OTHER_LOCKS = frozenset({"poetry.lock", "uv.lock", "pdm.lock", "Pipfile.lock", "yarn.lock", "pnpm-lock.yaml"}) | {
     "bun.lock",
@@ -111,7 +111,7 @@ class NewestImages:
 class FixSearch:
     """Finds fixes. `registry` is the address of our own registry.
 
-    `newest` gives the digest of a tag in another registry, None if it is unknown or that image was not scanned.
+    `find_newest` gives the digest of a tag in another registry, None if it is unknown or that image was not scanned.
     """
 
     store: Store
@@ -122,7 +122,7 @@ class FixSearch:
     rules: Sequence[Rule]
     clock: ServerClock
     registry: str
-    newest: Callable[[str], str | None]
+    find_newest: Callable[[str], str | None]
     # By source, commit, Dockerfile and arguments: the last base image, None for none.
     _bases: dict[tuple[str, ...], str | None] = field(default_factory=dict, init=False)
 
@@ -135,19 +135,19 @@ class FixSearch:
         executions = self.store.executions.for_pipeline(name, _EXECUTIONS)
         if any(not execution.state.is_final for execution in executions):
             return None
-        newest = next((execution for execution in executions if execution.state is RunState.SUCCEEDED), None)
-        if newest is None:
+        newest_execution = next((execution for execution in executions if execution.state is RunState.SUCCEEDED), None)
+        if newest_execution is None:
             return None
-        images = self._images(newest)
+        images = self._images(newest_execution)
         return next((each for each in images if self.is_rejected(each.image)), images[0] if images else None)
 
     def is_rejected(self, image: str) -> bool:
         """Return whether the newest verdict on the image by any of its policies rejects it."""
-        newest: dict[str, str] = {}
+        newest_statuses: dict[str, str] = {}
         for record in self.store.verdicts.of_image(image):
             if record.is_requested:
-                newest.setdefault(record.policy, record.status)
-        return Status.REJECTED in newest.values()
+                newest_statuses.setdefault(record.policy, record.status)
+        return Status.REJECTED in newest_statuses.values()
 
     def find(self, delivered_image: DeliveredImage, commit: str) -> ProvenFix | None:
         """Return the fix with the fewest changes to this commit, None where none is proven."""
@@ -158,7 +158,7 @@ class FixSearch:
         if all(verdict.status is Status.APPROVED for verdict in present):
             return None
         project = self._project(delivered_image, commit)
-        best: ProvenFix | None = None
+        best_fix: ProvenFix | None = None
         for base in dict.fromkeys((None, self._newer_base(delivered_image, commit))):
             proof = self._prove(cases, base)
             if proof is None:
@@ -172,8 +172,8 @@ class FixSearch:
             )
             if plan.kind is not FixKind.BY_HAND:
                 return ProvenFix(plan, details)
-            best = best or ProvenFix(plan, details)
-        return best
+            best_fix = best_fix or ProvenFix(plan, details)
+        return best_fix
 
     def find_base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
         """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
@@ -192,8 +192,8 @@ class FixSearch:
             source = next((each for _, each in actions if each.output == action.input), None)
             if action.type is not ActionType.BUILD or run is None or source is None:
                 continue
-            pulled = last.get((pipeline.stages[0].name, source.name))
-            if source.type is not ActionType.SOURCE or pulled is None or "IMAGE_DIGEST" not in run.variables:
+            pulled_run = last.get((pipeline.stages[0].name, source.name))
+            if source.type is not ActionType.SOURCE or pulled_run is None or "IMAGE_DIGEST" not in run.variables:
                 continue
             service = _service_of(actions, action)
             context = DeploymentContext(run.variables["IMAGE_REPOSITORY"], service, execution.id, keep_baselines=True)
@@ -207,9 +207,9 @@ class FixSearch:
                     execution,
                     run.variables["IMAGE_DIGEST"],
                     context,
-                    pulled.variables["RepositoryName"],
-                    pulled.variables["BranchName"],
-                    pulled.variables["CommitId"],
+                    pulled_run.variables["RepositoryName"],
+                    pulled_run.variables["BranchName"],
+                    pulled_run.variables["CommitId"],
                     str(action.configuration["dockerfile"]),
                     {key: resolve_variables(value, variables) for key, value in values.items()},
                 )
@@ -238,10 +238,13 @@ class FixSearch:
                     return None
                 upgrades |= {each.package: NeededUpgrade(each, packages[each.package]) for each in remediation.upgrades}
                 commands |= dict.fromkeys((*remediation.commands, *remediation.base_commands))
-        versions = {purl: needed.upgrade.fixed for purl, needed in upgrades.items()}
+        versions = {purl: needed_upgrade.upgrade.fixed for purl, needed_upgrade in upgrades.items()}
         for case in rebuilt:
-            upgraded = tuple(with_versions(inventory, versions) for inventory in case.inventories)
-            if self._judge(replace(case, inventories=upgraded), remediations=False).status is not Status.APPROVED:
+            upgraded_inventories = tuple(with_versions(inventory, versions) for inventory in case.inventories)
+            if (
+                self._judge(replace(case, inventories=upgraded_inventories), remediations=False).status
+                is not Status.APPROVED
+            ):
                 return None
         return _Proof(tuple(upgrades.values()), tuple(commands))
 
@@ -250,8 +253,10 @@ class FixSearch:
         now = self.clock.now()
         inventories = case.inventories if base is None else self._on_base(case.inventories, base.new_digest)
         rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
-        compared = [inventory for listed in case.baselines.values() for inventory in listed]
-        snapshot = self.advisories().snapshot([*rebuilt, *compared])
+        baseline_inventories = [
+            inventory for listed_inventories in case.baselines.values() for inventory in listed_inventories
+        ]
+        snapshot = self.advisories().snapshot([*rebuilt, *baseline_inventories])
         return replace(case, image=REBUILT, inventories=rebuilt, snapshot=snapshot)
 
     def _on_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
@@ -299,16 +304,16 @@ class FixSearch:
     def _digest_now(self, delivered_image: DeliveredImage, reference: str) -> str | None:
         """The digest that a reference would have without its own: that of its tag."""
         try:
-            named = parse_remote(reference)
+            image = parse_remote(reference)
         except DockgateError:
             return None
-        if named.registry != self.registry:
+        if image.registry != self.registry:
             # Only registries that a build was allowed to read are asked.
             built_on = self._base_reference(delivered_image, delivered_image.commit) or ""
             is_known = without_digest(built_on) == without_digest(reference)
-            return self.newest(str(named._replace(digest=None))) if named.tag and is_known else None
-        tag = named.tag or self._only_tag(named.repository, named.digest)
-        return self.store.tag_history.find_digest(named.repository, tag) if tag else None
+            return self.find_newest(str(image._replace(digest=None))) if image.tag and is_known else None
+        tag = image.tag or self._only_tag(image.repository, image.digest)
+        return self.store.tag_history.find_digest(image.repository, tag) if tag else None
 
     def _only_tag(self, repository: str, digest: str | None) -> str | None:
         """The tag that a digest had; None if it had several, or none."""
@@ -327,7 +332,7 @@ class FixSearch:
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.kind is EntryKind.FILE:
                     names.add(path)
-                elif entry.kind is EntryKind.FOLDER and entry.name not in _SKIPPED and len(folders) < _FOLDERS:
+                elif entry.kind is EntryKind.FOLDER and entry.name not in _SKIPPED_FOLDERS and len(folders) < _FOLDERS:
                     folders.append(path)
         paths = [path for path in sorted(names) if path == delivered_image.dockerfile or _names_dependencies(path)]
         texts = {path: self._text(delivered_image.source, commit, path) for path in paths[:_FILES]}

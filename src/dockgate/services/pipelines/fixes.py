@@ -68,10 +68,10 @@ class Fixes:
 
         A failure of one does not block the others.
         """
-        unfinished = self.store.fixes.pipelines()
+        unfinished_pipelines = self.store.fixes.pipelines()
         for pipeline in self.store.pipelines.list_newest():
             name, on_fix = pipeline.name, pipeline.on_fix
-            if on_fix is None and name not in unfinished:
+            if on_fix is None and name not in unfinished_pipelines:
                 continue
             try:
                 with self.store.locks.try_hold(f"fixes of {name}") as is_mine:
@@ -88,36 +88,38 @@ class Fixes:
         present = self.store.fixes.open_fix(name)
         if present is not None and present.state is FixState.PLANNED:
             present = self.effects.run(EffectKind.OFFER_FIX, self._resume, present) or present
-        delivered = self.search.find_delivered_image(name)
-        if delivered is None:
+        delivered_image = self.search.find_delivered_image(name)
+        if delivered_image is None:
             return  # something is on its way
-        if present is not None and (ending := self._end_of_fix(present, delivered, on_fix)):
+        if present is not None and (ending := self._end_of_fix(present, delivered_image, on_fix)):
             self._end(present, *ending)
             present = None
-        if on_fix is None or not self.search.is_rejected(delivered.image):
+        if on_fix is None or not self.search.is_rejected(delivered_image.image):
             return
-        head = self.source.heads(delivered.source).get(delivered.branch)
+        head = self.source.heads(delivered_image.source).get(delivered_image.branch)
         if head is None:
             return
-        inputs = self._inputs(delivered, head)
+        inputs = self._inputs(delivered_image, head)
         if self._searched_inputs.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
             return
-        proven = self.search.find(delivered, head)
-        planned = self._plan_fix(delivered, head, on_fix, proven) if proven else None
-        if present is not None and (planned is None or planned.id != present.id):
+        proven_fix = self.search.find(delivered_image, head)
+        planned_fix = self._plan_fix(delivered_image, head, on_fix, proven_fix) if proven_fix else None
+        if present is not None and (planned_fix is None or planned_fix.id != present.id):
             self._end(present, FixState.SUPERSEDED, "what fixes the image has changed")
             present = None
-        due = self._find_due_fix(present, planned, on_fix) if planned is not None else None
-        if due is not None and proven is not None:
-            self._make(replace(due, parent=head), delivered, proven.plan)
+        due = self._find_due_fix(present, planned_fix, on_fix) if planned_fix is not None else None
+        if due is not None and proven_fix is not None:
+            self._make(replace(due, parent=head), delivered_image, proven_fix.plan)
         self._searched_inputs[name] = inputs
 
-    def _find_due_fix(self, present: Fix | None, planned: Fix, on_fix: FixSettings) -> Fix | None:
+    def _find_due_fix(self, present: Fix | None, planned_fix: Fix, on_fix: FixSettings) -> Fix | None:
         """The fix to make now, if any: a crash interrupted it, or it is new and within the daily limit."""
         if present is not None:
             return present if present.state is FixState.PLANNED else None
-        since, branches = format_time(self.clock() - DAY), self.source.heads(planned.source)
-        return self.effects.run(EffectKind.PLAN_FIX, self.store.fixes.plan, planned, since, on_fix.per_day, branches)
+        since, branches = format_time(self.clock() - DAY), self.source.heads(planned_fix.source)
+        return self.effects.run(
+            EffectKind.PLAN_FIX, self.store.fixes.plan, planned_fix, since, on_fix.per_day, branches
+        )
 
     def _inputs(self, delivered_image: DeliveredImage, head: str) -> str:
         """A digest that changes whenever another fix may be found.
@@ -136,8 +138,8 @@ class Fixes:
         ]
         return digest_of(canonical.encode(parts))
 
-    def _plan_fix(self, delivered_image: DeliveredImage, head: str, on_fix: FixSettings, proven: ProvenFix) -> Fix:
-        plan, details = proven.plan, proven.details
+    def _plan_fix(self, delivered_image: DeliveredImage, head: str, on_fix: FixSettings, proven_fix: ProvenFix) -> Fix:
+        plan, details = proven_fix.plan, proven_fix.details
         if plan.kind is FixKind.REBUILD and head != delivered_image.commit:
             # What the branch holds now was never judged.
             reason = f"{delivered_image.branch} has moved on since {delivered_image.execution.id}: start the pipeline."
@@ -174,8 +176,8 @@ class Fixes:
         return None
 
     def _end(self, fix: Fix, state: FixState, reason: str) -> None:
-        ended = replace(fix, state=state, reason=reason, ended_at=self.clock.now())
-        self.effects.run(EffectKind.END_FIX, self.store.fixes.end, ended)
+        ended_fix = replace(fix, state=state, reason=reason, ended_at=self.clock.now())
+        self.effects.run(EffectKind.END_FIX, self.store.fixes.end, ended_fix)
 
     # --- making it -----------------------------------------------------------------------------------------------
 
@@ -187,8 +189,8 @@ class Fixes:
             raise
         except DockgateError as error:
             reason = f"It could not be made: {error.full_message}"
-            failed = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
-            self.store.fixes.end(failed, [self._event(failed)])
+            failed_fix = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
+            self.store.fixes.end(failed_fix, [self._event(failed_fix)])
 
     def _offer(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
         """Make the branch, or start the execution. May be repeated at any point."""
@@ -205,8 +207,8 @@ class Fixes:
 
     def _resume(self, fix: Fix) -> Fix | None:
         """Announce a planned fix that was made before a crash. Returns it, None for one that was not made yet."""
-        if fix.starts_execution and (started := self.store.executions.caused_by(_cause(fix))):
-            return self._announce(replace(fix, execution=started[0].id))
+        if fix.starts_execution and (executions := self.store.executions.caused_by(_cause(fix))):
+            return self._announce(replace(fix, execution=executions[0].id))
         branch = branch_name(fix.id)
         if fix.commit is not None and self.source.heads(fix.source).get(branch) == fix.commit:
             self.pushes.create_branch(self.files, fix.source, branch, fix.commit, SERVER, f"fix/{fix.id}")
@@ -214,11 +216,11 @@ class Fixes:
         return None
 
     def _announce(self, fix: Fix) -> Fix:
-        offered = replace(fix, state=FixState.OFFERED)
-        self.store.fixes.offer(offered, [self._event(offered)])
-        if offered.execution is not None:
-            self.starter.continue_execution(offered.execution)
-        return offered
+        offered_fix = replace(fix, state=FixState.OFFERED)
+        self.store.fixes.offer(offered_fix, [self._event(offered_fix)])
+        if offered_fix.execution is not None:
+            self.starter.continue_execution(offered_fix.execution)
+        return offered_fix
 
     def _with_commit(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> Fix:
         """Make the commit of a fix, on no branch yet, and store its id and what it leaves undone."""

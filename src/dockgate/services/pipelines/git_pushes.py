@@ -69,14 +69,16 @@ class GitPushes:
                 self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
             heads = self.source.heads(repository)
             # Not branches of others: whose push is moving one at this moment will record it.
-            moved = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
-            branches = moved if updates else None
+            moved_branches = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
+            branches = moved_branches if updates else None
             observe, now = self.store.events.record_heads, self.clock.now()
             events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, branches)
             self._unobserved_repositories.discard(repository)
         for event in events:
             self.starter.start_event(event.id)
-        return self.store.events.for_heads(repository, {branch: heads[branch] for branch in moved if branch in heads})
+        return self.store.events.for_heads(
+            repository, {branch: heads[branch] for branch in moved_branches if branch in heads}
+        )
 
     def commit(self, files: RepositoryFiles, repository: str, edit: FileEdit, by: str | None, token: str | None) -> str:
         """Commit a change of one file and push it in the name of `by`. Return the commit's id.
@@ -149,9 +151,9 @@ class GitPushes:
 
     def _introduced_commits(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
         """The commits that no reference led to before the push."""
-        moved = {update.ref for update in updates}
-        unmoved = (new for ref, new in self.source.references(repository).items() if ref not in moved)
-        before = [*(update.old for update in updates if update.old != NO_OBJECT), *unmoved]
+        moved_refs = {update.ref for update in updates}
+        present_commits = (new for ref, new in self.source.references(repository).items() if ref not in moved_refs)
+        before = [*(update.old for update in updates if update.old != NO_OBJECT), *present_commits]
         after = [update.new for update in updates if update.new != NO_OBJECT]
         return self.source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
 

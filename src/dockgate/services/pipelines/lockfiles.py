@@ -70,13 +70,13 @@ class LockBuilds:
             )
             result = self.builder.build(request, lambda line: None)
         try:
-            text = self._read(request.repository, result.digest, lock)
+            text = self._read_lockfile(request.repository, result.digest, lock)
         finally:
             self.registry.delete_manifest(request.repository, result.digest)
         self._require_upgrades(text, lock)
         return text
 
-    def _read(self, repository: str, digest: str, lock: LockUpdate) -> str:
+    def _read_lockfile(self, repository: str, digest: str, lock: LockUpdate) -> str:
         """Read the lockfile, the only file of an image."""
         manifest = self.registry.manifest(repository, digest)
         layer = json.loads(manifest.data)["layers"][-1]["digest"] if manifest is not None else None
@@ -130,7 +130,7 @@ def _dockerfile(image: str, lock: LockUpdate) -> str:
     """Nothing that the project installs is run: npm resolves versions alone."""
     if not _PLAIN_PATH.fullmatch(lock.lock):
         raise UnavailableError(f"the path {lock.lock!r} has characters that no Dockerfile takes")
-    only = ["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
+    npm_options = ["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]
     names = [package for package, _ in lock.packages]
     return "\n".join(
         [
@@ -138,8 +138,8 @@ def _dockerfile(image: str, lock: LockUpdate) -> str:
             "USER 0",
             "COPY . /dockgate-lock/",
             f"WORKDIR /dockgate-lock/{lock.folder}",
-            f"RUN {json.dumps(['npm', 'install', *only])}",
-            f"RUN {json.dumps(['npm', 'update', *only, '--', *names])}",
+            f"RUN {json.dumps(['npm', 'install', *npm_options])}",
+            f"RUN {json.dumps(['npm', 'update', *npm_options, '--', *names])}",
             "FROM scratch",
             f"COPY --from=npm /dockgate-lock/{lock.lock} /lock",
             "",

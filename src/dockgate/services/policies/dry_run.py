@@ -53,7 +53,7 @@ class PolicyDryRun:
         self,
         text: str,
         name: str,
-        against: Literal["history", "running"],
+        basis: Literal["history", "running"],
         policy: str | None,
         limit: int,
         after: str | None,
@@ -63,9 +63,7 @@ class PolicyDryRun:
         DefinitionError, and BusyError while another part is evaluated.
         """
         candidate = self.policies.parse(text, name)
-        return (self.evaluate_history if against == "history" else self.evaluate_running)(
-            candidate, policy, limit, after
-        )
+        return (self.evaluate_history if basis == "history" else self.evaluate_running)(candidate, policy, limit, after)
 
     def evaluate_history(
         self, candidate: Policy, policy: str | None, limit: int, after: str | None
@@ -104,8 +102,8 @@ class PolicyDryRun:
                 if running is None:
                     continue
                 image, context = running
-                required = self.selection.required_policies(image, context.execution, context.repository)
-                for name in (usable.policy.name for usable in required):
+                required_policies = self.selection.required_policies(image, context.execution, context.repository)
+                for name in (usable.policy.name for usable in required_policies):
                     if policy in (None, PolicyReference.parse(name).name):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)
         return summarize(comparisons)
@@ -125,8 +123,12 @@ class PolicyDryRun:
 
     def _with_repository_policy(self, candidate: Policy, name: str) -> Policy:
         """The candidate combined with what the image's repository requires, where the policy of this name is."""
-        added = PolicyReference.parse(name).repository_digest
-        return combine_policies(candidate, self.store.policies.by_digest(added)) if added else candidate
+        repository_digest = PolicyReference.parse(name).repository_digest
+        return (
+            combine_policies(candidate, self.store.policies.by_digest(repository_digest))
+            if repository_digest
+            else candidate
+        )
 
     def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)

@@ -16,7 +16,7 @@ from dockgate.shared.yaml import Document
 from dockgate.store import Store
 
 # What the API's paths have in place of a policy's name.
-RESERVED = ("schema", "try")
+RESERVED_NAMES = ("schema", "try")
 COMMENT_LIMIT = 1000  # characters
 
 
@@ -36,8 +36,10 @@ class Policies:
         Raises NotFoundError listing the policies that exist, DefinitionError for a policy with an unknown rule.
         """
         reference = PolicyReference.parse(name)
-        policy, added = self._stored_policy(reference.name), reference.repository_digest
-        return combine_policies(policy, self._store.policies.by_digest(added)) if added else policy
+        policy, repository_digest = self._stored_policy(reference.name), reference.repository_digest
+        return (
+            combine_policies(policy, self._store.policies.by_digest(repository_digest)) if repository_digest else policy
+        )
 
     def versions(self, name: str) -> list[tuple[str, Policy]]:
         """Return every version as `timeline.ReadVersions`. A built-in policy was always there."""
@@ -63,9 +65,9 @@ class Policies:
 
     def current_versions(self) -> list[PolicyVersion]:
         """Return the present versions, built-in policies first."""
-        stored = self._store.policies.list()
-        names = {version.name for version in stored}
-        return [*(self._of_builtin(name) for name in definitions.BUILTIN if name not in names), *stored]
+        versions = self._store.policies.list()
+        names = {version.name for version in versions}
+        return [*(self._of_builtin(name) for name in definitions.BUILTIN if name not in names), *versions]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Return every version, newest first. NotFoundError for a policy that never existed."""
@@ -136,32 +138,32 @@ class Policies:
                 f"the policy {name!r} is built in and cannot be changed",
                 f"Copy it under another name: `dockgate policy show {name}`.",
             )
-        if name in RESERVED or not definitions.is_policy_name(name):
+        if name in RESERVED_NAMES or not definitions.is_policy_name(name):
             raise UsageError(
                 f"{name!r} cannot be a policy's name",
-                f"Use up to 48 letters, digits, '.', '_' and '-'. Reserved: {', '.join(RESERVED)}.",
+                f"Use up to 48 letters, digits, '.', '_' and '-'. Reserved: {', '.join(RESERVED_NAMES)}.",
             )
 
     def _stored_policy(self, name: str) -> Policy:
         try:
-            stored = self._store.policies.get(name)
+            version = self._store.policies.get(name)
         except NotFoundError:
             if name in definitions.BUILTIN:
                 return self._builtin(name)
             raise NotFoundError(
                 f"there is no policy {name!r}", f"Policies that exist: {', '.join(self.names())}."
             ) from None
-        return self._usable(name, stored)
+        return self._usable(name, version)
 
-    def _usable(self, name: str, stored: PolicyVersion) -> Policy:
+    def _usable(self, name: str, version: PolicyVersion) -> Policy:
         """The policy of a stored version. DefinitionError if it names unknown rules."""
-        unknown = sorted(stored.rules.keys() - {rule.name for rule in self._rules})
+        unknown = sorted(version.rules.keys() - {rule.name for rule in self._rules})
         if unknown:
             raise DefinitionError(
                 f"the policy {name!r} names rules that do not exist here: {', '.join(unknown)}",
                 f"Change it with `dockgate policy set {name} FILE`.",
             )
-        return definitions.add_mandatory_rules(make_policy(name, stored.rules), self._rules)
+        return definitions.add_mandatory_rules(make_policy(name, version.rules), self._rules)
 
     def _of_builtin(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)

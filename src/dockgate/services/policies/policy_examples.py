@@ -37,10 +37,10 @@ from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage,
 
 IMAGE = "sha256:" + "0" * 64
 # The two layers of every example's image.
-BASE, OWN = "sha256:" + "1" * 64, "sha256:" + "2" * 64
+BASE, OWN_IMAGE = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 ALWAYS_FED = ("epss", "kev")
 OTHERS = "another"
-UPLOADED = "principal:example"
+UPLOADER = "principal:example"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,10 +72,10 @@ def test(text: str, file: str) -> TestedPolicy:
 
     Raises DefinitionError with the line of what cannot be understood.
     """
-    document, written = definitions.read_examples(text, file)
+    document, examples = definitions.read_examples(text, file)
     policy = _policy(document)
     bench = _Bench(policy)
-    return TestedPolicy(policy.name, file, tuple(bench.outcome(example) for example in written))
+    return TestedPolicy(policy.name, file, tuple(bench.outcome(example) for example in examples))
 
 
 def _policy(document: Document) -> Policy:
@@ -109,116 +109,121 @@ class _Bench:
         self._ecosystems = ecosystems.load()
         self._purls = Purls(self._ecosystems)
 
-    def outcome(self, written: LocatedExample) -> Outcome:
-        example = written.example
-        case = self._case(written)
+    def outcome(self, located: LocatedExample) -> Outcome:
+        example = located.example
+        case = self._case(located)
         (platform_verdict,) = evaluate.judge(
             case, self._ecosystems, self._rules, should_remediate=False
         ).platform_verdicts
-        problems = list(_absent_findings(written, platform_verdict))
+        problems = list(_absent_findings(located, platform_verdict))
         problems = problems or list(_differences(example.expect, platform_verdict))
-        return Outcome(example.name, written.line, platform_verdict.status, tuple(problems))
+        return Outcome(example.name, located.line, platform_verdict.status, tuple(problems))
 
-    def _case(self, written: LocatedExample) -> VerdictCase:
-        example = written.example
+    def _case(self, located: LocatedExample) -> VerdictCase:
+        example = located.example
         inventory = self._inventory(
-            written, [*_with_locations("findings", example.findings), *_with_locations("packages", example.packages)]
+            located, [*_with_locations("findings", example.findings), *_with_locations("packages", example.packages)]
         )
         baselines: dict[str, tuple[Inventory, ...]] = {
-            name: (self._inventory(written, _with_locations(name, packages)),)
+            name: (self._inventory(located, _with_locations(name, packages)),)
             for name, packages in (("running", example.running), ("approved", example.approved))
             if packages is not None
         }
         feeds = example.feeds
         if feeds is None:
-            seen = [
+            inventory_packages = [
                 package
-                for listed in (inventory, *(listed[0] for listed in baselines.values()))
-                for package in listed.packages
+                for inventory_of_case in (
+                    inventory,
+                    *(inventory_of_case[0] for inventory_of_case in baselines.values()),
+                )
+                for package in inventory_of_case.packages
             ]
-            feeds = [*sorted({package.ecosystem for package in seen}), *ALWAYS_FED]
+            feeds = [*sorted({package.ecosystem for package in inventory_packages}), *ALWAYS_FED]
         snapshot = AdvisorySnapshot(
-            tuple(self._advisory(written, index) for index in range(len(example.findings))),
+            tuple(self._advisory(located, index) for index in range(len(example.findings))),
             tuple(
                 Coverage(feed, True, (), example.now if example.checked is None else example.checked) for feed in feeds
             ),
-            tuple(_cves(written)),
+            tuple(_cves(located)),
         )
-        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(written))
+        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(located))
         case = replace(case, provenance=_provenance(example.provenance))
         if not example.external:
             return replace(case, inventories=(inventory,), snapshot=snapshot, baselines=baselines)
         matches = Matcher(snapshot, self._ecosystems).match(inventory.packages)
-        reported = ExternalReport(OTHERS, example.now, inventory, matches, missing_fields=tuple(example.missing_fields))
-        return replace(case, external_reports=(reported,), baselines=baselines)
+        external_report = ExternalReport(
+            OTHERS, example.now, inventory, matches, missing_fields=tuple(example.missing_fields)
+        )
+        return replace(case, external_reports=(external_report,), baselines=baselines)
 
     def _inventory(
-        self, written: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
+        self, located: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
     ) -> Inventory:
-        image = written.example.image
-        implied = int(bool(image.base) or any(definition.layer == "base" for _, definition in packages))
+        image = located.example.image
+        implied_layers = int(bool(image.base) or any(definition.layer == "base" for _, definition in packages))
         packages_by_purl: dict[str, Package] = {}
         for location, definition in packages:
-            package = self._package(written, location, definition)
+            package = self._package(located, location, definition)
             packages_by_purl.setdefault(package.purl, package)
         return Inventory(
             image=IMAGE,
             platform="linux/amd64",
             distribution=_distribution(image),
-            layers=(BASE, OWN),
+            layers=(BASE, OWN_IMAGE),
             packages=tuple(sorted(packages_by_purl.values(), key=lambda package: package.purl)),
-            unread=tuple(Unread(path, f"{path} cannot be read.") for path in written.example.unread),
-            base_layers=implied if image.base_layers is None else image.base_layers,
+            unread=tuple(Unread(path, f"{path} cannot be read.") for path in located.example.unread),
+            base_layers=implied_layers if image.base_layers is None else image.base_layers,
             base=image.base or None,
             created=image.created or None,
             user=image.user or None,
             diff_ids=tuple(image.diff_ids or ()),
         )
 
-    def _package(self, written: LocatedExample, location: Location, definition: definitions.Package) -> Package:
+    def _package(self, located: LocatedExample, location: Location, definition: definitions.Package) -> Package:
         try:
-            package = self._purls.package(self._purls.parse(definition.package), _distribution(written.example.image))
+            package = self._purls.package(self._purls.parse(definition.package), _distribution(located.example.image))
         except UsageError as error:
-            raise written.error((*location, "package"), str(error), error.advice) from None
+            raise located.error((*location, "package"), str(error), error.advice) from None
         if not package.ecosystem:
-            raise written.error(
+            raise located.error(
                 (*location, "package"),
                 f"which release {definition.package} is of is not known",
                 "Say image.distribution, or write ?distro=… at its end.",
             )
         path = f"{package.name}/{package.version}"
-        return replace(package, path=path, layer=BASE if definition.layer == "base" else OWN)
+        return replace(package, path=path, layer=BASE if definition.layer == "base" else OWN_IMAGE)
 
-    def _advisory(self, written: LocatedExample, index: int) -> Advisory:
-        finding = written.example.findings[index]
-        package = self._package(written, ("findings", index), finding)
-        fixed = (("fixed", finding.fixed),) if finding.fixed else ()
+    def _advisory(self, located: LocatedExample, index: int) -> Advisory:
+        finding = located.example.findings[index]
+        package = self._package(located, ("findings", index), finding)
+        fix_events = (("fixed", finding.fixed),) if finding.fixed else ()
         rating = Rating("advisory", finding.severity, finding.score)
-        unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
+        is_unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
         return Advisory(
             id=finding.id,
             ecosystem=package.ecosystem,
             name=package.source_name,
-            ranges=(Range("ECOSYSTEM", (("introduced", "0"), *fixed)),),
+            ranges=(Range("ECOSYSTEM", (("introduced", "0"), *fix_events)),),
             aliases=tuple(finding.aliases),
-            ratings=() if unrated else (rating,),
+            ratings=() if is_unrated else (rating,),
             published=finding.published or None,
             note=finding.note or None,
         )
 
-    def _waivers(self, written: LocatedExample) -> Waivers:
-        example = written.example
-        accepted: list[Waiver] = []
+    def _waivers(self, located: LocatedExample) -> Waivers:
+        example = located.example
+        example_waivers: list[Waiver] = []
         for index, fields in enumerate(example.waivers):
-            location = (*written.location, "waivers", index)
-            named = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
-            accepted.append(waivers.parse_waiver(written.document, location, {**named, **fields}))
+            location = (*located.location, "waivers", index)
+            defaults = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
+            example_waivers.append(waivers.parse_waiver(located.document, location, {**defaults, **fields}))
         statements = tuple(
             VexStatement(
                 document=digest_of(canonical.encode([entry.author, index])),
                 format="openvex",
                 author=entry.author,
-                signer=UPLOADED,
+                signer=UPLOADER,
                 vulnerabilities=(entry.vulnerability,),
                 status=entry.status,
                 products=(entry.package,) if entry.package else (),
@@ -227,7 +232,7 @@ class _Bench:
             )
             for index, entry in enumerate(example.vex)
         )
-        return Waivers(tuple(accepted), statements)
+        return Waivers(tuple(example_waivers), statements)
 
 
 def _with_locations(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:
@@ -267,9 +272,9 @@ def _provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | 
     return ProvenanceFacts(IMAGE, tuple(statements), tuple(provenance.refused), provenance.unavailable)
 
 
-def _cves(written: LocatedExample) -> Iterator[Cve]:
+def _cves(located: LocatedExample) -> Iterator[Cve]:
     cves: dict[str, Cve] = {}
-    for index, finding in enumerate(written.example.findings):
+    for index, finding in enumerate(located.example.findings):
         cve = Cve(
             finding.id,
             exploited=finding.exploited or None,
@@ -278,7 +283,7 @@ def _cves(written: LocatedExample) -> Iterator[Cve]:
             percentile=finding.percentile,
         )
         if cves.setdefault(finding.id, cve) != cve:
-            raise written.error(
+            raise located.error(
                 ("findings", index),
                 f"{finding.id} has conflicting data in two findings",
                 "Use the same values in both.",
@@ -286,50 +291,50 @@ def _cves(written: LocatedExample) -> Iterator[Cve]:
     yield from cves.values()
 
 
-def _absent_findings(written: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
+def _absent_findings(located: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
     """The findings of the example that the verdict does not have, each with the probable reason."""
     present = {
         (name, match.package.purl.partition("?")[0])
         for match in platform_verdict.findings
         for name in (match.id, *match.aliases)
     }
-    for index, finding in enumerate(written.example.findings):
+    for index, finding in enumerate(located.example.findings):
         if (finding.id, finding.package.partition("?")[0]) not in present:
-            line = written.document.line((*written.location, "findings", index))
-            why = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
-            yield f"line {line}: {finding.id} does not affect {finding.package}{why}"
+            line = located.document.line((*located.location, "findings", index))
+            hint = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
+            yield f"line {line}: {finding.id} does not affect {finding.package}{hint}"
 
 
-def _differences(expected: ExpectedVerdict, platform_verdict: PlatformVerdict) -> Iterator[str]:
-    if platform_verdict.status is not expected.status:
+def _differences(expected_verdict: ExpectedVerdict, platform_verdict: PlatformVerdict) -> Iterator[str]:
+    if platform_verdict.status is not expected_verdict.status:
         reasons = [
             *(violation.message for violation in platform_verdict.violations),
             *(entry.reason for entry in platform_verdict.undetermined),
         ]
-        why = f": {'; '.join(reasons)}" if reasons else ""
-        yield f"expected {expected.status}, was {platform_verdict.status}{why}"
+        explanation = f": {'; '.join(reasons)}" if reasons else ""
+        yield f"expected {expected_verdict.status}, was {platform_verdict.status}{explanation}"
     for name in ("violations", "warnings", "notes"):
         violations: Sequence[Violation] = getattr(platform_verdict, name)
-        yield from _unlike(name, getattr(expected, name), [(entry.rule, entry.message) for entry in violations])
-    undetermined = [(entry.kind or "", entry.reason) for entry in platform_verdict.undetermined]
-    yield from _unlike("undetermined", expected.undetermined, undetermined)
-    waived = [
+        yield from _unlike(name, getattr(expected_verdict, name), [(entry.rule, entry.message) for entry in violations])
+    undetermined_entries = [(entry.kind or "", entry.reason) for entry in platform_verdict.undetermined]
+    yield from _unlike("undetermined", expected_verdict.undetermined, undetermined_entries)
+    waived_entries = [
         (entry.finding.id if entry.finding else entry.violation or "", entry.by) for entry in platform_verdict.waived
     ]
-    yield from _unlike("waived", expected.waived, waived)
+    yield from _unlike("waived", expected_verdict.waived, waived_entries)
 
 
-def _unlike(name: str, expected: Sequence[str] | None, actual: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _unlike(name: str, expected_names: Sequence[str] | None, actual: Sequence[tuple[str, str]]) -> Iterator[str]:
     """Compare what an example expects, None for anything, with what the gate answered.
 
     `actual` are pairs of a short name, which an expectation may give in full, and a text, of which it may give a part.
     """
-    if expected is None:
+    if expected_names is None:
         return
-    answers = "; ".join(f"{short}: {text}" for short, text in actual) or "nothing"
-    for part in expected:
-        if not any(part == short or part in text for short, text in actual):
+    answers = "; ".join(f"{short_name}: {text}" for short_name, text in actual) or "nothing"
+    for part in expected_names:
+        if not any(part == short_name or part in text for short_name, text in actual):
             yield f"{name}: expected {part!r}, was {answers}"
-    for short, text in actual:
-        if not any(part == short or part in text for part in expected):
-            yield f"{name}: not expected, {short}: {text}"
+    for short_name, text in actual:
+        if not any(part == short_name or part in text for part in expected_names):
+            yield f"{name}: not expected, {short_name}: {text}"

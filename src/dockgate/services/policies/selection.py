@@ -126,9 +126,9 @@ class PolicySelection:
         assignment = self.assignment_of(repository)
         return assignment.owners if assignment else ()
 
-    def choose(self, repository: str, requested: str | None, requester: Principal) -> str:
+    def choose(self, repository: str, requested_policy: str | None, requester: Principal) -> str:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
-        return choose_policy(self._assignments(), repository, requested, requester, self.policies)
+        return choose_policy(self._assignments(), repository, requested_policy, requester, self.policies)
 
     def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> str:
         """Return the policy for an approval action, combined with what the pipeline's sources require.
@@ -136,34 +136,36 @@ class PolicySelection:
         It is the one that the pipeline names, or the repository's own. Raises DeniedError if the repository is assigned
         another policy than the pipeline names, DefinitionError with the line for an invalid file of a repository.
         """
-        named = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
-        name = named or self.policy_of(repository)
+        policy_name = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
+        name = policy_name or self.policy_of(repository)
         if not self._may_evaluate(repository, name, [name], [name]):
             raise DeniedError(
                 f"the pipeline names the policy {name!r}, but the policy of {repository} is "
                 f"{self.policy_of(repository)!r}",
                 "Omit `policy` in the approval action, or allow it in the PolicyAssignment.",
             )
-        required = self._required_by_sources(pipeline, key)
+        required_policy = self._required_by_sources(pipeline, key)
         policy = self.policies(name).name
-        if required is None:
+        if required_policy is None:
             return policy
-        required = make_policy("repository", required.rules)
-        self.store.policies.keep_requested(required)
-        return str(PolicyReference(policy, required.digest))
+        required_policy = make_policy("repository", required_policy.rules)
+        self.store.policies.keep_requested(required_policy)
+        return str(PolicyReference(policy, required_policy.digest))
 
     def _required_by_sources(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
         """What the files of all sources require together, None where there are none."""
         runs = self.store.executions.runs(key.execution)
-        required: Policy | None = None
+        required_policy: Policy | None = None
         for action in (action for stage in pipeline.stages for action in stage.actions):
             if action.type is ActionType.SOURCE:
                 name = f"{action.configuration['repository']}/{REPOSITORY_FILE}"
                 artifact = pipeline_logic.find_artifact(pipeline, runs, action.output)
                 data = _read_from_source(self.store.blobs.path(artifact), name)
                 policy = None if data is None else self.read_file(data, name)
-                required = merge_rules(required, policy) if required and policy else required or policy
-        return required
+                required_policy = (
+                    merge_rules(required_policy, policy) if required_policy and policy else required_policy or policy
+                )
+        return required_policy
 
     # --- for a deployment -----------------------------------------------------------------------------------------
 
@@ -181,20 +183,24 @@ class PolicySelection:
         """
         records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.is_requested]
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
-        approved = {PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)}
-        names |= approved
-        here = [record.policy for record in records if record.has_chosen_policy and record.repository == repository]
-        chosen = {*approved, *(PolicyReference.parse(policy).name for policy in here)}
-        of_pipeline, own = self._named_by_pipeline(execution), ""
+        approved_policies = {
+            PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)
+        }
+        names |= approved_policies
+        repository_policies = [
+            record.policy for record in records if record.has_chosen_policy and record.repository == repository
+        ]
+        chosen_names = {*approved_policies, *(PolicyReference.parse(policy).name for policy in repository_policies)}
+        of_pipeline, own_name = self._named_by_pipeline(execution), ""
         if (
             repository
             and names
-            and not any(self._may_evaluate(repository, name, of_pipeline, chosen) for name in names)
+            and not any(self._may_evaluate(repository, name, of_pipeline, chosen_names) for name in names)
         ):
-            own = self.policy_of(repository)
-            names.setdefault(own, own)
-        ordered = sorted(names, key=lambda name: (name != own, names[name]))
-        policies = [self.read(names[name]) for name in ordered]
+            own_name = self.policy_of(repository)
+            names.setdefault(own_name, own_name)
+        ordered_names = sorted(names, key=lambda name: (name != own_name, names[name]))
+        policies = [self.read(names[name]) for name in ordered_names]
         return [usable for usable in policies if not usable.unusable_reason or self._exists(usable.policy.name)]
 
     def _named_by_pipeline(self, execution: str | None) -> list[str]:
@@ -222,8 +228,10 @@ class PolicySelection:
             if approval.image == image:
                 yield approval.policy
 
-    def _may_evaluate(self, repository: str, name: str, of_pipeline: Sequence[str], chosen: Collection[str]) -> bool:
-        is_chosen = PolicyReference.parse(name).name in chosen
+    def _may_evaluate(
+        self, repository: str, name: str, of_pipeline: Sequence[str], chosen_names: Collection[str]
+    ) -> bool:
+        is_chosen = PolicyReference.parse(name).name in chosen_names
         try:
             return can_judge(self._assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen)
         except (NotFoundError, DefinitionError):

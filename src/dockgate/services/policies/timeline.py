@@ -38,8 +38,10 @@ class PolicyTimeline:
             name = self._name(changes, repository, since)
             if name is not None:
                 times |= {at for at, _ in self._versions_of(name) if at > since and (until is None or at < until)}
-        trusted = [(at, vex_authors(self._policy_of(self._name(changes, repository, at), at))) for at in sorted(times)]
-        return [at for (_, before), (at, authors) in pairwise(trusted) if authors != before]
+        trusted_authors = [
+            (at, vex_authors(self._policy_of(self._name(changes, repository, at), at))) for at in sorted(times)
+        ]
+        return [at for (_, before), (at, authors) in pairwise(trusted_authors) if authors != before]
 
     @cached_property
     def _changes(self) -> Sequence[AssignmentChange]:

@@ -43,23 +43,23 @@ _HOST = r"[A-Za-z0-9.-]+(:[0-9]{1,5})?"
 class WebhookSecrets:
     """The secrets that registries send with their notifications.
 
-    `own` is our own registry's secret. The others' are derived from it, one for each registry. `file` counts how often
-    each of these was changed: it may be missing, and is not a secret.
+    `own_secret` is our own registry's secret. The others' are derived from it, one for each registry. `file` counts how
+    often each of these was changed: it may be missing, and is not a secret.
 
     All calls raise UnavailableError when the file cannot be used: which secrets are valid is unknown then.
     """
 
-    def __init__(self, own: str, file: Path) -> None:
-        self.own = own
+    def __init__(self, own_secret: str, file: Path) -> None:
+        self.own_secret = own_secret
         self._file = file
         self._lock = threading.Lock()
 
     def read_secret(self, form: str, registry: str) -> str:
         """Return the secret that this registry sends with notifications of this format."""
         name = f"{form}/{registry}"
-        changed = self._changes().get(name, 0)
-        text = f"pushes/{name}/{changed}" if changed else f"pushes/{name}"
-        return hmac.new(self.own.encode(), text.encode(), hashlib.sha256).hexdigest()
+        change_count = self._changes().get(name, 0)
+        text = f"pushes/{name}/{change_count}" if change_count else f"pushes/{name}"
+        return hmac.new(self.own_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
     def change(self, form: str, registry: str) -> None:
         """Give this registry another secret. The previous one is invalid from now on."""
@@ -67,10 +67,10 @@ class WebhookSecrets:
             changes = self._changes()
             name = f"{form}/{registry}"
             changes[name] = changes.get(name, 0) + 1
-            fresh = self._file.with_suffix(".new")
+            new_file = self._file.with_suffix(".new")
             try:
-                fresh.write_text(json.dumps(changes, indent=1, sort_keys=True))
-                fresh.replace(self._file)
+                new_file.write_text(json.dumps(changes, indent=1, sort_keys=True))
+                new_file.replace(self._file)
             except OSError as error:
                 raise UnavailableError(f"{self._file} cannot be written: {error.strerror}.") from error
 
@@ -126,13 +126,13 @@ class RegistryPushes:
         """Record the pushes to our own registry whose notifications were lost before the server started, once."""
         if self._has_recorded_missed:
             return
-        recorded = {(image.repository, image.tag, image.digest) for image in self.store.images.pushed_images()}
+        recorded_images = {(image.repository, image.tag, image.digest) for image in self.store.images.pushed_images()}
 
         def record(place: tuple[str, str]) -> None:
             name, tag = place
             digest = self.registry.resolve(name, tag)
             repository = own_repository(name, self.registry.address)
-            if digest is not None and (repository, tag, digest) not in recorded:
+            if digest is not None and (repository, tag, digest) not in recorded_images:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
 
         for_each(self.registry.tags(), record, ":".join)
@@ -182,8 +182,8 @@ class RegistryNotifications:
         if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
         url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.read_secret(form, registry)
-        scheme, _, rest = url.partition("://")
-        with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{rest}"
+        scheme, _, address = url.partition("://")
+        with_secret = f"{scheme}://{registry.partition(':')[0]}:{secret}@{address}"
         return Hook(form, registry, url, f"Bearer {secret}", with_secret)
 
     def rotate_secret(self, form: str, registry: str) -> Hook:
@@ -194,20 +194,20 @@ class RegistryNotifications:
 
     def require_secret(self, form: str, registry: str, authorization: str) -> None:
         """Raise DeniedError unless the header has the secret of this registry, "" for our own."""
-        secret = self.secrets.read_secret(form, registry) if registry else self.secrets.own
+        secret = self.secrets.read_secret(form, registry) if registry else self.secrets.own_secret
         if not _has_secret(authorization, secret):
             raise DeniedError(
                 "the registry's notification does not have the right secret", "`dockgate registry hook` prints it."
             )
 
-    def receive(self, form: str, registry: str, authorization: str, sent: bytes) -> None:
+    def receive(self, form: str, registry: str, authorization: str, body: bytes) -> None:
         """Record the pushes and deletions that a notification reports. `registry` is "" for our own.
 
         DeniedError without the secret, or for another registry; UsageError for an invalid notification;
         UnavailableError makes the sender try again.
         """
         self.require_secret(form, registry, authorization)
-        for report in _read_reports(form, registry, lambda: json.loads(sent)):
+        for report in _read_reports(form, registry, lambda: json.loads(body)):
             self._record(form, registry, report)
 
     def receive_ecr_event(self, text: str) -> None:
@@ -301,13 +301,13 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
             "Each registry has a secret of its own: `dockgate registry hook`.",
         )
     push = report if isinstance(report, RegistryPush) else None
-    for what, text, pattern in (
+    for subject, text, pattern in (
         ("repository", report.repository, REPOSITORY),
         ("tag", report.tag or "", f"(?:{_TAG})?"),
         ("digest", report.digest or "", f"(?:{PATTERN})?" if push else PATTERN),
     ):
         if not re.fullmatch(pattern, text):
-            raise ValueError(f"{text[:100]!r} is not a {what}")
+            raise ValueError(f"{text[:100]!r} is not a {subject}")
     if push and (not (push.tag or push.digest) or len(push.id or "") > 1000):
         raise ValueError("it has neither tag nor digest")
 

@@ -56,7 +56,7 @@ class RefusedPulls:
     def __init__(self, record: Callable[[Sequence[NewEvent]], None], clock: ServerClock) -> None:
         self._record = record
         self._clock = clock
-        self._counted: OrderedDict[tuple[str, str, str], _RefusalCount] = OrderedDict()
+        self._counts: OrderedDict[tuple[str, str, str], _RefusalCount] = OrderedDict()
         self._lock = threading.Lock()
 
     def record(self, pull: RefusedPull) -> None:
@@ -64,10 +64,10 @@ class RefusedPulls:
         key, time = (pull.repository, pull.image, pull.by), self._clock()
         now, window = format_time(time), int(time.timestamp()) // WINDOW_SECONDS
         with self._lock:
-            entry = self._counted.setdefault(key, _RefusalCount(now))
-            self._counted.move_to_end(key)
-            if len(self._counted) > _CACHE_SIZE:
-                self._counted.popitem(last=False)
+            entry = self._counts.setdefault(key, _RefusalCount(now))
+            self._counts.move_to_end(key)
+            if len(self._counts) > _CACHE_SIZE:
+                self._counts.popitem(last=False)
             entry.since = entry.since if entry.count else now
             entry.count += 1
             if entry.window == window:

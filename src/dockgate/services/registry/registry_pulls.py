@@ -127,8 +127,8 @@ class _SimpleSigning(msgspec.Struct):
 class RegistryPulls:
     """Judges pulls from our own registry. Any thread may call.
 
-    `approved_indexes` returns the approved indexes that hold a platform's image. `watching` records pulls, `refused`
-    those that were refused. `monotonic` is the clock of the cache, in seconds.
+    `approved_indexes` returns the approved indexes that hold a platform's image. `watching` records pulls,
+    `refused_pulls` those that were refused. `monotonic` is the clock of the cache, in seconds.
     """
 
     def __init__(
@@ -137,7 +137,7 @@ class RegistryPulls:
         selection: PolicySelection,
         verdicts: Verdicts,
         watching: WatchedImages,
-        refused: RefusedPulls,
+        refused_pulls: RefusedPulls,
         registry: Registry,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -145,7 +145,7 @@ class RegistryPulls:
         self._selection = selection
         self._verdicts = verdicts
         self._watching = watching
-        self._refused = refused
+        self._refused_pulls = refused_pulls
         self._registry = registry
         self._monotonic = monotonic
         # By repository and digest: until when an answer holds, and the answer.
@@ -211,7 +211,7 @@ class RegistryPulls:
     def record_refusal(self, manifest: PulledManifest, by: str, objection: str) -> None:
         """Record that a caller did not get the manifest. A failure is logged."""
         tag = None if ":" in manifest.reference else manifest.reference
-        self._refused.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
+        self._refused_pulls.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
 
     def _objection_to_image(self, repository: str, digest: str, judging_end: float) -> str | None:
         """Why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""

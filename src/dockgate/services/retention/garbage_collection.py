@@ -109,13 +109,13 @@ class GarbageCollection:
     def plan(self) -> CollectionReport:
         """Return what a collection would remove now. Nothing changes."""
         snapshot = self.registry_reader.take_snapshot()
-        removed = [_removed_image(image, snapshot) for image in snapshot.plan.removable_images]
+        removed_images = [_removed_image(image, snapshot) for image in snapshot.plan.removable_images]
         blobs = (
             {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced_blobs()}
         )
         blobs |= _blobs_of_removed(snapshot)
         others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
-        return CollectionReport(tuple(removed), _kept_images(snapshot), len(blobs), sum(blobs.values()), others)
+        return CollectionReport(tuple(removed_images), _kept_images(snapshot), len(blobs), sum(blobs.values()), others)
 
     def request(self, by: str) -> Collection:
         """Request a collection. One that is not finished is returned instead."""
@@ -170,61 +170,71 @@ class GarbageCollection:
         """Remove images and blobs. The gate is closed."""
         self._notes = []
         snapshot = self.registry_reader.take_snapshot()  # as it is now that nothing is pushed
-        removed: list[StoredImage] = []
-        planned = list(snapshot.plan.removable_images)
-        for start in range(0, len(planned), BATCH):
+        removed_images: list[StoredImage] = []
+        planned_images = list(snapshot.plan.removable_images)
+        for start in range(0, len(planned_images), BATCH):
             if not self._is_gate_closed():  # it was open meanwhile: this took longer than CLOSED_SECONDS
-                self._notes.append(f"{len(planned) - start} images were not removed: pushes have begun meanwhile.")
+                self._notes.append(
+                    f"{len(planned_images) - start} images were not removed: pushes have begun meanwhile."
+                )
                 break
-            batch = planned[start : start + BATCH]
-            removed += self.effects.run(EffectKind.PURGE, self._remove_images, batch, snapshot, [*removed])
+            batch = planned_images[start : start + BATCH]
+            removed_images += self.effects.run(
+                EffectKind.PURGE, self._remove_images, batch, snapshot, [*removed_images]
+            )
         blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
-        reports = tuple(_removed_image(image, snapshot) for image in removed)
+        reports = tuple(_removed_image(image, snapshot) for image in removed_images)
         return CollectionReport(reports, (), blobs, size, (), tuple(self._notes))
 
     # --- images ---------------------------------------------------------------------------------------------------
 
     def _remove_images(
-        self, images: Sequence[StoredImage], snapshot: RegistrySnapshot, removed: Sequence[StoredImage]
+        self, images: Sequence[StoredImage], snapshot: RegistrySnapshot, removed_images: Sequence[StoredImage]
     ) -> list[StoredImage]:
         """Remove those of the images that nothing needs, and return them."""
-        deleted: list[tuple[StoredImage, StoredManifest | None]] = []
+        deleted_images: list[tuple[StoredImage, StoredManifest | None]] = []
         for image in images:
-            if self._is_removable(image, snapshot, [*removed, *(entry for entry, _ in deleted)]):
+            if self._is_removable(image, snapshot, [*removed_images, *(entry for entry, _ in deleted_images)]):
                 name = self.registry_reader.name_in_registry(image.repository)
                 manifest = self.registry.manifest(name, image.digest)
                 self.registry.delete_manifest(name, image.digest)
-                deleted.append((image, manifest))
-        gone = self._unneeded_images([image for image, _ in deleted], snapshot, removed)
+                deleted_images.append((image, manifest))
+        unneeded_images = self._unneeded_images([image for image, _ in deleted_images], snapshot, removed_images)
         # In the other order: the registry takes an index only with the images in it.
-        for image, manifest in reversed(deleted):
-            if image not in gone:
+        for image, manifest in reversed(deleted_images):
+            if image not in unneeded_images:
                 self._put_back(image, manifest, snapshot)
-        for image in gone:
+        for image in unneeded_images:
             remove, now = self.store.image_removals.remove, self.clock.now()
             self.effects.run(EffectKind.RECORD_IMAGE, remove, image.repository, image.digest, now)
             self.store.image_retention.forget_uses(image.repository, image.digest)
-        return gone
+        return unneeded_images
 
     def _unneeded_images(
-        self, deleted: Sequence[StoredImage], snapshot: RegistrySnapshot, removed: Sequence[StoredImage]
+        self, deleted_images: Sequence[StoredImage], snapshot: RegistrySnapshot, removed_images: Sequence[StoredImage]
     ) -> list[StoredImage]:
         """Those of the deleted images that nothing has used meanwhile.
 
         An index that returns needs what is in it.
         """
-        gone = list(deleted)
+        unneeded_images = list(deleted_images)
         while True:
-            others = [[*removed, *(entry for entry in gone if entry != image)] for image in gone]
-            remaining = [
-                image for image, rest in zip(gone, others, strict=True) if self._is_removable(image, snapshot, rest)
+            others = [
+                [*removed_images, *(entry for entry in unneeded_images if entry != image)] for image in unneeded_images
             ]
-            if remaining == gone:
-                return gone
-            gone = remaining
+            remaining = [
+                image
+                for image, other_images in zip(unneeded_images, others, strict=True)
+                if self._is_removable(image, snapshot, other_images)
+            ]
+            if remaining == unneeded_images:
+                return unneeded_images
+            unneeded_images = remaining
 
-    def _is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed: Sequence[StoredImage]) -> bool:
-        digests = {entry.digest for entry in removed if entry.repository == image.repository}
+    def _is_removable(
+        self, image: StoredImage, snapshot: RegistrySnapshot, removed_images: Sequence[StoredImage]
+    ) -> bool:
+        digests = {entry.digest for entry in removed_images if entry.repository == image.repository}
         return self.registry_reader.is_removable(image, snapshot, digests)
 
     def _put_back(self, image: StoredImage, manifest: StoredManifest | None, snapshot: RegistrySnapshot) -> None:
@@ -278,12 +288,14 @@ def _blobs_of_removed(snapshot: RegistrySnapshot) -> dict[str, int]:
     Only manifests that were read count.
     """
     kept_digests = {entry.image.digest for entry in snapshot.plan.kept_images}
-    named = {blob for digest in kept_digests if digest in snapshot.contents for blob in snapshot.contents[digest].blobs}
+    kept_blobs = {
+        blob for digest in kept_digests if digest in snapshot.contents for blob in snapshot.contents[digest].blobs
+    }
     blobs: dict[str, int] = {}
     for image in snapshot.plan.removable_images:
         content = snapshot.contents.get(image.digest)
         if content is not None and image.digest not in kept_digests:
-            blobs |= {blob: size for blob, size in content.blobs.items() if blob not in named}
+            blobs |= {blob: size for blob, size in content.blobs.items() if blob not in kept_blobs}
             if content.size:
                 blobs[image.digest] = content.size
     return blobs

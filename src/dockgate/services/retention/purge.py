@@ -35,10 +35,12 @@ class Purge:
         self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.clock.ago(days))
         before = self.clock.ago(max(days, LEAST_LETTER_DAYS))
         self.effects.run(EffectKind.PURGE, self.store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)
-        outbox, delivered = self.store.outbox, self.clock.ago(DELIVERED_DAYS)
-        self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered)
+        outbox, delivered_before = self.store.outbox, self.clock.ago(DELIVERED_DAYS)
+        self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered_before)
         self.effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
-        ahead = latest_possible(self.clock.now())
-        self.effects.run(EffectKind.PURGE, self.store.event_cursor.purge_topics, self.clock.ago(TOPIC_DAYS), ahead)
-        latest = format_time(self.clock() + LONGEST_DELAY)
-        self.effects.run(EffectKind.PURGE, outbox.bring_forward, latest, self.clock.now())
+        latest_time = latest_possible(self.clock.now())
+        self.effects.run(
+            EffectKind.PURGE, self.store.event_cursor.purge_topics, self.clock.ago(TOPIC_DAYS), latest_time
+        )
+        latest_due = format_time(self.clock() + LONGEST_DELAY)
+        self.effects.run(EffectKind.PURGE, outbox.bring_forward, latest_due, self.clock.now())

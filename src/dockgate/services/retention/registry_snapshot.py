@@ -83,14 +83,14 @@ class RegistryReader:
         tags: dict[str, Mapping[str, str]] = {}
         for repository in sorted({image.repository for image in candidates}):
             tags[repository] = self._tags(repository)
-            attached: defaultdict[str, list[str]] = defaultdict(list)
+            attached_digests: defaultdict[str, list[str]] = defaultdict(list)
             for tag, digest in sorted(tags[repository].items()):
                 subject = attached_to(tag)
                 if subject and (repository, subject) in images:
-                    attached[subject].append(digest)
+                    attached_digests[subject].append(digest)
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
                     images[repository, digest] = self._unrecorded_image(repository, digest, tags[repository])
-            self._add_contents(repository, images, contents, holds, attached)
+            self._add_contents(repository, images, contents, holds, attached_digests)
         plan = plan_images(list(images.values()), holds, self.retention, now)
         indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
         for (repository, digest), image in images.items():
@@ -99,26 +99,29 @@ class RegistryReader:
         by_place = {(entry.image.repository, entry.image.digest): entry for entry in plan.kept_images}
         return RegistrySnapshot(images, holds, plan, contents, tags, indexes, by_place)
 
-    def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed: Collection[str]) -> bool:
+    def is_removable(self, image: StoredImage, snapshot: RegistrySnapshot, removed_digests: Collection[str]) -> bool:
         """Return whether nothing needs the image now.
 
-        `removed` are the digests that were removed from its repository since. What was kept when the snapshot was
-        taken is kept.
+        `removed_digests` are the digests that were removed from its repository since. What was kept when the snapshot
+        was taken is kept.
         """
-        related = [
-            entry for entry in snapshot.find_related_images(image) if entry.digest not in removed or entry == image
+        related_images = [
+            entry
+            for entry in snapshot.find_related_images(image)
+            if entry.digest not in removed_digests or entry == image
         ]
-        digests = {entry.digest for entry in related}
+        digests = {entry.digest for entry in related_images}
         present = self._stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
-        fresh = [
-            replace(present.get((entry.repository, entry.digest), entry), children=entry.children) for entry in related
+        present_images = [
+            replace(present.get((entry.repository, entry.digest), entry), children=entry.children)
+            for entry in related_images
         ]
         holds = {digest: list(reasons) for digest, reasons in self._holds(digests).items()}
         for digest in digests:
             before = snapshot.kept_images.get((image.repository, digest))
             tasks = [hold for hold in snapshot.holds.get(digest, ()) if hold.reason is Reason.RUNS]
             holds.setdefault(digest, []).extend([*(before.holds if before else ()), *tasks])
-        plan = plan_images(fresh, holds, replace(self.retention, keep_images=0), self.clock())
+        plan = plan_images(present_images, holds, replace(self.retention, keep_images=0), self.clock())
         return any(entry.digest == image.digest for entry in plan.removable_images)
 
     def name_in_registry(self, repository: str) -> str:
@@ -136,17 +139,17 @@ class RegistryReader:
             for task in self.targets[service.target].tasks(service.name)
         ]
 
-    def _stored_images(self, pushed: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
+    def _stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
         """The images of our own registry."""
         now, images = self.clock.now(), {}
-        own = [
+        own_images = [
             image
-            for image in pushed
+            for image in pushed_images
             if own_repository(self.name_in_registry(image.use.repository), self.registry.address)
             == image.use.repository
         ]
-        assignments = self.selection.assignments_of({image.use.repository for image in own})
-        for image in own:
+        assignments = self.selection.assignments_of({image.use.repository for image in own_images})
+        for image in own_images:
             repository = image.use.repository
             assignment = assignments[repository]
             watch = watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
@@ -158,12 +161,12 @@ class RegistryReader:
     def _tags(self, repository: str) -> dict[str, str]:
         """The digests of a repository's tags in the registry."""
         name = self.name_in_registry(repository)
-        resolved = {tag: self.registry.resolve(name, tag) for tag in self.registry.repository_tags(name)}
-        return {tag: digest for tag, digest in resolved.items() if digest is not None}
+        digests = {tag: self.registry.resolve(name, tag) for tag in self.registry.repository_tags(name)}
+        return {tag: digest for tag, digest in digests.items() if digest is not None}
 
     def _unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
         """An image whose push is not recorded: it counts as pushed now."""
-        of_digest = tuple(sorted(tag for tag, named in tags.items() if named == digest))
+        of_digest = tuple(sorted(tag for tag, tagged_digest in tags.items() if tagged_digest == digest))
         return StoredImage(repository, digest, self.clock.now(), "", WatchState(False), of_digest)
 
     def _add_contents(
@@ -172,7 +175,7 @@ class RegistryReader:
         images: dict[tuple[str, str], StoredImage],
         contents: dict[str, ManifestContent],
         holds: dict[str, list[Hold]],
-        attached: Mapping[str, Sequence[str]],
+        attached_digests: Mapping[str, Sequence[str]],
     ) -> None:
         """Read the manifests of a repository's images.
 
@@ -186,7 +189,7 @@ class RegistryReader:
             contents[image.digest] = content
             if not content.is_readable:
                 holds.setdefault(image.digest, []).append(Hold(Reason.UNREADABLE, "its manifest cannot be read"))
-            children = (*content.children, *attached.get(image.digest, ()))
+            children = (*content.children, *attached_digests.get(image.digest, ()))
             images[repository, image.digest] = replace(image, children=children)
             for child in children:
                 if (repository, child) not in images:

@@ -25,27 +25,29 @@ class RowRetention:
         """Executions that ended long ago and that nothing needs."""
         old = self._old_executions()
         if remove:
-            old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._before)
+            old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._cutoff)
         return RemovedObjects("executions", len(old))
 
     def collect_logs(self, remove: bool) -> RemovedObjects:
         """Logs of executions that are deleted. Those of the last day stay."""
         logs = self.store.logs.executions(self._a_day_ago)
-        gone = self.store.row_retention.executions_without_rows(logs.keys())
-        gone |= set() if remove else {name for name in self._old_executions() if name in logs}
-        for execution in gone if remove else ():
+        removable_logs = self.store.row_retention.executions_without_rows(logs.keys())
+        removable_logs |= set() if remove else {name for name in self._old_executions() if name in logs}
+        for execution in removable_logs if remove else ():
             self.store.logs.delete(execution)
-        return RemovedObjects("logs", len(gone), sum(logs[execution] for execution in gone))
+        return RemovedObjects("logs", len(removable_logs), sum(logs[execution] for execution in removable_logs))
 
     def collect_artifacts(self, remove: bool) -> RemovedObjects:
         """Artifacts that no action has made or uses.
 
         Those of the last day stay: their action may not have ended.
         """
-        named = self.store.row_retention.artifacts(without_executions=() if remove else self._old_executions())
+        named_artifacts = self.store.row_retention.artifacts(
+            without_executions=() if remove else self._old_executions()
+        )
         before, count, size = self._a_day_ago, 0, 0
         for blob in list(self.store.blobs.list()):
-            if blob.digest in named or blob.stored_at >= before:
+            if blob.digest in named_artifacts or blob.stored_at >= before:
                 continue
             if not remove or self.effects.run(EffectKind.PURGE, self.store.blobs.delete, blob.digest, before):
                 count, size = count + 1, size + blob.size
@@ -64,20 +66,20 @@ class RowRetention:
         """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
         rows = self.store.row_retention
         if not remove:
-            return RemovedObjects("verdicts", rows.old_verdicts(self._before))
-        count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._before)
-        self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._before)
+            return RemovedObjects("verdicts", rows.old_verdicts(self._cutoff))
+        count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._cutoff)
+        self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._cutoff)
         return RemovedObjects("verdicts", count)
 
     def collect_gone_images(self, remove: bool) -> RemovedObjects:
         """Delete the fleet index's rows of images that are long gone, and those of no image at all."""
-        fleet, before = self.store.fleet_retention, self._before
+        fleet, before = self.store.fleet_retention, self._cutoff
         if not remove:
             return RemovedObjects("gone images", fleet.count_gone(before))
         count = 0
         with self.store.locks.hold(MATCHING):
-            while deleted := self.effects.run(EffectKind.PURGE, fleet.delete_gone, before):
-                count += deleted
+            while deleted_count := self.effects.run(EffectKind.PURGE, fleet.delete_gone, before):
+                count += deleted_count
             while self.effects.run(EffectKind.PURGE, fleet.delete_orphans):
                 pass
             self.effects.run(EffectKind.PURGE, fleet.delete_vulnerabilities)
@@ -86,15 +88,15 @@ class RowRetention:
     def collect_documents(self, remove: bool) -> RemovedObjects:
         """Inventories, snapshots and other documents that nothing names."""
         rows = self.store.row_retention
-        digests, seen = rows.unreferenced_documents()
+        digests, seen_verdicts = rows.unreferenced_documents()
         size = rows.documents_size(digests)
         count = len(digests)
         if remove:
-            count = self.effects.run(EffectKind.PURGE, rows.delete_documents, digests, seen)
+            count = self.effects.run(EffectKind.PURGE, rows.delete_documents, digests, seen_verdicts)
         return RemovedObjects("documents", count, size)
 
     @property
-    def _before(self) -> str:
+    def _cutoff(self) -> str:
         return self.retention.kept_since(self.clock())
 
     @property
@@ -102,4 +104,4 @@ class RowRetention:
         return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
 
     def _old_executions(self) -> Sequence[str]:
-        return self.store.row_retention.old_executions(self.retention.keep_revisions, self._before)
+        return self.store.row_retention.old_executions(self.retention.keep_revisions, self._cutoff)

@@ -170,7 +170,7 @@ class EventCursor:
     def send_summary(self, target: str, due_at: str, latest_due: str, entries: Sequence[OutboxEntry]) -> None:
         """Send a summary, once for each time at which it was due.
 
-        One that was due after `latest` does not count.
+        One that was due after `latest_due` does not count.
         """
         with self._database.write() as connection:
             lock_name(connection, sent_summaries, target)

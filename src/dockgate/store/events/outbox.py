@@ -230,7 +230,7 @@ class Outbox:
         return count
 
     def bring_forward(self, latest_due: str, now: str) -> int:
-        """Make entries of all kinds due now that are due after `latest`.
+        """Make entries of all kinds due now that are due after `latest_due`.
 
         Pauses of receivers until then end, too. They were written while the clock was ahead, and would wait until it is
         that time. Returns how many entries.

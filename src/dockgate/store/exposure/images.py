@@ -70,7 +70,7 @@ class Exposures:
     ) -> dict[int, HoldingImage]:
         """The images that hold one of these components, the newest first.
 
-        They come by id, with the pipelines that had asked. They have current verdicts if wanted. `owned`: components
+        They come by id, with the pipelines that had asked. They have current verdicts if wanted. `is_owned`: components
         that a distribution's package owns count, too.
         """
         if not components:
@@ -197,7 +197,7 @@ class Exposures:
         """The images with files that could not be read, and those that hold a component of each of the groups.
 
         `packages` are source packages by their ecosystems: images that hold one of them, are neither found nor
-        `exposed`, are counted, no further than `limit`.
+        `exposed_images`, are counted, no further than `limit`.
         """
         platforms, image = fleet_platforms.c, fleet_images.c.id
         with_unread_paths = (

@@ -109,7 +109,7 @@ class RowRetention:
         return set(ids) - present
 
     def artifacts(self, without_executions: Collection[str] = ()) -> set[str]:
-        """The artifacts that runs of actions name, those of the executions in `without` left out."""
+        """The artifacts that runs of actions name, those of the executions in `without_executions` left out."""
         query = select(action_runs.c.execution, action_runs.c.artifact).where(action_runs.c.artifact.is_not(None))
         skipped_executions = set(without_executions)
         with self._database.read() as connection:
@@ -185,8 +185,8 @@ class RowRetention:
     def delete_documents(self, digests: Sequence[str], seen_verdicts: Collection[int]) -> int:
         """Delete those of the documents that nothing names now. Returns how many.
 
-        `seen` are the positions of the verdicts that were looked at. While a transaction stores documents, which may be
-        stored already, none are deleted: they are left to the next call.
+        `seen_verdicts` are the positions of the verdicts that were looked at. While a transaction stores documents,
+        which may be stored already, none are deleted: they are left to the next call.
         """
         count = 0
         for part in batches(digests):

@@ -197,7 +197,7 @@ def start(
     """
     server.store.pipelines.get(name)
     cause = f"hand/{idempotency_key or uuid.uuid4()}"
-    execution = server.executions.start(name, cause, caller.name if caller.token else None, fresh=fresh)
+    execution = server.executions.start(name, cause, caller.name if caller.token else None, is_fresh=fresh)
     note_change(f"execution {execution.id}{', fresh' if fresh else ''}")
     return execution
 
