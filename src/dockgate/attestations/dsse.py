@@ -164,9 +164,9 @@ def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
     Raises UnreadableError for other bytes, DeniedError when none of these keys signed it.
     """
     envelope = read(data)
-    signed = pae(envelope.payload_type, envelope.payload)
+    signed_bytes = pae(envelope.payload_type, envelope.payload)
     for key in keys:
-        if any(key.verifies(signature, signed) for signature in envelope.signatures):
+        if any(key.verifies(signature, signed_bytes) for signature in envelope.signatures):
             return SignedStatement(envelope.payload_type, envelope.payload, key.id)
     raise DeniedError("No trusted key signed the envelope.", "Was it signed by another key, or changed?")
 

@@ -86,9 +86,11 @@ def covered_digests(verdict: Verdict) -> tuple[str, ...]:
     Where any was scanned, those that only another scanner's report names do not count: every developer can upload a
     report.
     """
-    scanned = [platform_verdict.image for platform_verdict in verdict.platform_verdicts if not platform_verdict.source]
-    judged = scanned or [platform_verdict.image for platform_verdict in verdict.platform_verdicts]
-    return tuple(dict.fromkeys((verdict.image, *judged)))
+    scanned_images = [
+        platform_verdict.image for platform_verdict in verdict.platform_verdicts if not platform_verdict.source
+    ]
+    judged_images = scanned_images or [platform_verdict.image for platform_verdict in verdict.platform_verdicts]
+    return tuple(dict.fromkeys((verdict.image, *judged_images)))
 
 
 def statement(
@@ -104,7 +106,7 @@ def statement(
         raise ValueError(f"the verdict {verdict_digest} does not cover {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
-    confirmed = to_datetime(renewed_at or verdict.inputs.now)
+    confirmed_time = to_datetime(renewed_at or verdict.inputs.now)
     sources = sorted({part.source for part in verdict.platform_verdicts}, key=lambda source: source or "")
     return canonical.encode(
         {
@@ -117,7 +119,7 @@ def statement(
                 "image": verdict.image,
                 "policy": {"name": verdict.policy, "digest": verdict.inputs.policy},
                 "judgedAt": verdict.inputs.now,
-                "expiresAt": format_time(confirmed + timedelta(days=days)),
+                "expiresAt": format_time(confirmed_time + timedelta(days=days)),
                 **({"renewedAt": renewed_at} if renewed_at else {}),
                 "engine": verdict.inputs.engine,
                 "evidence": [source or "scan" for source in sources],
@@ -153,10 +155,10 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
         )
         status, expires = predicate["status"], parse_time(claim.expires_at)
         confirmed_at = str(predicate.get("renewedAt") or claim.judged_at)
-        confirmed = parse_time(confirmed_at)
+        confirmed_time = parse_time(confirmed_at)
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
-    if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None or confirmed is None:
+    if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None or confirmed_time is None:
         raise UnreadableError("It is not a statement of a verdict.")
     if hex_of(digest) not in [subject_hex for _, subject_hex in subjects]:
         raise DeniedError("The statement is about another image.", "Request an approval of this image.")
@@ -169,7 +171,7 @@ def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
             f"The approval is by the policy {claim.policy!r}, not by {policy!r}.",
             f"Request an approval by {policy!r}, or name the other one with --policy.",
         )
-    if confirmed > to_datetime(latest_possible(now)):
+    if confirmed_time > to_datetime(latest_possible(now)):
         raise DeniedError(
             f"The approval is of {confirmed_at}, which is still to come.", "Check the clocks here and on the server."
         )

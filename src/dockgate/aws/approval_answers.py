@@ -24,7 +24,7 @@ class Answers:
         """
         answer = "Approved" if status is Status.APPROVED else "Rejected"
         exceptions = self._codepipeline.exceptions
-        settled = (
+        is_settled = (
             exceptions.ApprovalAlreadyCompletedException,
             exceptions.InvalidApprovalTokenException,
             exceptions.PipelineNotFoundException,
@@ -39,7 +39,7 @@ class Answers:
                 token=request.token,
                 result={"status": answer, "summary": summary},
             )
-        except settled:
+        except is_settled:
             return "Settled"
         return answer
 

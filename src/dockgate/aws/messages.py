@@ -85,11 +85,11 @@ def records(event: Any) -> Iterator[Record]:
 
     Any other event is one message. They are not parsed, so that an invalid one does not block the others.
     """
-    listed = event.get("Records") if isinstance(event, dict) else event
-    if not isinstance(listed, list):
+    record_list = event.get("Records") if isinstance(event, dict) else event
+    if not isinstance(record_list, list):
         yield Record(event)
         return
-    for message in listed:
+    for message in record_list:
         identity = message.get("messageId") if isinstance(message, dict) else None
         yield Record(message, str(identity) if identity else None)
 
@@ -170,10 +170,10 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
         return None
     severity_counts = detail.get("finding-severity-counts")
     counts = severity_counts if isinstance(severity_counts, dict) else {}
-    named = str(detail.get("repository-name", ""))
+    repository_name = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
-        repository=_repository(named.rpartition(":repository/")[2]),
+        repository=_repository(repository_name.rpartition(":repository/")[2]),
         status=str(detail.get("scan-status", "")),
         counts={str(key): value for key, value in counts.items() if type(value) is int},
         at=moment(event.get("time")),
@@ -188,10 +188,10 @@ def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
     detail = event.get("detail")
     state = detail.get("scanStatus") if isinstance(detail, dict) else None
     reason = str(state.get("reason", "")) if isinstance(state, dict) else ""
-    named = event.get("resources")
+    resources = event.get("resources")
     if not reason or not isinstance(state, dict) or state.get("statusCodeValue") != "INACTIVE":
         return
-    for name in named if isinstance(named, list) else ():
+    for name in resources if isinstance(resources, list) else ():
         place, _, digest = str(name).rpartition("/")
         repository = _repository(place.rpartition(":repository/")[2])
         if ":ecr:" in place and repository and is_digest(digest):
@@ -201,9 +201,9 @@ def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
 def images(event: Mapping[str, Any]) -> set[str]:
     """The digests of the images in an `Inspector2 Finding` event."""
     detail = event.get("detail")
-    listed = detail.get("resources") if isinstance(detail, dict) else None
+    resources = detail.get("resources") if isinstance(detail, dict) else None
     digests = set()
-    for resource in listed if isinstance(listed, list) else ():
+    for resource in resources if isinstance(resources, list) else ():
         image: Any = resource
         for key in ("details", "awsEcrContainerImage", "imageHash"):
             image = image.get(key) if isinstance(image, dict) else None

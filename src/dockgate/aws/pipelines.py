@@ -101,20 +101,20 @@ class Pipelines:
         client's errors.
         """
         try:
-            declared = self._codepipeline.get_pipeline(name=pipeline)["pipeline"]
+            declaration = self._codepipeline.get_pipeline(name=pipeline)["pipeline"]
         except self._codepipeline.exceptions.PipelineNotFoundException:
             return
-        if declared.get("executionMode") == "PARALLEL":
+        if declaration.get("executionMode") == "PARALLEL":
             for entry in self._entries(pipeline, execution, pages):
                 # In PARALLEL mode this is the token (API reference of PutApprovalResult).
                 result = entry.get("output", {}).get("executionResult", {})
-                if pending := self._read_pending(declared, entry, str(result.get("externalExecutionId", ""))):
+                if pending := self._read_pending(declaration, entry, str(result.get("externalExecutionId", ""))):
                     yield pending
             return
         for state in self._open_states(pipeline):
             if execution in (None, state.execution):
                 for entry in self._entries(pipeline, state.execution):
-                    if state.matches(entry) and (pending := self._read_pending(declared, entry, state.token)):
+                    if state.matches(entry) and (pending := self._read_pending(declaration, entry, state.token)):
                         yield pending
 
     def _with_token(self, request: Request, execution: str | None = None) -> PendingApproval | None:
@@ -135,22 +135,22 @@ class Pipelines:
         for stage in stages:
             execution = str(stage.get("latestExecution", {}).get("pipelineExecutionId", ""))
             for action in stage.get("actionStates", []):
-                latest = action.get("latestExecution", {})
-                token = str(latest.get("token", ""))
+                latest_execution = action.get("latestExecution", {})
+                token = str(latest_execution.get("token", ""))
                 name = Action(pipeline, stage["stageName"], action["actionName"])
                 if (
                     name in self._actions
-                    and latest.get("status") == _OPEN_STATE
+                    and latest_execution.get("status") == _OPEN_STATE
                     and messages.is_token(token)
                     and execution
                 ):
-                    pipelines.append(_State(name, execution, str(latest.get("actionExecutionId", "")), token))
+                    pipelines.append(_State(name, execution, str(latest_execution.get("actionExecutionId", "")), token))
         return pipelines
 
     def _entries(self, pipeline: str, execution: str | None, page_limit: int = _PAGES) -> Iterator[Mapping[str, Any]]:
         """Open executions of our actions, newest first; of one pipeline execution if it is given."""
         parameters = {"filter": {"pipelineExecutionId": execution}} if execution else {}
-        oldest = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
+        oldest_time = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
         pages = self._codepipeline.get_paginator("list_action_executions").paginate(
             pipelineName=pipeline, PaginationConfig={"PageSize": 100}, **parameters
         )
@@ -161,7 +161,7 @@ class Pipelines:
                     name = Action(pipeline, entry.get("stageName", ""), entry.get("actionName", ""))
                     if name in self._actions and entry.get("status") == _OPEN_STATE:
                         yield entry
-                if number >= page_limit or any(entry.get("startTime", oldest) < oldest for entry in entries):
+                if number >= page_limit or any(entry.get("startTime", oldest_time) < oldest_time for entry in entries):
                     return
         except self._codepipeline.exceptions.PipelineExecutionNotFoundException:
             return
@@ -219,17 +219,17 @@ def _comment(entry: Mapping[str, Any]) -> str | None:
     inputs = entry.get("input", {})
     if "resolvedConfiguration" in inputs:
         return str(inputs["resolvedConfiguration"].get("CustomData", ""))
-    written = str(inputs.get("configuration", {}).get("CustomData", _VARIABLE_START))
-    return None if _VARIABLE_START in written else written
+    custom_data = str(inputs.get("configuration", {}).get("CustomData", _VARIABLE_START))
+    return None if _VARIABLE_START in custom_data else custom_data
 
 
 def _timeout(pipeline: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
     """The action's timeout, from the pipeline's definition."""
-    named = (
+    named_timeouts = (
         action.get("timeoutInMinutes")
         for stage in pipeline.get("stages", ())
         if stage["name"] == entry["stageName"]
         for action in stage["actions"]
         if action["name"] == entry["actionName"]
     )
-    return timedelta(minutes=next(named, None) or DEFAULT_TIMEOUT_MINUTES)
+    return timedelta(minutes=next(named_timeouts, None) or DEFAULT_TIMEOUT_MINUTES)

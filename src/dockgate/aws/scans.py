@@ -83,13 +83,13 @@ class MemoryLists(SeenLists):
 
     @override
     def since(self, digest: str, repository: str, findings: str) -> int:
-        seen = self._lists.pop((digest, repository), None)
-        if seen is None or seen[0] != findings:
-            seen = findings, int(self._clock())
-        self._lists[digest, repository] = seen
+        seen_list = self._lists.pop((digest, repository), None)
+        if seen_list is None or seen_list[0] != findings:
+            seen_list = findings, int(self._clock())
+        self._lists[digest, repository] = seen_list
         while len(self._lists) > _MOST_LISTS:
             self._lists.pop(next(iter(self._lists)), None)
-        return seen[1]
+        return seen_list[1]
 
 
 class Scans:
@@ -123,31 +123,38 @@ class Scans:
         Coverage takes precedence over the event, which is about the initial scan only. For images that Inspector
         watches, coverage is current; for images scanned once, it is as of that scan.
         """
-        fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
+        is_fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
         name = f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
-        covered = self._coverage_entry(name) if repository else None
-        reason = str(covered.get("scanStatus", {}).get("reason", "")) if covered else ""
-        ended = moment(covered.get("lastScannedAt")) if covered else None
-        if covered and reason == _SUCCESS_REASON:
-            covered = {**covered, "lastScannedAt": int(self._clock())}
-        elif covered and reason == _ON_PUSH_REASON and covered.get("lastScannedAt"):
-            covered = {**covered, "scanStatus": _SCANNED_STATUS}
-        elif scan is not None and fresh and (covered is None or reason in _INITIAL_REASONS):
+        coverage_entry = self._coverage_entry(name) if repository else None
+        reason = str(coverage_entry.get("scanStatus", {}).get("reason", "")) if coverage_entry else ""
+        ended_at = moment(coverage_entry.get("lastScannedAt")) if coverage_entry else None
+        if coverage_entry and reason == _SUCCESS_REASON:
+            coverage_entry = {**coverage_entry, "lastScannedAt": int(self._clock())}
+        elif coverage_entry and reason == _ON_PUSH_REASON and coverage_entry.get("lastScannedAt"):
+            coverage_entry = {**coverage_entry, "scanStatus": _SCANNED_STATUS}
+        elif scan is not None and is_fresh and (coverage_entry is None or reason in _INITIAL_REASONS):
             if scan.status != COMPLETE:
                 return ScanState(True, f"Inspector could not scan the image: {scan.status or 'no scan status'}.")
             # ListCoverage does not list the scan yet.
-            covered = {"resourceId": name, "resourceType": "AWS_ECR_CONTAINER_IMAGE"}
-            covered, ended = {**covered, "scanStatus": _SCANNED_STATUS, "lastScannedAt": scan.at}, scan.at
-        elif covered is None or reason in _PENDING_REASONS:
+            coverage_entry = {"resourceId": name, "resourceType": "AWS_ECR_CONTAINER_IMAGE"}
+            coverage_entry, ended_at = (
+                {**coverage_entry, "scanStatus": _SCANNED_STATUS, "lastScannedAt": scan.at},
+                scan.at,
+            )
+        elif coverage_entry is None or reason in _PENDING_REASONS:
             return ScanState(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
         else:
             return ScanState(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
         findings = self._findings(digest, repository)
-        missing, is_unconfirmed = self._incomplete(digest, repository, findings, ended, scan)
+        missing, is_unconfirmed = self._incomplete(digest, repository, findings, ended_at, scan)
         if missing:
             return ScanState(False, missing, is_unconfirmed=is_unconfirmed)
         still_open = [finding for finding in findings if finding.get("status") != "CLOSED"]
-        document = {"findings": still_open, "findingDetails": self._details(still_open), "coveredResources": [covered]}
+        document = {
+            "findings": still_open,
+            "findingDetails": self._details(still_open),
+            "coveredResources": [coverage_entry],
+        }
         return ScanState(True, documents={digest: document})
 
     def _incomplete(
@@ -162,21 +169,21 @@ class Scans:
 
         The scan ended at that time (RFC 3339).
         """
-        counted = _count_in_event(scan) if scan is not None and scan.status == COMPLETE else None
-        seen = _hash(findings)
-        since = self._lists.since(digest, repository, seen)
-        if scan is not None and counted is not None:
-            if len(findings) >= counted:
+        counted_findings = _count_in_event(scan) if scan is not None and scan.status == COMPLETE else None
+        findings_hash = _hash(findings)
+        since = self._lists.since(digest, repository, findings_hash)
+        if scan is not None and counted_findings is not None:
+            if len(findings) >= counted_findings:
                 return None, False
             if not (ended_at and scan.at) or _seconds(ended_at) - _seconds(scan.at) < SETTLE_SECONDS:
-                return f"Inspector lists {len(findings)} findings of the {counted} that it counted.", False
+                return f"Inspector lists {len(findings)} findings of the {counted_findings} that it counted.", False
         if not ended_at:
             return "Inspector does not say when it scanned the image.", False
         if self._age(ended_at) < SETTLE_SECONDS:
             minutes = SETTLE_SECONDS // 60
             return f"Inspector's scan ended at {ended_at}: findings may still be added for {minutes} minutes.", False
         if self._age(ended_at) >= FRESH_SECONDS:
-            is_confirmed = _hash(self._findings(digest, repository)) == seen
+            is_confirmed = _hash(self._findings(digest, repository)) == findings_hash
         else:
             is_confirmed = self._clock() - since >= CONFIRM_SECONDS
         if is_confirmed:

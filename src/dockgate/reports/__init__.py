@@ -85,11 +85,11 @@ class InventoryReport(NamedTuple):
 class Report(Protocol):
     """An output format. It must escape text from images for what displays it: a terminal, a browser."""
 
-    def scan(self, report: ScanReport, out: TextIO) -> None:
+    def scan(self, report: ScanReport, output: TextIO) -> None:
         """Write the packages and findings of an image."""
         ...
 
-    def gate(self, report: GateReport, out: TextIO) -> None:
+    def gate(self, report: GateReport, output: TextIO) -> None:
         """Write a verdict with its violations and what would turn it."""
         ...
 
@@ -97,7 +97,7 @@ class Report(Protocol):
 class InventoryFormat(Report, Protocol):
     """An output format that also holds an inventory without findings (a bill of materials)."""
 
-    def inventory(self, report: InventoryReport, out: TextIO) -> None:
+    def inventory(self, report: InventoryReport, output: TextIO) -> None:
         """Write the packages of an image, without findings."""
         ...
 
@@ -132,18 +132,18 @@ def load_inventory_format(name: str) -> InventoryFormat:
     return report
 
 
-def write(report: ScanReport | GateReport | InventoryReport, form: str, out: TextIO) -> None:
+def write(report: ScanReport | GateReport | InventoryReport, form: str, output: TextIO) -> None:
     """Write a report; one without a time gets the present time.
 
     Raises UsageError for an unsuitable format.
     """
     now = format_seconds(datetime.now(UTC))
     if isinstance(report, GateReport):
-        load(form).gate(report, out)
+        load(form).gate(report, output)
     elif isinstance(report, ScanReport):
-        load(form).scan(report._replace(scanned_at=report.scanned_at or now), out)
+        load(form).scan(report._replace(scanned_at=report.scanned_at or now), output)
     else:
-        load_inventory_format(form).inventory(report._replace(scanned_at=report.scanned_at or now), out)
+        load_inventory_format(form).inventory(report._replace(scanned_at=report.scanned_at or now), output)
 
 
 def result(report: ScanReport | GateReport) -> str:
@@ -155,5 +155,7 @@ def result(report: ScanReport | GateReport) -> str:
         verdict = report.verdict
         return f"{report.reference}: {verdict.status} by policy {verdict.policy}: {verdict.summary}"
     findings = findings_summary([finding for _, matches in report.platforms for finding in matches.findings])
-    unread = sum(len(inventory.unread) for inventory, _ in report.platforms)
-    return f"{report.reference}: {findings}" + (f"; {plural(unread, 'path')} could not be read" if unread else "")
+    unread_count = sum(len(inventory.unread) for inventory, _ in report.platforms)
+    return f"{report.reference}: {findings}" + (
+        f"; {plural(unread_count, 'path')} could not be read" if unread_count else ""
+    )

@@ -11,14 +11,14 @@ from dockgate.shared.digest import digest_of
 Document = dict[str, Any]
 
 
-def write(document: Document, out: TextIO) -> None:
+def write(document: Document, output: TextIO) -> None:
     """Write a document. Lone surrogates (bytes that are not UTF-8) become text: many readers refuse them."""
     text = json.dumps(document, indent=2, allow_nan=False)
     if r"\ud" in text:  # rare: to look for lone surrogates first would cost a tenth of the time
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
         text = re.sub(r"[^\x00-\x7e]", _ascii, text)
-    out.write(text)
-    out.write("\n")
+    output.write(text)
+    output.write("\n")
 
 
 def _ascii(match: re.Match[str]) -> str:

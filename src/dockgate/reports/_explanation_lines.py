@@ -13,48 +13,48 @@ from dockgate.vulnerabilities.model import Finding
 MAX_FINDINGS = 20
 
 
-def show_explanation(to: Console, explained: Explanation) -> None:
+def show_explanation(terminal: Console, explanation: Explanation) -> None:
     """Print each input that differs, in order, with its effect on the verdict."""
-    before, after = STATUS[explained.before], STATUS[explained.after]
-    why = ": same status" if explained.changes else ": no input differs"
-    if explained.status_changed_by:
-        why = f": because of {', then '.join(explained.status_changed_by)}"
-    old, new = (f"{before[0]} {explained.before}", before[1]), (f"{after[0]} {explained.after}", after[1])
-    show(to, [line(old, " → ", new, why)])
-    for change in explained.changes:
-        to.print()
-        _change(to, change)
+    before, after = STATUS[explanation.before], STATUS[explanation.after]
+    reason = ": same status" if explanation.changes else ": no input differs"
+    if explanation.status_changed_by:
+        reason = f": because of {', then '.join(explanation.status_changed_by)}"
+    old, new = (f"{before[0]} {explanation.before}", before[1]), (f"{after[0]} {explanation.after}", after[1])
+    show(terminal, [line(old, " → ", new, reason)])
+    for change in explanation.changes:
+        terminal.print()
+        _change(terminal, change)
 
 
-def _change(to: Console, change: Change) -> None:
+def _change(terminal: Console, change: Change) -> None:
     effect = list(_effect(change))
-    turned = (f"  now {change.status}", STATUS[change.status][1]) if change.is_status_changed else ""
+    status_change = (f"  now {change.status}", STATUS[change.status][1]) if change.is_status_changed else ""
     nothing = ("  no effect", "dim") if not effect and not change.is_status_changed else ""
-    show(to, [line((change.input.value, "bold"), turned, nothing)])
-    show(to, [line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")])
+    show(terminal, [line((change.input.value, "bold"), status_change, nothing)])
+    show(terminal, [line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")])
     for title, entries in effect:
-        show(to, [line(f"  {title}")])
-        bullets(to, entries, indent=4)
+        show(terminal, [line(f"  {title}")])
+        bullets(terminal, entries, indent=4)
 
 
 def _effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
     effect = change.effect
-    altered = [
+    altered_lines = [
         f"{_finding(finding.after)}{_on_platform(finding.platform)}, was: {_severity_and_fix(finding.before)}"
         for finding in effect.changed
     ]
     for title, entries in (
         ("New findings", _finding_lines(effect.added)),
         ("Findings that are gone", _finding_lines(effect.removed)),
-        ("Changed findings", altered),
+        ("Changed findings", altered_lines),
         ("Newly waived", _finding_lines(effect.newly_waived)),
         ("No longer waived", _finding_lines(effect.no_longer_waived)),
         ("New reasons to block", list(effect.added_reasons)),
         ("Reasons that no longer block", list(effect.removed_reasons)),
     ):
         if entries:
-            more = [f"and {len(entries) - MAX_FINDINGS} more"] if len(entries) > MAX_FINDINGS else []
-            yield title, [*entries[:MAX_FINDINGS], *more]
+            omission = [f"and {len(entries) - MAX_FINDINGS} more"] if len(entries) > MAX_FINDINGS else []
+            yield title, [*entries[:MAX_FINDINGS], *omission]
 
 
 def _finding_lines(entries: Sequence[PlatformFinding]) -> list[str]:

@@ -11,9 +11,9 @@ from dockgate.shared.escaping import clean
 _FORMULA = ("=", "+", "-", "@")
 
 
-def write(exposure: Mapping[str, Any], out: TextIO) -> None:
+def write(exposure: Mapping[str, Any], output: TextIO) -> None:
     """Write it. Cells that a spreadsheet would calculate begin with an apostrophe."""
-    writer = csv.writer(out, lineterminator="\r\n")
+    writer = csv.writer(output, lineterminator="\r\n")
     writer.writerow(COLUMNS)
     for row in rows_of(exposure):
         writer.writerow([_cell(text) for text in row.values()])

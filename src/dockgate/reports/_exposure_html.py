@@ -20,12 +20,12 @@ _STATES = {
 }
 
 
-def write(exposure: Mapping[str, Any], out: TextIO) -> None:
+def write(exposure: Mapping[str, Any], output: TextIO) -> None:
     """Write it. All text is escaped, and the content security policy blocks every script but the filter."""
-    out.write(page.head(_text(f"Exposure to {exposure['question']}")))
+    output.write(page.head(_text(f"Exposure to {exposure['question']}")))
     for piece in _body(exposure):
-        out.write(piece + "\n")
-    out.write(page.FOOT)
+        output.write(piece + "\n")
+    output.write(page.FOOT)
 
 
 def _body(exposure: Mapping[str, Any]) -> Iterator[str]:

@@ -41,7 +41,7 @@ def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     What makes the answer unknown for every image is a row without one.
     """
     for image in exposure["images"]:
-        about = {
+        common_columns = {
             "answer": "holds it",
             "image": image["digest"],
             "services": " ".join(service["task_definition"] for service in image["services"]),
@@ -49,7 +49,7 @@ def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         }
         for place in image["places"] or [None]:
             for package in image["packages"]:
-                yield _row(about | _place(place) | _package(package, place))
+                yield _row(common_columns | _place(place) | _package(package, place))
     if exposure["unknown"]["reason"]:
         yield _row({"answer": "unknown", "reason": exposure["unknown"]["reason"]})
     for image in exposure["unknown"]["images"]:
@@ -76,9 +76,11 @@ def _place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
 
 
 def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, str | None]:
-    waived = [entry for entry in package["waived"] if place is None or entry["repository"] == place["repository"]]
+    applied_waivers = [
+        entry for entry in package["waived"] if place is None or entry["repository"] == place["repository"]
+    ]
     life = package["life"]
-    closed = life[-1] if life and not life[-1]["is_open"] else None
+    closed_period = life[-1] if life and not life[-1]["is_open"] else None
     return {
         "package": package["name"],
         "version": package["version"],
@@ -93,10 +95,10 @@ def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dic
         "exposed_since": package["since"],
         "exposed_until": package["until"],
         "ended_by": package["ended_by"],
-        "closed_at": closed["at"] if closed else None,
-        "closed_because": closed["why"] if closed else None,
-        "waived_by": "; ".join(f"{entry['owner']} ({entry['kind']} {entry['by']})" for entry in waived),
-        "reason": "; ".join(entry["reason"] for entry in waived),
+        "closed_at": closed_period["at"] if closed_period else None,
+        "closed_because": closed_period["why"] if closed_period else None,
+        "waived_by": "; ".join(f"{entry['owner']} ({entry['kind']} {entry['by']})" for entry in applied_waivers),
+        "reason": "; ".join(entry["reason"] for entry in applied_waivers),
     }
 
 

@@ -68,8 +68,8 @@ class PlatformPart:
     @property
     def waived_findings(self) -> "dict[Finding, AppliedWaiver]":
         """Each finding that does not count, with the waiver or VEX statement that excludes it."""
-        waived = self.platform_verdict.waived if self.platform_verdict else ()
-        return {entry.finding: entry for entry in waived if entry.finding}
+        applied_waivers = self.platform_verdict.waived if self.platform_verdict else ()
+        return {entry.finding: entry for entry in applied_waivers if entry.finding}
 
     @property
     def waived_violations(self) -> "tuple[AppliedWaiver, ...]":
@@ -137,9 +137,9 @@ def image_report(report: ScanReport | GateReport | InventoryReport) -> ImageRepo
             inventory.image,
             inventory,
             findings,
-            (*(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread), *undetermined),
+            (*(Undetermined(entry.path, entry.reason, "unread") for entry in inventory.unread), *undetermined_entries),
         )
-        for inventory, findings, undetermined in results
+        for inventory, findings, undetermined_entries in results
     )
     return ImageReport(report.reference, report.digest, report.scanned_at or NO_TIME, parts)
 
@@ -150,8 +150,8 @@ class ImageFormat:
     def __init__(self, write: Callable[[ImageReport, TextIO], None]) -> None:
         self._write = write
 
-    def scan(self, report: ScanReport | GateReport | InventoryReport, out: TextIO) -> None:
-        self._write(image_report(report), out)
+    def scan(self, report: ScanReport | GateReport | InventoryReport, output: TextIO) -> None:
+        self._write(image_report(report), output)
 
     gate = inventory = scan
 
@@ -166,10 +166,10 @@ def relative_uri(path: str) -> str:
 def image_purl(reference: str, digest: str, platform: str | None = None) -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
     place = without_digest(reference)
-    scheme, colon, rest = place.partition(":")
-    named = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
-    local = named or place.startswith((".", "/"))
-    place = rest if named else place
+    scheme, colon, remaining_place = place.partition(":")
+    is_local = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
+    local = is_local or place.startswith((".", "/"))
+    place = remaining_place if is_local else place
     folder, slash, name = place.rstrip("/").rpartition("/")
     name = name.partition(":")[0]
     qualifiers = {"arch": platform.partition("/")[2] if platform else ""}

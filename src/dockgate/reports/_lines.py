@@ -50,8 +50,8 @@ def finding_notes(finding: Finding) -> Text:
 
 def findings_line(findings: Iterable[Finding]) -> Text:
     """ "7 findings: 2 HIGH, 5 LOW"."""
-    listed = list(findings)
-    text = Text(plural(len(listed), "finding"), "bold")
-    for number, (count, kind) in enumerate(wording.severity_counts(listed)):
+    listed_findings = list(findings)
+    text = Text(plural(len(listed_findings), "finding"), "bold")
+    for number, (count, kind) in enumerate(wording.severity_counts(listed_findings)):
         text.append(": " if number == 0 else ", ").append(f"{count} {kind}", SEVERITY[kind])
     return text

@@ -20,14 +20,14 @@ from dockgate.vulnerabilities.model import Finding, Undetermined
 def headline(verdict: Verdict) -> Text:
     """The status and the policy. An approval with waived findings says so, in yellow instead of green."""
     glyph, style = STATUS[verdict.status]
-    waived = count_waived(verdict.platform_verdicts)
-    if verdict.status is Status.APPROVED and waived:
-        return line((f"{glyph} {verdict.status} with {waived}", "bold yellow"), f" by policy {verdict.policy}")
+    waived_counts = count_waived(verdict.platform_verdicts)
+    if verdict.status is Status.APPROVED and waived_counts:
+        return line((f"{glyph} {verdict.status} with {waived_counts}", "bold yellow"), f" by policy {verdict.policy}")
     return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
 
 
 def show_reasons(
-    to: Console,
+    terminal: Console,
     verdict: Verdict,
     listed_violations: Collection[str] = (),
     indent: int = 2,
@@ -43,44 +43,44 @@ def show_reasons(
         inner = indent
         if len(verdict.platform_verdicts) > 1:
             glyph, style = STATUS[platform_verdict.status]
-            show(to, [line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
+            show(terminal, [line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
             inner += 2
-        show(to, [line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations])
+        show(terminal, [line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations])
         if platform_verdict.undetermined:
-            show(to, [line(" " * inner, ("Undetermined", "bold"))])
-            rest = [entry for entry in platform_verdict.undetermined if entry.reason not in listed_violations]
-            if listed_count := len(platform_verdict.undetermined) - len(rest):
-                bullets(to, [f"{plural(listed_count, 'path')} could not be read: see below."], inner + 2)
-            bullets(to, undetermined_sentences(rest), inner + 2)
-            show(to, [line(" " * inner, ("Next step", "bold"))])
+            show(terminal, [line(" " * inner, ("Undetermined", "bold"))])
+            other_entries = [entry for entry in platform_verdict.undetermined if entry.reason not in listed_violations]
+            if listed_count := len(platform_verdict.undetermined) - len(other_entries):
+                bullets(terminal, [f"{plural(listed_count, 'path')} could not be read: see below."], inner + 2)
+            bullets(terminal, undetermined_sentences(other_entries), inner + 2)
+            show(terminal, [line(" " * inner, ("Next step", "bold"))])
             for step in next_steps(platform_verdict.undetermined, verdict.image):
-                bullets(to, [step.sentence], inner + 2)
+                bullets(terminal, [step.sentence], inner + 2)
                 if step.command:
-                    show(to, shell_command(step.command, inner + 4, max(20, to.width)))
-        show_remediation(to, platform_verdict, inner)
+                    show(terminal, shell_command(step.command, inner + 4, max(20, terminal.width)))
+        show_remediation(terminal, platform_verdict, inner)
         blocking = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
         if has_findings and blocking:
-            show(to, [line(" " * inner, ("Blocking findings", "bold"))])
-            _finding_rows(to, blocking, inner + 2)
+            show(terminal, [line(" " * inner, ("Blocking findings", "bold"))])
+            _finding_rows(terminal, blocking, inner + 2)
         for title, violations in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
-            show(to, [line(" " * inner, (title, "bold"))] if violations else [])
+            show(terminal, [line(" " * inner, (title, "bold"))] if violations else [])
             for violation in violations:
-                show(to, [line(" " * (inner + 2), (violation.message, "bold"))])
+                show(terminal, [line(" " * (inner + 2), (violation.message, "bold"))])
                 if has_findings:
-                    _finding_rows(to, violation.findings, inner + 4)
+                    _finding_rows(terminal, violation.findings, inner + 4)
 
 
-def show_waiver_commands(to: Console, verdict: Verdict) -> None:
+def show_waiver_commands(terminal: Console, verdict: Verdict) -> None:
     """Print the commands by which a person with the role security accepts the findings."""
     commands = waiver_commands(verdict)
     if commands:
         condition = ("  needs the role security; without a server use --waivers", "dim")
-        show(to, [line("  ", ("Or accept the findings", "bold"), condition)])
+        show(terminal, [line("  ", ("Or accept the findings", "bold"), condition)])
     for command in commands:
-        show(to, shell_command(command, 4, max(20, to.width)))
+        show(terminal, shell_command(command, 4, max(20, terminal.width)))
 
 
-def show_waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
+def show_waived(terminal: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
     """Print what does not count, and who accepted it. Without `has_findings` only violations are listed."""
     for platform_verdict in verdict.platform_verdicts:
         entries = [entry for entry in platform_verdict.waived if has_findings or entry.finding is None]
@@ -88,12 +88,12 @@ def show_waived(to: Console, verdict: Verdict, *, has_findings: bool = True) -> 
             f"{wording.waived_subject(entry)}: {wording.waiver_sentence(entry)}" for entry in entries
         )
         if sentences:
-            where = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
-            print_heading(to, f"Waived{where}", len(sentences))
-            bullets(to, sentences)
+            platform_text = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
+            print_heading(terminal, f"Waived{platform_text}", len(sentences))
+            bullets(terminal, sentences)
 
 
-def show_inputs(to: Console, verdict: Verdict) -> None:
+def show_inputs(terminal: Console, verdict: Verdict) -> None:
     """Print the inputs of the verdict."""
     inputs = verdict.inputs
     rows = [
@@ -109,24 +109,24 @@ def show_inputs(to: Console, verdict: Verdict) -> None:
         ("engine", inputs.engine),
         ("not scanned", inputs.no_scan_reason),
     ]
-    show(to, [line(("Inputs", "bold"))])
-    show(to, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+    show(terminal, [line(("Inputs", "bold"))])
+    show(terminal, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
-def undetermined_sentences(undetermined: Iterable[Undetermined]) -> Iterator[str]:
+def undetermined_sentences(entries: Iterable[Undetermined]) -> Iterator[str]:
     """Each reason, prefixed with its subject where the reason does not name it."""
-    for entry in undetermined:
-        named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")
-        yield entry.reason if named else f"{entry.subject}: {entry.reason}"
+    for entry in entries:
+        is_named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")
+        yield entry.reason if is_named else f"{entry.subject}: {entry.reason}"
 
 
-def _finding_rows(to: Console, findings: Iterable[Finding], indent: int) -> None:
+def _finding_rows(terminal: Console, findings: Iterable[Finding], indent: int) -> None:
     places: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         places.setdefault((finding.package.purl, finding.id), []).append(finding)
     if places:
         rows = [_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()]
-        show(to, align(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
+        show(terminal, align(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
 
 
 def _finding_row(finding: Finding, places: int) -> list[Text]:
@@ -135,21 +135,21 @@ def _finding_row(finding: Finding, places: int) -> list[Text]:
     urgent = finding_notes(finding)
     if places > 1:
         urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {places} places", "dim"))
-    fixed = (finding.fixed, "green") if finding.fixed else (wording.fix_status(finding), "dim italic")
+    fix_cell = (finding.fixed, "green") if finding.fixed else (wording.fix_status(finding), "dim italic")
     return [
         severity(finding),
         line(finding.id),
-        line((package.name, "bold"), f" {package.version} → ", fixed),
+        line((package.name, "bold"), f" {package.version} → ", fix_cell),
         urgent,
     ]
 
 
-def show_remediation(to: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
+def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, indent: int) -> None:
     """Print the upgrades, those of the base image on their own, their commands, and what else blocks."""
     remediation = platform_verdict.remediation
     if remediation.upgrades:
         title = wording.remediation_title(remediation)
-        show(to, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
+        show(terminal, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
         cells = [
             [
                 line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
@@ -160,11 +160,11 @@ def show_remediation(to: Console, platform_verdict: PlatformVerdict, indent: int
         rows = iter(align(cells, indent + 2))
         for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
-                show(to, [line(" " * (indent + 2), (heading, "dim"))])
-            show(to, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
-            width = to.width if to.is_terminal else sys.maxsize
-            show(to, [part for command in commands for part in shell_command(command, indent + 2, width)])
+                show(terminal, [line(" " * (indent + 2), (heading, "dim"))])
+            show(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
+            width = terminal.width if terminal.is_terminal else sys.maxsize
+            show(terminal, [part for command in commands for part in shell_command(command, indent + 2, width)])
     obstacles = wording.obstacle_reasons(platform_verdict)
     if obstacles:
-        show(to, [line(" " * indent, (wording.obstacles_title(remediation), "bold"))])
-        bullets(to, dict.fromkeys(obstacles), indent + 2)
+        show(terminal, [line(" " * indent, (wording.obstacles_title(remediation), "bold"))])
+        bullets(terminal, dict.fromkeys(obstacles), indent + 2)

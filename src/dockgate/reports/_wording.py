@@ -56,8 +56,8 @@ def support_status(distribution: Distribution, now: str) -> tuple[str, bool]:
     end = distribution.support_end
     if not end:
         return "", False
-    over = end < now[:10]
-    return (f"support ended {end}" if over else f"supported until {end}"), over
+    has_ended = end < now[:10]
+    return (f"support ended {end}" if has_ended else f"supported until {end}"), has_ended
 
 
 def severity_counts(findings: Iterable[Finding]) -> list[tuple[int, Severity]]:
@@ -76,8 +76,8 @@ def remediation_title(remediation: "Remediation") -> tuple[str, str]:
     """The title of the upgrades, and whether their number is minimal."""
     if not remediation.is_sufficient:
         return "Upgrades that fix some of these findings", ""
-    few = "minimum" if remediation.is_minimum else "all are needed"
-    return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({few})"
+    minimality = "minimum" if remediation.is_minimum else "all are needed"
+    return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({minimality})"
 
 
 def obstacles_title(remediation: "Remediation") -> str:
@@ -103,8 +103,8 @@ def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
         for obstacle in platform_verdict.remediation.obstacles
         if obstacle.id or obstacle.reason not in doubts
     ]
-    more = [f"and {len(reasons) - MAX_OBSTACLES} more"] if len(reasons) > MAX_OBSTACLES else []
-    return [*reasons[:MAX_OBSTACLES], *more]
+    omission = [f"and {len(reasons) - MAX_OBSTACLES} more"] if len(reasons) > MAX_OBSTACLES else []
+    return [*reasons[:MAX_OBSTACLES], *omission]
 
 
 def remediation_sentence(finding: Finding) -> str:

@@ -12,16 +12,16 @@ class CaseReport(Report):
     """The report of the format case."""
 
     @override
-    def scan(self, report: ScanReport, out: TextIO) -> None:
+    def scan(self, report: ScanReport, output: TextIO) -> None:
         raise UsageError("The format case holds verdicts, not scans.", "Use `dockgate gate`, or another format.")
 
     @override
-    def gate(self, report: GateReport, out: TextIO) -> None:
+    def gate(self, report: GateReport, output: TextIO) -> None:
         if report.case is None:
             raise UsageError(
                 "The inputs of this verdict are not available here.", "Run `dockgate explain VERDICT` to get them."
             )
-        out.write(text(RecordedVerdict(report.verdict, report.case)) + "\n")
+        output.write(text(RecordedVerdict(report.verdict, report.case)) + "\n")
 
 
 REPORT: Report = CaseReport()

@@ -35,8 +35,8 @@ _METHODS = {"CVSS:3.0": "CVSSv3", "CVSS:3.1": "CVSSv31", "CVSS:4.0": "CVSSv4"}
 _STATES = {"not_affected": "not_affected", "fixed": "resolved"}
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
-    write(_document(report), out)
+def _write(report: ImageReport, output: TextIO) -> None:
+    write(_document(report), output)
 
 
 REPORT: InventoryFormat = ImageFormat(_write)
@@ -146,12 +146,12 @@ def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -
     broken_rules = part.broken_rules
     groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
     for finding in part.findings:
-        general, waived = part.without_package(finding)
-        key = general, broken_rules.get(finding, ()), wording.remediation_sentence(finding), waived
+        general, waived_packages = part.without_package(finding)
+        key = general, broken_rules.get(finding, ()), wording.remediation_sentence(finding), waived_packages
         groups.setdefault(key, []).append(finding.package)
-    for (finding, rules, advice, waived), packages in groups.items():
-        state = _STATES.get(wording.vex_status(waived), "")
-        analysis = drop_empty(state=state, detail=wording.waiver_sentence(waived)) if waived else {}
+    for (finding, rules, advice, waived_packages), packages in groups.items():
+        state = _STATES.get(wording.vex_status(waived_packages), "")
+        analysis = drop_empty(state=state, detail=wording.waiver_sentence(waived_packages)) if waived_packages else {}
         yield drop_empty(
             id=finding.id,
             source=_source(finding.id),

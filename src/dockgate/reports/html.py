@@ -26,11 +26,11 @@ _BARS = {Severity.CRITICAL: 4, Severity.HIGH: 3, Severity.MEDIUM: 2, Severity.LO
 _BREAKS = re.compile(r"([/@:!]|(?<=[A-Za-z0-9])[._+-])")
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
-    out.write(page.head(_text(f"{report.reference} · {TOOL}")))
+def _write(report: ImageReport, output: TextIO) -> None:
+    output.write(page.head(_text(f"{report.reference} · {TOOL}")))
     for piece in _body(report):
-        out.write(piece + "\n")
-    out.write(page.FOOT)
+        output.write(piece + "\n")
+    output.write(page.FOOT)
 
 
 REPORT: Report = ImageFormat(_write)
@@ -125,8 +125,8 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
         return
     yield '<div class="panel">'
     if remediation.upgrades:
-        title, few = wording.remediation_title(remediation)
-        yield f"<h3>{title} <small>{few.strip()}</small></h3>"
+        title, minimality = wording.remediation_title(remediation)
+        yield f"<h3>{title} <small>{minimality.strip()}</small></h3>"
         for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
                 yield f'<p class="quiet">{heading}</p>'
@@ -147,12 +147,12 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
 
 def _waived_section(part: PlatformPart) -> Iterator[str]:
     """What does not count, and who accepted it."""
-    waived = (*part.waived_findings.values(), *part.waived_violations)
+    applied_waivers = (*part.waived_findings.values(), *part.waived_violations)
     rows = dict.fromkeys(
         f"<tr><td>{_text(wording.waived_subject(entry))}</td><td>{_text(wording.waiver_sentence(entry))}</td></tr>"
-        for entry in waived
+        for entry in applied_waivers
     )
-    yield f"<h3>Waived <small>{len(waived)}</small></h3>"
+    yield f"<h3>Waived <small>{len(applied_waivers)}</small></h3>"
     yield from _table(("What", "Accepted by"), rows)
 
 
@@ -167,7 +167,7 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
     notes = [f'<b class="rejected">{_text(word)}</b>' for word in wording.urgency(finding)] + [
         *map(_text, wording.other_notes(finding))
     ]
-    fixed = (
+    fix_cell = (
         f'<b class="approved">{_name(finding.fixed)}</b>' if finding.fixed else f"<i>{wording.fix_status(finding)}</i>"
     )
     is_other_source = package.source_name.lower() != package.name.lower()
@@ -176,7 +176,7 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
         f"{identity}<br><small>{_text(finding.summary or '')}</small>",
         f"{_name(package.name)}<br><small>{_text(origin)}</small>",
         _name(package.version),
-        fixed,
+        fix_cell,
         ", ".join(notes),
         f"<small>{_where(package, part)}</small>",
     )
@@ -186,8 +186,8 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
 
 def _where(package: Package, part: PlatformPart) -> str:
     base = part.is_in_base(package)
-    whose = "" if base is None else "base image" if base else "own layers"
-    return "<br>".join(filter(None, (_name(package.path), whose)))
+    origin = "" if base is None else "base image" if base else "own layers"
+    return "<br>".join(filter(None, (_name(package.path), origin)))
 
 
 def _packages(part: PlatformPart) -> Iterator[str]:
@@ -214,10 +214,10 @@ def _table(head: Iterable[str], rows: Iterable[str], kind: str | None = None) ->
 
 def _chip(kind: Severity, text: str) -> str:
     """A severity: bars, word and colour, so that none of them alone has to say it."""
-    filled = _BARS.get(kind, 0)
+    filled_bars = _BARS.get(kind, 0)
     bars = "".join(
         f'<rect x="{0.5 + bar * 5.5}" y="{8.5 - bar * 2.5}" width="4" height="{3 + bar * 2.5}"'
-        + (' class="full"/>' if bar < filled else "/>")
+        + (' class="full"/>' if bar < filled_bars else "/>")
         for bar in range(4)
     )
     return f'<span class="chip {kind.lower()}"><svg viewBox="0 0 22 12" aria-hidden="true">{bars}</svg>{text}</span>'

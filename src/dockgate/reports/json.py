@@ -20,21 +20,21 @@ class Json(InventoryFormat):
     """The report of the format json."""
 
     @override
-    def scan(self, report: ScanReport, out: TextIO) -> None:
+    def scan(self, report: ScanReport, output: TextIO) -> None:
         document = _head("scan", image_report(report))
         document["coverage"] = [
             {"ecosystem": coverage.ecosystem, "complete": coverage.complete, "checked_at": coverage.checked_at}
             for coverage in report.coverage
         ]
-        undetermined = [matches.undetermined for _, matches in report.platforms]
+        undetermined_lists = [matches.undetermined for _, matches in report.platforms]
         document["platforms"] = [
             {**_platform(part), "findings": _findings(part.findings, part), "undetermined": plain(doubts)}
-            for part, doubts in zip(image_report(report).parts, undetermined, strict=True)
+            for part, doubts in zip(image_report(report).parts, undetermined_lists, strict=True)
         ]
-        write(document, out)
+        write(document, output)
 
     @override
-    def gate(self, report: GateReport, out: TextIO) -> None:
+    def gate(self, report: GateReport, output: TextIO) -> None:
         document = _head("gate", image_report(report))
         document["verdict"] = {
             "status": report.verdict.status.value,
@@ -46,13 +46,13 @@ class Json(InventoryFormat):
         document["platforms"] = [
             {**_platform(part), **_verdict_fields(part, platform_verdict)} for part, platform_verdict in parts
         ]
-        write(document, out)
+        write(document, output)
 
     @override
-    def inventory(self, report: InventoryReport, out: TextIO) -> None:
+    def inventory(self, report: InventoryReport, output: TextIO) -> None:
         document = _head("inventory", image_report(report))
         document["platforms"] = [_platform(part) for part in image_report(report).parts]
-        write(document, out)
+        write(document, output)
 
 
 REPORT: InventoryFormat = Json()

@@ -22,24 +22,24 @@ Case = tuple[str, str, Outcome, str, str, str]
 _NO_FINDINGS: Case = (TOOL.lower(), "no findings", "", "", "", "")
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
+def _write(report: ImageReport, output: TextIO) -> None:
     suites = [(part, list(_cases(part)) or [_NO_FINDINGS]) for part in report.parts]
-    every = [case for _, cases in suites for case in cases]
-    out.write("<?xml version='1.0' encoding='UTF-8'?>\n")
-    out.write(f"<testsuites{_attributes(name=TOOL.lower(), **_totals(every))}>\n")
+    all_cases = [case for _, cases in suites for case in cases]
+    output.write("<?xml version='1.0' encoding='UTF-8'?>\n")
+    output.write(f"<testsuites{_attributes(name=TOOL.lower(), **_totals(all_cases))}>\n")
     for part, cases in suites:
-        skipped = str(sum(case[2] == "skipped" for case in cases))
+        skipped_count = str(sum(case[2] == "skipped" for case in cases))
         name = f"{report.reference} {part.label}".strip()
-        numbers = {**_totals(cases), "skipped": skipped, "timestamp": report.created_at[:19]}
-        out.write(f"  <testsuite{_attributes(name=name, **numbers)}>\n")
-        out.write("    <properties>\n")
+        numbers = {**_totals(cases), "skipped": skipped_count, "timestamp": report.created_at[:19]}
+        output.write(f"  <testsuite{_attributes(name=name, **numbers)}>\n")
+        output.write("    <properties>\n")
         for key, value in _properties(report, part):
-            out.write(f"      <property{_attributes(name=key, value=value)}/>\n")
-        out.write("    </properties>\n")
+            output.write(f"      <property{_attributes(name=key, value=value)}/>\n")
+        output.write("    </properties>\n")
         for case in cases:
-            out.write(_case(*case))
-        out.write("  </testsuite>\n")
-    out.write("</testsuites>\n")
+            output.write(_case(*case))
+        output.write("  </testsuite>\n")
+    output.write("</testsuites>\n")
 
 
 REPORT: Report = ImageFormat(_write)
@@ -68,10 +68,10 @@ def _cases(part: PlatformPart) -> Iterator[Case]:
     for finding in part.findings:
         rules = broken_rules.get(finding, ())
         outcome: Outcome = "failure" if rules or not part.platform_verdict else "skipped"
-        waived = part.waived_findings.get(finding)
+        waiver = part.waived_findings.get(finding)
         message = (
-            wording.waiver_sentence(waived)
-            if waived
+            wording.waiver_sentence(waiver)
+            if waiver
             else wording.finding_sentence(finding)
             if outcome == "failure"
             else f"Within the policy: {wording.finding_sentence(finding)}"

@@ -31,18 +31,18 @@ _SENTENCE = 1000
 Line = tuple[str, bool]
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
+def _write(report: ImageReport, output: TextIO) -> None:
     lines = list(_lines(report))
     room = LIMIT - sum(_size(text) for text, may_go in lines if not may_go)
-    cut = 0
+    cut_count = 0
     for text, may_go in lines:
         if may_go and _size(text) > room:
-            cut += 1
+            cut_count += 1
             continue
         room -= _size(text) if may_go else 0
-        out.write(f"{text}\n")
-    if cut:
-        out.write(f"\n**{plural(cut, 'row')} omitted**: they exceed the size limit of a comment.\n")
+        output.write(f"{text}\n")
+    if cut_count:
+        output.write(f"\n**{plural(cut_count, 'row')} omitted**: they exceed the size limit of a comment.\n")
 
 
 REPORT: Report = ImageFormat(_write)
@@ -79,8 +79,8 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
     """The upgrades, those of the base image on their own, with their commands, and what else blocks."""
     remediation = platform_verdict.remediation
     if remediation.upgrades:
-        title, few = wording.remediation_title(remediation)
-        yield from _fixed_lines("", f"**{title}**{f' ({few.strip()})' if few else ''}", "")
+        title, minimality = wording.remediation_title(remediation)
+        yield from _fixed_lines("", f"**{title}**{f' ({minimality.strip()})' if minimality else ''}", "")
         for is_base, heading, commands in wording.upgrade_groups(remediation):
             if heading:
                 yield from _fixed_lines("", f"*{heading}*", "")
@@ -106,9 +106,9 @@ def _violation(violation: Violation, part: PlatformPart) -> Iterator[Line]:
         yield from _findings(violation.findings, part)
 
 
-def _other_sections(part: PlatformPart, where: str) -> Iterator[Line]:
+def _other_sections(part: PlatformPart, platform_text: str) -> Iterator[Line]:
     if part.undetermined:
-        title = f"{plural(len(part.undetermined), 'undetermined result')}{where}"
+        title = f"{plural(len(part.undetermined), 'undetermined result')}{platform_text}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
         yield from _fold(title, reasons, " open" if decides else "")
@@ -118,24 +118,28 @@ def _other_sections(part: PlatformPart, where: str) -> Iterator[Line]:
             yield from ((f"- {_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, violations in part.non_blocking:
         count = plural(len(violations), title)
-        yield from _fold(f"{count}{where}", (line for violation in violations for line in _violation(violation, part)))
-    broken_rules = part.broken_rules
-    waived = part.waived_findings
-    if waived or part.waived_violations:
-        title = f"{plural(len(waived) + len(part.waived_violations), 'waived item')}{where}"
-        yield from _fold(title, _waived_section(part))
-    rest = [finding for finding in part.findings if finding not in broken_rules and finding not in waived]
-    if rest:
-        title = (
-            f"Within the policy{where}: {wording.findings_summary(rest)}"
-            if part.platform_verdict
-            else f"{wording.findings_summary(rest)}{where}"
+        yield from _fold(
+            f"{count}{platform_text}", (line for violation in violations for line in _violation(violation, part))
         )
-        yield from _fold(title, _findings(rest, part))
+    broken_rules = part.broken_rules
+    waived_findings = part.waived_findings
+    if waived_findings or part.waived_violations:
+        title = f"{plural(len(waived_findings) + len(part.waived_violations), 'waived item')}{platform_text}"
+        yield from _fold(title, _waived_section(part))
+    other_findings = [
+        finding for finding in part.findings if finding not in broken_rules and finding not in waived_findings
+    ]
+    if other_findings:
+        title = (
+            f"Within the policy{platform_text}: {wording.findings_summary(other_findings)}"
+            if part.platform_verdict
+            else f"{wording.findings_summary(other_findings)}{platform_text}"
+        )
+        yield from _fold(title, _findings(other_findings, part))
 
 
-def _fold(title: str, inner: Iterable[Line], how: str | None = None) -> Iterator[Line]:
-    yield from _fixed_lines("", f"<details{how}><summary>{title}</summary>", "")
+def _fold(title: str, inner: Iterable[Line], attribute: str | None = None) -> Iterator[Line]:
+    yield from _fixed_lines("", f"<details{attribute}><summary>{title}</summary>", "")
     yield from inner
     yield from _fixed_lines("", "</details>")
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from dockgate.gate.model import AppliedWaiver
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
+def _write(report: ImageReport, output: TextIO) -> None:
     content = {
         "author": TOOL,
         "role": "Vulnerability scanner",
@@ -30,31 +30,33 @@ def _write(report: ImageReport, out: TextIO) -> None:
         "tooling": f"{TOOL} {VERSION}",
         "statements": list(_statements(report)),
     }
-    write({"@context": "https://openvex.dev/ns/v0.2.0", "@id": urn(content), **content}, out)
+    write({"@context": "https://openvex.dev/ns/v0.2.0", "@id": urn(content), **content}, output)
 
 
 REPORT: Report = ImageFormat(_write)
 
 
 def _statements(report: ImageReport) -> Iterator[Document]:
-    affected: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
-    undetermined: dict[tuple[str, str], dict[int, list[str]]] = {}
+    affected_packages: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
+    undetermined_subjects: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
-            general, waived = part.without_package(finding)
-            places = affected.setdefault((general, wording.remediation_sentence(finding), waived), {})
+            general, waived_packages = part.without_package(finding)
+            places = affected_packages.setdefault((general, wording.remediation_sentence(finding), waived_packages), {})
             places.setdefault(number, []).append(finding.package)
         for entry in part.undetermined:
             for identity in entry.ids:
-                undetermined.setdefault((identity, entry.reason), {}).setdefault(number, []).append(entry.subject)
-    for (finding, advice, waived), packages in affected.items():
-        purls = {number: [package.purl for package in listed] for number, listed in packages.items()}
+                undetermined_subjects.setdefault((identity, entry.reason), {}).setdefault(number, []).append(
+                    entry.subject
+                )
+    for (finding, advice, waived_packages), packages in affected_packages.items():
+        purls = {number: [package.purl for package in listed_packages] for number, listed_packages in packages.items()}
         yield drop_empty(
             vulnerability=_vulnerability(finding.id, finding.aliases, finding.summary),
             products=list(_products(report, purls)),
-            **_status(finding, advice, waived),
+            **_status(finding, advice, waived_packages),
         )
-    for (identity, reason), subjects in undetermined.items():
+    for (identity, reason), subjects in undetermined_subjects.items():
         yield drop_empty(
             vulnerability=_vulnerability(identity),
             products=list(_products(report, subjects)),
@@ -84,8 +86,8 @@ def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str | No
 
 
 def _products(report: ImageReport, purls: dict[int, list[str]]) -> Iterator[Document]:
-    for number, listed in purls.items():
-        yield _product(report, report.parts[number], list(dict.fromkeys(listed)))
+    for number, listed_purls in purls.items():
+        yield _product(report, report.parts[number], list(dict.fromkeys(listed_purls)))
 
 
 def _product(report: ImageReport, part: PlatformPart, purls: list[str]) -> Document:

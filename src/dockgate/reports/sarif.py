@@ -36,9 +36,9 @@ _SEVERITIES: dict[Severity, tuple[str, str | None]] = {
 }
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
+def _write(report: ImageReport, output: TextIO) -> None:
     runs = [_run(report, part) for part in report.parts]
-    write({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, out)
+    write({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, output)
 
 
 REPORT: Report = ImageFormat(_write)
@@ -80,10 +80,10 @@ def _run(report: ImageReport, part: PlatformPart) -> Document:
             ),
             *(
                 {
-                    **_violation(_ACCEPTED_RULE, waived.violation or "", "note", index[_ACCEPTED_RULE]),
-                    "suppressions": [_suppression(waived)],
+                    **_violation(_ACCEPTED_RULE, waived_violation.violation or "", "note", index[_ACCEPTED_RULE]),
+                    "suppressions": [_suppression(waived_violation)],
                 }
-                for waived in part.waived_violations
+                for waived_violation in part.waived_violations
             ),
         ],
         "properties": _properties(report, part),
@@ -125,7 +125,7 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
     level, _ = _SEVERITIES[finding.severity]
     if part.platform_verdict:
         level = "error" if rules else "note" if level == "note" else "warning"
-    waived = part.waived_findings.get(finding)
+    waiver = part.waived_findings.get(finding)
     identity = "\n".join((finding.id, package.ecosystem, package.name, package.path))
     fingerprint = hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()
     return {
@@ -147,7 +147,7 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
             }
         ],
         "partialFingerprints": {"dockgate/v1": fingerprint},
-        **drop_empty(suppressions=[_suppression(waived)] if waived else []),
+        **drop_empty(suppressions=[_suppression(waiver)] if waiver else []),
         "properties": drop_empty(
             severity=finding.severity.value,
             ratedBy=finding.rating.source,

@@ -22,22 +22,22 @@ _UNSTATED_FIELDS = ("supplier", "downloadLocation", "licenseConcluded", "license
 _BY = f"Tool: {TOOL}-{VERSION}"
 
 
-def _write(report: ImageReport, out: TextIO) -> None:
-    write(_document(report), out)
+def _write(report: ImageReport, output: TextIO) -> None:
+    write(_document(report), output)
 
 
 REPORT: InventoryFormat = ImageFormat(_write)
 
 
 def _document(report: ImageReport) -> Document:
-    created = report.created_at[:19] + "Z"
+    created_at = report.created_at[:19] + "Z"
     packages: dict[str, Document] = {}
     relations: list[Document] = []
     for part in report.parts:
         image = _identity("Image", part.manifest, part.platform)
-        packages[image] = _image(report, part, image, created)
+        packages[image] = _image(report, part, image, created_at)
         relations.append(_relation("SPDXRef-DOCUMENT", "DESCRIBES", image))
-        for package in _contained_packages(part, created):
+        for package in _contained_packages(part, created_at):
             packages[package["SPDXID"]] = package
             relations.append(_relation(image, "CONTAINS", package["SPDXID"]))
     document = {
@@ -45,15 +45,15 @@ def _document(report: ImageReport) -> Document:
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": report.reference,
-        "creationInfo": {"created": created, "creators": [_BY]},
-        "annotations": [_annotation(properties.report_properties(report), created)],
+        "creationInfo": {"created": created_at, "creators": [_BY]},
+        "annotations": [_annotation(properties.report_properties(report), created_at)],
         "packages": list(packages.values()),
         "relationships": relations,
     }
     return {**document, "documentNamespace": urn(document)}
 
 
-def _image(report: ImageReport, part: PlatformPart, identity: str, created: str) -> Document:
+def _image(report: ImageReport, part: PlatformPart, identity: str, created_at: str) -> Document:
     algorithm, content = Digest.parse(part.manifest)
     sha256 = algorithm == "sha256" and len(content) == 64
     locator = image_purl(report.reference, part.manifest, part.platform) if part.manifest else ""
@@ -61,20 +61,20 @@ def _image(report: ImageReport, part: PlatformPart, identity: str, created: str)
         **_package(identity, report.reference, part.manifest, "CONTAINER"),
         "checksums": [{"algorithm": "SHA256", "checksumValue": content}] if sha256 else [],
         "externalRefs": [_purl(locator)] if locator else [],
-        "annotations": [_annotation(properties.part_properties(part), created)],
+        "annotations": [_annotation(properties.part_properties(part), created_at)],
     }
 
 
-def _contained_packages(part: PlatformPart, created: str) -> Iterable[Document]:
+def _contained_packages(part: PlatformPart, created_at: str) -> Iterable[Document]:
     inventory = part.inventory
     if inventory and inventory.distribution:
-        yield _system(inventory.distribution, part, created)
+        yield _system(inventory.distribution, part, created_at)
     references: dict[Package, list[Document]] = {}
     for finding in part.findings:
         if locator := wording.advisory_url(finding.id):
             by = part.waived_findings.get(finding)
-            accepted = f" {wording.waiver_sentence(by)}" if by else ""
-            comment = clean(f"{finding.severity}. {wording.remediation_sentence(finding)}{accepted}")
+            waiver_text = f" {wording.waiver_sentence(by)}" if by else ""
+            comment = clean(f"{finding.severity}. {wording.remediation_sentence(finding)}{waiver_text}")
             references.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
     for package in part.packages:
         source = package.source_name, package.source_version
@@ -92,11 +92,11 @@ def _contained_packages(part: PlatformPart, created: str) -> Iterable[Document]:
                 supplier=f"Organization: {clean(package.vendor)}" if package.vendor else "",
             ),
             "externalRefs": [_purl(package.purl), *references.get(package, ())],
-            "annotations": [_annotation(properties.package_properties(package), created)],
+            "annotations": [_annotation(properties.package_properties(package), created_at)],
         }
 
 
-def _system(distribution: Distribution, part: PlatformPart, created: str) -> Document:
+def _system(distribution: Distribution, part: PlatformPart, created_at: str) -> Document:
     return {
         **_package(
             _identity("OperatingSystem", part.manifest, part.platform),
@@ -104,7 +104,7 @@ def _system(distribution: Distribution, part: PlatformPart, created: str) -> Doc
             distribution.version,
             "OPERATING_SYSTEM",
         ),
-        "annotations": [_annotation(properties.distribution_properties(distribution), created)],
+        "annotations": [_annotation(properties.distribution_properties(distribution), created_at)],
     }
 
 
@@ -127,18 +127,18 @@ def _reference(category: str, kind: str, locator: str, comment: str | None = Non
     return drop_empty(referenceCategory=category, referenceType=kind, referenceLocator=locator, comment=comment)
 
 
-def _relation(of: str, kind: str, to: str) -> Document:
-    return {"spdxElementId": of, "relationshipType": kind, "relatedSpdxElement": to}
+def _relation(subject: str, kind: str, related: str) -> Document:
+    return {"spdxElementId": subject, "relationshipType": kind, "relatedSpdxElement": related}
 
 
-def _annotation(pairs: Iterable[tuple[str, str]], created: str) -> Document:
+def _annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Document:
     """An annotation; repeated names become a list of texts."""
     texts_by_name: dict[str, list[str]] = {}
     for name, text in pairs:
         texts_by_name.setdefault(name.removeprefix("dockgate:"), []).append(text)
     facts = {name: texts[0] if len(texts) == 1 else texts for name, texts in texts_by_name.items()}
     comment = "dockgate " + json.dumps(facts)
-    return {"annotationDate": created, "annotationType": "OTHER", "annotator": _BY, "comment": comment}
+    return {"annotationDate": created_at, "annotationType": "OTHER", "annotator": _BY, "comment": comment}
 
 
 def _identity(kind: str, *parts: str) -> str:

@@ -40,51 +40,51 @@ class Table(Report):
     """The verdict and the remediation first, then the packages with their findings."""
 
     @override
-    def scan(self, report: ScanReport, out: TextIO) -> None:
-        to = console(out)
-        _image(to, report.reference, report.digest)
+    def scan(self, report: ScanReport, output: TextIO) -> None:
+        terminal = console(output)
+        _image(terminal, report.reference, report.digest)
         for part, (inventory, matches) in zip(image_report(report).parts, report.platforms, strict=True):
-            _platform(to, part, report.scanned_at or "")
-            _show_unread(to, inventory)
+            _platform(terminal, part, report.scanned_at or "")
+            _show_unread(terminal, inventory)
             if matches.undetermined:
-                print_heading(to, "Undetermined", len(matches.undetermined))
-                bullets(to, undetermined_sentences(matches.undetermined))
-            _findings(to, part, report.view)
+                print_heading(terminal, "Undetermined", len(matches.undetermined))
+                bullets(terminal, undetermined_sentences(matches.undetermined))
+            _findings(terminal, part, report.view)
         if report.coverage:
             words = (f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in report.coverage)
-            to.print()
-            show(to, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
+            terminal.print()
+            show(terminal, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
 
     @override
-    def gate(self, report: GateReport, out: TextIO) -> None:
-        to = console(out)
+    def gate(self, report: GateReport, output: TextIO) -> None:
+        terminal = console(output)
         verdict, view = report.verdict, report.view
-        _image(to, report.reference, verdict.image)
-        show(to, [headline(verdict)])
+        _image(terminal, report.reference, verdict.image)
+        show(terminal, [headline(verdict)])
         if verdict.status is Status.APPROVED:
-            show(to, [line(f"  {verdict.summary}.")])
-        unread = {entry.reason for inventory in report.inventories for entry in inventory.unread}
-        show_reasons(to, verdict, () if view.is_summary else unread, has_findings=False)
-        show_waiver_commands(to, verdict)
-        show_waived(to, verdict, has_findings=view.is_summary)
+            show(terminal, [line(f"  {verdict.summary}.")])
+        unread_reasons = {entry.reason for inventory in report.inventories for entry in inventory.unread}
+        show_reasons(terminal, verdict, () if view.is_summary else unread_reasons, has_findings=False)
+        show_waiver_commands(terminal, verdict)
+        show_waived(terminal, verdict, has_findings=view.is_summary)
         for part in image_report(report).parts:
-            to.print()
-            _platform(to, part, verdict.inputs.now)
+            terminal.print()
+            _platform(terminal, part, verdict.inputs.now)
             if part.inventory and not view.is_summary:
-                _show_unread(to, part.inventory)
-            _findings(to, part, view)
+                _show_unread(terminal, part.inventory)
+            _findings(terminal, part, view)
 
 
 REPORT: Report = Table()
 
 
-def _image(to: Console, reference: str, digest: str) -> None:
-    show(to, [line((reference, "bold"))])
+def _image(terminal: Console, reference: str, digest: str) -> None:
+    show(terminal, [line((reference, "bold"))])
     if digest not in reference:
-        show(to, [line((digest, "dim"))])
+        show(terminal, [line((digest, "dim"))])
 
 
-def _platform(to: Console, part: PlatformPart, now: str) -> None:
+def _platform(terminal: Console, part: PlatformPart, now: str) -> None:
     """Print what the platform is, and the number of its findings."""
     words: list[tuple[str, str]] = [(part.label, "dim")] if part.label else []
     if part.inventory:
@@ -96,44 +96,49 @@ def _platform(to: Console, part: PlatformPart, now: str) -> None:
         if part.inventory.base:
             words.append((f"built on {part.inventory.base}", "dim"))
     if words:
-        show(to, [Text(" · ", "dim").join(line(word) for word in words)])
+        show(terminal, [Text(" · ", "dim").join(line(word) for word in words)])
     scope = " in the packages that could be looked up" if part.undetermined else ""
-    show(to, [findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
+    show(terminal, [findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
 
 
-def _findings(to: Console, part: PlatformPart, view: View) -> None:
+def _findings(terminal: Console, part: PlatformPart, view: View) -> None:
     """Print findings by source package, worst first. Blocking ones are marked, waived ones name their waiver."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
     for finding in filter(view.shows, part.findings):
         package = finding.package
         groups.setdefault((package.ecosystem, package.source_name, package.source_version), []).append(finding)
     vulnerabilities = {
-        key: list({finding.id: finding for finding in listed}.values()) for key, listed in groups.items()
+        key: list({finding.id: finding for finding in listed_findings}.values())
+        for key, listed_findings in groups.items()
     }
-    blocking, waived = part.broken_rules, part.waived_findings
+    blocking, waived_findings = part.broken_rules, part.waived_findings
     cells = [
         [Text("✗", "bold red") if blocks else Text(" "), severity(finding), line(finding.id), fix_text(finding)]
-        for key, listed in vulnerabilities.items()
-        for finding in listed
-        for blocks in [any(same in blocking for same in groups[key] if same.id == finding.id)]
+        for key, listed_findings in vulnerabilities.items()
+        for finding in listed_findings
+        for blocks in [
+            any(other_finding in blocking for other_finding in groups[key] if other_finding.id == finding.id)
+        ]
     ]
     lines = iter(align(cells, 2 if blocking else 0, {2: ID_WIDTH, 3: NAME_WIDTH}))
     if groups:
-        to.print()
-    width = to.width
-    for key, listed in vulnerabilities.items():
-        show(to, [_package_line(key, groups[key], part, width)])
-        for finding in listed:
-            show(to, [_with_summary(next(lines), finding, width)])
+        terminal.print()
+    width = terminal.width
+    for key, listed_findings in vulnerabilities.items():
+        show(terminal, [_package_line(key, groups[key], part, width)])
+        for finding in listed_findings:
+            show(terminal, [_with_summary(next(lines), finding, width)])
             for by in dict.fromkeys(
-                wording.waiver_sentence(waived[same])
-                for same in groups[key]
-                if same.id == finding.id and same in waived
+                wording.waiver_sentence(waived_findings[other_finding])
+                for other_finding in groups[key]
+                if other_finding.id == finding.id and other_finding in waived_findings
             ):
-                show(to, [line((f"      {by}", "yellow"))])
-    shown = sum(map(len, groups.values()))
-    if shown < len(part.findings):
-        show(to, [line((f"{plural(len(part.findings) - shown, 'finding')} counted but not listed.", "dim"))])
+                show(terminal, [line((f"      {by}", "yellow"))])
+    shown_count = sum(map(len, groups.values()))
+    if shown_count < len(part.findings):
+        show(
+            terminal, [line((f"{plural(len(part.findings) - shown_count, 'finding')} counted but not listed.", "dim"))]
+        )
 
 
 def _with_summary(text: Text, finding: Finding, width: int) -> Text:
@@ -154,21 +159,21 @@ def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: 
     packages = [finding.package for finding in findings]
     names = list(dict.fromkeys(package.name for package in packages))
     in_base = {part.is_in_base(package) for package in packages}
-    where = [label for value, label in ((True, "base image"), (False, "own layers")) if value in in_base]
-    where.append(ecosystem)
+    origins = [label for value, label in ((True, "base image"), (False, "own layers")) if value in in_base]
+    origins.append(ecosystem)
     if any(package.source_version != package.version for package in packages) or names != [name]:
-        where.append(
+        origins.append(
             "installed as " + list_first([*dict.fromkeys(f"{package.name} {package.version}" for package in packages)])
         )
     elif ":" not in ecosystem:
-        where.append(list_first(list(dict.fromkeys(package.path.rpartition("/")[0] for package in packages))))
+        origins.append(list_first(list(dict.fromkeys(package.path.rpartition("/")[0] for package in packages))))
     heading = line((name, "bold"), f" {version}")
-    detail = line(("  " + ", ".join(filter(None, where)), "dim"))
+    detail = line(("  " + ", ".join(filter(None, origins)), "dim"))
     detail.truncate(max(width - heading.cell_len, 0), overflow="ellipsis")
     return heading.append_text(detail)
 
 
-def _show_unread(to: Console, inventory: Inventory) -> None:
+def _show_unread(terminal: Console, inventory: Inventory) -> None:
     if inventory.unread:
-        print_heading(to, "Could not be read", len(inventory.unread))
-        bullets(to, undetermined_sentences(Undetermined(entry.path, entry.reason) for entry in inventory.unread))
+        print_heading(terminal, "Could not be read", len(inventory.unread))
+        bullets(terminal, undetermined_sentences(Undetermined(entry.path, entry.reason) for entry in inventory.unread))

@@ -21,7 +21,7 @@ def write_cursor(sort: str, position: Sequence[str | int]) -> str:
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
-def read_cursor(text: str, sort: str, types: Sequence[type], largest: int = _LARGEST_NUMBER) -> tuple[Any, ...]:
+def read_cursor(text: str, sort: str, types: Sequence[type], largest_number: int = _LARGEST_NUMBER) -> tuple[Any, ...]:
     """The position of a cursor.
 
     UsageError for a text that is not a cursor, one of another order, or with a larger number.
@@ -33,7 +33,7 @@ def read_cursor(text: str, sort: str, types: Sequence[type], largest: int = _LAR
     except (binascii.Error, UnicodeError, ValueError, TypeError, RecursionError):
         name, position = None, []
     is_position = name == sort and [type(value) for value in position] == list(types)
-    if not is_position or any(type(value) is int and abs(value) > largest for value in position):
+    if not is_position or any(type(value) is int and abs(value) > largest_number for value in position):
         raise UsageError(
             f"{text[:100]!r} is not a cursor of this list",
             "Give `next` of the previous page, with the same order, or leave it out.",

@@ -8,16 +8,16 @@ from pathlib import Path
 
 def replace_file(path: Path, data: bytes, mode: int) -> None:
     """Write a file with this mode; a crash leaves the old one. Any thread and process may call."""
-    descriptor, fresh = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    descriptor, temporary_path = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)
             file.write(data)
             file.flush()
             os.fsync(descriptor)
-        Path(fresh).replace(path)
+        Path(temporary_path).replace(path)
     except BaseException:
-        Path(fresh).unlink(missing_ok=True)
+        Path(temporary_path).unlink(missing_ok=True)
         raise
 
 
@@ -26,12 +26,12 @@ def create_file(path: Path, data: bytes, mode: int) -> bool:
 
     Returns whether it did: of several processes that try, one does.
     """
-    fresh = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    replace_file(fresh, data, mode)
+    temporary_path = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    replace_file(temporary_path, data, mode)
     try:
-        os.link(fresh, path)
+        os.link(temporary_path, path)
     except FileExistsError:
         return False
     finally:
-        fresh.unlink()
+        temporary_path.unlink()
     return True

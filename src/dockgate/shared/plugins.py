@@ -8,7 +8,7 @@ from typing import Any
 from dockgate.shared.errors import DockgateError
 
 
-def load(package: str, declares: str, noun: str, without: str) -> Iterator[Any]:
+def load(package: str, declares: str, noun: str, missing_effect: str) -> Iterator[Any]:
     """Yield the object `declares` of every module of `package` whose name does not begin with "_".
 
     A plugin must never go missing quietly: raises DockgateError naming a module (a `noun`) that does not import or
@@ -21,7 +21,7 @@ def load(package: str, declares: str, noun: str, without: str) -> Iterator[Any]:
         try:
             plugin = importlib.import_module(name)
         except Exception as error:
-            advice = f"Fix or remove that file; nothing is {without} without it."
+            advice = f"Fix or remove that file; nothing is {missing_effect} without it."
             raise DockgateError(f"The {noun} {name} does not import: {error!r}", advice) from error
         if not hasattr(plugin, declares):
             raise DockgateError(f"The {noun} {name} declares no object {declares}.", "Add it, or remove the file.")

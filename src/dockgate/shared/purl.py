@@ -42,9 +42,9 @@ def write(
     text += quote(name)
     if version:
         text += "@" + quote(version)
-    written = [f"{key}={quote(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
-    if written:
-        text += "?" + "&".join(written)
+    qualifier_texts = [f"{key}={quote(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
+    if qualifier_texts:
+        text += "?" + "&".join(qualifier_texts)
     return text + ("#" + "/".join(map(quote, subpath.split("/"))) if subpath else "")
 
 

@@ -63,9 +63,9 @@ class RepositoryReference:
     @classmethod
     def parse(cls, text: str) -> "RepositoryReference":
         """Read a repository with or without a registry ("quay.io/team/app", "app")."""
-        first, slash, rest = text.partition("/")
+        first, slash, remaining_path = text.partition("/")
         if slash and (set(".:") & set(first) or first == "localhost"):
-            return cls(rest, first)
+            return cls(remaining_path, first)
         return cls(text)
 
     @property

@@ -24,10 +24,10 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def console(out: TextIO) -> Console:
+def console(output: TextIO) -> Console:
     """A Rich console without markup, emoji codes and highlighting: text is printed as it is."""
-    width = None if out.isatty() else PLAIN_WIDTH
-    return _Console(file=out, width=width, highlight=False, markup=False, emoji=False)
+    width = None if output.isatty() else PLAIN_WIDTH
+    return _Console(file=output, width=width, highlight=False, markup=False, emoji=False)
 
 
 def line(*parts: str | tuple[str, str]) -> Text:
@@ -81,15 +81,15 @@ def _truncate_cell(cell: Text, width: int, indent: int = 2) -> Text:
     return text
 
 
-def show(to: Console, lines: Iterable[Text]) -> None:
+def show(terminal: Console, lines: Iterable[Text]) -> None:
     """Print lines. On a terminal, long lines are wrapped between words."""
     texts = list(lines)
     for text in texts:
         text.rstrip()
-    if not to.is_terminal:  # takes a third of the time that Rich needs
-        to.file.write("".join(f"{text.plain}\n" for text in texts))
+    if not terminal.is_terminal:  # takes a third of the time that Rich needs
+        terminal.file.write("".join(f"{text.plain}\n" for text in texts))
     elif texts:
-        to.print(*(part for text in texts for part in wrap(text, to.width)), sep="\n", soft_wrap=True)
+        terminal.print(*(part for text in texts for part in wrap(text, terminal.width)), sep="\n", soft_wrap=True)
 
 
 def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
@@ -99,19 +99,21 @@ def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
     if indent is None:
         indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUATION_INDENT, width // 2)
     parts: list[Text] = []
-    rest = text
-    while rest.cell_len > width:
-        start = len(rest.plain) - len(rest.plain.lstrip())
-        end = rest.plain.rfind(" ", start, width + 1)
+    remaining_text = text
+    while remaining_text.cell_len > width:
+        start = len(remaining_text.plain) - len(remaining_text.plain.lstrip())
+        end = remaining_text.plain.rfind(" ", start, width + 1)
         if end <= start:  # a word wider than the terminal
-            end = rest.plain.find(" ", start)
+            end = remaining_text.plain.find(" ", start)
         if end < 0:
             break
-        parts.append(rest[:end])
+        parts.append(remaining_text[:end])
         parts[-1].rstrip()
-        following = rest[end:]
-        rest = Text(" " * indent).append_text(following[len(following.plain) - len(following.plain.lstrip()) :])
-    return [*parts, rest]
+        following = remaining_text[end:]
+        remaining_text = Text(" " * indent).append_text(
+            following[len(following.plain) - len(following.plain.lstrip()) :]
+        )
+    return [*parts, remaining_text]
 
 
 def shell_command(command: str, indent: int, width: int) -> list[Text]:
@@ -134,15 +136,15 @@ def _shell_words(command: str) -> list[str]:
     return words if " ".join(words) == command else [command]
 
 
-def print_heading(to: Console, text: str, count: int) -> None:
+def print_heading(terminal: Console, text: str, count: int) -> None:
     """Print an empty line, and a heading with a count."""
-    to.print()
-    show(to, [line((text, "bold"), (f"  {count}", "dim"))])
+    terminal.print()
+    show(terminal, [line((text, "bold"), (f"  {count}", "dim"))])
 
 
-def bullets(to: Console, sentences: Iterable[str], indent: int = 2) -> None:
+def bullets(terminal: Console, sentences: Iterable[str], indent: int = 2) -> None:
     """Each sentence wrapped, under a bullet."""
-    width = max(20, to.width)
+    width = max(20, terminal.width)
     for sentence in sentences:
         text = Text(" " * indent + "• ").append_text(line(sentence))
-        show(to, wrap(text, width, indent + 2))
+        show(terminal, wrap(text, width, indent + 2))

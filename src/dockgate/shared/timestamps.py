@@ -39,8 +39,8 @@ def format_seconds(time: datetime) -> str:
 
 def is_within_days(text: str | None, now: str, days: float) -> bool:
     """Return whether the time is after `now`, by at most so many days. Not for None."""
-    there, here = parse_time(text), parse_time(now)
-    return there is not None and here is not None and here < there <= here + timedelta(days=days)
+    time, present_time = parse_time(text), parse_time(now)
+    return time is not None and present_time is not None and present_time < time <= present_time + timedelta(days=days)
 
 
 def latest_possible(now: str) -> str:

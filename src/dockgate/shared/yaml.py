@@ -42,8 +42,10 @@ class Document:
 
     def error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """ "policy.yaml:7: max_findings.HIHG: <message>"."""
-        where = ".".join(str(part) for part in location)
-        return DefinitionError(f"{self.name}:{self.line(location)}: {where + ': ' if where else ''}{message}", advice)
+        key_path = ".".join(str(part) for part in location)
+        return DefinitionError(
+            f"{self.name}:{self.line(location)}: {key_path + ': ' if key_path else ''}{message}", advice
+        )
 
 
 def load(text: str, name: str) -> Document:

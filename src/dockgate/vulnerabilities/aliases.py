@@ -61,8 +61,8 @@ class AliasIndex:
         for advisory in advisories:
             for alias in advisory.aliases:
                 groups.join(advisory.id, alias)
-            for first, *rest in advisory.alias_groups:
-                for alias in rest:
+            for first, *other_names in advisory.alias_groups:
+                for alias in other_names:
                     groups.join(first, alias)
         self._groups = groups.groups()
         self._advisories = advisories  # keeps them alive, so that id() stays unique

@@ -16,8 +16,8 @@ HISTORY_DAYS, LEAST_QUIET = 40, timedelta(days=7)
 
 def is_stale(checked_at: str, now: datetime, limit: timedelta = STALE_AFTER) -> bool:
     """Return whether a check at this time is too old, unknown, or in the future."""
-    then = parse_time(checked_at)
-    return then is None or not -CLOCK_SKEW <= now - then < limit
+    checked_time = parse_time(checked_at)
+    return checked_time is None or not -CLOCK_SKEW <= now - checked_time < limit
 
 
 def quiet_limit(days: Iterable[str]) -> timedelta | None:
@@ -30,7 +30,7 @@ def quiet_limit(days: Iterable[str]) -> timedelta | None:
     dates = sorted({date for day in days if (date := parse_time(day)) is not None})[-HISTORY_DAYS:]
     if len(dates) < HISTORY_DAYS // 2:
         return None
-    longest = max(later - earlier for earlier, later in itertools.pairwise(dates))
+    longest = max(next_date - first_date for first_date, next_date in itertools.pairwise(dates))
     return max(longest * 3, LEAST_QUIET)
 
 
@@ -40,7 +40,7 @@ def suspect_since(days: Collection[str], now: datetime) -> str | None:
     Days in the future do not count.
     """
     past = [day for day in days if (time := parse_time(day)) is not None and time <= now + CLOCK_SKEW]
-    limit, newest = quiet_limit(past), parse_time(max(past, default=""))
-    if limit is None or newest is None or now - newest <= limit:
+    limit, newest_date = quiet_limit(past), parse_time(max(past, default=""))
+    if limit is None or newest_date is None or now - newest_date <= limit:
         return None
-    return format_time(newest + limit)
+    return format_time(newest_date + limit)

@@ -104,7 +104,7 @@ def after_attempt(
             next_at=None,
         )
     attempts = {failure.part: failure.attempts for failure in state.failed_parts}
-    shortened = [
+    shortened_failures = [
         replace(failure, reason=failure.reason[:REASON_LIMIT], attempts=attempts.get(failure.part, 0) + 1)
         for failure in failures[:FAILURE_LIMIT]
     ]
@@ -114,7 +114,7 @@ def after_attempt(
         failed_at=time,
         failing_since=state.failing_since or time,
         failures=state.failures + 1,
-        failed_parts=tuple(shortened),
+        failed_parts=tuple(shortened_failures),
         is_unreachable=is_unreachable,
         is_partial=is_partial,
         next_at=None,
@@ -145,8 +145,8 @@ def schedule(state: FeedState, now: datetime, period: float, checked_at: str | N
     """
     seconds = pause(state, period)
     longest = timedelta(seconds=seconds * (1 + JITTER))
-    planned = parse_time(state.next_at or "")
-    if planned is not None and planned <= now + longest:
+    planned_at = parse_time(state.next_at or "")
+    if planned_at is not None and planned_at <= now + longest:
         return state
     last = parse_time(state.attempted_at or checked_at or "")
     if last is None or last > now:
@@ -156,8 +156,8 @@ def schedule(state: FeedState, now: datetime, period: float, checked_at: str | N
 
 def is_due(state: FeedState, now: datetime) -> bool:
     """Return whether the next attempt is due."""
-    planned = parse_time(state.next_at or "")
-    return planned is not None and planned <= now
+    planned_at = parse_time(state.next_at or "")
+    return planned_at is not None and planned_at <= now
 
 
 def announce(state: FeedState, now: datetime) -> tuple[FeedState, FeedAnnouncement | None]:
@@ -170,8 +170,8 @@ def announce(state: FeedState, now: datetime) -> tuple[FeedState, FeedAnnounceme
         if state.announced_since is None:
             return state, None
         since = state.announced_since
-        ended = replace(state, announced_since=None, announced_parts=(), recovered_at=format_time(now))
-        return ended, FeedAnnouncement(state.feed, since, (), since)
+        ended_state = replace(state, announced_since=None, announced_parts=(), recovered_at=format_time(now))
+        return ended_state, FeedAnnouncement(state.feed, since, (), since)
     new = [failure.part for failure in state.failed_parts if failure.part not in state.announced_parts]
     if (
         not new
@@ -182,12 +182,12 @@ def announce(state: FeedState, now: datetime) -> tuple[FeedState, FeedAnnounceme
     since = state.announced_since or state.failing_since
     parts = (*state.announced_parts, *new)[:FAILURE_LIMIT]
     key = f"{since}/{hashlib.sha256(' '.join(parts).encode()).hexdigest()[:12]}"
-    announced = replace(state, announced_since=since, announced_parts=parts)
-    return announced, FeedAnnouncement(state.feed, since, state.failed_parts, key)
+    announced_state = replace(state, announced_since=since, announced_parts=parts)
+    return announced_state, FeedAnnouncement(state.feed, since, state.failed_parts, key)
 
 
 def _is_flapping(state: FeedState, now: datetime) -> bool:
-    recovered, since = parse_time(state.recovered_at or ""), parse_time(state.failing_since or "")
-    if recovered is None or since is None:
+    recovered_at, failing_since = parse_time(state.recovered_at or ""), parse_time(state.failing_since or "")
+    if recovered_at is None or failing_since is None:
         return False
-    return abs(now - recovered) < _FLAPPING_PERIOD and abs(now - since) < _FLAPPING_PATIENCE
+    return abs(now - recovered_at) < _FLAPPING_PERIOD and abs(now - failing_since) < _FLAPPING_PATIENCE

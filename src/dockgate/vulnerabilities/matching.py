@@ -90,24 +90,24 @@ class Matcher:
         Those that a distribution's package owns are left to its advisories. Above FINDINGS_LIMIT, of findings or of
         vulnerabilities in doubt, the list is incomplete, and undetermined.
         """
-        ours = [package for package in packages if not package.owner]
+        unowned_packages = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
-        undetermined = set(self._uncovered_packages(ours))
+        undetermined_entries = set(self._uncovered_packages(unowned_packages))
         possible = 0
-        for package in ours:
-            package_findings, judged = self._judge(package)
-            doubts = {replace(doubt, subject=package.purl) for doubt in judged} - undetermined
+        for package in unowned_packages:
+            package_findings, package_doubts = self._judge(package)
+            doubts = {replace(doubt, subject=package.purl) for doubt in package_doubts} - undetermined_entries
             possible += sum(len(doubt.ids) for doubt in doubts)
             if max(len(findings) + len(package_findings), possible) > FINDINGS_LIMIT:
-                undetermined.add(TOO_MANY_FINDINGS)
+                undetermined_entries.add(TOO_MANY_FINDINGS)
                 break
             for finding in package_findings:
-                own = finding if finding.package is package else finding.in_package(package)
-                findings[package.purl, package.path, finding.id] = own
-            undetermined |= doubts
+                placed_finding = finding if finding.package is package else finding.in_package(package)
+                findings[package.purl, package.path, finding.id] = placed_finding
+            undetermined_entries |= doubts
         return Matches(
             tuple(sorted(findings.values(), key=worst_first)),
-            tuple(sorted(undetermined, key=undetermined_order)),
+            tuple(sorted(undetermined_entries, key=undetermined_order)),
         )
 
     def count_vulnerabilities(self, package: Package) -> int:
@@ -148,10 +148,12 @@ class Matcher:
                 doubts.setdefault("It names no version.", []).append(_names_of(subject, advisories, names)[0])
             elif doubt:
                 doubts.setdefault(doubt, []).append(_names_of(subject, advisories, names)[0])
-        who = f"{package.source_name} {package.source_version}".strip()
+        package_name = f"{package.source_name} {package.source_version}".strip()
         return findings, [
-            Undetermined("", f"{who} cannot be compared with {_some_names(ids)}: {why}", "uncomparable", tuple(ids))
-            for why, ids in doubts.items()
+            Undetermined(
+                "", f"{package_name} cannot be compared with {_some_names(ids)}: {reason}", "uncomparable", tuple(ids)
+            )
+            for reason, ids in doubts.items()
         ]
 
     def _advisories_of(self, package: Package) -> tuple[AliasIndex, list[tuple[str, list[Advisory]]]]:
@@ -187,14 +189,14 @@ class Matcher:
         """The finding from the affecting advisories. Those about this vulnerability alone go before bulletins."""
         if len(affecting) > 1:
             affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), alias_order(row.id)))
-        own = [row for row in affecting if not names.is_bulletin(row)]
+        own_advisories = [row for row in affecting if not names.is_bulletin(row)]
         identity, *aliases = _names_of(subject, affecting, names)
-        fixed = _fixed_version(package.source_version, affecting, advisories, order)
+        fixed_version = _fixed_version(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
-        rating = _best_rating(own, []) or _best_rating(affecting, cves) or _UNTRIAGED_RATING
-        worst = worst_of(cves)
-        disputed = any(row.disputed for row in own)
-        published = min([row.published for row in affecting if row.published], default=None)
+        rating = _best_rating(own_advisories, []) or _best_rating(affecting, cves) or _UNTRIAGED_RATING
+        worst_facts = worst_of(cves)
+        is_disputed = any(row.disputed for row in own_advisories)
+        published_at = min([row.published for row in affecting if row.published], default=None)
         # Positional arguments: an image may have thousands, and keywords take 50% longer.
         return Finding(
             identity,
@@ -202,15 +204,15 @@ class Matcher:
             package,
             rating.severity,
             rating,
-            fixed,
-            None if fixed else _note(affecting),
-            worst.exploited,
-            worst.due,
-            worst.epss,
-            worst.percentile,
-            disputed,
-            published,
-            _fixed_at(affecting) if fixed else None,
+            fixed_version,
+            None if fixed_version else _note(affecting),
+            worst_facts.exploited,
+            worst_facts.due,
+            worst_facts.epss,
+            worst_facts.percentile,
+            is_disputed,
+            published_at,
+            _fixed_at(affecting) if fixed_version else None,
             next((row.summary for row in affecting if row.summary), None),
             _reachability(package.imports, affecting) if package.imports else None,
         )
@@ -262,13 +264,13 @@ def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Adv
     """
     if len(advisories) == 1:
         return order.fix(advisories[0], version)
-    lowest = {id(row): fix for row in affecting if (fix := order.fix(row, version))}
-    if not lowest:
+    lowest_fixes = {id(row): fix for row in affecting if (fix := order.fix(row, version))}
+    if not lowest_fixes:
         return None
-    floor = max(lowest.values(), key=order.point)
-    closing = [row for row in advisories if id(row) in lowest or row not in affecting]
-    later = {fix for row in closing for fix in order.fixes(row, floor)}
-    candidates = [floor, *sorted(later, key=lambda fix: (order.point(fix), fix))]
+    floor = max(lowest_fixes.values(), key=order.point)
+    closing = [row for row in advisories if id(row) in lowest_fixes or row not in affecting]
+    later_fixes = {fix for row in closing for fix in order.fixes(row, floor)}
+    candidates = [floor, *sorted(later_fixes, key=lambda fix: (order.point(fix), fix))]
     return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
 
 

@@ -14,8 +14,8 @@ from dockgate.vulnerabilities.model import Advisory, Range
 # A place in the order: (1, key) for a version, below or above all of them otherwise.
 Point = tuple[int, Any]
 
-_BELOW: Point = (0, 0)
-_ABOVE: Point = (2, 0)
+_BELOW_ALL: Point = (0, 0)
+_ABOVE_ALL: Point = (2, 0)
 _AT_ONE_VERSION = {"introduced": 0, "last_affected": 1, "fixed": 2, "limit": 3}
 
 
@@ -91,9 +91,9 @@ class Order:
             except UncomparableError as error:
                 doubt = str(error)
         if advisory.versions:
-            here = self.point(version)
-            equal = (here, self._without_label(version) or here)
-            if any(self._points[listed] in equal for listed in advisory.versions):
+            point = self.point(version)
+            equal = (point, self._without_label(version) or point)
+            if any(self._points[listed_version] in equal for listed_version in advisory.versions):
                 return True
         if doubt is not None:
             raise UncomparableError(doubt)
@@ -106,23 +106,31 @@ class Order:
         except UncomparableError:
             return False
 
-    def fixes(self, advisory: Advisory, above: str) -> list[str]:
+    def fixes(self, advisory: Advisory, installed_version: str) -> list[str]:
         """Its fixed versions above this one, lowest first; [] for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
-        fixed = {version for kind, version in events if kind == "fixed" and version != "0"}
-        here = (
-            self._points[self._without_optional_epoch(above, has_epochs=self._name_epochs(events))] if fixed else None
+        fixed_versions = {version for kind, version in events if kind == "fixed" and version != "0"}
+        point_of_version = (
+            self._points[self._without_optional_epoch(installed_version, has_epochs=self._name_epochs(events))]
+            if fixed_versions
+            else None
         )
-        if here is None:
+        if point_of_version is None:
             return []
-        later = [(point, version) for version in fixed if (point := self._points[version]) is not None and point > here]
-        return [version for _, version in sorted(later)]
+        later_fixes = [
+            (point, version)
+            for version in fixed_versions
+            if (point := self._points[version]) is not None and point > point_of_version
+        ]
+        return [version for _, version in sorted(later_fixes)]
 
-    def fix(self, advisory: Advisory, above: str) -> str | None:
+    def fix(self, advisory: Advisory, installed_version: str) -> str | None:
         """The lowest fixed version above this one that the advisory does not affect, None without one."""
-        alone = len(advisory.ranges) == 1 and not advisory.versions
-        for fix in self.fixes(advisory, above):
-            if alone or not self.surely_affects(advisory, fix):  # a range is never within itself at one of its fixes
+        has_single_range = len(advisory.ranges) == 1 and not advisory.versions
+        for fix in self.fixes(advisory, installed_version):
+            if has_single_range or not self.surely_affects(
+                advisory, fix
+            ):  # a range is never within itself at one of its fixes
                 return fix
         return None
 
@@ -132,20 +140,22 @@ class Order:
             raise UncomparableError(ready.invalid_reason)
         if self._optional_epoch:
             version = self._without_optional_epoch(version, has_epochs=ready.has_epochs)
-        here = self._points[version]
-        if here is None:
-            if any(point not in (_BELOW, _ABOVE) for point, *_ in ready.steps):
+        version_point = self._points[version]
+        if version_point is None:
+            if any(point not in (_BELOW_ALL, _ABOVE_ALL) for point, *_ in ready.steps):
                 raise UncomparableError(self._points.reasons[version])
-            here = (1, None)
+            version_point = (1, None)
         # A labelled version comes right after the one without its label, so it distinguishes only these two.
-        public = self._without_label(version) or here
+        public = self._without_label(version) or version_point
         inside = False
         for point, _, kind in ready.steps:
-            if kind == "introduced" and point <= here:
+            if kind == "introduced" and point <= version_point:
                 inside = True
-            elif (kind == "fixed" and point <= here) or (kind == "last_affected" and point < here and point != public):
+            elif (kind == "fixed" and point <= version_point) or (
+                kind == "last_affected" and point < version_point and point != public
+            ):
                 inside = False
-        return inside and (not ready.limits or any(here < limit for limit in ready.limits))
+        return inside and (not ready.limits or any(version_point < limit for limit in ready.limits))
 
     def _without_label(self, version: str) -> Point | None:
         """The point of the version without its local label; None without a label, or if its ecosystem has no labels."""
@@ -161,8 +171,8 @@ class Order:
         else:
             limits = tuple([point for point, _, kind in steps if kind == "limit"])
             begins = any(kind == "introduced" for kind, _ in events)
-            refused = None if begins else "A range does not say where it begins."
-            span = _Span(tuple(steps), limits, self._name_epochs(events), refused)
+            invalid_reason = None if begins else "A range does not say where it begins."
+            span = _Span(tuple(steps), limits, self._name_epochs(events), invalid_reason)
         self._spans[events] = span
         return span
 
@@ -177,9 +187,9 @@ class Order:
     def _event(self, kind: str, version: str) -> Point:
         """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""
         if version == "0" and kind in ("introduced", "fixed"):
-            return _BELOW
+            return _BELOW_ALL
         if version == "*" and kind == "limit":
-            return _ABOVE
+            return _ABOVE_ALL
         return self.point(version)
 
 
@@ -206,8 +216,8 @@ class Orders:
 
     def of(self, ecosystem: str) -> Order:
         """The order of an OSV ecosystem, whatever its release."""
-        called = ordered_as(ecosystem)
-        base = next((name for name in called if name in self._orders), called[-1])
+        names = ordered_as(ecosystem)
+        base = next((name for name in names if name in self._orders), names[-1])
         if base not in self._orders:
             self._orders[base] = Order(partial(_refuse_order, base))
         return self._orders[base]
@@ -242,8 +252,8 @@ def ordered_as(ecosystem: str) -> tuple[str, ...]:
     First with one part of the release, because some publishers rebuild several distributions ("TuxCare:Debian:10" is
     ordered as "TuxCare:Debian"), then without ("Debian:13").
     """
-    base, _, rest = ecosystem.partition(":")
-    return (f"{base}:{rest.partition(':')[0]}", base) if rest else (base,)
+    base, _, release = ecosystem.partition(":")
+    return (f"{base}:{release.partition(':')[0]}", base) if release else (base,)
 
 
 def _refuse_order(ecosystem: str, version: str) -> object:

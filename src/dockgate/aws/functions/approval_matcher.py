@@ -135,7 +135,7 @@ class ApprovalMatcher:
         if faults:
             raise faults[0]
 
-    def sweep(self, enough: Callable[[], bool] = lambda: False) -> int:
+    def sweep(self, has_enough: Callable[[], bool] = lambda: False) -> int:
         """Process all waiting approvals, image by image, until it is `enough`; returns how many still wait.
 
         First, approvals whose message was lost are recorded. Overdue ones come next, then the others, starting with a
@@ -145,8 +145,8 @@ class ApprovalMatcher:
         images: dict[str, list[Wait]] = {}
         for wait in self.waits.list_waiting():
             images.setdefault(wait.request.digest, []).append(wait)
-        stored = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
-        listing = self._recover(stored, enough, faults)
+        stored_requests = {(wait.request.digest, wait.request.token) for waiting in images.values() for wait in waiting}
+        listing = self._recover(stored_requests, has_enough, faults)
         for pending in listing.recovered_approvals if listing else ():
             images.setdefault(pending.request.digest, []).append(
                 Wait(pending.request, WAITING, pending.waiting_since, True)
@@ -154,24 +154,24 @@ class ApprovalMatcher:
         pressing = {digest: None for digest, waiting in images.items() if any(map(self._overdue, waiting))}
         others = [digest for digest in images if digest not in pressing]
         first = int(self.clock() // 60) % len(others) if others else 0
-        unanswered = 0
+        unanswered_count = 0
         for digest in (*pressing, *others[first:], *others[:first]):
-            if enough():
-                unanswered += len(images[digest])
+            if has_enough():
+                unanswered_count += len(images[digest])
                 continue
             image_faults: list[Exception] = []
-            unanswered += self._answer_all(digest, self.waits.at(digest), image_faults, listing)
+            unanswered_count += self._answer_all(digest, self.waits.at(digest), image_faults, listing)
             if image_faults:
                 self.tell("SweepFailed", digest=digest, error=_describe(image_faults[0]))
                 faults.append(image_faults[0])
-        if enough():
-            self.tell("SweepCut", waiting=unanswered)
+        if has_enough():
+            self.tell("SweepCut", waiting=unanswered_count)
         if faults:
             raise faults[0]
-        return unanswered
+        return unanswered_count
 
     def _recover(
-        self, recorded: Container[tuple[str, str]], enough: Callable[[], bool], faults: list[Exception]
+        self, recorded_requests: Container[tuple[str, str]], has_enough: Callable[[], bool], faults: list[Exception]
     ) -> _Listing | None:
         """Record every approval that CodePipeline lists as waiting, except `known` digests and tokens.
 
@@ -179,7 +179,7 @@ class ApprovalMatcher:
         """
         listing = _Listing()
         for name in self.pipelines.names:
-            if enough():
+            if has_enough():
                 return None
             try:
                 approvals = list(self.pipelines.list_pending(name))
@@ -190,7 +190,7 @@ class ApprovalMatcher:
                 continue
             for pending in approvals:
                 listing.by_token[pending.request.token] = pending
-                if (pending.request.digest, pending.request.token) in recorded:
+                if (pending.request.digest, pending.request.token) in recorded_requests:
                     continue
                 try:
                     if self._record(pending):
@@ -228,12 +228,12 @@ class ApprovalMatcher:
 
     def _contradict(self, wait: Wait, pending: PendingApproval) -> None:
         """Replace the message's data with the action's own: it names another image, or one that cannot be judged."""
-        named = pending.request.digest or "no image"
+        named_digest = pending.request.digest or "no image"
         if pending.request.digest != wait.request.digest:
-            where = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
-            self.tell("ApprovalContradicted", **where, action_names=named)
+            dimensions = {"digest": wait.request.digest, "pipeline": wait.request.pipeline}
+            self.tell("ApprovalContradicted", **dimensions, action_names=named_digest)
         self._record(pending)
-        self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named}.", "")
+        self.waits.settle(wait, "Contradicted", pending.objection or f"The action itself names {named_digest}.", "")
 
     def _answer_all(
         self, digest: str, halves: ImageItems, faults: list[Exception], listing: _Listing | None = None
@@ -243,19 +243,19 @@ class ApprovalMatcher:
         Without a `listing`, CodePipeline is queried for each.
         """
         groups: dict[tuple[str, bool], _Group] = {}
-        unanswered = 0
-        for stored in halves.waits:
-            wait, reason = self._verify(stored, faults, listing)
+        unanswered_count = 0
+        for stored_wait in halves.waits:
+            wait, reason = self._verify(stored_wait, faults, listing)
             if wait is None:
                 continue
             if not wait.is_verified:
-                unanswered += self._answer_unverified(wait, reason, faults)
+                unanswered_count += self._answer_unverified(wait, reason, faults)
                 continue
             scan, is_named = halves.scan(wait.request.repository), bool(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
             group = _Group(digest, repository, halves, is_named=is_named)
             groups.setdefault((repository, is_named), group).waits.append(wait)
-        return unanswered + sum(self._answer_group(group, faults) for group in groups.values())
+        return unanswered_count + sum(self._answer_group(group, faults) for group in groups.values())
 
     def _answer_unverified(self, wait: Wait, reason: str, faults: list[Exception]) -> int:
         """Handle an approval that only a message describes. Returns 1 while it still waits.
@@ -280,35 +280,36 @@ class ApprovalMatcher:
             faults.append(error)
             look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
         ready = group.waits if look.is_over else [wait for wait in group.waits if self._overdue(wait)]
-        claimed = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
-        unanswered = len(group.waits) - len(ready)
-        if not claimed:
-            return unanswered
+        claimed_waits = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
+        unanswered_count = len(group.waits) - len(ready)
+        if not claimed_waits:
+            return unanswered_count
         if not look.is_over:
             look = replace(look, is_over=True, fault=f"{look.fault} It was waited for until now.")
         try:
-            judged = self.verdicts.judge(group.digest, group.repository, look, is_named=group.is_named)
-            earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed if wait.evidence]
-            evidence = self.verdicts.keep(judged, earlier_evidence)
+            judged_image = self.verdicts.judge(group.digest, group.repository, look, is_named=group.is_named)
+            earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed_waits if wait.evidence]
+            evidence = self.verdicts.keep(judged_image, earlier_evidence)
         except Exception as error:
             faults.append(error)
-            return unanswered + self._give_up(claimed, error, faults)
-        verdict = judged.verdict
-        return unanswered + sum(
-            self._answer(wait, lease, verdict.status, verdict.summary, evidence, faults) for wait, lease in claimed
+            return unanswered_count + self._give_up(claimed_waits, error, faults)
+        verdict = judged_image.verdict
+        return unanswered_count + sum(
+            self._answer(wait, lease, verdict.status, verdict.summary, evidence, faults)
+            for wait, lease in claimed_waits
         )
 
     def _give_up(self, claimed_waits: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
         """Answer due approvals without a verdict; the others keep waiting."""
-        unanswered = 0
+        unanswered_count = 0
         text = f"Undetermined: the image could not be judged: {_describe(error)}"
         for wait, lease in claimed_waits:
             if self._overdue(wait):
-                unanswered += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
+                unanswered_count += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
             else:
                 self.waits.release(wait, lease)
-                unanswered += 1
-        return unanswered
+                unanswered_count += 1
+        return unanswered_count
 
     def _answer(
         self, wait: Wait, lease: int, status: Status, reason: str, evidence: Evidence | None, faults: list[Exception]

@@ -94,7 +94,7 @@ class Functions:
         return {"batchItemFailures": []}
 
     def _handle_records(
-        self, event: Any, read: Callable[[dict[str, Any]], T], handle: Callable[[T], None]
+        self, event: Any, read_record: Callable[[dict[str, Any]], T], handle: Callable[[T], None]
     ) -> dict[str, Any]:
         """Process every message, whether or not others fail.
 
@@ -102,11 +102,11 @@ class Functions:
         Lambda retries and then moves the event to the dead-letter queue. A message that can never be read (`read`
         raises UsageError) is logged and not retried.
         """
-        failed: list[dict[str, str]] = []
+        failed_items: list[dict[str, str]] = []
         fault: Exception | None = None
         for record in messages.records(event):
             try:
-                message = read(messages.body(record))
+                message = read_record(messages.body(record))
             except UsageError as error:
                 self.telemetry("MessageRefused", error=error.full_message)
                 continue
@@ -115,12 +115,12 @@ class Functions:
             except Exception as error:
                 self.telemetry("MessageFailed", error=f"{type(error).__name__}: {error}")
                 if record.id:
-                    failed.append({"itemIdentifier": record.id})
+                    failed_items.append({"itemIdentifier": record.id})
                 else:
                     fault = fault or error
         if fault is not None:
             raise fault
-        return {"batchItemFailures": failed}
+        return {"batchItemFailures": failed_items}
 
 
 def _ends(event: dict[str, Any]) -> Sequence[Scan]:
@@ -143,20 +143,22 @@ class OnUse:
 
 def functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
     """The functions with these clients; `clock` gives epoch seconds."""
-    of = {name: OnUse(partial(client, name)) for name in _SERVICES}
+    clients = {name: OnUse(partial(client, name)) for name in _SERVICES}
     tell = Telemetry(clock=clock)
-    waits = WaitTable(Table(of["dynamodb"], settings.table), clock)
+    waits = WaitTable(Table(clients["dynamodb"], settings.table), clock)
     details = settings.thresholds is None
     place = settings.partition, settings.region, settings.account
-    scans = Scans(of["inspector2"], waits, *place, details, clock)
-    scan_lookup = ScanLookup(waits, scans, Indexes(of["ecr"]), tell)
-    verdicts = Verdicts(settings, of["s3"], of["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC)))
-    answers = Answers(of["codepipeline"])
-    pipelines = Pipelines(of["codepipeline"], settings.actions, settings.account, settings.region, clock)
+    scans = Scans(clients["inspector2"], waits, *place, details, clock)
+    scan_lookup = ScanLookup(waits, scans, Indexes(clients["ecr"]), tell)
+    verdicts = Verdicts(
+        settings, clients["s3"], clients["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC))
+    )
+    answers = Answers(clients["codepipeline"])
+    pipelines = Pipelines(clients["codepipeline"], settings.actions, settings.account, settings.region, clock)
     at_risk = settings.services, settings.topic, settings.risk_days
     return Functions(
         ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answers, settings.patience, tell, clock),
-        RiskMonitor(of["ecs"], of["sns"], waits, scan_lookup, verdicts, *at_risk, tell, clock),
+        RiskMonitor(clients["ecs"], clients["sns"], waits, scan_lookup, verdicts, *at_risk, tell, clock),
         tell,
     )
 

@@ -38,7 +38,7 @@ class RiskMonitor:
     tell: Tell
     clock: Callable[[], float] = time.time
 
-    def renew(self, only: Collection[str] = ()) -> None:
+    def renew(self, services: Collection[str] = ()) -> None:
         """Re-evaluate what the services run.
 
         With `only`, just these digests and the indexes that contain them. Then ECS is queried only about services that
@@ -49,7 +49,7 @@ class RiskMonitor:
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
             try:
-                if only and not self._may_run(name, only):
+                if services and not self._may_run(name, services):
                     continue
                 images = self._images(service)
                 self.waits.record_running(name, {digest for _, digest in images})
@@ -58,7 +58,7 @@ class RiskMonitor:
                 continue
             for repository, digest in images:
                 try:
-                    self._renew(name, repository, digest, only)
+                    self._renew(name, repository, digest, services)
                 except Exception as error:
                     self._note(name, error, faults)
         if faults:
@@ -73,26 +73,26 @@ class RiskMonitor:
 
         True for a service that is not recorded yet. The next sweep judges what was deployed since.
         """
-        noted = self.waits.running_images(service)
-        if noted is None or not noted.isdisjoint(digests):
+        noted_images = self.waits.running_images(service)
+        if noted_images is None or not noted_images.isdisjoint(digests):
             return True
-        return any(not set(digests).isdisjoint(self.waits.at(digest).platforms or ()) for digest in noted)
+        return any(not set(digests).isdisjoint(self.waits.at(digest).platforms or ()) for digest in noted_images)
 
-    def _renew(self, service: str, repository: str, digest: str, only: Collection[str]) -> None:
+    def _renew(self, service: str, repository: str, digest: str, services: Collection[str]) -> None:
         halves = self.waits.at(digest)
-        if only and not {digest, *(halves.platforms or ())} & set(only):
+        if services and not {digest, *(halves.platforms or ())} & set(services):
             return
         look = self.scan_lookup.look(digest, repository, halves)
         if not look.is_over:
             return
-        judged = self.verdicts.judge(digest, repository, look)
-        if judged.verdict.status is Status.APPROVED:
+        judged_image = self.verdicts.judge(digest, repository, look)
+        if judged_image.verdict.status is Status.APPROVED:
             if self.waits.clear_risk(digest, service):
                 self.tell("ServiceSafe", service=service, digest=digest)
             return
         until = int(self.clock() + self.risk_days * 86400)
         if deadline := self.waits.mark_risk(digest, service, until):
-            self._warn(service, judged, deadline)
+            self._warn(service, judged_image, deadline)
 
     def _warn(self, service: str, judged_image: JudgedImage, until: int) -> None:
         """Send a notice once; if that fails, the next run sends it."""

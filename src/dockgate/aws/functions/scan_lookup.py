@@ -69,7 +69,7 @@ class ScanLookup:
         looks = [
             self.scans.look(platform, repository, self.waits.at(platform).scan(repository)) for platform in platforms
         ]
-        over = all(look.is_over for look in looks)
-        faults = [look.fault for look in looks if look.fault and look.is_over is over]
+        are_over = all(look.is_over for look in looks)
+        faults = [look.fault for look in looks if look.fault and look.is_over is are_over]
         documents = {digest: document for look in looks for digest, document in look.documents.items()}
-        return ScanState(over, next(iter(faults), ""), documents)
+        return ScanState(are_over, next(iter(faults), ""), documents)

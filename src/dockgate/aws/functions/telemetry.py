@@ -20,8 +20,8 @@ _MEASURED_UNITS = {"seconds": "Seconds"}
 class Telemetry:
     """Writes events to `out`: standard output, which Lambda sends to CloudWatch."""
 
-    def __init__(self, out: TextIO | None = None, clock: Any = time.time) -> None:
-        self._out = out
+    def __init__(self, output: TextIO | None = None, clock: Any = time.time) -> None:
+        self._output = output
         self._clock = clock
 
     def __call__(self, event: str, **facts: Any) -> None:
@@ -39,4 +39,4 @@ class Telemetry:
                 "Timestamp": int(self._clock() * 1000),
                 "CloudWatchMetrics": [{"Namespace": NAMESPACE, "Dimensions": dimensions, "Metrics": metrics}],
             }
-        print(json.dumps(line, default=str), file=self._out or sys.stdout, flush=True)
+        print(json.dumps(line, default=str), file=self._output or sys.stdout, flush=True)

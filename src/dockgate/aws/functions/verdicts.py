@@ -93,7 +93,7 @@ class Verdicts:
         """
         now = self._now()
         compare = Orders(self._ecosystems).compare
-        reported = (
+        external_reports = (
             inspector.FORMAT.read(document, ReadContext(name, compare=compare))
             for name, document in look.documents.items()
         )
@@ -105,7 +105,7 @@ class Verdicts:
             waivers=Waivers(
                 waivers.select_waivers(self._waivers(), repository if is_named else "", (digest, *look.documents), now)
             ),
-            external_reports=tuple(part for parts in reported for part in parts),
+            external_reports=tuple(part for parts in external_reports for part in parts),
             no_scan_reason=look.fault or None,
         )
         return JudgedImage(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
@@ -120,13 +120,13 @@ class Verdicts:
             return decode_policy(self._document(self._settings.policy))
         return decode_policy(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def keep(self, judged_image: JudgedImage, earlier: Collection[Evidence] = ()) -> Evidence:
+    def keep(self, judged_image: JudgedImage, earlier_evidence: Collection[Evidence] = ()) -> Evidence:
         """Store the verdict as a page and as JSON, with its case, under its digest. Idempotent.
 
         `known` is the evidence of an earlier attempt: the same verdict at another time is not stored again.
         """
         content = _content(judged_image)
-        for evidence in earlier:
+        for evidence in earlier_evidence:
             if evidence.content == content:
                 return evidence
         from dockgate.reports import GateReport, load

@@ -105,9 +105,9 @@ class WaitTable:
     def since(self, digest: str, repository: str, findings: str) -> int:
         """See `scans.SeenLists`."""
         key = _key(digest, _FINDINGS + repository)
-        seen = self._table.get(key)
-        if seen and seen["findings"] == findings:
-            return int(seen["since"])
+        seen_row = self._table.get(key)
+        if seen_row and seen_row["findings"] == findings:
+            return int(seen_row["since"])
         self._table.put({**key, "findings": findings, "since": self._now(), "ttl": self._ttl()})
         return self._now()
 
@@ -191,8 +191,8 @@ class WaitTable:
             "attribute_exists(digest) AND lease < :now",
             values={":lease": now + LEASE_SECONDS, ":now": now},
         )
-        marked = self._table.get(_key(digest, _RISK + service)) if is_marked else None
-        return int(marked["until"]) if marked else 0
+        marked_row = self._table.get(_key(digest, _RISK + service)) if is_marked else None
+        return int(marked_row["until"]) if marked_row else 0
 
     def confirm_notice(self, digest: str, service: str) -> None:
         """Record that the notice was sent."""
@@ -219,8 +219,8 @@ class WaitTable:
 
     def running_images(self, service: str) -> frozenset[str] | None:
         """The digests that a service ran at the last check; None if it was never checked."""
-        noted = self._table.get(_key(_SERVICE + service, "running"))
-        return None if noted is None else frozenset(noted["images"])
+        noted_row = self._table.get(_key(_SERVICE + service, "running"))
+        return None if noted_row is None else frozenset(noted_row["images"])
 
     def record_running(self, service: str, digests: Collection[str]) -> None:
         """Record the images that a service runs.
@@ -228,9 +228,9 @@ class WaitTable:
         A digest that returns, for example after a rollback, gets a new notice with the old deadline.
         """
         key = _key(_SERVICE + service, "running")
-        noted = self.running_images(service)
-        before = noted or frozenset()
-        if noted is not None and noted == set(digests):
+        noted_images = self.running_images(service)
+        before = noted_images or frozenset()
+        if noted_images is not None and noted_images == set(digests):
             return
         for digest in before.difference(digests):
             change = "SET lease = :past"

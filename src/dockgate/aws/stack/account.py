@@ -88,8 +88,10 @@ def _classify(failure: AwsFailure) -> DockgateError:
         return DeniedError(failure.text, _LOG_IN)
     if code.startswith(_DENIED_CODES):
         match = _NAMED_PERMISSION.search(message)
-        needed = match[1] if match else ACTIONS.get(operation, operation)
-        return DeniedError(failure.text, f"It needs the permission {needed}; docs/how-to/aws.md lists all permissions.")
+        needed_action = match[1] if match else ACTIONS.get(operation, operation)
+        return DeniedError(
+            failure.text, f"It needs the permission {needed_action}; docs/how-to/aws.md lists all permissions."
+        )
     if "NotFound" in code or code.startswith(("404", "NoSuch")) or "does not exist" in message:
         return NotFoundError(failure.text, "Check the name and the region.")
     return UnavailableError(failure.text, "Fix the cause, and run the command again: it continues where it stopped.")

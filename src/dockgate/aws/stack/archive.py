@@ -130,11 +130,11 @@ def pack(members: Mapping[str, bytes]) -> bytes:
     Sorted, with one date and one mode (Lambda unpacks as another user), and not compressed: deflate output depends on
     the library that Python was built with.
     """
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as archive:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
         for name in sorted(members):
             entry = zipfile.ZipInfo(name, _EPOCH)
             entry.external_attr = 0o644 << 16
             entry.create_system = 3
             archive.writestr(entry, members[name])
-    return out.getvalue()
+    return buffer.getvalue()

@@ -47,14 +47,14 @@ class Loss:
     is_retained: bool
 
     def __str__(self) -> str:
-        done = {"": "removed", "True": "replaced", "Conditional": "perhaps replaced"}[self.replacement]
+        effect = {"": "removed", "True": "replaced", "Conditional": "perhaps replaced"}[self.replacement]
         if self.is_retained:
             after = (
                 "the old one stays in the account" if self.replacement else "stays in the account, outside the stack"
             )
         else:
             after = "the old one is deleted" if self.replacement else "deleted"
-        return f"{self.logical} ({self.kind} {self.physical}): {done}; {after}"
+        return f"{self.logical} ({self.kind} {self.physical}): {effect}; {after}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,9 +132,9 @@ def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
             replacement = ""
         elif replacement != "True":
             replacement = "Conditional"
-        retained = change.get("PolicyAction") in ("Retain", "ReplaceAndRetain")
+        is_retained = change.get("PolicyAction") in ("Retain", "ReplaceAndRetain")
         physical = change.get("PhysicalResourceId", "")
-        yield Loss(change["LogicalResourceId"], change["ResourceType"], physical, replacement, retained)
+        yield Loss(change["LogicalResourceId"], change["ResourceType"], physical, replacement, is_retained)
 
 
 @contextmanager

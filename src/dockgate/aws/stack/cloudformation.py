@@ -86,14 +86,14 @@ def reasons(account: Account, stack: str, token: str | None = None) -> str:
         pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
         events = [event for page in pages for event in page["StackEvents"]]
     token = token or next((event["ClientRequestToken"] for event in events if "ClientRequestToken" in event), "")
-    failed = [
+    failed_events = [
         event
         for event in reversed(events)  # events are listed newest first
         if event["ResourceStatus"].endswith("FAILED") and event.get("ClientRequestToken", token) == token
     ]
     texts = [
         f"{event['LogicalResourceId']} ({event['ResourceType']}): {event.get('ResourceStatusReason', 'no reason')}"
-        for event in failed
+        for event in failed_events
         if "cancelled" not in event.get("ResourceStatusReason", "")
     ]
     return "; ".join(texts[:_SHOWN_FAILURES]) or "CloudFormation does not say why"

@@ -31,8 +31,8 @@ class Resource:
 
 def of_stack(account: Account, stack: str) -> list[Resource]:
     """The resources of the stack, also of one that failed half way."""
-    listed = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
-    return [replace(resource, created_at=_creation_time(account, resource)) for resource in listed]
+    stack_resources = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
+    return [replace(resource, created_at=_creation_time(account, resource)) for resource in stack_resources]
 
 
 def name(account: Account, resource: Resource) -> str | None:
@@ -107,8 +107,8 @@ def _creation_time(account: Account, resource: Resource) -> str | None:
 def _describe_repository(account: Account, repository: str) -> Mapping[str, Any]:
     with explain_errors(f"looking for the image repository {repository}"):
         repositories = account.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
-    described: Mapping[str, Any] = repositories[0]
-    return described
+    description: Mapping[str, Any] = repositories[0]
+    return description
 
 
 def _delete_image_repository(account: Account, repository: str) -> None:

@@ -102,9 +102,9 @@ def deploy(
     if stack is not None and changes is None:
         return False
     token = _start(account, spec.stack, url, values, changes, tell)
-    made = _wait_for_outputs(account, spec.stack, token, tell, patience)
+    stack_outputs = _wait_for_outputs(account, spec.stack, token, tell, patience)
     documents.remember(data_resources.of_stack(account, spec.stack))
-    documents.log_access(made["LogBucketName"])
+    documents.log_access(stack_outputs["LogBucketName"])
     return True
 
 
@@ -138,11 +138,11 @@ def _stack_to_update(account: Account, stack: str, tell: Tell, patience: Patienc
 
 def _values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]) -> list[dict[str, Any]]:
     """The parameters in CloudFormation's form; an update keeps the others."""
-    unchanged = [name for name in parameters(stack or {}) if name in names() and name not in parameter_values]
+    unchanged_names = [name for name in parameters(stack or {}) if name in names() and name not in parameter_values]
     values: list[dict[str, Any]] = [
         {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(parameter_values.items())
     ]
-    return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(unchanged)]
+    return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(unchanged_names)]
 
 
 def _start(
@@ -162,20 +162,20 @@ def _start(
 
 def _wait_for_outputs(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
     """Wait for the end; returns the stack's outputs. Raises DeployError with what failed and why."""
-    ended = at_rest(account, stack, tell, patience)
-    if ended is None or ended["StackStatus"] not in _DONE_STATES:
-        why = reasons(account, stack, token) if ended else "it was deleted"
-        raise DeployError(f"the stack {stack} could not be deployed: {why}", "Fix what it names, and deploy again.")
-    return outputs(ended)
+    end_state = at_rest(account, stack, tell, patience)
+    if end_state is None or end_state["StackStatus"] not in _DONE_STATES:
+        reason = reasons(account, stack, token) if end_state else "it was deleted"
+        raise DeployError(f"the stack {stack} could not be deployed: {reason}", "Fix what it names, and deploy again.")
+    return outputs(end_state)
 
 
 def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
     """Family and roles of an existing service's task definition; empty unless a new service is named."""
-    named = ("ClusterName", "ServiceName")
-    if not set(named) & set(spec.parameters) or spec.parameters.get("TaskFamily"):
+    service_names = ("ClusterName", "ServiceName")
+    if not set(service_names) & set(spec.parameters) or spec.parameters.get("TaskFamily"):
         return {}
     current = parameters(describe(account, spec.stack) or {})
-    cluster, service = (spec.parameters.get(name, current.get(name, "")) for name in named)
+    cluster, service = (spec.parameters.get(name, current.get(name, "")) for name in service_names)
     if not cluster:
         return {}
     service_description = _service(account, cluster, service)
@@ -190,18 +190,18 @@ def _running_parameters(
     account: Account, stack: Mapping[str, Any], parameter_values: Mapping[str, str]
 ) -> dict[str, str]:
     """The desired count and the image of the stack's own service, which an update keeps."""
-    made = outputs(stack)
+    stack_outputs = outputs(stack)
     old = parameters(stack)
-    if "ServiceName" not in made or old.get("ClusterName"):
+    if "ServiceName" not in stack_outputs or old.get("ClusterName"):
         return {}
-    there = _service(account, made["ClusterName"], made["ServiceName"])
-    if there is None:
+    running_service = _service(account, stack_outputs["ClusterName"], stack_outputs["ServiceName"])
+    if running_service is None:
         return {}
-    service, definition = there
+    service, definition = running_service
     name = parameter_values.get("ContainerName", old.get("ContainerName"))
     images = [container["image"] for container in definition["containerDefinitions"] if container["name"] == name]
-    approved = next((image for image in images if "@sha256:" in image), "")
-    return {"DesiredCount": str(service["desiredCount"]), "ServiceImage": approved}
+    approved_image = next((image for image in images if "@sha256:" in image), "")
+    return {"DesiredCount": str(service["desiredCount"]), "ServiceImage": approved_image}
 
 
 def _service(account: Account, cluster: str, service: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:

@@ -25,13 +25,13 @@ def contents(account: Account, stack: str) -> list[str]:
     """List what would be deleted, a line each, to be confirmed. Empty if there is nothing."""
     check_name(stack)
     lines = []
-    there = describe(account, stack) is not None
-    if there:
+    exists = describe(account, stack) is not None
+    if exists:
         lines.append(f"stack {stack}")
     documents = StackBucket(account, stack)
-    named = {resource: data_resources.name(account, resource) for resource in _data(account, stack, documents)}
-    lines += [_LOST_DATA[resource.kind].format(name) for resource, name in named.items() if name is not None]
-    if there:
+    resource_names = {resource: data_resources.name(account, resource) for resource in _data(account, stack, documents)}
+    lines += [_LOST_DATA[resource.kind].format(name) for resource, name in resource_names.items() if name is not None]
+    if exists:
         others = [kind for kind in _LOST_DATA if kind not in KINDS]
         lines += [_LOST_DATA[kind].format(name) for kind in others for name in resources(account, stack, kind)]
     if documents.exists():
@@ -51,9 +51,9 @@ def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patien
     for attempt in range(1, _ATTEMPTS + 1):
         if at_rest(account, stack, tell, patience) is None:
             break
-        why = _delete(account, stack, tell, patience)
-        if why and attempt == _ATTEMPTS:
-            raise DeployError(f"the stack {stack} could not be deleted: {why}", "Fix what it names; then again.")
+        reason = _delete(account, stack, tell, patience)
+        if reason and attempt == _ATTEMPTS:
+            raise DeployError(f"the stack {stack} could not be deleted: {reason}", "Fix what it names; then again.")
     if not documents.exists():
         return
     message = registry_scanning.restore(account, documents)
@@ -74,5 +74,5 @@ def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str
     tell(f"deleting the stack {stack}")
     with explain_errors(f"deleting the stack {stack}"):
         account.client("cloudformation").delete_stack(StackName=stack)
-    ended = at_rest(account, stack, tell, patience)
-    return reasons(account, stack) if ended else None
+    end_state = at_rest(account, stack, tell, patience)
+    return reasons(account, stack) if end_state else None

@@ -49,8 +49,8 @@ def read(assignments: Sequence[str]) -> dict[str, str]:
         if name in FILLED_IN:
             raise UsageError(f"The parameter {name} is filled in by `dockgate aws deploy`.", FILLED_IN[name])
         if name not in names():
-            near = get_close_matches(name, names(), n=1)
-            advice = f"Did you mean {near[0]}? " if near else ""
+            near_names = get_close_matches(name, names(), n=1)
+            advice = f"Did you mean {near_names[0]}? " if near_names else ""
             raise UsageError(
                 f"The template has no parameter {name!r}.", f"{advice}`dockgate aws template` shows all of them."
             )
@@ -74,16 +74,16 @@ def as_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
         "RunningServices": (f"arn:{account.partition}:ecs:{place}:service/", "CLUSTER/SERVICE"),
         "ImageRepositories": (f"arn:{account.partition}:ecr:{place}:repository/", _REPOSITORY),
     }
-    expanded = dict(values)
+    expanded_values = dict(values)
     for name, value in values.items():
         if value and name in _REPOSITORIES:
             repositories = (part.strip() for part in value.split(","))
-            expanded[name] = ",".join(
+            expanded_values[name] = ",".join(
                 ecr_registry.repository(part, account.id, account.region) for part in repositories
             )
         if value and name in kinds:
-            expanded[name] = _arns(expanded[name], *kinds[name], name)
-    return expanded
+            expanded_values[name] = _arns(expanded_values[name], *kinds[name], name)
+    return expanded_values
 
 
 def pipelines(actions: str) -> str:

@@ -75,25 +75,25 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
         (APPROVALS, lambda body: "record"),
         (OTHERS, _function),
     )
-    handed, faults = 0, []
+    handed_count, faults = 0, []
     with explain_errors(f"handing over what {stack} set aside"):
         functions = _Functions(account.client("lambda"), stack)
         for output, choose in choices:
             if output not in urls:
                 continue
-            queue, failed = _Queue(account.client("sqs"), urls[output]), []
+            queue, failed_messages = _Queue(account.client("sqs"), urls[output]), []
             for message in queue.messages():
                 name = choose(message["Body"])
                 if fault := functions.hand_over(name, message["Body"]):
                     faults.append(f"{message['MessageId']}: {fault}")
-                    failed.append(message)
+                    failed_messages.append(message)
                     continue
                 queue.delete(message)
-                handed += 1
+                handed_count += 1
                 tell(f"{message['MessageId']}: taken by {stack}-{name}")
-            for message in failed:
+            for message in failed_messages:
                 queue.show(message)
-    return Redriven(handed, tuple(faults))
+    return Redriven(handed_count, tuple(faults))
 
 
 @dataclass(slots=True)

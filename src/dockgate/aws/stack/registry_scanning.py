@@ -19,15 +19,15 @@ def enhance(account: Account, documents: StackBucket, repository: str) -> str:
     message = f"Inspector scans {repository}"
     before = _current_configuration(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
-    enhanced = before.get("scanType") == "ENHANCED"
-    rules = _add_rule(before.get("rules", []) if enhanced else [], filters)
+    was_enhanced = before.get("scanType") == "ENHANCED"
+    rules = _add_rule(before.get("rules", []) if was_enhanced else [], filters)
     configuration = {"scanType": "ENHANCED", "rules": rules}
     if configuration == before:
         return message
     documents.remember_scanning(before, configuration)
     with explain_errors("having Inspector scan the registry"):
         account.client("ecr").put_registry_scanning_configuration(**configuration)
-    if not enhanced and before.get("rules"):
+    if not was_enhanced and before.get("rules"):
         message += "; until then ECR's basic scanning is off in every repository: a registry has one of the two"
     return message
 
@@ -40,11 +40,11 @@ def restore(account: Account, documents: StackBucket) -> str | None:
     previous = documents.recorded_scanning()
     if previous is None:
         return None
-    before, ours = previous
+    before, our_settings = previous
     now = _current_configuration(account)
     if now == before:
         return "the registry's scanning configuration is as it was"
-    if now != ours:
+    if now != our_settings:
         return (
             "the registry's scanning configuration was changed by others since, and is left as it is; "
             f"before the stack it was {before}"

@@ -40,9 +40,9 @@ class StackBucket:
         """Create the bucket: private, only over TLS. S3 encrypts it by default. Does nothing if it exists."""
         s3, region = self._account.client("s3"), self._account.region
         with explain_errors(f"making the bucket {self.bucket}"):
-            where = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+            constraint = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
             with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
-                s3.create_bucket(Bucket=self.bucket, **where)
+                s3.create_bucket(Bucket=self.bucket, **constraint)
             blocks = ("BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets")
             s3.put_public_access_block(
                 Bucket=self.bucket,
@@ -95,13 +95,16 @@ class StackBucket:
         body = canonical.encode(waivers)
         return self._put(f"waivers/{hashlib.sha256(body).hexdigest()}.json", body)
 
-    def remember_scanning(self, before: dict[str, Any], ours: dict[str, Any]) -> None:
+    def remember_scanning(self, before: dict[str, Any], our_settings: dict[str, Any]) -> None:
         """Store the configuration before our first change, and the last one that we set.
 
         Changes by others in between are part of the former.
         """
         configuration = self.recorded_scanning()
-        body = {"before": configuration[0] if configuration and before in configuration else before, "ours": ours}
+        body = {
+            "before": configuration[0] if configuration and before in configuration else before,
+            "ours": our_settings,
+        }
         self._put(_SCANNING_KEY, json.dumps(body, sort_keys=True).encode())
 
     def recorded_scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
@@ -114,10 +117,13 @@ class StackBucket:
 
     def remember(self, resources: Iterable[Resource]) -> None:
         """Store which resources have data, so that `destroy` finds them after they left the stack."""
-        listed = self.data_resources()
-        if added := [resource for resource in resources if resource not in listed]:
+        listed_resources = self.data_resources()
+        if added_resources := [resource for resource in resources if resource not in listed_resources]:
             self._put(
-                _DATA_KEY, json.dumps([asdict(resource) for resource in (*listed, *added)], sort_keys=True).encode()
+                _DATA_KEY,
+                json.dumps(
+                    [asdict(resource) for resource in (*listed_resources, *added_resources)], sort_keys=True
+                ).encode(),
             )
 
     def data_resources(self) -> list[Resource]:

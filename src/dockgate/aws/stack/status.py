@@ -80,7 +80,7 @@ def _messages(account: Account, url: str) -> int:
 def _summary(stage: Mapping[str, Any]) -> str:
     """Why the stage's actions failed, in their own words: the gate lists its violations. "" if none failed."""
     runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
-    failed = [run for run in runs if run.get("status") == "Failed"]
+    failed_runs = [run for run in runs if run.get("status") == "Failed"]
     return "; ".join(
-        text for run in failed if (text := run.get("summary") or run.get("errorDetails", {}).get("message"))
+        text for run in failed_runs if (text := run.get("summary") or run.get("errorDetails", {}).get("message"))
     )

@@ -42,13 +42,13 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     with database_lock(path), Writer(path) as writer:
         for feed in feeds:
             for name in parts_by_feed[feed.name]:
-                fetched = feed.fetch(folder, name, "", path.parent)
-                assert fetched.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
+                fetched_files = feed.fetch(folder, name, "", path.parent)
+                assert fetched_files.path is not None  # noqa: S101 - without a fingerprint nothing is unchanged
                 part = Part(
-                    *(feed.name, name, feed.version, str(folder.absolute()), fetched.fingerprint),
-                    *(hash_file(fetched.path), time, time, 0),
+                    *(feed.name, name, feed.version, str(folder.absolute()), fetched_files.fingerprint),
+                    *(hash_file(fetched_files.path), time, time, 0),
                 )
-                with fetched.path.open("rb") as stream:
+                with fetched_files.path.open("rb") as stream:
                     statements = parse(feed, part, stream)
                     parts.append(writer.add(part, statements, feed.ecosystem(name), partial_coverage))
                 report(f"{parts[-1].title}: {parts[-1].statements} statements")

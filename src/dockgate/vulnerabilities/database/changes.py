@@ -66,5 +66,5 @@ def _changed_cves(old: Database, new: Database, cves: Collection[str] | None) ->
 
 def _differing_keys(before: Mapping[K, V], after: Mapping[K, V]) -> set[K]:
     """The keys with another value, or with a value on one side only."""
-    changed = {key for key, value in after.items() if key not in before or before[key] != value}
-    return changed | (before.keys() - after.keys())
+    changed_keys = {key for key, value in after.items() if key not in before or before[key] != value}
+    return changed_keys | (before.keys() - after.keys())

@@ -44,9 +44,9 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
     return {ecosystem: _normal(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 
-def is_covered_by(ecosystem: str, covered: str) -> bool:
+def is_covered_by(ecosystem: str, covered_ecosystem: str) -> bool:
     """Return whether a feed that covers `covered` covers this ecosystem, with its release if it has one."""
-    return ecosystem == covered or ecosystem.startswith(f"{covered}:")
+    return ecosystem == covered_ecosystem or ecosystem.startswith(f"{covered_ecosystem}:")
 
 
 def covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:

@@ -84,7 +84,7 @@ class Database:
                 if package.ecosystem and not package.owner:
                     names_by_ecosystem.setdefault(package.ecosystem, set()).add(package.source_name)
         with _database_errors(self.path):
-            covered = self._coverage
+            coverages = self._coverage
             advisories = self._advisories(names_by_ecosystem)
             vulnerabilities: set[str] = set()
             for row in advisories:
@@ -92,7 +92,7 @@ class Database:
             coverage = [
                 replace(entry, names=tuple([name for name in entry.names if name in names]))
                 for ecosystem, names in sorted(names_by_ecosystem.items())
-                if (entry := covered.get(ecosystem))
+                if (entry := coverages.get(ecosystem))
             ]
             cves = tuple(self._cves(name for name in vulnerabilities if name.startswith("CVE-")))
             return AdvisorySnapshot(advisories, (*coverage, *self._catalogues()), cves)
@@ -115,8 +115,8 @@ class Database:
             " ORDER BY c.ecosystem"
         ).fetchall()
         return {
-            ecosystem: Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked)
-            for ecosystem, complete, names, checked in rows
+            ecosystem: Coverage(ecosystem, bool(complete), tuple(json.loads(names)), checked_at)
+            for ecosystem, complete, names, checked_at in rows
         }
 
     def _catalogues(self) -> tuple[Coverage, ...]:
@@ -125,7 +125,7 @@ class Database:
             "SELECT feed, id NOT IN (SELECT part FROM fault), checked_at FROM part WHERE feed IN (?, ?) ORDER BY feed",
             CATALOGUES,
         )
-        return tuple(Coverage(feed, bool(complete), (), checked) for feed, complete, checked in rows)
+        return tuple(Coverage(feed, bool(complete), (), checked_at) for feed, complete, checked_at in rows)
 
     def parts(self) -> "Sequence[Part]":
         """The parts of the database by feed and name: their origin, last check and faults."""
@@ -134,10 +134,10 @@ class Database:
 
         with _database_errors(self.path):
             faults: dict[int, list[FaultyRecord]] = {}
-            for part, name, reason, contained in self._sql.execute(
+            for part, name, reason, is_contained in self._sql.execute(
                 "SELECT part, name, reason, contained FROM fault ORDER BY rowid"
             ):
-                faults.setdefault(part, []).append(FaultyRecord(name, reason, bool(contained)))
+                faults.setdefault(part, []).append(FaultyRecord(name, reason, bool(is_contained)))
             rows = self._sql.execute(
                 "SELECT id, feed, name, version, source, fingerprint, content, checked_at, changed_at, statements"
                 " FROM part ORDER BY feed, name"
@@ -234,11 +234,11 @@ class Database:
         of_records = [] if records is None else [json.dumps(sorted(records))]
         for (number, ecosystem), names in names_by_ecosystem.items():
             matches = self._sql.execute(query, (number, json.dumps(sorted(names)), *of_records)).fetchall()
-            arrays = (f"{record},{affected},{alias_groups}" for *_, record, affected, alias_groups in matches)
+            arrays = (f"{record},{affected_body},{alias_groups}" for *_, record, affected_body, alias_groups in matches)
             parts = json.loads("[" + ",".join(arrays) + "]")
             rows += [
-                (ecosystem, name, record, module, affected, alias_groups)
-                for (name, module, *_), record, affected, alias_groups in zip(
+                (ecosystem, name, record, module, affected_body, alias_groups)
+                for (name, module, *_), record, affected_body, alias_groups in zip(
                     matches, parts[::3], parts[1::3], parts[2::3], strict=True
                 )
             ]
@@ -294,10 +294,10 @@ ORDER BY names.value, s.part DESC, e.part DESC, p.part DESC"""
 
 
 def _advisory(
-    ecosystem: str, name: str, record: list[Any], module: str, affected: list[Any], alias_groups: list[list[str]]
+    ecosystem: str, name: str, record: list[Any], module: str, affected_body: list[Any], alias_groups: list[list[str]]
 ) -> Advisory:
-    identity, aliases, upstream, summary, published, modified, withdrawn, disputed = record
-    ranges, versions, ratings, note, imports = affected
+    identity, aliases, upstream, summary, published_at, modified_at, withdrawn_at, is_disputed = record
+    ranges, versions, ratings, note, imports = affected_body
     # Positional arguments: a scan reads thousands, and keywords take 50% longer.
     return Advisory(
         identity,
@@ -314,12 +314,12 @@ def _advisory(
             ]
         ),
         summary or None,
-        published or None,
-        modified or None,
-        withdrawn or None,
+        published_at or None,
+        modified_at or None,
+        withdrawn_at or None,
         note or None,
         module or None,
-        disputed,
+        is_disputed,
         tuple(map(tuple, alias_groups)),
         tuple(imports),
     )

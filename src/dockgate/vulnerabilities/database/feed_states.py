@@ -31,9 +31,9 @@ class FeedStates:
         """The state of a feed that may never have been fetched."""
         return self.feeds.get(feed) or FeedState(feed)
 
-    def with_feeds(self, changed: Mapping[str, FeedState]) -> "FeedStates":
+    def with_feeds(self, changed_states: Mapping[str, FeedState]) -> "FeedStates":
         """The states with some of them replaced."""
-        return replace(self, feeds={**self.feeds, **changed})
+        return replace(self, feeds={**self.feeds, **changed_states})
 
 
 def read_states(database: Path) -> FeedStates:

@@ -45,8 +45,8 @@ def write_names(sql: sqlite3.Connection) -> None:
     by_name: dict[str, set[tuple[str, str]]] = {}
     records: dict[str, list[int]] = {}
     for number, body in sql.execute("SELECT id, body FROM record"):
-        identity, aliases, upstream, _, _, _, withdrawn, _ = json.loads(body)
-        for name in () if withdrawn else (identity, *aliases, *upstream):
+        identity, aliases, upstream, _, _, _, withdrawn_at, _ = json.loads(body)
+        for name in () if withdrawn_at else (identity, *aliases, *upstream):
             by_name.setdefault(name, set()).update(packages.get(number, ()))
             records.setdefault(name, []).append(number)
     sql.execute("DELETE FROM vulnerability")

@@ -44,6 +44,6 @@ def stored_score(score: float | None) -> float:
     return -1.0 if score is None else score
 
 
-def read_score(stored: float) -> float | None:
+def read_score(stored_value: float) -> float | None:
     """The CVSS score of a table, None without one."""
-    return None if stored < 0 else stored
+    return None if stored_value < 0 else stored_value

@@ -63,12 +63,12 @@ def pack(path: Path, into: Path, sign: Sign) -> Header:
     # The file is never changed in place: an open file stays the same when another replaces it.
     with path.open("rb") as source:
         header = Header(KIND, FORMAT, digest, hash_file(path), os.fstat(source.fileno()).st_size)
-        stated = canonical.encode(header)
+        header_bytes = canonical.encode(header)
         part = into.with_name(into.name + ".part")
         try:
             with part.open("wb") as file:
-                envelope = sign(stated)
-                file.write(_START.pack(_MAGIC, len(stated)) + stated)
+                envelope = sign(header_bytes)
+                file.write(_START.pack(_MAGIC, len(header_bytes)) + header_bytes)
                 file.write(_START.pack(_SIGNATURE_MAGIC, len(envelope)) + envelope)
                 compressor = zstandard.ZstdCompressor(_LEVEL, write_checksum=True, threads=-1)
                 compressor.copy_stream(source, file, size=header.size)
@@ -90,9 +90,9 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
     new = path.with_name(path.name + ".new")
     try:
         with file.open("rb") as source, database_lock(path):
-            stated = _frame(source, _MAGIC) or b""
-            header = _header(stated, file)
-            trust(stated, header, _frame(source, _SIGNATURE_MAGIC) or b"")
+            header_bytes = _frame(source, _MAGIC) or b""
+            header = _header(header_bytes, file)
+            trust(header_bytes, header, _frame(source, _SIGNATURE_MAGIC) or b"")
             try:
                 _inflate(source, new, header, file)
                 _check(new, header, file)
@@ -113,11 +113,11 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
 
 def _frame(source: BinaryIO, magic: int) -> bytes | None:
     """Read the next skippable frame if it is of this kind. Otherwise None, and nothing is read."""
-    here = source.tell()
+    position = source.tell()
     start = source.read(_START.size)
     found_magic, size = _START.unpack(start) if len(start) == _START.size else (0, 0)
     if found_magic != magic or size > _HEADER_LIMIT:
-        source.seek(here)
+        source.seek(position)
         return None
     return source.read(size)
 
@@ -156,12 +156,12 @@ def _inflate(source: BinaryIO, new: Path, header: Header, file: Path) -> None:
 
 def _check(new: Path, header: Header, file: Path) -> None:
     """Check that it has exactly our tables: a view in their place would run inside our queries."""
-    with Database.open(new) as database, closing(sqlite3.connect(":memory:")) as fresh:
+    with Database.open(new) as database, closing(sqlite3.connect(":memory:")) as new_tables:
         if database.digest != header.digest:
             raise _refusal(file, "its database has another digest than its header says")
-        fresh.executescript(TABLES)
-        same = database.tables() == Database(new, fresh, "").tables()
-    if not same:
+        new_tables.executescript(TABLES)
+        has_same_tables = database.tables() == Database(new, new_tables, "").tables()
+    if not has_same_tables:
         raise _refusal(file, "its tables are not those of its format")
 
 
@@ -179,9 +179,9 @@ def _require_newer(new: Path, path: Path, file: Path) -> None:
         after = {part.title: part.checked_at for part in database.parts()}
     older = sorted(title for title, checked_at in before.items() if after.get(title, "") < checked_at)
     if older:
-        more = f" and {len(older) - 3} more" if len(older) > 3 else ""
+        omission = f" and {len(older) - 3} more" if len(older) > 3 else ""
         raise ConflictError(
-            f"{file} is older than the present database: {', '.join(older[:3])}{more} missing or older.",
+            f"{file} is older than the present database: {', '.join(older[:3])}{omission} missing or older.",
             "Export it again, or import it with --allow-older.",
         )
 

@@ -57,7 +57,7 @@ def update(
     Raises ConflictError while another process writes, DatabaseError if the old database is broken.
     """
     parts: dict[tuple[str, str], Part] = {}
-    unchanged: list[str] = []
+    unchanged_titles: list[str] = []
     failures: list[Failure] = []
     unreachable = _UnreachableHosts()
     with database_lock(path), _downloads(path) as into:
@@ -75,7 +75,7 @@ def update(
                     continue
                 parts[feed.name, name] = part
                 is_unchanged = old_part is not None and old_part.content == part.content
-                unchanged += [part.title] if is_unchanged else []
+                unchanged_titles += [part.title] if is_unchanged else []
                 report(f"{part.title}: {'unchanged' if is_unchanged else f'{part.statements} statements'}")
             digest = writer.commit() if parts and writer.has_coverage else ""
     others = [part for key, part in old_parts.items() if key not in parts]
@@ -84,7 +84,7 @@ def update(
         for feed in feeds
         if not (urls.get(feed.name) or feed.url)
     )
-    return Result(digest, (*parts.values(), *others), missing, tuple(unchanged), tuple(failures))
+    return Result(digest, (*parts.values(), *others), missing, tuple(unchanged_titles), tuple(failures))
 
 
 def _failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) -> Failure:
@@ -135,8 +135,8 @@ def _downloads_to_make(
         if url := urls.get(feed.name) or feed.url:
             before = [
                 name
-                for (of, name), part in old_parts.items()
-                if of == feed.name
+                for (feed_name, name), part in old_parts.items()
+                if feed_name == feed.name
                 and part.source == public_url(url)
                 and without_release(feed.ecosystem(name)) in ecosystems
             ]
@@ -161,32 +161,34 @@ def _renew(
     A part that another parser version read, or that came from another URL, is always fetched.
     """
     time, source = format_seconds(now), public_url(url)
-    same = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
-    lookup = partial(_read_records, old, feed.name, name) if same else None
-    fetched = feed.fetch(url, name, old_part.fingerprint if old_part and same else "", into, ca_bundle, lookup)
-    if fetched.path is None:
+    is_same_source = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
+    lookup = partial(_read_records, old, feed.name, name) if is_same_source else None
+    fetched_files = feed.fetch(
+        url, name, old_part.fingerprint if old_part and is_same_source else "", into, ca_bundle, lookup
+    )
+    if fetched_files.path is None:
         if old_part is None:
             raise UnavailableError(
                 f"The feed {feed.name} reports {name or 'its file'} as unchanged, but never sent it."
             )
-        part = replace(old_part, fingerprint=fetched.fingerprint, checked_at=time)
+        part = replace(old_part, fingerprint=fetched_files.fingerprint, checked_at=time)
         writer.keep(part)
         return part
-    new_content = hash_file(fetched.path)
-    if old_part and fetched.replaces is not None:
+    new_content = hash_file(fetched_files.path)
+    if old_part and fetched_files.replaces is not None:
         new_content = hashlib.sha256(f"{old_part.content} {new_content}".encode()).hexdigest()
-    changed = old_part.changed_at if old_part and old_part.content == new_content else time
-    part = Part(feed.name, name, feed.version, source, fetched.fingerprint, new_content, time, changed, 0)
+    changed_at = old_part.changed_at if old_part and old_part.content == new_content else time
+    part = Part(feed.name, name, feed.version, source, fetched_files.fingerprint, new_content, time, changed_at, 0)
     try:
-        with fetched.path.open("rb") as stream:
+        with fetched_files.path.open("rb") as stream:
             statements, ecosystem = parse(feed, part, stream), feed.ecosystem(name)
-            limits = _limits(old_part, now, allow_smaller) if old_part and same else NO_LIMITS
-            if old_part is None or fetched.replaces is None:
+            limits = _limits(old_part, now, allow_smaller) if old_part and is_same_source else NO_LIMITS
+            if old_part is None or fetched_files.replaces is None:
                 return writer.add(part, statements, ecosystem, None, limits)
             part = replace(part, statements=old_part.statements, faults=old_part.faults)
-            return writer.amend(part, statements, ecosystem, fetched.replaces, limits)
+            return writer.amend(part, statements, ecosystem, fetched_files.replaces, limits)
     finally:
-        fetched.path.unlink()
+        fetched_files.path.unlink()
 
 
 def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
@@ -200,8 +202,8 @@ def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
     checked_at = parse_time(part.checked_at)
     is_recent = checked_at is not None and timedelta(0) <= now - checked_at < _FAULT_PATIENCE
     faults = sum(not fault.is_contained for fault in part.faults)
-    least = part.statements - part.statements // LOST_FRACTION if is_large else 0
-    return Limits(part.statements, least, faults if is_recent else None)
+    minimum = part.statements - part.statements // LOST_FRACTION if is_large else 0
+    return Limits(part.statements, minimum, faults if is_recent else None)
 
 
 def _parts_in(path: Path) -> dict[tuple[str, str], Part]:

@@ -111,13 +111,13 @@ class Writer:
         Raises UnreadableError, and keeps the old part, if the statements cannot be read or exceed `limits`.
         """
         self._has_new_content = True
-        added = self._add(statements)
-        self._require(part, added, limits, added.count, added.faults)
+        added_statements = self._add(statements)
+        self._require(part, added_statements, limits, added_statements.count, added_statements.faults)
         self._forget(self._number(part), ecosystem)
-        part = replace(part, statements=added.count, faults=tuple(added.faults))
-        self._describe(added.number, part)
+        part = replace(part, statements=added_statements.count, faults=tuple(added_statements.faults))
+        self._describe(added_statements.number, part)
         if ecosystem:
-            self._cover(added.number, part, ecosystem, coverage, added.valid)
+            self._cover(added_statements.number, part, ecosystem, coverage, added_statements.valid)
         return part
 
     def amend(
@@ -134,13 +134,13 @@ class Writer:
         but the number of statements is not limited: only a whole export says that many are gone.
         """
         self._has_new_content = True
-        added, number = self._add(_only(statements, replaces)), self._number(part)
+        added_statements, number = self._add(_only(statements, replaces)), self._number(part)
         remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
-        faults = (*remaining_faults, *added.faults)
-        self._require(part, added, limits, limits.least_statements, faults)
-        removed = self._erase(number, ecosystem, replaces)
-        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added.number))
-        part = replace(part, statements=part.statements - removed + added.count, faults=faults)
+        faults = (*remaining_faults, *added_statements.faults)
+        self._require(part, added_statements, limits, limits.least_statements, faults)
+        removed_count = self._erase(number, ecosystem, replaces)
+        self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added_statements.number))
+        part = replace(part, statements=part.statements - removed_count + added_statements.count, faults=faults)
         self._undescribe(number)
         self._describe(number, part)
         counts = self._sql.execute(
@@ -153,8 +153,8 @@ class Writer:
 
     def keep(self, part: Part) -> None:
         """Keep the old part, with the fingerprint and check time of `part`."""
-        checked = (part.fingerprint, part.checked_at, self._number(part))
-        self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", checked)
+        check_values = (part.fingerprint, part.checked_at, self._number(part))
+        self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", check_values)
 
     @property
     def has_coverage(self) -> bool:
@@ -179,35 +179,35 @@ class Writer:
     def _add(self, statements: Iterable[FeedStatement]) -> "_AddedStatements":
         """Write statements under the number of a new part."""
         self._parts += 1
-        added, last = _AddedStatements(self._parts), ""
+        added_statements, last = _AddedStatements(self._parts), ""
         try:
             for statement in statements:
                 if isinstance(statement, FaultyRecord):
-                    added.faults.append(statement)
+                    added_statements.faults.append(statement)
                     continue
-                added.count += not isinstance(statement, SilentRecord)
+                added_statements.count += not isinstance(statement, SilentRecord)
                 if isinstance(statement, Advisory):
-                    last = self._advisory(added.number, statement, last)
-                    added.valid[statement.ecosystem] += not statement.withdrawn
+                    last = self._advisory(added_statements.number, statement, last)
+                    added_statements.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, CveScore):
                     rating = statement.rating
                     values = rating.severity.value, stored_score(rating.score), rating.vector or ""
-                    row = (statement.cve, added.number, *values)
+                    row = (statement.cve, added_statements.number, *values)
                     self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", row)
                 elif isinstance(statement, ExploitedCve):
-                    exploited = (statement.cve, added.number, statement.since, statement.due or "")
-                    self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited)
+                    exploited_row = (statement.cve, added_statements.number, statement.since, statement.due or "")
+                    self._sql.execute("INSERT OR IGNORE INTO exploited VALUES (?, ?, ?, ?)", exploited_row)
                 elif isinstance(statement, CvePrediction):
-                    predicted = (statement.cve, added.number, statement.epss, statement.percentile)
-                    self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", predicted)
+                    prediction_row = (statement.cve, added_statements.number, statement.epss, statement.percentile)
+                    self._sql.execute("INSERT OR REPLACE INTO predicted VALUES (?, ?, ?, ?)", prediction_row)
                 else:
                     names = [statement.id, statement.aliases, ()]
                     body = [*names, "", "", statement.modified or "", statement.withdrawn or "", False]
-                    self._record(added.number, dump(body))
+                    self._record(added_statements.number, dump(body))
         except UnreadableError:
-            self._undo(added)
+            self._undo(added_statements)
             raise
-        return added
+        return added_statements
 
     def _require(
         self,
@@ -218,14 +218,14 @@ class Writer:
         faults: Sequence[FaultyRecord],
     ) -> None:
         """Undo what was added and raise UnreadableError if the part would exceed the limits."""
-        broken = [fault for fault in faults if not fault.is_contained]
+        uncontained_faults = [fault for fault in faults if not fault.is_contained]
         if statements < limits.least_statements:
             reason = f"{part.title} has {statements:,} statements, and had {limits.statements:,}: too many are gone."
             advice = f"If {part.source} is complete, run `dockgate db update --allow-smaller`."
-        elif limits.most_faults is not None and len(broken) > limits.most_faults:
-            first, count = broken[-1], len(broken) - limits.most_faults
-            more = f" and {count - 1:,} more" if count > 1 else ""
-            reason = f"{part.title} has records that cannot be read: {first.name} ({first.reason}){more}."
+        elif limits.most_faults is not None and len(uncontained_faults) > limits.most_faults:
+            first, count = uncontained_faults[-1], len(uncontained_faults) - limits.most_faults
+            omission = f" and {count - 1:,} more" if count > 1 else ""
+            reason = f"{part.title} has records that cannot be read: {first.name} ({first.reason}){omission}."
             advice = "The present data is used until it is a day old, then the new data without these records."
         else:
             return
@@ -253,17 +253,17 @@ class Writer:
             if len(names) <= ALIAS_GROUP_LIMIT and _can_be_one(names)
         }
         for number, identity, aliases, upstream, present in self._valid_records():
-            own = {identity, *aliases}
-            roots = sorted({groups.root(name) for name in (*own, *upstream)} & wide.keys())
-            alias_groups = dump([wide[root] for root in roots if not own.issuperset(wide[root])])
+            own_names = {identity, *aliases}
+            roots = sorted({groups.root(name) for name in (*own_names, *upstream)} & wide.keys())
+            alias_groups = dump([wide[root] for root in roots if not own_names.issuperset(wide[root])])
             if alias_groups != present:
                 yield alias_groups, number
 
     def _valid_records(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
         """Number, id, aliases, upstream and `alias_groups` of every record that is not withdrawn."""
         for number, body, alias_groups in self._sql.execute("SELECT id, body, alias_groups FROM record"):
-            identity, aliases, upstream, *_, withdrawn, _ = json.loads(body)
-            if not withdrawn:
+            identity, aliases, upstream, *_, withdrawn_at, _ = json.loads(body)
+            if not withdrawn_at:
                 yield number, identity, aliases, upstream, alias_groups
 
     def _number(self, part: Part) -> int:
@@ -281,18 +281,18 @@ class Writer:
 
     def _erase(self, number: int, ecosystem: str, ids: frozenset[str] | None) -> int:
         """Remove a part's records, or those with some ids, and return the number of their statements."""
-        which = "record WHERE part = :part"
-        which += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
+        selection = "record WHERE part = :part"
+        selection += "" if ids is None else " AND body ->> 0 IN (SELECT value FROM json_each(:ids))"
         # Naming the ecosystems spares SQLite a search of the whole table.
         ecosystem_ids = [number for name, number in self._ecosystems.items() if is_covered_by(name, ecosystem)]
         parameters = {"part": number, "ids": dump(sorted(ids or ())), "ecosystems": dump(ecosystem_ids)}
-        removed: int = self._sql.execute(
+        removed_count: int = self._sql.execute(
             "DELETE FROM affected WHERE ecosystem IN (SELECT value FROM json_each(:ecosystems))"  # noqa: S608 - as above
-            f" AND record IN (SELECT id FROM {which})",
+            f" AND record IN (SELECT id FROM {selection})",
             parameters,
         ).rowcount
-        self._sql.execute(f"DELETE FROM {which}", parameters)  # noqa: S608 - as above
-        return removed
+        self._sql.execute(f"DELETE FROM {selection}", parameters)  # noqa: S608 - as above
+        return removed_count
 
     def _undescribe(self, number: int) -> None:
         for table, key in (("coverage", "part"), ("fault", "part"), ("part", "id")):
@@ -342,12 +342,12 @@ class Writer:
         self, number: int, part: Part, ecosystem: str, coverage: PartialCoverage | None, valid: Mapping[str, int]
     ) -> None:
         """Write the coverage. An unreadable record may be about any package: the part is then incomplete."""
-        broken = any(not fault.is_contained for fault in part.faults)
+        has_faults = any(not fault.is_contained for fault in part.faults)
         if coverage is None:
-            rows = [(name, number, not broken, "[]") for name in covered_ecosystems(valid)]
+            rows = [(name, number, not has_faults, "[]") for name in covered_ecosystems(valid)]
         else:
             rows = [
-                (name, number, False, "[]" if broken else dump(names))
+                (name, number, False, "[]" if has_faults else dump(names))
                 for name, names in coverage.items()
                 if is_covered_by(name, ecosystem)
             ]

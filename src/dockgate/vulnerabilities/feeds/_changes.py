@@ -38,16 +38,20 @@ def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: Rec
         index = web.fetch(f"{base}/{INDEX}", last_list, into, INDEX_LIMIT)
         if index.path is None:
             return FeedFetch(fingerprint)
-        published, stored = _read_list(index.path), lookup()
-        removed = stored.keys() - published.keys()
-        changed = [name for name, time in published.items() if _instant(stored.get(name, "")) != _instant(time)]
+        published_times, stored_times = _read_list(index.path), lookup()
+        removed_names = stored_times.keys() - published_times.keys()
+        changed_names = [
+            name for name, time in published_times.items() if _instant(stored_times.get(name, "")) != _instant(time)
+        ]
         now = _MARK + index.fingerprint
-        if published and not changed and not removed:
+        if published_times and not changed_names and not removed_names:
             return FeedFetch(now)
-        are_many_gone = len(stored) >= FEW_RECORDS and len(removed) * LOST_FRACTION > len(stored)
-        if not changed or len(changed) + len(removed) > CHANGES_LIMIT or are_many_gone:
+        are_many_gone = len(stored_times) >= FEW_RECORDS and len(removed_names) * LOST_FRACTION > len(stored_times)
+        if not changed_names or len(changed_names) + len(removed_names) > CHANGES_LIMIT or are_many_gone:
             return None
-        return FeedFetch(now, _fetch_records(web, base, changed, into), frozenset((*changed, *removed)))
+        return FeedFetch(
+            now, _fetch_records(web, base, changed_names, into), frozenset((*changed_names, *removed_names))
+        )
     except (UnavailableError, UnreadableError):
         return None
 

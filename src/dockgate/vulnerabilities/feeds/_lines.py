@@ -35,6 +35,6 @@ def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
 
 def open_unpacked(stream: BinaryIO) -> BinaryIO:
     """The stream, decompressed if it is gzip (RFC 1952)."""
-    packed = stream.read(2) == b"\x1f\x8b"
+    is_packed = stream.read(2) == b"\x1f\x8b"
     stream.seek(0)
-    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if packed else stream
+    return cast(BinaryIO, gzip.GzipFile(fileobj=stream)) if is_packed else stream

@@ -56,8 +56,8 @@ def ecosystems(text: str) -> tuple[str, ...]:
     elif base == "Ubuntu" and (plain := _UBUNTU_PRO.fullmatch(release)):
         release = plain[1]
     elif base == "Docker Hardened Images":
-        lineage, _, named = release.partition(":")
-        release = f"{lineage}:{_CODENAMES.get(named, named)}" if named else lineage
+        lineage, _, release_name = release.partition(":")
+        release = f"{lineage}:{_CODENAMES.get(release_name, release_name)}" if release_name else lineage
     elif base == "FreeBSD":
         release = release.partition(":")[0]
     elif base == "Echo":
@@ -100,14 +100,14 @@ def version(base: str, package: str, text: str) -> str:
     return bare.removesuffix(".tainted").removesuffix(".nonfree") if base == "Mageia" else bare
 
 
-def module(identity: str, summary: str, fixed: list[str]) -> str:
+def module(identity: str, summary: str, fixed_versions: list[str]) -> str:
     """The rpm module and stream of these fixed versions ("nodejs:18"), "" for none or if it is unknown.
 
     Modular builds have ".module" in their release. Only the record's summary names the stream ("Important: nodejs:18
     security update"). A summary with several streams ("virt:rhel and virt-devel:rhel") does not say which package
     belongs to which.
     """
-    if not any(".module" in version for version in fixed):
+    if not any(".module" in version for version in fixed_versions):
         return ""
     streams = {stream for stream in re.findall(r"(?<![\w.-])[A-Za-z][\w.+-]*:[\w.-]*\w", summary) if stream != identity}
     return streams.pop() if len(streams) == 1 else ""

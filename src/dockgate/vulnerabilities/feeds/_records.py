@@ -129,21 +129,24 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
     readable = True
     for raw in record.affected or ():
         try:
-            affected = _decode_affected(raw)
-            package_name = affected.package.name if affected.package else ""
-            ranges = [_range(span, part, package_name) for span in affected.ranges or () if span.type != "GIT"]
+            affected_entries = _decode_affected(raw)
+            package_name = affected_entries.package.name if affected_entries.package else ""
+            ranges = [_range(span, part, package_name) for span in affected_entries.ranges or () if span.type != "GIT"]
         except (ValueError, RecursionError) as error:
             package = _package(raw)
             readable = readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
-            affected, ranges = _AffectedEntry(package), [_UNREADABLE_RANGE]
-        if affected.package is None or without_release(affected.package.ecosystem) != part:
+            affected_entries, ranges = _AffectedEntry(package), [_UNREADABLE_RANGE]
+        if affected_entries.package is None or without_release(affected_entries.package.ecosystem) != part:
             continue
-        fixed = [version for span in ranges for kind, version in span.events if kind == "fixed"]
-        name, module = _names.name(part, affected.package.name), _names.module(record.id, record.summary or "", fixed)
-        for ecosystem in _names.ecosystems(affected.package.ecosystem):
+        fixed_versions = [version for span in ranges for kind, version in span.events if kind == "fixed"]
+        name, module = (
+            _names.name(part, affected_entries.package.name),
+            _names.module(record.id, record.summary or "", fixed_versions),
+        )
+        for ecosystem in _names.ecosystems(affected_entries.package.ecosystem):
             entry = entries.setdefault((ecosystem, name, module), _Entry())
-            _join(entry, record, affected, ranges, part in _names.DISTRIBUTIONS)
+            _join(entry, record, affected_entries, ranges, part in _names.DISTRIBUTIONS)
     if not entries and readable:
         yield SilentRecord(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or None)
     for (ecosystem, name, module), entry in entries.items():

@@ -47,9 +47,9 @@ def _fetch_mirrors(web: Web, url: str, into: Path) -> list[str]:
     """The mirrors in the list, one a line; without those over plain HTTP, unless the list is too."""
     with web.download(url, into, _LIST_LIMIT).open("rb") as file:
         lines = file.read().decode("utf-8", "replace").split()
-    safe = ("https", urlsplit(url).scheme)
+    safe_schemes = ("https", urlsplit(url).scheme)
     mirrors = [line.replace("$basearch", _ARCHITECTURE).rstrip("/") for line in lines]
-    return [mirror for mirror in mirrors if urlsplit(mirror).scheme in safe]
+    return [mirror for mirror in mirrors if urlsplit(mirror).scheme in safe_schemes]
 
 
 def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:

@@ -183,8 +183,8 @@ class Web:
                     if seconds > self._grace and size < seconds * SLOWEST:
                         raise ValueError(f"it sent {size} bytes in {seconds:.0f} seconds, which is too slow")
                     file.write(chunk)
-            etag, modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
-        new_fingerprint = _ETAG + etag if etag else _LAST_MODIFIED + modified if modified else _content(path)
+            etag, last_modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
+        new_fingerprint = _ETAG + etag if etag else _LAST_MODIFIED + last_modified if last_modified else _content(path)
         return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
 
 

@@ -95,9 +95,9 @@ def _refuse(*_: object) -> NoReturn:
 
 
 def _content(stream: BinaryIO) -> BinaryIO:
-    packed = stream.read(len(_ZSTD)) == _ZSTD
+    is_packed = stream.read(len(_ZSTD)) == _ZSTD
     stream.seek(0)
-    return cast(BinaryIO, _UnpackedStream(stream)) if packed else open_unpacked(stream)
+    return cast(BinaryIO, _UnpackedStream(stream)) if is_packed else open_unpacked(stream)
 
 
 class _UnpackedStream(io.RawIOBase):

@@ -55,8 +55,8 @@ class Osv(FetchedFeed):
     ) -> FeedFetch:
         """Fetch the changed records if they are few, else the whole export."""
         base = f"{url}/{quote(part, safe='')}"
-        changed = fetch_changes(web, base, fingerprint, into, lookup) if lookup and fingerprint else None
-        return changed or web.fetch(f"{base}/all.zip", fingerprint, into)
+        changed_files = fetch_changes(web, base, fingerprint, into, lookup) if lookup and fingerprint else None
+        return changed_files or web.fetch(f"{base}/all.zip", fingerprint, into)
 
     @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
@@ -68,10 +68,10 @@ class Osv(FetchedFeed):
         except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
             raise UnreadableError(f"The OSV export of {part} is not a zip archive: {error}.") from error
         with archive:
-            listed = archive.infolist()
-            if len({member.header_offset for member in listed}) < len(listed):
+            archive_members = archive.infolist()
+            if len({member.header_offset for member in archive_members}) < len(archive_members):
                 raise UnreadableError(f"The OSV export of {part} is broken: its members overlap.")
-            members = [member for member in listed if member.filename.endswith(".json")]
+            members = [member for member in archive_members if member.filename.endswith(".json")]
             if not members:
                 raise UnreadableError(f"The OSV export of {part} has no records.")
             for member in members:
