@@ -19,16 +19,16 @@ class Duplicates:
         self._stack = stack
         self._orders = {name: kind.name for kind in kinds for name in kind.osv_names}
         self._owners: dict[tuple[str, str], list[tuple[str, PackageFile]]] = {}
-        shared = {
+        shared_files = {
             name
             for _, file in stack.present_files
             for package in file.packages
             if self._is_shared(name := package.ecosystem, file)
         }
-        for _, file in stack.present_files if shared else ():
+        for _, file in stack.present_files if shared_files else ():
             if file.owns and not file.is_lockfile:
                 for package in file.packages:
-                    if package.ecosystem in shared and package.purl in file.owns:
+                    if package.ecosystem in shared_files and package.purl in file.owns:
                         self._owners.setdefault((package.ecosystem, package.source_name), []).append(
                             (package.source_version, file)
                         )
@@ -57,7 +57,7 @@ def _is_same(version: str, rebuilt_from: str) -> bool:
 
 def _owns(stack: LayerStack, owner: PackageFile, path: str) -> bool:
     return any(
-        path.startswith(owned) if owned.endswith("/") else path == owned
-        for packed in owner.owns.values()
-        for owned in stack.unpack(packed)
+        path.startswith(owned_path) if owned_path.endswith("/") else path == owned_path
+        for packed_paths in owner.owns.values()
+        for owned_path in stack.unpack(packed_paths)
     )

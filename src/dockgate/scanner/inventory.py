@@ -48,16 +48,16 @@ def combine(
     """
     facts = list(_limit_layers(facts))
     try:
-        distribution, packages, unread = _compare(image, facts, ecosystems, needs_diff_ids=needs_diff_ids)
+        distribution, packages, unread_entries = _compare(image, facts, ecosystems, needs_diff_ids=needs_diff_ids)
     except UnreadableError as error:
-        distribution, packages, unread = None, set(), {Unread("/", str(error))}
+        distribution, packages, unread_entries = None, set(), {Unread("/", str(error))}
     inventory = Inventory(
         image="",
         platform="",
         distribution=distribution,
         layers=tuple(layer.layer for layer in facts),
         packages=tuple(sorted(packages, key=by_package)),
-        unread=tuple(sorted(unread, key=by_unread)),
+        unread=tuple(sorted(unread_entries, key=by_unread)),
         diff_ids=tuple(layer.diff_id or "" for layer in facts) if any(layer.diff_id for layer in facts) else (),
     )
     return add_image_metadata(inventory, image)
@@ -72,8 +72,13 @@ def _compare(
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
     packages = set(_distribution_packages(stack, distribution, system))
     owners = {package.name for package in packages} - {package.name for package in packages if package.vendor}
-    unread = {*checks.find_problems(stack, ecosystems), *(entry for package in facts for entry in package.unread)}
-    unread.update(layer_verification.find_problems(image.layers, facts, image.diff_ids, needs_diff_ids=needs_diff_ids))
+    unread_entries = {
+        *checks.find_problems(stack, ecosystems),
+        *(entry for package in facts for entry in package.unread),
+    }
+    unread_entries.update(
+        layer_verification.find_problems(image.layers, facts, image.diff_ids, needs_diff_ids=needs_diff_ids)
+    )
     locks = language_packages.Locks(stack)
     duplicates = Duplicates(stack, ecosystems)
     folders = PackageFolders(stack)
@@ -88,16 +93,18 @@ def _compare(
                 ):
                     packages.add(_place_package(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
-            unread.update(_unread_entries(file, facts[at].layer))
+            unread_entries.update(_unread_entries(file, facts[at].layer))
             if folders.without_list(file):
                 reason = (
                     f"{file.path} has no RECORD beside it, so no file list shows which files belong to the package."
                 )
-                unread.add(Unread(file.path, reason, facts[at].layer))
+                unread_entries.add(Unread(file.path, reason, facts[at].layer))
     for at, release in stack.releases.values():
         if release.unread_reason:
-            unread.add(Unread(release.path, unread_reason(release.path, release.unread_reason), facts[at].layer))
-    return distribution, packages, unread
+            unread_entries.add(
+                Unread(release.path, unread_reason(release.path, release.unread_reason), facts[at].layer)
+            )
+    return distribution, packages, unread_entries
 
 
 def _distribution_packages(
@@ -109,11 +116,15 @@ def _distribution_packages(
         if file.ecosystem in system:
             strange = third_party[file.ecosystem]
             for package in file.packages:
-                placed = _place_package(package, stack.facts[stack.introducing_layer(file, package, at)].layer, None)
+                placed_package = _place_package(
+                    package, stack.facts[stack.introducing_layer(file, package, at)].layer, None
+                )
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
-                    placed = replace(placed, vendor=THIRD_PARTY + (placed.vendor or ""))
-                settled = system[file.ecosystem].assign_distribution(placed, distribution) if distribution else None
-                yield settled or replace(placed, vendor=None)
+                    placed_package = replace(placed_package, vendor=THIRD_PARTY + (placed_package.vendor or ""))
+                assigned_package = (
+                    system[file.ecosystem].assign_distribution(placed_package, distribution) if distribution else None
+                )
+                yield assigned_package or replace(placed_package, vendor=None)
 
 
 class FactsInMemory(dict[str, LayerFacts]):
@@ -144,18 +155,18 @@ def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
 
     An image can have hundreds of full layers, or one layer hundreds of times.
     """
-    spent = 0
+    spent_memory = 0
     for layer in facts:
-        spent += _facts_cost(layer)
-        yield layer if spent <= IMAGE_LIMIT else _without_content(layer)
+        spent_memory += _facts_cost(layer)
+        yield layer if spent_memory <= IMAGE_LIMIT else _without_content(layer)
 
 
 def _facts_cost(facts: LayerFacts) -> int:
     """Estimate the bytes of memory that the facts take, their paths packed and unpacked."""
     links = facts.symlinks
-    listed = (facts.implied_folders, facts.folders, facts.whiteouts, facts.opaques)
-    texts = 2 * len(facts.files) + sum(sum(map(len, paths)) for paths in (*listed, links, links.values()))
-    count = facts.files.count("\0") + sum(map(len, listed)) + 2 * len(links)
+    path_lists = (facts.implied_folders, facts.folders, facts.whiteouts, facts.opaques)
+    texts = 2 * len(facts.files) + sum(sum(map(len, paths)) for paths in (*path_lists, links, links.values()))
+    count = facts.files.count("\0") + sum(map(len, path_lists)) + 2 * len(links)
     return texts + _PATH_COST * count + sum(map(memory_cost, facts.package_files))
 
 

@@ -146,8 +146,8 @@ class LayerStack:
         if answer is None:
             versions = [entry for system in key[2] for entry in self._versions_by_package.get((system, name), ())]
             self.spend(len(versions) + 1)
-            below = {version for at, version in versions if at < layer}
-            answer = any(at == layer and version not in below for at, version in versions)
+            versions_below = {version for at, version in versions if at < layer}
+            answer = any(at == layer and version not in versions_below for at, version in versions)
             self._introduced_by_key[key] = answer
         return answer
 
@@ -325,17 +325,17 @@ class LayerStack:
 
     def _last_removal(self, folder: str) -> int:
         """Return the last layer that removed the content of lower layers in `folder`."""
-        walked: list[str] = []
+        walked_paths: list[str] = []
         if self._cached_characters > _CACHE_LIMIT:
             self._emptied_above.clear()
             self._cached_characters = 0
         while folder and folder not in self._emptied_above:
-            walked.append(folder)
+            walked_paths.append(folder)
             self._cached_characters += len(folder)
             folder = folder.rpartition("/")[0]
-        self.spend(len(walked))
+        self.spend(len(walked_paths))
         last = self._emptied_above.get(folder, self._emptied_folders.get("", -1))
-        for name in reversed(walked):
+        for name in reversed(walked_paths):
             last = max(last, self._top.get(name, -1), self._emptied_folders.get(name, -1))
             self._emptied_above[name] = last
         return last

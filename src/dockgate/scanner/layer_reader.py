@@ -52,14 +52,14 @@ def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
     return f"{FACTS_VERSION}.{plugins}-{hex_of(digest_of(facts_version(ecosystems).encode()))[:8]}"
 
 
-def is_older_scanner(version: str | None, than: str) -> bool:
+def is_older_scanner(version: str | None, reference_version: str) -> bool:
     """Return whether a scanner's version is older than another one; None is older than all.
 
     A version that cannot be compared is not older: a later release of Dockgate may have written it.
     """
     if version is None:
         return True
-    first, second = _SCANNER_VERSION.fullmatch(version), _SCANNER_VERSION.fullmatch(than)
+    first, second = _SCANNER_VERSION.fullmatch(version), _SCANNER_VERSION.fullmatch(reference_version)
     if first is None or second is None:
         return False
     return _order(first) < _order(second)
@@ -143,9 +143,9 @@ class _Draft:
             if len(path) > PATH_LIMIT or "\0" in path:
                 self.layer_problems.append(f"An entry has a path that cannot exist, beginning with {path[:80]!r}.")
                 continue
-            cut = path.rfind("/")
-            if cut > 0 and path[:cut] not in folders:
-                tree.add_implied_folder(path[:cut])
+            slash_index = path.rfind("/")
+            if slash_index > 0 and path[:slash_index] not in folders:
+                tree.add_implied_folder(path[:slash_index])
             if kind == "directory":
                 folders.add(path)
                 if entry.open:
@@ -182,16 +182,16 @@ class _Draft:
         paths_by_target: dict[str, list[str]] = {}
         for path, (target, _) in self.hardlinks.items():
             paths_by_target.setdefault(target, []).append(path)
-        read: set[str] = set()
+        read_paths: set[str] = set()
         for entry in entries:
             if entry.kind == "file":
                 for path in paths_by_target.get(entry.path, ()):
                     if path in self.hardlinks:
                         self._read(path, entry, self.hardlinks[path][1])
-                        read.add(path)
-            elif entry.kind == "hardlink" and entry.path in read:
+                        read_paths.add(path)
+            elif entry.kind == "hardlink" and entry.path in read_paths:
                 self.hardlinks.pop(entry.path, None)
-        for path in read:
+        for path in read_paths:
             self.hardlinks.pop(path, None)
 
     def facts(self, layer: str) -> LayerFacts:
@@ -226,10 +226,10 @@ class _Draft:
         No builder links to a file of a lower layer. A runtime would accept it: the file would be at two paths, and a
         whiteout could remove the one that was read.
         """
-        linked = self.tree.resolve_hard_link(entry)
-        if linked is None:
+        linked_entry = self.tree.resolve_hard_link(entry)
+        if linked_entry is None:
             self.unresolved_hardlinks[entry.path] = entry.target
-        return linked or entry
+        return linked_entry or entry
 
     def _kinds_of_link(self, entry: Entry, kinds: list[Ecosystem], size: int, head: bytes) -> list[Ecosystem]:
         """Select from `kinds`, which want this path, the ecosystems that read the content of a hard link.
@@ -243,12 +243,12 @@ class _Draft:
         def is_read(kind: Ecosystem) -> bool:
             return (target, kind.name) in self.package_files or kind in pending
 
-        chosen = [
+        chosen_kinds = [
             kind
             for kind in kinds
             if is_read(kind) or not (kind.wants("-", size, mode, head) and kind.wants(target, size, mode, head))
         ]
-        return chosen + [kind for kind in self.by_content if kind not in chosen and is_read(kind)]
+        return chosen_kinds + [kind for kind in self.by_content if kind not in chosen_kinds and is_read(kind)]
 
     def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
         """Record a folder that could not be listed: only such folders have `open`, which raises the reason."""
@@ -318,11 +318,11 @@ class _Draft:
     def _read_timed(self, kind: Ecosystem, path: str, content: Callable[[], BinaryIO]) -> Extract:
         if self.seconds_used > TIME_LIMIT:
             raise ImageError(f"Its files take more than {TIME_LIMIT:.0f} seconds to read.")
-        begun = self.clock()
+        begun_at = self.clock()
         try:
             return kind.read(path, content())
         finally:
-            self.seconds_used += self.clock() - begun
+            self.seconds_used += self.clock() - begun_at
 
     def _mark_unread(self, path: str, reason: str, kinds: list[Ecosystem]) -> None:
         if path in osrelease.PATHS:
@@ -339,7 +339,7 @@ class _Draft:
         languages = self.languages
         language_paths = {file.path for file in self.package_files.values() if file.ecosystem in languages}
         language_paths = {path for path in language_paths if not path.startswith(_VENDOR_FOLDERS)}
-        installed = {
+        installed_names = {
             package.name
             for file in self.package_files.values()
             if file.ecosystem not in languages
@@ -349,7 +349,7 @@ class _Draft:
         for owns in self.lists.values():
             for name, paths in owns.items():
                 owner = name.partition(":")[0]
-                if owner in installed:
+                if owner in installed_names:
                     owners.update(dict.fromkeys(language_paths.intersection(paths), owner))
         return tuple(
             replace(file, owner=owners[file.path]) if file.path in owners and file.ecosystem in languages else file
@@ -384,8 +384,8 @@ def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Co
 
 def _by_trigger(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
     """Return the ecosystems of each trigger of one kind."""
-    triggered: dict[Any, tuple[Ecosystem, ...]] = {}
+    triggered_kinds: dict[Any, tuple[Ecosystem, ...]] = {}
     for kind in ecosystems:
         for trigger in getattr(kind.triggers, field):
-            triggered[trigger] = (*triggered.get(trigger, ()), kind)
-    return triggered
+            triggered_kinds[trigger] = (*triggered_kinds.get(trigger, ()), kind)
+    return triggered_kinds

@@ -83,22 +83,24 @@ class LayerTree:
             self._check_repeated()
         for path in files & self.folders:
             raise ImageError(f"{path} is a folder and something else in the same layer.")
-        checked: set[str] = set()
+        checked_paths: set[str] = set()
         for path in self.whiteouts:
             if path in files or path in self.folders:
                 raise ImageError(f"{path} is removed and written in the same layer.")
             folder = path.rpartition("/")[0]
-            while folder not in self.folders and folder not in checked:
+            while folder not in self.folders and folder not in checked_paths:
                 if folder in files:
                     raise ImageError(f"{path} is removed below {folder}, which is not a folder in the same layer.")
                 self._spend(folder)
-                checked.add(folder)
+                checked_paths.add(folder)
                 folder = folder.rpartition("/")[0]
-        implied = sorted(self.implied_folders) if self.opaques else []
+        implied_folders = sorted(self.implied_folders) if self.opaques else []
         for path in self.opaques:
-            below = bisect_left(implied, f"{path}/")
-            if implied[below : below + 1] and implied[below].startswith(f"{path}/"):
-                raise ImageError(f"{path} is marked as opaque, and {implied[below]} below it has no entry.")
+            start_index = bisect_left(implied_folders, f"{path}/")
+            if implied_folders[start_index : start_index + 1] and implied_folders[start_index].startswith(f"{path}/"):
+                raise ImageError(
+                    f"{path} is marked as opaque, and {implied_folders[start_index]} below it has no entry."
+                )
 
     def _spend(self, folder: str) -> None:
         self._memory_used += len(folder) + _FOLDER_COST
@@ -107,11 +109,11 @@ class LayerTree:
 
     def _check_repeated(self) -> None:
         """Accept regular files that are written twice, as by `tar -r`: every runtime uses the later one."""
-        seen: set[str] = set()
+        seen_paths: set[str] = set()
         for path in self.files:
-            if path in seen and (path in self.symlinks or path in self.devices or path in self._hardlinks):
+            if path in seen_paths and (path in self.symlinks or path in self.devices or path in self._hardlinks):
                 raise ImageError(f"{path} is written twice in the same layer, and not as a file each time.")
-            seen.add(path)
+            seen_paths.add(path)
 
 
 def resolve_link(path: str, target: str) -> str:

@@ -25,11 +25,13 @@ class UpgradeLine(NamedTuple):
 
     def commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Return the line for these packages, and a remark if some are left out."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, self.signs))
-        if not selected:
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, self.signs))
+        if not selected_upgrades:
             return remark
-        words = dict.fromkeys(self.word.format(name=name, version=upgrade.version) for name, upgrade in selected)
-        items = ", ".join(self.item.format(name=name, version=upgrade.version) for name, upgrade in selected)
+        words = dict.fromkeys(
+            self.word.format(name=name, version=upgrade.version) for name, upgrade in selected_upgrades
+        )
+        items = ", ".join(self.item.format(name=name, version=upgrade.version) for name, upgrade in selected_upgrades)
         return (self.line.format(words=quote_words(words), list=items), *remark)
 
 

@@ -59,11 +59,11 @@ def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
 def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int], opaques: Mapping[str, int]) -> bool:
     """Return whether a later layer removes the file at `path`."""
     since = files[path]
-    removed = whiteouts.get(path, -1) > since
-    while path and not removed:
+    is_removed = whiteouts.get(path, -1) > since
+    while path and not is_removed:
         path = path.rpartition("/")[0]
-        removed = max(whiteouts.get(path, -1), opaques.get(path, -1), files.get(path, -1)) > since
-    return removed
+        is_removed = max(whiteouts.get(path, -1), opaques.get(path, -1), files.get(path, -1)) > since
+    return is_removed
 
 
 def _aliases(
@@ -72,7 +72,7 @@ def _aliases(
     """Yield one entry for each link that gives a path of evidence to a file that was not read as evidence."""
     links, files = stack.symlinks, stack.file_paths()
     names, suffixes, prefixes = _triggers(ecosystems)
-    read = {(package_file.path, package_file.ecosystem) for _, package_file in stack.present_files}
+    read_files = {(package_file.path, package_file.ecosystem) for _, package_file in stack.present_files}
     candidates = trigger_lookup(ecosystems)
     waiting = [
         (path, target, 0)
@@ -101,9 +101,11 @@ def _aliases(
             alias = f"{link}/{path[len(place) :].lstrip('/')}"
             if path in links and links[path] != target and depth < _DEPTH:
                 waiting.append((alias, links[path], depth + 1))
-            interested = [kind for kind in candidates(alias, b"") if kind.wants(alias, 0, 0, b"")]
-            missed = any((path, kind.name) not in read and not kind.wants(path, 0, 0, b"") for kind in interested)
-            if (missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(
+            interested_kinds = [kind for kind in candidates(alias, b"") if kind.wants(alias, 0, 0, b"")]
+            has_missed = any(
+                (path, kind.name) not in read_files and not kind.wants(path, 0, 0, b"") for kind in interested_kinds
+            )
+            if (has_missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(
                 stack.source_layers(path)
             ):
                 yield Unread(alias, f"{alias} leads through the link {link} to {path}, which was not read as such.")
@@ -137,14 +139,17 @@ def _evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, pla
 
 def _follow(stack: LayerStack, path: str, links: Mapping[str, str]) -> str | None:
     """Resolve the links in `path`; None if they form a circle."""
-    done, rest, hops = "", path, 0
-    while rest:
+    done_path, remaining_path, hops = "", path, 0
+    while remaining_path:
         stack.spend(1)
-        name, _, rest = rest.partition("/")
-        done = f"{done}/{name}" if done else name
-        if done in links:
+        name, _, remaining_path = remaining_path.partition("/")
+        done_path = f"{done_path}/{name}" if done_path else name
+        if done_path in links:
             hops += 1
             if hops > _HOPS:
                 return None
-            done, rest = "", f"{links[done]}/{rest}" if rest else links[done]
-    return done
+            done_path, remaining_path = (
+                "",
+                f"{links[done_path]}/{remaining_path}" if remaining_path else links[done_path],
+            )
+    return done_path

@@ -82,11 +82,11 @@ _STATUS_FOLDER = "var/lib/dpkg/status.d"
 @cache
 def _by_name() -> dict[str, list[tuple[str, _Store]]]:
     """Return the stores by the last part of their places, so that each folder is compared with few."""
-    named: dict[str, list[tuple[str, _Store]]] = {}
+    stores_by_name: dict[str, list[tuple[str, _Store]]] = {}
     for store in _STORES:
         for place in store.places:
-            named.setdefault(place.rpartition("/")[2], []).append((place, store))
-    return named
+            stores_by_name.setdefault(place.rpartition("/")[2], []).append((place, store))
+    return stores_by_name
 
 
 FOLDER_NAMES = tuple(sorted(_by_name()))
@@ -104,12 +104,12 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
     Raises UnreadableError if there are too many files.
     """
     names = _by_name()
-    seen: set[str] = set()
+    seen_paths: set[str] = set()
     for facts in stack.facts:
         for folder in (*facts.folders, *facts.implied_folders):
-            if folder[folder.rfind("/") + 1 :] not in names or folder in seen:
+            if folder[folder.rfind("/") + 1 :] not in names or folder in seen_paths:
                 continue
-            seen.add(folder)
+            seen_paths.add(folder)
             store = _store(folder)
             if store is None:
                 continue
@@ -127,8 +127,8 @@ def _store(path: str) -> _Store | None:
     name = path[path.rfind("/") + 1 :]
     if name == "status.d" and not path.endswith(f"/{_STATUS_FOLDER}"):
         return None
-    rooted = f"/{path}"
+    rooted_path = f"/{path}"
     for place, store in _by_name().get(name, ()):
-        if path == place or ("/" in place and rooted.endswith(place if place[0] == "/" else f"/{place}")):
+        if path == place or ("/" in place and rooted_path.endswith(place if place[0] == "/" else f"/{place}")):
             return store
     return None

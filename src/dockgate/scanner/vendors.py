@@ -18,14 +18,14 @@ from dataclasses import replace
 
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Package
 
-UNKNOWN = "unknown"  # the vendor's name if none is stated, yet the package is not the distribution's
+UNKNOWN_VENDOR = "unknown"  # the vendor's name if none is stated, yet the package is not the distribution's
 # Docker, as the vendor of packages in its hardened images, named after their repository. Each of the 561 recipes of
 # Debian packages (docker-hardened-images/catalog, package/deb, August 2026) appends "+dhi" to Debian's version, or sets
 # Docker's address as maintainer; apk packages keep Alpine's version and maintainer.
-HARDENED = "dhi.io"
+HARDENED_VENDOR = "dhi.io"
 # Root rebuilds packages under their name, or with "rootio-" before it (anchore/grype, grype/internal/rootio). Its
 # advisories list only what it fixed: a package that is not in them is not clean.
-ROOT = "root.io"
+ROOT_VENDOR = "root.io"
 _LENGTH_LIMIT = 80
 _STATED_PREFIX = "="  # before a vendor that the package itself states, in contrast to one derived from its maintainer
 
@@ -56,8 +56,8 @@ _VERSION_MARKS = {
     "+0~20": "packages.sury.org",
     "-1rl1~": "packages.redis.io",
     "~bpo": "backports.debian.org",
-    "+dhi": HARDENED,
-    ".root.io": ROOT,
+    "+dhi": HARDENED_VENDOR,
+    ".root.io": ROOT_VENDOR,
 }
 
 # How the vendor of a distribution's own rpm packages begins, by os-release ID. Other distributions are not checked.
@@ -118,15 +118,15 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str | None:
     address = maintainer.rpartition("<")[2].rstrip("> ").lower()
     domain = address.rpartition("@")[2]
     if address == _HARDENED_ADDRESS:
-        return HARDENED
+        return HARDENED_VENDOR
     if distribution == "ubuntu":
         return None if not maintainer or address.endswith(_UBUNTU) else _vendor_name(domain)
     if address in _DEBIAN_MAINTAINERS and not package.version.endswith(_RELEASES):
         return None
     if address.endswith(_MAINTAINERS):
         return _vendor_name(domain)
-    unnamed = _vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
-    return _NAMES.get(maintainer.lower(), unnamed)
+    default_vendor = _vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
+    return _NAMES.get(maintainer.lower(), default_vendor)
 
 
 def vendor_by_signature(package: Package, distribution: str) -> str | None:
@@ -137,7 +137,7 @@ def vendor_by_signature(package: Package, distribution: str) -> str | None:
     if not vendor or official is None or vendor.startswith(official):
         return None
     tag = _VERSION_TAGS.get(distribution)
-    return None if vendor == UNKNOWN and tag and tag in package.version else _vendor_name(vendor)
+    return None if vendor == UNKNOWN_VENDOR and tag and tag in package.version else _vendor_name(vendor)
 
 
 def apply_vendor(package: Package, vendor: str | None) -> Package:
@@ -148,4 +148,4 @@ def apply_vendor(package: Package, vendor: str | None) -> Package:
 
 
 def _vendor_name(text: str) -> str:
-    return " ".join(text.split())[:_LENGTH_LIMIT] or UNKNOWN
+    return " ".join(text.split())[:_LENGTH_LIMIT] or UNKNOWN_VENDOR

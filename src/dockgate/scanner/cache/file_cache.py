@@ -61,15 +61,15 @@ class FileCache(Generic[T]):
             raise
 
 
-def _fields_of(kind: Any, seen: set[Any]) -> Iterator[str]:
+def _fields_of(kind: Any, visited_kinds: set[Any]) -> Iterator[str]:
     """The names and types of all fields of a dataclass, and of those that its fields hold."""
     for argument in get_args(kind):
-        yield from _fields_of(argument, seen)
-    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in seen:
-        seen.add(kind)
+        yield from _fields_of(argument, visited_kinds)
+    if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in visited_kinds:
+        visited_kinds.add(kind)
         for field in dataclasses.fields(kind):
             yield f"{kind.__qualname__}.{field.name}: {field.type}"
-            yield from _fields_of(field.type, seen)
+            yield from _fields_of(field.type, visited_kinds)
 
 
 def _encode(value: object) -> bytes:

@@ -41,7 +41,7 @@ class InventoryCache:
         if self._cache is None or not all(layers):
             return None
         names = [_name(image, has_diff_ids=True), *([] if needs_diff_ids else [_name(image, has_diff_ids=False)])]
-        inventory = next((cached for name in names if (cached := self._cache.find(name))), None)
+        inventory = next((cached_inventory for name in names if (cached_inventory := self._cache.find(name))), None)
         return add_image_metadata(inventory, image) if inventory and inventory.layers == layers else None
 
     def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
@@ -73,5 +73,5 @@ def _code(package: Path) -> str:
 def _modules(folder: Path) -> Iterator[str]:
     for path, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in OTHER_PARTS]
-        below = os.path.relpath(path, folder)
-        yield from (os.path.normpath(os.path.join(below, name)) for name in names if name.endswith(".py"))
+        relative_path = os.path.relpath(path, folder)
+        yield from (os.path.normpath(os.path.join(relative_path, name)) for name in names if name.endswith(".py"))

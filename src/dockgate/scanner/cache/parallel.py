@@ -52,10 +52,10 @@ def _read_in_processes(cache: LayerCache, layers: Sequence[Layer], workers: int)
             if child == 0:
                 _read_in_child(cache, layers, read_end)
             children.append(child)
-        mine = set()
+        own_layers = set()
         while ticket := os.read(read_end, 2):
             at = int.from_bytes(ticket)
-            mine.add(at)
+            own_layers.add(at)
             yield cache.read(layers[at])
         for child in children.copy():
             os.waitpid(child, 0)
@@ -69,7 +69,7 @@ def _read_in_processes(cache: LayerCache, layers: Sequence[Layer], workers: int)
                 os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
     for at, layer in enumerate(layers):
-        if at not in mine:
+        if at not in own_layers:
             yield cache.find(layer) or cache.read(layer)
 
 
@@ -84,14 +84,14 @@ def _read_in_child(cache: LayerCache, layers: Sequence[Layer], read_end: int) ->
 
 
 def _read_in_threads(
-    read: Callable[[Layer], LayerFacts], layers: Sequence[Layer], workers: int
+    read_layer: Callable[[Layer], LayerFacts], layers: Sequence[Layer], workers: int
 ) -> Iterator[LayerFacts]:
     from concurrent.futures import ThreadPoolExecutor, as_completed
 
     with ThreadPoolExecutor(workers) as pool:
         try:
-            for done in as_completed([pool.submit(read, layer) for layer in layers]):
-                yield done.result()
+            for future in as_completed([pool.submit(read_layer, layer) for layer in layers]):
+                yield future.result()
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

@@ -56,7 +56,7 @@ class Actions(StandaloneEcosystem):
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:
             raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")
-        return semver.version_key(bare, "GitHub Actions", least=1)
+        return semver.version_key(bare, "GitHub Actions", minimum_parts=1)
 
 
 ECOSYSTEM: Ecosystem = Actions()

@@ -63,9 +63,9 @@ class Bitnami(StandaloneEcosystem):
         2.4.62 equals "2.4.62-0". Anything else after the hyphen is an upstream pre-release ("2.6.0-rc1") and sorts
         before. Leading zeros are accepted ("2021.03.17"), because advisories have them.
         """
-        core, hyphen, rest = version.partition("+")[0].partition("-")
+        core, hyphen, prerelease = version.partition("+")[0].partition("-")
         numbers = core.split(".")
-        parts = rest.split(".") if hyphen else []
+        parts = prerelease.split(".") if hyphen else []
         if len(numbers) != 3 or not all(map(is_digits, numbers)) or not all(map(is_label, parts)):
             raise UncomparableError(f"The Bitnami version {version[:80]!r} is not a semantic version.")
         is_revision = bool(parts) and is_digits(parts[0])
@@ -86,24 +86,24 @@ def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
 
 
 def _read_document(path: str, content: dict[str, Any]) -> Extract:
-    packages, unread = read_packages(
+    packages, unread_parts = read_packages(
         content, "bitnami", lambda name, version, texts: _package(name, version, texts, path)
     )
-    if not packages and not unread:
+    if not packages and not unread_parts:
         raise UnreadableError("it names no Bitnami package")
     folder = path.rpartition("/")[0]
     component = folder.rpartition("/")[2]
     owns = {purl: (f"{folder}/",) for purl, package in packages.items() if package.name == component}
-    return Extract(tuple(packages.values()), owns, unread_parts=unread)
+    return Extract(tuple(packages.values()), owns, unread_parts=unread_parts)
 
 
 def _read_list(path: str, content: dict[str, Any]) -> Extract:
     packages: list[Package] = []
-    unread: list[tuple[str, str]] = []
+    unread_parts: list[tuple[str, str]] = []
     for name, entry in content.items():
         version = entry.get("version") if isinstance(entry, dict) else None
         if name and isinstance(version, str) and version:
             packages.append(_package(name, version, entry, path))
         else:
-            unread.append((name, "it has no version"))
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
+            unread_parts.append((name, "it has no version"))
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)

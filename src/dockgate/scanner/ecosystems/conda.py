@@ -30,8 +30,8 @@ class Conda(StandaloneEcosystem):
 
     @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        above, _, name = path.rpartition("/")
-        return name == _FOLDER or (name.endswith(".json") and above.rpartition("/")[2] == _FOLDER)
+        folder, _, name = path.rpartition("/")
+        return name == _FOLDER or (name.endswith(".json") and folder.rpartition("/")[2] == _FOLDER)
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -50,13 +50,13 @@ class Conda(StandaloneEcosystem):
         package = _package(name, version, build, channel, subdir, path)
         prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")
         foreign = ("/", f"{_FOLDER}/")
-        owned = (
+        owned_paths = (
             prefix + file_path
             for file_path in files
             if not (file_path.endswith(".pyc") or file_path.startswith(foreign) or "\0" in file_path)
             and ".." not in file_path.split("/")
         )
-        return Extract((package,), {package.purl: tuple(owned)})
+        return Extract((package,), {package.purl: tuple(owned_paths)})
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:

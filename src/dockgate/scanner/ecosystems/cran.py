@@ -79,13 +79,13 @@ class Cran(StandaloneEcosystem):
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the old version's library; repositories have the newest only. Locks are locked again."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "."))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "."))
         calls: dict[tuple[str, str], dict[str, None]] = {}
-        locked = []
-        for name, upgrade in selected:
+        locked_names = []
+        for name, upgrade in selected_upgrades:
             library, file, _ = upgrade.package.path.rpartition(_FILE)
             if not file and upgrade.package.path.endswith(_LOCK):
-                locked.append(f"{name}@{upgrade.version}")
+                locked_names.append(f"{name}@{upgrade.version}")
                 continue
             library = library.rpartition("/")[0]
             into = f', lib = "/{library}"' if is_plain(library, "/._-") else ""  # else R's default
@@ -95,7 +95,7 @@ class Cran(StandaloneEcosystem):
             function = "BiocManager::install" if ecosystem == "Bioconductor" else "install.packages"
             call = f"{function}(c({', '.join(names)}){into})"
             lines.append(f"Rscript -e {quote_words([call])}")
-        advice = (f"# Raise {', '.join(locked)}, and lock the packages again.",) if locked else ()
+        advice = (f"# Raise {', '.join(locked_names)}, and lock the packages again.",) if locked_names else ()
         return (*lines, *advice, *remark)
 
     @override
@@ -147,15 +147,15 @@ def _fields(file: BinaryIO) -> dict[str, str]:
 
 def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
     """Read what renv would install (renv's schema "renv.lock"); it lists no packages of R itself."""
-    listed = content.get("Packages", {})
-    if not isinstance(listed, dict):
+    listed_packages = content.get("Packages", {})
+    if not isinstance(listed_packages, dict):
         raise UnreadableError("its 'Packages' is not a JSON object")
     packages: list[Package] = []
-    unread: list[tuple[str, str]] = []
-    for name, entry in listed.items():
+    unread_parts: list[tuple[str, str]] = []
+    for name, entry in listed_packages.items():
         version = entry.get("Version") if isinstance(entry, dict) else None
         if name and isinstance(version, str) and version:
             packages.append(_package(name, version, entry.get("Source") == "Bioconductor", path))
         else:
-            unread.append((name, "it has no version"))
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
+            unread_parts.append((name, "it has no version"))
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)

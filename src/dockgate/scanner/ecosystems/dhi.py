@@ -39,10 +39,10 @@ class Dhi(StandaloneEcosystem):
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         content = json_object(file, FILE_LIMIT)
-        packages, unread = read_packages(
+        packages, unread_parts = read_packages(
             content, "dhi", lambda name, version, _: _package(name, version, path), ignore_invalid=True
         )
-        return Extract(tuple(packages.values()), unread_parts=unread)
+        return Extract(tuple(packages.values()), unread_parts=unread_parts)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:

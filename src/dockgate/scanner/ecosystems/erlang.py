@@ -73,8 +73,8 @@ class Erlang(StandaloneEcosystem):
         """Lockfiles do not mark packages for the build or the tests, so these count too."""
         if path.endswith(_LOCKS):
             content = read_text(file, LOCK_LIMIT)
-            locked = _read_mix_lock if path.endswith("mix.lock") else _read_rebar_lock
-            return Extract(tuple(dict.fromkeys(locked(path, content))), is_lockfile=True)
+            read_lock = _read_mix_lock if path.endswith("mix.lock") else _read_rebar_lock
+            return Extract(tuple(dict.fromkeys(read_lock(path, content))), is_lockfile=True)
         folder, _, name = path.rpartition("/")
         if name == "ebin":
             return Extract()
@@ -169,16 +169,16 @@ def _read_mix_lock(path: str, content: str) -> Iterator[Package]:
     lib/hex/utils.ex, `lock`). An entry from git has no version; it shares code, and so advisories, with the original.
     """
     for number, line in enumerate(content.split("\n"), 1):
-        stripped = line.strip().removeprefix("%{").strip()
-        if stripped in ("", "}") or stripped.startswith("#"):
+        stripped_line = line.strip().removeprefix("%{").strip()
+        if stripped_line in ("", "}") or stripped_line.startswith("#"):
             continue
-        entry = re.fullmatch(r'"?([^\s":]+)"?: \{:(\w+), (.*)\},?\}?', stripped)
+        entry = re.fullmatch(r'"?([^\s":]+)"?: \{:(\w+), (.*)\},?\}?', stripped_line)
         if not entry:
-            raise UnreadableError(f"line {number} is not how Mix writes it: {stripped[:80]!r}")
+            raise UnreadableError(f"line {number} is not how Mix writes it: {stripped_line[:80]!r}")
         if entry[2] == "hex":
             package = re.match(r':"?(\w+)"?, "([^"\\]+)"', entry[3])
             if not package:
-                raise UnreadableError(f"line {number} has no package and version: {stripped[:80]!r}")
+                raise UnreadableError(f"line {number} has no package and version: {stripped_line[:80]!r}")
             repository = re.search(r'\], "([^"\\]+)"(?:, (?:"\w+"|nil))?$', entry[3])
             organization = (repository[1] if repository else _HEXPM).removeprefix(f"{_HEXPM}:")
             yield _hex_package("" if organization == _HEXPM else organization, package[1], package[2], path)
@@ -212,14 +212,14 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     if len(members) > MEMBER_LIMIT:
         raise UnreadableError(f"it contains {len(members)} applications; no more than {MEMBER_LIMIT} are read")
     packages: list[Package] = []
-    unread: list[tuple[str, str]] = []
+    unread_parts: list[tuple[str, str]] = []
     for entry in members:
         name = entry.name.rpartition("/")[2].removesuffix(".app")
         try:
             content = archive.read_all(entry, APPLICATION_LIMIT)
             packages.append(_read_application(f"{path}!/{entry.name}", name, content))
         except UnreadableError as error:
-            unread.append((entry.name, str(error)))
-    if not packages and not unread:
+            unread_parts.append((entry.name, str(error)))
+    if not packages and not unread_parts:
         return Extract()
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)

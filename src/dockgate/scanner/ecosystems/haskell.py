@@ -63,11 +63,11 @@ class Haskell(StandaloneEcosystem):
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
         package = _package(name, version, path)
-        owned = _own_folder(path, fields.get("import-dirs", ""))
+        owned_folder = _own_folder(path, fields.get("import-dirs", ""))
         packages = [package]
         if name == "ghc":
             packages.append(Package(name, version, write("generic", "", name, version), "GHC", name, version, path))
-        return Extract(tuple(packages), {package.purl: (owned,)} if owned else {})
+        return Extract(tuple(packages), {package.purl: (owned_folder,)} if owned_folder else {})
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -103,8 +103,8 @@ def _fields(file: BinaryIO) -> dict[str, str]:
             key, colon, value = line.partition(":")
             key = key.strip().lower()
             if not colon or key in fields:
-                what = f"it has two fields {key}" if colon else f"a line of it is not a field: {line[:80]!r}"
-                raise UnreadableError(what)
+                problem = f"it has two fields {key}" if colon else f"a line of it is not a field: {line[:80]!r}"
+                raise UnreadableError(problem)
             if key in _FIELDS:
                 fields[key] = value.strip()
     return fields
@@ -120,9 +120,9 @@ def _own_folder(path: str, import_dirs: str) -> str | None:
         first = f"{path.rpartition('/')[0].rpartition('/')[0]}{first.removeprefix('${pkgroot}')}"
     elif not first.startswith("/"):
         return None
-    owned = f"{join_path('', first)}/"
+    owned_folder = f"{join_path('', first)}/"
     # A folder that contains the entry itself would own the files of all other packages.
-    return None if owned == "/" or "\0" in owned or path.startswith(owned) else owned
+    return None if owned_folder == "/" or "\0" in owned_folder or path.startswith(owned_folder) else owned_folder
 
 
 def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
@@ -138,12 +138,12 @@ def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
     """Read `completed: {hackage: NAME-VERSION@sha256:…}` (Stack, "Lock files"); the snapshot's are not listed."""
     from dockgate.scanner.formats.yaml import document
 
-    listed = document(content).get("packages", [])
-    if not isinstance(listed, list):
+    listed_packages = document(content).get("packages", [])
+    if not isinstance(listed_packages, list):
         raise UnreadableError("it has no list of packages")
-    for entry in listed:
-        completed = entry.get("completed") if isinstance(entry, dict) else None
-        reference = completed.get("hackage") if isinstance(completed, dict) else None
+    for entry in listed_packages:
+        completed_entry = entry.get("completed") if isinstance(entry, dict) else None
+        reference = completed_entry.get("hackage") if isinstance(completed_entry, dict) else None
         if isinstance(reference, str):
             name, _, version = reference.partition("@")[0].rpartition("-")
             if not name or not version:

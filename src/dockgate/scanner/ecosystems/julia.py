@@ -79,11 +79,11 @@ class Julia(StandaloneEcosystem):
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update the active project; another one needs `--project`."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_"))
-        items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
-        names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in selected))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_"))
+        items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected_upgrades)
+        names = ", ".join(f'"{name}"' for name in dict.fromkeys(name for name, _ in selected_upgrades))
         program = quote_words([f"import Pkg; Pkg.update([{names}])"])
-        return ((f"julia -e {program} # {items} or later",) if selected else ()) + remark
+        return ((f"julia -e {program} # {items} or later",) if selected_upgrades else ()) + remark
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -120,10 +120,10 @@ def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
 
     Entries without a version come with Julia; those with a path are the project's own (Pkg, src/manifest.jl).
     """
-    listed = content.get("deps", {}) if "manifest_format" in content else content
-    if not isinstance(listed, dict):
+    listed_packages = content.get("deps", {}) if "manifest_format" in content else content
+    if not isinstance(listed_packages, dict):
         raise UnreadableError("its 'deps' is not a table")
-    for name, entries in listed.items():
+    for name, entries in listed_packages.items():
         if name == "deps" and not isinstance(entries, list):
             raise UnreadableError("it does not state its format")
         for entry in entries if isinstance(entries, list) else ():

@@ -59,8 +59,8 @@ class Opam(StandaloneEcosystem):
                 else (_split(piece[1:-1], path) for piece in _field("installed:", content))
             )
             return Extract(tuple(dict.fromkeys(packages)), is_lockfile=True)
-        switch, _, rest = path.rpartition(_PACKAGES_FOLDER)
-        package = _split(rest.removesuffix("/opam"), path)
+        switch, _, inner_path = path.rpartition(_PACKAGES_FOLDER)
+        package = _split(inner_path.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 
     @override
@@ -84,11 +84,11 @@ def _package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("opam", "", name, version), "opam", name, version, path)
 
 
-def _split(called: str, path: str) -> Package:
+def _split(full_name: str, path: str) -> Package:
     """Split NAME.VERSION; names contain no dot."""
-    name, _, version = called.partition(".")
-    if not name or not version or "/" in called:
-        raise UnreadableError(f"{called[:80]!r} is not NAME.VERSION")
+    name, _, version = full_name.partition(".")
+    if not name or not version or "/" in full_name:
+        raise UnreadableError(f"{full_name[:80]!r} is not NAME.VERSION")
     return _package(name, version, path)
 
 

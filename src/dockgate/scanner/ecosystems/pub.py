@@ -52,19 +52,19 @@ class Pub(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.scanner.formats.yaml import document
 
-        listed = document(read_text(file, LOCK_LIMIT)).get("packages", {})
-        if not isinstance(listed, dict):
+        listed_packages = document(read_text(file, LOCK_LIMIT)).get("packages", {})
+        if not isinstance(listed_packages, dict):
             raise UnreadableError("it has no packages by name")
         packages: list[Package] = []
-        unread: list[tuple[str, str]] = []
-        for name, entry in listed.items():
+        unread_parts: list[tuple[str, str]] = []
+        for name, entry in listed_packages.items():
             fields = entry if isinstance(entry, dict) else {}
             source, version = fields.get("source"), fields.get("version")
             if source in _PUBLISHED_SOURCES and name and isinstance(version, str) and version:
                 packages.append(_package(name, version, path))
             elif source not in _LOCAL_SOURCES:
-                unread.append((name, "it has no source and version"))
-        return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
+                unread_parts.append((name, "it has no source and version"))
+        return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:

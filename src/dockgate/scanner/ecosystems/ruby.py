@@ -47,12 +47,12 @@ class Ruby(StandaloneEcosystem):
 
     @override
     def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        above, _, name = path.rpartition("/")
+        folder, _, name = path.rpartition("/")
         if name in _LOCKS:
             return True
         if not name.endswith(".gemspec"):
             return name == _FOLDER
-        return above.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(above)
+        return folder.removesuffix("/default").rpartition("/")[2] == _FOLDER or _is_checkout(folder)
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -63,12 +63,12 @@ class Ruby(StandaloneEcosystem):
         if not path.endswith(".gemspec"):
             return Extract()
         package, folder = _read_specification(path, file)
-        above = path.rpartition("/")[0]
-        if _is_checkout(above):
-            return Extract((package,), {package.purl: (f"{above}/",)})
-        if above.endswith("/default"):
+        parent = path.rpartition("/")[0]
+        if _is_checkout(parent):
+            return Extract((package,), {package.purl: (f"{parent}/",)})
+        if parent.endswith("/default"):
             return Extract((package,))
-        home = above.removesuffix(_FOLDER)
+        home = parent.removesuffix(_FOLDER)
         return Extract((package,), {package.purl: (f"{home}gems/{folder}/",)})
 
     @override
@@ -107,8 +107,8 @@ ECOSYSTEM: Ecosystem = Ruby()
 
 def _is_checkout(folder: str) -> bool:
     """Return whether Bundler looks in this folder for the specification of a gem from git."""
-    above, checkouts, inner = folder.rpartition(_CHECKOUTS)
-    return bool(checkouts) and above[-1:] in ("", "/") and inner.count("/") < _DEPTH
+    parent, checkouts, inner = folder.rpartition(_CHECKOUTS)
+    return bool(checkouts) and parent[-1:] in ("", "/") and inner.count("/") < _DEPTH
 
 
 def _without_platform(version: str) -> tuple[str, str]:
@@ -136,18 +136,22 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     """
     header = decode(file.read(HEADER_LIMIT))
     literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
-    assigned: dict[str, str] = {}
+    assigned_values: dict[str, str] = {}
     assignment = rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}{_LITERAL_END}"
     for match in re.finditer(assignment, header, re.MULTILINE):
         value = match[2] or match[3] or match[4] or ""
-        if assigned.setdefault(match[1], value) != value:
+        if assigned_values.setdefault(match[1], value) != value:
             raise UnreadableError(f"it assigns two values to {match[1]}")
-    declared = [assigned.get("name", ""), assigned.get("version", ""), assigned.get("platform", _ANY_PLATFORM)]
+    declared_values = [
+        assigned_values.get("name", ""),
+        assigned_values.get("version", ""),
+        assigned_values.get("platform", _ANY_PLATFORM),
+    ]
     second = header.split("\n", 2)[1:2]
-    stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else declared
-    if any(assigned.get(field, value) != value for field, value in zip(_FIELDS, stub, strict=False)):
-        raise UnreadableError(f"its stub says {' '.join(stub)}, its specification {' '.join(declared)}")
-    name, version, platform = stub if len(stub) == len(_FIELDS) else declared
+    stub = second[0].split(" ", 5)[2:5] if second and second[0].startswith("# stub: ") else declared_values
+    if any(assigned_values.get(field, value) != value for field, value in zip(_FIELDS, stub, strict=False)):
+        raise UnreadableError(f"its stub says {' '.join(stub)}, its specification {' '.join(declared_values)}")
+    name, version, platform = stub if len(stub) == len(_FIELDS) else declared_values
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'} within its first {HEADER_LIMIT} bytes")
     folder = f"{name}-{version}" if platform == _ANY_PLATFORM else f"{name}-{version}-{platform}"
@@ -172,9 +176,9 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
             section = line
         if section not in ("GEM", "GIT") or line[:4] != "    " or line[4:5] in ("", " "):
             continue
-        name, _, rest = line.strip().rstrip("!").partition(" (")
-        version, _, platform = rest.removesuffix(")").partition("-")
-        if not name or not version or not rest.endswith(")"):
+        name, _, version_text = line.strip().rstrip("!").partition(" (")
+        version, _, platform = version_text.removesuffix(")").partition("-")
+        if not name or not version or not version_text.endswith(")"):
             raise UnreadableError(f"a gem has no version: {line.strip()[:80]!r}")
         gem = (name, version, platform or _ANY_PLATFORM)
         if gem not in gems:

@@ -71,10 +71,10 @@ class Rust(StandaloneEcosystem):
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_-"))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_-"))
         steps = [
             f"cargo update --package {quote_words((f'{name}@{upgrade.package.version}', '--precise', upgrade.version))}"
-            for name, upgrade in selected
+            for name, upgrade in selected_upgrades
             if is_plain(upgrade.package.version, VERSION)
         ]
         return ((" && ".join(steps),) if steps else ()) + remark
@@ -137,11 +137,11 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
     crates: list[dict[str, str]] = []
     table = ""
     for number, line in enumerate(content.split("\n"), 1):
-        stripped = line.strip()
-        name, _, value = stripped.partition(" = ")
+        stripped_line = line.strip()
+        name, _, value = stripped_line.partition(" = ")
         is_expected = True
-        if stripped.startswith("["):
-            table = stripped
+        if stripped_line.startswith("["):
+            table = stripped_line
             is_expected = table in _TABLES or table in _OTHER_TABLES
             if table in _TABLES:
                 crates.append({})
@@ -149,9 +149,9 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
             crates[-1][name] = plain = value[1:-1]
             is_expected = value == f'"{plain}"' and bool(plain) and not {'"', "\\"}.intersection(plain)
         elif not table:
-            is_expected = stripped.startswith(("#", "version = ")) or not stripped
+            is_expected = stripped_line.startswith(("#", "version = ")) or not stripped_line
         if not is_expected:
-            raise UnreadableError(f"line {number} is not how Cargo writes it: {stripped[:80]!r}")
+            raise UnreadableError(f"line {number} is not how Cargo writes it: {stripped_line[:80]!r}")
     if not all("name" in crate and "version" in crate for crate in crates):
         raise UnreadableError("it has a crate without a name or version")
     packages: list[Package] = []

@@ -46,7 +46,7 @@ class Swift(StandaloneEcosystem):
         if not isinstance(pins, list):
             raise UnreadableError("it has no list of pins")
         packages: list[Package] = []
-        unread: list[tuple[str, str]] = []
+        unread_parts: list[tuple[str, str]] = []
         for position, pin in enumerate(pins):
             fields = pin if isinstance(pin, dict) else {}
             try:
@@ -54,8 +54,8 @@ class Swift(StandaloneEcosystem):
                     packages.append(package)
             except UnreadableError as error:
                 name = fields.get("identity")
-                unread.append((name if isinstance(name, str) and name else f"pins/{position}", str(error)))
-        return Extract(tuple(packages), unread_parts=tuple(unread), is_lockfile=True)
+                unread_parts.append((name if isinstance(name, str) and name else f"pins/{position}", str(error)))
+        return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -65,10 +65,10 @@ class Swift(StandaloneEcosystem):
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update by the last parts of repositories; the package manager takes versions from Package.swift."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/._-~"))
-        items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected)
-        words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected))
-        return ((f"swift package update {words} # {items} or later",) if selected else ()) + remark
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/._-~"))
+        items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected_upgrades)
+        words = quote_words(dict.fromkeys(name.rpartition("/")[2] for name, _ in selected_upgrades))
+        return ((f"swift package update {words} # {items} or later",) if selected_upgrades else ()) + remark
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -95,10 +95,10 @@ def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
 
 def _repository(location: str) -> str:
     """Normalise a URL, or scp's form, to HOST/OWNER/NAME (`computeCanonicalLocation` of the package manager)."""
-    scheme, parted, rest = location.partition("://")
-    if not parted:
-        rest = scheme
-    host, _, way = rest.partition("#")[0].partition("?")[0].partition("/")
+    scheme, separator, remaining_location = location.partition("://")
+    if not separator:
+        remaining_location = scheme
+    host, _, way = remaining_location.partition("#")[0].partition("?")[0].partition("/")
     host, colon, port = host.rpartition("@")[2].partition(":")
     first = port if colon and not port.isdigit() else ""
     parts = [part for part in (host.lower(), first, *way.split("/")) if part]

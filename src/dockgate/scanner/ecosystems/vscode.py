@@ -83,9 +83,9 @@ class VSCode(StandaloneEcosystem):
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install the newest version of each, with the program whose folder contains it."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
-        for name, upgrade in selected:
+        for name, upgrade in selected_upgrades:
             path = f"/{upgrade.package.path}"
             program = next((editor for folder, editor in _PROGRAMS.items() if folder in path), "code")
             programs.setdefault(program, []).append((name, upgrade.version))
@@ -106,8 +106,8 @@ def _is_usual_place(path: str) -> bool:
     """Return whether it is a package.json in a folder of `extensions`, or in an unpacked VSIX."""
     if not path.endswith(_FILE):
         return False
-    above, _, folder = path.removesuffix(_FILE).rpartition("/")
-    return folder == "extension" or above.endswith("/extensions") or above == "extensions"
+    parent, _, folder = path.removesuffix(_FILE).rpartition("/")
+    return folder == "extension" or parent.endswith("/extensions") or parent == "extensions"
 
 
 def _package(publisher: str, name: str, version: str, path: str) -> Package:

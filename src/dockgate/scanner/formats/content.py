@@ -46,8 +46,8 @@ def decode_path(raw: bytes) -> str:
 
 def is_script_of(head: bytes, program: bytes) -> bool:
     """Return whether a script's first line names the program, or is longer than `head`."""
-    line, ended, _ = head.partition(b"\n")
-    return program in line or not ended
+    line, line_end, _ = head.partition(b"\n")
+    return program in line or not line_end
 
 
 def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
@@ -85,12 +85,12 @@ def get_string(record: Mapping[str, Any], key: str) -> str:
 
 def budget(limit: int) -> Callable[[int], None]:
     """Return a function that counts bytes and raises UnreadableError above `limit` in total."""
-    spent = 0
+    spent_bytes = 0
 
     def spend(size: int) -> None:
-        nonlocal spent
-        spent += size
-        if spent > limit:
+        nonlocal spent_bytes
+        spent_bytes += size
+        if spent_bytes > limit:
             raise UnreadableError(f"more than {limit} bytes of it would have to be read")
 
     return spend

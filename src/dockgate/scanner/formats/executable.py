@@ -67,9 +67,11 @@ class Executable(NamedTuple):
     def read_loaded(self, address: int, size: int) -> bytes:
         """Read the bytes at a loaded address; fewer than `size` where its segment or the file ends."""
         for part in self.segments:
-            skipped = address - part.address
-            if 0 <= skipped < part.size:
-                return _read_bytes(self.file, self.base + part.offset + skipped, min(size, part.size - skipped))
+            skipped_bytes = address - part.address
+            if 0 <= skipped_bytes < part.size:
+                return _read_bytes(
+                    self.file, self.base + part.offset + skipped_bytes, min(size, part.size - skipped_bytes)
+                )
         return b""
 
 
@@ -91,14 +93,14 @@ def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ..
     head = _read_bytes(file, 0, HEAD)
     magic = head[:4]
     if magic == ELF:
-        parsed = [_elf(file, head, marks, notes)]
+        executables_found = [_elf(file, head, marks, notes)]
     elif magic == PE:
-        parsed = [_pe(file, head)]
+        executables_found = [_pe(file, head)]
     elif magic in FAT:
-        parsed = [_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _architectures(head)]
+        executables_found = [_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _architectures(head)]
     else:
-        parsed = [_mach_o(file, 0, head, marks)]
-    return [executable for executable in parsed if executable]
+        executables_found = [_mach_o(file, 0, head, marks)]
+    return [executable for executable in executables_found if executable]
 
 
 def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:

@@ -61,11 +61,11 @@ def _is_digest(text: str) -> bool:
     return len(text) == 64 and _HEX.issuperset(text)
 
 
-def _names(read: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _names(read_range: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield the name of each entry and a function that reads the beginning of its content."""
     at = 0
     for _ in range(HEADERS_LIMIT):
-        header = read(at, _BLOCK)
+        header = read_range(at, _BLOCK)
         if len(header) < _BLOCK or not header[0]:
             return
         size = _size(header)
@@ -73,7 +73,7 @@ def _names(read: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[]
             return
         begin, length = at + _BLOCK, min(size, MANIFEST_LIMIT)
         name = header[:100].partition(b"\0")[0].decode("utf-8", "replace")
-        yield name, lambda begin=begin, length=length: read(begin, length)  # type: ignore[misc]
+        yield name, lambda begin=begin, length=length: read_range(begin, length)  # type: ignore[misc]
         at = begin + (size + _BLOCK - 1) // _BLOCK * _BLOCK
 
 
@@ -89,23 +89,23 @@ def _size(header: bytes) -> int | None:
 
 def _inflate_head(file: BinaryIO, head: bytes) -> bytes:
     """Inflate the beginning as far as possible: no engine can load an image from a broken archive."""
-    packed = file.read(INFLATED_LIMIT)
+    packed_head = file.read(INFLATED_LIMIT)
     try:
         if head[:2] == _GZIP:
             import zlib
 
-            return zlib.decompressobj(31).decompress(packed, INFLATED_LIMIT)
+            return zlib.decompressobj(31).decompress(packed_head, INFLATED_LIMIT)
         if head.startswith(_XZ):
             import lzma
 
-            return lzma.LZMADecompressor(memlimit=256 * INFLATED_LIMIT).decompress(packed, INFLATED_LIMIT)
+            return lzma.LZMADecompressor(memlimit=256 * INFLATED_LIMIT).decompress(packed_head, INFLATED_LIMIT)
         if head.startswith(_BZIP):
             import bz2
 
-            return bz2.BZ2Decompressor().decompress(packed, INFLATED_LIMIT)
+            return bz2.BZ2Decompressor().decompress(packed_head, INFLATED_LIMIT)
         import zstandard
 
-        with zstandard.ZstdDecompressor(max_window_size=128 * INFLATED_LIMIT).stream_reader(packed) as reader:
+        with zstandard.ZstdDecompressor(max_window_size=128 * INFLATED_LIMIT).stream_reader(packed_head) as reader:
             return reader.read(INFLATED_LIMIT)
     except Exception:  # of four libraries, each with errors of its own
         return b""

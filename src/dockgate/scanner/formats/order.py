@@ -3,22 +3,22 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-_SHORT = 8
+_SHORT_DIGITS = 8
 _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-")
 
 
 def number(digits: str) -> bytes:
     """Encode digits so that they sort by number: their count (255s and the rest), then digits. "" is 0."""
-    return _remembered(digits) if len(digits) <= _SHORT else _number(digits)
+    return _cached_number(digits) if len(digits) <= _SHORT_DIGITS else _number(digits)
 
 
 def _number(digits: str) -> bytes:
     significant = digits.lstrip("0")
-    full, rest = divmod(len(significant), 255)
-    return b"\xff" * full + bytes((rest,)) + significant.encode("ascii")
+    full, remainder = divmod(len(significant), 255)
+    return b"\xff" * full + bytes((remainder,)) + significant.encode("ascii")
 
 
-_remembered = lru_cache(4096)(_number)  # versions consist of few different numbers, nearly all of them short
+_cached_number = lru_cache(4096)(_number)  # versions consist of few different numbers, nearly all of them short
 
 
 def number_row(parts: Iterable[str]) -> bytes:
@@ -26,11 +26,11 @@ def number_row(parts: Iterable[str]) -> bytes:
     return b"".join(b"\x01" + number(part) for part in parts) + b"\x00"
 
 
-def label_row(labels: Iterable[str], largest: int | None = None) -> bytes:
+def label_row(labels: Iterable[str], largest_number: int | None = None) -> bytes:
     """Encode labels: numbers, up to `largest`, sort before text, and fewer labels sort first."""
     row = b""
     for label in labels:
-        if is_digits(label) and (largest is None or fits(label, largest)):
+        if is_digits(label) and (largest_number is None or fits(label, largest_number)):
             row += b"\x01" + number(label)
         else:
             row += b"\x02" + label.encode("ascii") + b"\x00"
@@ -45,10 +45,10 @@ def without_zeros(parts: list[str]) -> list[str]:
     return parts[:end]
 
 
-def fits(digits: str, largest: int) -> bool:
+def fits(digits: str, largest_number: int) -> bool:
     """Return whether the number in these digits, of any count, is at most `largest`."""
     significant = digits.lstrip("0")
-    return len(significant) <= len(str(largest)) and int(significant or "0") <= largest
+    return len(significant) <= len(str(largest_number)) and int(significant or "0") <= largest_number
 
 
 def is_digits(text: str) -> bool:

@@ -4,7 +4,7 @@ from dockgate.scanner.formats.order import is_digits, is_label, number
 from dockgate.shared.errors import UncomparableError
 
 
-def version_key(version: str, kind: str, least: int = 3) -> bytes:
+def version_key(version: str, kind: str, minimum_parts: int = 3) -> bytes:
     """Encode a version by its precedence (section 11): build data is ignored, numbers have no limit.
 
     At least `least` of the three numbers must be present, the others are 0; a version with fewer than three has no
@@ -13,7 +13,7 @@ def version_key(version: str, kind: str, least: int = 3) -> bytes:
     plain, plus, build = version.partition("+")
     core, dash, pre = plain.partition("-")
     numbers = core.split(".")
-    has_all_numbers = len(numbers) == 3 or (least <= len(numbers) < 3 and not dash and not plus)
+    has_all_numbers = len(numbers) == 3 or (minimum_parts <= len(numbers) < 3 and not dash and not plus)
     if not has_all_numbers or not all(map(_is_number, numbers)) or (plus and not all(map(is_label, build.split(".")))):
         raise UncomparableError(f"The {kind} version {version!r} is not a semantic version.")
     key = b"".join(map(number, numbers)) + number("") * (3 - len(numbers))

@@ -22,17 +22,17 @@ def select_upgrades(
 
     Those with illegal names, versions or paths are.
     """
-    selected: dict[tuple[str, str], PackageUpgrade] = {}
-    refused = set()
+    selected_upgrades: dict[tuple[str, str], PackageUpgrade] = {}
+    refused_names = set()
     for upgrade in upgrades:
         name = upgrade.package.name
         if is_name(name) and is_plain(upgrade.version, VERSION) and upgrade.package.path.isprintable():
-            selected.setdefault((name, upgrade.version), upgrade)
+            selected_upgrades.setdefault((name, upgrade.version), upgrade)
         else:
-            refused.add(upgrade.package.purl)
-    packages = f"{len(refused)} package{'' if len(refused) == 1 else 's'}"
-    remark = (f"# {packages} left out: the image gives no legal name, version or path.",) if refused else ()
-    return [(key[0], selected[key]) for key in sorted(selected)], remark
+            refused_names.add(upgrade.package.purl)
+    packages = f"{len(refused_names)} package{'' if len(refused_names) == 1 else 's'}"
+    remark = (f"# {packages} left out: the image gives no legal name, version or path.",) if refused_names else ()
+    return [(key[0], selected_upgrades[key]) for key in sorted(selected_upgrades)], remark
 
 
 def quote_words(words: Iterable[str]) -> str:

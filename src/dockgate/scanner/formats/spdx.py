@@ -27,22 +27,22 @@ def read_packages(
         raise UnreadableError("it is not an SPDX document: it has no list of packages")
     prefix = f"pkg:{purl_type}/"
     packages: dict[str, Package] = {}
-    unread: list[tuple[str, str]] = []
+    unread_parts: list[tuple[str, str]] = []
     for position, entry in enumerate(entries):
         references = entry.get("externalRefs", []) if isinstance(entry, dict) else None
         if not isinstance(references, list) and not ignore_invalid:
-            unread.append((f"packages/{position}", "it is not an SPDX package"))
+            unread_parts.append((f"packages/{position}", "it is not an SPDX package"))
         for reference in references if isinstance(references, list) else ():
             purl = reference.get("referenceLocator") if isinstance(reference, dict) else None
             if not isinstance(purl, str) or not purl.startswith(prefix):
                 continue
-            rest, _, query = purl.removeprefix(prefix).partition("#")[0].partition("?")
-            name, _, version = rest.rpartition("@")
+            purl_path, _, query = purl.removeprefix(prefix).partition("#")[0].partition("?")
+            name, _, version = purl_path.rpartition("@")
             if name and version:
                 pairs = (pair.partition("=") for pair in query.split("&"))
                 qualifiers = {key: unquote(value) for key, _, value in pairs}
                 package = build(unquote(name), unquote(version), qualifiers)
                 packages[package.purl] = package
             else:
-                unread.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
-    return packages, tuple(unread)
+                unread_parts.append((f"packages/{position}", f"its package URL has no name and version: {purl[:200]}"))
+    return packages, tuple(unread_parts)

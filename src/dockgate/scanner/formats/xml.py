@@ -24,9 +24,9 @@ def elements(raw: bytes) -> list[Element]:
     """
     from xml.parsers.expat import ExpatError, ParserCreate
 
-    finished: list[Element] = []
+    finished_elements: list[Element] = []
     names: list[str] = []
-    opened: list[tuple[Mapping[str, str], list[str]]] = []
+    open_elements: list[tuple[Mapping[str, str], list[str]]] = []
     depth = 0
 
     def refuse(*_: object) -> None:
@@ -37,19 +37,19 @@ def elements(raw: bytes) -> list[Element]:
         depth += 1
         if depth <= DEPTH_LIMIT:
             names.append(name)
-            opened.append((attributes, []))
+            open_elements.append((attributes, []))
 
     def end(_: str) -> None:
         nonlocal depth
         if depth <= DEPTH_LIMIT:
-            attributes, texts = opened.pop()
-            finished.append(Element("/".join(names), attributes, "".join(texts).strip()))
+            attributes, texts = open_elements.pop()
+            finished_elements.append(Element("/".join(names), attributes, "".join(texts).strip()))
             names.pop()
         depth -= 1
 
     def characters(text: str) -> None:
         if 0 < depth <= DEPTH_LIMIT:
-            opened[-1][1].append(text)
+            open_elements[-1][1].append(text)
 
     parser = ParserCreate()
     parser.StartDoctypeDeclHandler = refuse
@@ -60,4 +60,4 @@ def elements(raw: bytes) -> list[Element]:
         parser.Parse(raw, True)
     except (ExpatError, ValueError, LookupError) as error:
         raise UnreadableError(f"it is not XML: {error}") from error
-    return finished
+    return finished_elements

@@ -25,17 +25,17 @@ def documents(content: str) -> list[Any]:
     """
     import yaml
 
-    made: list[Any] = []
+    documents_read: list[Any] = []
     stack: list[_OpenCollection] = []
     try:
         for count, event in enumerate(yaml.parse(content, Loader=getattr(yaml, "CBaseLoader", yaml.BaseLoader))):
             if count > NODE_LIMIT or len(stack) > DEPTH_LIMIT:
                 raise UnreadableError("its YAML has too many nodes, or is nested too deeply")
             if isinstance(event, yaml.ScalarEvent):
-                _add_value(made, stack, event.value)
+                _add_value(documents_read, stack, event.value)
             elif isinstance(event, yaml.CollectionStartEvent):
                 collection: dict[str, Any] | list[Any] = {} if isinstance(event, yaml.MappingStartEvent) else []
-                _add_value(made, stack, collection)
+                _add_value(documents_read, stack, collection)
                 stack.append(_OpenCollection(collection))
             elif isinstance(event, yaml.CollectionEndEvent):
                 stack.pop()
@@ -43,15 +43,15 @@ def documents(content: str) -> list[Any]:
                 raise UnreadableError("its YAML has an alias; lockfiles have none")
     except yaml.YAMLError as error:
         raise UnreadableError(f"it is not YAML: {' '.join(str(error).split())}") from error
-    return made
+    return documents_read
 
 
 def document(content: str) -> dict[str, Any]:
     """Parse a file with exactly one document, a mapping. Raises UnreadableError."""
-    parsed = documents(content)
-    if len(parsed) != 1 or not isinstance(parsed[0], dict):
+    parsed_documents = documents(content)
+    if len(parsed_documents) != 1 or not isinstance(parsed_documents[0], dict):
         raise UnreadableError("it is not one YAML mapping")
-    return parsed[0]
+    return parsed_documents[0]
 
 
 def _add_value(roots: list[Any], stack: list[_OpenCollection], value: Any) -> None:

@@ -18,7 +18,7 @@ ENTRY_LIMIT = 200_000  # entries of one archive
 DIRECTORY_LIMIT = 64 * 1024 * 1024  # bytes of one archive's central directory
 MEMORY_LIMIT = 8 * 1024 * 1024  # bytes of an entry that stay in memory; a larger one goes to an unlinked temporary file
 
-_STORED, _DEFLATED = 0, 8
+_STORED_METHOD, _DEFLATED_METHOD = 0, 8
 _ENCRYPTED_FLAG = 1
 _END_SIZE, _LOCATOR_SIZE, _END64_SIZE = 22, 20, 56
 _END = b"PK\x05\x06"
@@ -89,7 +89,7 @@ class Archive:
     def _scan(self, directory: bytes, endings: tuple[bytes, ...]) -> Iterator[Entry]:
         """Parse the directory. Hot path: about half a microsecond for an entry that does not match."""
         header = struct.Struct("<4s4xHH4xIIIHHH8xI").unpack_from
-        at, end, fold, stated = 0, len(directory), self._fold, self.count
+        at, end, fold, stated_count = 0, len(directory), self._fold, self.count
         self.count = 0
         while at < end:  # Java and Python read to the end of the directory, whatever number of entries is stated
             self.count += 1
@@ -98,19 +98,21 @@ class Archive:
             first = at + 46
             if first > end:
                 raise UnreadableError("its directory is cut off")
-            magic, flags, method, check, packed, size, name_size, extra, comment, offset = header(directory, at)
-            more = first + name_size
-            at = more + extra + comment
+            magic, flags, method, check, packed_size, size, name_size, extra, comment, offset = header(directory, at)
+            extra_start = first + name_size
+            at = extra_start + extra + comment
             if magic != b"PK\x01\x02" or at > end:
                 raise UnreadableError("its directory is broken")
-            name = directory[first:more]
+            name = directory[first:extra_start]
             if name.endswith(b".class"):
                 self.has_classes = True
             elif fold(name).endswith(endings):
-                size, packed, offset = _zip64(directory[more : more + extra], size, packed, offset)
-                yield Entry(decode_path(name), flags, method, check, packed, size, offset + self._shift)
-        if stated != self.count and stated != self.count % _COUNT_MODULUS:
-            raise UnreadableError(f"its directory has {self.count} entries, and its end record says {stated}")
+                size, packed_size, offset = _zip64(
+                    directory[extra_start : extra_start + extra], size, packed_size, offset
+                )
+                yield Entry(decode_path(name), flags, method, check, packed_size, size, offset + self._shift)
+        if stated_count != self.count and stated_count != self.count % _COUNT_MODULUS:
+            raise UnreadableError(f"its directory has {self.count} entries, and its end record says {stated_count}")
 
     def _directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its count of entries, and the size of what precedes the archive."""
@@ -134,7 +136,7 @@ class Archive:
         self._spend(size)
         return section.read(end - size, size), count, end - size - offset
 
-    def _zip64_directory(self, end: int, *stated: int) -> tuple[int, int, int, int]:
+    def _zip64_directory(self, end: int, *stated_fields: int) -> tuple[int, int, int, int]:
         """Return the position of the zip64 end record before the end record at `end`, and what it states.
 
         `stated` are the count, size and offset in the end record. Where those are not placeholders, some readers use
@@ -149,7 +151,7 @@ class Archive:
         if record[:4] != b"PK\x06\x06" or struct.unpack_from("<8xQ", locator)[0] != offset + size:
             raise UnreadableError("its zip64 directory is not where it should be")
         for value, wide, placeholder in zip(
-            stated, (count, size, offset), (_FULL_COUNT, _FULL_SIZE, _FULL_SIZE), strict=True
+            stated_fields, (count, size, offset), (_FULL_COUNT, _FULL_SIZE, _FULL_SIZE), strict=True
         ):
             if value not in (wide, placeholder):
                 raise UnreadableError("its two end records contradict each other")
@@ -171,7 +173,7 @@ class Archive:
     @contextmanager
     def open_entry(self, entry: Entry) -> Iterator[Section]:
         """Open the entry's content as a section: in place if it is stored, else inflated."""
-        if entry.method == _STORED:
+        if entry.method == _STORED_METHOD:
             yield Section(self._section.file, self._section.start + self._content(entry), entry.compressed_size)
             return
         from tempfile import TemporaryFile
@@ -196,11 +198,11 @@ class Archive:
 
     def _inflate(self, entry: Entry, limit: int) -> Iterator[bytes]:
         """Yield the content in pieces, at most `limit` bytes in total."""
-        if entry.method not in (_STORED, _DEFLATED):
+        if entry.method not in (_STORED_METHOD, _DEFLATED_METHOD):
             raise UnreadableError(f"it is compressed by method {entry.method}")
         at = self._content(entry)
         stop = at + entry.compressed_size
-        inflater = zlib.decompressobj(-15) if entry.method == _DEFLATED else None
+        inflater = zlib.decompressobj(-15) if entry.method == _DEFLATED_METHOD else None
         while limit > 0 and at < stop:
             length = min(_CHUNK, stop - at, limit if inflater is None else _CHUNK)
             self._spend(length)

@@ -73,18 +73,18 @@ def open_images(
     """
     from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse
 
-    named = parse(reference) if isinstance(reference, str) else reference
-    if isinstance(named, FolderReference):
+    parsed_reference = parse(reference) if isinstance(reference, str) else reference
+    if isinstance(parsed_reference, FolderReference):
         from dockgate.scanner.images.folder import folder_image
 
-        image, close = folder_image(named.path, platforms)
+        image, close = folder_image(parsed_reference.path, platforms)
         return OpenedImages(image.digest, (image,), close)
     from dockgate.scanner.images.oci_image import read_images
 
-    image_source = _image_source(named, ca_bundle, is_insecure, stdin, issuers, seconds)
+    image_source = _image_source(parsed_reference, ca_bundle, is_insecure, stdin, issuers, seconds)
     try:
         digest, data = image_source.root()
-        local = not isinstance(named, RegistryReference)
+        local = not isinstance(parsed_reference, RegistryReference)
         return OpenedImages(digest, read_images(image_source, digest, data, platforms), image_source.close, local)
     except BaseException:
         image_source.close()

@@ -96,8 +96,8 @@ class DockerArchiveSource(ImageSource):
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(image["Layers"]):
             raise ImageError(f"{self.name} is broken: its config does not name its {len(image['Layers'])} layers.")
-        described = [
-            self._describe(path, str(inflated)) for path, inflated in zip(image["Layers"], diff_ids, strict=True)
+        descriptors = [
+            self._describe(path, str(diff_id)) for path, diff_id in zip(image["Layers"], diff_ids, strict=True)
         ]
         digest = digest_of(config)
         self._paths[digest] = image["Config"]
@@ -106,7 +106,7 @@ class DockerArchiveSource(ImageSource):
                 "schemaVersion": 2,
                 "mediaType": _MANIFEST,
                 "config": {"mediaType": _CONFIG, "digest": digest, "size": len(config)},
-                "layers": described,
+                "layers": descriptors,
             }
         )
         return digest_of(self._manifest), self._manifest

@@ -48,12 +48,12 @@ def read(
     `seconds`: the time limit for all requests. Broken documents are skipped: they could only help the image. Raises
     UnavailableError, TooSlowError, DeniedError.
     """
-    named = parse_remote(reference)
+    image_reference = parse_remote(reference)
     with closing(
-        registry_source(named, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds)
+        registry_source(image_reference, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds)
     ) as image_source:
         documents: dict[str, bytes] = {}
-        for manifest in _manifests(image_source, named.digest or ""):
+        for manifest in _manifests(image_source, image_reference.digest or ""):
             for digest, size in _documents(manifest):
                 if digest not in documents and len(documents) < MAX_DOCUMENTS:
                     try:
@@ -96,8 +96,8 @@ def _layout(path: Path) -> LayoutSource:
 
 def _entries(index: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the first entries of an index that have a digest."""
-    listed = index.get("manifests")
-    entries = listed[:MAX_DOCUMENTS] if isinstance(listed, list) else []
+    manifests = index.get("manifests")
+    entries = manifests[:MAX_DOCUMENTS] if isinstance(manifests, list) else []
     return [entry for entry in entries if isinstance(entry, dict) and _is_digest(entry.get("digest"))]
 
 

@@ -63,16 +63,16 @@ class Authorizer:
             if self.headers() != sent_headers:
                 return True
             header = self._respond(challenges)
-            changed = bool(header) and header != self._header
+            has_changed = bool(header) and header != self._header
             self._header = header
-            return changed
+            return has_changed
 
     def _respond(self, challenges: Sequence[str]) -> str:
         credentials = self._find()
         for challenge in challenges:
-            scheme, _, rest = challenge.strip().partition(" ")
+            scheme, _, challenge_text = challenge.strip().partition(" ")
             if scheme.lower() == "bearer":
-                parameters = dict(re.findall(r'(\w+)="([^"]*)"', rest))
+                parameters = dict(re.findall(r'(\w+)="([^"]*)"', challenge_text))
                 return f"Bearer {self._token(parameters, credentials)}"
         if credentials and any(challenge.strip().lower().startswith("basic") for challenge in challenges):
             return _basic(credentials)

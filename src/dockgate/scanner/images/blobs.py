@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 DOCUMENT_LIMIT = 4 * 2**20
 
 # Bytes up to which a blob is hashed where it is read.
-_SMALL = 2**20
+_SMALL_SIZE = 2**20
 # Bytes of a document that are read at once.
 _CHUNK = 2**20
 # Chunks that may wait to be hashed.
@@ -85,7 +85,7 @@ class VerifiedBlob(io.RawIOBase):
         except OSError as error:
             raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
         self.count += count
-        self._hash.update(memoryview(buffer)[:count], in_thread=self.count > _SMALL)
+        self._hash.update(memoryview(buffer)[:count], in_thread=self.count > _SMALL_SIZE)
         if self._size is not None and self.count > self._size:
             raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
         return count
@@ -188,12 +188,12 @@ class FileSlice(io.RawIOBase):
 
 def read_document(source: io.RawIOBase, digest: str, size: int | None = None, *, limit: int = DOCUMENT_LIMIT) -> bytes:
     """Read a whole blob of at most `limit` bytes, verified, and close `source`. Raises ImageError."""
-    with source, closing(VerifiedBlob(source, digest, size)) as verified:
+    with source, closing(VerifiedBlob(source, digest, size)) as verified_blob:
         data = bytearray()
         while len(data) <= limit:
-            chunk = verified.read(min(_CHUNK, limit + 1 - len(data)))
+            chunk = verified_blob.read(min(_CHUNK, limit + 1 - len(data)))
             if not chunk:
-                verified.verify()
+                verified_blob.verify()
                 return bytes(data)
             data += chunk
     raise ImageError(f"Document {digest} is larger than {limit} bytes.")
@@ -201,16 +201,16 @@ def read_document(source: io.RawIOBase, digest: str, size: int | None = None, *,
 
 def copy_blob(source: io.RawIOBase, into: "SupportsWrite[bytes]", digest: str, size: int) -> None:
     """Write a blob to a file, verified at its end. Raises ImageError."""
-    with closing(VerifiedBlob(source, digest, size)) as verified:
-        while chunk := verified.read(_CHUNK):
+    with closing(VerifiedBlob(source, digest, size)) as verified_blob:
+        while chunk := verified_blob.read(_CHUNK):
             into.write(chunk)
-        verified.verify()
+        verified_blob.verify()
 
 
 def check_document(data: bytes, digest: str) -> bytes:
     """Return `data`. Raises ImageError if it does not match the digest."""
-    algorithm, expected = Digest.parse(digest)
+    algorithm, expected_hash = Digest.parse(digest)
     actual = hashlib.new(algorithm, data).hexdigest()
-    if actual != expected:
+    if actual != expected_hash:
         raise ImageError(f"Document {digest} does not match its digest: its bytes have {actual}.")
     return data

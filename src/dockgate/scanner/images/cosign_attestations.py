@@ -148,17 +148,19 @@ def _layers(image_source: ImageSource) -> list[dict[str, Any]]:
         digest, data = image_source.root()
     except NotFoundError:
         return []
-    what = f"The image of attestations {digest}"
-    layers = load(data, what, _NAMES).get("layers")
+    subject = f"The image of attestations {digest}"
+    layers = load(data, subject, _NAMES).get("layers")
     if (
         not isinstance(layers, list)
         or not all(isinstance(layer, dict) for layer in layers)
         or len(layers) > _LAYER_LIMIT
     ):
-        raise ImageError(f"{what} is broken, or has more than {_LAYER_LIMIT} layers.", "Remove its tag, and try again.")
+        raise ImageError(
+            f"{subject} is broken, or has more than {_LAYER_LIMIT} layers.", "Remove its tag, and try again."
+        )
     for layer in layers:
         if not isinstance(layer.get("digest"), str) or not isinstance(layer.get("size"), int):
-            raise ImageError(f"{what} is broken: a layer has no digest or size.", "Remove its tag, and try again.")
+            raise ImageError(f"{subject} is broken: a layer has no digest or size.", "Remove its tag, and try again.")
     return layers
 
 

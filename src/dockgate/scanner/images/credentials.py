@@ -91,7 +91,7 @@ def _keys(registry: str, repository: str) -> Iterator[str]:
     yield from ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
     if registry == DOCKER_HUB:
         yield from (_HUB_KEY, "index.docker.io", "registry-1.docker.io")
-    yield from (f"{scheme}://{registry}{rest}" for scheme in ("https", "http") for rest in ("", "/", "/v1/", "/v2/"))
+    yield from (f"{scheme}://{registry}{path}" for scheme in ("https", "http") for path in ("", "/", "/v1/", "/v2/"))
 
 
 def _object(config: dict[str, Any], key: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def _object(config: dict[str, Any], key: str) -> dict[str, Any]:
     return value if isinstance(value, dict) else {}
 
 
-def _decode(entry: dict[str, Any], where: str) -> Credentials:
+def _decode(entry: dict[str, Any], place: str) -> Credentials:
     token = str(entry.get("identitytoken") or "")
     if not entry.get("auth"):
         return Credentials(str(entry.get("username") or ""), str(entry.get("password") or ""), token)
@@ -108,16 +108,16 @@ def _decode(entry: dict[str, Any], where: str) -> Credentials:
     except (binascii.Error, ValueError):
         colon = ""
     if not colon:
-        raise UsageError(f"The entry in {where} is not base64 of USER:PASSWORD.", "Log in to the registry again.")
+        raise UsageError(f"The entry in {place} is not base64 of USER:PASSWORD.", "Log in to the registry again.")
     return Credentials(username, password.rstrip("\0"), token)
 
 
-def _require_encodable(credentials: Credentials, where: str) -> Credentials:
+def _require_encodable(credentials: Credentials, place: str) -> Credentials:
     """Refuse lone surrogates, which JSON can contain and no encoding has."""
     try:
         f"{credentials.username}{credentials.password}{credentials.identity_token}".encode()
     except UnicodeEncodeError:
-        raise UsageError(f"The credentials that {where} are not text.", "Log in to the registry again.") from None
+        raise UsageError(f"The credentials that {place} are not text.", "Log in to the registry again.") from None
     return credentials
 
 
@@ -128,20 +128,20 @@ def _run_helper(helper: str, server: str, environ: Mapping[str, str]) -> Credent
     if not re.fullmatch(r"[A-Za-z0-9_.-]+", helper):
         raise UsageError(f"{helper!r} is not a name of a credential helper.", advice)
     try:
-        run = subprocess.run(
+        process = subprocess.run(
             [program, "get"], input=server, capture_output=True, text=True, timeout=_HELPER_SECONDS, env=dict(environ)
         )
     except (OSError, UnicodeError, subprocess.TimeoutExpired) as error:
         raise UsageError(f"The credential helper {program} does not work: {error}.", advice) from error
-    if run.returncode and _NO_SUCH in (run.stdout + run.stderr).lower():
+    if process.returncode and _NO_SUCH in (process.stdout + process.stderr).lower():
         return None
-    if run.returncode:
-        message = (run.stderr or run.stdout).strip()[:200]
+    if process.returncode:
+        message = (process.stderr or process.stdout).strip()[:200]
         raise UsageError(
             f"The credential helper {program} gave no credentials for {server}. It says: {message}", advice
         )
     try:
-        return parse_helper_output(run.stdout)
+        return parse_helper_output(process.stdout)
     except ValueError:
         raise UsageError(f"The credential helper {program} gave no credentials for {server}.", advice) from None
 

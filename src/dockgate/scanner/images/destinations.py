@@ -36,12 +36,12 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
     if host == registry_host or _has_proxy(url, host):
         return
     with suppress(OSError, UnicodeError):
-        nearest = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
-        if nearest is Nearness.PUBLIC:
+        closest = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
+        if closest is Nearness.PUBLIC:
             return
-        if nearest is Nearness.METADATA or nearest > _farthest(registry_host, resolve):
+        if closest is Nearness.METADATA or closest > _farthest(registry_host, resolve):
             raise UnavailableError(
-                f"The registry {registry} sends its clients to {host}, which is at a {nearest.name.lower()} address.",
+                f"The registry {registry} sends its clients to {host}, which is at a {closest.name.lower()} address.",
                 "Name the registry by its address in the same network, or reach both through the same proxy.",
             )
 

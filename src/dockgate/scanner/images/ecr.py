@@ -46,10 +46,10 @@ class EcrTokens:
         if ecr is None:
             return None
         with self._lock:
-            cached = self._tokens.get(registry)
-            if cached is None or self._clock() > cached[2] - _RENEW_BEFORE:
-                cached = self._tokens[registry] = self._request_token(registry, ecr.region)
-            return cached[0], cached[1]
+            cached_token = self._tokens.get(registry)
+            if cached_token is None or self._clock() > cached_token[2] - _RENEW_BEFORE:
+                cached_token = self._tokens[registry] = self._request_token(registry, ecr.region)
+            return cached_token[0], cached_token[1]
 
     def _request_token(self, registry: str, region: str) -> tuple[str, str, datetime]:
         client = self._ecr_client(region)

@@ -53,12 +53,12 @@ def engine_source(reference: EngineReference, environment: Mapping[str, str], sy
     """
     place = _socket(reference.engine, environment, system)
     if place:
-        saved = _download(reference, place)
+        saved_archive = _download(reference, place)
     elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
-        saved = _save_with_podman(reference, program, environment)
+        saved_archive = _save_with_podman(reference, program, environment)
     else:
         raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _start_advice(reference.engine))
-    return archive_source(saved, str(reference))
+    return archive_source(saved_archive, str(reference))
 
 
 def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
@@ -76,8 +76,8 @@ def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path |
                 f"{engine} at {path} cannot be reached: nothing listens there.", _start_advice(engine)
             )
         return Path(path)
-    own = environment.get("XDG_RUNTIME_DIR", "")
-    folders = [system, *([Path(own)] if own else [])]
+    runtime_folder = environment.get("XDG_RUNTIME_DIR", "")
+    folders = [system, *([Path(runtime_folder)] if runtime_folder else [])]
     if os.geteuid():
         folders.reverse()
     places = [folder / _SOCKETS[engine] for folder in folders]
@@ -107,9 +107,9 @@ def _download(reference: EngineReference, place: Path) -> BinaryIO:
 
     from dockgate.shared.tls import plain_http_context
 
-    where = f"{reference.engine} at {place}"
+    engine_place = f"{reference.engine} at {place}"
     with (
-        _translate_errors(where, reference.engine),
+        _translate_errors(engine_place, reference.engine),
         httpx.Client(
             base_url=f"http://{reference.engine}",
             transport=httpx.HTTPTransport(uds=str(place), verify=plain_http_context()),
@@ -123,17 +123,17 @@ def _download(reference: EngineReference, place: Path) -> BinaryIO:
                 f"{reference} is a manifest list, of which podman's API hands out one image alone.",
                 f"Run `podman manifest push --all {reference.name} oci-archive:FILE` and name that file.",
             )
-        return _stream_archive(client, reference, where)
+        return _stream_archive(client, reference, engine_place)
 
 
-def _stream_archive(client: "httpx.Client", reference: EngineReference, where: str) -> BinaryIO:
+def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_place: str) -> BinaryIO:
     path = _PATHS[reference.engine].format(quote(reference.name))
     with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != 200:
             message = _error_message(response)
             if response.status_code == 404 or _IMAGE_UNKNOWN in message:
                 raise _not_found(reference)
-            raise UnavailableError(f"{where} answers {response.status_code}{_quote(message)}.", "Try again.")
+            raise UnavailableError(f"{engine_place} answers {response.status_code}{_quote(message)}.", "Try again.")
         return spool(ChunkStream(response.iter_raw()), str(reference))
 
 
@@ -151,13 +151,13 @@ def _save_with_podman(reference: EngineReference, program: str, environment: Map
             raise UnavailableError(f"{program} cannot be run: {error.strerror}.") from error
         with process:
             try:
-                saved = spool(cast(Source, process.stdout), str(reference))
+                saved_archive = spool(cast(Source, process.stdout), str(reference))
             except BaseException:
                 process.kill()
                 raise
         if process.returncode == 0:
-            return saved
-        saved.close()
+            return saved_archive
+        saved_archive.close()
         complaints.seek(0)
         raise _save_error(reference, complaints.read(2**16).decode(errors="replace"))
 
@@ -176,12 +176,12 @@ def _push_manifest_list(reference: EngineReference, program: str, environment: M
 def _run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run a program. Returns its exit code and the end of its standard error."""
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, env=dict(environment), check=False
         )
     except OSError as error:
         raise UnavailableError(f"{command[0]} cannot be run: {error.strerror}.") from error
-    return done.returncode, done.stderr[-(2**16) :].decode(errors="replace")
+    return process.returncode, process.stderr[-(2**16) :].decode(errors="replace")
 
 
 def _save_error(reference: EngineReference, message: str) -> NotFoundError | UnavailableError:
@@ -192,7 +192,7 @@ def _save_error(reference: EngineReference, message: str) -> NotFoundError | Una
 
 
 @contextmanager
-def _translate_errors(where: str, engine: str) -> Iterator[None]:
+def _translate_errors(engine_place: str, engine: str) -> Iterator[None]:
     """Turn errors of httpx into UnavailableError."""
     import httpx
 
@@ -200,7 +200,7 @@ def _translate_errors(where: str, engine: str) -> Iterator[None]:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise UnavailableError(f"{where} cannot be reached: {reason}.", _start_advice(engine)) from error
+        raise UnavailableError(f"{engine_place} cannot be reached: {reason}.", _start_advice(engine)) from error
 
 
 def _not_found(reference: EngineReference) -> NotFoundError:

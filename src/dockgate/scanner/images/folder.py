@@ -107,8 +107,8 @@ class _Walk:
     Folders on the devices `skipped` are not entered.
     """
 
-    def __init__(self, skipped: frozenset[int]) -> None:
-        self._skipped_devices = skipped
+    def __init__(self, skipped_devices: frozenset[int]) -> None:
+        self._skipped_devices = skipped_devices
         self._open_folders: list[tuple[int, str, Iterator[str]]] = []
 
     def enter(self, descriptor: int, prefix: str) -> None:
@@ -237,8 +237,8 @@ def _pseudo_devices(mounts: Path) -> frozenset[int]:
         return frozenset()
     devices: set[int] = set()
     for line in lines:
-        fields, _, of = line.partition(" - ")
-        if of.partition(" ")[0] in _PSEUDO_FILESYSTEMS:
+        fields, _, file_system = line.partition(" - ")
+        if file_system.partition(" ")[0] in _PSEUDO_FILESYSTEMS:
             major, _, minor = fields.split(" ")[2].partition(":")
             devices.add(os.makedev(int(major), int(minor)))
     return frozenset(devices)

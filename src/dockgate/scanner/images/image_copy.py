@@ -35,17 +35,17 @@ def copy_image(
 
 def _manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, is_nested: bool) -> None:
     document = parse(data, digest)
-    stated = load(data, digest, frozenset()).get("mediaType")
+    stated_type = load(data, digest, frozenset()).get("mediaType")
     if isinstance(document, Index):
         if is_nested:
             raise ImageError(f"{digest} is an index in an index.", "Name the image that is meant by its digest.")
         for child in document.manifests:
             _manifest(image_source, pusher, child.digest, image_source.manifest(child.digest), is_nested=True)
-        pusher.manifest(data, kind=str(stated or INDEXES[0]))
+        pusher.manifest(data, kind=str(stated_type or INDEXES[0]))
         return
     for blob in {child.digest: child for child in (document.config, *document.layers)}.values():
         _blob(image_source, pusher, blob)
-    pusher.manifest(data, kind=str(stated or MANIFESTS[0]))
+    pusher.manifest(data, kind=str(stated_type or MANIFESTS[0]))
 
 
 def _blob(image_source: ImageSource, pusher: Pusher, descriptor: Descriptor) -> None:

@@ -34,7 +34,7 @@ class LayerLimits(NamedTuple):
 PATH_COST = 48
 
 # Bytes up to which they are hashed where they are read.
-_SMALL = 2**20
+_SMALL_SIZE = 2**20
 
 # Bytes; what the zstd library itself allows by default. It is allocated as it fills.
 ZSTD_WINDOW = 128 * 2**20
@@ -55,11 +55,11 @@ class CountedSource(Protocol):
 class InflatedStream:
     """The uncompressed bytes of a blob. Raises ImageError for invalid data and above the limits."""
 
-    def __init__(self, blob: CountedSource, where: str, bounds: LayerLimits) -> None:
+    def __init__(self, blob: CountedSource, place: str, bounds: LayerLimits) -> None:
         head = _Pushback(blob)
         self._blob = blob
         self._bounds = bounds
-        self._where = where
+        self._where = place
         self._total = 0
         # Whether a blob that was cut short is noticed by its decompression; zstandard calls it the end.
         self.detects_truncation = True
@@ -83,7 +83,7 @@ class InflatedStream:
             self.detects_truncation = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
             raise ImageError(
-                f"{where} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
+                f"{place} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",
                 "Decompress it first, with bunzip2 or unxz.",
             )
 
@@ -98,7 +98,7 @@ class InflatedStream:
                 raise
             raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
         if self._hash:
-            self._hash.update(memoryview(buffer)[:count], in_thread=self._total > _SMALL)
+            self._hash.update(memoryview(buffer)[:count], in_thread=self._total > _SMALL_SIZE)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated_bytes:
@@ -131,9 +131,9 @@ class _Pushback(io.RawIOBase):
         self._head = b""
 
     def peek(self, size: int) -> bytes:
-        more = memoryview(bytearray(size))
-        while len(self._head) < size and (count := self._source.readinto(more[: size - len(self._head)])):
-            self._head += more[:count]
+        buffer = memoryview(bytearray(size))
+        while len(self._head) < size and (count := self._source.readinto(buffer[: size - len(self._head)])):
+            self._head += buffer[:count]
         return self._head
 
     @override

@@ -66,38 +66,38 @@ class LayoutSource(ImageSource):
         some builders list the platforms of an image there.
         """
         data = self.index()
-        listed = digest_of(data)
-        index = parse(data, listed)
+        index_digest = digest_of(data)
+        index = parse(data, index_digest)
         if not isinstance(index, Index) or not index.manifests:
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
         if self._digest:
             return self._digest, self.manifest(self._digest)
-        named = [entry for entry in index.manifests if self._tag in (None, *_names(entry))]
-        if not named:
+        named_entries = [entry for entry in index.manifests if self._tag in (None, *_names(entry))]
+        if not named_entries:
             names = sorted({name for entry in index.manifests for name in _names(entry)})
             raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
-        if len({entry.digest for entry in named}) == 1:
-            return named[0].digest, self.manifest(named[0].digest)
-        names = sorted({name for entry in named for name in _names(entry)[:1]})
+        if len({entry.digest for entry in named_entries}) == 1:
+            return named_entries[0].digest, self.manifest(named_entries[0].digest)
+        names = sorted({name for entry in named_entries for name in _names(entry)[:1]})
         if len(names) > 1:
             raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
-        return listed, data
+        return index_digest, data
 
     def configs(self) -> list[str]:
         """Return the digests of the configs of all images. Platforms whose manifest is missing are skipped."""
         digests: list[str] = []
-        seen: set[str] = set()
+        seen_digests: set[str] = set()
         waiting = [parse(self.index(), "index.json")]
         while waiting:
             document = waiting.pop()
             if not isinstance(document, Index):
                 digests.append(document.config.digest)
                 continue
-            below = {entry.digest for entry in document.manifests} - seen
-            seen |= below
-            if len(seen) > _MANIFESTS:
+            child_digests = {entry.digest for entry in document.manifests} - seen_digests
+            seen_digests |= child_digests
+            if len(seen_digests) > _MANIFESTS:
                 raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
-            for digest in below:
+            for digest in child_digests:
                 with suppress(ImageError):
                     waiting.append(parse(self.manifest(digest), digest))
         return digests

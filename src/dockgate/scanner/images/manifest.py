@@ -142,12 +142,12 @@ class _JsonObject(dict[str, Any]):
     def __init__(self, pairs: list[tuple[str, Any]], names: Mapping[str, str]) -> None:
         super().__init__(pairs)
         self.ambiguous_name: str | None = None
-        seen: set[str] = set()
+        seen_keys: set[str] = set()
         for key, _ in pairs:
-            folded = key.casefold()
-            if folded in seen or names.get(folded, key) != key:
+            folded_key = key.casefold()
+            if folded_key in seen_keys or names.get(folded_key, key) != key:
                 self.ambiguous_name = key
-            seen.add(folded)
+            seen_keys.add(folded_key)
 
 
 def platform(document: object) -> str:
@@ -155,8 +155,8 @@ def platform(document: object) -> str:
     if not isinstance(document, dict):
         return ""
     parts = [document.get("os"), document.get("architecture"), document.get("variant")]
-    named = [part for part in parts if isinstance(part, str) and part]
-    return "/".join(named) if len(named) >= 2 and named[:2] == parts[:2] else ""
+    named_parts = [part for part in parts if isinstance(part, str) and part]
+    return "/".join(named_parts) if len(named_parts) >= 2 and named_parts[:2] == parts[:2] else ""
 
 
 def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:

@@ -46,23 +46,31 @@ def read_metadata(
     running = config.get("config")
     running = running if isinstance(running, dict) else {}
     labels = running.get("Labels")
-    counted, named = count_base_layers(config.get("history"), len(layers))
-    sources = [*annotations, {_NAME: named} if named else {}, labels if isinstance(labels, dict) else {}]
+    base_layer_count, base_name = count_base_layers(config.get("history"), len(layers))
+    sources = [*annotations, {_NAME: base_name} if base_name else {}, labels if isinstance(labels, dict) else {}]
     annotation_source = next((source for source in sources if _NAME in source or _DIGEST in source), {})
     name, digest = _text(annotation_source.get(_NAME)), _text(annotation_source.get(_DIGEST))
     if annotation_source and not name and not digest:  # so builders say that it was made from nothing
-        counted = 0
+        base_layer_count = 0
     elif digest:
         with suppress(DockgateError):
-            below = _layers(name, digest, platform, fetch)
-            if below and len(below) < len(layers) and [layer.digest for layer in layers[: len(below)]] == below:
-                counted = len(below)
-    created = _text(config.get("created"))
-    stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created, re.ASCII)
+            base_digests = _layers(name, digest, platform, fetch)
+            if (
+                base_digests
+                and len(base_digests) < len(layers)
+                and [layer.digest for layer in layers[: len(base_digests)]] == base_digests
+            ):
+                base_layer_count = len(base_digests)
+    created_at = _text(config.get("created"))
+    stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created_at, re.ASCII)
     commands = read_commands(config.get("history"), len(layers))
     origins = tuple(LayerOrigin(layer.size, text or None) for layer, text in zip(layers, commands, strict=True))
     return ImageMetadata(
-        counted, name or digest or None, created if stamp else None, _text(running.get("User")) or None, origins
+        base_layer_count,
+        name or digest or None,
+        created_at if stamp else None,
+        _text(running.get("User")) or None,
+        origins,
     )
 
 
@@ -105,15 +113,15 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     if sum(not step.empty for step in steps) != layers:
         return 0, ""
     places = range(1, len(steps))
-    changed = max((at for at in places if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
-    marked = max((at for at in range(len(steps)) if steps[at].base), default=-1)
-    if marked >= changed:
-        counted = _below(steps, marked)
-        return (counted if counted < layers else 0), _text(steps[marked].base)
+    builder_change = max((at for at in places if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
+    marked_step = max((at for at in range(len(steps)) if steps[at].base), default=-1)
+    if marked_step >= builder_change:
+        layer_count = _below(steps, marked_step)
+        return (layer_count if layer_count < layers else 0), _text(steps[marked_step].base)
     last = max((at for at, step in enumerate(steps) if not step.empty), default=0)
-    started = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
-    counted = _below(steps, max(started, changed))
-    return (counted if counted < layers else 0), ""
+    start_command = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
+    layer_count = _below(steps, max(start_command, builder_change))
+    return (layer_count if layer_count < layers else 0), ""
 
 
 def read_commands(history: object, layers: int) -> list[str]:
@@ -124,13 +132,13 @@ def read_commands(history: object, layers: int) -> list[str]:
     commands = [step.command for step in _steps(history) if not step.empty]
     if len(commands) != layers:
         return [""] * layers
-    shown, room = [], _MOST_COMMANDS
+    shown_commands, room = [], _MOST_COMMANDS
     for command in commands:
         text = _without_arguments(command.encode("utf-8", "backslashreplace").decode().strip())
         text = text if len(text) <= _LONGEST_COMMAND else f"{text[: _LONGEST_COMMAND - 1]}…"
         room -= len(text)
-        shown.append(text if room >= 0 else "")
-    return shown
+        shown_commands.append(text if room >= 0 else "")
+    return shown_commands
 
 
 def _without_arguments(command: str) -> str:
@@ -138,8 +146,8 @@ def _without_arguments(command: str) -> str:
     match = _ARGUMENTS.match(command)
     if match is None:
         return command
-    _, shell, rest = command.partition(_SHELL)
-    return f"{match['run'] or ''}{shell}{rest}" if shell else "a command with build arguments"
+    _, shell, shell_command = command.partition(_SHELL)
+    return f"{match['run'] or ''}{shell}{shell_command}" if shell else "a command with build arguments"
 
 
 def _below(steps: Sequence[_HistoryEntry], end: int) -> int:

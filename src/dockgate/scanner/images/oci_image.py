@@ -97,9 +97,9 @@ def _select_images(
             if not reason:
                 raise ImageError(str(error), error.advice) from error  # the index itself may be an image
             raise ImageError(f"{error} Nor is it an attestation manifest: {reason}.") from error
-        chosen = child.platform or image.platform
-        if any(_matches_platform(chosen, name) for name in names):
-            images.append((chosen, image))
+        chosen_platform = child.platform or image.platform
+        if any(_matches_platform(chosen_platform, name) for name in names):
+            images.append((chosen_platform, image))
     return images
 
 
@@ -119,7 +119,9 @@ def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> 
     return descriptors
 
 
-def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *above: Mapping[str, str]) -> OciImage:
+def _build_image(
+    image_source: ImageSource, digest: str, manifest: Manifest, *index_annotations: Mapping[str, str]
+) -> OciImage:
     """Build the image.
 
     `above` are the annotations of its entry in the index, then those of the whole index.
@@ -129,7 +131,7 @@ def _build_image(image_source: ImageSource, digest: str, manifest: Manifest, *ab
     platform_name = platform(config)
     if not platform_name:
         raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")
-    annotations = manifest.annotations, *above
+    annotations = manifest.annotations, *index_annotations
     return OciImage(
         digest,
         platform_name,

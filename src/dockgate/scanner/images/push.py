@@ -112,15 +112,15 @@ class Pusher:
         """Send a request, and authenticate when the registry requires it."""
         self._detect_scheme()
         for _ in range(3):
-            sent = self._authorizer.headers()
-            proof = sent if self._is_registry_url(url) else {}
+            sent_headers = self._authorizer.headers()
+            proof = sent_headers if self._is_registry_url(url) else {}
             wait = _ASSEMBLY_SECONDS if method == "PUT" else None
             response = self._transport.send(method, url, {**headers, **proof}, _stream(content), wait)
             if response.status_code != 401:
                 return response
             challenges = response.headers.get_list("WWW-Authenticate")
             response.close()
-            if not self._authorizer.answer(challenges, sent):
+            if not self._authorizer.answer(challenges, sent_headers):
                 break
         raise access_denied(self._reference.registry, f"{self._reference} cannot be written with these credentials")
 

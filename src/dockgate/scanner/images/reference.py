@@ -115,10 +115,10 @@ def parse(text: str) -> ImageReference:
         if isdir(path):
             raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
         raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
-    named = parse_remote(text)
-    if text.endswith(_FILES) and (named.registry == DOCKER_HUB or isdir(path.parent)):
-        raise UsageError(f"There is no file {text!r}.", f"If an image in a registry is meant, write {named}.")
-    return named
+    image_reference = parse_remote(text)
+    if text.endswith(_FILES) and (image_reference.registry == DOCKER_HUB or isdir(path.parent)):
+        raise UsageError(f"There is no file {text!r}.", f"If an image in a registry is meant, write {image_reference}.")
+    return image_reference
 
 
 def parse_remote(text: str) -> RegistryReference:

@@ -39,11 +39,11 @@ class RegistrySource(ImageSource):
     def root(self) -> tuple[str, bytes]:
         if self._reference.digest:
             return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
-        data, stated = self._fetch(self._reference.tag or "latest", NotFoundError)
+        data, stated_digest = self._fetch(self._reference.tag or "latest", NotFoundError)
         digest = digest_of(data)
-        if Digest.parse(stated).algorithm == "sha256" and stated != digest:
+        if Digest.parse(stated_digest).algorithm == "sha256" and stated_digest != digest:
             raise ImageError(
-                f"{self.name} does not match the digest {stated} that its registry states: it has {digest}."
+                f"{self.name} does not match the digest {stated_digest} that its registry states: it has {digest}."
             )
         return digest, data
 
@@ -120,13 +120,13 @@ class RegistrySource(ImageSource):
         """Send a request, authenticate when the registry requires it, and follow redirects."""
         url = f"/v2/{self._reference.repository}/{path}"
         for _ in range(3):
-            sent = self._authorizer.headers()
-            response = self._transport.get(url, {**headers, **sent})
+            sent_headers = self._authorizer.headers()
+            response = self._transport.get(url, {**headers, **sent_headers})
             if response.status_code != 401:
-                return self._transport.follow(response, headers, sent)
+                return self._transport.follow(response, headers, sent_headers)
             challenges = response.headers.get_list("WWW-Authenticate")
             response.close()
-            if not self._authorizer.answer(challenges, sent):
+            if not self._authorizer.answer(challenges, sent_headers):
                 break
         raise access_denied(self._reference.registry, f"{self.name} cannot be read with these credentials")
 

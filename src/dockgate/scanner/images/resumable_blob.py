@@ -68,10 +68,10 @@ class ResumableBlob(io.RawIOBase):
 
     def _read(self, buffer: "WriteableBuffer") -> int:
         while self._to_skip:
-            skipped = len(self._body.read(min(self._to_skip, _CHUNK)))
-            if not skipped:
+            skipped_bytes = len(self._body.read(min(self._to_skip, _CHUNK)))
+            if not skipped_bytes:
                 raise UnavailableError("The whole of it was sent again, and was shorter.")
-            self._to_skip -= skipped
+            self._to_skip -= skipped_bytes
         count = self._body.readinto(buffer)
         self._position += count
         if not count and self._position < self._size:

@@ -24,11 +24,11 @@ def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> Binar
     A gzip or zstd source is decompressed. `name` is for messages. Raises ImageError above the bounds and for invalid
     compression, UnavailableError if the source fails or the disk is full.
     """
-    inflated = InflatedStream(_CountedSource(source, name), name, bounds or LayerLimits())
+    inflated_stream = InflatedStream(_CountedSource(source, name), name, bounds or LayerLimits())
     file = _file(name)
     view = memoryview(bytearray(_CHUNK))
     try:
-        while count := inflated.readinto(view):
+        while count := inflated_stream.readinto(view):
             _write(file, view[:count], name)
     except BaseException:
         file.close()

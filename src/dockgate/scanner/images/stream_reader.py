@@ -35,7 +35,7 @@ class StreamReader:
 
     __slots__ = ("_limit", "_seekable", "_source", "end", "position", "start", "view", "where")
 
-    def __init__(self, source: Source, where: str, seekable: Seekable | None = None, size: int = 0) -> None:
+    def __init__(self, source: Source, place: str, seekable: Seekable | None = None, size: int = 0) -> None:
         self._source = source
         self._seekable = seekable
         self._limit = size
@@ -43,7 +43,7 @@ class StreamReader:
         self.start = 0
         self.end = 0
         self.position = 0
-        self.where = where
+        self.where = place
 
     def fill(self, size: int) -> bool:
         """Read until `size` bytes (at most 2**18) are at `start`. False if the source ends before."""

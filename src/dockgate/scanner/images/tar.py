@@ -38,7 +38,7 @@ _PREFIX = 155
 # Bytes of a GNU header's times of access and change; what follows belongs to sparse and split files.
 _TIMES = 24
 _ADLER = 65521
-_LARGEST = 2**63 - 1
+_LARGEST_SIZE = 2**63 - 1
 _META = b"xgLK"
 _ACCEPTED_TYPES = b"\x000123456"
 # Links, devices, folders and fifos.
@@ -94,22 +94,22 @@ def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -
     without `needs_end_mark`, at the end of the source. Raises ImageError for a file that is cut short, has more than
     `limit` headers, or has a form that is not accepted.
     """
-    extended = _ExtendedHeaders(tape)
+    extended_headers = _ExtendedHeaders(tape)
     headers = 0
-    while (header := _next_header(tape, extended, needs_end_mark)) is not None:
+    while (header := _next_header(tape, extended_headers, needs_end_mark)) is not None:
         headers += 1
         if headers > limit:
             raise _broken_tar_error(tape, f"it has more than {limit} headers")
         name, link, flag, size, mode = header
         if flag in _META:
-            extended.read(flag, name, size, is_first=headers == 1)
+            extended_headers.read(flag, name, size, is_first=headers == 1)
             continue
         if flag not in _ACCEPTED_TYPES:
             raise _unusual_form_error(tape, f"an entry has the type {flag!r}")
         mode_bits = _number(tape, mode)
         tape.advance(BLOCK)
-        if extended.is_pending:
-            name, link, size = extended.take(name, link, size)
+        if extended_headers.is_pending:
+            name, link, size = extended_headers.take(name, link, size)
         if flag[0] in _WITHOUT_CONTENT:
             if size:
                 raise _unusual_form_error(tape, f"an entry of the type {flag!r} has a size")
@@ -128,18 +128,18 @@ def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -
 
 
 def _next_header(
-    tape: StreamReader, extended: "_ExtendedHeaders", needs_end_mark: bool
+    tape: StreamReader, extended_headers: "_ExtendedHeaders", needs_end_mark: bool
 ) -> tuple[bytes, bytes, bytes, int, bytes] | None:
     """The name, link, type flag, size and mode (as written) of the header at the tape's position; None at the end."""
     if not tape.fill(BLOCK):
-        if tape.end != tape.start or extended.is_pending or needs_end_mark:
+        if tape.end != tape.start or extended_headers.is_pending or needs_end_mark:
             raise tape.cut_short()
         return None
     at = tape.start
     block = tape.view[at : at + BLOCK]
-    name, mode, size, checksum, flag, link, magic, rest = _HEADER.unpack_from(block)
+    name, mode, size, checksum, flag, link, magic, remaining_fields = _HEADER.unpack_from(block)
     if not name[0] and block == _ZEROS:
-        _end(tape, extended.is_pending)
+        _end(tape, extended_headers.is_pending)
         return None
     if not _has_checksum(block, checksum):
         raise _broken_tar_error(tape, "a header's checksum is wrong")
@@ -149,7 +149,7 @@ def _next_header(
     name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
     if 0 in name or 0 in link:
         raise _unusual_form_error(tape, "a NUL in a name")
-    if rest != _NO_REST and (prefix := _prefix(tape, magic, rest)):
+    if remaining_fields != _NO_REST and (prefix := _prefix(tape, magic, remaining_fields)):
         name = prefix + b"/" + name
     return name, link, flag, number, mode
 
@@ -229,15 +229,15 @@ def _has_checksum(block: memoryview, checksum: bytes) -> bool:
     The low half of Adler-32 is this sum plus 1, modulo a prime: thirty times as fast as a sum in Python.
     """
     low = adler32(block[156:], adler32(b"        ", adler32(block[:148]))) & 0xFFFF
-    stated = _octal(checksum)
-    return stated is not None and low == (stated + 1) % _ADLER and stated < 2**18
+    stated_sum = _octal(checksum)
+    return stated_sum is not None and low == (stated_sum + 1) % _ADLER and stated_sum < 2**18
 
 
 def _octal(field: bytes) -> int | None:
     """Parse an octal number, or GNU's base-256 if the first bit is set; None for other or too large values."""
     if field[0] & 0x80:
         value = int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
-        return None if field[0] & 0x40 or value > _LARGEST else value
+        return None if field[0] & 0x40 or value > _LARGEST_SIZE else value
     digits = field.strip(b" \0")
     if not digits:
         return 0
@@ -256,14 +256,16 @@ def _number(tape: StreamReader, field: bytes) -> int:
     return value
 
 
-def _pax_size(tape: StreamReader, text: bytes, stated: int) -> int:
+def _pax_size(tape: StreamReader, text: bytes, stated_size: int) -> int:
     """Parse the size in an extended header. It must equal the header's size if that has room for it."""
-    if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST:
+    if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST_SIZE:
         raise _broken_tar_error(tape, f"{text[:40]!r} in an extended header is not a number")
     size = int(text)
     low_digits = size % _DEFLATED_SIZE_FROM
-    if size != stated and (size < _DEFLATED_SIZE_FROM or stated not in (0, _DEFLATED_SIZE_FROM - 1, low_digits)):
-        raise _unusual_form_error(tape, f"a header has the size {stated}, and its extended header {size}")
+    if size != stated_size and (
+        size < _DEFLATED_SIZE_FROM or stated_size not in (0, _DEFLATED_SIZE_FROM - 1, low_digits)
+    ):
+        raise _unusual_form_error(tape, f"a header has the size {stated_size}, and its extended header {size}")
     return size
 
 
@@ -275,17 +277,17 @@ def _long_text(tape: StreamReader, data: bytes) -> bytes:
     return text
 
 
-def _prefix(tape: StreamReader, magic: bytes, rest: bytes) -> bytes:
+def _prefix(tape: StreamReader, magic: bytes, remaining_fields: bytes) -> bytes:
     """Parse the first part of the name in ustar. GNU's format has times there and gives b""."""
     if magic == _USTAR:
-        if any(rest[_PREFIX:]):
+        if any(remaining_fields[_PREFIX:]):
             raise _unusual_form_error(tape, "data behind a header's prefix")
-        prefix = rest[:_PREFIX].rstrip(b"\0")
+        prefix = remaining_fields[:_PREFIX].rstrip(b"\0")
         if 0 in prefix:
             raise _unusual_form_error(tape, "a NUL in a name")
         return prefix
-    times = rest[:12], rest[12:_TIMES]
-    if any(rest[_TIMES:]) or any(_octal(time) is None for time in times):
+    times = remaining_fields[:12], remaining_fields[12:_TIMES]
+    if any(remaining_fields[_TIMES:]) or any(_octal(time) is None for time in times):
         raise _unusual_form_error(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
     return b""
 

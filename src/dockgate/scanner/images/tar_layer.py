@@ -54,32 +54,32 @@ class TarLayer:
         buffer = memoryview(bytearray(2**18))
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
-            with closing(self._open_inflated(blob, should_hash=True)) as inflated:
-                while inflated.readinto(buffer):
+            with closing(self._open_inflated(blob, should_hash=True)) as inflated_stream:
+                while inflated_stream.readinto(buffer):
                     pass
-                return self._finish(blob, inflated)
+                return self._finish(blob, inflated_stream)
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`.
 
         An entry that leads out of the image, or has two readings, is an ImageError.
         """
-        where = f"Layer {self.digest}"
+        place = f"Layer {self.digest}"
         with self.source() as source:
             blob = VerifiedBlob(source, self.digest, self.size)
-            with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated:
-                tape = StreamReader(inflated, where)
-                yield from self._entries(tape, where, needs_end_mark=not inflated.detects_truncation)
+            with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated_stream:
+                tape = StreamReader(inflated_stream, place)
+                yield from self._entries(tape, place, needs_end_mark=not inflated_stream.detects_truncation)
                 tape.drain()
-                self._finish(blob, inflated)
+                self._finish(blob, inflated_stream)
 
     def _open_inflated(self, blob: VerifiedBlob, *, should_hash: bool) -> InflatedStream:
         """Open the uncompressed content. `should_hash`: also compute its digest, unless it is the blob's."""
-        inflated = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
-        self.compression = inflated.compression
+        inflated_stream = InflatedStream(blob, f"Layer {self.digest}", self.bounds)
+        self.compression = inflated_stream.compression
         if should_hash and not self._is_plain():
-            inflated.start_hash()
-        return inflated
+            inflated_stream.start_hash()
+        return inflated_stream
 
     def _finish(self, blob: VerifiedBlob, stream: InflatedStream) -> str:
         """Verify the blob, and return the digest of the uncompressed content, "" if it was not computed."""
@@ -91,13 +91,13 @@ class TarLayer:
     def _is_plain(self) -> bool:
         return self.compression == "none" and is_digest(self.digest)
 
-    def _entries(self, tape: StreamReader, where: str, *, needs_end_mark: bool) -> Iterator[Entry]:
+    def _entries(self, tape: StreamReader, place: str, *, needs_end_mark: bool) -> Iterator[Entry]:
         paths = 0
         for member in read_members(tape, self.bounds.headers, needs_end_mark=needs_end_mark):
-            entry = _entry(member, where)
+            entry = _entry(member, place)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:
-                raise ImageError(f"{where} has too many entries with too long paths.")
+                raise ImageError(f"{place} has too many entries with too long paths.")
             if entry.kind != "file":
                 yield entry
                 continue
@@ -112,23 +112,23 @@ class TarLayer:
                 content.close()
 
 
-def _entry(member: Member, where: str) -> Entry:
+def _entry(member: Member, place: str) -> Entry:
     """Convert a tar member. Raises ImageError for names that runtimes read in different ways."""
-    path = _normalize(member.name, where)
+    path = _normalize(member.name, place)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
-        raise ImageError(f"{where} has an entry without a name.")
+        raise ImageError(f"{place} has an entry without a name.")
     if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
-        return _whiteout(path, member, where)
+        return _whiteout(path, member, place)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
-    target = member.link if kind != "hardlink" else _normalize(member.link, where)
+    target = member.link if kind != "hardlink" else _normalize(member.link, place)
     if kind == "hardlink" and not target:
-        raise ImageError(f"{where} has a hard link to nothing: {path!r}.")
+        raise ImageError(f"{place} has a hard link to nothing: {path!r}.")
     return Entry(path, kind, 0, member.mode, target)
 
 
-def _whiteout(path: str, member: Member, where: str) -> Entry:
+def _whiteout(path: str, member: Member, place: str) -> Entry:
     """Convert a whiteout, or the mark of an opaque folder.
 
     Raises ImageError for forms that runtimes read differently. Both are empty files. AUFS, Docker's first storage
@@ -136,31 +136,31 @@ def _whiteout(path: str, member: Member, where: str) -> Entry:
     """
     folder, _, name = path.rpartition("/")
     if folder.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in folder or not name.startswith(_WHITEOUT):
-        raise ImageError(f"{where} has an entry below a whiteout: {path!r}.")
+        raise ImageError(f"{place} has an entry below a whiteout: {path!r}.")
     if member.type not in "01" or member.size:
-        raise ImageError(f"{where} has a whiteout that is not an empty file: {path!r}.")
+        raise ImageError(f"{place} has a whiteout that is not an empty file: {path!r}.")
     if name == _OPAQUE:
         if not folder:
-            raise ImageError(f"{where} marks the root of the image as opaque, which overlayfs does not honour.")
+            raise ImageError(f"{place} marks the root of the image as opaque, which overlayfs does not honour.")
         return Entry(folder, "opaque")
-    removed = name[len(_WHITEOUT) :]
-    if removed in ("", ".", ".."):
-        raise ImageError(f"{where} has a whiteout of no file: {path!r}.")
-    if removed.startswith(_WHITEOUT):
-        raise ImageError(f"{where} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
-    return Entry(f"{folder}/{removed}" if folder else removed, "whiteout")
+    removed_name = name[len(_WHITEOUT) :]
+    if removed_name in ("", ".", ".."):
+        raise ImageError(f"{place} has a whiteout of no file: {path!r}.")
+    if removed_name.startswith(_WHITEOUT):
+        raise ImageError(f"{place} has AUFS' own metadata, which runtimes read in different ways: {path!r}.")
+    return Entry(f"{folder}/{removed_name}" if folder else removed_name, "whiteout")
 
 
-def _normalize(name: str, where: str) -> str:
+def _normalize(name: str, place: str) -> str:
     """Remove "." and empty parts from a path. Raises ImageError for "..", which no builder writes."""
     path = name.removeprefix("./").rstrip("/")
     if len(path) > PATH_LIMIT:
-        raise ImageError(f"{where} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
+        raise ImageError(f"{place} has an entry whose path is longer than {PATH_LIMIT} characters: {path[:80]!r}….")
     if "//" not in path and "/." not in path and not path.startswith((".", "/")):
         return path
     parts = [part for part in path.split("/") if part not in ("", ".")]
     if ".." in parts:
-        raise ImageError(f'{where} has an entry whose path has ".." in it: {name!r}.')
+        raise ImageError(f'{place} has an entry whose path has ".." in it: {name!r}.')
     return "/".join(parts)
 
 

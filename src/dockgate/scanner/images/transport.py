@@ -176,19 +176,23 @@ class Transport:
             if response.status_code not in (301, 302, 303, 307, 308) or not location:
                 return response
             response.close()
-            here = response.request.url
+            request_url = response.request.url
             try:
-                there = here.join(location)
+                target_url = request_url.join(location)
             except httpx.InvalidURL as error:
                 raise UnavailableError(f"{self._registry} redirects to what is not a URL: {error}.") from error
-            if there.scheme != "https" and (there.scheme != "http" or here.scheme == "https"):
+            if target_url.scheme != "https" and (target_url.scheme != "http" or request_url.scheme == "https"):
                 raise UnavailableError(
-                    f"{self._registry} redirects to {there.scheme}://{there.host}, which is not safe."
+                    f"{self._registry} redirects to {target_url.scheme}://{target_url.host}, which is not safe."
                 )
-            same = (there.scheme, there.host, there.port) == (here.scheme, here.host, here.port)
-            if not same:
-                require_destination(self._registry, str(there))
-            response = self.get(str(there), {**headers, **proof} if same else headers)
+            is_same_host = (target_url.scheme, target_url.host, target_url.port) == (
+                request_url.scheme,
+                request_url.host,
+                request_url.port,
+            )
+            if not is_same_host:
+                require_destination(self._registry, str(target_url))
+            response = self.get(str(target_url), {**headers, **proof} if is_same_host else headers)
         response.close()
         raise UnavailableError(f"{self._registry} redirects more than {REDIRECTS} times.")
 
@@ -255,8 +259,8 @@ def translate_errors(registry: str) -> Iterator[None]:
             reason, advice = "it took too long to answer", "Try again later."
         else:
             reason, advice = str(error) or type(error).__name__, "Check its name, that it runs, and the proxy settings."
-        where = f"{registry}{_other_host(error, registry)}"
-        raise kind(f"The registry {where} cannot be reached: {reason}.", advice) from error
+        host_text = f"{registry}{_other_host(error, registry)}"
+        raise kind(f"The registry {host_text} cannot be reached: {reason}.", advice) from error
 
 
 class Body(io.RawIOBase):
@@ -286,17 +290,17 @@ class Body(io.RawIOBase):
 
     @override
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
-        begun = self._clock()
+        begun_at = self._clock()
         with enforce_limit(self._limit), translate_errors(self._registry):
             count = self._chunks.readinto(buffer)
         if not count and self._limit is not None:
             self._limit.require()  # the limit may have ended a body without a length
-        self._seconds_waited += self._clock() - begun
+        self._seconds_waited += self._clock() - begun_at
         self._bytes_received += count
         if self._seconds_waited >= _MINUTE:
             if count and self._bytes_received < PROGRESS_STEP:
-                received = f"{self._bytes_received} bytes in {self._seconds_waited:.0f} seconds"
-                raise UnavailableError(f"The registry {self._registry} sent {received}.", "Try again later.")
+                progress = f"{self._bytes_received} bytes in {self._seconds_waited:.0f} seconds"
+                raise UnavailableError(f"The registry {self._registry} sent {progress}.", "Try again later.")
             self._seconds_waited, self._bytes_received = 0.0, 0
         return count
 
@@ -347,11 +351,11 @@ def _load_authorities(ca_bundle: Path | None, *_versions: tuple[str, int] | None
 
 def _tls_error(error: BaseException) -> BaseException:
     """Return the TLS error that caused an error, or the error itself."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, ssl.SSLError):
-            return seen
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, ssl.SSLError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
     return error
 
 

@@ -30,9 +30,9 @@ _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll
 def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     """Return an unread entry for each inconsistency in the image's package metadata."""
     databases = [Database(stack, kind) for kind in ecosystems if kind.distributions]
-    linked = list(_links(stack, ecosystems, databases))
-    yield from linked
-    yield from symlinks.find_problems(stack, ecosystems, databases, {entry.path for entry in linked})
+    all_links = list(_links(stack, ecosystems, databases))
+    yield from all_links
+    yield from symlinks.find_problems(stack, ecosystems, databases, {entry.path for entry in all_links})
     yield from _system(stack, databases)
     yield from _releases(stack)
     yield from _repository(stack)
@@ -56,15 +56,15 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
 
     A link that a distribution package installs is accepted, unless it is at a path of distribution metadata.
     """
-    linked = [(at, facts, *link) for at, facts in enumerate(stack.facts) for link in facts.links.items()]
-    if not linked:
+    all_links = [(at, facts, *link) for at, facts in enumerate(stack.facts) for link in facts.links.items()]
+    if not all_links:
         return
     read_paths = sorted({entry.path for _, entry in stack.present_files})
     readable = {
         *read_paths,
         *(entry.path.rpartition("/")[0] for _, entry in stack.present_files if entry.is_linked_only),
     }
-    for at, facts, path, target in linked:
+    for at, facts, path, target in all_links:
         if not stack.is_present(path, at):
             continue
         kinds = [kind for kind in ecosystems if kind.wants(path, 0, 0, b"")]
@@ -86,13 +86,13 @@ def _reads_through(kind: Ecosystem, path: str, target: str, read_paths: list[str
     """Return whether files below the folder `target` are read there as they would be below `path`."""
     if not kind.wants(target, 0, 0, b""):
         return False
-    below = target + "/"
-    for at in range(first := bisect_left(read_paths, below), min(first + _TRIES, len(read_paths))):
-        rest = read_paths[at].removeprefix(target)
-        if not read_paths[at].startswith(below):
+    folder = target + "/"
+    for at in range(first := bisect_left(read_paths, folder), min(first + _TRIES, len(read_paths))):
+        remaining_path = read_paths[at].removeprefix(target)
+        if not read_paths[at].startswith(folder):
             return False
         # A file that is wanted below any folder does not show that both folders are equal.
-        if kind.wants(path + rest, 0, 0, b"") and not kind.wants("x" + rest, 0, 0, b""):
+        if kind.wants(path + remaining_path, 0, 0, b"") and not kind.wants("x" + remaining_path, 0, 0, b""):
             return True
     return False
 
@@ -113,15 +113,15 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
         return
     path = next(path for path in osrelease.PATHS if path in stack.releases)
     name = distribution.name or distribution.id
-    theirs = [database for database in databases if _serves(database.kind, distribution)]
-    if not theirs:
+    system_databases = [database for database in databases if _serves(database.kind, distribution)]
+    if not system_databases:
         yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
         return
-    if not any(database.present_files for database in theirs):
-        places = ", ".join(place for database in theirs for place in database.kind.database_paths)
+    if not any(database.present_files for database in system_databases):
+        places = ", ".join(place for database in system_databases for place in database.kind.database_paths)
         yield Unread(path, f"The image is {name}, yet holds no package database of it ({places}).")
     for database in living:
-        if database not in theirs and database.packages:
+        if database not in system_databases and database.packages:
             at, file = database.present_files[-1]
             reason = f"The image is {name}, yet {file.path} lists packages of another distribution."
             yield Unread(file.path, reason, stack.facts[at].layer)
@@ -129,16 +129,18 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
 
 def _releases(stack: LayerStack) -> Iterator[Unread]:
     """Find os-release files that name different distributions: tools disagree on which one counts."""
-    named = {
+    distribution_names = {
         (release.distribution.id, release.distribution.version): (path, at)
         for path in reversed(osrelease.PATHS)
         if path in stack.releases
         for at, release in [stack.releases[path]]
         if release.distribution
     }
-    if len(named) > 1:
-        path, at = list(named.values())[-1]
-        names_found = " and ".join(f"{place} {' '.join(name).strip()}" for name, (place, _) in named.items())
+    if len(distribution_names) > 1:
+        path, at = list(distribution_names.values())[-1]
+        names_found = " and ".join(
+            f"{place} {' '.join(name).strip()}" for name, (place, _) in distribution_names.items()
+        )
         yield Unread(path, f"The image names two distributions: {names_found}.", stack.facts[at].layer)
 
 

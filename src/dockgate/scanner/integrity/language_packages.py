@@ -26,11 +26,11 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
             for at, metadata in versions
             if metadata.packages and not (metadata.is_self_contained or metadata.is_lockfile)
         ]
-        last, newest = versions[-1]
+        last, newest_version = versions[-1]
         is_present = stack.is_present(path, last)
-        if not listings or (is_present and newest.unread_reason) or (is_present and len(versions) == 1):
+        if not listings or (is_present and newest_version.unread_reason) or (is_present and len(versions) == 1):
             continue
-        current = {package.name: package.version for package in newest.packages} if is_present else {}
+        current = {package.name: package.version for package in newest_version.packages} if is_present else {}
         single = all(len(metadata.packages) == 1 for _, metadata in listings)
         for package, at in _removed_packages(listings, current).items():
             files = _other_files(
@@ -71,9 +71,9 @@ class Locks:
                 for package in metadata.packages:
                     self._versions.add((package.ecosystem, package.source_name, package.source_version))
                     self._versions.add((package.ecosystem, package.source_name, ""))
-                for packed in metadata.owns.values():
-                    if packed.endswith("/") or "/\0" in packed:
-                        self._owned_folders.update(path for path in stack.unpack(packed) if path.endswith("/"))
+                for packed_paths in metadata.owns.values():
+                    if packed_paths.endswith("/") or "/\0" in packed_paths:
+                        self._owned_folders.update(path for path in stack.unpack(packed_paths) if path.endswith("/"))
 
     def is_installed(self, package: Package) -> bool:
         """Return whether the image has this package in this version, not only in a lockfile."""
@@ -103,12 +103,12 @@ def _removed_packages(listings: list[tuple[int, PackageFile]], current: dict[str
 
     Of several versions only the newest.
     """
-    removed: dict[str, tuple[Package, int]] = {}
+    removed_packages: dict[str, tuple[Package, int]] = {}
     for at, metadata in listings:
         for package in metadata.packages:
             if current.get(package.name) != package.version:
-                removed[package.name] = package, at
-    return dict(removed.values())
+                removed_packages[package.name] = package, at
+    return dict(removed_packages.values())
 
 
 class _Records:
@@ -119,10 +119,10 @@ class _Records:
         self._lists_by_folder: dict[str, list[str]] = {}
         for path, versions in history.items():
             for _, metadata in versions:
-                for name, packed in metadata.owns.items():
-                    self._lists_by_package.setdefault((path, name), []).append(packed)
+                for name, packed_paths in metadata.owns.items():
+                    self._lists_by_package.setdefault((path, name), []).append(packed_paths)
                     if not metadata.packages:
-                        self._lists_by_folder.setdefault(path.rpartition("/")[0], []).append(packed)
+                        self._lists_by_folder.setdefault(path.rpartition("/")[0], []).append(packed_paths)
 
     def of(self, path: str, purl: str) -> list[str]:
         """Return the packed paths of a package that the file at `path` names."""
@@ -132,7 +132,10 @@ class _Records:
     def all_paths(self) -> frozenset[str]:
         """All paths that packages own."""
         return frozenset(
-            path for owned in self._lists_by_package.values() for packed in owned for path in unpack(packed)
+            path
+            for packed_lists in self._lists_by_package.values()
+            for packed_paths in packed_lists
+            for path in unpack(packed_paths)
         )
 
 
@@ -144,28 +147,28 @@ def _other_files(
     Without a record, files beside it count only if the file names a single package, and if no other package records
     them. Distributions remove the records and have their own lists.
     """
-    recorded = records.of(path, package.purl)
-    if recorded:
-        return _files(stack, path, recorded)
+    recorded_paths = records.of(path, package.purl)
+    if recorded_paths:
+        return _files(stack, path, recorded_paths)
     return _beside(stack, path, records) if is_only_package else iter(())
 
 
 def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     """Find records of files without a file beside them that names the package, in any layer."""
-    named = {
+    named_records = {
         metadata.path.rpartition("/")[0]
         for _, metadata in stack.files_of(kind.name)
         if metadata.packages or metadata.unread_reason
     }
     for at, metadata in stack.files_of(kind.name):
         folder = metadata.path.rpartition("/")[0]
-        if metadata.owns and folder not in named and stack.is_present(metadata.path, at):
-            listed = (
+        if metadata.owns and folder not in named_records and stack.is_present(metadata.path, at):
+            listed_paths = (
                 file
                 for file in _files(stack, metadata.path, list(metadata.owns.values()))
                 if not file.startswith(folder)
             )
-            present = next((file for file in listed if any(True for _ in stack.source_layers(file))), "")
+            present = next((file for file in listed_paths if any(True for _ in stack.source_layers(file))), "")
             if present:
                 reason = (
                     f"{metadata.path} lists {present}, which is there, yet nothing names the package that it is of."
@@ -175,8 +178,8 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
 
 def _files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterator[str]:
     """Yield the files of a language package, without `evidence` and without packages nested in its folder."""
-    for owned in packed_lists:
-        for path in stack.unpack(owned):
+    for owned_paths in packed_lists:
+        for path in stack.unpack(owned_paths):
             if not path.endswith("/"):
                 yield path
                 continue
@@ -187,8 +190,8 @@ def _files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterato
 
 def _beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
     """Yield the files in a package's folder that no other package records, for packages without a record."""
-    own, _, _ = evidence.rpartition("/")
-    folder = own.rpartition("/")[0] + "/" if own.lower().endswith(_INFO) else own + "/"
+    own_folder, _, _ = evidence.rpartition("/")
+    folder = own_folder.rpartition("/")[0] + "/" if own_folder.lower().endswith(_INFO) else own_folder + "/"
     for file in stack.paths_below(folder):
         inner = file[len(folder) :].partition("/")[0]
         if file not in records.all_paths and not inner.lower().endswith(_INFO) and not file.endswith(".pyc"):

@@ -58,14 +58,14 @@ def find_problems(
 
 def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, needs_diff_ids: bool) -> Iterator[str]:
     media_type = layer.media_type or ""
-    expected = COMPRESSIONS.get(media_type)
-    if expected is None:
+    expected_compression = COMPRESSIONS.get(media_type)
+    if expected_compression is None:
         yield f"The layer has the media type {media_type[:120]!r}, which not all runtimes unpack."
-    elif facts_of_layer.compression != expected:
+    elif facts_of_layer.compression != expected_compression:
         yield f"The layer has the media type {media_type!r}, and the compression {facts_of_layer.compression or ''!r}."
     if facts_of_layer.diff_id and facts_of_layer.diff_id != diff_id:
-        stated = diff_id or "nothing"
-        computed = facts_of_layer.diff_id
-        yield f"The layer's uncompressed content has the digest {computed}; the config says {stated[:120]}."
+        config_text = diff_id or "nothing"
+        content_digest = facts_of_layer.diff_id
+        yield f"The layer's uncompressed content has the digest {content_digest}; the config says {config_text[:120]}."
     if needs_diff_ids and not facts_of_layer.diff_id:
         yield "The digest of the layer's uncompressed content was not verified."

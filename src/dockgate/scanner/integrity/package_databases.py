@@ -40,10 +40,12 @@ class Database:
 
     def find_problems(self) -> Iterator[Unread]:
         """Yield what contradicts the database: removed databases, changed entries and unlisted packages."""
-        removed = list(self._find_removed_databases())
-        yield from removed
+        removed_databases = list(self._find_removed_databases())
+        yield from removed_databases
         yield from self._contradictions()
-        if any(database.unread_reason for _, database in self.present_files) or (removed and not self.present_files):
+        if any(database.unread_reason for _, database in self.present_files) or (
+            removed_databases and not self.present_files
+        ):
             return
         if self.present_files and not self.packages:
             yield self._as_unread(*self.present_files[-1], "holds no package")
@@ -80,10 +82,10 @@ class Database:
         """
         lists: dict[str, list[tuple[int, str, str]]] = {}
         for at, database in self.stack.files_of(self.kind.name):
-            for name, owned in database.owns.items():
-                earlier = lists.setdefault(name, [])
-                if not earlier or earlier[-1][2] != owned or self._is_introduced(name, at):
-                    earlier.append((at, database.path, owned))
+            for name, owned_paths in database.owns.items():
+                earlier_lists = lists.setdefault(name, [])
+                if not earlier_lists or earlier_lists[-1][2] != owned_paths or self._is_introduced(name, at):
+                    earlier_lists.append((at, database.path, owned_paths))
         return lists
 
     @cached_property
@@ -101,15 +103,15 @@ class Database:
         Whole lists are merged, because most paths occur once.
         """
         owners: dict[str, tuple[tuple[int, str], ...]] = {}
-        shared: dict[str, list[tuple[int, str]]] = {}
+        shared_owners: dict[str, list[tuple[int, str]]] = {}
         for name, lists in self.lists.items():
-            for at, _, owned in lists:
+            for at, _, owned_paths in lists:
                 owner = at, name
-                listed = dict.fromkeys(self.stack.unpack(owned), (owner,))
-                for path in owners.keys() & listed.keys():
-                    shared.setdefault(path, [*owners[path]]).append(owner)
-                owners.update(listed)
-        owners.update((path, tuple(several)) for path, several in shared.items())
+                listed_owners = dict.fromkeys(self.stack.unpack(owned_paths), (owner,))
+                for path in owners.keys() & listed_owners.keys():
+                    shared_owners.setdefault(path, [*owners[path]]).append(owner)
+                owners.update(listed_owners)
+        owners.update((path, tuple(several)) for path, several in shared_owners.items())
         return owners
 
     def _owners_of(self, path: str) -> tuple[tuple[int, str], ...]:
@@ -191,32 +193,32 @@ class Database:
             return
         for (name, arch), history in self._history.items():
             last, package = history[-1]
-            installed = self.packages.get((name, arch), [])
+            installed_packages = self.packages.get((name, arch), [])
             if _has_parallel_versions(history):
-                yield from self._removed_versions(history, installed)
+                yield from self._removed_versions(history, installed_packages)
                 continue
-            if not installed:
+            if not installed_packages:
                 remaining = next(self._remaining_files(package, last), "")
-                what = f"{name} {package.version} is no longer in the package database"
+                problem = f"{name} {package.version} is no longer in the package database"
                 if remaining:
                     yield Unread(
-                        package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[last].layer
+                        package.path, f"{problem}, yet its file {remaining} is there.", self.stack.facts[last].layer
                     )
                 elif package.path in self.kind.database_paths and not self._is_listed(package):
-                    reason = f"{what}, and no file list shows whether its files are there."
+                    reason = f"{problem}, and no file list shows whether its files are there."
                     yield Unread(package.path, reason, self.stack.facts[last].layer)
                 continue
-            now = installed[-1]
+            now = installed_packages[-1]
             current = {at for at, old in history if _identity_of(old) == _identity_of(now)}
             before = next(((at, old) for at, old in reversed(history) if at not in current), None)
             if before is None:
                 continue
-            what = f"{name} became {_difference(now, before[1])} in the package database"
+            problem = f"{name} became {_difference(now, before[1])} in the package database"
             if not self._is_listed(now):
-                reason = f"{what}, and no file list shows whether its files changed with it."
+                reason = f"{problem}, and no file list shows whether its files changed with it."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
             elif self._has_old_files(now, before[0]):
-                reason = f"{what}, yet its files are those of {_difference(before[1], now)}."
+                reason = f"{problem}, yet its files are those of {_difference(before[1], now)}."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
 
     def _removed_versions(
@@ -226,18 +228,22 @@ class Database:
 
         Lists do not separate the files of versions. Files that are no longer listed belonged to the removed version.
         """
-        there = {package.version for package in installed_packages}
-        gone = {package.version: (at, package) for at, package in history if package.version not in there}
-        for at, package in gone.values():
-            what = f"{package.name} {package.version} is no longer in the package database"
-            own = self._listed_by(package, at)
+        present_versions = {package.version for package in installed_packages}
+        removed_versions = {
+            package.version: (at, package) for at, package in history if package.version not in present_versions
+        }
+        for at, package in removed_versions.values():
+            problem = f"{package.name} {package.version} is no longer in the package database"
+            own_paths = self._listed_by(package, at)
             if installed_packages:
-                own -= self._listed_by(package, len(self.stack.facts))
-            remaining = next((file for file in sorted(own) if min(self._live_origins(file), default=at + 1) <= at), "")
+                own_paths -= self._listed_by(package, len(self.stack.facts))
+            remaining = next(
+                (file for file in sorted(own_paths) if min(self._live_origins(file), default=at + 1) <= at), ""
+            )
             if remaining:
-                yield Unread(package.path, f"{what}, yet its file {remaining} is there.", self.stack.facts[at].layer)
-            elif not own:
-                reason = f"{what}, and no file list shows whether its files are there."
+                yield Unread(package.path, f"{problem}, yet its file {remaining} is there.", self.stack.facts[at].layer)
+            elif not own_paths:
+                reason = f"{problem}, and no file list shows whether its files are there."
                 yield Unread(package.path, reason, self.stack.facts[at].layer)
 
     def _unlisted_packages(self) -> Iterator[Unread]:
@@ -246,8 +252,8 @@ class Database:
         for name, lists in self.lists.items():
             if name in recorded_names:
                 continue
-            for at, path, owned in lists:
-                for file in self.stack.unpack(owned):
+            for at, path, owned_paths in lists:
+                for file in self.stack.unpack(owned_paths):
                     if at in self._live_origins(file) and not self._is_owned_by_another(file, at, {name}):
                         reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
                         yield Unread(path, reason, self.stack.facts[at].layer)
@@ -261,7 +267,7 @@ class Database:
         """
         names = evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
-        gone = (
+        removed_paths = (
             next((at for at, _ in self.database_files if at > last_layer), last_layer)
             if is_complete_list
             else len(self.stack.facts)
@@ -271,7 +277,7 @@ class Database:
                 if (
                     not self._is_owned_by_another(file, at, names)
                     if at <= last_layer
-                    else at <= gone and not self._is_reclaimed(file, last_layer)
+                    else at <= removed_paths and not self._is_reclaimed(file, last_layer)
                 ):
                     yield file
 
@@ -299,17 +305,22 @@ class Database:
 
     def _listed_by(self, package: Package, last_layer: int) -> set[str]:
         """Return the files in the newest lists up to layer `last_layer`."""
-        newest = {
-            name: owned
+        newest_lists = {
+            name: owned_paths
             for name in evidence_names(package.name, package.arch)
-            for at, _, owned in self.lists.get(name, ())
+            for at, _, owned_paths in self.lists.get(name, ())
             if at <= last_layer
         }
-        return {file for owned in newest.values() for file in self.stack.unpack(owned)}
+        return {file for owned_paths in newest_lists.values() for file in self.stack.unpack(owned_paths)}
 
     def _owned_paths(self, package: Package) -> list[str]:
         names = evidence_names(package.name, package.arch)
-        return [file for name in names for _, _, owned in self.lists.get(name, ()) for file in self.stack.unpack(owned)]
+        return [
+            file
+            for name in names
+            for _, _, packed_paths in self.lists.get(name, ())
+            for file in self.stack.unpack(packed_paths)
+        ]
 
     def _live_origins(self, file: str) -> list[int]:
         """Return the layers of a file; none for configuration, which stays when a package is removed or upgraded."""

@@ -29,9 +29,9 @@ class PackageFolders:
         Each is yielded with the layer and path of one of its files. `language_packages` checks folders with a list of
         files. Raises UnreadableError if there are too many files.
         """
-        named = {path for path in self._present_paths if path.endswith(_NAMES)}
+        named_paths = {path for path in self._present_paths if path.endswith(_NAMES)}
         for folder in self._folders:
-            if any(f"{folder}/{name}" in named for name in _NAMES) or folder in self._listing_folders:
+            if any(f"{folder}/{name}" in named_paths for name in _NAMES) or folder in self._listing_folders:
                 continue
             for path in self._view.paths_below(f"{folder}/"):
                 at = next(iter(self._view.source_layers(path)), None)
@@ -84,9 +84,9 @@ class PackageFolders:
         return frozenset(
             path
             for _, file in self._view.present_files
-            for packed in file.owns.values()
-            if "/METADATA" in packed
-            for path in unpack(packed)
+            for packed_paths in file.owns.values()
+            if "/METADATA" in packed_paths
+            for path in unpack(packed_paths)
             if path.endswith("/METADATA")
         )
 

@@ -57,9 +57,9 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
             raise UsageError("is not a bill of materials.")
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
-    own = subject or digest_of(raw)
-    inventories = tuple(_inventory(image, own, ecosystems) for image in contents)
-    return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own), inventories)
+    own_digest = subject or digest_of(raw)
+    inventories = tuple(_inventory(image, own_digest, ecosystems) for image in contents)
+    return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own_digest), inventories)
 
 
 def package(
@@ -95,17 +95,17 @@ def _parse_document(raw: bytes) -> dict[str, Any]:
 def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:
     image = contents.image
     system = contents.distribution or distribution(contents.items)
-    made = Packages(ecosystems, system)
+    package_builder = Packages(ecosystems, system)
     packages: set[Package] = set()
-    unread = {*contents.unread, *image.unread_entries()}
+    unread_entries = {*contents.unread, *image.unread_entries()}
     for item in contents.items:
-        package_found = made.package(item)
+        package_found = package_builder.package(item)
         if isinstance(package_found, Unread):
-            unread.add(package_found)
+            unread_entries.add(package_found)
         else:
             packages.add(package_found)
-    if not packages and not unread and not image.values:
-        unread.add(Unread("/", "The document names no package."))
+    if not packages and not unread_entries and not image.values:
+        unread_entries.add(Unread("/", "The document names no package."))
     layers = image.get_all("dockgate:layers")
     base_layers = image.get_first("dockgate:base_layers")
     return Inventory(
@@ -114,7 +114,7 @@ def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem])
         distribution=system,
         layers=layers,
         packages=tuple(sorted(packages, key=by_package)),
-        unread=tuple(sorted(unread, key=by_unread)),
+        unread=tuple(sorted(unread_entries, key=by_unread)),
         base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
         base=image.get_first("dockgate:base") or None,
         created=image.get_first("dockgate:created") or None,

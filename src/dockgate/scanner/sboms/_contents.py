@@ -9,7 +9,7 @@ from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UsageError
 
 # Advice for documents of several images that cannot be distinguished.
-MIXED = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
+MIXED_ADVICE = "Write one of each platform: `dockgate sbom IMAGE --platform OS/ARCH`."
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +54,9 @@ class Item:
     source: tuple[str, str] = ("", "")
     maker: str = ""
 
-    def as_unread(self, why: str) -> Unread:
-        who = f"{self.name} {self.version}".strip() or "a component without a name"
-        return Unread(self.reference or "/", f"The document names {who}, which cannot be judged: {why}.")
+    def as_unread(self, reason: str) -> Unread:
+        item_name = f"{self.name} {self.version}".strip() or "a component without a name"
+        return Unread(self.reference or "/", f"The document names {item_name}, which cannot be judged: {reason}.")
 
 
 @dataclass(slots=True)

@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.scanner.model import Unread
 from dockgate.scanner.sboms._contents import (
-    MIXED,
+    MIXED_ADVICE,
     Contents,
     Item,
     Properties,
@@ -42,7 +42,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     platforms = [component for component in components if _is_platform(component)]
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
-            raise UsageError("is of several platforms, and of components that are of none.", MIXED)
+            raise UsageError("is of several platforms, and of components that are of none.", MIXED_ADVICE)
         return _digest(root), [_contents(platform, []) for platform in platforms]
     contents = _contents(root, components)
     aggregates = (text(composition.get("aggregate")) for composition in objects(document.get("compositions")))
@@ -84,7 +84,7 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
         if name and contents.distribution is None:
             contents.distribution = system(name, version, text(component.get("description")), properties)
     elif kind == "container" and properties.get_first("dockgate:image"):
-        raise UsageError("has an image within an image.", MIXED)
+        raise UsageError("has an image within an image.", MIXED_ADVICE)
     else:
         # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
         is_group = not component.get("purl") and bool(properties.get_first("aquasecurity:trivy:Class"))

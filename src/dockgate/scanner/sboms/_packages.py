@@ -12,8 +12,8 @@ from dockgate.shared.errors import DockgateError
 from dockgate.shared.purl import MAINTAINER, Purl
 
 _SYSTEMS = ("deb", "apk", "rpm")
-_REQUIRED = ("ecosystem", "source_name", "source_version", "path")
-_OPTIONAL = tuple(field.name for field in fields(Package) if field.default is None)
+_REQUIRED_FIELDS = ("ecosystem", "source_name", "source_version", "path")
+_OPTIONAL_FIELDS = tuple(field.name for field in fields(Package) if field.default is None)
 
 
 class Packages:
@@ -26,11 +26,11 @@ class Packages:
     def package(self, item: Item) -> Package | Unread:
         if not item.purl:
             return item.as_unread("it has no package URL")
-        required = {name: item.properties.get_first(f"dockgate:{name}") for name in _REQUIRED}
-        if required["source_name"]:
-            optional = {name: item.properties.get_first(f"dockgate:{name}") or None for name in _OPTIONAL}
-            package = Package(name=item.name, version=item.version, purl=item.purl, **required)
-            return replace(package, **optional)  # type: ignore[arg-type]
+        required_fields = {name: item.properties.get_first(f"dockgate:{name}") for name in _REQUIRED_FIELDS}
+        if required_fields["source_name"]:
+            optional_fields = {name: item.properties.get_first(f"dockgate:{name}") or None for name in _OPTIONAL_FIELDS}
+            package = Package(name=item.name, version=item.version, purl=item.purl, **required_fields)
+            return replace(package, **optional_fields)  # type: ignore[arg-type]
         try:
             purl = parse(item.purl)
         except ValueError:

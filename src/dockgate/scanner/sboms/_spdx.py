@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockgate.scanner.sboms._contents import (
-    MIXED,
+    MIXED_ADVICE,
     Contents,
     Item,
     Properties,
@@ -34,12 +34,12 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     version = document.get("spdxVersion")
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
-    described = _described_ids(document)
+    described_ids = _described_ids(document)
     packages = object_list(document.get("packages"), "packages")
     images = [text(package.get("SPDXID")) for package in packages if _properties(package).get_first("dockgate:image")]
     document_digest = _properties(document).get_first("dockgate:digest")
     if len(images) < 2:
-        return document_digest, [_contents(packages, described)]
+        return document_digest, [_contents(packages, described_ids)]
     containers = {  # SPDX id -> that of what contains it
         text(relationship.get("relatedSpdxElement")): text(relationship.get("spdxElementId"))
         for relationship in objects(document.get("relationships"))
@@ -50,11 +50,11 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
         identity = text(package.get("SPDXID"))
         image = identity if identity in parts else containers.get(identity, "")
         if image not in parts:
-            raise UsageError("is of several platforms, and of packages that are of none.", MIXED)
+            raise UsageError("is of several platforms, and of packages that are of none.", MIXED_ADVICE)
         parts[image].append(package)
     if len(parts) < len(images):
-        raise UsageError("has one image twice.", MIXED)
-    return document_digest, [_contents(part, described) for part in parts.values()]
+        raise UsageError("has one image twice.", MIXED_ADVICE)
+    return document_digest, [_contents(part, described_ids) for part in parts.values()]
 
 
 def _contents(packages: list[dict[str, Any]], described_ids: set[str]) -> Contents:
@@ -66,13 +66,13 @@ def _contents(packages: list[dict[str, Any]], described_ids: set[str]) -> Conten
 
 def _described_ids(document: dict[str, Any]) -> set[str]:
     """The SPDX ids of what the document is about."""
-    listed = document.get("documentDescribes")
-    described = {text(item) for item in (listed if isinstance(listed, list) else ())}
+    listed_ids = document.get("documentDescribes")
+    described_ids = {text(item) for item in (listed_ids if isinstance(listed_ids, list) else ())}
     ends = {"DESCRIBES": "relatedSpdxElement", "DESCRIBED_BY": "spdxElementId"}
     for relationship in objects(document.get("relationships")):
         if end := ends.get(text(relationship.get("relationshipType"))):
-            described.add(text(relationship.get(end)))
-    return described
+            described_ids.add(text(relationship.get(end)))
+    return described_ids
 
 
 def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) -> None:

@@ -16,16 +16,18 @@ def parse(text: str) -> Purl:
     """Parse a package URL. Raises ValueError."""
     from packageurl import PackageURL
 
-    parsed = PackageURL.from_string(text)
-    qualifiers: Any = parsed.qualifiers or {}
-    namespace, name = parsed.namespace or "", parsed.name
-    if parsed.type in _CASE_SENSITIVE_TYPES:
+    package_url = PackageURL.from_string(text)
+    qualifiers: Any = package_url.qualifiers or {}
+    namespace, name = package_url.namespace or "", package_url.name
+    if package_url.type in _CASE_SENSITIVE_TYPES:
         scope, name = _as_written(text)
-        namespace = scope if parsed.type == "npm" else namespace
-    elif parsed.type in _VENDORS:
+        namespace = scope if package_url.type == "npm" else namespace
+    elif package_url.type in _VENDORS:
         namespace = namespace.lower()
-        name = name.lower() if parsed.type == "deb" else name
-    return Purl(parsed.type, namespace, name, parsed.version or "", dict(qualifiers), parsed.subpath or "")
+        name = name.lower() if package_url.type == "deb" else name
+    return Purl(
+        package_url.type, namespace, name, package_url.version or "", dict(qualifiers), package_url.subpath or ""
+    )
 
 
 def _as_written(text: str) -> tuple[str, str]:

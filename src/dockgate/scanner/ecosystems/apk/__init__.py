@@ -86,11 +86,11 @@ class Apk(Ecosystem):
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         vendor = vendors.vendor_by_maintainer(package, distribution.id)
         if not vendor and (distribution.id == "dhi" or _HARDENED_IMAGES in distribution.name):
-            vendor = vendors.HARDENED
+            vendor = vendors.HARDENED_VENDOR
         elif not vendor and distribution.id == "alpine":
             build = package.version.rpartition("-r")[2]  # Root's have five digits: "3.1.8-r00073"
             if package.name.startswith(_ROOT_PREFIX) or (len(build) == 5 and is_digits(build)):
-                vendor = vendors.ROOT
+                vendor = vendors.ROOT_VENDOR
         source = package.name if distribution.id in _IDS_ADVISED_BY_NAME else package.source_name
         purl = package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
@@ -118,9 +118,9 @@ class Apk(Ecosystem):
             arch=qualifiers.get("arch") or None,
             vendor=vendors.mark_stated(qualifiers.get("vendor")) or qualifiers.get(MAINTAINER) or None,
         )
-        if hardened := vendors.hardened_distribution(qualifiers):
-            ecosystem = ":".join(filter(None, (f"{_HARDENED_IMAGES}:Alpine", hardened.version)))
-            overrides = {"source_name": package.name, "vendor": vendors.HARDENED}
+        if hardened_distribution := vendors.hardened_distribution(qualifiers):
+            ecosystem = ":".join(filter(None, (f"{_HARDENED_IMAGES}:Alpine", hardened_distribution.version)))
+            overrides = {"source_name": package.name, "vendor": vendors.HARDENED_VENDOR}
             return replace(package, ecosystem=ecosystem, purl=str(purl), **overrides)
         if distro := qualifiers.get("distro", ""):
             name, _, version = distro.rpartition("-")

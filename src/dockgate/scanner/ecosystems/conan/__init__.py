@@ -162,8 +162,10 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
         references = [reference for requirements in lists for reference in requirements]
     if not all(isinstance(reference, str) for reference in references):
         raise UnreadableError("a reference in it is not text")
-    named = (reference for reference in references if "/" in reference.partition("@")[0])
-    return Extract(tuple(dict.fromkeys(_parse_reference(reference, path) for reference in named)), is_lockfile=True)
+    named_references = (reference for reference in references if "/" in reference.partition("@")[0])
+    return Extract(
+        tuple(dict.fromkeys(_parse_reference(reference, path) for reference in named_references)), is_lockfile=True
+    )
 
 
 def _without_placeholder(text: str) -> str:

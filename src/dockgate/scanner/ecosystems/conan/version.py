@@ -36,8 +36,8 @@ class Item:
 
 def version_key(version: str) -> tuple[Any, ...]:
     """Order pre-releases before the release, builds after it; ignore trailing zeros."""
-    rest, plus, build = version.rpartition("+") if "+" in version else (version, "", "")
-    main, dash, pre = rest.partition("-")
+    release, plus, build = version.rpartition("+") if "+" in version else (version, "", "")
+    main, dash, pre = release.partition("-")
     return _items(main), (0, _items(pre)) if dash else (1, ()), (1, _items(build)) if plus else (0, ())
 
 

@@ -65,12 +65,12 @@ class Dotnet(StandaloneEcosystem):
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Name the runtime for shared frameworks, which do not belong to a project."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
-        runtime = [f"{name} {upgrade.version}" for name, upgrade in selected if name.startswith(_FRAMEWORKS)]
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
+        runtime = [f"{name} {upgrade.version}" for name, upgrade in selected_upgrades if name.startswith(_FRAMEWORKS)]
         advice = (f"# Build on a newer .NET runtime, with {', '.join(runtime)} or later.",) if runtime else ()
         packages = [
             f"dotnet add package {quote_words([name])} --version {quote_words([upgrade.version])}"
-            for name, upgrade in selected
+            for name, upgrade in selected_upgrades
             if not name.startswith(_FRAMEWORKS)
         ]
         return ((" && ".join(packages),) if packages else ()) + advice + remark
@@ -105,8 +105,8 @@ def _read_deps(path: str, content: dict[str, Any]) -> Extract:
     folder, _, file = path.rpartition("/")
     framework = _framework(path, runtime.partition("/")[2])
     owns: dict[Package, tuple[str, ...]] = {framework: ()} if framework else {}
-    for library, about in _object(content, "libraries").items():
-        kind = about.get("type") if isinstance(about, dict) else None
+    for library, description in _object(content, "libraries").items():
+        kind = description.get("type") if isinstance(description, dict) else None
         name, slash, version = library.partition("/")
         if not slash or not name or kind not in ("package", "runtimepack"):
             continue
@@ -125,8 +125,8 @@ def _framework(path: str, platform: str) -> Package | None:
     The folder has the released version, the file may have that of a build. Since .NET Core 3.0, frameworks and their
     advisories are named NAME.Runtime.PLATFORM.
     """
-    shared, name, version, file = ["", "", "", *path.split("/")][-4:]
-    if shared != "shared" or file != name + _DEPS:
+    shared_folder, name, version, file = ["", "", "", *path.split("/")][-4:]
+    if shared_folder != "shared" or file != name + _DEPS:
         return None
     old = version.startswith(("1.", "2.")) or not platform
     return _package(name if old else f"{name}.Runtime.{platform}", version, path)
@@ -140,9 +140,9 @@ def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
     """
     paths: list[str] = []
     for kind in ("runtime", "native", "resources", "runtimeTargets"):
-        for path, about in _object(assets, kind).items():
+        for path, description in _object(assets, kind).items():
             last = path.rpartition("/")[2]
-            locale = about.get("locale") if isinstance(about, dict) else None
+            locale = description.get("locale") if isinstance(description, dict) else None
             inner = path if kind == "runtimeTargets" else f"{locale}/{last}" if kind == "resources" else last
             # "_._" stands for no file, in place of an empty folder.
             if last != "_._" and ".." not in inner and "\0" not in inner:
@@ -157,9 +157,9 @@ def _read_lock(path: str, content: dict[str, Any]) -> Extract:
     """
     packages: dict[Package, None] = {}
     for target in _object(content, "dependencies").values():
-        for name, about in target.items() if isinstance(target, dict) else ():
-            version = about.get("resolved") if isinstance(about, dict) else None
-            if name and isinstance(version, str) and version and about.get("type") != "Project":
+        for name, description in target.items() if isinstance(target, dict) else ():
+            version = description.get("resolved") if isinstance(description, dict) else None
+            if name and isinstance(version, str) and version and description.get("type") != "Project":
                 packages[_package(name, version, path)] = None
     return Extract(tuple(packages), is_lockfile=True)
 

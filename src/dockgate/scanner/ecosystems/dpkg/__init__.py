@@ -107,8 +107,8 @@ class Dpkg(Ecosystem):
         if distribution.id == "dhi" and not vendor:
             if "@" in (package.vendor or "") or package.ecosystem:
                 return self.assign_distribution(package, replace(distribution, id="debian"))
-            vendor = vendors.UNKNOWN
-        if distribution.id == "dhi" and vendor == vendors.HARDENED:
+            vendor = vendors.UNKNOWN_VENDOR
+        if distribution.id == "dhi" and vendor == vendors.HARDENED_VENDOR:
             return _rebuilt_package(package, distribution, "Docker Hardened Images:Debian", vendor)
         if distribution.id == "debian":
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
@@ -135,12 +135,12 @@ class Dpkg(Ecosystem):
         maintainer = qualifiers.pop(MAINTAINER, "") or None
         distro = qualifiers.get("distro", "")
         name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
-        hardened = vendors.hardened_distribution(qualifiers)
+        hardened_distribution = vendors.hardened_distribution(qualifiers)
         version = purl.version
         if (epoch := qualifiers.get("epoch", "")) and ":" not in version:
             version = f"{epoch}:{version}"
-        if hardened or (name and release):
-            distribution = hardened or Distribution(name, release)
+        if hardened_distribution or (name and release):
+            distribution = hardened_distribution or Distribution(name, release)
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         source = qualifiers.get("upstream") or qualifiers.get("source") or purl.name
@@ -155,13 +155,17 @@ class Dpkg(Ecosystem):
             source_version=source_version,
             path="",
             arch=qualifiers.get("arch") or None,
-            vendor=vendors.mark_stated(qualifiers.get("vendor") or (vendors.HARDENED if hardened else None))
+            vendor=vendors.mark_stated(
+                qualifiers.get("vendor") or (vendors.HARDENED_VENDOR if hardened_distribution else None)
+            )
             or maintainer,
         )
         if distribution is None:
             return replace(package, vendor=None)
-        settled = self.assign_distribution(package, distribution)
-        return replace(settled, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": settled.vendor or ""})))
+        assigned_package = self.assign_distribution(package, distribution)
+        return replace(
+            assigned_package, purl=str(purl._replace(qualifiers=qualifiers | {"vendor": assigned_package.vendor or ""}))
+        )
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -170,21 +174,25 @@ class Dpkg(Ecosystem):
         Archives of security updates keep only the latest version. A binary package whose version differs from its
         source's is upgraded to its latest version.
         """
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-."))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-."))
         requirements = [
             f"{name} (>= {upgrade.version})"
-            for name, upgrade in selected
+            for name, upgrade in selected_upgrades
             if upgrade.package.version.startswith(upgrade.package.source_version)
             and not _lacks_satisfy(upgrade.package.ecosystem)
         ]
-        only_upgrades = [name for name, _ in selected if not any(text.startswith(f"{name} (") for text in requirements)]
+        only_upgrades = [
+            name for name, _ in selected_upgrades if not any(text.startswith(f"{name} (") for text in requirements)
+        ]
         steps = ["apt-get update"]
         steps += [f"apt-get satisfy -y {quote_words(requirements)}"] if requirements else []
         steps += [f"apt-get install -y --only-upgrade {quote_words(only_upgrades)}"] if only_upgrades else []
-        ubuntu = [upgrade.version for _, upgrade in selected if upgrade.package.ecosystem.startswith("Ubuntu:")]
+        ubuntu = [
+            upgrade.version for _, upgrade in selected_upgrades if upgrade.package.ecosystem.startswith("Ubuntu:")
+        ]
         needs_pro = any("esm" in version for version in ubuntu)
         advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
-        return ((" && ".join(steps),) if selected else ()) + advice + remark
+        return ((" && ".join(steps),) if selected_upgrades else ()) + advice + remark
 
     version_key = staticmethod(version_key)
 
@@ -221,6 +229,6 @@ def _ubuntu_ecosystem(release: str, version: str) -> str:
 
 def _lacks_satisfy(ecosystem: str) -> bool:
     """Return whether the release's apt is older than 1.9: Debian before 11, Ubuntu before 20.04."""
-    base, *rest = ecosystem.removeprefix("TuxCare:").split(":")
-    release = next((part.partition(".")[0] for part in rest if is_digits(part.partition(".")[0])), "")
+    base, *releases = ecosystem.removeprefix("TuxCare:").split(":")
+    release = next((part.partition(".")[0] for part in releases if is_digits(part.partition(".")[0])), "")
     return bool(release) and int(release) < {"Debian": 11, "Ubuntu": 20}.get(base, 0)

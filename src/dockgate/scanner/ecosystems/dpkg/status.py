@@ -23,7 +23,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
     """Read the packages of a status file, or of one in status.d. Raises UnreadableError."""
     is_status_file = path == STATUS
     packages: list[Package] = []
-    removed: list[str] = []
+    removed_names: list[str] = []
     for line, fields in _stanzas(file, is_strict=is_status_file):
         name, status = fields.get(b"package", ""), fields.get(b"status", "")
         if not name:
@@ -31,7 +31,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
         if is_status_file and len(status.split()) != 3:
             raise UnreadableError(f"line {line}: the entry of {name} has no whole Status")
         if status and status.split()[-1] in _REMOVED_STATES:
-            removed.append(name)
+            removed_names.append(name)
             continue
         version = fields.get(b"version", "")
         if not version:
@@ -53,9 +53,9 @@ def read_status(path: str, file: BinaryIO) -> Extract:
             or None,
         )
         packages.append(replace(package, purl=package_url(package, "", "")))
-    if not is_status_file and not packages and not removed:
+    if not is_status_file and not packages and not removed_names:
         raise UnreadableError("it has no entry")
-    return Extract(packages=tuple(packages), removed_names=tuple(removed))
+    return Extract(packages=tuple(packages), removed_names=tuple(removed_names))
 
 
 def source_of_advisories(source: str, source_version: str, version: str) -> tuple[str, str]:
@@ -74,12 +74,12 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
 
 def _stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
     """Yield line number and fields of each entry (deb822(5)); `is_strict`: the last line ends with a newline."""
-    start, count, ended = 0, 0, True
+    start, count, has_ended = 0, 0, True
     fields: dict[bytes, str] = {}
     while line := file.readline(LINE_LIMIT):
         count += 1
-        ended = line.endswith(b"\n")
-        if not ended and len(line) == LINE_LIMIT:
+        has_ended = line.endswith(b"\n")
+        if not has_ended and len(line) == LINE_LIMIT:
             raise UnreadableError(f"line {count} is longer than {LINE_LIMIT} bytes")
         if line[0] in b" \t":
             if not start:
@@ -99,7 +99,7 @@ def _stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dict[byt
             if name in fields:
                 raise UnreadableError(f"line {count}: {decode(name)} occurs twice in one entry")
             fields[name] = decode(value.strip())
-    if is_strict and not ended:
+    if is_strict and not has_ended:
         raise UnreadableError(f"line {count}: the file ends in the middle of a line")
     if start:
         yield start, fields

@@ -28,10 +28,10 @@ class FreeBSDVersion:
     def __init__(self, version: str) -> None:
         """Parse any text: pkg ignores what precedes a dash."""
         plain = version.rpartition("-")[2]
-        front, mark, behind = plain.rpartition("_")
-        main, comma, epoch = (behind if mark else plain).rpartition(",")
+        front, mark, revision = plain.rpartition("_")
+        main, comma, epoch = (revision if mark else plain).rpartition(",")
         self.epoch = _number(epoch) if comma else 0
-        self.revision = _number(behind) if mark else 0
+        self.revision = _number(revision) if mark else 0
         blocks = [_components(block) for block in (front if mark else main if comma else plain).lower().split("+")]
         while blocks and not blocks[-1]:
             blocks.pop()
@@ -44,9 +44,9 @@ class FreeBSDVersion:
         if self.epoch != operand.epoch:
             return self.epoch < operand.epoch
         for left_block, right_block in zip_longest(self.blocks, operand.blocks, fillvalue=()):
-            for mine, theirs in zip_longest(left_block, right_block, fillvalue=_ZERO):
-                if mine != theirs:
-                    return mine < theirs
+            for own_part, other_part in zip_longest(left_block, right_block, fillvalue=_ZERO):
+                if own_part != other_part:
+                    return own_part < other_part
         return self.revision < operand.revision
 
     def __hash__(self) -> int:

@@ -71,12 +71,14 @@ class Go(StandaloneEcosystem):
             if info:
                 packages.update((package, None) for package in _packages(info, executable, path))
                 # A program of single files has no main module; Go's own programs have no modules at all.
-                own = info.package == "command-line-arguments" or info.package.startswith("cmd/")
-                is_complete = is_complete and bool(own or info.main or info.modules)
+                is_local = info.package == "command-line-arguments" or info.package.startswith("cmd/")
+                is_complete = is_complete and bool(is_local or info.main or info.modules)
         if not packages:
             return Extract()
-        unread = () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
-        return Extract(tuple(packages), unread_parts=unread, is_self_contained=True)
+        unread_parts = (
+            () if is_complete else (("modules", "it was built without modules, so its modules are not recorded"),)
+        )
+        return Extract(tuple(packages), unread_parts=unread_parts, is_self_contained=True)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -91,10 +93,12 @@ class Go(StandaloneEcosystem):
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/.-_~"))
-        library = [upgrade.version for name, upgrade in selected if name in ("stdlib", "toolchain")]
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/.-_~"))
+        library = [upgrade.version for name, upgrade in selected_upgrades if name in ("stdlib", "toolchain")]
         advice = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
-        modules = [f"{name}@v{upgrade.version}" for name, upgrade in selected if name not in ("stdlib", "toolchain")]
+        modules = [
+            f"{name}@v{upgrade.version}" for name, upgrade in selected_upgrades if name not in ("stdlib", "toolchain")
+        ]
         return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + advice + remark
 
     version_key = staticmethod(version_key)
@@ -107,8 +111,8 @@ def _read_mod(path: str, file: BinaryIO) -> Extract:
     modules, is_complete = mod.read(read_text(file, MOD_LIMIT))
     packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
     reason = "Go before 1.17 lists only direct requirements"
-    unread = () if is_complete or not packages else (("requirements", reason),)
-    return Extract(packages, unread_parts=unread, is_lockfile=True) if packages else Extract()
+    unread_parts = () if is_complete or not packages else (("requirements", reason),)
+    return Extract(packages, unread_parts=unread_parts, is_lockfile=True) if packages else Extract()
 
 
 def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
@@ -148,8 +152,8 @@ def _linked_release(info: BuildInfo) -> str | None:
 
 def _package(module: Module, path: str) -> Package:
     namespace, _, name = module.path.rpartition("/")
-    own = module.path in _LIBRARY
-    version = toolchain_release(module.version.removeprefix("v")) if own else module.version
+    is_library = module.path in _LIBRARY
+    version = toolchain_release(module.version.removeprefix("v")) if is_library else module.version
     purl = write("golang", namespace, name, version)
     source = module.path.lower(), version.removeprefix("v")
     return build_package("Go", module.path, version, purl, path, source=source)

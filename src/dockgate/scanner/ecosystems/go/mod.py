@@ -14,7 +14,7 @@ def read(content: str) -> tuple[list[Module], bool]:
 
     Go's own module tree ("std", "cmd") contains copies of its modules, so the required ones are not used.
     """
-    required: list[Module] = []
+    required_modules: list[Module] = []
     replacements: dict[tuple[str, str], tuple[str, str]] = {}
     is_complete = False
     for number, words in _directives(content):
@@ -22,7 +22,7 @@ def read(content: str) -> tuple[list[Module], bool]:
             case ["module", "std" | "cmd"]:
                 return [], True
             case ["require", path, version]:
-                required.append(Module(path, version))
+                required_modules.append(Module(path, version))
             case ["replace", path, "=>", *replacement] if len(replacement) in (1, 2):
                 replacements[path, ""] = replacement[0], "".join(replacement[1:])
             case ["replace", path, version, "=>", *replacement] if len(replacement) in (1, 2):
@@ -35,7 +35,7 @@ def read(content: str) -> tuple[list[Module], bool]:
             case _:
                 pass
     modules: list[Module] = []
-    for module in required:
+    for module in required_modules:
         # That of the module's version precedes that of all its versions.
         substitute = replacements.get(module) or replacements.get((module.path, ""))
         modules.append(replace_module(module, *substitute) if substitute else module)

@@ -12,7 +12,7 @@ def version_key(version: str) -> bytes:
     from 1.21 on; "v1.22" is v1.22.0.
     """
     if version.startswith("v"):
-        return semver.version_key(version[1:], "Go", least=1)
+        return semver.version_key(version[1:], "Go", minimum_parts=1)
     return semver.version_key(_semantic(toolchain_release(version)), "Go")
 
 
@@ -24,20 +24,20 @@ def toolchain_release(version: str) -> str:
     if version[:2] != "go" or not is_digits(version[2:3]):
         return version
     release = version.removeprefix("go").split()[0].partition("-")[0].partition("+")[0]
-    patched, b, build = release.rpartition("b")
-    return patched if b and is_digits(build) and patched.count(".") == 2 else release
+    patched_release, b, build = release.rpartition("b")
+    return patched_release if b and is_digits(build) and patched_release.count(".") == 2 else release
 
 
 def _semantic(version: str) -> str:
     """Translate the toolchain's own forms into OSV's (Go, internal/gover); return others unchanged."""
-    major, dot, rest = version.partition(".")
-    if "." in rest or bool(dot) != bool(rest) or not is_digits(major):
+    major, dot, minor_and_patch = version.partition(".")
+    if "." in minor_and_patch or bool(dot) != bool(minor_and_patch) or not is_digits(major):
         return version
-    letters = rest.rstrip("0123456789")
+    letters = minor_and_patch.rstrip("0123456789")
     if not letters:
         # Since Go 1.21, the first release is 1.21.0; 1.21 is the language, older than any 1.21rc1.
-        is_language_version = (len(rest), rest) >= (2, "21")
-        return f"{major}.{rest or '0'}.0{'-0' if is_language_version else ''}"
+        is_language_version = (len(minor_and_patch), minor_and_patch) >= (2, "21")
+        return f"{major}.{minor_and_patch or '0'}.0{'-0' if is_language_version else ''}"
     minor = letters.rstrip("abcdefghijklmnopqrstuvwxyz")
-    kind, count = letters[len(minor) :], rest[len(letters) :]
+    kind, count = letters[len(minor) :], minor_and_patch[len(letters) :]
     return f"{major}.{minor}.0-{kind}{'.' if count else ''}{count}" if is_digits(minor) and kind else version

@@ -81,13 +81,15 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
         version = _version_or_empty(manifest.get("plugin-version", "").partition(" ")[0])
         return Coordinates(group, _text_or_empty(name, _SAFE_CHARACTERS) or stem, version)
     artifact, version = split_stem(stem)
-    stated = _version_or_empty(manifest.get("implementation-version", ""))
-    before, separator, after = stem.partition(f"-{stated}")
-    if stated and separator and after[:1] in ("", "-"):
-        artifact, version = before, stated
-    foreign = bool(version and stated) and not (version.startswith(stated) or stated.startswith(version))
+    stated_version = _version_or_empty(manifest.get("implementation-version", ""))
+    before, separator, after = stem.partition(f"-{stated_version}")
+    if stated_version and separator and after[:1] in ("", "-"):
+        artifact, version = before, stated_version
+    foreign = bool(version and stated_version) and not (
+        version.startswith(stated_version) or stated_version.startswith(version)
+    )
     if not foreign:
-        version = stated or version or _version_or_empty(manifest.get("bundle-version", ""))
+        version = stated_version or version or _version_or_empty(manifest.get("bundle-version", ""))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
             return Coordinates(*tomcat_library(artifact), version)
     group, name = known_library(artifact)

@@ -46,8 +46,8 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
         reading.read_archive(section, path, "", 1)
     except _LimitError as error:
         reading.unread_parts.append((reading.where, str(error)))
-    packages, unread = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread_parts)
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
+    packages, unread_parts = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread_parts)
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
 
 
 def package(library: Coordinates, path: str) -> Package:
@@ -81,11 +81,11 @@ class _ArchiveReader:
             raise _LimitError(f"the archives up to this one have more than {ENTRIES_LIMIT} entries")
         manifest: dict[str, str] = {}
         poms: dict[str, list[Entry]] = {}
-        nested: list[Entry] = []
+        nested_entries: list[Entry] = []
         for entry in archive.entries:
             suffix = _suffix(entry.name)
             if suffix in SUFFIXES or suffix in _PYTHON:
-                nested.append(entry)
+                nested_entries.append(entry)
             elif entry.name.upper() == _MANIFEST:
                 manifest = {}
                 with self._part(_join_path(inner, entry.name)):
@@ -100,7 +100,7 @@ class _ArchiveReader:
             library for entries in poms.values() for library in self._read_coordinates(archive, entries, inner)
         ]
         if archive.has_classes and not _is_among(libraries, path):
-            is_composed = any(_suffix(entry.name) in ARCHIVES for entry in nested)
+            is_composed = any(_suffix(entry.name) in ARCHIVES for entry in nested_entries)
             libraries += _own_coordinates(manifest, path, is_composed=is_composed)
         self.packages += (package(library, path) for library in libraries)
         if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
@@ -112,7 +112,7 @@ class _ArchiveReader:
         # Java loads nothing from a zip archive without classes; only its jars are libraries, which a start script may
         # unpack.
         is_loaded = _suffix(path) != ZIP or archive.has_classes
-        for entry in nested:
+        for entry in nested_entries:
             if not is_loaded and _suffix(entry.name) in (ZIP, *_PYTHON):
                 continue
             self._read_nested(archive, entry, f"{path}!/{entry.name}", _join_path(inner, entry.name), depth + 1)
@@ -134,9 +134,9 @@ class _ArchiveReader:
         from dockgate.scanner.ecosystems.python import zip_packages
 
         if is_zip(section):
-            packages, unread = zip_packages.read_packages(section, path, self._spend)
+            packages, unread_parts = zip_packages.read_packages(section, path, self._spend)
             self.packages += packages
-            self.unread_parts += ((_join_path(inner, where), reason) for where, reason in unread)
+            self.unread_parts += ((_join_path(inner, inner_path), reason) for inner_path, reason in unread_parts)
 
     def _read_coordinates(self, archive: Archive, entries: list[Entry], inner: str) -> list[Coordinates]:
         """Read coordinates from pom.properties (several in a merged jar), missing values from the pom.xml."""
@@ -156,9 +156,9 @@ class _ArchiveReader:
         return libraries
 
     @contextmanager
-    def _part(self, where: str) -> Iterator[None]:
+    def _part(self, part_path: str) -> Iterator[None]:
         """Count the part, and collect its UnreadableError; a limit on the file is not caught."""
-        self.where = where
+        self.where = part_path
         self._parts += 1
         if self._parts > PARTS_LIMIT:
             raise _LimitError(f"it is in an archive with more than {PARTS_LIMIT} parts that name packages")
@@ -167,7 +167,7 @@ class _ArchiveReader:
         except _LimitError:
             raise
         except UnreadableError as error:
-            self.unread_parts.append((where, str(error)))
+            self.unread_parts.append((part_path, str(error)))
 
     def _spend(self, size: int) -> None:
         self._bytes += size
@@ -193,8 +193,8 @@ def _is_among(libraries: list[Coordinates], path: str) -> bool:
     """
     stem = path.rpartition("/")[2].rpartition(".")[0]
     for library in libraries:
-        artifact, rest = stem[: len(library.artifact)], stem[len(library.artifact) :]
-        if artifact == library.artifact and (not rest or (rest[0] == "-" and rest[1:2].isdecimal())):
+        artifact, suffix = stem[: len(library.artifact)], stem[len(library.artifact) :]
+        if artifact == library.artifact and (not suffix or (suffix[0] == "-" and suffix[1:2].isdecimal())):
             return True
     _, version = coordinates.split_stem(stem)
     return bool(libraries) and (not version or any(library.version == version for library in libraries))

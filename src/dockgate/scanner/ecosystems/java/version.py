@@ -65,14 +65,14 @@ class MavenVersion:
 
     def __lt__(self, operand: "MavenVersion") -> bool:
         """After the end of one row, the other's next item that is not empty decides."""
-        for mine, theirs in zip(self.items, operand.items, strict=False):
-            if mine != theirs:
-                return mine < theirs
-        shared = min(len(self.items), len(operand.items))
-        for item in self.items[shared:]:
+        for own_item, other_item in zip(self.items, operand.items, strict=False):
+            if own_item != other_item:
+                return own_item < other_item
+        shared_length = min(len(self.items), len(operand.items))
+        for item in self.items[shared_length:]:
             if side := _sign(item):
                 return side < 0
-        for item in operand.items[shared:]:
+        for item in operand.items[shared_length:]:
             if side := _sign(item):
                 return side > 0
         return False
@@ -115,11 +115,11 @@ def _lists(version: str) -> list[list[Item]]:
                 lists.append([])
                 start = at
             digits = False
-    rest = version[start:]
-    if rest and digits:
-        lists[-1].append(_item(rest, is_number=True))
-    elif rest:
-        _add_word(lists, rest)
+    last_part = version[start:]
+    if last_part and digits:
+        lists[-1].append(_item(last_part, is_number=True))
+    elif last_part:
+        _add_word(lists, last_part)
     return lists
 
 

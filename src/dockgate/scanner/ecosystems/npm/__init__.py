@@ -126,26 +126,26 @@ def _is_in_node_modules(path: str) -> bool:
     """Return whether the path is a node_modules folder, a package or scope in it, or a package.json."""
     if path.endswith(_MODULES) and path[-len(_MODULES) - 1 : -len(_MODULES)] in ("", "/"):
         return True
-    above, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
-    return bool(modules) and (not above or above.endswith("/")) and _is_package(folder, is_root=path.endswith(_FILE))
+    parent, modules, folder = path.removesuffix(_FILE).rpartition("node_modules/")
+    return bool(modules) and (not parent or parent.endswith("/")) and _is_package(folder, is_root=path.endswith(_FILE))
 
 
 def _global_folder(path: str) -> str | None:
     """The path below a folder in which Node.js looks wherever it was started, without package.json; None elsewhere."""
-    own = path.removesuffix(_FILE)
+    package_folder = path.removesuffix(_FILE)
     for name in _GLOBAL:
-        above, named, folder = f"/{own}/".rpartition(f"/{name}/")
-        if named and _MODULES not in folder:
+        parent, name_part, folder = f"/{package_folder}/".rpartition(f"/{name}/")
+        if name_part and _MODULES not in folder:
             return folder.rstrip("/")
-    above, named, folder = f"{own}/".partition(f"{_LIB_NODE}/")
-    is_prefix = above in _PREFIXES or (above.startswith("opt/") and above.count("/") == 2)
-    return folder.rstrip("/") if named and is_prefix and _MODULES not in folder else None
+    parent, name_part, folder = f"{package_folder}/".partition(f"{_LIB_NODE}/")
+    is_prefix = parent in _PREFIXES or (parent.startswith("opt/") and parent.count("/") == 2)
+    return folder.rstrip("/") if name_part and is_prefix and _MODULES not in folder else None
 
 
 def _nodejs_folder(path: str) -> str | None:
     """The path below a folder of Debian's Node.js, without package.json; None anywhere else."""
-    above, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
-    is_debian = above in ("usr/share", "usr/lib") or (above.startswith("usr/lib/") and above.count("/") == 2)
+    parent, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
+    is_debian = parent in ("usr/share", "usr/lib") or (parent.startswith("usr/lib/") and parent.count("/") == 2)
     return folder[1:] if nodejs and folder[:1] in ("", "/") and is_debian else None
 
 

@@ -35,11 +35,11 @@ def read_asar(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extr
     """Read the packages of the archive whose roots `is_root` selects; unreadable members are unread parts."""
     header, files = _open_archive(file)
     # VS Code stores its node_modules folder in an archive of that name.
-    above = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
+    parent = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
     spend = budget(READ_LIMIT)
     members: list[tuple[str, Callable[[], bytes]]] = []
     for inner, node in _members(header):
-        if is_root(above + inner) and node.get("unpacked") is not True:
+        if is_root(parent + inner) and node.get("unpacked") is not True:
             if len(members) == MEMBER_LIMIT:
                 raise UnreadableError(f"it contains more than {MEMBER_LIMIT} packages")
             members.append((inner, partial(_content, node, files, spend)))
@@ -58,23 +58,23 @@ def read_zip(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extra
 def _read_members(path: str, members: Iterable[tuple[str, Callable[[], bytes]]]) -> Extract:
     """Read the package.json files by name and function that reads the content."""
     packages: list[Package] = []
-    unread: list[tuple[str, str]] = []
-    for name, read in members:
+    unread_parts: list[tuple[str, str]] = []
+    for name, read_member in members:
         try:
-            packages.append(read_declaration(json_object(BytesIO(read()), PACKAGE_LIMIT), f"{path}!/{name}"))
+            packages.append(read_declaration(json_object(BytesIO(read_member()), PACKAGE_LIMIT), f"{path}!/{name}"))
         except UnreadableError as error:
-            unread.append((name, str(error)))
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
+            unread_parts.append((name, str(error)))
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
 
 
 def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:
     """Return the header's JSON and the section with the files."""
     size = file.seek(0, 2)
     file.seek(0)
-    fixed = file.read(_FIXED_FIELDS.size)
-    if len(fixed) < _FIXED_FIELDS.size:
+    fixed_fields = file.read(_FIXED_FIELDS.size)
+    if len(fixed_fields) < _FIXED_FIELDS.size:
         raise UnreadableError("it is not an asar archive")
-    four, header, _, length = _FIXED_FIELDS.unpack(fixed)
+    four, header, _, length = _FIXED_FIELDS.unpack(fixed_fields)
     start = 8 + header
     if four != 4 or _FIXED_FIELDS.size + length > start:
         raise UnreadableError("it is not an asar archive")

@@ -47,9 +47,13 @@ def read(path: str, file: BinaryIO) -> Extract:
     distinct = dict.fromkeys(packages)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} packages; no more than {COUNT_LIMIT} are read")
-    stated = [named for named in distinct if all(named) and _SOURCE_CHARACTERS.isdisjoint(named[1])]
-    made = [package(*named, path) for named in stated]
-    return Extract(tuple(made), is_lockfile=True)
+    complete_names = [
+        name_and_version
+        for name_and_version in distinct
+        if all(name_and_version) and _SOURCE_CHARACTERS.isdisjoint(name_and_version[1])
+    ]
+    built_packages = [package(*name_and_version, path) for name_and_version in complete_names]
+    return Extract(tuple(built_packages), is_lockfile=True)
 
 
 def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
@@ -59,8 +63,8 @@ def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
         return
     for folder, entry in _entries(lock, "packages"):
         _, modules, name = folder.rpartition("node_modules/")
-        own = entry.get("link") is True or get_string(entry, "resolved").startswith(_LOCAL_PREFIXES)
-        if modules and not own and entry.get("dev") is not True:
+        is_local = entry.get("link") is True or get_string(entry, "resolved").startswith(_LOCAL_PREFIXES)
+        if modules and not is_local and entry.get("dev") is not True:
             yield get_string(entry, "name") or name, get_string(entry, "version")
 
 
@@ -72,30 +76,30 @@ def _npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
             waiting.append(entry)
             if entry.get("dev") is True or version.startswith(_LOCAL_PREFIXES):
                 continue
-            alias, _, aliased = _split_at(version.removeprefix("npm:"))
-            yield (alias, aliased) if version.startswith("npm:") else (name, version)
+            alias, _, aliased_version = _split_at(version.removeprefix("npm:"))
+            yield (alias, aliased_version) if version.startswith("npm:") else (name, version)
 
 
 def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
     """Read Yarn 1: a line `name@range, name@range:`, and an indented line `version "…"`."""
-    name, stated = "", True
+    name, has_version = "", True
     for number, raw in enumerate(content.split("\n"), 1):
         line = raw.rstrip("\r")
         if not line.strip() or line.lstrip().startswith("#"):
             continue
         if line[0] != " ":
-            if not line.endswith(":") or not stated:
+            if not line.endswith(":") or not has_version:
                 raise UnreadableError(f"line {number}: a package has no version, or this is not a lockfile of Yarn")
             name, _, range_ = _split_at(line.partition(",")[0].strip('":'))
             alias, _, _ = _split_at(range_.removeprefix("npm:")) if range_.startswith("npm:") else ("", "", "")
-            name, stated = "" if range_.startswith(_LOCAL_PREFIXES) else alias or name, False
+            name, has_version = "" if range_.startswith(_LOCAL_PREFIXES) else alias or name, False
         elif line.startswith("  ") and line[2] != " ":
             # Key and value may be quoted, with a colon between (Yarn 1, src/lockfile/parse.js).
             words = line.strip().replace('"', " ").replace(":", " ", 1).split()
             if words[:1] == ["version"] and len(words) > 1:
                 yield name, words[1]
-                stated = True
-    if not stated:
+                has_version = True
+    if not has_version:
         raise UnreadableError("its last package has no version")
 
 
@@ -112,10 +116,10 @@ def _pnpm(content: str) -> Iterator[NameAndVersion]:
     """Read pnpm's lock: versions 5 and 6 mark development dependencies, 9 needs a search from importers."""
     for document in documents(content):
         lock = check_mapping(document, "it is not a mapping")
-        reached = _pnpm_reached(lock) if "snapshots" in lock else None
+        reached_keys = _pnpm_reached(lock) if "snapshots" in lock else None
         slashes = get_string(lock, "lockfileVersion").startswith("5")
         for key, entry in _entries(lock, "packages"):
-            if entry.get("dev") == "true" or (reached is not None and key not in reached):
+            if entry.get("dev") == "true" or (reached_keys is not None and key not in reached_keys):
                 continue
             resolution = entry.get("resolution")
             if isinstance(resolution, dict) and (
@@ -145,16 +149,16 @@ def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
         for kind in ("dependencies", "optionalDependencies")
         for name, entry in _entries(importer, kind)
     ]
-    reached: set[str] = set()
+    reached_keys: set[str] = set()
     while waiting:
         key = waiting.pop()
-        if key in reached:
+        if key in reached_keys:
             continue
-        reached.add(key)
+        reached_keys.add(key)
         for kind in ("dependencies", "optionalDependencies"):
             needs = check_mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are not a mapping")
             waiting += [_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
-    return {key.partition("(")[0] for key in reached}
+    return {key.partition("(")[0] for key in reached_keys}
 
 
 def _pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
@@ -166,27 +170,27 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
     """Read bun.lock: JSON with trailing commas, "packages" by path through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
-    listed = check_mapping(lock.get("packages", {}), "its packages are not an object")
+    listed_packages = check_mapping(lock.get("packages", {}), "its packages are not an object")
     waiting: list[tuple[str, str]] = []
     for _, workspace in _entries(lock, "workspaces"):
         waiting += [(get_string(workspace, "name"), name) for name in _bun_dependencies(workspace)]
-    reached: set[str] = set()
+    reached_keys: set[str] = set()
     while waiting:
-        above, name = waiting.pop()
-        key = _bun_key(above, name, listed)
-        if not key or key in reached:
+        parent, name = waiting.pop()
+        key = _bun_key(parent, name, listed_packages)
+        if not key or key in reached_keys:
             continue
         if key.count("/") > _DEPTH_LIMIT or len(key) > _KEY_LIMIT:
             raise UnreadableError("its packages are nested too deeply")
-        reached.add(key)
-        for part in listed[key] if isinstance(listed[key], list) else ():
+        reached_keys.add(key)
+        for part in listed_packages[key] if isinstance(listed_packages[key], list) else ():
             if isinstance(part, dict):
                 waiting += [(key, need) for need in _bun_dependencies(part)]
-    for key, entry in listed.items():
+    for key, entry in listed_packages.items():
         if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
             raise UnreadableError(f"its package {key} is not a list")
         name, _, version = _split_at(entry[0])
-        if key in reached:
+        if key in reached_keys:
             yield name, version
 
 
@@ -195,15 +199,15 @@ def _bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from check_mapping(entry.get(kind, {}), f"its {kind} are not an object")
 
 
-def _bun_key(above: str, name: str, listed: Mapping[str, Any]) -> str:
+def _bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str:
     """Return the key of the nearest package of that name, from the package `above`; "" for none."""
-    while above:
-        if f"{above}/{name}" in listed:
-            return f"{above}/{name}"
-        above, _, last = above.rpartition("/")
-        if above.rpartition("/")[2].startswith("@") and not last.startswith("@"):
-            above = above.rpartition("/")[0]
-    return name if name in listed else ""
+    while parent:
+        if f"{parent}/{name}" in listed_packages:
+            return f"{parent}/{name}"
+        parent, _, last = parent.rpartition("/")
+        if parent.rpartition("/")[2].startswith("@") and not last.startswith("@"):
+            parent = parent.rpartition("/")[0]
+    return name if name in listed_packages else ""
 
 
 def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -214,5 +218,5 @@ def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[st
 
 def _split_at(reference: str) -> tuple[str, str, str]:
     """Split `name@rest`, where the name may have a scope."""
-    name, sign, rest = reference[1:].partition("@")
-    return reference[:1] + name, sign, rest
+    name, sign, version = reference[1:].partition("@")
+    return reference[:1] + name, sign, version

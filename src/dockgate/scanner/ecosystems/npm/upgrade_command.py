@@ -8,16 +8,16 @@ from dockgate.scanner.ports import PackageUpgrade
 
 def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
     """Install a project's own packages; override its packages' dependencies and locked ones ("overrides")."""
-    selected, remark = select_upgrades(upgrades, _is_name)
-    installed: dict[str, list[str]] = {}
+    selected_upgrades, remark = select_upgrades(upgrades, _is_name)
+    words_by_folder: dict[str, list[str]] = {}
     overridden: dict[str, list[str]] = {}
     global_packages: list[str] = []
     global_dependencies: list[str] = []
-    for name, upgrade in selected:
+    for name, upgrade in selected_upgrades:
         places: dict[str | None, bool] = {}
-        for placed in upgrades:
-            if placed.package.purl == upgrade.package.purl:
-                folder, is_nested = _project_folder(placed.package.path)
+        for placed_upgrade in upgrades:
+            if placed_upgrade.package.purl == upgrade.package.purl:
+                folder, is_nested = _project_folder(placed_upgrade.package.path)
                 places[folder] = is_nested or places.get(folder, False)
         for folder, is_nested in places.items():
             if folder is None and is_nested:
@@ -27,13 +27,13 @@ def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
             elif is_nested:
                 overridden.setdefault(folder, []).append(f"overrides[{name}]=^{upgrade.version}")
             else:
-                installed.setdefault(folder, []).append(f"{name}@{upgrade.version}")
+                words_by_folder.setdefault(folder, []).append(f"{name}@{upgrade.version}")
     lines = [f"npm install --global {quote_words(global_packages)}"] if global_packages else []
-    for folder in sorted(installed.keys() | overridden.keys()):
+    for folder in sorted(words_by_folder.keys() | overridden.keys()):
         steps = [f"cd {quote_words([folder])}"]
         if folder in overridden:
             steps.append(f"npm pkg set {quote_words(overridden[folder])}")
-        steps.append("npm install" + (f" {quote_words(installed[folder])}" if folder in installed else ""))
+        steps.append("npm install" + (f" {quote_words(words_by_folder[folder])}" if folder in words_by_folder else ""))
         lines.append(" && ".join(steps))
     if global_dependencies:
         lines.append(f"# Upgrade the global packages that install {', '.join(global_dependencies)} or later.")
@@ -42,16 +42,16 @@ def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
 
 def _project_folder(path: str) -> tuple[str | None, bool]:
     """Return the project's folder, None for global packages, and whether another package contains it."""
-    above, modules, below = path.partition("node_modules/")
+    parent, modules, inner_path = path.partition("node_modules/")
     if not modules:
         return "/" + path.rpartition("/")[0], True
-    above = above.strip("/")
-    return None if above.rpartition("/")[2] == "lib" else f"/{above}", "node_modules/" in below
+    parent = parent.strip("/")
+    return None if parent.rpartition("/")[2] == "lib" else f"/{parent}", "node_modules/" in inner_path
 
 
 def _is_name(name: str) -> bool:
     """Return whether it is "name" or "@scope/name" (npm, package.json, "name")."""
-    scope, slash, own = name.removeprefix("@").partition("/")
+    scope, slash, own_name = name.removeprefix("@").partition("/")
     if name.startswith("@"):
-        return bool(slash) and is_plain(scope, "._-~") and is_plain(own, "._-~")
+        return bool(slash) and is_plain(scope, "._-~") and is_plain(own_name, "._-~")
     return is_plain(name, "._-~")

@@ -59,9 +59,11 @@ class Php(StandaloneEcosystem):
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        selected, remark = select_upgrades(upgrades, lambda name: name.count("/") == 1 and is_plain(name, "/._-"))
-        words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected)
-        return ((f"composer update --with-all-dependencies {words}",) if selected else ()) + remark
+        selected_upgrades, remark = select_upgrades(
+            upgrades, lambda name: name.count("/") == 1 and is_plain(name, "/._-")
+        )
+        words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected_upgrades)
+        return ((f"composer update --with-all-dependencies {words}",) if selected_upgrades else ()) + remark
 
     version_key = staticmethod(version_key)
 
@@ -72,24 +74,24 @@ ECOSYSTEM: Ecosystem = Php()
 def _read_list(path: str, content: Any, *, is_lockfile: bool) -> Extract:
     """Read the packages of an installed.json or lockfile."""
     # Composer 1 wrote a bare list.
-    listed = content.get("packages") if isinstance(content, dict) else None if is_lockfile else content
-    if not isinstance(listed, list):
+    listed_packages = content.get("packages") if isinstance(content, dict) else None if is_lockfile else content
+    if not isinstance(listed_packages, list):
         raise UnreadableError("it has no list of packages")
     folder = path.rpartition("/")[0]
     packages: list[Package] = []
     owns: dict[str, tuple[str, ...]] = {}
-    unread: list[tuple[str, str]] = []
-    for position, entry in enumerate(listed):
+    unread_parts: list[tuple[str, str]] = []
+    for position, entry in enumerate(listed_packages):
         name, version = (entry.get("name"), entry.get("version")) if isinstance(entry, dict) else (None, None)
         if not isinstance(name, str) or not isinstance(version, str) or not name or not version:
-            where = name if isinstance(name, str) and name else f"packages/{position}"
-            unread.append((where, "it has no name and version"))
+            part_name = name if isinstance(name, str) and name else f"packages/{position}"
+            unread_parts.append((part_name, "it has no name and version"))
             continue
         package = _package(name, version, path)
         packages.append(package)
-        if not is_lockfile and (owned := _own_folder(folder, name, entry)):
-            owns[package.purl] = (owned,)
-    return Extract(tuple(packages), owns, unread_parts=tuple(unread), is_lockfile=is_lockfile)
+        if not is_lockfile and (owned_folder := _own_folder(folder, name, entry)):
+            owns[package.purl] = (owned_folder,)
+    return Extract(tuple(packages), owns, unread_parts=tuple(unread_parts), is_lockfile=is_lockfile)
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:
@@ -97,7 +99,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     from dockgate.scanner.ecosystems.php import phar
 
     packages: list[Package] = []
-    unread: list[tuple[str, str]] = []
+    unread_parts: list[tuple[str, str]] = []
     has_list = has_loader = False
     for member in phar.members(path, file, (_INSTALLED_JSON, _LOADER)):
         has_loader = has_loader or _ends_with(member.name, _LOADER)
@@ -107,15 +109,15 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
                 content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
                 extract = _read_list(f"{path}!/{member.name}", content, is_lockfile=False)
             except UnreadableError as error:
-                unread.append((member.name, str(error)))
+                unread_parts.append((member.name, str(error)))
                 continue
             packages += extract.packages
-            unread += [(f"{member.name}/{where}", why) for where, why in extract.unread_parts]
+            unread_parts += [(f"{member.name}/{inner_path}", reason) for inner_path, reason in extract.unread_parts]
     if has_loader and not has_list:
         raise UnreadableError(f"it contains Composer packages, but no {_INSTALLED_JSON} that lists them")
-    if not packages and not unread:
+    if not packages and not unread_parts:
         return Extract()
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True)
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
 
 
 def _ends_with(path: str, name: str) -> bool:
@@ -124,8 +126,8 @@ def _ends_with(path: str, name: str) -> bool:
 
 
 def _package(name: str, version: str, path: str) -> Package:
-    vendor, _, own = name.lower().rpartition("/")
-    purl = write("composer", vendor, own, version)
+    vendor, _, own_name = name.lower().rpartition("/")
+    purl = write("composer", vendor, own_name, version)
     return build_package("Packagist", name, version, purl, path, source=(name.lower(), version))
 
 
@@ -138,6 +140,6 @@ def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str | None:
     install_path = entry.get("install-path", f"../{name}")
     if not isinstance(install_path, str) or not install_path or "\0" in install_path:
         return None
-    owned = f"{join_path(folder, install_path)}/"
+    owned_folder = f"{join_path(folder, install_path)}/"
     # A package that claims all of the vendor folder, or a parent, would own the files of all other packages.
-    return None if owned == "/" or f"{folder}/".startswith(owned) else owned
+    return None if owned_folder == "/" or f"{folder}/".startswith(owned_folder) else owned_folder

@@ -44,8 +44,8 @@ def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Mem
     spend = budget(READ_LIMIT)
     if head.startswith(b"PK\x03\x04"):
         archive = Archive(Section(file, 0, size), tuple(name.encode("ascii") for name in endings), spend)
-        for zipped in archive.entries:
-            yield Member(zipped.name, partial(archive.read_all, zipped))
+        for zip_entry in archive.entries:
+            yield Member(zip_entry.name, partial(archive.read_all, zip_entry))
         return
     start = _manifest_start(head, size)
     if start:
@@ -96,10 +96,10 @@ def _entries(section: Section) -> Iterator[_Entry]:
     at = _SIZE.size + length
     for _ in range(count):
         name = decode_path(manifest.text())
-        size, packed, check, flags = manifest.numbers(_ENTRY)
+        size, packed_size, check, flags = manifest.numbers(_ENTRY)
         manifest.text()
-        yield _Entry(name, at, packed, size, check, flags)
-        at += packed
+        yield _Entry(name, at, packed_size, size, check, flags)
+        at += packed_size
 
 
 class _Fields:
@@ -126,9 +126,9 @@ class _Fields:
 
 
 def _read_content(section: Section, entry: _Entry, spend: Callable[[int], None], limit: int) -> bytes:
-    largest = max(entry.size, entry.compressed_size)
-    if largest > limit:
-        raise UnreadableError(f"it has {largest} bytes; no more than {limit} are read")
+    largest_size = max(entry.size, entry.compressed_size)
+    if largest_size > limit:
+        raise UnreadableError(f"it has {largest_size} bytes; no more than {limit} are read")
     spend(entry.compressed_size + entry.size)
     data = section.read(entry.at, entry.compressed_size)
     try:

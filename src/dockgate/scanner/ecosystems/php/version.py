@@ -32,25 +32,25 @@ def _part_key(part: str) -> bytes:
     """Encode a number or word. Words except "patch" sort before the end, the end before numbers."""
     if part.isdigit():
         digits = part.lstrip("0")
-        above = (len(digits), digits) > (len(_LONG_MAX), _LONG_MAX)
-        return _NUMBER + number(_LONG_MAX if above else digits)
+        is_too_large = (len(digits), digits) > (len(_LONG_MAX), _LONG_MAX)
+        return _NUMBER + number(_LONG_MAX if is_too_large else digits)
     return _PATCH if part == "patch" else bytes((_RANKS[part],))
 
 
 def _normalize(version: str) -> list[str]:
     """Return the numbers and words that Composer compares, [] for what it refuses."""
     plain = version.strip(" \t\n\r\0\x0b")
-    aliased = re.fullmatch(r"([^,\s]++) ++as ++[^,\s]++", plain, re.ASCII)
-    plain = aliased[1] if aliased else plain
+    alias_match = re.fullmatch(r"([^,\s]++) ++as ++[^,\s]++", plain, re.ASCII)
+    plain = alias_match[1] if alias_match else plain
     plain = re.sub(r"@(?:stable|rc|beta|alpha|dev)\Z", "", plain, flags=re.ASCII | re.IGNORECASE)
     if plain in _BRANCHES or plain[:4].lower() == "dev-":
         return []
-    built = re.fullmatch(r"([^,\s+]++)\+\S++", plain, re.ASCII)
-    plain = built[1] if built else plain
-    classical, dated, branch = _patterns()
+    build_match = re.fullmatch(r"([^,\s+]++)\+\S++", plain, re.ASCII)
+    plain = build_match[1] if build_match else plain
+    classical, dated_pattern, branch = _patterns()
     if match := classical.fullmatch(plain):
         return [*(match["release"] + ".0.0.0").split(".")[:4], *_modifiers(match)]
-    if match := dated.fullmatch(plain):
+    if match := dated_pattern.fullmatch(plain):
         return [*re.split(r"[.:-]", match["release"]), *_modifiers(match)]
     if match := branch.fullmatch(plain):
         parts = (match["branch"] + ".x.x.x").split(".")[:4]

@@ -62,8 +62,8 @@ def _python_version(executable: Executable, name: str) -> str | None:
     for chunk, at, _ in _candidates(executable, (release + b".",) if release else (b"\x003.", b"\x002.")):
         start = at + (not release)
         version = _version_at(chunk, start)
-        before, behind = chunk[start - 1], chunk[start + len(version) : start + len(version) + 1]
-        is_bounded = start and behind == b"\0" and before not in _DIGITS and before != 0x2E
+        before, bytes_behind = chunk[start - 1], chunk[start + len(version) : start + len(version) + 1]
+        is_bounded = start and bytes_behind == b"\0" and before not in _DIGITS and before != 0x2E
         if is_bounded and _is_python_version(version):
             (string_ends if before else whole_strings).add(version)
     versions = whole_strings or string_ends
@@ -86,8 +86,8 @@ def _candidates(executable: Executable, markers: Iterable[bytes]) -> Iterator[tu
 
 def _is_python_version(version: str) -> bool:
     """Return whether it is a release, a pre-release (3.13.0rc1), or a build after one (3.12.3+)."""
-    major, _, rest = version.removesuffix("+").partition(".")
-    minor, _, patch = rest.partition(".")
+    major, _, minor_and_patch = version.removesuffix("+").partition(".")
+    minor, _, patch = minor_and_patch.partition(".")
     for word in ("a", "b", "rc"):
         number, separator, count = patch.partition(word)
         if separator and number.isdecimal() and count.isdecimal():

@@ -77,14 +77,14 @@ class Python(StandaloneEcosystem):
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use the interpreter that has the packages; a lockfile must be locked again."""
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         by_interpreter: dict[str, list[str]] = {}
-        locked: list[str] = []
-        for name, upgrade in selected:
+        locked_names: list[str] = []
+        for name, upgrade in selected_upgrades:
             python = _interpreter(upgrade.package.path)
-            requirements = locked if python is None else by_interpreter.setdefault(python, [])
+            requirements = locked_names if python is None else by_interpreter.setdefault(python, [])
             requirements.append(f"{name}>={upgrade.version}")
-        advice = (f"# Raise {', '.join(locked)}, and lock the dependencies again.",) if locked else ()
+        advice = (f"# Raise {', '.join(locked_names)}, and lock the dependencies again.",) if locked_names else ()
         installs = sorted((python, quote_words(requirements)) for python, requirements in by_interpreter.items())
         return (*(f"{python} -m pip install --upgrade {words}" for python, words in installs), *advice, *remark)
 
@@ -106,11 +106,11 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     RECORD is relative to the folder that contains the dist-info, installed-files.txt to the egg-info itself.
     """
     check_size(file, RECORD_LIMIT)
-    own, _, name = path.rpartition("/")
-    parent, _, folder = own.rpartition("/")
+    folder_path, _, name = path.rpartition("/")
+    parent, _, folder = folder_path.rpartition("/")
     record = name == "RECORD"
-    base = parent if record else own
-    owned: list[str] = []
+    base = parent if record else folder_path
+    owned_paths: list[str] = []
     lists_itself = not record
     for raw in file:
         line = decode_path(raw).strip("\r\n")
@@ -121,14 +121,14 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
         if not line or line.endswith(".pyc"):
             continue
         target = _join_path(base, line)
-        if target and not target.startswith(own + "/"):
-            owned.append(target)
+        if target and not target.startswith(folder_path + "/"):
+            owned_paths.append(target)
         elif target.endswith("/METADATA"):
             lists_itself = True
-    distribution, _, rest = folder.rpartition(".")[0].partition("-")
+    distribution, _, version = folder.rpartition(".")[0].partition("-")
     # Every installer lists the metadata too: a list without it was edited.
-    unread = () if lists_itself else (("METADATA", "it does not list the METADATA next to it"),)
-    return Extract(owns={purl(distribution, rest.partition("-")[0]): tuple(owned)}, unread_parts=unread)
+    unread_parts = () if lists_itself else (("METADATA", "it does not list the METADATA next to it"),)
+    return Extract(owns={purl(distribution, version.partition("-")[0]): tuple(owned_paths)}, unread_parts=unread_parts)
 
 
 def _join_path(base: str, path: str) -> str:
@@ -140,8 +140,8 @@ def _join_path(base: str, path: str) -> str:
 
 def _interpreter(path: str) -> str | None:
     """The interpreter that has the packages: the system's or a virtual environment's; None for a lockfile."""
-    above, lib, below = path.partition("lib/python")
-    if not lib or not ("site-packages/" in below or "dist-packages/" in below):
+    parent, lib, inner_path = path.partition("lib/python")
+    if not lib or not ("site-packages/" in inner_path or "dist-packages/" in inner_path):
         return None
-    prefix = above.rstrip("/")
+    prefix = parent.rstrip("/")
     return "python3" if prefix in ("", "usr", "usr/local") else quote_words([f"/{prefix}/bin/python"])

@@ -50,7 +50,11 @@ def read(path: str, file: BinaryIO) -> Extract:
     distinct = dict.fromkeys(pins)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} distributions; no more than {COUNT_LIMIT} are read")
-    complete = (named for named in distinct if named[0] and (named[1] or name == "requirements.txt"))
+    complete = (
+        name_and_version
+        for name_and_version in distinct
+        if name_and_version[0] and (name_and_version[1] or name == "requirements.txt")
+    )
     packages = {(normalize_pypi_name(name), version): package(name, version, path) for name, version in complete}
     return Extract(tuple(packages.values()), is_lockfile=True)
 
@@ -60,10 +64,10 @@ def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
     for line in content.splitlines():
-        if "==" in line and (pinned := re.fullmatch(_PINNED_REQUIREMENT, line.strip())):
-            yield pinned[1], pinned[2]
-        elif (named := re.fullmatch(_REQUIREMENT, line.strip())) and not named[1].endswith(_FILES):
-            yield named[1], ""
+        if "==" in line and (pinned_match := re.fullmatch(_PINNED_REQUIREMENT, line.strip())):
+            yield pinned_match[1], pinned_match[2]
+        elif (name_match := re.fullmatch(_REQUIREMENT, line.strip())) and not name_match[1].endswith(_FILES):
+            yield name_match[1], ""
 
 
 def _pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
@@ -94,12 +98,12 @@ def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     defaults = lock.get("default-groups", [])
     for entry in _packages(lock, "packages"):
         marker = get_string(entry, "marker")
-        grouped = "dependency_groups" in marker and not any(
+        is_in_group = "dependency_groups" in marker and not any(
             f"'{group}'" in marker or f'"{group}"' in marker
             for group in (defaults if isinstance(defaults, list) else ())
         )
         archive = _require_table(entry.get("archive", {}))
-        if not grouped and "directory" not in entry and "path" not in archive:
+        if not is_in_group and "directory" not in entry and "path" not in archive:
             yield _name_and_version(entry)
 
 
@@ -109,25 +113,25 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         by_name.setdefault(get_string(entry, "name"), []).append(entry)
-    own = [entry for entry in entries if _is_local(_require_table(entry.get("source", {})))]
-    waiting = list(own or entries)
-    reached = {id(entry) for entry in waiting}
-    requested: set[NameAndVersion] = set()
+    local_entries = [entry for entry in entries if _is_local(_require_table(entry.get("source", {})))]
+    waiting = list(local_entries or entries)
+    reached_ids = {id(entry) for entry in waiting}
+    requested_extras: set[NameAndVersion] = set()
     while waiting:
         entry = waiting.pop()
         extras = _require_table(entry.get("optional-dependencies", {})).values()
         lists = [needs for needs in (entry.get("dependencies", []), *extras) if isinstance(needs, list)]
         for need in map(_require_table, chain.from_iterable(lists)):
             name, version = _name_and_version(need)
-            if (name, version) in requested:
+            if (name, version) in requested_extras:
                 continue
-            requested.add((name, version))
+            requested_extras.add((name, version))
             for candidate in by_name.get(name, ()):
-                if id(candidate) not in reached and version in ("", get_string(candidate, "version")):
-                    reached.add(id(candidate))
+                if id(candidate) not in reached_ids and version in ("", get_string(candidate, "version")):
+                    reached_ids.add(id(candidate))
                     waiting.append(candidate)
     for entry in entries:
-        if id(entry) in reached and not _is_local(_require_table(entry.get("source", {}))):
+        if id(entry) in reached_ids and not _is_local(_require_table(entry.get("source", {}))):
             yield _name_and_version(entry)
 
 

@@ -37,8 +37,8 @@ def read_metadata(path: str, header: bytes) -> Package:
     name, version = fields.get("name", ""), fields.get("version", "")
     if not name or not version:
         missing = "Version" if name else "Name"
-        within = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
-        raise UnreadableError(f"it has no {missing}{within}")
+        limit_text = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
+        raise UnreadableError(f"it has no {missing}{limit_text}")
     return package(name, version, path)
 
 
@@ -61,18 +61,18 @@ def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]
     if not ends:
         yield "Name", f"its name {package.name} contradicts its folder, {stem}"
         return
-    stated = [stem[end + 1 :] for end in ends]
+    stated_versions = [stem[end + 1 :] for end in ends]
     if kind != "dist-info":  # "1.0-py3.12" and "1.0-py3.12-linux-x86_64"
-        stated = [version.partition("-")[0] for version in stated]
-    if "" not in stated and not any(_is_same(version, package.version, key) for version in stated):
+        stated_versions = [version.partition("-")[0] for version in stated_versions]
+    if "" not in stated_versions and not any(_is_same(version, package.version, key) for version in stated_versions):
         yield "Version", f"its version {package.version} contradicts its folder, {stem}"
 
 
-def _is_same(stated: str, version: str, key: Callable[[str], bytes]) -> bool:
+def _is_same(stated_version: str, version: str, key: Callable[[str], bytes]) -> bool:
     """Compare versions; folder names write "-" as "_", because "-" separates name and version."""
-    if normalize_pypi_name(stated) == normalize_pypi_name(version):
+    if normalize_pypi_name(stated_version) == normalize_pypi_name(version):
         return True
     try:
-        return key(stated.replace("_", "-")) == key(version)
+        return key(stated_version.replace("_", "-")) == key(version)
     except UncomparableError:
         return False

@@ -14,11 +14,11 @@ _PATTERN = r"""v? (?:(?P<epoch>[0-9]+)!)? (?P<release>[0-9]+(?:\.[0-9]+)*)
 
 def version_key(version: str) -> bytes:
     """Encode a version with all normalisations of PEP 440 (now the version specifiers' specification)."""
-    normalized = version.strip().lower()
-    parts = normalized.split(".")
+    normalized_version = version.strip().lower()
+    parts = normalized_version.split(".")
     if all(map(is_digits, parts)):
         return number("") + number_row(without_zeros(parts)) + b"\x02\x00\x01\x00"
-    match = re.fullmatch(_PATTERN, normalized, re.VERBOSE)
+    match = re.fullmatch(_PATTERN, normalized_version, re.VERBOSE)
     if not match:
         raise UncomparableError(f"The Python version {version!r} is invalid by PEP 440.")
     key = number(match["epoch"] or "") + number_row(without_zeros(match["release"].split(".")))

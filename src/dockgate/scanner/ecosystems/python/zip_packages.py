@@ -59,12 +59,12 @@ def read(path: str, file: BinaryIO) -> Extract:
     section = Section(file, 0, file.seek(0, 2))
     if not is_zip(section):
         return Extract()
-    packages, unread = read_packages(section, path, budget(READ_LIMIT))
+    packages, unread_parts = read_packages(section, path, budget(READ_LIMIT))
     suffix = path[path.rfind(".") :].lower()
     is_lock = suffix in (".whl", ".zip") and "/.deps/" not in f"/{path}"
-    if not packages and not unread:
+    if not packages and not unread_parts:
         return Extract()
-    return Extract(tuple(packages), unread_parts=tuple(unread), is_self_contained=True, is_lockfile=is_lock)
+    return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True, is_lockfile=is_lock)
 
 
 def read_packages(
@@ -84,20 +84,20 @@ def read_packages(
     if len(entries) > MEMBER_LIMIT:
         raise UnreadableError(f"it contains {len(entries)} packages; no more than {MEMBER_LIMIT} are read")
     packages: list[Package] = []
-    unread: list[tuple[str, str]] = []
+    unread_parts: list[tuple[str, str]] = []
     for entry in entries:
-        own = f"{path}!/{entry.name}"
+        package_path = f"{path}!/{entry.name}"
         try:
             if entry.name.lower().endswith(_METADATA):
-                packages.append(read_metadata(own, archive.head(entry, HEADER_LIMIT)))
-            elif not _is_installer_wheel(own):
+                packages.append(read_metadata(package_path, archive.head(entry, HEADER_LIMIT)))
+            elif not _is_installer_wheel(package_path):
                 with archive.open_entry(entry) as inner_section:
-                    inner_packages, inner_unread = read_packages(inner_section, own, spend)
+                    inner_packages, inner_unread = read_packages(inner_section, package_path, spend)
                 packages += inner_packages
-                unread += [(f"{entry.name}!/{where}", reason) for where, reason in inner_unread]
+                unread_parts += [(f"{entry.name}!/{inner_path}", reason) for inner_path, reason in inner_unread]
         except UnreadableError as error:
-            unread.append((entry.name, str(error)))
-    return packages, unread
+            unread_parts.append((entry.name, str(error)))
+    return packages, unread_parts
 
 
 def _is_installer_wheel(path: str) -> bool:

@@ -10,7 +10,7 @@ from dockgate.scanner.ecosystems.rpm.distributions import (
     NAMESPACES,
     NAMINGS,
     TUXCARE,
-    UNCOVERED,
+    UNCOVERED_IDS,
     parse_distribution,
     tuxcare_naming,
 )
@@ -51,7 +51,7 @@ class Rpm(Ecosystem):
     can_omit_epoch = True
     can_omit_local_label = False
     purl_types: tuple[str, ...] = ("rpm",)
-    distributions: tuple[str, ...] = (*NAMINGS, *UNCOVERED)
+    distributions: tuple[str, ...] = (*NAMINGS, *UNCOVERED_IDS)
     database_paths: tuple[str, ...] = (*(folder + form for folder in FOLDERS for form in DATABASE_NAMES), MANIFEST)
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
@@ -89,14 +89,14 @@ class Rpm(Ecosystem):
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         namespace = NAMESPACES.get(distribution.id, distribution.id)
         vendor = None if is_tuxcare else vendors.vendor_by_signature(package, distribution.id)
-        settled = replace(
+        assigned_package = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
             purl=_place_purl(package.purl, namespace, distro, vendor),
         )
         if not naming or not naming.is_by_source:
-            settled = replace(settled, source_name=package.name, source_version=package.version)
-        return vendors.apply_vendor(settled, vendor)
+            assigned_package = replace(assigned_package, source_name=package.name, source_version=package.version)
+        return vendors.apply_vendor(assigned_package, vendor)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -114,11 +114,14 @@ class Rpm(Ecosystem):
         arch, upstream, vendor = (qualifiers.get(key, "") for key in ("arch", "upstream", "vendor"))
         package = build_package(RpmPackage(purl.name, version, arch, upstream, module, vendor), "")
         if distro := qualifiers.get("distro", ""):
-            stated = parse_distribution(distro)
+            stated_distribution = parse_distribution(distro)
             # The document's distribution may have more detail: openEuler's release and CentOS Stream are only in its
             # name.
-            is_same = distribution and (distribution.id, distribution.version) == (stated.id, stated.version)
-            distribution = distribution if is_same else stated
+            is_same = distribution and (distribution.id, distribution.version) == (
+                stated_distribution.id,
+                stated_distribution.version,
+            )
+            distribution = distribution if is_same else stated_distribution
         elif distribution is None and purl.namespace:
             distribution = parse_distribution(purl.namespace)
         return self.assign_distribution(package, distribution) if distribution else replace(package, vendor=None)
@@ -129,13 +132,17 @@ class Rpm(Ecosystem):
 
         So does a package whose version is not its source's: advisories may name the source's.
         """
-        selected, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-._"))
+        selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "+-._"))
         lines = []
         for manager, (install, update, glue) in _MANAGERS.items():
-            own = [(name, upgrade) for name, upgrade in selected if _manager_of(upgrade.package.ecosystem) == manager]
+            own_upgrades = [
+                (name, upgrade)
+                for name, upgrade in selected_upgrades
+                if _manager_of(upgrade.package.ecosystem) == manager
+            ]
             requirements: list[str] = []
             only_upgrades: list[str] = []
-            for name, upgrade in own:
+            for name, upgrade in own_upgrades:
                 package = upgrade.package
                 epoch, colon, version = package.version.rpartition(":")
                 if not glue or version != package.source_version.rpartition(":")[2]:  # perl's modules

@@ -32,7 +32,7 @@ def read_database(path: str, file: BinaryIO) -> Extract:
     file.seek(0)
     rows: list[RpmPackage] = []
     files: dict[str, list[str]] = {}
-    unread: list[tuple[str, str]] = []
+    unread_parts: list[tuple[str, str]] = []
     total_size = paths_size = 0
     for count, blob in enumerate(read_headers(file, size, headers.SIZE_LIMIT), 1):
         total_size += len(blob)
@@ -43,21 +43,21 @@ def read_database(path: str, file: BinaryIO) -> Extract:
         try:
             header = headers.parse(blob, PATHS_LIMIT - paths_size)
         except UnreadableError as error:
-            unread.append((f"package {count}", str(error)))
-            if len(unread) > UNREAD_LIMIT:
+            unread_parts.append((f"package {count}", str(error)))
+            if len(unread_parts) > UNREAD_LIMIT:
                 raise UnreadableError(f"more than {UNREAD_LIMIT} of its packages cannot be read: {error}") from error
             continue
         if header.name == KEY_PACKAGE:
             continue
         release = f"{header.version}-{header.release}" if header.release else header.version
         version = f"{header.epoch}:{release}" if header.epoch else release
-        module, vendor = module_stream(header.module), header.vendor or vendors.UNKNOWN
+        module, vendor = module_stream(header.module), header.vendor or vendors.UNKNOWN_VENDOR
         rows.append(RpmPackage(header.name, version, header.arch, header.source, module, vendor))
         if header.files:
             paths_size += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
             files.setdefault(f"{header.name}:{header.arch}", []).extend(header.files)
-    owned = {name: tuple(paths) for name, paths in files.items()}
-    return Extract(build_packages(rows, path), owned, unread_parts=tuple(unread))
+    owned_paths = {name: tuple(paths) for name, paths in files.items()}
+    return Extract(build_packages(rows, path), owned_paths, unread_parts=tuple(unread_parts))
 
 
 def _read_sqlite_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
@@ -82,4 +82,4 @@ def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:
         name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]
         if name != KEY_PACKAGE:
             version = f"{epoch}:{release}" if is_digits(epoch) and epoch.strip("0") else release
-            yield RpmPackage(name, version, arch, source, "", vendor or vendors.UNKNOWN)
+            yield RpmPackage(name, version, arch, source, "", vendor or vendors.UNKNOWN_VENDOR)

@@ -88,7 +88,7 @@ NAMINGS = {
 }
 
 # os-release IDs of distributions that no feed covers; their packages are listed.
-UNCOVERED = (
+UNCOVERED_IDS = (
     *("anolis", "asahi", "bclinux", "centos", "circle", "clefos", "cloudlinux", "eurolinux", "fedora", "hce", "kylin"),
     *("miraclelinux", "navylinux", "nobara", "ol", "openmandriva", "opencloudos", "opensuse", "opensuse-microos"),
     *("scientific", "suse-microos", "tencentos", "ultramarine", "virtuozzo", "xenenterprise"),
@@ -123,7 +123,7 @@ def parse_distribution(distro: str) -> Distribution:
     """
     distro = distro.partition(" (")[0]
     lower = distro.lower()
-    if lower in NAMINGS or lower in UNCOVERED:
+    if lower in NAMINGS or lower in UNCOVERED_IDS:
         return Distribution(lower, "")
     dashes = [at for at, char in enumerate(distro) if char == "-"]
     at = next((at for at in dashes if is_digits(distro[at + 1 : at + 2])), dashes[-1] if dashes else len(distro))

@@ -79,8 +79,8 @@ class _Tags:
             raise UnreadableError(f"its size does not match its {count} tags and {size} bytes of data")
         self.blob = blob
         self.entries: dict[int, tuple[int, int, int]] = {
-            tag: (kind, offset, many)
-            for tag, kind, offset, many in iter_unpack(">IIII", blob[8 : self.start])
+            tag: (kind, offset, item_count)
+            for tag, kind, offset, item_count in iter_unpack(">IIII", blob[8 : self.start])
             if tag in _TAGS_READ
         }
 

@@ -23,7 +23,7 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
         raise UnreadableError(f"it is an ndb database of the unknown version {version}")
     if not pages or pages * _PAGE > size:
         raise UnreadableError("it is cut short")
-    seen: set[int] = set()
+    seen_offsets: set[int] = set()
     for number in range(pages):
         file.seek(number * _PAGE)
         # The database's own header takes the place of the first two slots.
@@ -32,9 +32,9 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
             if magic != _SLOT:
                 raise UnreadableError(f"a slot of page {number} is invalid")
             if index:
-                if index in seen:
+                if index in seen_offsets:
                     raise UnreadableError(f"it has two packages of the number {index}")
-                seen.add(index)
+                seen_offsets.add(index)
                 yield _blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
 
 

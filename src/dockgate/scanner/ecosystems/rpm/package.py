@@ -28,8 +28,8 @@ def build_packages(rows: Sequence[RpmPackage], path: str) -> tuple[Package, ...]
     """
     epochs: dict[str, str] = {}
     for row in rows:
-        epoch, _, rest = row.version.rpartition(":")
-        if "-" in rest and row.source.endswith(f"-{rest}.src.rpm"):
+        epoch, _, release = row.version.rpartition(":")
+        if "-" in release and row.source.endswith(f"-{release}.src.rpm"):
             epochs[row.source] = epoch
     return tuple(build_package(_with_epoch(row, epochs), path) for row in rows)
 
@@ -45,19 +45,19 @@ def _with_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
 
 def build_package(row: RpmPackage, path: str) -> Package:
     """Build a package that is not yet assigned to a distribution."""
-    epoch, colon, rest = row.version.rpartition(":")
+    epoch, colon, release = row.version.rpartition(":")
     source_name, source_version = _source(row, epoch + colon)
     qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
     return Package(
         name=row.name,
         version=row.version,
-        purl=write("rpm", "", row.name, rest, qualifiers),
+        purl=write("rpm", "", row.name, release, qualifiers),
         ecosystem="",
         source_name=source_name or row.name,
         source_version=source_version or row.version,
         path=path,
         arch=row.arch or None,
-        module=row.module or (ANY_MODULE if _MODULAR in rest else None),
+        module=row.module or (ANY_MODULE if _MODULAR in release else None),
         vendor=row.vendor or None,
     )
 

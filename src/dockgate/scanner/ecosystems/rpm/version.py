@@ -10,12 +10,12 @@ def version_key(version: str) -> bytes:
     """Encode a version (rpmio/rpmver.c, rpmvercmp.c): no epoch is 0, no release first, "" is refused."""
     if not version.strip() or "\0" in version:
         raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
-    before, colon, rest = version.partition(":")
+    before, colon, without_epoch = version.partition(":")
     # The text before a colon is an epoch only if it is a number: "a:1" is a version.
-    epoch, rest = (before, rest) if colon and (not before or is_digits(before)) else ("", version)
-    upstream, dash, release = rest.rpartition("-")
+    epoch, without_epoch = (before, without_epoch) if colon and (not before or is_digits(before)) else ("", version)
+    upstream, dash, release = without_epoch.rpartition("-")
     if not dash:
-        return number(epoch) + _part(rest)
+        return number(epoch) + _part(without_epoch)
     return number(epoch) + _part(upstream) + b"\x01" + _part(release)
 
 
