@@ -14,6 +14,7 @@ from dockgate.events.pattern import compile_pattern
 from dockgate.gate.external import ReadContext
 from dockgate.gate.external.inspector import FORMAT
 from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Waiver
+from dockgate.gate.policy import PolicyVersion
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
@@ -142,6 +143,14 @@ def all_events() -> list[NewEvent]:
             since=NOW,
             time=NOW,
         ),
+        governance_events.waiver_added(Waiver("w", "ann", "x", image=IMAGE, created_by="ann"), NOW),
+        governance_events.waiver_revoked(Waiver("w", "ann", "x", image=IMAGE, repository="team/app"), "bob", NOW),
+        governance_events.policy_changed(PolicyVersion("strict", 1, IMAGE, {}, "rules: {}", NOW, "ann", "why")),
+        governance_events.policy_changed(PolicyVersion("strict", 2, "", {}, "", NOW, "ann", None)),
+        governance_events.vex_added(IMAGE, None, "ann", "ann", NOW),
+        governance_events.vex_added(IMAGE, IMAGE, "ann", None, NOW),
+        governance_events.vex_removed(IMAGE, None, "ann", "bob", NOW),
+        governance_events.advisories_changed("d2", "d1", NOW),
         governance_events.waiver_expiring(Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW),
         governance_events.waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
         dockgate_events.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),

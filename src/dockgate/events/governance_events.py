@@ -1,10 +1,11 @@
-"""Events of what people decide about findings, each with a constructor. Pure."""
+"""Events of what decides about findings: policies, waivers, VEX documents and advisories. Pure."""
 
 from collections.abc import Mapping
 
 from dockgate.events.dockgate_events import make_event
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Waiver
+from dockgate.gate.policy import PolicyVersion
 
 _SCOPE = ("vulnerability", "package", "rule", "unread", "repository", "image")
 
@@ -22,7 +23,51 @@ def waiver_expired(waiver: Waiver, time: str) -> NewEvent:
     return _of_waiver("waiver.expired", waiver, time)
 
 
-def _of_waiver(kind: str, waiver: Waiver, time: str) -> NewEvent:
+def waiver_added(waiver: Waiver, time: str) -> NewEvent:
+    """A waiver was accepted."""
+    return _of_waiver("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
+
+
+def waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
+    """A waiver was revoked: what it accepted counts again."""
+    return _of_waiver("waiver.revoked", waiver, time, by, key=waiver.id)
+
+
+def policy_changed(version: PolicyVersion) -> NewEvent:
+    """A policy has a new version, which may be its removal."""
+    detail = {
+        "policy": version.name,
+        "version": version.version,
+        "change": "removed" if version.is_removed else "published",
+        "by": version.changed_by,
+        "comment": version.comment,
+    }
+    key = f"{version.name}/{version.version}"
+    return make_event("policy.changed", f"policy {version.name}", key, version.changed_at, detail)
+
+
+def vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+    """A VEX document counts from now on: `by` uploaded it, or it is attached to `image`."""
+    return _of_vex("vex.added", document, image, author, by, time)
+
+
+def vex_removed(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+    """A VEX document was removed, and does not count any more."""
+    return _of_vex("vex.removed", document, image, author, by, time)
+
+
+def advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
+    """Findings are of another advisory database from now on, None for no `previous` one."""
+    detail = {"digest": digest, "previous": previous}
+    return make_event("advisories.changed", "advisories", f"{digest}/{previous or ''}", time, detail)
+
+
+def _of_vex(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+    detail = {"document": document, "image": image, "author": author, "by": by}
+    return make_event(kind, f"document {document}", f"{document}/{image or ''}/{time}", time, detail)
+
+
+def _of_waiver(kind: str, waiver: Waiver, time: str, by: str | None = None, key: str | None = None) -> NewEvent:
     scope: Mapping[str, str] = {name: value for name in _SCOPE if (value := getattr(waiver, name))}
     detail = {
         "waiver": waiver.id,
@@ -30,6 +75,7 @@ def _of_waiver(kind: str, waiver: Waiver, time: str) -> NewEvent:
         "until": waiver.until or "",
         "reason": waiver.reason,
         "scope": scope,
+        "by": by,
     }
     repository = waiver.repository or None
-    return make_event(kind, f"waiver {waiver.id}", f"{waiver.id}/{time}", time, detail, repository=repository)
+    return make_event(kind, f"waiver {waiver.id}", key or f"{waiver.id}/{time}", time, detail, repository=repository)

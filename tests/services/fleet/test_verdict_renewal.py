@@ -1,5 +1,7 @@
 """Continuous verdicts: what a change touches is judged again, from the index, and nothing else is written."""
 
+import json
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
@@ -27,6 +29,21 @@ from dockgate.web.api.images import view_of_image
 
 ENDING = "kind: PolicyAssignment\nname: ending\nrepositories: [team/web]\npolicy: default\nwatch: 2d after push\n"
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
+VEX = {
+    "@context": "https://openvex.dev/ns/v0.2.0",
+    "@id": "https://example.org/vex",
+    "author": "ana",
+    "timestamp": "2026-01-01T00:00:00Z",
+    "version": 1,
+    "statements": [
+        {
+            "vulnerability": {"name": "CVE-2026-1"},
+            "products": [{"@id": "pkg:deb/debian/web"}],
+            "status": "not_affected",
+            "justification": "vulnerable_code_not_present",
+        }
+    ],
+}
 
 
 @pytest.fixture(params=FACTORIES)
@@ -190,6 +207,30 @@ def test_nothing_is_judged_while_nothing_changes(fleet: Fleet) -> None:
     moments.clear()
     process.renew()
     assert moments == ["before rematch", "after rematch"]
+
+
+def test_what_decides_about_findings_has_an_event_when_it_changes(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    fleet.publish("web")
+    for _ in range(2):
+        fleet.verdict_renewal.renew()
+    server, by = fleet.system.server, Caller(LOCAL)
+    for _ in range(2):
+        server.documents.apply(STRICT, "test", by)
+        server.waivers.add_waiver(Waiver("w1", "ana", "No.", package="pkg:deb/debian/web", until="2999-01-01"))
+    for _ in range(2):
+        server.waivers.revoke_waiver("w1", "bob")
+    data = json.dumps(VEX).encode()
+    for _ in range(2):
+        document = server.waivers.upload_vex(data, "vex.json", "ana").document
+    server.waivers.remove_vex(document, "bob")
+    server.waivers.upload_vex(data, "vex.json", "ana")
+    events = fleet.system.store.event_log.read(limit=1000)
+    kinds = Counter(event.detail_type for event in events)
+    assert [kinds[name] for name in ("policy.changed", "waiver.added", "waiver.revoked")] == [1, 1, 1]
+    assert [kinds[name] for name in ("vex.added", "vex.removed", "advisories.changed")] == [2, 1, 1]
+    for event in events:
+        jsonschema.validate(event.body, schemas.load()[event.detail_type])
 
 
 def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:

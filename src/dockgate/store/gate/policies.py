@@ -6,11 +6,13 @@ from dataclasses import asdict
 from sqlalchemy import Connection, bindparam, func, insert, or_, select
 
 from dockgate.delivery.model import ActionType, ApprovalState
+from dockgate.events.governance_events import policy_changed
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
 from dockgate.store.documents import Document, decompress_document, store_documents
 from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
 from dockgate.store.queries import find_pipeline, select_as
 from dockgate.store.schema.delivery import approvals, pipelines
 from dockgate.store.schema.gate import policies, policy_assignments
@@ -137,6 +139,7 @@ def _require_present(connection: Connection, name: str) -> PolicyVersion:
 
 def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
     connection.execute(insert(policies).values(**asdict(version)))
+    append_events(connection, [policy_changed(version)])
     return version
 
 

@@ -9,11 +9,14 @@ from threading import Lock
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select, update
 
+from dockgate.events.governance_events import vex_added, vex_removed
 from dockgate.gate.model import VexStatement
+from dockgate.gate.vex_statements import PRINCIPAL
 from dockgate.shared import canonical
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
 from dockgate.store.queries import batches, one_of, select_as, text_list
 from dockgate.store.records import VexRecord
 from dockgate.store.schema.gate import vex_documents, vex_statements
@@ -56,11 +59,17 @@ class Vex:
             keep_documents(connection)
             insert_if_new(connection, documents, document)
             insert_if_new(connection, vex_statements, {"document": record.document, "body": body})
-            if not insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1}):
+            is_new = insert_if_new(connection, vex_documents, {**asdict(record), "changes": 1})
+            if not is_new:
                 present = _get(connection, record.document, record.image, should_lock=True)
                 envelopes = tuple(dict.fromkeys((*present.envelopes, *record.envelopes)))
                 if present.removed_at or envelopes != present.envelopes:
                     self._change(connection, present, {**asdict(record), "envelopes": envelopes})
+                is_new = present.removed_at is not None
+            if is_new:
+                by = record.signer.removeprefix(PRINCIPAL) or None
+                event = vex_added(record.document, record.image or None, record.author, by, record.added_at)
+                append_events(connection, [event])
             return _get(connection, record.document, record.image)
 
     def list(self) -> Sequence[VexRecord]:
@@ -110,6 +119,7 @@ class Vex:
             present = _get(connection, document, "", should_lock=True)
             if not present.removed_at:
                 self._change(connection, present, {"removed_at": now, "removed_by": by})
+                append_events(connection, [vex_removed(document, None, present.author, by, now)])
             return _get(connection, document, "")
 
     def revision(self) -> str:

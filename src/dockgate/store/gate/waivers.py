@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
 
 from dockgate.events.envelope import NewEvent
+from dockgate.events.governance_events import waiver_added, waiver_revoked
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
@@ -30,7 +31,8 @@ class Waivers:
         """Store a waiver. If the id exists, return the stored one unchanged."""
         row = {"id": waiver.id, "body": waiver, "until": waiver.until}
         with self._database.write() as connection:
-            insert_if_new(connection, waivers, row)
+            if insert_if_new(connection, waivers, row) and waiver.created_at is not None:
+                append_events(connection, [waiver_added(waiver, waiver.created_at)])
             return _get(connection, waiver.id)
 
     def get(self, waiver_id: str) -> WaiverRecord:
@@ -50,7 +52,8 @@ class Waivers:
 
     def revoke(self, waiver_id: str, by: str, now: str) -> WaiverRecord:
         """Revoke a waiver. An earlier revocation keeps its author and time."""
-        return self._write(waiver_id, waivers.c.revoked_at, revoked_at=now, revoked_by=by)
+        events = [waiver_revoked(self.get(waiver_id).waiver, by, now)]
+        return self._write(waiver_id, waivers.c.revoked_at, events, revoked_at=now, revoked_by=by)
 
     def mark_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
         """Record that the expiry of a waiver was announced, and append its events. The first time stays."""
