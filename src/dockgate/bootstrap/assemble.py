@@ -209,9 +209,9 @@ def _task_groups(
         collection = RepeatedTask("collection", use_cases.garbage_collection.run_due)
         groups.append(TaskGroup("collection", [collection]))
         if updates := use_cases.feed_updates:
-            stale = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
-            suspect = RepeatedTask("suspect feeds", updates.announce_suspect, STALE_FEEDS_EVERY)
-            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale, suspect]))
+            stale_feeds = RepeatedTask("stale feeds", updates.announce_stale, STALE_FEEDS_EVERY)
+            suspect_feeds = RepeatedTask("suspect feeds", updates.announce_suspect, STALE_FEEDS_EVERY)
+            groups.append(TaskGroup("feeds", [RepeatedTask("feeds", updates.run), stale_feeds, suspect_feeds]))
     return groups
 
 

@@ -15,7 +15,7 @@ from dockgate.identity.model import ALL_REPOSITORIES, RepositoryLimits
 # How the causes of verdicts on pushes begin.
 PUSH_CAUSE = "push/"
 # How the causes begin of verdicts that were renewed because something changed, and what those on pushes have then.
-RENEWED_CAUSE, AFTER = "renewed/", "/after "
+RENEWED_CAUSE, RENEWAL_SEPARATOR = "renewed/", "/after "
 # What the causes of verdicts begin with that were made as of now before a deploy or a pull, by all required policies.
 CHECK_CAUSES = ("deploy/", "rollout/", "pull/")
 

@@ -135,8 +135,8 @@ class WaiverFinder:
 
     def read_general_statements(self) -> list[VexStatement]:
         """The statements about the vulnerability in documents that are attached to no image."""
-        listed = (statement for _, statements in self._present(self._general) for statement in statements)
-        return [statement for statement in listed if not self._names.isdisjoint(statement.vulnerabilities)]
+        all_statements = (statement for _, statements in self._present(self._general) for statement in statements)
+        return [statement for statement in all_statements if not self._names.isdisjoint(statement.vulnerabilities)]
 
     def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
         """The policies of the repositories, as of the time of the answer."""

@@ -146,7 +146,7 @@ class ExposureSearch:
             as_of=request.as_of,
             answered_at=self.clock.now(),
             total=len(holders.ids),
-            rejected=len(holders.rejected),
+            rejected=len(holders.rejected_images),
             blocked=len(lists.by_filter[ExposureFilter.BLOCKED]),
             blocked_of=len(blocking.images) - blocking.unknown_count,
             blocked_unknown=blocking.unknown_count,
@@ -202,7 +202,7 @@ class ExposureSearch:
 
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
         """What the newest verdicts on the rejected images say; of more images if the question is about them."""
-        candidates = [holders.images[number].digest for number in holders.rejected]
+        candidates = [holders.images[number].digest for number in holders.rejected_images]
         reads_more = request.only is ExposureFilter.BLOCKED
         return find_blocking_verdicts(self.store, candidates, names, holders.places, reads_more=reads_more)
 
@@ -268,7 +268,7 @@ class _Holders:
         self.places = places
         self.services = services
         self.ids = list(images)
-        self.rejected = [number for number, image in images.items() if image.status is Status.REJECTED]
+        self.rejected_images = [number for number, image in images.items() if image.status is Status.REJECTED]
 
 
 class _ImageLists:
@@ -280,8 +280,10 @@ class _ImageLists:
         self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
             None: holders.ids,
             ExposureFilter.RUNNING: [number for number in holders.ids if images[number].digest in running],
-            ExposureFilter.BLOCKED: [number for number in holders.rejected if blocking.blocks(images[number].digest)],
-            ExposureFilter.REJECTED: holders.rejected,
+            ExposureFilter.BLOCKED: [
+                number for number in holders.rejected_images if blocking.blocks(images[number].digest)
+            ],
+            ExposureFilter.REJECTED: holders.rejected_images,
             ExposureFilter.WAIVED: (),
         }
 

@@ -56,7 +56,8 @@ class ChangeEvents:
         self._reasons = {
             verdict.image: self.waivers.explain_ends(*self._place(verdict), since)
             for verdict in changing
-            if (stored := self.stored_verdicts.get(verdict.image)) is not None and stored.waived > verdict.waived
+            if (stored_verdict := self.stored_verdicts.get(verdict.image)) is not None
+            and stored_verdict.waived > verdict.waived
         }
 
     def make(self, changes: Sequence[VerdictChange]) -> list[NewEvent]:

@@ -111,17 +111,17 @@ class NewsEvents:
             if repository in clear
         }
         states = self.watched_images.read_states(tags)
-        unused = find_unused_images(self.store, tags)
-        return {place: tags[place] for place in tags if states[place].is_watched and place not in unused}
+        unused_places = find_unused_images(self.store, tags)
+        return {place: tags[place] for place in tags if states[place].is_watched and place not in unused_places}
 
     def _events_of_image(
         self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, HoldingImage]]
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
-        waived = self._waived(repository, digest, [entry.finding for entry, _ in of_image])
-        exploited: dict[str, str] = {}
+        waived_findings = self._waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
+        exploited_days: dict[str, str] = {}
         for entry, holding in of_image:
-            is_waived = (entry.finding.id, entry.finding.package.purl) in waived
+            is_waived = (entry.finding.id, entry.finding.package.purl) in waived_findings
             finding = replace(entry.finding, package=replace(entry.finding.package, layer=holding.layer))
             yield finding_of_image(
                 *(repository, digest, tags[:MAX_TAGS], holding.platform, finding),
@@ -131,10 +131,10 @@ class NewsEvents:
                 change=entry.change,
             )
             if finding.exploited and entry.news.kind != NewsKind.WORSE and not is_waived:
-                exploited.setdefault(finding.id, finding.severity.value)
+                exploited_days.setdefault(finding.id, finding.severity.value)
         since = min(entry.news.at for entry, _ in of_image)
-        if exploited and self._has_same_status(of_image[0][1].image, repository, since):
-            first = list(exploited.items())[:VULNERABILITIES_LIMIT]
+        if exploited_days and self._has_same_status(of_image[0][1].image, repository, since):
+            first = list(exploited_days.items())[:VULNERABILITIES_LIMIT]
             vulnerabilities = [{"id": name, "severity": severity} for name, severity in first]
             yield finding_exploited(digest, repository, vulnerabilities, now)
 
@@ -147,27 +147,31 @@ class NewsEvents:
         assignment = self.selection.clear_assignments_of([repository])[repository]
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def _waived(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
+    def _waived_findings(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
         """Vulnerability and package of the findings that a waiver or a VEX statement excuses in the repository."""
         name, now = self._policy_of(repository), self.clock.now()
         if name not in self._waivers:
             policy = self.selection.read(name).policy
             self._waivers[name] = policy, self.fleet_judging.waivers.select_for_fleet(policy, now)
-        policy, every = self._waivers[name]
-        statements = (*every.statements, *every.attached_statements.get(digest, ()))
-        selected = waivers.select_waivers(every.waivers, repository, [digest], now)
-        if not statements and not selected:
+        policy, all_waivers = self._waivers[name]
+        statements = (*all_waivers.statements, *all_waivers.attached_statements.get(digest, ()))
+        selected_waivers = waivers.select_waivers(all_waivers.waivers, repository, [digest], now)
+        if not statements and not selected_waivers:
             return set()
-        if selected and not self.fleet_judging.case_builder.should_apply_waivers(repository, digest):
-            selected = waivers.select_waivers(every.waivers, None, [digest], now)
+        if selected_waivers and not self.fleet_judging.case_builder.should_apply_waivers(repository, digest):
+            selected_waivers = waivers.select_waivers(all_waivers.waivers, None, [digest], now)
         packages = tuple({finding.package: None for finding in findings})
         inventory = Inventory(digest, "", None, (), packages, ())
-        of_image = Waivers(selected, vex_statements.select_statements(statements, [digest], [inventory]))
-        applied = waivers.apply_to_findings(Matches(tuple(findings), ()), of_image, policy, inventory, digest, now)
-        excused: Mapping[tuple[str, str], object] = {
-            (entry.finding.id, entry.finding.package.purl): entry for entry in applied.applied_waivers if entry.finding
+        of_image = Waivers(selected_waivers, vex_statements.select_statements(statements, [digest], [inventory]))
+        waived_matches = waivers.apply_to_findings(
+            Matches(tuple(findings), ()), of_image, policy, inventory, digest, now
+        )
+        excused_keys: Mapping[tuple[str, str], object] = {
+            (entry.finding.id, entry.finding.package.purl): entry
+            for entry in waived_matches.applied_waivers
+            if entry.finding
         }
-        return set(excused)
+        return set(excused_keys)
 
 
 def _badness(news: _News) -> tuple[bool, int, str, str]:

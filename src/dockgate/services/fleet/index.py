@@ -29,7 +29,7 @@ from dockgate.vulnerabilities.model import Rating
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 # Images that are indexed in one round of the reconciler, components that are matched at once, and more than there are.
-IMAGES, COMPONENTS, EVERY = 50, 20_000, 1 << 31
+IMAGES, COMPONENTS, NO_LIMIT = 50, 20_000, 1 << 31
 
 _log = logging.getLogger(__name__)
 
@@ -129,7 +129,7 @@ class FleetIndex:
                 return None
             values, rated_names = self._catalogue_values(reader, changes.cves)
             components = {*findings.with_names(changes.keys), *findings.in_ecosystems(changes.ecosystems), *rated_names}
-            components.update(number for number, _ in findings.unmatched_components(EVERY))
+            components.update(number for number, _ in findings.unmatched_components(NO_LIMIT))
             return self._match_again(reader, before, source, self.store.fleet.components(components), values)
 
     def rematch_all(self, reader: AdvisoryReader) -> RematchResult:

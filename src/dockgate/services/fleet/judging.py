@@ -50,7 +50,7 @@ class JudgedImage(NamedTuple):
     counts: tuple[int, ...]
     status_if_fresh: Status
     next_at: str | None
-    waived: int = 0
+    waived_count: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.finding_news import NewsEvents
-from dockgate.services.fleet.index import EVERY, FleetIndex
+from dockgate.services.fleet.index import NO_LIMIT, FleetIndex
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
@@ -112,13 +112,17 @@ class VerdictRenewal:
             images = [image for image in groups.get(policy, ()) if image.id not in waiting]
             present = self.store.fleet_verdicts.images(policy)
             renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
-        judged = {image.id for renewal in renewals for image in renewal.images}
-        unjudged = judged.difference(*(renewal.present for renewal in renewals))
-        former = self.store.fleet_verdicts.ended(unjudged) if unjudged else {}
+        judged_images = {image.id for renewal in renewals for image in renewal.images}
+        unjudged_images = judged_images.difference(*(renewal.present for renewal in renewals))
+        former = self.store.fleet_verdicts.list_ended(unjudged_images) if unjudged_images else {}
         former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
         for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
         # Only now: a process that dies before has the statuses again that the events compare with.
-        for_each(renewals, lambda renewal: renewal.end_former(judged, unwatched_images), lambda renewal: renewal.policy)
+        for_each(
+            renewals,
+            lambda renewal: renewal.end_former(judged_images, unwatched_images),
+            lambda renewal: renewal.policy,
+        )
         self._announce_findings()
         self._finished_revision = "" if waiting else revision
 
@@ -200,7 +204,7 @@ class VerdictRenewal:
 
     def _unmatched_images(self) -> set[int]:
         """The images with components whose findings are not known yet: they are judged once these are."""
-        components = [number for number, _ in self.store.fleet_findings.unmatched_components(EVERY)]
+        components = [number for number, _ in self.store.fleet_findings.unmatched_components(NO_LIMIT)]
         bundles = {bundle for _, bundle, _ in self.store.fleet.holders(components)} if components else set()
         return self.store.fleet.images_with(bundles) if bundles else set()
 
@@ -231,7 +235,7 @@ class _Renewal:
         images = self._former_images()
         return self.service.store.fleet_verdicts.of_policy(self.policy, images) if images else {}
 
-    def end_former(self, judged: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
+    def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
         """End the verdicts on images that are not judged by this policy any more.
 
         Those on images that no policy judges (`judged`) are kept as the last ones; the end of a watch is an event.
@@ -239,13 +243,13 @@ class _Renewal:
         if images := self._former_images():
             service, store, now = self.service, self.service.store, self.service.clock.now()
             verdicts = store.fleet_verdicts.of_policy(self.policy, images)
-            last = [verdict for image, verdict in verdicts.items() if image not in judged]
-            unwatched = [image for image in unwatched_images if image.id in verdicts]
-            unused = find_unused_images(store, [(image.repository, image.digest) for image in unwatched])
+            last = [verdict for image, verdict in verdicts.items() if image not in judged_images]
+            unwatched_present = [image for image in unwatched_images if image.id in verdicts]
+            unused_places = find_unused_images(store, [(image.repository, image.digest) for image in unwatched_present])
             events = [
                 watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
-                for image in unwatched
-                if (image.repository, image.digest) not in unused
+                for image in unwatched_present
+                if (image.repository, image.digest) not in unused_places
             ]
             service.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
 
@@ -335,7 +339,7 @@ class _Renewal:
             now,
             judged_image.next_at,
             since,
-            judged_image.waived,
+            judged_image.waived_count,
         )
 
     def _write(

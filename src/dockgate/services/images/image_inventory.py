@@ -22,7 +22,7 @@ from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import CATALOGUES
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
-ALL = "all"
+ALL_PLATFORMS = "all"
 # Before the path of a bill of materials.
 DOCUMENT = "sbom:"
 
@@ -75,7 +75,7 @@ def scan(
         reference, platforms, ca_bundle=ca_bundle or settings.ca_bundle, is_insecure=is_insecure
     ) as opened_images:
         digest = opened_images.digest
-        if platform != ALL:
+        if platform != ALL_PLATFORMS:
             if len(opened_images.images) > 1:
                 variants = ", ".join(image.platform for image in opened_images.images)
                 raise UsageError(f"{reference} has several images for {platform}.", f"Name one of: {variants}.")

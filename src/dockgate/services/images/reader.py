@@ -62,7 +62,11 @@ class ImageAccess:
         """Read every platform of the image (`delivery.ports.ImageReader`)."""
         image_name = self._name_image(repository, digest)
         with open_images(
-            image_name, [image_inventory.ALL], ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=SCAN_SECONDS
+            image_name,
+            [image_inventory.ALL_PLATFORMS],
+            ca_bundle=self.ca_bundle,
+            issuers=self.issuers,
+            seconds=SCAN_SECONDS,
         ) as opened_images:
             inventories = image_inventory.read(opened_images.images, self.cache, needs_diff_ids=True)
             return [

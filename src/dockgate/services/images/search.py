@@ -164,7 +164,7 @@ class ImageSearch:
         watches: Mapping[tuple[str, str], WatchedRepository],
         newest_verdicts: Mapping[tuple[str, str], VerdictRecord] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
-        judged_before = self.clock.ago(JUDGING_MINUTES / 1440)
+        judged_before = self.clock.time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.page(image_filter, sort, after, limit, judged_before)
         if newest_verdicts is None:
             newest_verdicts = self.store.image_listing.newest_verdicts({row.digest for row in rows})

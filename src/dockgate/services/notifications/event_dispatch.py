@@ -139,8 +139,8 @@ class EventDispatcher:
     def settle(self) -> None:
         """Send the states that have not changed for a while and differ from what people were last notified of."""
         now = self._clock()
-        latest = format_time(now + CLOCK_DIFFERENCE)
-        self._store.event_cursor.settle(format_time(now - SETTLED_AFTER), latest, format_time(now))
+        latest_due = format_time(now + CLOCK_DIFFERENCE)
+        self._store.event_cursor.settle(format_time(now - SETTLED_AFTER), latest_due, format_time(now))
 
     # --- groups ---------------------------------------------------------------------------------------------------
 

@@ -45,7 +45,7 @@ class _Images:
     """How many images have each state, with the first that are rejected and unknown."""
 
     counts: Mapping[_State, int]
-    rejected: list[str] = field(default_factory=list)
+    rejected_images: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
 
     def count(self, state: _State) -> int:
@@ -108,7 +108,7 @@ class NotificationSummary:
             f"Images: {total}, rejected: {rejected_count}, undetermined: {undetermined_count}, "
             f"without a verdict: {unjudged_count}{not_watched}."
         )
-        lines += _list_lines(images.rejected, rejected_count)
+        lines += _list_lines(images.rejected_images, rejected_count)
         if undetermined_count or unjudged_count:
             lines += ["Not known to be safe:", *_list_lines(images.unknown, undetermined_count + unjudged_count)]
         if stale_advisories:
@@ -121,7 +121,7 @@ class NotificationSummary:
             "at_risk": at_risk[:LIST_LIMIT],
             "cannot_judge": unclear[:LIST_LIMIT],
             "images": {state.value: count for state, count in images.counts.items()},
-            "rejected": images.rejected,
+            "rejected": images.rejected_images,
             "unknown": images.unknown,
             "stale_advisories": stale_advisories[:LIST_LIMIT],
             "suspect_feeds": suspect[:LIST_LIMIT],

@@ -109,23 +109,24 @@ class _Bench:
         self._ecosystems = ecosystems.load()
         self._purls = Purls(self._ecosystems)
 
-    def outcome(self, located: LocatedExample) -> Outcome:
-        example = located.example
-        case = self._case(located)
+    def outcome(self, located_example: LocatedExample) -> Outcome:
+        example = located_example.example
+        case = self._case(located_example)
         (platform_verdict,) = evaluate.judge(
             case, self._ecosystems, self._rules, should_remediate=False
         ).platform_verdicts
-        problems = list(_absent_findings(located, platform_verdict))
+        problems = list(_absent_findings(located_example, platform_verdict))
         problems = problems or list(_differences(example.expect, platform_verdict))
-        return Outcome(example.name, located.line, platform_verdict.status, tuple(problems))
+        return Outcome(example.name, located_example.line, platform_verdict.status, tuple(problems))
 
-    def _case(self, located: LocatedExample) -> VerdictCase:
-        example = located.example
+    def _case(self, located_example: LocatedExample) -> VerdictCase:
+        example = located_example.example
         inventory = self._inventory(
-            located, [*_with_locations("findings", example.findings), *_with_locations("packages", example.packages)]
+            located_example,
+            [*_with_locations("findings", example.findings), *_with_locations("packages", example.packages)],
         )
         baselines: dict[str, tuple[Inventory, ...]] = {
-            name: (self._inventory(located, _with_locations(name, packages)),)
+            name: (self._inventory(located_example, _with_locations(name, packages)),)
             for name, packages in (("running", example.running), ("approved", example.approved))
             if packages is not None
         }
@@ -141,13 +142,13 @@ class _Bench:
             ]
             feeds = [*sorted({package.ecosystem for package in inventory_packages}), *ALWAYS_FED]
         snapshot = AdvisorySnapshot(
-            tuple(self._advisory(located, index) for index in range(len(example.findings))),
+            tuple(self._advisory(located_example, index) for index in range(len(example.findings))),
             tuple(
                 Coverage(feed, True, (), example.now if example.checked is None else example.checked) for feed in feeds
             ),
-            tuple(_cves(located)),
+            tuple(_cves(located_example)),
         )
-        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(located))
+        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(located_example))
         case = replace(case, provenance=_provenance(example.provenance))
         if not example.external:
             return replace(case, inventories=(inventory,), snapshot=snapshot, baselines=baselines)
@@ -158,13 +159,13 @@ class _Bench:
         return replace(case, external_reports=(external_report,), baselines=baselines)
 
     def _inventory(
-        self, located: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
+        self, located_example: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
     ) -> Inventory:
-        image = located.example.image
+        image = located_example.example.image
         implied_layers = int(bool(image.base) or any(definition.layer == "base" for _, definition in packages))
         packages_by_purl: dict[str, Package] = {}
         for location, definition in packages:
-            package = self._package(located, location, definition)
+            package = self._package(located_example, location, definition)
             packages_by_purl.setdefault(package.purl, package)
         return Inventory(
             image=IMAGE,
@@ -172,7 +173,7 @@ class _Bench:
             distribution=_distribution(image),
             layers=(BASE, OWN_IMAGE),
             packages=tuple(sorted(packages_by_purl.values(), key=lambda package: package.purl)),
-            unread=tuple(Unread(path, f"{path} cannot be read.") for path in located.example.unread),
+            unread=tuple(Unread(path, f"{path} cannot be read.") for path in located_example.example.unread),
             base_layers=implied_layers if image.base_layers is None else image.base_layers,
             base=image.base or None,
             created=image.created or None,
@@ -180,13 +181,15 @@ class _Bench:
             diff_ids=tuple(image.diff_ids or ()),
         )
 
-    def _package(self, located: LocatedExample, location: Location, definition: definitions.Package) -> Package:
+    def _package(self, located_example: LocatedExample, location: Location, definition: definitions.Package) -> Package:
         try:
-            package = self._purls.package(self._purls.parse(definition.package), _distribution(located.example.image))
+            package = self._purls.package(
+                self._purls.parse(definition.package), _distribution(located_example.example.image)
+            )
         except UsageError as error:
-            raise located.error((*location, "package"), str(error), error.advice) from None
+            raise located_example.error((*location, "package"), str(error), error.advice) from None
         if not package.ecosystem:
-            raise located.error(
+            raise located_example.error(
                 (*location, "package"),
                 f"which release {definition.package} is of is not known",
                 "Say image.distribution, or write ?distro=… at its end.",
@@ -194,9 +197,9 @@ class _Bench:
         path = f"{package.name}/{package.version}"
         return replace(package, path=path, layer=BASE if definition.layer == "base" else OWN_IMAGE)
 
-    def _advisory(self, located: LocatedExample, index: int) -> Advisory:
-        finding = located.example.findings[index]
-        package = self._package(located, ("findings", index), finding)
+    def _advisory(self, located_example: LocatedExample, index: int) -> Advisory:
+        finding = located_example.example.findings[index]
+        package = self._package(located_example, ("findings", index), finding)
         fix_events = (("fixed", finding.fixed),) if finding.fixed else ()
         rating = Rating("advisory", finding.severity, finding.score)
         is_unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
@@ -211,13 +214,13 @@ class _Bench:
             note=finding.note or None,
         )
 
-    def _waivers(self, located: LocatedExample) -> Waivers:
-        example = located.example
+    def _waivers(self, located_example: LocatedExample) -> Waivers:
+        example = located_example.example
         example_waivers: list[Waiver] = []
         for index, fields in enumerate(example.waivers):
-            location = (*located.location, "waivers", index)
+            location = (*located_example.location, "waivers", index)
             defaults = {"id": f"waiver {index + 1}", "owner": "example", "reason": "example"}
-            example_waivers.append(waivers.parse_waiver(located.document, location, {**defaults, **fields}))
+            example_waivers.append(waivers.parse_waiver(located_example.document, location, {**defaults, **fields}))
         statements = tuple(
             VexStatement(
                 document=digest_of(canonical.encode([entry.author, index])),
@@ -272,9 +275,9 @@ def _provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | 
     return ProvenanceFacts(IMAGE, tuple(statements), tuple(provenance.refused), provenance.unavailable)
 
 
-def _cves(located: LocatedExample) -> Iterator[Cve]:
+def _cves(located_example: LocatedExample) -> Iterator[Cve]:
     cves: dict[str, Cve] = {}
-    for index, finding in enumerate(located.example.findings):
+    for index, finding in enumerate(located_example.example.findings):
         cve = Cve(
             finding.id,
             exploited=finding.exploited or None,
@@ -283,7 +286,7 @@ def _cves(located: LocatedExample) -> Iterator[Cve]:
             percentile=finding.percentile,
         )
         if cves.setdefault(finding.id, cve) != cve:
-            raise located.error(
+            raise located_example.error(
                 ("findings", index),
                 f"{finding.id} has conflicting data in two findings",
                 "Use the same values in both.",
@@ -291,16 +294,16 @@ def _cves(located: LocatedExample) -> Iterator[Cve]:
     yield from cves.values()
 
 
-def _absent_findings(located: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
+def _absent_findings(located_example: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
     """The findings of the example that the verdict does not have, each with the probable reason."""
     present = {
         (name, match.package.purl.partition("?")[0])
         for match in platform_verdict.findings
         for name in (match.id, *match.aliases)
     }
-    for index, finding in enumerate(located.example.findings):
+    for index, finding in enumerate(located_example.example.findings):
         if (finding.id, finding.package.partition("?")[0]) not in present:
-            line = located.document.line((*located.location, "findings", index))
+            line = located_example.document.line((*located_example.location, "findings", index))
             hint = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
             yield f"line {line}: {finding.id} does not affect {finding.package}{hint}"
 

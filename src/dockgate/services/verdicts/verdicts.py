@@ -18,7 +18,7 @@ from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentConte
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.store import Store
-from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, VerdictRecord
+from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, VerdictRecord
 
 # Of a running image, those that an event names.
 VULNERABILITIES_LIMIT = 20
@@ -197,7 +197,7 @@ class Verdicts:
     def store_renewal(self, renewal: Renewal) -> None:
         """Store the verdict of `renew_push`, as one on a push: it informs, and approves nothing."""
         verdict, repository = renewal.verdict, renewal.repository
-        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{AFTER}{renewal.previous.digest}"
+        cause = f"{PUSH_CAUSE}{repository}@{verdict.image}{RENEWAL_SEPARATOR}{renewal.previous.digest}"
         self.store.verdicts.add(verdict, renewal.case, cause, repository)
 
     def judge_followed(self, image: str, repository: str, policy: str) -> tuple[Verdict, str] | None:

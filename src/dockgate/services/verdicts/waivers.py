@@ -202,11 +202,11 @@ class ServerWaivers:
         now = self.clock.now()
         self.store.waivers.forget_announcements(latest_possible(now))
         active = self.store.waivers.active(now)
-        unannounced = [record.waiver for record in active if record.announced_at is None]
-        expiring = waivers.select_expiring_waivers(unannounced, now, self.notice_days)
-        expired = self.store.waivers.unannounced_ends(now)
+        unannounced_waivers = [record.waiver for record in active if record.announced_at is None]
+        expiring = waivers.select_expiring_waivers(unannounced_waivers, now, self.notice_days)
+        expired_waivers = self.store.waivers.unannounced_ends(now)
         for_each([(waiver, False) for waiver in expiring], self._announce, lambda pair: pair[0].id)
-        for_each([(waiver, True) for waiver in expired], self._announce, lambda pair: pair[0].id)
+        for_each([(waiver, True) for waiver in expired_waivers], self._announce, lambda pair: pair[0].id)
 
     def _announce(self, announcement: tuple[Waiver, bool]) -> None:
         (waiver, has_ended), now = announcement, self.clock.now()
@@ -220,7 +220,7 @@ class ServerWaivers:
         """Return which waivers that may have counted for an image ended since that time, None for none."""
         now = self.clock.now()
         reasons = []
-        for record in self.store.waivers.ended(since, now):
+        for record in self.store.waivers.list_ended(since, now):
             waiver = record.waiver
             if (waiver.image and waiver.image != image) or not patterns.matches(repository, waiver.repository or "**"):
                 continue

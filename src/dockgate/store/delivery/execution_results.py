@@ -33,12 +33,12 @@ _REJECTIONS = (
     .where(one_of(action_runs.c.execution, "executions"), action_runs.c.state == RunState.FAILED)
     .where(approvals.c.state == ApprovalState.REJECTED)
 )
-_YES = (
+_APPROVING_VOTES = (
     select(func.count()).where(votes.c.approval == approvals.c.id, votes.c.yes).correlate(approvals).scalar_subquery()
 )
 _WAITING = (
     select_as(Approval, approvals)
-    .add_columns(_YES.label("supporters"))
+    .add_columns(_APPROVING_VOTES.label("supporters"))
     .join(action_runs, action_runs.c.key == approvals.c.id)
     .where(one_of(action_runs.c.execution, "executions"), action_runs.c.state == RunState.WAITING)
     .where(approvals.c.state == ApprovalState.WAITING)

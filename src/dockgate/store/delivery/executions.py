@@ -28,7 +28,7 @@ from dockgate.store.schema.delivery import action_runs, approvals, executions, p
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
 _EXECUTION = select_as(Execution, executions)
-_RUN = select_as(ActionRun, action_runs)
+_ACTION_RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in RunState if not state.is_final]
 _FINISH_RUNS = (
     update(action_runs)
@@ -129,7 +129,7 @@ class Executions:
 
     def runs_of(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
         """Every run of every action of several executions, by execution."""
-        query = _RUN.where(one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
+        query = _ACTION_RUN.where(one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
         runs: dict[str, list[ActionRun]] = {execution: [] for execution in execution_ids}
         with self._database.read() as connection:
             for row in connection.execute(query, {"ids": text_list(list(execution_ids))}).mappings():
@@ -347,12 +347,12 @@ def _get(connection: Connection, execution_id: str, *, should_lock: bool = False
 
 
 def _runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
-    query = _RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
+    query = _ACTION_RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
     return [ActionRun(**row) for row in connection.execute(query).mappings()]
 
 
 def _read_run(connection: Connection, key: ActionKey) -> ActionRun:
-    row = connection.execute(_RUN.where(action_runs.c.key == key)).mappings().first()
+    row = connection.execute(_ACTION_RUN.where(action_runs.c.key == key)).mappings().first()
     if row is None:
         raise NotFoundError(
             f"the action {str(key)!r} has not started",

@@ -116,11 +116,11 @@ class EventCursor:
         with self._database.write() as connection:
             lock_name(connection, event_cursors, CURSOR)
             for row in connection.execute(select(unsettled_states).where(is_due)).mappings().all():
-                grouped = {column.name: row[column.name] for column in grouped_events.c} | {"at": now}
-                insert_all_new(connection, grouped_events, [grouped])
+                group_row = {column.name: row[column.name] for column in grouped_events.c} | {"at": now}
+                insert_all_new(connection, grouped_events, [group_row])
                 topics = row["topic"], row["opposite"]
-                which = notified_topics.c.target == row["target"], notified_topics.c.topic.in_(topics)
-                connection.execute(delete(notified_topics).where(*which))
+                conditions = notified_topics.c.target == row["target"], notified_topics.c.topic.in_(topics)
+                connection.execute(delete(notified_topics).where(*conditions))
                 connection.execute(insert(notified_topics).values(target=row["target"], topic=row["topic"], at=now))
                 _settle(connection, [(row["target"], row["state"])])
 
@@ -216,27 +216,27 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
     times = _topic_times(connection, {(event.target, event.topic) for event in events} | opposites)
     present = set(times)
     news: list[GroupedEvent] = []
-    unsettled: dict[tuple[str, str], GroupedEvent | None] = {}
+    unsettled_topics: dict[tuple[str, str], GroupedEvent | None] = {}
     for event in events:
         key = event.target, event.topic
         is_news = times.get(key, "") < since
         if event.reopens is not None:
             opposite = event.target, event.reopens.start
             is_contradiction = not is_news and not event.reopens.is_well and times.get(opposite, "") >= since
-            unsettled[event.target, event.reopens.state] = event if is_contradiction else None
+            unsettled_topics[event.target, event.reopens.state] = event if is_contradiction else None
         if is_news:
             news.append(event)
             if event.reopens is not None:
                 reopened_topics = _reopen(connection, event.target, event.reopens, times)
                 present -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
-    _settle(connection, unsettled)
+    _settle(connection, unsettled_topics)
     insert_all_new(
         connection,
         unsettled_states,
         [
             {**_row(event), "state": state, "topic": event.topic, "opposite": event.reopens.start}
-            for (_, state), event in unsettled.items()
+            for (_, state), event in unsettled_topics.items()
             if event is not None and event.reopens is not None
         ],
     )

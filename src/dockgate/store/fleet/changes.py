@@ -33,7 +33,7 @@ FINDINGS_LIMIT, IMAGES_LIMIT = 2_000, 200
 VULNERABILITIES_LIMIT = 20
 
 _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
-_UNANNOUNCED = select(*(fleet_news.c[name] for name in ("component", "vulnerability", "kind", "at"))).where(
+_UNANNOUNCED_NEWS = select(*(fleet_news.c[name] for name in ("component", "vulnerability", "kind", "at"))).where(
     ~fleet_news.c.announced
 )
 _FORGET = delete(fleet_news).where(
@@ -85,8 +85,8 @@ class FleetChanges:
         by_image: dict[str, set[tuple[bool, int, str]]] = {}
         with self._database.read() as connection:
             findings = connection.execute(recent).all() if digests else ()
-            for component, name, severity, exploited in findings:
-                by_component.setdefault(component, []).append((exploited is None, _RANKS[severity], name))
+            for component, name, severity, exploited_on in findings:
+                by_component.setdefault(component, []).append((exploited_on is None, _RANKS[severity], name))
             if len(findings) > FINDINGS_LIMIT:
                 digests = digests[:IMAGES_LIMIT]
             for part in batches(digests) if by_component else ():
@@ -97,7 +97,7 @@ class FleetChanges:
     def unannounced_findings(self) -> list[FindingNews]:
         """The findings that are news and have no events yet."""
         with self._database.read() as connection:
-            return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED)]
+            return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
 
     def holding_images(self, components: Collection[int]) -> list[HoldingImage]:
         """The images that are not gone and hold one of these components, sorted by image and platform."""
@@ -135,7 +135,12 @@ class FleetChanges:
 
 
 def record_news(
-    connection: Connection, changes: Sequence[Change], exploited: Collection[int], now: str, *, should_announce: bool
+    connection: Connection,
+    changes: Sequence[Change],
+    exploited_ids: Collection[int],
+    now: str,
+    *,
+    should_announce: bool,
 ) -> None:
     """Record the findings that are new or worse after these changes.
 
@@ -143,20 +148,20 @@ def record_news(
     get events.
     """
     news = {(component, vulnerability): (kind, rank) for component, vulnerability, kind, rank in _news(changes)}
-    for part in batches(sorted(exploited)):
-        which = fleet_findings.c.vulnerability.in_(part)
+    for part in batches(sorted(exploited_ids)):
+        is_in_part = fleet_findings.c.vulnerability.in_(part)
         for component, vulnerability in connection.execute(
-            select(fleet_findings.c.component, fleet_findings.c.vulnerability).where(which)
+            select(fleet_findings.c.component, fleet_findings.c.vulnerability).where(is_in_part)
         ):
             kind, _ = news.get((component, vulnerability), (NewsKind.EXPLOITED, 0))
             news[component, vulnerability] = kind, -1
-    worst = sorted(news, key=lambda pair: (news[pair][1], pair))[:NEWS_LIMIT]
-    if not worst:
+    worst_news = sorted(news, key=lambda pair: (news[pair][1], pair))[:NEWS_LIMIT]
+    if not worst_news:
         return
     delete_unlocked(connection, fleet_news, fleet_news.c.at < format_time(shift_time(to_datetime(now), -NEWS_KEPT)))
-    connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst])
+    connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst_news])
     row = {"at": now, "announced": not should_announce}
-    rows = [{"component": pair[0], "vulnerability": pair[1], "kind": news[pair][0].value, **row} for pair in worst]
+    rows = [{"component": pair[0], "vulnerability": pair[1], "kind": news[pair][0].value, **row} for pair in worst_news]
     insert_all_new(connection, fleet_news, rows)
 
 
@@ -173,8 +178,8 @@ def _news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewsKind, int]]
 
 def _severities_by_name(vulnerabilities: Collection[tuple[bool, int, str]]) -> list[dict[str, str]]:
     severities = list(Severity)
-    worst = sorted(vulnerabilities)[:VULNERABILITIES_LIMIT]
-    return [{"id": name, "severity": severities[rank].value} for _, rank, name in worst]
+    worst_vulnerabilities = sorted(vulnerabilities)[:VULNERABILITIES_LIMIT]
+    return [{"id": name, "severity": severities[rank].value} for _, rank, name in worst_vulnerabilities]
 
 
 def _holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:

@@ -208,9 +208,9 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) != previous:
                 return None
-            refreshed_ids, exploited = _refresh(connection, values)
+            refreshed_ids, exploited_ids = _refresh(connection, values)
             changes = _replace(connection, results, now, reason)
-            record_news(connection, changes, exploited, now, should_announce=previous is not None)
+            record_news(connection, changes, exploited_ids, now, should_announce=previous is not None)
             _set_source(connection, source, now)
             return changes, refreshed_ids
 
@@ -260,8 +260,8 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tup
         for part in batches(changed_ids)
         for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
     }
-    exploited = [number for number in changed_ids if values[number].exploited and not stored_values[number].exploited]
-    return sorted(components), exploited
+    ids = [number for number in changed_ids if values[number].exploited and not stored_values[number].exploited]
+    return sorted(components), ids
 
 
 def _replace(connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason) -> list[Change]:

@@ -30,17 +30,17 @@ _ROW = select(
     _TABLE.cannot_judge_since,
     _TABLE.waived,
 )
-_ENDED = fleet_ended_verdicts.c
+_ENDED_COLUMNS = fleet_ended_verdicts.c
 _ENDED_ROW = select(
-    _ENDED.policy,
-    _ENDED.image,
-    _ENDED.status,
-    *(_ENDED[name] for name in _SEVERITIES),
+    _ENDED_COLUMNS.policy,
+    _ENDED_COLUMNS.image,
+    _ENDED_COLUMNS.status,
+    *(_ENDED_COLUMNS[name] for name in _SEVERITIES),
     null(),
-    _ENDED.since,
+    _ENDED_COLUMNS.since,
     null(),
     null(),
-    _ENDED.waived,
+    _ENDED_COLUMNS.waived,
 )
 _UPDATE = (
     update(fleet_verdicts)
@@ -124,20 +124,23 @@ class FleetVerdicts:
                 extend_judged_at(connection, policy, at)
         return changes
 
-    def ended(self, images: Collection[int]) -> dict[int, FleetVerdict]:
+    def list_ended(self, images: Collection[int]) -> dict[int, FleetVerdict]:
         """The last verdicts on those of the images whose verdicts ended, by the image's id."""
         with self._database.read() as connection:
             return {
                 row[1]: _verdict(row)
                 for part in batches(sorted(images))
-                for row in connection.execute(_ENDED_ROW.where(_ENDED.image.in_(part)))
+                for row in connection.execute(_ENDED_ROW.where(_ENDED_COLUMNS.image.in_(part)))
             }
 
     def last_of_image(self, digest: str) -> FleetVerdict | None:
         """The current verdict on an image by its digest, else the one that ended last, None for none."""
         number = select(fleet_images.c.id).where(fleet_images.c.digest == digest).scalar_subquery()
         with self._database.read() as connection:
-            for query, image in ((_ROW.order_by(_TABLE.since.desc()), _TABLE.image), (_ENDED_ROW, _ENDED.image)):
+            for query, image in (
+                (_ROW.order_by(_TABLE.since.desc()), _TABLE.image),
+                (_ENDED_ROW, _ENDED_COLUMNS.image),
+            ):
                 if (row := connection.execute(query.where(image == number).limit(1)).first()) is not None:
                     return _verdict(row)
         return None
@@ -153,7 +156,7 @@ class FleetVerdicts:
         with self._database.write() as connection:
             lock_name(connection, fleet_verdicts, policy)
             for part in batches(sorted(verdict.image for verdict in last)):
-                connection.execute(delete(fleet_ended_verdicts).where(_ENDED.image.in_(part)))
+                connection.execute(delete(fleet_ended_verdicts).where(_ENDED_COLUMNS.image.in_(part)))
             insert_all_new(connection, fleet_ended_verdicts, rows)
             self.remove(connection, policy, images)
             append_events(connection, events)

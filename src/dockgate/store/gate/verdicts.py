@@ -27,7 +27,7 @@ from dockgate.store.documents import (
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import batches, one_of, select_as, text_list
-from dockgate.store.records import AFTER, PUSH_CAUSE, RENEWED_CAUSE, RecordedViolations, VerdictRecord
+from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, RecordedViolations, VerdictRecord
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
@@ -59,7 +59,7 @@ class Verdicts:
         Without those that were renewed because something changed: this may be the change that is to be announced.
         """
         table = verdicts.c
-        is_renewed = or_(table.cause.startswith(RENEWED_CAUSE), table.cause.contains(AFTER))
+        is_renewed = or_(table.cause.startswith(RENEWED_CAUSE), table.cause.contains(RENEWAL_SEPARATOR))
         query = select(table.repository, table.image, table.status).where(table.policy == policy, ~is_renewed)
         query = query.order_by(table.seq)
         with self._database.read() as connection:

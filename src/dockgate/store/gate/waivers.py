@@ -68,7 +68,7 @@ class Waivers:
         with self._database.read() as connection:
             return connection.scalars(select(waivers.c.body).where(*is_due).order_by(waivers.c.seq)).all()
 
-    def ended(self, since: str, now: str) -> Sequence[WaiverRecord]:
+    def list_ended(self, since: str, now: str) -> Sequence[WaiverRecord]:
         """The waivers that ended or were revoked after `since`, the last ones first."""
         ended_at = func.coalesce(waivers.c.revoked_at, waivers.c.until)
         query = _RECORD.where(ended_at > since, ended_at <= now).order_by(ended_at.desc(), waivers.c.seq)

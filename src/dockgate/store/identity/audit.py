@@ -63,7 +63,7 @@ class Audit:
 
     def list(
         self,
-        chosen: AuditFilter = EVERYTHING,
+        audit_filter: AuditFilter = EVERYTHING,
         limit: int = 100,
         after: str | None = None,
         *,
@@ -72,11 +72,11 @@ class Audit:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
         order = in_order(audit.c.seq, newest_first)
         query = _ENTRY.where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
-        if chosen.by:
-            query = query.where(audit.c.who == chosen.by)
-        if chosen.call:
-            query = query.where(audit.c.call == chosen.call)
-        if chosen.result is not None:
-            query = query.where(_RESULTS[chosen.result])
+        if audit_filter.by:
+            query = query.where(audit.c.who == audit_filter.by)
+        if audit_filter.call:
+            query = query.where(audit.c.call == audit_filter.call)
+        if audit_filter.result is not None:
+            query = query.where(_RESULTS[audit_filter.result])
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]
