@@ -28,6 +28,8 @@ watch: 30d after push
 VEX = {"@context": "https://openvex.dev/ns/v0.2.0", "author": "Example", "timestamp": "2026-11-20T09:00:00Z"}
 # Statements of a page, with the one that authenticates.
 MOST = 12
+# Statements of the page that plans a collection: of each kind of rows. The site has 16 services.
+MOST_OF_PLAN = 35
 # The server still judges what the site has pushed: a page then reads again what it had remembered.
 TRIES = 5
 
@@ -107,6 +109,10 @@ def browser(site: Site) -> Iterator[Browser]:
 )
 def test_a_page_needs_few_queries(site: Site, browser: Browser, path: str) -> None:
     assert _count(browser, site, path) <= MOST
+
+
+def test_a_planned_collection_asks_for_nothing_of_each_service(site: Site, browser: Browser) -> None:
+    assert _count(browser, site, "/gc?plan=true") <= MOST_OF_PLAN
 
 
 @pytest.mark.parametrize("path", ["/", "/images", "/images/IMAGE", "/verdicts/VERDICT", "/executions/EXECUTION"])

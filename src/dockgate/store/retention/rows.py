@@ -2,10 +2,11 @@
 
 import json
 import zlib
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, union
 
 from dockgate.delivery.model import ActionKey, RunState
 from dockgate.delivery.retention import EndedExecution, kept_revisions, removable_executions
@@ -122,8 +123,13 @@ class RowRetention:
     def old_revisions(self, keep: int) -> Mapping[str, Sequence[int]]:
         """The revisions of each service that are neither the present one nor among `keep` before or after it."""
         with self._database.read() as connection:
-            names = connection.scalars(select(services.c.name).order_by(services.c.name)).all()
-            return {name: old for name in names if (old := _old_revisions(connection, name, keep))}
+            causes = _causes_of_revisions(connection)
+            present_revisions = select(services.c.name, services.c.revision).order_by(services.c.name)
+            revisions = {
+                name: sorted(causes[name].keys() - kept_revisions(causes[name], present, keep))
+                for name, present in connection.execute(present_revisions)
+            }
+            return {name: old for name, old in revisions.items() if old}
 
     def delete_revisions(self, service: str, keep: int) -> int:
         """Delete the old revisions of a service. Returns how many."""
@@ -206,13 +212,21 @@ class RowRetention:
 def _of_services(connection: Connection, keep: int) -> Iterator[str]:
     """The executions that deployed services, and that registered the revisions that are kept."""
     yield from connection.scalars(select(services.c.deployed_by))
+    all_causes = _causes_of_revisions(connection)
     for name, present in connection.execute(select(services.c.name, services.c.revision)).all():
-        of_service = task_definitions.c.family == name
-        rows = select(task_definitions.c.revision, task_definitions.c.cause).where(of_service)
-        causes: Mapping[int, str | None] = {row[0]: row[1] for row in connection.execute(rows)}
+        causes = all_causes[name]
         needed_causes = (causes.get(revision) for revision in kept_revisions(causes, present, keep))
         keys = (RevisionCause.parse(cause).by for cause in needed_causes if cause is not None)
         yield from (key.execution for key in keys if isinstance(key, ActionKey))
+
+
+def _causes_of_revisions(connection: Connection) -> Mapping[str, Mapping[int, str | None]]:
+    """The revisions of each service, none for others, with what registered them."""
+    table = task_definitions.c
+    causes: dict[str, dict[int, str | None]] = defaultdict(dict)
+    for family, revision, cause in connection.execute(select(table.family, table.revision, table.cause)):
+        causes[family][revision] = cause
+    return causes
 
 
 def _last_successes(connection: Connection) -> Iterator[str]:
@@ -269,9 +283,10 @@ def _is_old_verdict(before: str) -> ColumnElement[bool]:
 
 
 def _named_by_rows(connection: Connection, digests: Sequence[str] | None = None) -> Iterator[str]:
-    for column in _REFERENCES:
-        query = select(column).where(column.is_not(None)).distinct()
-        yield from connection.scalars(query if digests is None else query.where(column.in_(digests)))
+    queries = [select(column).where(column.is_not(None)) for column in _REFERENCES]
+    if digests is not None:
+        queries = [query.where(column.in_(digests)) for query, column in zip(queries, _REFERENCES, strict=True)]
+    yield from connection.scalars(union(*queries))
 
 
 def _named_by_verdicts(connection: Connection, positions: Collection[int]) -> Iterator[str]:

@@ -50,7 +50,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
         return []
     store, lower = server.store, words.lower()
     matches: list[tuple[str, str, str]] = []
-    start = lower.removeprefix("sha256:")
+    start = lower.removeprefix("sha256:").removesuffix("…")  # as pages shorten digests
     if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
         for kind in ("image", "verdict"):
             digests = visible_digests(kind, start, caller, server)
