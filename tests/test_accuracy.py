@@ -60,17 +60,17 @@ def test_a_difference_needs_an_explanation_that_holds_for_every_path() -> None:
     seen = {LODASH: Seen({"usr/share/nodejs/lodash/package.json", "app/node_modules/lodash/package.json"}, owned=False)}
     programs = {"image": {"Dockgate": {}, "Syft": seen, "Trivy": {}}}
 
-    def unexplained(*explanations: Explanation) -> int:
+    def count_unexplained(*explanations: Explanation) -> int:
         return len(compare(programs, list(explanations)).open)
 
-    assert unexplained() == 1
-    assert unexplained(Explanation("", "", ["npm"])) == 0
-    assert unexplained(Explanation("", "", ["npm"], path=["usr/*", "app/*"])) == 0
-    assert unexplained(Explanation("", "", ["npm"], path=["usr/*"])) == 1
-    assert unexplained(Explanation("", "", ["npm"], side=["ours"])) == 1
-    assert unexplained(Explanation("", "", ["npm"], peer=["Trivy"])) == 1
-    assert unexplained(Explanation("", "", ["npm"], owned=True)) == 1
-    assert unexplained(Explanation("", "", ["pypi"])) == 1
+    assert count_unexplained() == 1
+    assert count_unexplained(Explanation("", "", ["npm"])) == 0
+    assert count_unexplained(Explanation("", "", ["npm"], path=["usr/*", "app/*"])) == 0
+    assert count_unexplained(Explanation("", "", ["npm"], path=["usr/*"])) == 1
+    assert count_unexplained(Explanation("", "", ["npm"], side=["ours"])) == 1
+    assert count_unexplained(Explanation("", "", ["npm"], peer=["Trivy"])) == 1
+    assert count_unexplained(Explanation("", "", ["npm"], owned=True)) == 1
+    assert count_unexplained(Explanation("", "", ["pypi"])) == 1
 
 
 def test_each_side_and_peer_is_compared() -> None:

@@ -17,7 +17,7 @@ CHILD, UNRELATED = "sha256:" + "6" * 64, "sha256:" + "7" * 64
 STATEMENT = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
 
 
-def changed(**fields: object) -> bytes:
+def change_statement(**fields: object) -> bytes:
     document = json.loads(STATEMENT)
     document["predicate"].update(fields)
     return json.dumps(document).encode()
@@ -95,7 +95,7 @@ def test_an_approval_by_another_policy_is_not_accepted() -> None:
 
 def test_a_statement_without_an_approval_is_refused() -> None:
     with pytest.raises(DeniedError, match="not an approval"):
-        believe(changed(status="Rejected"), IMAGE, "strict", NOW)
+        believe(change_statement(status="Rejected"), IMAGE, "strict", NOW)
 
 
 @pytest.mark.parametrize(
@@ -105,8 +105,8 @@ def test_a_statement_without_an_approval_is_refused() -> None:
         b"{}",
         b"[]",
         b"[" * 100_000,
-        changed(expiresAt="never"),
-        changed(policy=None),
+        change_statement(expiresAt="never"),
+        change_statement(policy=None),
         STATEMENT.replace(PREDICATE_TYPE.encode(), b"https://slsa.dev/provenance/v1"),
         STATEMENT.replace(STATEMENT_TYPE.encode(), b"https://in-toto.io/Statement/v0.1"),
         json.dumps({**json.loads(STATEMENT), "subject": None}).encode(),

@@ -11,7 +11,7 @@ from dockgate.services.feeds import advisories
 from dockgate.shared.errors import DatabaseError
 
 
-def built(tmp_path: Path, name: str = "feeds") -> Path:
+def build_database(tmp_path: Path, name: str = "feeds") -> Path:
     path = tmp_path / "advisories.db"
     advisories.build(path, layouts.feeds(tmp_path / name), lambda text: None)
     return path
@@ -26,23 +26,23 @@ def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
     current = advisories.CurrentDatabase(tmp_path / "advisories.db")
     with pytest.raises(DatabaseError, match="There is no advisory database"):
         current()
-    built(tmp_path)
+    build_database(tmp_path)
     assert {coverage_entry.ecosystem for coverage_entry in current().coverage()} == {"Debian:13", "PyPI"}
 
 
 def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
-    current = advisories.CurrentDatabase(built(tmp_path))
+    current = advisories.CurrentDatabase(build_database(tmp_path))
     first = current()
     assert current() is first
     (tmp_path / "more").mkdir()
-    built(tmp_path, "more/feeds")
+    build_database(tmp_path, "more/feeds")
     second = current()
     assert second is not first
     assert [advisory.id for advisory in first.snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
 
 
 def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
-    path = built(tmp_path)
+    path = build_database(tmp_path)
     current = advisories.CurrentDatabase(path)
     current()
     path.unlink()
@@ -51,7 +51,7 @@ def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
 
 
 def test_many_threads_can_use_the_database_at_once(tmp_path: Path) -> None:
-    current = advisories.CurrentDatabase(built(tmp_path))
+    current = advisories.CurrentDatabase(build_database(tmp_path))
     with ThreadPoolExecutor(8) as pool:
         snapshots = list(pool.map(lambda _: current().snapshot([inventory()]), range(200)))
     assert len(snapshots) == 200

@@ -17,7 +17,7 @@ from dockgate.shared.canonical import plain
 RETRY = f"dockgate pipeline retry {NAME}-1"
 
 
-def shown(dockgate: Dockgate, server: FakeServer, view: Any, verdict: Any = None) -> str:
+def show_advice(dockgate: Dockgate, server: FakeServer, view: Any, verdict: Any = None) -> str:
     """The end of what `pipeline show` prints: the advice, in one line."""
     server.answers |= {
         f"GET /pipelines/{NAME}/executions": [view["execution"]],
@@ -27,7 +27,7 @@ def shown(dockgate: Dockgate, server: FakeServer, view: Any, verdict: Any = None
     return " ".join(dockgate("pipeline", "show", NAME).out.rpartition("\n\n")[2].replace("\\\n", "").split())
 
 
-def settled(**changes: Any) -> Any:
+def settle_approval(**changes: Any) -> Any:
     view = answers.rejected()
     view["stages"][2]["actions"][0]["approval"] |= changes
     return view
@@ -35,7 +35,7 @@ def settled(**changes: Any) -> Any:
 
 def test_after_a_rejection_override_and_waiver_are_offered(dockgate: Dockgate, server: FakeServer) -> None:
     certain = samples.verdict(samples.platform_verdict(undetermined=()))
-    text = shown(dockgate, server, answers.rejected(), certain)
+    text = show_advice(dockgate, server, answers.rejected(), certain)
     assert "Push a commit with the upgrades above, or accept the findings (needs the role security)." in text
     assert f"dockgate approval override {NAME}-1/Assess/Gate/1 --until DATE --reason TEXT" in text
     assert "dockgate waiver add --vulnerability ID" in text
@@ -45,7 +45,7 @@ def test_after_a_rejection_override_and_waiver_are_offered(dockgate: Dockgate, s
 def test_after_a_rejection_that_is_undetermined_in_part_no_override_is_offered(
     dockgate: Dockgate, server: FakeServer
 ) -> None:
-    text = shown(dockgate, server, answers.rejected())
+    text = show_advice(dockgate, server, answers.rejected())
     assert "override" not in text
     assert "dockgate waiver add --vulnerability ID" in text
 
@@ -53,13 +53,13 @@ def test_after_a_rejection_that_is_undetermined_in_part_no_override_is_offered(
 def test_after_an_undetermined_verdict_no_override_is_offered(dockgate: Dockgate, server: FakeServer) -> None:
     unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = replace(samples.verdict(unsure), status=Status.UNDETERMINED)
-    text = shown(dockgate, server, answers.rejected(), verdict)
+    text = show_advice(dockgate, server, answers.rejected(), verdict)
     assert "Follow the next steps above" in text
     assert "override" not in text
 
 
 def test_no_retry_is_offered_for_a_superseded_execution(dockgate: Dockgate, server: FakeServer) -> None:
-    text = shown(dockgate, server, answers.rejected() | {"superseded_by": f"{NAME}-2"})
+    text = show_advice(dockgate, server, answers.rejected() | {"superseded_by": f"{NAME}-2"})
     assert f"{NAME}-2 was deployed since. This execution can no longer be deployed." in text
     assert "push a commit that reverts the later ones" in text
     assert f"dockgate pipeline show {NAME} --execution 2" in text
@@ -69,9 +69,9 @@ def test_no_retry_is_offered_for_a_superseded_execution(dockgate: Dockgate, serv
 @pytest.mark.parametrize(
     ("view", "expected"),
     [
-        (settled(decided_by="ann", summary="no"), "ann rejected it."),
+        (settle_approval(decided_by="ann", summary="no"), "ann rejected it."),
         (
-            settled(state=ApprovalState.EXPIRED.value, decided_by="timeout", verdict=None),
+            settle_approval(state=ApprovalState.EXPIRED.value, decided_by="timeout", verdict=None),
             "The approval expired without a decision.",
         ),
     ],
@@ -79,7 +79,7 @@ def test_no_retry_is_offered_for_a_superseded_execution(dockgate: Dockgate, serv
 def test_only_a_retry_is_offered_after_a_persons_rejection_or_expiry(
     dockgate: Dockgate, server: FakeServer, view: Any, expected: str
 ) -> None:
-    text = shown(dockgate, server, view)
+    text = show_advice(dockgate, server, view)
     assert expected in text
     assert RETRY in text
     assert "override" not in text
@@ -90,7 +90,7 @@ def test_retry_and_logs_are_offered_for_a_failed_build(dockgate: Dockgate, serve
     view = answers.rejected()
     view["stages"][1]["actions"] = [answers.action("Image", "build", RunState.FAILED, reason="RUN failed")]
     view["stages"][2]["actions"] = [answers.action("Gate", "approval", RunState.PENDING)]
-    text = shown(dockgate, server, view)
+    text = show_advice(dockgate, server, view)
     assert "Push a commit that fixes it, or retry." in text
     assert f"dockgate pipeline logs {NAME}-1" in text
 

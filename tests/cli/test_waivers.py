@@ -109,7 +109,7 @@ def test_vex_documents_are_added_listed_and_removed(dockgate: Dockgate, server: 
     assert "No VEX documents." in dockgate("vex", "refresh", DOCUMENT, "app").out
 
 
-def rejected(run: Run, reference: str) -> str:
+def reject(run: Run, reference: str) -> str:
     """The finding for which it is."""
     ran = run("gate", reference, "-o", "json")
     assert ran.code == 1
@@ -120,7 +120,7 @@ def rejected(run: Run, reference: str) -> str:
 
 def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", OLD)
-    vulnerability = rejected(run, reference)
+    vulnerability = reject(run, reference)
     file = tmp_path / "waivers.yaml"
     file.write_text(f"- vulnerability: {vulnerability}\n  until: 2999-01-01\n  owner: ana\n  reason: Never called.\n")
     ran = run("gate", reference, "--waivers", str(file))
@@ -134,7 +134,7 @@ def test_the_gate_applies_waivers_from_a_file(run: Run, tmp_path: Path) -> None:
 
 def test_the_gate_applies_vex_of_a_trusted_author(run: Run, tmp_path: Path) -> None:
     reference = image(tmp_path / "image", OLD)
-    vulnerability = rejected(run, reference)
+    vulnerability = reject(run, reference)
     document = {
         "@context": "https://openvex.dev/ns/v0.2.0",
         "author": "Vendor",

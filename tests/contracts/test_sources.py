@@ -251,19 +251,19 @@ def test_an_unknown_repository_is_not_found_over_http(tmp_path: Path, url: str) 
 )
 def test_only_the_smart_protocol_is_served(tmp_path: Path, path: str, status: int) -> None:
     GitHost(tmp_path / "git").create("web")
-    assert asyncio.run(answered(tmp_path / "git", path))[0] == status
+    assert asyncio.run(fetch_answer(tmp_path / "git", path))[0] == status
 
 
 @pytest.mark.real
 def test_a_broken_push_changes_nothing(tmp_path: Path) -> None:
     GitHost(tmp_path / "git").create("web")
-    status, text = asyncio.run(answered(tmp_path / "git", "/git-receive-pack", b"0094" + b"x" * 50))
+    status, text = asyncio.run(fetch_answer(tmp_path / "git", "/git-receive-pack", b"0094" + b"x" * 50))
     assert status == 200  # git's way: the head is out before the request is read
     assert text == b""
     assert GitHost(tmp_path / "git").heads("web") == {}
 
 
-async def answered(folder: Path, path: str, body: bytes = b"") -> tuple[int, bytes]:
+async def fetch_answer(folder: Path, path: str, body: bytes = b"") -> tuple[int, bytes]:
     """Status and text of a request; the children of this process are as many as before."""
     headers = {"content-type": f"application/x-{path.removeprefix('/')}-request"}
     with stored(body) as file:

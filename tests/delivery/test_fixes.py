@@ -25,7 +25,7 @@ from dockgate.scanner.model import Package
 OLD, NEW = "sha256:" + "a" * 64, "sha256:" + "b" * 64
 
 
-def needed(name: str, ecosystem: str = "PyPI", old: str = "1.0", new: str = "2.0") -> NeededUpgrade:
+def make_upgrade(name: str, ecosystem: str = "PyPI", old: str = "1.0", new: str = "2.0") -> NeededUpgrade:
     kind = {"PyPI": "pypi", "npm": "npm", "Go": "golang"}.get(ecosystem, "deb/debian")
     purl = f"pkg:{kind}/{name}@{old}"
     package = Package(name, old, purl, ecosystem, name, old, "somewhere")
@@ -39,14 +39,16 @@ def files(texts: Mapping[str, str], *names: str) -> ProjectFiles:
 
 def test_a_pinned_requirement_is_a_change_of_its_files() -> None:
     texts = {"requirements.txt": "flask==1.0\n", "app/requirements-dev.txt": "flask==1.0\npytest==8\n"}
-    plan = plan_fix(None, [needed("flask")], files(texts))
+    plan = plan_fix(None, [make_upgrade("flask")], files(texts))
     assert plan.kind is FixKind.CHANGE
     assert plan.texts == {"requirements.txt": "flask==2.0\n", "app/requirements-dev.txt": "flask==2.0\npytest==8\n"}
     assert plan.changes == ("flask: 1.0 → 2.0",)
 
 
 def test_packages_that_nothing_pins_need_a_rebuild_alone() -> None:
-    plan = plan_fix(None, [needed("openssl", "Debian:13"), needed("flask"), needed("lodash", "npm")], files({}))
+    plan = plan_fix(
+        None, [make_upgrade("openssl", "Debian:13"), make_upgrade("flask"), make_upgrade("lodash", "npm")], files({})
+    )
     assert (plan.kind, plan.texts, plan.obstacles) == (FixKind.REBUILD, {}, ())
     assert len(plan.changes) == 3
 
@@ -63,19 +65,19 @@ def test_a_newer_base_image_is_a_change_where_the_dockerfile_has_its_digest_and_
 @pytest.mark.parametrize(
     ("upgrade", "texts", "names", "reason"),
     [
-        (needed("flask"), {"requirements.txt": "flask==1.0 --hash=sha256:a\n"}, (), "with hashes"),
-        (needed("flask"), {}, ("poetry.lock",), "poetry.lock is made by your package manager"),
-        (needed("lodash", "npm"), {"package.json": "{}"}, ("web/yarn.lock",), "web/yarn.lock is made by"),
-        (needed("openssl", "Debian:13"), {"Dockerfile": "RUN apt-get install openssl=1.0"}, (), "fixed version"),
-        (needed("example.org/x", "Go"), {}, (), "in the build of your Go"),
-        (needed("flask"), {"Dockerfile": "RUN pip install flask==1.0"}, (), "fixed version"),
+        (make_upgrade("flask"), {"requirements.txt": "flask==1.0 --hash=sha256:a\n"}, (), "with hashes"),
+        (make_upgrade("flask"), {}, ("poetry.lock",), "poetry.lock is made by your package manager"),
+        (make_upgrade("lodash", "npm"), {"package.json": "{}"}, ("web/yarn.lock",), "web/yarn.lock is made by"),
+        (make_upgrade("openssl", "Debian:13"), {"Dockerfile": "RUN apt-get install openssl=1.0"}, (), "fixed version"),
+        (make_upgrade("example.org/x", "Go"), {}, (), "in the build of your Go"),
+        (make_upgrade("flask"), {"Dockerfile": "RUN pip install flask==1.0"}, (), "fixed version"),
     ],
 )
 def test_an_upgrade_that_no_file_makes_is_left_to_people(
     upgrade: NeededUpgrade, texts: dict[str, str], names: tuple[str, ...], reason: str
 ) -> None:
     texts = {"other/requirements.txt": "jinja2==1.0\n", **texts}
-    plan = plan_fix(None, [upgrade, needed("jinja2")], files(texts, *names))
+    plan = plan_fix(None, [upgrade, make_upgrade("jinja2")], files(texts, *names))
     assert (plan.kind, plan.texts, plan.locks) == (FixKind.BY_HAND, {}, ())
     assert len(plan.changes) == 2
     assert any(reason in obstacle for obstacle in plan.obstacles), plan.obstacles
@@ -85,18 +87,18 @@ def test_an_npm_dependency_changes_the_file_and_has_its_lockfile_made() -> None:
     manifest = json.dumps({"dependencies": {"lodash": "^1.0"}})
     lock = json.dumps({"packages": {"node_modules/lodash": {}, "node_modules/deep": {}}})
     project = files({"web/package.json": manifest, "web/package-lock.json": lock, "other/package.json": "{}"})
-    plan = plan_fix(None, [needed("lodash", "npm"), needed("deep", "npm")], project)
+    plan = plan_fix(None, [make_upgrade("lodash", "npm"), make_upgrade("deep", "npm")], project)
     assert plan.kind is FixKind.CHANGE
     assert json.loads(plan.texts["web/package.json"]) == {"dependencies": {"lodash": "^2.0"}}
     assert plan.locks == (LockUpdate("web", "web/package-lock.json", (("deep", "2.0"), ("lodash", "2.0"))),)
 
 
 def test_the_same_changes_of_the_same_image_have_the_same_id_and_others_another() -> None:
-    plan = plan_fix(None, [needed("flask")], files({"requirements.txt": "flask==1.0\n"}))
+    plan = plan_fix(None, [make_upgrade("flask")], files({"requirements.txt": "flask==1.0\n"}))
     identity = fix_id("shop", OLD, FixAction.BRANCH, plan)
-    moved = plan_fix(None, [needed("flask")], files({"requirements.txt": "# moved on\nflask==1.0\n"}))
+    moved = plan_fix(None, [make_upgrade("flask")], files({"requirements.txt": "# moved on\nflask==1.0\n"}))
     assert fix_id("shop", OLD, FixAction.BRANCH, moved) == identity
-    newer = plan_fix(None, [needed("flask", new="2.1")], files({"requirements.txt": "flask==1.0\n"}))
+    newer = plan_fix(None, [make_upgrade("flask", new="2.1")], files({"requirements.txt": "flask==1.0\n"}))
     ids = {
         identity,
         fix_id("shop", OLD, FixAction.BRANCH, newer),

@@ -36,18 +36,18 @@ def image(name: str, days: float = 100, repository: str = "team/app", **more: ob
     return replace(stored, **more)  # type: ignore[arg-type]
 
 
-def removed(*images: StoredImage, retention: Retention = RETENTION, **holds: Reason) -> list[str]:
+def removable_digests(*images: StoredImage, retention: Retention = RETENTION, **holds: Reason) -> list[str]:
     by_digest = {digest: [Hold(reason, "a test")] for digest, reason in holds.items()}
     return [entry.digest for entry in plan_images(images, by_digest, retention, NOW).removable_images]
 
 
 def test_an_old_image_that_nothing_needs_is_removed() -> None:
-    assert removed(image("a")) == ["a"]
+    assert removable_digests(image("a")) == ["a"]
 
 
 @pytest.mark.parametrize("reason", list(Reason))
 def test_any_reason_keeps_an_image(reason: Reason) -> None:
-    assert removed(image("a"), image("b"), a=reason) == ["b"]
+    assert removable_digests(image("a"), image("b"), a=reason) == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -60,28 +60,28 @@ def test_any_reason_keeps_an_image(reason: Reason) -> None:
     ],
 )
 def test_facts_of_the_image_itself_keep_it(needed: StoredImage, why: str) -> None:
-    assert removed(needed) == [], why
-    assert removed(image("a", 31, used_at=ago(31))) == ["a"]
+    assert removable_digests(needed) == [], why
+    assert removable_digests(image("a", 31, used_at=ago(31))) == ["a"]
 
 
 def test_an_image_pushed_today_is_kept_without_any_retention() -> None:
     nothing = Retention(keep_days=0, keep_images=0)
-    assert removed(image("young", 0.9), image("old", 1.1), retention=nothing) == ["old"]
+    assert removable_digests(image("young", 0.9), image("old", 1.1), retention=nothing) == ["old"]
 
 
 def test_the_newest_of_each_repository_stay() -> None:
     images = [image(f"{repository}{days}", days, repository) for repository in "xy" for days in (100, 200, 300)]
-    assert removed(*images, retention=replace(RETENTION, keep_images=2)) == ["x300", "y300"]
+    assert removable_digests(*images, retention=replace(RETENTION, keep_images=2)) == ["x300", "y300"]
 
 
 def test_images_in_an_index_are_not_among_the_newest() -> None:
     images = [image("index", 100, children=("amd64", "arm64")), image("amd64", 99), image("arm64", 98), image("b", 200)]
-    assert removed(*images, retention=replace(RETENTION, keep_images=2)) == []
+    assert removable_digests(*images, retention=replace(RETENTION, keep_images=2)) == []
 
 
 def test_an_index_keeps_what_is_in_it_at_any_depth() -> None:
     outer, inner = image("outer", children=("inner",)), image("inner", children=("leaf",))
-    assert removed(outer, inner, image("leaf"), image("other"), outer=Reason.WATCHED) == ["other"]
+    assert removable_digests(outer, inner, image("leaf"), image("other"), outer=Reason.WATCHED) == ["other"]
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -89,21 +89,21 @@ def test_an_index_stays_while_an_image_in_it_is_named(reason: Reason) -> None:
     images = [image("index", children=("amd64", "arm64")), image("amd64"), image("arm64")]
     # Else both stay together only as long as the index itself has a reason.
     expected = [] if reason in STATED_REASONS else ["index", "arm64"]
-    assert removed(*images, amd64=reason) == expected
+    assert removable_digests(*images, amd64=reason) == expected
 
 
 def test_an_image_in_two_indexes_stays_with_either() -> None:
     images = [image("old", children=("both",)), image("new", children=("both",)), image("both")]
-    assert removed(*images, new=Reason.RUNS) == ["old"]
+    assert removable_digests(*images, new=Reason.RUNS) == ["old"]
 
 
 def test_an_index_is_removed_before_what_is_in_it() -> None:
     images = [image("leaf", 300), image("index", 100, children=("leaf",))]
-    assert removed(*images) == ["index", "leaf"]
+    assert removable_digests(*images) == ["index", "leaf"]
 
 
 def test_an_image_that_is_needed_stays_in_all_its_repositories() -> None:
-    assert removed(image("a", repository="x"), image("a", repository="y"), a=Reason.ROLLBACK) == []
+    assert removable_digests(image("a", repository="x"), image("a", repository="y"), a=Reason.ROLLBACK) == []
 
 
 DIGESTS = "abcdefgh"

@@ -118,7 +118,7 @@ def test_a_pattern_is_read_from_text() -> None:
     assert parse_pattern(' {"a": ["x"]}\n').matches({"a": "x"})
 
 
-def nested(levels: int) -> dict[str, Any]:
+def nest(levels: int) -> dict[str, Any]:
     value: Any = ["x"]
     for _ in range(levels):
         value = {"a": value}
@@ -126,10 +126,10 @@ def nested(levels: int) -> dict[str, Any]:
 
 
 def test_the_size_of_a_pattern_is_limited() -> None:
-    compile_pattern(nested(MAX_DEPTH - 2))
+    compile_pattern(nest(MAX_DEPTH - 2))
     for depth in (MAX_DEPTH, 100_000):
         with pytest.raises(DefinitionError, match="nested deeper than 64 levels"):
-            compile_pattern(nested(depth))
+            compile_pattern(nest(depth))
     compile_pattern({"a": ["x" * (MAX_CHARACTERS - 100)]})
     for values in (["x" * MAX_CHARACTERS], ["x"] * MAX_CHARACTERS, [None] * MAX_CHARACTERS):
         with pytest.raises(DefinitionError, match="more than 4096 characters"):

@@ -17,7 +17,7 @@ A = inventory(package("a"))
 KEY = ("CVE-2024-1", "npm", "a")
 
 
-def new(**settings: object) -> Policy:
+def baseline_policy(**settings: object) -> Policy:
     return policy(max_findings={"HIGH": 0, "baseline": "approved", **settings})
 
 
@@ -41,42 +41,48 @@ def next_build(before: VerdictCase, after: VerdictCase) -> Status:
 
 def test_a_finding_of_the_baseline_is_not_new() -> None:
     item = advisory("CVE-2024-1", "a")
-    lenient = new(HIGH=1)
+    lenient = baseline_policy(HIGH=1)
     assert next_build(case(lenient, item, EARLIER), case(lenient, item)) is Status.APPROVED
-    assert next_build(case(lenient, item, EARLIER), case(new(), item)) is Status.APPROVED
+    assert next_build(case(lenient, item, EARLIER), case(baseline_policy(), item)) is Status.APPROVED
 
 
 def test_a_finding_published_since_is_not_new() -> None:
     unaffected = advisory("CVE-2024-1", "b")
-    assert next_build(case(new(), unaffected, EARLIER), case(new(), advisory("CVE-2024-1", "a"))) is Status.APPROVED
+    assert (
+        next_build(case(baseline_policy(), unaffected, EARLIER), case(baseline_policy(), advisory("CVE-2024-1", "a")))
+        is Status.APPROVED
+    )
 
 
 def test_a_waived_finding_of_the_baseline_counts_after_the_waiver() -> None:
     item = advisory("CVE-2024-1", "a")
     accepted = Waivers((WAIVER,))
-    before = replace(case(new(), item, EARLIER), waivers=accepted)
-    assert next_build(before, replace(case(new(), item, "2026-11-19T00:00:00Z"), waivers=accepted)) is Status.APPROVED
-    assert next_build(before, replace(case(new(), item), waivers=accepted)) is Status.REJECTED
+    before = replace(case(baseline_policy(), item, EARLIER), waivers=accepted)
+    assert (
+        next_build(before, replace(case(baseline_policy(), item, "2026-11-19T00:00:00Z"), waivers=accepted))
+        is Status.APPROVED
+    )
+    assert next_build(before, replace(case(baseline_policy(), item), waivers=accepted)) is Status.REJECTED
 
 
 def test_an_unfixed_finding_of_the_baseline_counts_once_it_has_a_fix() -> None:
     fixed_advisory, open_ = advisory("CVE-2024-1", "a"), advisory("CVE-2024-1", "a", fixed="")
-    under = new(only_fixable=True)
+    under = baseline_policy(only_fixable=True)
     assert next_build(case(under, open_, EARLIER), case(under, fixed_advisory)) is Status.REJECTED
     assert next_build(case(under, open_, EARLIER), case(under, open_)) is Status.APPROVED
-    assert next_build(case(under, open_, EARLIER), case(new(), open_)) is Status.APPROVED
+    assert next_build(case(under, open_, EARLIER), case(baseline_policy(), open_)) is Status.APPROVED
 
 
 @pytest.mark.parametrize(("grace", "then"), [(14, Status.REJECTED), (30, Status.APPROVED)])
 def test_a_finding_of_the_baseline_counts_after_its_grace_period(grace: int, then: Status) -> None:
     item = replace(advisory("CVE-2024-1", "a"), published="2026-11-05T00:00:00Z")
-    under = new(grace_days={"HIGH": grace})
+    under = baseline_policy(grace_days={"HIGH": grace})
     assert next_build(case(under, item, EARLIER), case(under, item)) is then
 
 
 def test_a_finding_of_an_earlier_baseline_needs_no_exemption() -> None:
     item = replace(advisory("CVE-2024-1", "a", fixed=""), published="2026-11-05T00:00:00Z")
-    under = new(grace_days=30, only_fixable=True)
+    under = baseline_policy(grace_days=30, only_fixable=True)
     before = replace(case(under, item, EARLIER), waivers=Waivers((WAIVER,)), baselines={"approved": (A,)})
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)
     again = replace(before, baseline_exemptions={"approved": BaselineExemptions(EARLIER, waived=(KEY,))})
@@ -85,5 +91,5 @@ def test_a_finding_of_an_earlier_baseline_needs_no_exemption() -> None:
 
 def test_only_exemptions_of_the_policy_are_recorded() -> None:
     item = replace(advisory("CVE-2024-1", "a", Severity.LOW, fixed=""), published="2026-11-05T00:00:00Z")
-    before = case(new(), item, EARLIER)
+    before = case(baseline_policy(), item, EARLIER)
     assert baselines.find_exemptions(before, judge(before).platform_verdicts, ECOSYSTEMS) == BaselineExemptions(EARLIER)

@@ -314,18 +314,18 @@ def test_external_findings_are_judged_by_the_same_rules() -> None:
     assert verdict.platform_verdicts[0].remediation.is_sufficient
 
 
-def reported(*findings: Finding, at: str = NOW, unlisted_counts: dict[str, int] | None = None) -> ExternalReport:
+def make_report(*findings: Finding, at: str = NOW, unlisted_counts: dict[str, int] | None = None) -> ExternalReport:
     packages = tuple(dict.fromkeys(finding.package for finding in findings))
     return ExternalReport("trivy", at, inventory(*packages), Matches(findings, ()), unlisted_counts or {})
 
 
 def test_the_worst_of_scan_and_external_report_decides() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported(),))
+    case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),))
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.APPROVED
     scanned = replace(case, inventories=(inventory(package("b")),), snapshot=AdvisorySnapshot((), COVERED))
     assert evaluate.judge(scanned, ECOSYSTEMS, RULES).status is Status.APPROVED
-    both = replace(scanned, external_reports=(reported(bad),))
+    both = replace(scanned, external_reports=(make_report(bad),))
     assert [
         platform_verdict.status for platform_verdict in evaluate.judge(both, ECOSYSTEMS, RULES).platform_verdicts
     ] == [
@@ -338,11 +338,11 @@ def test_the_worst_of_scan_and_external_report_decides() -> None:
 def test_an_external_report_does_not_replace_a_failed_scan() -> None:
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
     case = VerdictCase(
-        IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported(),), no_scan_reason="It is broken."
+        IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(make_report(),), no_scan_reason="It is broken."
     )
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is Status.UNDETERMINED
     assert evaluate.judge(case, ECOSYSTEMS, RULES).summary == "Undetermined: It is broken."
-    verdict = evaluate.judge(replace(case, external_reports=(reported(bad),)), ECOSYSTEMS, RULES)
+    verdict = evaluate.judge(replace(case, external_reports=(make_report(bad),)), ECOSYSTEMS, RULES)
     assert verdict.status is Status.REJECTED
 
 
@@ -359,19 +359,21 @@ def test_a_rule_is_undetermined_without_its_required_fields() -> None:
             return iter(())
 
     under = make_policy("fussy", {"fussy": [{}]})
-    case = VerdictCase(IMAGE, under, NOW, "0.1.0", external_reports=(reported(unlisted_counts={"CRITICAL": 2, "": 1}),))
+    case = VerdictCase(
+        IMAGE, under, NOW, "0.1.0", external_reports=(make_report(unlisted_counts={"CRITICAL": 2, "": 1}),)
+    )
     verdict = evaluate.judge(case, ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
     assert "trivy counted 3 findings without listing them: fussy cannot be judged." in verdict.summary
-    none = replace(case, external_reports=(reported(unlisted_counts={"CRITICAL": 0}),))
+    none = replace(case, external_reports=(make_report(unlisted_counts={"CRITICAL": 0}),))
     assert evaluate.judge(none, ECOSYSTEMS, (*RULES, Fussy())).status is Status.APPROVED
     bad = Finding("CVE-2026-1", (), package("a"), Severity.HIGH, Rating("trivy", Severity.HIGH), "2.0.0")
-    messages = replace(reported(bad), missing_fields=("epss",))
+    messages = replace(make_report(bad), missing_fields=("epss",))
     assert (
         evaluate.judge(replace(case, external_reports=(messages,)), ECOSYSTEMS, (*RULES, Fussy())).status
         is Status.APPROVED
     )
-    silent = replace(reported(bad), missing_fields=("epss", "exploited"))
+    silent = replace(make_report(bad), missing_fields=("epss", "exploited"))
     verdict = evaluate.judge(replace(case, external_reports=(silent,)), ECOSYSTEMS, (*RULES, Fussy()))
     assert verdict.status is Status.UNDETERMINED
     assert "trivy does not report exploited: fussy cannot be judged." in verdict.summary

@@ -49,7 +49,7 @@ def reported(draw: st.DrawFn) -> VerdictCase:
     )
 
 
-def without(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
+def remove_fields(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
     """The case, of whose findings the scanner does not tell these fields."""
     (report,) = case.external_reports
     findings = []
@@ -72,7 +72,7 @@ def test_missing_fields_never_approve_an_image(case: VerdictCase, lost: set[str]
     unrated = "severity" in lost and "reference_2022" in case.policy.rules
     endless = any(waiver.until_fixed for waiver in case.waivers.waivers)
     if not (unscored or unrated or endless) and look(case) is not Status.APPROVED:
-        assert look(without(case, lost)) is not Status.APPROVED
+        assert look(remove_fields(case, lost)) is not Status.APPROVED
 
 
 @given(reported(), advisories(prefix="9"), fields)
@@ -81,15 +81,15 @@ def test_one_more_reported_finding_never_approves(case: VerdictCase, more: list[
     (report,) = case.external_reports
     findings = (*report.matches.findings, *findings_of(report.inventory, tuple(more)))
     longer = replace(case, external_reports=(replace(report, matches=Matches(findings, ())),))
-    if look(without(case, lost)) is not Status.APPROVED:
-        assert look(without(longer, lost)) is not Status.APPROVED
+    if look(remove_fields(case, lost)) is not Status.APPROVED:
+        assert look(remove_fields(longer, lost)) is not Status.APPROVED
 
 
 @given(reported(), reported(), fields)
 @settings(max_examples=50, deadline=None)
 def test_one_more_report_never_approves(case: VerdictCase, second: VerdictCase, lost: set[str]) -> None:
     """So reports of people who may not accept risks can count beside that of one who may."""
-    more = replace(case, external_reports=(*case.external_reports, *without(second, lost).external_reports))
+    more = replace(case, external_reports=(*case.external_reports, *remove_fields(second, lost).external_reports))
     if look(case) is not Status.APPROVED:
         assert look(more) is not Status.APPROVED
 

@@ -45,7 +45,7 @@ def read(name: str) -> Policy:
     return POLICIES[name]
 
 
-def assigned(
+def make_assignment(
     policy: str, *patterns: str, allowed: tuple[AllowedPolicies, ...] = (), name: str = "a"
 ) -> PolicyAssignment:
     return PolicyAssignment(name, patterns, policy, allowed)
@@ -57,21 +57,21 @@ def choose(requested: str, *assignments: PolicyAssignment, who: Principal = DEV,
 
 def test_the_repositorys_own_policy_is_the_default() -> None:
     assert choose("") == "default"
-    assert choose("", assigned("strict", "team/*")) == "strict"
-    assert choose("", assigned("strict", "other/*")) == "default"
+    assert choose("", make_assignment("strict", "team/*")) == "strict"
+    assert choose("", make_assignment("strict", "other/*")) == "default"
 
 
 @pytest.mark.parametrize("requested", ["weak", "other", "default"])
 @pytest.mark.parametrize("who", [DEV, CI, SEC])
 def test_a_request_cannot_choose_a_weaker_policy(requested: str, who: Principal) -> None:
     with pytest.raises(DeniedError, match=f"may not use the policy '{requested}'") as refused:
-        choose(requested, assigned("strict", "team/*"), who=who)
+        choose(requested, make_assignment("strict", "team/*"), who=who)
     assert "one of: strict." in str(refused.value.advice)
 
 
 def test_an_assignment_allows_policies_to_principals_and_roles() -> None:
     allowed = AllowedPolicies(("weak",), principals=("ci",), roles=(Role.SECURITY,)), AllowedPolicies(("other",))
-    assignment = assigned("strict", "team/*", allowed=allowed)
+    assignment = make_assignment("strict", "team/*", allowed=allowed)
     assert [choose("weak", assignment, who=who) for who in (CI, SEC)] == ["weak", "weak"]
     assert choose("other", assignment) == "other"
     with pytest.raises(DeniedError) as refused:
@@ -82,7 +82,7 @@ def test_an_assignment_allows_policies_to_principals_and_roles() -> None:
 
 
 def test_everyone_may_choose_a_provably_stricter_policy() -> None:
-    assert choose("stricter", assigned("strict", "team/*")) == "stricter"
+    assert choose("stricter", make_assignment("strict", "team/*")) == "stricter"
     with pytest.raises(NotFoundError):
         choose("nothing")
     with pytest.raises(UsageError):
@@ -90,20 +90,20 @@ def test_everyone_may_choose_a_provably_stricter_policy() -> None:
 
 
 def test_the_most_specific_pattern_wins_and_a_tie_is_refused() -> None:
-    broad, team = assigned("weak", "**", name="broad"), assigned("strict", "team/*", name="team")
-    exact = assigned("other", "team/app", name="exact")
+    broad, team = make_assignment("weak", "**", name="broad"), make_assignment("strict", "team/*", name="team")
+    exact = make_assignment("other", "team/app", name="exact")
     for order in ((broad, team, exact), (exact, team, broad)):
         assert choose_assignment(order, "team/app") == exact
         assert choose_assignment(order, "team/web") == team
         assert choose_assignment(order, "quay.io/team/app") == broad
-    tie = assigned("weak", "team/*", name="second")
+    tie = make_assignment("weak", "team/*", name="second")
     with pytest.raises(ConflictError, match="second, team match the repository team/app equally well"):
         choose_assignment((team, tie), "team/app")
-    assert choose_assignment((team, assigned("strict", "team/*", name="same")), "team/app") == team
+    assert choose_assignment((team, make_assignment("strict", "team/*", name="same")), "team/app") == team
 
 
 def test_a_verdict_by_another_repositorys_policy_does_not_count() -> None:
-    strict = (assigned("strict", "team/*", allowed=(AllowedPolicies(("weak",), principals=("ci",)),)),)
+    strict = (make_assignment("strict", "team/*", allowed=(AllowedPolicies(("weak",), principals=("ci",)),)),)
     digest = "sha256:" + "1" * 64
     for name, counts in {"strict": True, f"strict+{digest}": True, "weak": True, "other": False}.items():
         assert can_judge(strict, "team/app", name, ["other"], read, is_chosen=True) is counts, name

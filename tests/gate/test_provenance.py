@@ -43,7 +43,7 @@ OURS = statement(RECORD, "registry.example/shop", IMAGE)
 KEYS = {"key-1": "PEM of key-1", "key-2": "PEM of key-2"}
 
 
-def changed(change: Callable[[dict[str, Any]], object], of: bytes = OURS) -> bytes:
+def change_statement(change: Callable[[dict[str, Any]], object], of: bytes = OURS) -> bytes:
     document = json.loads(of)
     change(document)
     return json.dumps(document).encode()
@@ -53,7 +53,7 @@ def _replace_build_definition(definition: dict[str, Any], document: dict[str, An
     document["predicate"]["buildDefinition"].update(definition)
 
 
-def signed(payload: bytes, *keys: str) -> str:
+def sign_payload(payload: bytes, *keys: str) -> str:
     """An envelope of the fake verifier's."""
     return json.dumps({"payload": payload.decode(), "keys": keys})
 
@@ -116,14 +116,16 @@ def test_the_source_of_a_github_build_is_the_repository_of_its_workflow() -> Non
             "externalParameters": {"workflow": {"repository": uri, "ref": "refs/heads/main"}},
             "resolvedDependencies": [dependency],
         }
-        payload = changed(partial(_replace_build_definition, definition))
+        payload = change_statement(partial(_replace_build_definition, definition))
         result = read(payload, IMAGE)
         assert (result.source, result.commit, result.bases) == (uri, "b" * 40, ())
 
 
 def test_an_unknown_build_type_has_no_source() -> None:
     """Its parameters may mean anything: a repository named in them need not be what was built."""
-    payload = changed(lambda item: item["predicate"]["buildDefinition"].update(buildType="https://other.example"))
+    payload = change_statement(
+        lambda item: item["predicate"]["buildDefinition"].update(buildType="https://other.example")
+    )
     assert (read(payload, IMAGE).source, read(payload, IMAGE).commit) == (None, None)
 
 
@@ -131,20 +133,20 @@ def test_a_statement_about_another_image_is_refused() -> None:
     """Copied from another digest, of a platform of the image, or by another algorithm."""
     for payload in (
         statement(RECORD, "registry.example/shop", CHILD),
-        changed(lambda item: item["subject"][0].update(digest={"sha512": "1" * 64})),
-        changed(lambda item: item.update(subject=[])),
+        change_statement(lambda item: item["subject"][0].update(digest={"sha512": "1" * 64})),
+        change_statement(lambda item: item.update(subject=[])),
     ):
         with pytest.raises(DeniedError, match="about another image"):
             read(payload, IMAGE)
     with pytest.raises(DeniedError):
-        read(changed(lambda item: item["subject"][0].update(digest={"sha256": ""})), "")
+        read(change_statement(lambda item: item["subject"][0].update(digest={"sha256": ""})), "")
 
 
 def test_an_approval_statement_is_not_provenance() -> None:
     """One key may sign both: the type inside of what was signed tells them apart."""
     verdict = judge(inventory(package("a")), under=limits(HIGH=0))
     approval = statements.statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
-    assert facts(signed(approval, "key-1")).statements == ()
+    assert facts(sign_payload(approval, "key-1")).statements == ()
     with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
         read(approval, IMAGE)
     with pytest.raises(UnreadableError):
@@ -160,28 +162,36 @@ def test_an_approval_statement_is_not_provenance() -> None:
         b"[" * 100_000,
         OURS.replace(b"Statement/v1", b"Statement/v2"),
         OURS.replace(b"provenance/v1", b"provenance/v0.2"),
-        changed(lambda statement_document: statement_document.update(subject=None)),
-        changed(lambda statement_document: statement_document.update(subject=[{"digest": {"sha256": ["1" * 64]}}])),
-        changed(lambda statement_document: statement_document.update(predicate=None)),
-        changed(lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="")),
-        changed(lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id=["a"])),
-        changed(lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="a\nb")),
-        changed(
+        change_statement(lambda statement_document: statement_document.update(subject=None)),
+        change_statement(
+            lambda statement_document: statement_document.update(subject=[{"digest": {"sha256": ["1" * 64]}}])
+        ),
+        change_statement(lambda statement_document: statement_document.update(predicate=None)),
+        change_statement(
+            lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="")
+        ),
+        change_statement(
+            lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id=["a"])
+        ),
+        change_statement(
+            lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="a\nb")
+        ),
+        change_statement(
             lambda statement_document: statement_document["predicate"]["runDetails"]["builder"].update(id="a" * 501)
         ),
-        changed(lambda statement_document: statement_document["predicate"]["runDetails"].update(metadata=7)),
-        changed(
+        change_statement(lambda statement_document: statement_document["predicate"]["runDetails"].update(metadata=7)),
+        change_statement(
             lambda statement_document: statement_document["predicate"]["buildDefinition"].update(externalParameters={})
         ),
-        changed(
+        change_statement(
             lambda statement_document: statement_document["predicate"]["buildDefinition"].update(resolvedDependencies=7)
         ),
-        changed(
+        change_statement(
             lambda statement_document: statement_document["predicate"]["buildDefinition"]["resolvedDependencies"][
                 2
             ].update(digest={})
         ),
-        changed(
+        change_statement(
             lambda statement_document: statement_document["predicate"]["buildDefinition"]["resolvedDependencies"][2][
                 "digest"
             ].update(sha256="x")
@@ -191,32 +201,32 @@ def test_an_approval_statement_is_not_provenance() -> None:
 def test_a_document_that_is_not_provenance_is_refused(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
         read(payload, IMAGE)
-    result = facts(signed(payload, "key-1"))
+    result = facts(sign_payload(payload, "key-1"))
     assert result.statements == ()
     assert len(result.refused) == 1
 
 
 def test_a_statement_counts_with_every_listed_key_that_signed_it() -> None:
-    (result,) = facts(signed(OURS, "key-2", "key-1", "key-3")).statements
+    (result,) = facts(sign_payload(OURS, "key-2", "key-1", "key-3")).statements
     assert result.keys == ("key-1", "key-2")
 
 
 def test_a_statement_without_a_listed_signature_does_not_count() -> None:
-    assert facts(signed(OURS, "key-3")) == ProvenanceFacts(
+    assert facts(sign_payload(OURS, "key-3")) == ProvenanceFacts(
         IMAGE, refused=("A statement is not signed by a key that the policy lists.",)
     )
 
 
 def test_forged_and_broken_statements_do_not_affect_a_valid_one() -> None:
-    copied = signed(statement(RECORD, "shop", CHILD), "key-1")
-    result = facts("{}", signed(OURS, "key-9"), copied, signed(OURS, "key-1"))
+    copied = sign_payload(statement(RECORD, "shop", CHILD), "key-1")
+    result = facts("{}", sign_payload(OURS, "key-9"), copied, sign_payload(OURS, "key-1"))
     assert [statement.keys for statement in result.statements] == [("key-1",)]
     assert len(result.refused) == 3
 
 
 def test_the_number_of_statements_is_limited() -> None:
-    flood = [signed(b"{}", f"key-{number}") for number in range(3, 3 + STATEMENT_LIMIT)]
-    assert facts(*flood, signed(OURS, "key-1")).statements == ()
+    flood = [sign_payload(b"{}", f"key-{number}") for number in range(3, 3 + STATEMENT_LIMIT)]
+    assert facts(*flood, sign_payload(OURS, "key-1")).statements == ()
 
 
 def test_a_failed_fetch_is_reported() -> None:
@@ -225,6 +235,12 @@ def test_a_failed_fetch_is_reported() -> None:
 
 def test_the_facts_do_not_depend_on_order_or_repetition() -> None:
     copied = statement(RECORD, "shop", CHILD)
-    envelopes = (signed(OURS, "key-1"), signed(OURS, "key-2"), signed(OURS), signed(copied, "key-1"), "[]")
+    envelopes = (
+        sign_payload(OURS, "key-1"),
+        sign_payload(OURS, "key-2"),
+        sign_payload(OURS),
+        sign_payload(copied, "key-1"),
+        "[]",
+    )
     for several in permutations(envelopes):
         assert facts(*several) == facts(*envelopes, *several)

@@ -28,7 +28,7 @@ def verdict(*violations: Violation) -> Verdict:
     return Verdict("i", "p", Status.REJECTED, "bad", (platform,), InputDigests((), "", "", NOW, "1", ""))
 
 
-def of(*severities: str, exploited: str = "", due: str = "") -> Violation:
+def violation_of(*severities: str, exploited: str = "", due: str = "") -> Violation:
     findings: Sequence[Finding] = [
         Finding(f"CVE-{number}", (), package("a"), Severity(severity), RATING, "1.0.1", exploited=exploited, due=due)
         for number, severity in enumerate(severities)
@@ -39,17 +39,17 @@ def of(*severities: str, exploited: str = "", due: str = "") -> Violation:
 @pytest.mark.parametrize(
     ("violations", "expected"),
     [
-        ([of("HIGH")], "2026-11-15"),
-        ([of("HIGH", "CRITICAL")], "2026-11-04"),
-        ([of("HIGH"), of("CRITICAL")], "2026-11-04"),
-        ([of("LOW")], "2026-12-01"),
-        ([of("UNTRIAGED")], "2026-11-15"),
+        ([violation_of("HIGH")], "2026-11-15"),
+        ([violation_of("HIGH", "CRITICAL")], "2026-11-04"),
+        ([violation_of("HIGH"), violation_of("CRITICAL")], "2026-11-04"),
+        ([violation_of("LOW")], "2026-12-01"),
+        ([violation_of("UNTRIAGED")], "2026-11-15"),
         ([Violation("runs_as_root", "root")], "2026-12-01"),
         ([], "2026-12-01"),
-        ([of("HIGH", exploited="2026-10-01", due="2026-11-08")], "2026-11-09"),
-        ([of("CRITICAL", exploited="2026-10-01", due="2026-11-08")], "2026-11-04"),
-        ([of("HIGH", exploited="2021-12-10", due="2021-12-24")], "2026-11-15"),
-        ([of("HIGH", due="2026-11-08")], "2026-11-15"),
+        ([violation_of("HIGH", exploited="2026-10-01", due="2026-11-08")], "2026-11-09"),
+        ([violation_of("CRITICAL", exploited="2026-10-01", due="2026-11-08")], "2026-11-04"),
+        ([violation_of("HIGH", exploited="2021-12-10", due="2021-12-24")], "2026-11-15"),
+        ([violation_of("HIGH", due="2026-11-08")], "2026-11-15"),
     ],
 )
 def test_the_worst_violation_counts(violations: list[Violation], expected: str) -> None:
@@ -57,11 +57,11 @@ def test_the_worst_violation_counts(violations: list[Violation], expected: str) 
 
 
 def test_a_time_in_hours() -> None:
-    assert risk_deadline(verdict(of("MEDIUM")), policy(), 30) == "2026-11-01T12:00:00.000Z"
+    assert risk_deadline(verdict(violation_of("MEDIUM")), policy(), 30) == "2026-11-01T12:00:00.000Z"
 
 
 def test_without_the_rule_the_default_counts() -> None:
-    assert risk_deadline(verdict(of("CRITICAL")), policy("exploited: {}\n"), 14)[:10] == "2026-11-15"
+    assert risk_deadline(verdict(violation_of("CRITICAL")), policy("exploited: {}\n"), 14)[:10] == "2026-11-15"
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_an_invalid_time_is_refused(written: str, expected: str) -> None:
 @pytest.mark.parametrize("severity", list(Severity))
 def test_what_a_repository_requires_lengthens_no_deadline(server: str, severity: Severity) -> None:
     """Also not for a severity that has the server's default: its time is in no policy."""
-    own, judged = policy(server), verdict(of(severity))
+    own, judged = policy(server), verdict(violation_of(severity))
     for days in ("365d", "1h"):
         times = ", ".join(f"{each}: {days}" for each in Severity)
         both = combine_policies(own, policy(f"at_risk: {{{times}}}\n"))
@@ -95,8 +95,8 @@ def test_what_a_repository_requires_lengthens_no_deadline(server: str, severity:
 
 def test_a_repository_can_shorten_the_deadlines_of_its_policy() -> None:
     both = combine_policies(policy(), policy("at_risk: {HIGH: 1d, CRITICAL: 30d}\n"))
-    assert risk_deadline(verdict(of("HIGH")), both, 14)[:10] == "2026-11-02"
-    assert risk_deadline(verdict(of("CRITICAL")), both, 14)[:10] == "2026-11-04"
+    assert risk_deadline(verdict(violation_of("HIGH")), both, 14)[:10] == "2026-11-02"
+    assert risk_deadline(verdict(violation_of("CRITICAL")), both, 14)[:10] == "2026-11-04"
 
 
 def test_a_policy_with_other_deadlines_is_not_provably_stricter() -> None:

@@ -134,7 +134,7 @@ def test_evidence_of_what_is_installed_is_accepted_for_one_image_only(path: str)
         assert len(accepted.inventory.unread) == remaining
 
 
-def doubted(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
+def remaining_doubts(*doubts: Undetermined, waiver: Waiver, inventory: Inventory) -> tuple[Undetermined, ...]:
     return apply_to_unread(
         inventory, Matches((), doubts), Waivers((waiver,)), IMAGE, NOW, DATABASES
     ).matches.undetermined
@@ -145,12 +145,12 @@ def test_a_package_that_cannot_be_judged_is_accepted_by_its_purl() -> None:
     here = inventory(first)
     waiver = replace(PATH, unread=first.purl.partition("@")[0])
     for kind in ("uncomparable", "uncovered"):
-        assert doubted(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=here) == ()
+        assert remaining_doubts(Undetermined(first.purl, "why", kind), waiver=waiver, inventory=here) == ()
         second = Undetermined("pkg:npm/other@1", "why", kind)
-        assert doubted(second, waiver=waiver, inventory=here) == (second,)
+        assert remaining_doubts(second, waiver=waiver, inventory=here) == (second,)
     for kind, subject in (("stale", first.ecosystem), ("", first.purl), ("uncovered", "/")):
         doubt = Undetermined(subject, "why", kind)
-        assert doubted(doubt, waiver=waiver, inventory=here) == (doubt,)
+        assert remaining_doubts(doubt, waiver=waiver, inventory=here) == (doubt,)
 
 
 def test_an_ecosystem_without_a_feed_is_accepted_package_by_package() -> None:

@@ -12,7 +12,7 @@ from tests.scanner.images.make import Folder
 Document = dict[str, Any]
 
 
-def changed(check: Check, change: Callable[[Document], object], *, what: str = "manifest") -> str:
+def scan_changed(check: Check, change: Callable[[Document], object], *, what: str = "manifest") -> str:
     """An honest image whose manifest or config was changed, its digests following the change."""
     base = make.image([DEBIAN])
     manifest = json.loads(base.blobs[base.digest])
@@ -56,16 +56,17 @@ MANIFESTS: dict[str, tuple[Callable[[Document], object], str]] = {
 @pytest.mark.parametrize("name", MANIFESTS)
 def test_a_manifest_that_lies_is_refused(check: Check, name: str) -> None:
     change, complaint = MANIFESTS[name]
-    check.refused(changed(check, change), complaint)
+    check.refused(scan_changed(check, change), complaint)
 
 
 def test_a_config_that_lies_is_refused_or_says_nothing(check: Check) -> None:
     check.refused(
-        changed(check, lambda document: document.update(os=[], architecture={}), what="config"), "names no operating"
+        scan_changed(check, lambda document: document.update(os=[], architecture={}), what="config"),
+        "names no operating",
     )
     history = [{"created_by": "\x1b[2J" * 9, "comment": {}, "empty_layer": []}] * 5000
     subjects = {"history": history, "created": "\x07" * 9999, "config": {"User": [], "Labels": [{}]}}
-    ran = check.ends("gate", changed(check, lambda document: document.update(subjects), what="config"))
+    ran = check.ends("gate", scan_changed(check, lambda document: document.update(subjects), what="config"))
     assert ran.code == 0
     assert "\\u0007" not in ran.out
 

@@ -32,7 +32,7 @@ STEERING = ("Cc", "Cs", "Cf", "Zl", "Zp")
 DOCUMENTS = ("json", "sarif", "cyclonedx", "spdx", "openvex")
 
 
-def named(name: str) -> dict[str, Content]:
+def name_packages(name: str) -> dict[str, Content]:
     """Packages of several kinds called so, in a version called so, in a folder called so as far as a path can be."""
     folder = name.replace("\0", "").replace("/", "")[:200]
     declared = json.dumps({"name": name, "version": name}).encode("utf-8", "surrogatepass")
@@ -60,7 +60,7 @@ def reports(check: Check, tmp_path: Path) -> dict[str, str]:
     """What `gate` wrote of such an image, by format."""
     layer: dict[str, Content] = {"etc/os-release": RELEASE, "var/lib/dpkg/status": STATUS}
     for name in (*HOSTILE, RAW):
-        layer |= named(name)
+        layer |= name_packages(name)
     judged = check.layers(layer)
     assert any("\udce9" in path or "\\udce9" in path for path in judged.unread), "a raw byte in a path is kept apart"
     options = [part for form in FORMATS for part in ("-o", f"{form}={tmp_path / form}")]
@@ -92,7 +92,7 @@ def test_every_report_is_well_formed_and_steers_no_terminal(reports: dict[str, s
 
 def test_the_same_bytes_are_judged_alike_twice(check: Check) -> None:
     """Once as they are read, and once as they are remembered."""
-    layer = named(RAW) | named(ESCAPE)
+    layer = name_packages(RAW) | name_packages(ESCAPE)
     first = check.layers(layer)
     again = check.dockgate("scan", f"oci:{check.folder}", "-o", "json")
     assert (again.code, again.unread) == (3, first.unread)
@@ -105,7 +105,12 @@ def _platforms(ran: Ran) -> Any:
 
 
 def test_a_bill_of_materials_of_such_an_image_is_read_again(check: Check, tmp_path: Path) -> None:
-    layer = {**named(ESCAPE), **named("\u202e"), "etc/os-release": RELEASE, "var/lib/dpkg/status": STATUS}
+    layer = {
+        **name_packages(ESCAPE),
+        **name_packages("\u202e"),
+        "etc/os-release": RELEASE,
+        "var/lib/dpkg/status": STATUS,
+    }
     judged = check.layers(layer)
     for form in ("cyclonedx", "spdx"):
         document = tmp_path / f"{form}.json"

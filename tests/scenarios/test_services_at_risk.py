@@ -61,7 +61,7 @@ def service(server: ServerSystem, name: str) -> Any:
     return server.get(f"/services/{name}")["service"]
 
 
-def announced(server: ServerSystem, name: str) -> list[str]:
+def announced_kinds(server: ServerSystem, name: str) -> list[str]:
     """The kinds of the service's events, oldest first."""
     return [event.detail_type for event in events_of(server, name) if event.detail_type in (BEGAN, NEAR, PASSED, ENDED)]
 
@@ -101,18 +101,18 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert detail["owners"] == ["role:security", "target:chat"]
 
     server.clock.ahead += timedelta(days=2, hours=1)
-    until(lambda: announced(server, "staged") == [BEGAN, NEAR], seconds=40)
+    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
     server.clock.ahead += timedelta(days=1)
-    until(lambda: announced(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
+    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
     assert server.runs(image)
     assert service(server, "staged")["at_risk_until"] == deadline
 
     withdraw(server, "staged")
     until(lambda: not service(server, "staged")["at_risk"], seconds=40)
     assert server.redeploy(image) == "Deployed"
-    assert announced(server, "staged") == [BEGAN, NEAR, PASSED]
+    assert announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED]
     server.clock.ahead += timedelta(days=1, hours=1)
-    until(lambda: announced(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
+    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
     until(lambda: len(notices(server, "staged")) == 4, seconds=40)
     assert notices(server, "staged") == [BEGAN, NEAR, PASSED, ENDED]
 
@@ -126,16 +126,16 @@ def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
         withdraw(server, "flapping")
         until(lambda: not service(server, "flapping")["at_risk"], seconds=40)
         server.clock.ahead += timedelta(hours=1)
-    assert announced(server, "flapping") == [BEGAN]
+    assert announced_kinds(server, "flapping") == [BEGAN]
     server.clock.ahead += timedelta(days=1, hours=1)
-    until(lambda: announced(server, "flapping") == [BEGAN, ENDED], seconds=40)
+    until(lambda: announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
 
 
 def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
     image = server.image("replaced", PlannedFindings())
     server.deployed(image)
     publish(server, "replaced", Severity.CRITICAL)
-    until(lambda: announced(server, "replaced") == [BEGAN], seconds=40)
+    until(lambda: announced_kinds(server, "replaced") == [BEGAN], seconds=40)
     fixed = server.foreign("replaced-fixed", PlannedFindings())
     server.builder.digests["replaced/app"] = fixed
     server.push("replaced")
@@ -143,7 +143,7 @@ def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
     server.scan_may_end[fixed].set()
     execution = server.post("/pipelines/replaced/executions")["id"]
     until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Succeeded", seconds=20)
-    until(lambda: announced(server, "replaced") == [BEGAN, ENDED], seconds=40)
+    until(lambda: announced_kinds(server, "replaced") == [BEGAN, ENDED], seconds=40)
     assert not service(server, "replaced")["at_risk"]
 
 
@@ -165,7 +165,7 @@ def test_stale_advisories_never_put_a_service_at_risk(server: ServerSystem) -> N
     finally:
         server.advisories = fresh
     until(lambda: not service(server, "stale")["cannot_judge"], seconds=40)
-    assert announced(server, "stale") == []
+    assert announced_kinds(server, "stale") == []
     assert notices(server, "stale") == []
 
 

@@ -177,7 +177,7 @@ def test_concurrent_opposite_votes_give_one_answer(voting: Voting) -> None:
     assert voting.ends(execution) == ("Succeeded" if state == "Approved" else "Failed")
 
 
-def rejected(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, str]:
+def reject(voting: Voting, name: str, findings: PlannedFindings) -> tuple[str, str]:
     """An execution whose verdict rejects, and its image; no approver is needed."""
     image = voting.server.image(name, findings)
     execution = voting.server.approval(image)
@@ -197,7 +197,7 @@ def override(voting: Voting, who: str, execution: str, **body: str) -> httpx.Res
 
 
 def test_an_override_becomes_waivers_and_the_execution_passes(voting: Voting) -> None:
-    execution, image = rejected(voting, "urgent", PlannedFindings({"CRITICAL": 1, "HIGH": 2}))
+    execution, image = reject(voting, "urgent", PlannedFindings({"CRITICAL": 1, "HIGH": 2}))
     old = voting.approval(execution)
     for wrong in ({"reason": " "}, {"until": ""}, {"until": "tomorrow"}, {"until": "2020-01-01"}):
         assert override(voting, "sec", execution, **wrong).status_code == 400, wrong
@@ -231,7 +231,7 @@ def _verdict_of(voting: Voting, execution: str) -> str | None:
 
 def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voting: Voting) -> None:
     before = len(voting.server.get("/waivers"))
-    execution, _ = rejected(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
+    execution, _ = reject(voting, "unknown", PlannedFindings(status="UNSUPPORTED"))
     refused = override(voting, "sec", execution)
     assert (refused.status_code, "undetermined" in refused.json()["error"]) == (409, True)
     for name, is_judged in (("refused", False), ("refused-though-approved", True)):
@@ -248,7 +248,7 @@ def test_undetermined_verdicts_and_personal_rejections_cannot_be_overridden(voti
 
 
 def test_an_override_does_not_cover_new_findings(voting: Voting) -> None:
-    execution, image = rejected(voting, "moving", PlannedFindings({"CRITICAL": 1}))
+    execution, image = reject(voting, "moving", PlannedFindings({"CRITICAL": 1}))
     voting.server.advisory_appears(image)
     refused = override(voting, "sec", execution)
     assert (refused.status_code, "would not be enough" in refused.json()["error"]) == (409, True)

@@ -41,7 +41,7 @@ def ids(server: ServerSystem, image: str) -> list[str]:
     return [finding["id"] for violation in platform_verdict["violations"] for finding in violation["findings"]]
 
 
-def retried(server: ServerSystem, execution: str) -> str:
+def retry(server: ServerSystem, execution: str) -> str:
     server.post(f"/executions/{execution}/retry")
     until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] in ("Failed", "Succeeded"))
     state: str = server.get(f"/executions/{execution}")["execution"]["state"]
@@ -60,9 +60,9 @@ def test_an_unread_waiver_applies_until_it_is_revoked(server: ServerSystem) -> N
     assert server.answer(execution) == "Rejected"
     assert UNREAD in server.summary(execution)
     waiver(server, unread=UNREAD, repository="other/app")
-    assert retried(server, execution) == "Failed"
+    assert retry(server, execution) == "Failed"
     made = waiver(server, unread=UNREAD, image=image)
-    assert retried(server, execution) == "Succeeded"
+    assert retry(server, execution) == "Succeeded"
     approval = server.get(f"/executions/{execution}")["stages"][2]["actions"][0]["approval"]
     assert "1 accepted unread path" in approval["summary"]
     server.post(f"/waivers/{made['waiver']['id']}/revoke")
@@ -94,9 +94,9 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
     (vulnerability,) = ids(server, image)
     made = waiver(server, vulnerability=vulnerability, repository="other/*")
     assert (made["state"], made["waiver"]["created_by"]) == ("Active", "local")
-    assert retried(server, execution) == "Failed"
+    assert retry(server, execution) == "Failed"
     made = waiver(server, vulnerability=vulnerability, repository="waived/*")
-    assert retried(server, execution) == "Succeeded"
+    assert retry(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
     assert [(entry["by"], entry["finding"]["id"]) for entry in platform_verdict["waived"]] == [
@@ -108,7 +108,7 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
 
 
 def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerSystem) -> None:
-    image, _, vulnerability = rejected(server, "previewed")
+    image, _, vulnerability = reject(server, "previewed")
     verdict = server.get(f"/images/{image}")["verdicts"][0]["digest"]
     until(lambda: server.get(f"/exposure?q={vulnerability}")["total"])
     before = server.get("/waivers")
@@ -147,7 +147,7 @@ def test_an_expired_waiver_puts_the_service_at_risk_and_blocks_deploys(server: S
     made = waiver(
         server, vulnerability=vulnerability, repository="lapsing/*", until=text(server.clock() + timedelta(days=8))
     )
-    assert retried(server, execution) == "Succeeded"
+    assert retry(server, execution) == "Succeeded"
     assert not server.get("/services/lapsing")["service"]["at_risk"]
     waiver_id = made["waiver"]["id"]
     assert not [key for key in server.notified("waiver.expiring") if waiver_id in key]
@@ -169,7 +169,7 @@ def test_a_revoked_waiver_stays_on_record_without_effect(server: ServerSystem) -
     server.scanned(image)
     assert server.answer(execution) == "Rejected"
     made = waiver(server, image=image)["waiver"]
-    assert retried(server, execution) == "Succeeded"
+    assert retry(server, execution) == "Succeeded"
     revoked = server.post(f"/waivers/{made['id']}/revoke")
     assert (revoked["state"], revoked["revoked_by"]) == ("Revoked", "local")
     assert server.post(f"/waivers/{made['id']}/revoke") == revoked
@@ -225,7 +225,7 @@ def trusting(name: str) -> Policy:
     return make_policy(name, {**policy_rules, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
 
 
-def attested(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:
+def attest_document(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:
     statement = {
         "_type": "https://in-toto.io/Statement/v0.1",
         "predicateType": "https://openvex.dev/ns/v0.2.0",
@@ -235,7 +235,7 @@ def attested(image: str, document: bytes, signer: dsse.Signer = KEY) -> bytes:
     return dsse.sign(json.dumps(statement).encode(), signer)
 
 
-def rejected(server: ServerSystem, name: str) -> tuple[str, str, str]:
+def reject(server: ServerSystem, name: str) -> tuple[str, str, str]:
     """An image with one finding: its digest, the execution that it failed, the finding's id."""
     image = server.image(name, PlannedFindings({"HIGH": 1}))
     execution = server.approval(image)
@@ -250,12 +250,12 @@ def upload(server: ServerSystem, document: bytes) -> httpx.Response:
 
 
 def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSystem) -> None:
-    image, execution, vulnerability = rejected(server, "uploaded")
+    image, execution, vulnerability = reject(server, "uploaded")
     assert upload(server, openvex(image, vulnerability, author="Stranger")).status_code == 201
-    assert retried(server, execution) == "Failed"
+    assert retry(server, execution) == "Failed"
     added = upload(server, openvex(image, vulnerability)).json()
     assert (added["author"], added["signer"], added["format"]) == ("Vendor", "principal:local", "openvex")
-    assert retried(server, execution) == "Succeeded"
+    assert retry(server, execution) == "Succeeded"
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
     assert [(entry["kind"], entry["by"], entry["owner"]) for entry in platform_verdict["waived"]] == [
@@ -273,22 +273,22 @@ def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSyst
 @pytest.mark.parametrize(
     ("name", "attach", "state"),
     [
-        ("signed", attested, "Succeeded"),
+        ("signed", attest_document, "Succeeded"),
         ("unsigned", lambda image, document: document, "Failed"),
-        ("of-another", lambda image, document: attested("sha256:" + "0" * 64, document), "Failed"),
-        ("by-another", lambda image, document: attested(image, document, dsse.Signer(dsse.new_key())), "Failed"),
+        ("of-another", lambda image, document: attest_document("sha256:" + "0" * 64, document), "Failed"),
+        ("by-another", lambda image, document: attest_document(image, document, dsse.Signer(dsse.new_key())), "Failed"),
     ],
 )
 def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
     server: ServerSystem, name: str, attach: Any, state: str
 ) -> None:
-    image, execution, vulnerability = rejected(server, name)
+    image, execution, vulnerability = reject(server, name)
     document = json.loads(openvex(image, vulnerability))
     del document["statements"][0]["products"]
     server.attached[image] = [b"\x00 no JSON", b"{}", attach(image, json.dumps(document).encode())]
     listed = server.post(f"/images/{image}/vex", {"repository": f"{name}/app"})
     assert [entry["image"] for entry in listed] == ([image] if name != "of-another" else [])
-    assert retried(server, execution) == state
+    assert retry(server, execution) == state
     record = server.get(f"/images/{image}")["verdicts"][0]
     (platform_verdict,) = server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
     is_reported = bool(platform_verdict["waived"]) if state == "Succeeded" else bool(platform_verdict["notes"])
@@ -298,7 +298,7 @@ def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(
 def test_attached_vex_documents_are_read_with_the_scan(server: ServerSystem) -> None:
     image = server.image("early", PlannedFindings({"HIGH": 1}))
     vulnerability = advisory("high-fixed-0", Severity.HIGH, "2").id
-    server.attached[image] = [attested(image, openvex(image, vulnerability))]
+    server.attached[image] = [attest_document(image, openvex(image, vulnerability))]
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
@@ -316,10 +316,10 @@ def test_an_uploaded_vex_document_must_name_its_product(server: ServerSystem) ->
 
 
 def test_vex_attached_later_is_read_on_the_registrys_notification(server: ServerSystem) -> None:
-    image, execution, vulnerability = rejected(server, "attached-later")
-    server.attached[image] = [attested(image, openvex(image, vulnerability))]
+    image, execution, vulnerability = reject(server, "attached-later")
+    server.attached[image] = [attest_document(image, openvex(image, vulnerability))]
     tag = f"{image.replace(':', '-')}.att"
     server.use_cases.registry_pushes.record("attestation", "attached-later/app", "sha256:" + "8" * 64, tag)
     until(lambda: [entry for entry in server.get("/vex") if entry["image"] == image])
-    assert retried(server, execution) == "Succeeded"
+    assert retry(server, execution) == "Succeeded"
     assert server.client.get("/images/sha256:" + "8" * 64).status_code == 404

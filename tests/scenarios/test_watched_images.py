@@ -63,7 +63,7 @@ def verdicts(server: ServerSystem, image: str) -> list[dict[str, str]]:
     return records
 
 
-def judged(server: ServerSystem, image: str, count: int = 1) -> list[dict[str, str]]:
+def wait_for_verdicts(server: ServerSystem, image: str, count: int = 1) -> list[dict[str, str]]:
     until(lambda: len(verdicts(server, image)) >= count, seconds=20)
     return verdicts(server, image)
 
@@ -81,7 +81,7 @@ def answer(server: ServerSystem, approval: Any) -> Any:
 def test_a_pushed_image_is_judged_by_the_policy_of_its_repository_without_an_approval(server: ServerSystem) -> None:
     assign(server, "judged")
     image = push(server, "judged/app", "judged-app")
-    (record,) = judged(server, image)
+    (record,) = wait_for_verdicts(server, image)
     assert (record["policy"], record["status"]) == ("no-low", "Rejected")
     assert record["cause"] == f"push/judged/app@{image}/1"
     assert server.get(f"/verdicts/{record['digest']}")["platform_verdicts"]
@@ -92,7 +92,7 @@ def test_a_pushed_image_is_judged_by_the_policy_of_its_repository_without_an_app
 def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(server: ServerSystem) -> None:
     assign(server, "excused")
     image = push(server, "excused/app", "excused-app")
-    judged(server, image)
+    wait_for_verdicts(server, image)
 
     def listed() -> Any:
         return server.get("/images?repository=excused/app")["images"][0]
@@ -114,9 +114,9 @@ def test_an_image_whose_findings_are_all_waived_is_listed_with_their_number(serv
 def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy(server: ServerSystem) -> None:
     assign(server, "first")
     image = push(server, "first/app", "twice-pushed")
-    judged(server, image)
+    wait_for_verdicts(server, image)
     assert push(server, "elsewhere/app", "twice-pushed") == image
-    records = judged(server, image, 2)
+    records = wait_for_verdicts(server, image, 2)
     assert {(record["policy"], record["status"]) for record in records} == {
         ("no-low", "Rejected"),
         ("default", "Approved"),
@@ -141,7 +141,7 @@ def test_a_push_that_an_approval_judged_gets_no_second_verdict(server: ServerSys
 
 def test_an_image_that_cannot_be_scanned_is_undetermined_on_push(server: ServerSystem) -> None:
     image = push(server, "broken/app", "broken-app", PlannedFindings(status="STRANGE"))
-    (record,) = judged(server, image)
+    (record,) = wait_for_verdicts(server, image)
     assert record["status"] == "Undetermined"
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_image_gets_no_verdict_on_push(server: ServerSystem) -> None:
 def test_a_verdict_on_a_push_approves_no_deploy(server: ServerSystem) -> None:
     """Who deploys needs an approval, which may need people; everybody who may push gets a verdict."""
     pushed = push(server, "unapproved/app", "unapproved-app", PlannedFindings())
-    (record,) = judged(server, pushed)
+    (record,) = wait_for_verdicts(server, pushed)
     assert record["status"] == "Approved"
     with pytest.raises(DeployError, match="only approved digests run"):
         server.use_cases.verdicts.require_approval(pushed, "deploy/1", DeploymentContext("unapproved/app"))
@@ -164,7 +164,7 @@ def test_a_verdict_on_a_push_approves_no_deploy(server: ServerSystem) -> None:
 def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_for_again(server: ServerSystem) -> None:
     assign(server, "ending", "2d after push", "default")
     image = push(server, "ending/app", "ending-app", PlannedFindings())
-    judged(server, image)
+    wait_for_verdicts(server, image)
     approval = ask(server, f"{server.registry.address}/ending/app@{image}")
     assert answer(server, approval)["state"] == "Approved"
     context = DeploymentContext("ending/app")
@@ -192,7 +192,7 @@ def test_an_image_that_is_no_longer_watched_is_undetermined_until_it_is_asked_fo
 def test_a_pull_prolongs_the_watch_and_is_written_at_most_once_an_hour(server: ServerSystem) -> None:
     assign(server, "pulled", "2d after pull", "default")
     image = push(server, "pulled/app", "pulled-app", PlannedFindings())
-    judged(server, image)
+    wait_for_verdicts(server, image)
     pulls = server.server.registry_pulls
     server.clock.ahead += timedelta(days=1)
     pulls.record("pulled/app", image)

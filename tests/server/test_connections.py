@@ -59,11 +59,11 @@ def serving(patience: Patience, **more: Any) -> Iterator[tuple[int, uvicorn.Serv
         thread.join(timeout=30)
 
 
-def connected(port: int) -> socket.socket:
+def connect(port: int) -> socket.socket:
     return socket.create_connection(("127.0.0.1", port), timeout=60)
 
 
-def ended(connection: socket.socket) -> bytes:
+def read_to_end(connection: socket.socket) -> bytes:
     """All that comes until the server ends the connection."""
     data = b""
     try:
@@ -76,29 +76,29 @@ def ended(connection: socket.socket) -> bytes:
 
 @pytest.mark.parametrize("sent", [b"", GET[:20], GET + GET[:20], HEAD, HEAD + b"x" * 99, HEAD + b"x" * 100 + HEAD])
 def test_a_request_that_does_not_come_to_its_end_is_given_up(sent: bytes) -> None:
-    with serving(SHORT) as (port, _), connected(port) as connection:
+    with serving(SHORT) as (port, _), connect(port) as connection:
         connection.sendall(sent)
-        assert ended(connection).count(b"HTTP/1.1 200") == (sent.startswith(GET)) + (HEAD + b"x" * 100 in sent)
+        assert read_to_end(connection).count(b"HTTP/1.1 200") == (sent.startswith(GET)) + (HEAD + b"x" * 100 in sent)
 
 
 def test_a_client_that_reads_nothing_is_given_up() -> None:
-    with serving(SHORT) as (port, server), connected(port) as connection:
+    with serving(SHORT) as (port, server), connect(port) as connection:
         connection.sendall(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-        with connected(port) as second:  # it holds up no other client
+        with connect(port) as second:  # it holds up no other client
             second.sendall(GET)
             assert second.recv(12) == b"HTTP/1.1 200"
         until(lambda: not server.server_state.connections)
-        assert len(ended(connection)) < 64 << 20
+        assert len(read_to_end(connection)) < 64 << 20
 
 
 def test_the_rest_of_a_body_that_was_refused_is_not_read_for_ever() -> None:
-    with serving(SHORT) as (port, _), connected(port) as connection:
+    with serving(SHORT) as (port, _), connect(port) as connection:
         connection.sendall(b"POST /refused HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n")
-        assert ended(connection).startswith(b"HTTP/1.1 200")
+        assert read_to_end(connection).startswith(b"HTTP/1.1 200")
 
 
 def test_a_slow_client_is_served_as_long_as_it_sends() -> None:
-    with serving(LONG) as (port, _), connected(port) as connection:
+    with serving(LONG) as (port, _), connect(port) as connection:
         for _ in range(2):
             for part in (HEAD[:10], HEAD[10:], b"x" * 50, b"x" * 50):
                 connection.sendall(part)
@@ -109,16 +109,16 @@ def test_a_slow_client_is_served_as_long_as_it_sends() -> None:
 
 
 def test_a_head_beyond_the_limit_is_refused() -> None:
-    with serving(LONG) as (port, _), connected(port) as connection:
+    with serving(LONG) as (port, _), connect(port) as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nX: " + b"x" * connections.MAX_HEAD * 2)
-        assert ended(connection).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
+        assert read_to_end(connection).startswith((b"HTTP/1.1 400", b"HTTP/1.1 431"))
 
 
 def test_beyond_so_many_connections_a_request_is_refused_at_once() -> None:
-    with serving(LONG, limit_concurrency=2) as (port, server), connected(port) as first:
+    with serving(LONG, limit_concurrency=2) as (port, server), connect(port) as first:
         first.sendall(HEAD)
         until(lambda: server.server_state.tasks)
-        with connected(port) as second:
+        with connect(port) as second:
             second.sendall(GET)
             assert second.recv(12) == b"HTTP/1.1 503"
 
@@ -129,11 +129,11 @@ def test_idle_connections_do_not_shut_out_other_clients(sent: bytes) -> None:
     limit = connections.SPARE_CONNECTIONS + 12
     with serving(LONG, limit_concurrency=limit, timeout_keep_alive=600) as (port, server), ExitStack() as stack:
         for _ in range(2 * limit):
-            connection = stack.enter_context(connected(port))
+            connection = stack.enter_context(connect(port))
             if sent:
                 connection.sendall(sent)
                 assert b"200 OK" in connection.recv(4096)
-        last = stack.enter_context(connected(port))
+        last = stack.enter_context(connect(port))
         last.sendall(GET)
         assert b"200 OK" in last.recv(4096)
         assert len(server.server_state.connections) < limit

@@ -6,7 +6,7 @@ import logging
 from dockgate.server.log_format import PrintableFormatter
 
 
-def logged(message: str, *arguments: object, error: Exception | None = None) -> str:
+def format_record(message: str, *arguments: object, error: Exception | None = None) -> str:
     stream = io.StringIO()
     handler = logging.StreamHandler(stream)
     handler.setFormatter(PrintableFormatter("%(name)s: %(message)s"))
@@ -18,13 +18,13 @@ def logged(message: str, *arguments: object, error: Exception | None = None) -> 
 
 
 def test_what_an_image_wrote_shows_as_its_escapes() -> None:
-    assert logged("a package %s", "\x1b[2J\x07evil\u202e") == "dockgate: a package \\x1b[2J\\x07evil\\u202e\n"
+    assert format_record("a package %s", "\x1b[2J\x07evil\u202e") == "dockgate: a package \\x1b[2J\\x07evil\\u202e\n"
 
 
 def test_a_message_is_one_line() -> None:
-    assert logged("a\n2026-11-28 ERROR forged") == "dockgate: a 2026-11-28 ERROR forged\n"
+    assert format_record("a\n2026-11-28 ERROR forged") == "dockgate: a 2026-11-28 ERROR forged\n"
 
 
 def test_a_traceback_keeps_its_lines() -> None:
-    text = logged("failed", error=ValueError("\x1b[2Jtwo\nlines"))
+    text = format_record("failed", error=ValueError("\x1b[2Jtwo\nlines"))
     assert text == "dockgate: failed\nValueError: \\x1b[2Jtwo\nlines\n"

@@ -34,7 +34,7 @@ def adding(number: int) -> Callable[[Connection], int]:
     return write
 
 
-def written(database: Database) -> list[int]:
+def written_numbers(database: Database) -> list[int]:
     with database.read() as connection:
         return list(connection.scalars(text("SELECT number FROM written ORDER BY number")))
 
@@ -80,7 +80,7 @@ def test_waiting_writes_share_a_commit(database: Database) -> None:
     commits: list[Connection] = []
     event.listen(database.engine, "commit", commits.append)
     assert at_once(database, [adding(number) for number in range(WRITERS)]) == list(range(WRITERS))
-    assert written(database) == list(range(WRITERS))
+    assert written_numbers(database) == list(range(WRITERS))
     assert len(commits) == 2, "the one that was under way, and theirs"
 
 
@@ -95,7 +95,7 @@ def test_a_failed_write_is_undone_alone(database: Database) -> None:
     assert sorted(map(str, (second, again))) != ["2", "2"]
     assert sum(isinstance(outcome, IntegrityError) for outcome in (second, again)) == 1
     assert (first, third) == (1, 3)
-    assert written(database) == [1, 2, 3]
+    assert written_numbers(database) == [1, 2, 3]
 
 
 def test_a_failing_database_fails_all_writes_and_changes_nothing(database: Database) -> None:
@@ -104,7 +104,7 @@ def test_a_failing_database_fails_all_writes_and_changes_nothing(database: Datab
 
     outcomes = at_once(database, [adding(1), failing, adding(2)])
     assert [type(outcome) for outcome in outcomes] == [StoreError] * 3
-    assert written(database) == []
+    assert written_numbers(database) == []
     assert database.group_commit(adding(1)) == 1
 
 
@@ -114,4 +114,4 @@ def test_a_single_write_returns_its_result_or_raises_its_error(database: Databas
         database.group_commit(adding(1))
     with pytest.raises(StoreError, match="failed"):
         database.group_commit(lambda connection: connection.execute(text("SELECT nothing FROM nowhere")))
-    assert written(database) == [1]
+    assert written_numbers(database) == [1]

@@ -42,13 +42,13 @@ def processes() -> Iterator[str]:
     yield from (name for name in os.listdir("/proc") if name.isdigit() and int(name) not in (os.getpid(), os.getppid()))
 
 
-def first(secrets: Iterator[str]) -> str:
+def first_secret(secrets: Iterator[str]) -> str:
     for secret in secrets:
         return secret
     raise NothingError
 
 
-def searched(place: str, text: str) -> Iterator[str]:
+def search_processes(place: str, text: str) -> Iterator[str]:
     """The files /proc/PID/<place> that hold the text."""
     for name in processes():
         try:
@@ -70,7 +70,7 @@ def read_a_file_of_the_host_through_another_process() -> str:
                 except OSError:
                     continue
 
-    return first(matches())
+    return first_secret(matches())
 
 
 @attack
@@ -83,27 +83,27 @@ def read_the_memory_of_another_process() -> str:
             except OSError:
                 continue
 
-    return first(matches())
+    return first_secret(matches())
 
 
 @attack
 def read_the_environment_of_another_process() -> str:
-    return first(searched("environ", SECRETS["secret"]))
+    return first_secret(search_processes("environ", SECRETS["secret"]))
 
 
 @attack
 def find_the_secret_in_the_own_environment() -> str:
-    return first(name for name, value in os.environ.items() if SECRETS["secret"] in value)
+    return first_secret(name for name, value in os.environ.items() if SECRETS["secret"] in value)
 
 
 @attack
 def see_a_process_of_the_host() -> str:
-    return first(searched("cmdline", SECRETS["marker"]))
+    return first_secret(search_processes("cmdline", SECRETS["marker"]))
 
 
 @attack
 def signal_a_process_of_the_host() -> str:
-    path = first(searched("cmdline", SECRETS["marker"]))
+    path = first_secret(search_processes("cmdline", SECRETS["marker"]))
     os.kill(int(path.split("/")[2]), 0)
     return path
 
@@ -126,7 +126,7 @@ def break_out_of_the_root_folder() -> str:
         os.chdir("..")
     os.chroot(".")
     try:
-        return first(name for name in (SECRETS["file"], "/storage", "/disk", "/scratch") if os.path.exists(name))
+        return first_secret(name for name in (SECRETS["file"], "/storage", "/disk", "/scratch") if os.path.exists(name))
     finally:
         os.fchdir(top)
         os.chroot(".")
@@ -134,12 +134,12 @@ def break_out_of_the_root_folder() -> str:
 
 @attack
 def find_the_result_or_the_storage_of_builds() -> str:
-    return first(name for name in ("/storage", "/disk", "/scratch", "/out", "/context") if os.path.exists(name))
+    return first_secret(name for name in ("/storage", "/disk", "/scratch", "/out", "/context") if os.path.exists(name))
 
 
 @attack
 def find_what_another_build_left() -> str:
-    return first(name for name in ("/tmp/left", "/var/tmp/left", "/dev/shm/left") if os.path.exists(name))
+    return first_secret(name for name in ("/tmp/left", "/var/tmp/left", "/dev/shm/left") if os.path.exists(name))
 
 
 @attack
@@ -160,7 +160,9 @@ def make_a_device_of_the_host_and_read_it() -> str:
 @attack
 def find_a_device_of_the_host() -> str:
     usual = {"null", "zero", "full", "random", "urandom", "tty", "fd", "stdin", "stdout", "stderr", "pts", "shm"}
-    return first(name for name in os.listdir("/dev") if name not in usual | {"mqueue", "ptmx", "console", "core"})
+    return first_secret(
+        name for name in os.listdir("/dev") if name not in usual | {"mqueue", "ptmx", "console", "core"}
+    )
 
 
 @attack
@@ -190,7 +192,7 @@ def use_the_system_request_key() -> str:
 
 @attack
 def reach_the_control_groups() -> str:
-    return first(str(path) for path in Path("/sys/fs/cgroup").rglob("cgroup.procs"))
+    return first_secret(str(path) for path in Path("/sys/fs/cgroup").rglob("cgroup.procs"))
 
 
 @attack
@@ -204,7 +206,7 @@ def mount_the_control_groups() -> str:
 
 @attack
 def see_the_hardware() -> str:
-    return first(iter(os.listdir("/sys")))
+    return first_secret(iter(os.listdir("/sys")))
 
 
 @attack

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.real
 Source = Callable[[str], Path]
 
 
-def built(host: Host, source: Path, repository: str, key: str = "key", **arguments: str) -> Any:
+def build_image(host: Host, source: Path, repository: str, key: str = "key", **arguments: str) -> Any:
     return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda line: None)
 
 
@@ -49,8 +49,8 @@ def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -
 
 def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
     address = host.registry.address
-    first = built(host, source("echo 1 >/first"), "bases/first", "v1").digest
-    second = built(host, source("echo 2 >/second"), "bases/second", "v1").digest
+    first = build_image(host, source("echo 1 >/first"), "bases/first", "v1").digest
+    second = build_image(host, source("echo 2 >/second"), "bases/second", "v1").digest
     folder = source("true")
     (folder / "Dockerfile").write_text(
         f"ARG PLACE={address}/bases\nARG TAG=wrong\n"
@@ -60,7 +60,7 @@ def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: S
         f"COPY --from={address}/bases/second:v1 /second /\n"
         'RUN ["/bin/sh", "-c", "cat /made /second /first"]\n'
     )
-    result = built(host, folder, "bases/result", TAG="v1")
+    result = build_image(host, folder, "bases/result", TAG="v1")
     assert result.bases == tuple(
         sorted(
             [
@@ -77,13 +77,13 @@ def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: S
 def test_a_base_image_whose_tag_moves_is_fetched_again(host: Host, source: Source) -> None:
     base = f"{host.registry.address}/moving/base:latest"
     for number in range(2):
-        moved = built(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
+        moved = build_image(host, source(f"echo {number} >/number"), "moving/base", f"v{number}").digest
         retag(host, "moving/base", f"v{number}", "latest")
         at = host.registry.resolve("moving/base", "latest")
         assert at is not None
         folder = source("true")
         (folder / "Dockerfile").write_text(f'FROM {base}\nRUN ["/bin/sh", "-c", "test $(cat /number) = {number}"]\n')
-        result = built(host, folder, "moving/app", f"key-{number}")
+        result = build_image(host, folder, "moving/app", f"key-{number}")
         assert result.bases == (BaseImage(base, at),)
         assert moved
 
@@ -92,17 +92,17 @@ def test_the_record_of_a_build_outlives_a_crash_and_a_strange_image_under_its_ke
     host: Host, source: Source
 ) -> None:
     base = f"{host.registry.address}/record/base:v1"
-    built(host, source("true"), "record/base", "v1")
+    build_image(host, source("true"), "record/base", "v1")
     folder = source("true")
     (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
-    result = built(host, folder, "record/app")
+    result = build_image(host, folder, "record/app")
     assert result.bases
     (folder / "Dockerfile").write_text("FROM nowhere.invalid/missing\n")
-    assert built(host, folder, "record/app") == result
+    assert build_image(host, folder, "record/app") == result
     (folder / "Dockerfile").write_text(f"FROM {base}\nLABEL name=app\n")
     retag(host, "record/app", "key", "key", change="by another pipeline")
     assert host.registry.resolve("record/app", "key") != result.digest
-    again = built(host, folder, "record/app")
+    again = build_image(host, folder, "record/app")
     assert host.registry.resolve("record/app", "key") == again.digest
     assert again.bases == result.bases
 
@@ -116,14 +116,14 @@ def test_a_base_image_at_a_private_address_is_refused_unless_it_is_listed(
     folder = source("true")
     (folder / "Dockerfile").write_text(f"FROM {place}/base\n")
     with pytest.raises(BuildError, match="is at a private address"):
-        built(host, folder, "private")
+        build_image(host, folder, "private")
 
 
 def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
     """Each build finds the images that it names, and those of the build before are gone by name."""
     place = f"{host.registry.address}/bases"
-    digest = built(host, source("echo 1 >/which"), "bases/pinned", "v1").digest
-    built(host, source("echo 2 >/which"), "bases/tagged", "v1")
+    digest = build_image(host, source("echo 1 >/which"), "bases/pinned", "v1").digest
+    build_image(host, source("echo 2 >/which"), "bases/tagged", "v1")
     folder = source("true")
     for key, base in (
         ("a", f"{place}/pinned@{digest}"),
@@ -131,20 +131,20 @@ def test_builds_may_change_their_bases(host: Host, source: Source) -> None:
         ("c", f"{place}/pinned@{digest}"),
     ):
         (folder / "Dockerfile").write_text(f"FROM {base}\nRUN {json.dumps(['/bin/sh', '-c', 'cat /which'])}\n")
-        result = built(host, folder, "bases/changing", key)
+        result = build_image(host, folder, "bases/changing", key)
         assert [image.reference for image in result.bases] == [base]
 
 
 def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_name(host: Host, source: Source) -> None:
     """podman finds images by their ids, which everybody can compute: those of bases, and of earlier builds."""
     place = f"{host.registry.address}/bases"
-    hidden = built(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
-    built(host, source("echo clean >/clean"), "bases/clean", "v1")
+    hidden = build_image(host, source("echo hidden >/hidden"), "bases/hidden", "v1").digest
+    build_image(host, source("echo clean >/clean"), "bases/clean", "v1")
     folder = source("true")
     stored = []
     for key, base in (("a", "hidden"), ("b", "clean")):
         (folder / "Dockerfile").write_text(f"FROM {place}/{base}:v1\nLABEL key={key}\n")
-        built(host, folder, "bases/hiding", key)
+        build_image(host, folder, "bases/hiding", key)
         stored.append(set(host.stored("bases/hiding", "--all", "--no-trunc")))
     named = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
     with closing(registry_source(named, issuers=issuers(host))) as origin:

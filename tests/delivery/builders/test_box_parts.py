@@ -11,7 +11,7 @@ from dockgate.delivery.builders.sandbox import cgroups, network, seccomp
 from dockgate.shared.errors import UnavailableError
 
 
-def decided(rules: str, address: str) -> str:
+def decide(rules: str, address: str) -> str:
     """What a ruleset decides on a connection to the address over another interface than loopback."""
     parsed = ipaddress.ip_address(address)
     family = f"ip{'' if parsed.version == 4 else '6'} daddr {{ "
@@ -58,7 +58,7 @@ def test_rules_close_private_own_and_blocked_addresses(address: str, verdict: st
     rules = network.rules(
         ["192.0.2.9", "10.9.0.1"], allowed_networks=["10.9.0.0/16"], blocked_networks=["1.1.1.0/24", "198.18.0.0/15"]
     )
-    assert decided(rules, address) == verdict
+    assert decide(rules, address) == verdict
 
 
 @pytest.mark.real

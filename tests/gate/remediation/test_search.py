@@ -33,14 +33,14 @@ def remediation(judged: Inventory, published: list[Advisory], under: Policy) -> 
     return judge(judged, published, under).platform_verdicts[0].remediation
 
 
-def raised(result: Remediation) -> dict[str, str]:
+def upgraded_versions(result: Remediation) -> dict[str, str]:
     return {upgrade.name: upgrade.fixed for upgrade in result.upgrades}
 
 
 def test_the_fewest_packages_are_upgraded_to_meet_a_limit() -> None:
     existing = [advisory(f"CVE-2024-{number}", "abbccc"[number], MEDIUM) for number in range(6)]
     result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3))
-    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
+    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"c": "2.0.0"}, True, True)
 
 
 def test_one_upgrade_that_meets_two_limits_replaces_two_smaller_ones() -> None:
@@ -50,7 +50,7 @@ def test_one_upgrade_that_meets_two_limits_replaces_two_smaller_ones() -> None:
         *(advisory(f"CVE-2024-3{number}", "c", severity) for number, severity in enumerate((MEDIUM, LOW))),
     ]
     result = remediation(inventory(*map(package, "abc")), existing, limits(MEDIUM=3, LOW=3))
-    assert (raised(result), result.is_minimum) == ({"c": "2.0.0"}, True)
+    assert (upgraded_versions(result), result.is_minimum) == ({"c": "2.0.0"}, True)
 
 
 def test_a_package_is_upgraded_to_the_lowest_sufficient_version() -> None:
@@ -59,9 +59,9 @@ def test_a_package_is_upgraded_to_the_lowest_sufficient_version() -> None:
         advisory("CVE-2024-2", "a", MEDIUM, fixed="1.2.0"),
         advisory("CVE-2024-3", "a", MEDIUM, fixed="3.0.0"),
     ]
-    assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=2))) == {"a": "1.1.0"}
-    assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=1))) == {"a": "1.2.0"}
-    assert raised(remediation(inventory(package("a")), existing, limits(MEDIUM=0))) == {"a": "3.0.0"}
+    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(MEDIUM=2))) == {"a": "1.1.0"}
+    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(MEDIUM=1))) == {"a": "1.2.0"}
+    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(MEDIUM=0))) == {"a": "3.0.0"}
 
 
 def test_the_sufficient_one_of_two_imperfect_versions_is_chosen() -> None:
@@ -70,15 +70,15 @@ def test_the_sufficient_one_of_two_imperfect_versions_is_chosen() -> None:
         advisory("CVE-2024-2", "a", CRITICAL, introduced="1.1.0", fixed="2.0.0"),
         advisory("CVE-2024-3", "a", LOW, introduced="2.0.0", fixed=""),
     ]
-    assert raised(remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=0))) == {}
+    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=0))) == {}
     result = remediation(inventory(package("a")), existing, limits(CRITICAL=0, LOW=1))
-    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
+    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
 
 
 def test_a_package_at_several_paths_is_one_upgrade() -> None:
     twice = package("a"), package("a", path="srv/node_modules/a/package.json")
     result = remediation(inventory(*twice), [advisory("CVE-2024-1", "a")], limits(HIGH=0))
-    assert raised(result) == {"a": "2.0.0"}
+    assert upgraded_versions(result) == {"a": "2.0.0"}
     assert result.commands == ("cd /app && npm install a@2.0.0", "cd /srv && npm install a@2.0.0")
 
 
@@ -115,7 +115,7 @@ def test_a_waived_finding_needs_no_upgrade() -> None:
     case = VerdictCase(
         IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(*map(package, "ab")),), existing, Waivers((waiver,))
     )
-    assert raised(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
+    assert upgraded_versions(evaluate.judge(case, ECOSYSTEMS, RULES).platform_verdicts[0].remediation) == {"b": "2.0.0"}
 
 
 def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
@@ -128,7 +128,7 @@ def test_findings_without_a_fix_are_obstacles_and_the_rest_is_cleared() -> None:
         advisory("MAL-2024-6", "f", fixed=""),
     ]
     result = remediation(inventory(*map(package, "abcdef")), existing, limits(HIGH=0))
-    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
+    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, False, False)
     assert [(obstacle.id, obstacle.package, obstacle.reason) for obstacle in result.obstacles] == [
         ("MAL-2024-6", "pkg:npm/f@1.0.0", "f 1.0.0 is malicious, by MAL-2024-6: remove it."),
         ("CVE-2024-2", "pkg:npm/b@1.0.0", "b 1.0.0: CVE-2024-2 has no fix yet."),
@@ -147,14 +147,14 @@ def test_every_clearable_finding_is_cleared_if_a_limit_cannot_be_met() -> None:
     result = remediation(
         inventory(*map(package, "abc")), [*existing, advisory("CVE-2024-4", "c", fixed="")], limits(HIGH=1)
     )
-    assert (raised(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
+    assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0", "b": "2.0.0"}, False)
 
 
 def test_undetermined_entries_are_obstacles_with_and_without_a_violation() -> None:
     torn = inventory(package("a"), unread=(Unread("app/x", "app/x cannot be read."),))
     for existing, upgrades in (([advisory("CVE-2024-1", "a")], {"a": "2.0.0"}), ([], {})):
         result = remediation(torn, existing, limits(HIGH=0))
-        assert (raised(result), result.is_sufficient) == (upgrades, False)
+        assert (upgraded_versions(result), result.is_sufficient) == (upgrades, False)
         assert [obstacle.reason for obstacle in result.obstacles] == ["app/x cannot be read."]
 
 
@@ -191,7 +191,7 @@ def test_few_versions_of_a_kernel_with_hundreds_of_fixes_are_tried() -> None:
         )
         for number in range(300)
     ]
-    assert raised(remediation(inventory(package("a")), existing, limits(HIGH=0))) == {"a": "2.299.0"}
+    assert upgraded_versions(remediation(inventory(package("a")), existing, limits(HIGH=0))) == {"a": "2.299.0"}
 
 
 def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
@@ -202,7 +202,11 @@ def test_many_packages_without_a_perfect_version_are_all_upgraded() -> None:
         existing.append(advisory(f"CVE-2024-1{name}", name, HIGH, fixed="1.1.0"))
         existing.append(advisory(f"CVE-2024-2{name}", name, LOW, introduced="1.1.0", fixed=""))
     result = remediation(inventory(*map(package, names)), existing, limits(HIGH=0, LOW=20))
-    assert (raised(result), result.is_sufficient, result.is_minimum) == (dict.fromkeys(names, "1.1.0"), True, False)
+    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
+        dict.fromkeys(names, "1.1.0"),
+        True,
+        False,
+    )
 
 
 def test_a_finding_without_a_fix_may_disappear_with_the_fix_of_another() -> None:
@@ -214,7 +218,7 @@ def test_a_finding_without_a_fix_may_disappear_with_the_fix_of_another() -> None
         ratings=(Rating("advisory", HIGH),),
     )
     result = remediation(inventory(package("a")), [ends, advisory("CVE-2024-2", "a", LOW)], limits(HIGH=0))
-    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
+    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0"}, True, True)
     assert remediation(inventory(package("a")), [ends], limits(HIGH=0)).obstacles[0].id == "CVE-2024-1"
 
 
@@ -225,7 +229,7 @@ def test_upgrades_clear_a_violation_without_findings_that_depends_on_them() -> N
     content = inventory(*map(package, "abc"))
     result = remediation(content, [advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), *existing[3:]], under)
     assert (result.is_sufficient, result.is_minimum, len(result.upgrades)) == (True, True, 2)
-    assert raised(result)["c"] == "2.0.0"
+    assert upgraded_versions(result)["c"] == "2.0.0"
     rooted = replace(content, user="root")
     stuck = remediation(rooted, existing, policy(runs_as_root={}))
     assert (stuck.upgrades, stuck.is_sufficient) == ((), False)
@@ -238,23 +242,27 @@ def test_a_waiver_of_a_version_does_not_cover_the_upgraded_one() -> None:
         IMAGE, limits(HIGH=0), NOW, "0.1.0", (inventory(package("a")),), AdvisorySnapshot(tuple(existing), COVERED)
     )
     (platform_verdict,) = evaluate.judge(replace(case, waivers=Waivers((waiver,))), ECOSYSTEMS, RULES).platform_verdicts
-    assert raised(platform_verdict.remediation) == {"a": "2.0.0"}
+    assert upgraded_versions(platform_verdict.remediation) == {"a": "2.0.0"}
 
 
 def test_a_rule_that_reports_only_the_worst_findings_passes_after_upgrades() -> None:
     existing = [advisory("CVE-2024-1", "a", CRITICAL), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c", LOW)]
     result = remediation(inventory(*map(package, "abc")), existing, policy(reference_2022={}))
-    assert (raised(result), result.is_sufficient, result.is_minimum) == ({"a": "2.0.0", "b": "2.0.0"}, True, True)
+    assert (upgraded_versions(result), result.is_sufficient, result.is_minimum) == (
+        {"a": "2.0.0", "b": "2.0.0"},
+        True,
+        True,
+    )
 
 
 def test_an_expression_sees_the_upgraded_version() -> None:
     existing = [advisory("CVE-2024-1", "a", fixed="1.5.0"), advisory("CVE-2024-2", "a", LOW, fixed="2.0.0")]
     broken = {"when": "packages.filter(p, p.purl == 'pkg:npm/a@1.5.0')", "message": "1.5.0 is broken"}
     result = remediation(inventory(package("a")), existing, policy(expression=broken, max_findings={"HIGH": 0}))
-    assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
+    assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
     listed = {"when": "findings.filter(f, f.package.purl.startsWith('pkg:npm/a@1.'))", "message": "1"}
     result = remediation(inventory(package("a")), existing, policy(expression=listed))
-    assert (raised(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
+    assert (upgraded_versions(result), result.is_sufficient) == ({"a": "2.0.0"}, True)
 
 
 def test_few_sets_are_judged_though_a_file_of_the_image_is_unread() -> None:

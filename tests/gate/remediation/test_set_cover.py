@@ -29,7 +29,7 @@ requirements = st.integers(1, 7).flatmap(
 )
 
 
-def accepted(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
+def meets_all(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
     return lambda members: all(require.is_met(members) for require in expected)
 
 
@@ -37,12 +37,12 @@ def accepted(expected: list[Requirement]) -> Callable[[frozenset[int]], bool]:
 @settings(max_examples=150, deadline=None)
 def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
-    cover = find_smallest_set(count, expected, accepted(expected), is_counting=True)
+    cover = find_smallest_set(count, expected, meets_all(expected), is_counting=True)
     assert cover.is_minimum
-    assert accepted(expected)(cover.members)
+    assert meets_all(expected)(cover.members)
     fewer = len(cover.members) - 1
     assert fewer < 0 or not any(
-        accepted(expected)(frozenset(combination)) for combination in combinations(range(count), fewer)
+        meets_all(expected)(frozenset(combination)) for combination in combinations(range(count), fewer)
     )
 
 
@@ -51,8 +51,8 @@ def test_no_smaller_set_meets_the_requirements(case: tuple[int, list[Requirement
 def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     existing = [require for number, require in enumerate(expected) if number % 2]
-    assert len(find_smallest_set(count, existing, accepted(expected), is_counting=False).members) == len(
-        find_smallest_set(count, expected, accepted(expected), is_counting=True).members
+    assert len(find_smallest_set(count, existing, meets_all(expected), is_counting=False).members) == len(
+        find_smallest_set(count, expected, meets_all(expected), is_counting=True).members
     )
 
 
@@ -61,24 +61,24 @@ def test_accept_decides_where_counting_is_not_enough(case: tuple[int, list[Requi
 def test_no_member_of_an_irreducible_set_can_be_left_out(case: tuple[int, list[Requirement]]) -> None:
     count, expected = case
     for members in (
-        find_irreducible_set(count, expected, accepted(expected), is_counting=True),
-        find_irreducible_set(count, (), accepted(expected), is_counting=False),
+        find_irreducible_set(count, expected, meets_all(expected), is_counting=True),
+        find_irreducible_set(count, (), meets_all(expected), is_counting=False),
     ):
-        assert accepted(expected)(members)
-        assert not any(accepted(expected)(members - {member}) for member in members)
+        assert meets_all(expected)(members)
+        assert not any(meets_all(expected)(members - {member}) for member in members)
 
 
 def test_a_set_of_more_than_twenty_candidates_is_not_called_minimum() -> None:
     for count, exact in ((EXACT_UP_TO, True), (EXACT_UP_TO + 1, False)):
         expected = [Requirement(3, (1,) * count)]
-        cover = find_smallest_set(count, expected, accepted(expected), is_counting=True)
+        cover = find_smallest_set(count, expected, meets_all(expected), is_counting=True)
         assert (len(cover.members), cover.is_minimum) == (3, exact)
 
 
 def test_required_candidates_do_not_count_against_the_limit() -> None:
     """Only those count among the twenty that could be left out."""
     expected = [Requirement(40, (1,) * 40 + (0,) * 5), Requirement(1, (0,) * 40 + (1,) * 5)]
-    cover = find_smallest_set(45, expected, accepted(expected), is_counting=True)
+    cover = find_smallest_set(45, expected, meets_all(expected), is_counting=True)
     assert (cover.members, cover.is_minimum) == (frozenset(range(41)), True)
 
 

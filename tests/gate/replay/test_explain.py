@@ -46,7 +46,7 @@ def recorded(item: VerdictCase) -> RecordedVerdict:
     return RecordedVerdict(evaluate.judge(item, ECOSYSTEMS, RULES), item)
 
 
-def explained(first: VerdictCase, second: VerdictCase) -> Explanation:
+def explain(first: VerdictCase, second: VerdictCase) -> Explanation:
     return compare(recorded(first), recorded(second), ECOSYSTEMS, RULES)
 
 
@@ -55,12 +55,12 @@ def ids(change: Change) -> tuple[list[str], list[str]]:
 
 
 def test_equal_cases_have_no_changes() -> None:
-    assert explained(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
+    assert explain(case("a"), case("a")) == Explanation(Status.REJECTED, Status.REJECTED, ())
 
 
 def test_a_new_package_is_an_effect_of_the_code() -> None:
     """The first snapshot lacks it, because its image had none."""
-    result = explained(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
+    result = explain(case("x"), replace(case("x", "a"), image="sha256:" + "9" * 64))
     (change,) = result.changes
     assert (change.input, change.is_status_changed, ids(change)) == (Input.CODE, True, (["CVE-2024-1"], []))
     assert result.status_changed_by == (Input.CODE,)
@@ -68,7 +68,7 @@ def test_a_new_package_is_an_effect_of_the_code() -> None:
 
 
 def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() -> None:
-    result = explained(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
+    result = explain(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a"))
     assert [(change.input, ids(change)) for change in result.changes] == [(Input.ADVISORIES, (["CVE-2024-1"], []))]
     assert (result.before, result.after, result.status_changed_by) == (
         Status.APPROVED,
@@ -83,18 +83,18 @@ def test_provenance_attached_later_is_an_effect_of_provenance() -> None:
     built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
     before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
-    result = explained(before, after)
+    result = explain(before, after)
     assert [change.input for change in result.changes] == [Input.PROVENANCE]
     assert (result.before, result.after) == (Status.REJECTED, Status.APPROVED)
     second = "sha256:" + "9" * 64
-    result = explained(after, replace(after, image=second, provenance=ProvenanceFacts(second)))
+    result = explain(after, replace(after, image=second, provenance=ProvenanceFacts(second)))
     assert result.status_changed_by == (Input.CODE,)
     copied = replace(after, image=second)
     assert recorded(copied).verdict.status is Status.UNDETERMINED  # what is known of another digest is nothing
 
 
 def test_two_changed_inputs_each_have_their_effect() -> None:
-    result = explained(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
+    result = explain(case("a", snapshot=AdvisorySnapshot((), COVERED)), case("a", "b"))
     assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, (["CVE-2024-2"], [])),
         (Input.ADVISORIES, (["CVE-2024-1"], [])),
@@ -104,7 +104,7 @@ def test_two_changed_inputs_each_have_their_effect() -> None:
 
 def test_a_finding_with_new_facts_is_changed() -> None:
     later = case("a", snapshot=AdvisorySnapshot(PUBLISHED[:1], COVERED, (Cve("CVE-2024-1", exploited="2026-11-01"),)))
-    (change,) = explained(case("a"), later).changes
+    (change,) = explain(case("a"), later).changes
     assert change.input is Input.ADVISORIES
     ((altered),) = change.effect.changed
     assert (altered.before.exploited, altered.after.exploited) == (None, "2026-11-01")
@@ -124,7 +124,7 @@ def test_another_base_image_is_separate_from_own_layers() -> None:
     )
     first = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (old,), AdvisorySnapshot(PUBLISHED, COVERED))
     second = replace(first, inventories=(newer,), snapshot=AdvisorySnapshot(PUBLISHED, COVERED))
-    result = explained(first, second)
+    result = explain(first, second)
     assert [(change.input, ids(change)) for change in result.changes] == [
         (Input.CODE, ([], ["CVE-2024-3"])),
         (Input.BASE, (["CVE-2024-2"], ["CVE-2024-1"])),
@@ -150,15 +150,15 @@ BASELINE: dict[str, tuple[Inventory, ...]] = {"running": (inventory(package("a")
     ids=["policy", "waivers", "lapsed waiver", "stale feed", "scanned", "no more scanned"],
 )
 def test_the_changed_input_changed_the_status(first: VerdictCase, second: VerdictCase, by: Input) -> None:
-    result = explained(first, second)
+    result = explain(first, second)
     assert result.before is not result.after
     assert result.status_changed_by == (by,)
     assert [change.input for change in result.changes] == [by]
 
 
 def test_newly_and_no_longer_waived_findings_are_listed() -> None:
-    (waived,) = explained(A, replace(A, waivers=WAIVED)).changes
-    (lapsed,) = explained(replace(A, waivers=WAIVED), A).changes
+    (waived,) = explain(A, replace(A, waivers=WAIVED)).changes
+    (lapsed,) = explain(replace(A, waivers=WAIVED), A).changes
     assert [item.finding.id for item in waived.effect.newly_waived] == ["CVE-2024-1"]
     assert [item.finding.id for item in lapsed.effect.no_longer_waived] == ["CVE-2024-1"]
 
@@ -170,13 +170,13 @@ def test_external_reports_are_a_separate_input() -> None:
         "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
     )
     item = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
-    (change,) = explained(item, replace(item, external_reports=(fixed,))).changes
+    (change,) = explain(item, replace(item, external_reports=(fixed,))).changes
     assert (change.input, ids(change)) == (Input.EXTERNAL_REPORTS, ([], ["CVE-2024-1"]))
 
 
 def test_lost_coverage_is_an_effect_of_the_advisories() -> None:
     partial = (Coverage("npm", False, (), CHECKED),)
-    (change,) = explained(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
+    (change,) = explain(case("x"), case("x", snapshot=AdvisorySnapshot((), partial))).changes
     assert (change.input, change.status) == (Input.ADVISORIES, Status.UNDETERMINED)
 
 
@@ -202,7 +202,7 @@ def test_the_last_change_has_the_status_of_the_second_verdict() -> None:
         waivers=WAIVED,
         baselines=BASELINE,
     )
-    result = explained(A, second)
+    result = explain(A, second)
     assert [change.input for change in result.changes] == [
         Input.CODE,
         Input.POLICY,

@@ -18,7 +18,7 @@ A, B, C = ("sha256:" + letter * 64 for letter in "abc")
 DIGESTS = st.sampled_from((A, B, C))
 
 
-def judged(image: Inventory, *images: Mapping[str, object]) -> list[object]:
+def judge_base(image: Inventory, *images: Mapping[str, object]) -> list[object]:
     settings = RULE.settings({"images": images})
     return list(RULE.judge(RuleInput(image, Matches((), ()), (), NOW), settings))
 
@@ -32,7 +32,7 @@ def image(layers: tuple[str, ...], diff_ids: tuple[str, ...] = ()) -> Inventory:
     allowed=st.lists(st.lists(DIGESTS, min_size=1, max_size=4), min_size=1, max_size=3),
 )
 def test_an_image_passes_exactly_if_its_lowest_layers_are_allowed(layers: list[str], allowed: list[list[str]]) -> None:
-    results = judged(image(("sha256:" + "0" * 64,) * len(layers), tuple(layers)), *_named(allowed))
+    results = judge_base(image(("sha256:" + "0" * 64,) * len(layers), tuple(layers)), *_named(allowed))
     assert (results == []) == any(layers[: len(base)] == base for base in allowed)
     assert all(isinstance(entry, Violation) for entry in results)
 
@@ -47,27 +47,27 @@ def test_an_unverified_digest_never_turns_a_rejection_into_a_pass(
 ) -> None:
     blobs = ("sha256:" + "0" * 64,) * len(layers)
     known_ids = tuple(digest if is_known else "" for digest, is_known in zip(layers, verified, strict=False))
-    partial, complete = (judged(image(blobs, ids), *_named(allowed)) for ids in (known_ids, tuple(layers)))
+    partial, complete = (judge_base(image(blobs, ids), *_named(allowed)) for ids in (known_ids, tuple(layers)))
     assert partial == complete or [type(entry) for entry in partial] == [Undetermined]
 
 
 def test_a_layer_matches_by_its_compressed_digest() -> None:
-    assert judged(image((A, B)), {"name": "base", "layers": [A]}) == []
-    assert judged(image((A, B), (C, C)), {"name": "base", "layers": [A, C]}) == []
+    assert judge_base(image((A, B)), {"name": "base", "layers": [A]}) == []
+    assert judge_base(image((A, B), (C, C)), {"name": "base", "layers": [A, C]}) == []
 
 
 def test_an_expired_entry_does_not_exclude_another_with_the_same_layers() -> None:
     expired = {"name": "old", "layers": [A], "until": "2026-01-01"}
-    (violation,) = judged(image((B,), (A,)), expired)
+    (violation,) = judge_base(image((B,), (A,)), expired)
     assert isinstance(violation, Violation)
     assert violation.message == "The base image old was allowed until 2026-01-01"
-    assert judged(image((B,), (A,)), expired, {"name": "new", "layers": [A], "until": "2027-01-01"}) == []
+    assert judge_base(image((B,), (A,)), expired, {"name": "new", "layers": [A], "until": "2027-01-01"}) == []
 
 
 @pytest.mark.parametrize("ids", [(), ("", "")])
 def test_a_layer_without_a_digest_is_undetermined(ids: tuple[str, ...]) -> None:
     """As in a root folder."""
-    (entry,) = judged(image(("", ""), ids), {"name": "base", "layers": [A]})
+    (entry,) = judge_base(image(("", ""), ids), {"name": "base", "layers": [A]})
     assert isinstance(entry, Undetermined)
 
 

@@ -21,7 +21,7 @@ def judge(
     return list(RULE.judge(facts, RULE.settings(settings)))
 
 
-def checked(at: str) -> tuple[Coverage, ...]:
+def coverage_at(at: str) -> tuple[Coverage, ...]:
     return (Coverage("npm", True, (), at),)
 
 
@@ -72,7 +72,7 @@ def test_an_entry_without_a_known_kind_cannot_be_relaxed() -> None:
 
 @pytest.mark.parametrize("at", ["2026-11-17T12:00:01Z", "2026-11-24T12:00:00Z", "2026-11-25T11:00:00Z", "2026-11-20"])
 def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
-    assert judge(inventory(package("a")), coverage=checked(at)) == []
+    assert judge(inventory(package("a")), coverage=coverage_at(at)) == []
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_a_feed_checked_within_the_allowed_days_is_fresh(at: str) -> None:
     ],
 )
 def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, reason: str) -> None:
-    (result,) = judge(inventory(package("a")), coverage=checked(at))
+    (result,) = judge(inventory(package("a")), coverage=coverage_at(at))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("npm", "stale")
     assert reason in result.reason
@@ -94,7 +94,7 @@ def test_a_stale_feed_is_undetermined_with_the_command_that_updates_it(at: str, 
 
 
 def test_the_policy_sets_the_allowed_days() -> None:
-    month_old = checked("2026-10-25T12:00:00Z")
+    month_old = coverage_at("2026-10-25T12:00:00Z")
     assert judge(inventory(package("a")), coverage=month_old, stale_after_days=31) == []
     assert judge(inventory(package("a")), coverage=month_old, stale_after_days=30) != []
 

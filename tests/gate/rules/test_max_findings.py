@@ -74,7 +74,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
     assert str(refusal.value).startswith(error)
 
 
-def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
+def judge_counts(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
     """The results for counts without findings: "!" before a violation, "?" before an undetermined entry."""
     facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="inspector", unlisted_counts=unlisted_counts)
     results = RULE.judge(facts, RULE.settings(settings))
@@ -86,30 +86,30 @@ def counted(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
 
 
 def test_counts_without_findings_have_the_same_limits() -> None:
-    assert counted({"CRITICAL": 3, "HIGH": 1}, CRITICAL=0, HIGH=1) == ["! 3 CRITICAL findings, at most 0 allowed"]
-    assert counted({"CRITICAL": 0}, CRITICAL=0) == []
+    assert judge_counts({"CRITICAL": 3, "HIGH": 1}, CRITICAL=0, HIGH=1) == ["! 3 CRITICAL findings, at most 0 allowed"]
+    assert judge_counts({"CRITICAL": 0}, CRITICAL=0) == []
 
 
 def test_counts_are_undetermined_with_only_fixable() -> None:
-    (result,) = counted({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
+    (result,) = judge_counts({"CRITICAL": 3}, CRITICAL=0, only_fixable=True)
     assert result.startswith("? inspector does not report the severity of every finding")
     assert "up to 3 may count as CRITICAL, at most 0 allowed" in result
-    assert counted({"CRITICAL": 3}, CRITICAL=3, only_fixable=True) == []
+    assert judge_counts({"CRITICAL": 3}, CRITICAL=3, only_fixable=True) == []
 
 
 def test_counts_of_an_unknown_severity_may_be_any_uncounted_severity() -> None:
-    assert counted({"": 2}, LOW=2, HIGH=2) == []
-    results = counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1, untriaged_counts_as="HIGH")
+    assert judge_counts({"": 2}, LOW=2, HIGH=2) == []
+    results = judge_counts({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1, untriaged_counts_as="HIGH")
     assert [entry[:2] for entry in results] == ["? ", "? "]
     assert "may count as HIGH" in results[0]
     assert "may count as LOW" in results[1]
-    assert len(counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1)) == 4
-    assert counted({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, untriaged_counts_as="UNTRIAGED") == []
+    assert len(judge_counts({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, LOW=1)) == 4
+    assert judge_counts({"": 2}, CRITICAL=0, HIGH=0, MEDIUM=0, untriaged_counts_as="UNTRIAGED") == []
 
 
 def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
-    assert counted({"UNTRIAGED": 2}, HIGH=1) == ["! 2 HIGH findings, at most 1 allowed"]
-    assert counted({"UNTRIAGED": 2}, UNTRIAGED=1) == ["! 2 UNTRIAGED findings, at most 1 allowed"]
+    assert judge_counts({"UNTRIAGED": 2}, HIGH=1) == ["! 2 HIGH findings, at most 1 allowed"]
+    assert judge_counts({"UNTRIAGED": 2}, UNTRIAGED=1) == ["! 2 UNTRIAGED findings, at most 1 allowed"]
 
 
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:

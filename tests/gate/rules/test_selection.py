@@ -50,7 +50,7 @@ def image(base_layers: int) -> Inventory:
     return replace(inventory(), layers=_LAYERS, base_layers=base_layers)
 
 
-def counted(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
+def selected_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
     return {finding.id for _, finding in _selection.select(rule_input, _selection.settings(raw)).findings}
 
 
@@ -58,11 +58,11 @@ def counted(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
 def test_unknown_values_never_exclude_a_finding(selected: tuple[Finding, ...], chosen: dict[str, object]) -> None:
     baselines = {"running": {finding_key(finding): Exemption() for finding in selected[::2]}}
     full = RuleInput(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
-    counted_ids = counted(full, chosen)
+    counted_ids = selected_ids(full, chosen)
     undated = tuple(replace(finding, published=None, fixed_at=None) for finding in selected)
-    assert counted_ids <= counted(replace(full, matches=Matches(undated, ())), chosen)
-    assert counted_ids <= counted(replace(full, baseline_findings={}), chosen)
-    assert counted_ids <= counted(replace(full, inventory=image(0)), chosen)
+    assert counted_ids <= selected_ids(replace(full, matches=Matches(undated, ())), chosen)
+    assert counted_ids <= selected_ids(replace(full, baseline_findings={}), chosen)
+    assert counted_ids <= selected_ids(replace(full, inventory=image(0)), chosen)
 
 
 @given(findings(), SETTINGS)
@@ -71,7 +71,9 @@ def test_base_and_own_findings_together_are_those_of_the_image(
 ) -> None:
     for base_layers in (0, 1, 2):
         facts = RuleInput(image(base_layers), Matches(selected, ()), (), NOW)
-        base, own, image_findings = (counted(facts, {**chosen, "scope": scope}) for scope in ("base", "own", "image"))
+        base, own, image_findings = (
+            selected_ids(facts, {**chosen, "scope": scope}) for scope in ("base", "own", "image")
+        )
         assert base | own == image_findings
 
 

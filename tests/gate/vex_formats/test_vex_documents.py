@@ -39,7 +39,7 @@ def documents() -> list[tuple[str, dict[str, Any]]]:
     return result
 
 
-def changed(change: Callable[[dict[str, Any]], None], document: dict[str, Any] = OPENVEX) -> bytes:
+def change_document(change: Callable[[dict[str, Any]], None], document: dict[str, Any] = OPENVEX) -> bytes:
     copy = json.loads(json.dumps(document))
     change(copy)
     return json.dumps(copy).encode()
@@ -86,7 +86,7 @@ def test_a_product_with_an_unsupported_identifier_stays_in_its_statement() -> No
     def replace_products(document: dict[str, Any]) -> None:
         document["statements"][0]["products"] = [{"@id": "https://example.org/other"}]
 
-    (statement,) = vex_formats.read(changed(replace_products), "x")
+    (statement,) = vex_formats.read(change_document(replace_products), "x")
     assert statement.products == ("https://example.org/other",)
 
 
@@ -128,7 +128,7 @@ def test_a_product_with_an_unsupported_identifier_stays_in_its_statement() -> No
 )
 def test_an_invalid_value_is_refused_with_its_place(change: Callable[[dict[str, Any]], None], place: str) -> None:
     with pytest.raises(UsageError, match=f"^vex.json: {place}"):
-        vex_formats.read(changed(change), "vex.json")
+        vex_formats.read(change_document(change), "vex.json")
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_document_with_too_many_names_is_refused() -> None:
         ]
 
     with pytest.raises(UsageError, match="the limit is 100000"):
-        vex_formats.read(changed(many), "x")
+        vex_formats.read(change_document(many), "x")
 
 
 def test_thousands_of_vulnerabilities_may_name_a_group_of_thousands() -> None:
@@ -194,7 +194,7 @@ def test_thousands_of_vulnerabilities_may_name_a_group_of_thousands() -> None:
             for number in range(10_000)
         ]
 
-    statements = vex_formats.read(changed(enlarge, document), "large.json")
+    statements = vex_formats.read(change_document(enlarge, document), "large.json")
     assert len(statements) == 20_000
     assert {(statement.products, statement.impact) for statement in statements} == {
         (("pkg:npm/a@1.0.0",), "Of both."),
@@ -224,7 +224,7 @@ def test_contradictions_in_a_csaf_document_are_refused() -> None:
         (define_twice, "the product 'B' is defined twice"),
     ):
         with pytest.raises(UsageError, match=reason):
-            vex_formats.read(changed(change, document), "x")
+            vex_formats.read(change_document(change, document), "x")
 
 
 def test_an_unexplained_status_in_a_security_advisory_accepts_nothing() -> None:
@@ -240,12 +240,14 @@ def test_an_unexplained_status_in_a_security_advisory_accepts_nothing() -> None:
             vulnerability.pop("threats", None)
 
     as_vex = vex_formats.read(json.dumps(document).encode(), "x")
-    as_advisory = vex_formats.read(changed(make_advisory, document), "x")
+    as_advisory = vex_formats.read(change_document(make_advisory, document), "x")
     assert [replace(statement, document="") for statement in as_advisory] == [
         replace(statement, document="") for statement in as_vex
     ]
     statuses = [statement.status for statement in as_vex]
-    without_reasons = [statement.status for statement in vex_formats.read(changed(remove_reasons, document), "x")]
+    without_reasons = [
+        statement.status for statement in vex_formats.read(change_document(remove_reasons, document), "x")
+    ]
     assert VexStatus.NOT_AFFECTED in statuses
     assert without_reasons == [status for status in statuses if status is not VexStatus.NOT_AFFECTED]
 

@@ -25,7 +25,7 @@ def aws() -> Iterator[CodePipeline]:
         yield made
 
 
-def answered(
+def make_answer(
     token: str, state: ApprovalState = ApprovalState.APPROVED, summary: str = "fine", verdict: str | None = VERDICT
 ) -> Delivery:
     approval = Approval(
@@ -49,7 +49,7 @@ def answered(
 )
 def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: ApprovalState, value: str) -> None:
     token = aws.ask(1)
-    CodePipelineAnswers(URL, aws.client).give(answered(token, state))
+    CodePipelineAnswers(URL, aws.client).give(make_answer(token, state))
     assert aws.approvals.answered == {token: value}
     assert aws.approvals.summaries == {token: f"fine {URL}/api/v1/verdicts/{VERDICT}"}
     assert aws.regions == ["eu-west-1"]
@@ -57,7 +57,11 @@ def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: Approval
 
 def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipeline) -> None:
     answers, token = CodePipelineAnswers(URL, aws.client), aws.ask(1)
-    for item in (answered(token), answered(token, ApprovalState.REJECTED), answered(token.replace("1111", "9999"))):
+    for item in (
+        make_answer(token),
+        make_answer(token, ApprovalState.REJECTED),
+        make_answer(token.replace("1111", "9999")),
+    ):
         answers.give(item)
     assert aws.approvals.answered == {token: "Approved"}
     assert aws.approvals.refused == 2
@@ -67,8 +71,8 @@ def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipe
 def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
     token, second = aws.ask(1), aws.ask(2)
     answers = CodePipelineAnswers(URL, aws.client)
-    answers.give(answered(token, summary="x" * SUMMARY_LIMIT))
-    answers.give(answered(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=None))
+    answers.give(make_answer(token, summary="x" * SUMMARY_LIMIT))
+    answers.give(make_answer(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=None))
     value = aws.approvals.summaries[token]
     assert len(value) == SUMMARY_LIMIT
     assert value.endswith(f"x… {URL}/api/v1/verdicts/{VERDICT}")
@@ -86,11 +90,11 @@ def test_a_call_that_aws_refuses_is_repeated_and_the_token_is_not_shown(aws: Cod
     put, aws.service.operations["PutApprovalResult"] = aws.service.operations["PutApprovalResult"], refuse
     answers = CodePipelineAnswers(URL, aws.client)
     with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as caught:
-        answers.give(answered(token))
+        answers.give(make_answer(token))
     assert token not in caught.value.full_message
     assert caught.value.__cause__ is None
     aws.service.operations["PutApprovalResult"] = put
-    answers.give(answered(token))
+    answers.give(make_answer(token))
     assert aws.approvals.answered == {token: "Approved"}
 
 
@@ -102,4 +106,4 @@ def test_a_network_that_is_away_is_tried_again() -> None:
             raise EndpointConnectionError(endpoint_url="https://codepipeline.example")
 
     with pytest.raises(UnavailableError, match="Could not connect"):
-        CodePipelineAnswers(URL, lambda service, region: Away()).give(answered("1"))
+        CodePipelineAnswers(URL, lambda service, region: Away()).give(make_answer("1"))

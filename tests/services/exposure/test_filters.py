@@ -52,7 +52,7 @@ def judge(fleet: Fleet, policy: str, status: Status, *names: str) -> None:
     fleet.store.fleet_verdicts.record(policy, verdicts, day(20), lambda changes: ())
 
 
-def listed(exposure: Exposure) -> list[str]:
+def image_digests(exposure: Exposure) -> list[str]:
     return [image.digest for image in exposure.images]
 
 
@@ -67,13 +67,15 @@ def test_images_are_filtered_by_what_runs_what_is_rejected_and_what_is_waived(fl
     assert (everything.total, everything.rejected, everything.waived, everything.waived_of) == (3, 2, 1, 3)
     assert [image.status for image in everything.images] == [Status.APPROVED, Status.REJECTED, Status.REJECTED]
     rejected = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED)
-    assert listed(rejected) == [digest("b"), digest("a")]
+    assert image_digests(rejected) == [digest("b"), digest("a")]
     first = fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, limit=1)
-    assert listed(first) == [digest("b")]
-    assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, after=int(first.next or 0))) == [digest("a")]
+    assert image_digests(first) == [digest("b")]
+    assert image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.REJECTED, after=int(first.next or 0))) == [
+        digest("a")
+    ]
     waived = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
-    assert (listed(waived), waived.total) == ([digest("b")], 3)
-    assert listed(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
+    assert (image_digests(waived), waived.total) == ([digest("b")], 3)
+    assert image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.RUNNING)) == []
 
 
 WAIVERS: dict[str, dict[str, Any]] = {
@@ -124,7 +126,7 @@ def _assert_waived(fleet: Fleet, names: str) -> None:
     """Those that are counted, those that are listed, and those whose packages are shown as waived are the same."""
     exposure = fleet.where("CVE-2026-1")
     shown = {image.digest for image in exposure.images if any(entry.waived for entry in image.packages)}
-    listed_ones = listed(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
+    listed_ones = image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
     expected = [digest(name) for name in reversed(names)]
     assert (exposure.waived, listed_ones, shown) == (len(names), expected, set(expected))
     assert exposure.waived_of == exposure.total == 5
@@ -187,7 +189,7 @@ def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     assert (exposure.waived, exposure.waived_of, len(exposure.images)) == (12, 60, 1)
     first = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
     second = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
-    assert [*listed(first), *listed(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
+    assert [*image_digests(first), *image_digests(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
 
 
 @pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
@@ -203,7 +205,7 @@ def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_i
     waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="team/a", until=day(28), created_at=day(15))
     fleet.store.waivers.add(waiver)
     exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
-    assert listed(exposure) == [digest("a")]
+    assert image_digests(exposure) == [digest("a")]
 
 
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
@@ -226,7 +228,7 @@ def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fl
     assert fleet.where("CVE-2026-1").waived == 0  # the policy does not know the author
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
-    assert listed(exposure) == [digest("image-4"), digest("image-1")]
+    assert image_digests(exposure) == [digest("image-4"), digest("image-1")]
     assert [entry.kind for image in exposure.images for entry in image.packages[0].waived] == ["vex", "vex"]
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))

@@ -102,7 +102,7 @@ def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:
     return FleetIndex(store, database, KINDS, clock, "1")
 
 
-def scanned(store: Store, name: str, *packages: Package) -> str:
+def scan_image(store: Store, name: str, *packages: Package) -> str:
     image = digest(name)
     scan = store.images.request_scan(image, f"team/{name}", NOW)
     store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), None, NOW)
@@ -128,7 +128,9 @@ IDNA, FLASK = advisory("CVE-2026-1", "idna", "3.7"), advisory("CVE-2026-2", "fla
 def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    image = scanned(store, "web", package("idna", "3.6", "sha256:base"), package("idna", "3.7"), package("flask", "2"))
+    image = scan_image(
+        store, "web", package("idna", "3.6", "sha256:base"), package("idna", "3.7"), package("flask", "2")
+    )
     for _ in range(2):
         index.add(image)
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
@@ -142,9 +144,9 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
 def test_a_known_component_is_not_matched_again(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scanned(store, "one", package("idna", "3.6")))
+    index.add(scan_image(store, "one", package("idna", "3.6")))
     database.requested.clear()
-    index.add(scanned(store, "two", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "two", package("idna", "3.6"), package("flask", "2")))
     assert database.requested == ["flask"]
 
 
@@ -160,7 +162,7 @@ def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
 
 def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
     for number in range(3):
-        scanned(store, f"web-{number}", package("idna", f"3.{number}"))
+        scan_image(store, f"web-{number}", package("idna", f"3.{number}"))
     index = index_of(store, AdvisoryDatabase([IDNA]))
     for _ in range(2):
         index.add_missing()
@@ -171,7 +173,7 @@ def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
 def test_without_an_advisory_database_components_wait_for_one(store: Store) -> None:
     database = AdvisoryDatabase([IDNA], fails=True)
     index = index_of(store, database)
-    index.add(scanned(store, "web", package("idna", "3.6")))
+    index.add(scan_image(store, "web", package("idna", "3.6")))
     index.match_new()
     assert findings(store) == {}
     database.fails = False
@@ -182,10 +184,10 @@ def test_without_an_advisory_database_components_wait_for_one(store: Store) -> N
 def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scanned(store, "web", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "web", package("idna", "3.6"), package("flask", "2")))
     database.advisories = [FLASK]
     assert not index.is_current(database)
-    index.add(scanned(store, "api", package("flask", "3")))
+    index.add(scan_image(store, "api", package("flask", "3")))
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
     index.rematch_all(database)
     assert findings(store) == {"flask 2": ("CVE-2026-2", ""), "flask 3": ("CVE-2026-2", "")}
@@ -195,7 +197,7 @@ def test_findings_follow_a_change_that_is_not_known(store: Store) -> None:
 def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scanned(store, "web", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "web", package("idna", "3.6"), package("flask", "2")))
     previous = database.digest
     database.advisories = [replace(IDNA, ratings=(Rating("advisory", Severity.LOW),)), FLASK]
     database.requested.clear()
@@ -210,7 +212,7 @@ def test_only_what_a_known_change_concerns_is_matched_again(store: Store) -> Non
 def test_kev_and_epss_are_stored_without_matching(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scanned(store, "web", package("idna", "3.6"), package("flask", "2")))
+    index.add(scan_image(store, "web", package("idna", "3.6"), package("flask", "2")))
     previous, database.known_cves = database.digest, {"CVE-2026-1": Cve("CVE-2026-1", exploited="2026-11-01", epss=0.9)}
     database.requested.clear()
     result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1", "CVE-2026-99"})))
@@ -234,7 +236,7 @@ def test_a_severity_that_comes_from_the_cve_follows_it(
     database = AdvisoryDatabase([advisory("CVE-2026-1", "idna", "", severity="")])
     database.known_cves = {"CVE-2026-1": Cve("CVE-2026-1", before)}
     index = index_of(store, database)
-    index.add(scanned(store, "web", package("idna", "3.6")))
+    index.add(scan_image(store, "web", package("idna", "3.6")))
     previous, database.known_cves = database.digest, {"CVE-2026-1": Cve("CVE-2026-1", after)}
     result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1"})))
     assert result is not None
@@ -244,7 +246,7 @@ def test_a_severity_that_comes_from_the_cve_follows_it(
 def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) -> None:
     database = AdvisoryDatabase([IDNA])
     index = index_of(store, database)
-    index.add(scanned(store, "web", package("idna", "3.6")))
+    index.add(scan_image(store, "web", package("idna", "3.6")))
     database.advisories = []
     index.rematch_all(database)
     assert findings(store) == {}
@@ -256,7 +258,7 @@ def test_images_are_added_side_by_side(store: Store) -> None:
     index = index_of(store, AdvisoryDatabase([IDNA]))
     shared = [package(f"p{number}", "1", "sha256:base") for number in range(60)]
     images = [
-        scanned(store, f"web-{number}", *shared, *(package(f"q{(number + n) % 20}", "1") for n in range(10)))
+        scan_image(store, f"web-{number}", *shared, *(package(f"q{(number + n) % 20}", "1") for n in range(10)))
         for number in range(16)
     ]
     with ThreadPoolExecutor(8) as pool:

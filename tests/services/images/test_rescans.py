@@ -87,7 +87,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def scanned(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
+def scan_image(store: Store, repository: str, scanner: str | None, *packages: Package, day: int = 20) -> str:
     image, at = digest(repository), f"2026-11-{day}T10:00:00.000Z"
     scan = store.images.request_scan(image, repository, at)
     store.images.finish_scan(image, scan.number, platforms_of(inventory(image, *packages)), None, at, scanner=scanner)
@@ -103,7 +103,7 @@ def version_of(store: Store, image: str) -> str | None:
 
 
 def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
-    image = scanned(store, "web", OLD)
+    image = scan_image(store, "web", OLD)
     assert findings(store) == {}
     server = Server(store, Registry({image: (package("idna", "3.6"),)}))
     assert server.run() == ["web"]
@@ -116,16 +116,16 @@ def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
 
 
 def test_scans_of_a_newer_scanner_are_not_repeated(store: Store) -> None:
-    scanned(store, "old", OLD)
-    scanned(store, "unknown", None)
-    scanned(store, "same", NEW)
-    scanned(store, "newer", NEWEST)
-    scanned(store, "later", "a format of the future")
+    scan_image(store, "old", OLD)
+    scan_image(store, "unknown", None)
+    scan_image(store, "same", NEW)
+    scan_image(store, "newer", NEWEST)
+    scan_image(store, "later", "a format of the future")
     assert sorted(Server(store, Registry()).run_until_done()) == ["old", "unknown"]
 
 
 def test_two_versions_side_by_side_read_each_image_once(store: Store) -> None:
-    images = [scanned(store, f"app-{number}", OLD) for number in range(4)]
+    images = [scan_image(store, f"app-{number}", OLD) for number in range(4)]
     older, newer = Server(store, Registry(), NEW), Server(store, Registry(), NEWEST)
     read = [name for _ in range(10) for server in (older, newer) for name in server.run(after=1)]
     assert {version_of(store, image) for image in images} == {NEWEST}
@@ -135,9 +135,9 @@ def test_two_versions_side_by_side_read_each_image_once(store: Store) -> None:
 
 
 def test_running_images_come_first_then_the_newest(store: Store) -> None:
-    scanned(store, "oldest", OLD, day=1 + 9)
-    running = scanned(store, "running", OLD, day=11)
-    scanned(store, "newest", OLD, day=12)
+    scan_image(store, "oldest", OLD, day=1 + 9)
+    running = scan_image(store, "running", OLD, day=11)
+    scan_image(store, "newest", OLD, day=12)
     definition = TaskDefinition("shop", 1, "web", ImageReference("registry.example/running", running))
     store.services.put(Service("shop", "local", 1, 1), definition)
     assert Server(store, Registry()).run_until_done() == ["running", "newest", "oldest"]
@@ -145,20 +145,20 @@ def test_running_images_come_first_then_the_newest(store: Store) -> None:
 
 def test_reading_is_limited_by_the_minute_also_after_a_pause(store: Store) -> None:
     for number in range(BURST + 4):
-        scanned(store, f"app-{number}", OLD)
+        scan_image(store, f"app-{number}", OLD)
     server = Server(store, Registry(), per_minute=6)
     assert [len(server.run(after=seconds)) for seconds in (0, 1, 8, 1, 10)] == [1, 0, 0, 1, 1]
     assert len(server.run(after=3600)) == BURST
 
 
 def test_a_rate_of_zero_reads_nothing(store: Store) -> None:
-    scanned(store, "web", OLD)
+    scan_image(store, "web", OLD)
     assert Server(store, Registry(), per_minute=0).run_until_done() == []
 
 
 def test_reading_goes_on_after_a_restart(store: Store) -> None:
     for number in range(3):
-        scanned(store, f"app-{number}", OLD)
+        scan_image(store, f"app-{number}", OLD)
     first = Server(store, Registry()).run()
     rest = Server(store, Registry()).run_until_done()
     assert sorted(first + rest) == ["app-0", "app-1", "app-2"]
@@ -166,7 +166,7 @@ def test_reading_goes_on_after_a_restart(store: Store) -> None:
 
 def test_one_of_several_servers_reads_until_it_ends(store: Store) -> None:
     for number in range(4):
-        scanned(store, f"app-{number}", OLD, day=20 - number)
+        scan_image(store, f"app-{number}", OLD, day=20 - number)
     first, second = Server(store, Registry()), Server(store, Registry(), worker="server-2")
     for server in (first, second):
         store.workers.add(Worker(server.worker, "host", "1", (), {}, started_at=NOW, seen_at=NOW))
@@ -180,7 +180,7 @@ def test_one_of_several_servers_reads_until_it_ends(store: Store) -> None:
 
 def test_a_server_with_a_newer_scanner_reads_instead_of_the_one_that_did(store: Store) -> None:
     for number in range(2):
-        scanned(store, f"app-{number}", OLD, day=20 - number)
+        scan_image(store, f"app-{number}", OLD, day=20 - number)
     old, new = Server(store, Registry()), Server(store, Registry(), version=NEWEST, worker="server-2")
     for server in (old, new):
         store.workers.add(Worker(server.worker, "host", "1", (), {}, started_at=NOW, seen_at=NOW))
@@ -191,7 +191,7 @@ def test_a_server_with_a_newer_scanner_reads_instead_of_the_one_that_did(store: 
 
 
 def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:
-    gone = scanned(store, "gone", OLD)
+    gone = scan_image(store, "gone", OLD)
     store.image_removals.remove("gone", gone, NOW)
     scan = store.images.request_scan(digest("failed"), "failed", NOW)
     store.images.finish_scan(digest("failed"), scan.number, (), "it is broken", NOW)
@@ -199,9 +199,9 @@ def test_gone_images_and_failed_scans_are_not_read(store: Store) -> None:
 
 
 def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store: Store) -> None:
-    image = scanned(store, "down.example/a", OLD, day=20)
-    scanned(store, "down.example/b", OLD, day=19)
-    scanned(store, "web", OLD, day=18)
+    image = scan_image(store, "down.example/a", OLD, day=20)
+    scan_image(store, "down.example/b", OLD, day=19)
+    scan_image(store, "web", OLD, day=18)
     registry = Registry(errors={"down.example/a": UnavailableError("it does not answer", "Wait.")})
     server = Server(store, registry)
     assert server.run() == ["down.example/a"]
@@ -217,8 +217,8 @@ def test_a_registry_that_does_not_answer_is_asked_later_and_stops_no_other(store
 def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images(store: Store) -> None:
     """Nothing else is read meanwhile."""
     for number in range(3):
-        scanned(store, f"slow.example/{number}", OLD, day=20 - number)
-    scanned(store, "web", OLD, day=16)
+        scan_image(store, f"slow.example/{number}", OLD, day=20 - number)
+    scan_image(store, "web", OLD, day=16)
     slow = {f"slow.example/{number}": TooSlowError("not within 3600 seconds", "Wait.") for number in range(3)}
     server = Server(store, Registry(errors=dict(slow)))
     assert server.run() == ["slow.example/0"]
@@ -230,7 +230,7 @@ def test_a_registry_that_is_slow_on_purpose_takes_no_hour_for_each_of_its_images
 
 
 def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_day(store: Store) -> None:
-    image = scanned(store, "web", OLD, package("idna", "3.6"))
+    image = scan_image(store, "web", OLD, package("idna", "3.6"))
     server = Server(store, Registry(errors={"web": NotFoundError("there is no such image", "")}))
     assert server.run() == ["web"]
     assert server.run(after=RETRY_SECONDS - 1) == []
@@ -240,7 +240,7 @@ def test_an_image_that_cannot_be_read_keeps_what_was_found_and_is_tried_after_a_
 
 
 def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
-    image = scanned(store, "web", OLD)
+    image = scan_image(store, "web", OLD)
     scan = store.images.scan(image)
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
@@ -249,7 +249,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
 
 
 def test_recording_twice_changes_nothing(store: Store) -> None:
-    image = scanned(store, "web", OLD)
+    image = scan_image(store, "web", OLD)
     scan = store.images.scan(image)
     assert scan is not None
     assert store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)

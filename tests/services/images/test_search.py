@@ -67,7 +67,7 @@ def search(fleet: Fleet) -> ImageSearch:
     return ImageSearch(fleet.store, packages, watching, clock, "registry.example")
 
 
-def listed(fleet: Fleet, **query: object) -> list[str]:
+def repository_names(fleet: Fleet, **query: object) -> list[str]:
     """The repositories of the list without their team."""
     return [image.repository.rpartition("/")[2] for image in images(fleet, **query)]
 
@@ -124,22 +124,22 @@ def judge(
     ],
 )
 def test_filters_apply_to_one_finding(fleet: Fleet, query: dict[str, object], expected: list[str]) -> None:
-    assert listed(fleet, **query) == expected
+    assert repository_names(fleet, **query) == expected
 
 
 def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) -> None:
-    assert listed(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
+    assert repository_names(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
     judge(fleet, "base", Status.REJECTED, 1)
     judge(fleet, "clean", Status.APPROVED)
-    assert listed(fleet, statuses=["Rejected"]) == ["base"]
-    assert listed(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
+    assert repository_names(fleet, statuses=["Rejected"]) == ["base"]
+    assert repository_names(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
     (image,) = images(fleet, repository="team/base")
     assert (image.status, image.policy, image.since) == ("Rejected", "default", day(20))
     assert image.summary == "1 CRITICAL finding"
     assert image.counts == {"CRITICAL": 1, **dict.fromkeys(["HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"], 0)}
     # The others were scanned long ago, and are not judged: they are not watched.
-    assert listed(fleet, statuses=["Undetermined"]) == ["both", "own"]
-    assert listed(fleet, statuses=["NotJudged"]) == []
+    assert repository_names(fleet, statuses=["Undetermined"]) == ["both", "own"]
+    assert repository_names(fleet, statuses=["NotJudged"]) == []
 
 
 def test_what_is_waived_in_the_current_verdict_is_listed_beside_it(fleet: Fleet) -> None:
@@ -151,7 +151,7 @@ def test_what_is_waived_in_the_current_verdict_is_listed_beside_it(fleet: Fleet)
 def test_an_image_that_is_judged_at_any_moment_is_not_judged_yet(fleet: Fleet) -> None:
     judge(fleet, "base", Status.REJECTED, 1)
     fleet.push("new", "team/new", "1", package("six", "1"))
-    assert listed(fleet, statuses=["NotJudged"]) == ["new"]
+    assert repository_names(fleet, statuses=["NotJudged"]) == ["new"]
 
 
 def test_an_image_that_is_not_watched_any_more_is_undetermined(fleet: Fleet) -> None:
@@ -164,10 +164,10 @@ def test_an_image_that_is_not_watched_any_more_is_undetermined(fleet: Fleet) -> 
 
 
 def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
-    assert listed(fleet, is_running=True) == []
+    assert repository_names(fleet, is_running=True) == []
     image = ImageReference("registry.example/team/own", digest("own"))
     fleet.store.services.put(Service("shop", "local", 1, 1), TaskDefinition("shop", 1, "web", image))
-    assert listed(fleet, is_running=True) == ["own"]
+    assert repository_names(fleet, is_running=True) == ["own"]
     (listed_image,) = images(fleet, is_running=True)
     assert listed_image.services == ["shop"]
 
@@ -175,7 +175,7 @@ def test_only_running_images_can_be_listed(fleet: Fleet) -> None:
 def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Fleet) -> None:
     push(fleet, "next", "team/own", package("six", "1"))
     fleet.store.image_removals.remove("team/base", digest("base"), day(19))
-    assert listed(fleet) == ["own", "clean", "both"]
+    assert repository_names(fleet) == ["own", "clean", "both"]
     entries = images(fleet, include_moved=True)
     assert [(image.digest, image.until, image.gone_at) for image in entries] == [
         (digest("next"), None, None),
@@ -195,9 +195,13 @@ def test_an_image_that_is_not_scanned_yet_is_listed(fleet: Fleet) -> None:
 def test_a_limited_token_sees_its_repositories_only(fleet: Fleet) -> None:
     token = Token("t", "ana", "", day(1), day(30), repositories=("team/*",))
     caller = Caller(Principal("ana", (Role.VIEWER,)), token)
-    assert listed(fleet, caller=caller) == listed(fleet, caller=caller, repository="*/**") == ["own", "base"]
-    assert listed(fleet, repository="*/**") == ["clean", "both", "own", "base"]
-    assert listed(fleet, caller=caller, repository="other/both") == []
+    assert (
+        repository_names(fleet, caller=caller)
+        == repository_names(fleet, caller=caller, repository="*/**")
+        == ["own", "base"]
+    )
+    assert repository_names(fleet, repository="*/**") == ["clean", "both", "own", "base"]
+    assert repository_names(fleet, caller=caller, repository="other/both") == []
     assert search(fleet).list_repositories(caller) == ["team/base", "team/own"]
 
 
@@ -210,7 +214,7 @@ def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort
         ImageSort.SEVERITY: ["both", "base", "own", "clean"],
         ImageSort.NAME: ["both", "clean", "base", "own"],
     }[sort]
-    assert listed(fleet, sort=sort) == expected
+    assert repository_names(fleet, sort=sort) == expected
     seen, after = [], ""
     for _ in range(2):
         page = search(fleet).list_images(ImageQuery(sort=sort, limit=2, after=after))

@@ -79,7 +79,7 @@ def server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Server]:
         yield Server(store)
 
 
-def judged(server: Server, status: str, image: str = "sha256:a") -> int:
+def publish_verdict(server: Server, status: str, image: str = "sha256:a") -> int:
     """The number of messages about this verdict."""
     server.happens("verdict.changed", image=image, repository="team/app", policy="default", status=status)
     return len(server.sent())
@@ -89,11 +89,11 @@ def test_an_image_that_is_approved_again_is_announced_each_time_that_its_rejecti
     server.add_target()
     server.add_rule("verdict.changed")
     for _ in range(2):
-        assert judged(server, "Rejected") == 1
+        assert publish_verdict(server, "Rejected") == 1
         server.passes(days=2)
-        assert judged(server, "Approved") == 1
+        assert publish_verdict(server, "Approved") == 1
         server.passes(days=2)
-    assert judged(server, "Approved") == 0
+    assert publish_verdict(server, "Approved") == 0
 
 
 def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Server) -> None:
@@ -101,7 +101,7 @@ def test_a_verdict_that_comes_and_goes_within_a_day_is_announced_once(server: Se
     server.add_rule("verdict.changed")
     messages = []
     for _ in range(30):
-        messages += [judged(server, "Rejected"), judged(server, "Approved")]
+        messages += [publish_verdict(server, "Rejected"), publish_verdict(server, "Approved")]
         server.passes(hours=1)
     assert messages == [1, 1, *[0] * 58]
 
@@ -110,12 +110,12 @@ def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_sett
     server.add_target()
     server.add_rule("verdict.changed")
     for _ in range(20):
-        messages = [judged(server, "Rejected")]
+        messages = [publish_verdict(server, "Rejected")]
         server.passes(minutes=40)
-        messages.append(judged(server, "Approved"))
+        messages.append(publish_verdict(server, "Approved"))
         server.passes(minutes=40)
     assert messages == [0, 0]
-    assert judged(server, "Rejected") == 0
+    assert publish_verdict(server, "Rejected") == 0
     server.passes(hours=2)
     assert server.sent() == []
     server.passes(hours=1)
@@ -123,13 +123,18 @@ def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_sett
     assert entry.payload["body"]["detail"]["status"] == "Rejected"
     server.passes(hours=4)
     assert server.sent() == []
-    assert judged(server, "Approved") == 1
+    assert publish_verdict(server, "Approved") == 1
 
 
 def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
-    assert [judged(server, status) for status in ("Rejected", "Approved", "Rejected", "Approved")] == [1, 1, 0, 0]
+    assert [publish_verdict(server, status) for status in ("Rejected", "Approved", "Rejected", "Approved")] == [
+        1,
+        1,
+        0,
+        0,
+    ]
     server.passes(hours=10)
     assert server.sent() == []
 
@@ -137,7 +142,7 @@ def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server
 def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
-    assert [judged(server, status) for status in ("Rejected", "Approved", "Rejected")] == [1, 1, 0]
+    assert [publish_verdict(server, status) for status in ("Rejected", "Approved", "Rejected")] == [1, 1, 0]
     server.passes(days=-5)
     assert len(server.sent()) == 1
 
@@ -145,15 +150,15 @@ def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server)
 def test_what_is_news_of_one_image_is_not_news_of_another(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
-    assert [judged(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 1]
-    assert judged(server, "Rejected", "sha256:a") == 1
-    assert [judged(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 0]
+    assert [publish_verdict(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 1]
+    assert publish_verdict(server, "Rejected", "sha256:a") == 1
+    assert [publish_verdict(server, "Approved", image) for image in ("sha256:a", "sha256:b")] == [1, 0]
 
 
 def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")
-    judged(server, "Approved")
+    publish_verdict(server, "Approved")
     for status in ("Rejected", "Approved"):
         server.happens("verdict.changed", image="sha256:a", repository="team/app", policy="default", status=status)
         server.passes(milliseconds=1)
@@ -161,7 +166,7 @@ def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server
     detail = entry.payload["body"]["detail"]
     assert detail["count"] == 2
     assert [worst["text"] for worst in detail["worst"]] == ["team/app@sha256:a: verdict changed: Approved"]
-    assert judged(server, "Approved") == 0
+    assert publish_verdict(server, "Approved") == 0
 
 
 def test_a_service_that_recovers_again_is_announced(server: Server) -> None:

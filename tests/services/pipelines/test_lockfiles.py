@@ -47,7 +47,7 @@ def lockfile(*versions: str) -> str:
     return json.dumps({"name": "shop", "lockfileVersion": 3, "packages": packages}, indent=2)
 
 
-def delivered(dockerfile: str = "Dockerfile") -> DeliveredImage:
+def delivered_image(dockerfile: str = "Dockerfile") -> DeliveredImage:
     execution = Execution("shop-1", "shop", 1, 1, RunState.SUCCEEDED, {}, started_at="2026-11-28T10:00:00.000Z")
     context = DeploymentContext("shop/app")
     return DeliveredImage(
@@ -91,7 +91,7 @@ class Site:
     def make(self, files: dict[str, str], lock: LockUpdate = LOCK, plan: FixPlan = PLAN) -> str:
         commit = self.host.push("shop", files)
         builds = LockBuilds(self.builder, self.builder.registry, self.host, self.scratch, NPM)
-        return builds(delivered(), commit, plan, lock)
+        return builds(delivered_image(), commit, plan, lock)
 
 
 @pytest.fixture
@@ -226,9 +226,9 @@ def test_a_build_makes_the_lockfile(host: Host, tmp_path: Path) -> None:
         "package.json": "{}",
     }
     commit = source.push("shop", {**files, "package-lock.json": lockfile("4.17.20")})
-    assert builds(delivered(), commit, PLAN, LOCK) == lockfile("4.17.21")
+    assert builds(delivered_image(), commit, PLAN, LOCK) == lockfile("4.17.21")
     assert registry.repository_tags("dockgate-locks/shop") == []
     commit = source.push("shop", {**files, "package-lock.json": lockfile("4.17.20", "3.10.1")})
     with pytest.raises(DockgateError, match=r"npm keeps lodash 3\.10\.1"):
-        builds(delivered(), commit, PLAN, LOCK)
+        builds(delivered_image(), commit, PLAN, LOCK)
     assert registry.repository_tags("dockgate-locks/shop") == []

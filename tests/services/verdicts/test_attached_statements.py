@@ -65,7 +65,7 @@ def judge_nothing() -> Matches:
     return Matches((), ())
 
 
-def collected(*documents: bytes, image: str = IMAGE.digest, under: Policy | None = None) -> ProvenanceFacts:
+def collect_facts(*documents: bytes, image: str = IMAGE.digest, under: Policy | None = None) -> ProvenanceFacts:
     return collect(image, envelopes(documents), provenance_keys(under or policy()), verify)
 
 
@@ -99,10 +99,10 @@ def vex_statement(image: str) -> bytes:
 
 
 def test_a_statement_by_the_builder_s_key_counts() -> None:
-    (result,) = collected(GOOD).statements
+    (result,) = collect_facts(GOOD).statements
     assert (result.builder, result.keys) == (BUILDER, (OURS.public.id,))
     assert fingerprint(OURS.public.pem) == OURS.public.id
-    assert passes(collected(GOOD), policy())
+    assert passes(collect_facts(GOOD), policy())
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
     ],
 )
 def test_a_forged_statement_neither_counts_nor_harms_a_good_one(envelope: bytes) -> None:
-    assert not passes(collected(envelope), policy())
-    assert passes(collected(envelope, GOOD), policy())
-    assert passes(collected(GOOD, envelope), policy())
+    assert not passes(collect_facts(envelope), policy())
+    assert passes(collect_facts(envelope, GOOD), policy())
+    assert passes(collect_facts(GOOD, envelope), policy())
 
 
 @pytest.mark.parametrize("field", ["payloadType", "payload", "signatures", "sig", "keyid"])
@@ -182,7 +182,7 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
 
 def check_reading(document: bytes) -> None:
     """Read the document beside a good statement, as provenance and as VEX."""
-    assert passes(collected(document, GOOD), policy())
+    assert passes(collect_facts(document, GOOD), policy())
     for vex in read_attached_vex([document], IMAGE.digest):
         if vex.envelope is not None:
             find_vex_signer(vex.envelope, "sha256:" + "0" * 64, IMAGE.digest, [OURS.public.pem])
@@ -193,16 +193,16 @@ def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() ->
     rule = {"builders": [{"id": BUILDER, "keys": [OURS.public.pem]}, {"id": "x", "keys": [THEIRS.public.pem]}]}
     both = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
     forged = dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS)
-    assert not passes(collected(forged, under=both), both)
-    assert passes(collected(GOOD, under=both), both)
+    assert not passes(collect_facts(forged, under=both), both)
+    assert passes(collect_facts(GOOD, under=both), both)
 
 
 def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
     complete = make.index([IMAGE, SECOND_IMAGE])
     about_index = dsse.sign(statement(RECORD, NAME, complete.digest), OURS)
-    assert passes(collected(about_index, image=complete.digest), policy())
-    assert not passes(collected(about_index, image=IMAGE.digest), policy())
-    assert not passes(collected(GOOD, image=complete.digest), policy())
+    assert passes(collect_facts(about_index, image=complete.digest), policy())
+    assert not passes(collect_facts(about_index, image=IMAGE.digest), policy())
+    assert not passes(collect_facts(GOOD, image=complete.digest), policy())
 
 
 def test_a_key_that_is_none_verifies_nothing() -> None:
@@ -216,7 +216,7 @@ def test_a_bundle_of_sigstore_s_is_opened() -> None:
     bundle = json.dumps(
         {"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "dsseEnvelope": json.loads(GOOD)}
     )
-    assert passes(collected(bundle.encode()), policy())
+    assert passes(collect_facts(bundle.encode()), policy())
 
 
 def test_provenance_is_found_once_among_attached_documents() -> None:

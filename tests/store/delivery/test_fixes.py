@@ -42,7 +42,7 @@ def fix(identity: str, pipeline: str = "shop", created_at: str = DAY_2) -> Fix:
     )
 
 
-def ended(fix: Fix, state: FixState = FixState.FAILED, at: str = DAY_2) -> Fix:
+def end_fix(fix: Fix, state: FixState = FixState.FAILED, at: str = DAY_2) -> Fix:
     return replace(fix, state=state, ended_at=at)
 
 
@@ -70,8 +70,8 @@ def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Stor
     assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
     assert not store.fixes.plan(fix("2"), DAY_1, 9, ())
     assert store.fixes.plan(fix("3", "web"), DAY_1, 9, ())
-    assert store.fixes.end(ended(fix("1")), [event("1")])
-    assert not store.fixes.end(ended(fix("1"), FixState.APPLIED), [event("2")])
+    assert store.fixes.end(end_fix(fix("1")), [event("1")])
+    assert not store.fixes.end(end_fix(fix("1"), FixState.APPLIED), [event("2")])
     assert not store.fixes.offer(fix("1"), [event("3")])
     assert store.fixes.open_fix("shop") is None
     assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
@@ -82,7 +82,7 @@ def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Stor
 
 def test_a_day_has_a_limit(store: Store) -> None:
     assert store.fixes.plan(fix("1"), DAY_1, 1, ())
-    store.fixes.end(ended(fix("1")))
+    store.fixes.end(end_fix(fix("1")))
     assert not store.fixes.plan(fix("2"), DAY_1, 1, ())
     assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_2, 1, ())
 
@@ -90,10 +90,10 @@ def test_a_day_has_a_limit(store: Store) -> None:
 def test_a_fix_by_hand_keeps_back_no_other_fix_of_the_day(store: Store) -> None:
     by_hand = replace(fix("1"), kind=FixKind.BY_HAND)
     assert store.fixes.plan(by_hand, DAY_1, 1, ())
-    store.fixes.end(ended(by_hand))
+    store.fixes.end(end_fix(by_hand))
     assert not store.fixes.plan(replace(fix("2"), kind=FixKind.BY_HAND), DAY_1, 1, ())
     assert store.fixes.plan(fix("3"), DAY_1, 1, ())
-    store.fixes.end(ended(fix("3")))
+    store.fixes.end(end_fix(fix("3")))
     assert not store.fixes.plan(fix("4"), DAY_1, 1, ())
 
 
@@ -115,7 +115,7 @@ def test_of_two_servers_one_plans(store: Store) -> None:
 
 def test_old_fixes_are_deleted_and_open_ones_stay(store: Store) -> None:
     store.fixes.plan(fix("1"), DAY_1, 9, ())
-    store.fixes.end(ended(fix("1")))
+    store.fixes.end(end_fix(fix("1")))
     store.fixes.plan(fix("2"), DAY_1, 9, ())
     assert store.fixes.purge(DAY_1) == 0
     assert store.fixes.purge(DAY_3) == 1

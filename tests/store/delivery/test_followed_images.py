@@ -31,7 +31,7 @@ def settle(
         store.approvals.settle(name, Answer(state, "as planned", VERDICT), NOW)
 
 
-def only(store: Store) -> FollowedImage:
+def only_followed_image(store: Store) -> FollowedImage:
     (followed,) = store.followed_images.list()
     return followed
 
@@ -39,7 +39,9 @@ def only(store: Store) -> FollowedImage:
 def test_an_image_that_a_verdict_approved_is_followed_once(store: Store) -> None:
     settle(store, "one")
     settle(store, "two")
-    assert only(store) == FollowedImage(IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, NOW)
+    assert only_followed_image(store) == FollowedImage(
+        IMAGE, "web", approval("one").policy, Status.APPROVED, VERDICT, NOW
+    )
 
 
 def test_a_rejected_image_is_not_followed(store: Store) -> None:
@@ -52,7 +54,7 @@ def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
     settle(store, "two", Callback("https://other.example/hook", "whsec_y"))
     settle(store, "three", Callback("codepipeline:job", "whsec_z"))
     settle(store, "four", None)
-    before = only(store)
+    before = only_followed_image(store)
     assert store.followed_images.change(before, Status.REJECTED, CHANGED, "1 CRITICAL", LATER)
     assert not store.followed_images.change(before, Status.REJECTED, CHANGED, "1 CRITICAL", LATER)
     entries = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
@@ -60,7 +62,7 @@ def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
         ("one/1", "ci.example", "Rejected"),
         ("two/1", "other.example", "Rejected"),
     ]
-    after = only(store)
+    after = only_followed_image(store)
     assert (after.status, after.verdict, after.changed_at, after.changes) == (Status.REJECTED, CHANGED, LATER, 1)
     assert store.followed_images.change(after, Status.APPROVED, VERDICT, "fine", LATER)
     assert "one/2" in [entry.key for entry in store.outbox.entries(OutboxKind.VERDICT_CHANGE)]
@@ -68,10 +70,10 @@ def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
 
 def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -> None:
     settle(store, "one", None)
-    followed = only(store)
+    followed = only_followed_image(store)
     assert store.followed_images.renew(followed, VERDICT, NOW, LATER)
     assert not store.followed_images.renew(followed, VERDICT, NOW, LATER)
-    renewed = only(store)
+    renewed = only_followed_image(store)
     assert renewed.renew_at == LATER
     first, renewal = sorted(store.outbox.entries(OutboxKind.ATTESTATION), key=lambda entry: "renewed" in entry.key)
     assert (renewal.payload["renewed_at"], "renewed_at" in first.payload) == (NOW, False)
@@ -84,20 +86,20 @@ def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -
 
 def test_a_followed_image_that_is_not_approved_is_not_renewed(store: Store) -> None:
     settle(store, "one", None)
-    followed = only(store)
+    followed = only_followed_image(store)
     store.followed_images.change(followed, Status.REJECTED, CHANGED, "bad", NOW)
     assert not store.followed_images.renew(followed, VERDICT, NOW, LATER)
-    assert not store.followed_images.renew(only(store), VERDICT, NOW, LATER)
+    assert not store.followed_images.renew(only_followed_image(store), VERDICT, NOW, LATER)
 
 
 def test_the_end_of_a_watch_is_sent_once_and_the_image_may_be_watched_again(store: Store) -> None:
     settle(store, "one")
-    followed = only(store)
+    followed = only_followed_image(store)
     assert store.followed_images.end_watch(followed, "not watched", LATER)
     assert not store.followed_images.end_watch(followed, "not watched", LATER)
-    assert (only(store).status, only(store).unwatched_at) == (Status.UNDETERMINED, LATER)
-    assert store.followed_images.change(only(store), Status.APPROVED, VERDICT, "good", LATER)
-    assert (only(store).status, only(store).unwatched_at) == (Status.APPROVED, None)
+    assert (only_followed_image(store).status, only_followed_image(store).unwatched_at) == (Status.UNDETERMINED, LATER)
+    assert store.followed_images.change(only_followed_image(store), Status.APPROVED, VERDICT, "good", LATER)
+    assert (only_followed_image(store).status, only_followed_image(store).unwatched_at) == (Status.APPROVED, None)
     first, second = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
     assert (first.payload["status"], first.payload["verdict"]) == ("Undetermined", None)
     assert (second.payload["before"], second.payload["status"]) == ("Undetermined", "Approved")
@@ -105,9 +107,13 @@ def test_the_end_of_a_watch_is_sent_once_and_the_image_may_be_watched_again(stor
 
 def test_an_image_that_was_not_watched_any_more_is_followed_again_after_another_approval(store: Store) -> None:
     settle(store, "one")
-    store.followed_images.end_watch(only(store), "not watched", LATER)
+    store.followed_images.end_watch(only_followed_image(store), "not watched", LATER)
     settle(store, "two", Callback("https://second.example/hook", "whsec_y"))
-    assert (only(store).status, only(store).unwatched_at, only(store).changes) == (Status.APPROVED, None, 2)
+    assert (
+        only_followed_image(store).status,
+        only_followed_image(store).unwatched_at,
+        only_followed_image(store).changes,
+    ) == (Status.APPROVED, None, 2)
     entries = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
     assert [(entry.receiver, entry.payload["status"]) for entry in entries] == [
         ("ci.example", "Undetermined"),
@@ -117,19 +123,19 @@ def test_an_image_that_was_not_watched_any_more_is_followed_again_after_another_
 
 def test_only_an_image_that_is_not_watched_is_forgotten(store: Store) -> None:
     settle(store, "one")
-    store.followed_images.forget(only(store))
-    store.followed_images.end_watch(only(store), "not watched", LATER)
-    for followed in [only(store)] * 2:
+    store.followed_images.forget(only_followed_image(store))
+    store.followed_images.end_watch(only_followed_image(store), "not watched", LATER)
+    for followed in [only_followed_image(store)] * 2:
         store.followed_images.forget(followed)
     assert list(store.followed_images.list()) == []
 
 
 def test_a_watch_that_ends_while_the_verdict_is_undetermined_is_not_sent(store: Store) -> None:
     settle(store, "one")
-    store.followed_images.change(only(store), Status.UNDETERMINED, CHANGED, "stale", NOW)
-    assert store.followed_images.end_watch(only(store), "not watched", LATER)
-    assert store.followed_images.change(only(store), Status.UNDETERMINED, CHANGED, "stale", LATER)
-    assert only(store).unwatched_at is None
+    store.followed_images.change(only_followed_image(store), Status.UNDETERMINED, CHANGED, "stale", NOW)
+    assert store.followed_images.end_watch(only_followed_image(store), "not watched", LATER)
+    assert store.followed_images.change(only_followed_image(store), Status.UNDETERMINED, CHANGED, "stale", LATER)
+    assert only_followed_image(store).unwatched_at is None
     assert len(store.outbox.entries(OutboxKind.VERDICT_CHANGE)) == 1
 
 
@@ -143,14 +149,14 @@ def test_the_revision_changes_with_what_is_followed_and_with_what_becomes_due(st
     settle(store, "one", None)
     seen.append(revision())
     assert revision(first_renewal_of=NOW) != seen[-1]
-    store.followed_images.renew(only(store), VERDICT, NOW, LATER)
+    store.followed_images.renew(only_followed_image(store), VERDICT, NOW, LATER)
     assert revision() == seen[-1]
     assert revision(LATER) != seen[-1]
-    store.followed_images.change(only(store), Status.REJECTED, CHANGED, "bad", LATER)
+    store.followed_images.change(only_followed_image(store), Status.REJECTED, CHANGED, "bad", LATER)
     seen.append(revision())
-    store.followed_images.change(only(store), Status.APPROVED, CHANGED, "good", LATER)
+    store.followed_images.change(only_followed_image(store), Status.APPROVED, CHANGED, "good", LATER)
     seen.append(revision())
-    store.followed_images.end_watch(only(store), "not watched", LATER)
-    store.followed_images.forget(only(store))
+    store.followed_images.end_watch(only_followed_image(store), "not watched", LATER)
+    store.followed_images.forget(only_followed_image(store))
     assert len({*seen}) == len(seen)
     assert revision() == seen[0]

@@ -27,13 +27,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def deployed(store: Store) -> None:
+def deploy_image(store: Store) -> None:
     """An execution has deployed an image as revision 2."""
     definition = replace(DEFINITION, image=IMAGE)
     store.services.set_revision("web", store.services.register("web", definition, deploy()).revision, "web-1")
 
 
-def begun(store: Store, change: ServiceChange) -> Rollout:
+def begin_rollout(store: Store, change: ServiceChange) -> Rollout:
     rollout = store.rollouts.begin("web", change, "ada", NOW)
     assert rollout is not None
     return rollout
@@ -43,7 +43,7 @@ def test_a_change_begins_one_rollout_and_leaves_the_service_as_it_is(store: Stor
     before = store.services.get("web")
     goal = replace(CHANGED, image=ImageReference("ignored", "sha256:9"), revision=77, family="ignored")
     for _ in range(2):
-        rollout = begun(store, replace(UPDATE, definition=goal))
+        rollout = begin_rollout(store, replace(UPDATE, definition=goal))
         assert rollout == Rollout("web", 1, "podman", 1, CHANGED, started_at=NOW, started_by="ada")
     assert store.services.get("web") == before
     assert list(store.rollouts.list("web")) == list(store.rollouts.in_progress()) == [rollout]
@@ -52,15 +52,15 @@ def test_a_change_begins_one_rollout_and_leaves_the_service_as_it_is(store: Stor
 
 @pytest.mark.parametrize("change", [ServiceChange(), ServiceChange("podman", 1, DEFINITION)])
 def test_a_change_without_effect_begins_no_rollout(store: Store, change: ServiceChange) -> None:
-    deployed(store)
+    deploy_image(store)
     assert store.rollouts.begin("web", change, "ada", NOW) is None
     assert list(store.rollouts.list("web")) == []
 
 
 def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
-    deployed(store)
+    deploy_image(store)
     reject(store, "web", "CVE-1", LATER)
-    rollout = begun(store, replace(UPDATE, desired_count=3))
+    rollout = begin_rollout(store, replace(UPDATE, desired_count=3))
     revision = store.services.register(
         "web", replace(rollout.definition, image=IMAGE), RevisionCause(rollout.key, 2)
     ).revision
@@ -77,32 +77,32 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
 
 
 def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:
-    deployed(store)
+    deploy_image(store)
     reject(store, "web", "CVE-1", LATER)
-    store.rollouts.end(begun(store, ServiceChange(desired_count=2)), RunState.SUCCEEDED, 2, None, NOW)
+    store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=2)), RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web").at_risk == "CVE-1"
 
 
 def test_a_rollout_that_fails_leaves_the_service_as_it_is_and_may_be_begun_again(store: Store) -> None:
-    deployed(store)
+    deploy_image(store)
     before = store.services.get("web")
-    rollout = begun(store, UPDATE)
+    rollout = begin_rollout(store, UPDATE)
     assert store.rollouts.end(rollout, RunState.FAILED, None, "not healthy", NOW)
     assert not store.rollouts.end(rollout, RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web") == before
     assert store.rollouts.get("web", 1).reason == "not healthy"
-    assert begun(store, UPDATE).number == 2
+    assert begin_rollout(store, UPDATE).number == 2
 
 
 def test_a_later_change_supersedes_the_rollout_in_progress_and_includes_it(store: Store) -> None:
-    deployed(store)
-    first = begun(store, UPDATE)
-    second = begun(store, ServiceChange(desired_count=4))
+    deploy_image(store)
+    first = begin_rollout(store, UPDATE)
+    second = begin_rollout(store, ServiceChange(desired_count=4))
     assert (second.number, second.definition, second.desired_count) == (2, CHANGED, 4)
     assert "superseded" in str(store.rollouts.get("web", 1).reason)
     assert not store.rollouts.end(first, RunState.SUCCEEDED, 2, None, NOW)
     assert list(store.rollouts.in_progress()) == [second]
-    back = begun(store, ServiceChange(desired_count=1, definition=DEFINITION))
+    back = begin_rollout(store, ServiceChange(desired_count=1, definition=DEFINITION))
     assert (back.number, back.definition, back.desired_count) == (3, DEFINITION, 1)
 
 
@@ -110,7 +110,7 @@ def test_a_later_change_supersedes_the_rollout_in_progress_and_includes_it(store
     "definition", [replace(DEFINITION, ports=(PortMapping(80, 80),)), replace(DEFINITION, network="host")]
 )
 def test_an_impossible_change_is_rejected_and_begins_no_rollout(store: Store, definition: TaskDefinition) -> None:
-    fixed = begun(store, ServiceChange(definition=definition))
+    fixed = begin_rollout(store, ServiceChange(definition=definition))
     with pytest.raises(UsageError, match="2 tasks cannot"):
         store.rollouts.begin("web", ServiceChange(desired_count=2), "ada", NOW)
     assert list(store.rollouts.in_progress()) == [fixed]
@@ -119,20 +119,22 @@ def test_an_impossible_change_is_rejected_and_begins_no_rollout(store: Store, de
 
 
 def test_a_service_moves_to_another_target_only_without_tasks(store: Store) -> None:
-    deployed(store)
+    deploy_image(store)
     with pytest.raises(ConflictError, match="runs on podman") as caught:
         store.rollouts.begin("web", ServiceChange(target="elsewhere"), "ada", NOW)
     assert "deploy scale web 0" in str(caught.value.advice)
     assert list(store.rollouts.list("web")) == []
-    store.rollouts.end(begun(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, None, NOW)
-    moved = begun(store, ServiceChange(target="elsewhere"))
+    store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 2, None, NOW)
+    moved = begin_rollout(store, ServiceChange(target="elsewhere"))
     store.rollouts.end(moved, RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web").target == "elsewhere"
 
 
 def test_only_the_newest_rollouts_of_a_service_are_kept(store: Store) -> None:
     for number in range(105):
-        store.rollouts.end(begun(store, ServiceChange(desired_count=number + 2)), RunState.FAILED, None, None, NOW)
+        store.rollouts.end(
+            begin_rollout(store, ServiceChange(desired_count=number + 2)), RunState.FAILED, None, None, NOW
+        )
     assert [rollout.number for rollout in store.rollouts.list("web", 200)] == list(range(105, 5, -1))
     assert len(store.rollouts.list("web")) == 10
 

@@ -80,7 +80,7 @@ def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
     assert ids(store) == ["b"]
 
 
-def matched(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
+def match_events(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
     """Have rules match every event so far."""
     assert store.event_cursor.advance(
         store.event_cursor.position(), store.event_log.newest_seq(), entries, grouped, NOW
@@ -89,7 +89,7 @@ def matched(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence
 
 def test_old_events_are_purged_though_no_reader_has_numbered_them(store: Store) -> None:
     store.event_log.record([event("first")])
-    matched(store)
+    match_events(store)
     store.event_log.record([event("a", LATER)])
     assert store.event_log.purge(LATER) == 1
     assert ids(store) == ["a"]
@@ -97,7 +97,7 @@ def test_old_events_are_purged_though_no_reader_has_numbered_them(store: Store) 
 
 def test_events_that_rules_have_not_matched_are_not_purged(store: Store) -> None:
     store.event_log.record([event("a"), event("b")])
-    matched(store)
+    match_events(store)
     store.event_log.record([event("c"), event("d")])
     store.event_log.purge(LATER)
     assert ids(store) == ["c", "d"]
@@ -112,7 +112,7 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
             OutboxKind.EVENT, of.id, "ops", {"event": of.id}, due_since=NOW, next_at=NOW, position=of.seq
         )
 
-    matched(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30, "topic")])
+    match_events(store, [entry(unsent), entry(done)], [GroupedEvent("ops", "rule", grouped.seq, NOW, 30, "topic")])
     store.outbox.complete(entry(done), NOW)
     store.event_log.purge(LATER)
     assert ids(store) == ["unsent", "grouped", "newest"]
@@ -128,7 +128,7 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
 def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
     store.event_log.record([event("a"), event("b")])
     newest = store.event_log.newest_seq()
-    matched(store)
+    match_events(store)
     for _ in range(2):
         store.event_log.purge(LATER)
         assert ids(store) == ["b"]

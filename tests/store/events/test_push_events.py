@@ -21,7 +21,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def seen(store: Store, **heads: str) -> list[str]:
+def record_heads(store: Store, **heads: str) -> list[str]:
     return [event.id for event in store.events.record_heads("web", heads, NOW)]
 
 
@@ -34,33 +34,33 @@ def test_a_new_branch_is_a_push(store: Store) -> None:
 
 
 def test_every_move_of_a_branch_has_its_own_event(store: Store) -> None:
-    ids = [event_id for head in (A, B, A, A, B) for event_id in seen(store, main=head)]
+    ids = [event_id for head in (A, B, A, A, B) for event_id in record_heads(store, main=head)]
     assert ids == [f"push/web/main/{n}-{head[:12]}" for n, head in enumerate((A, B, A, B), 1)]
     assert [event.id for event in store.events.unhandled_events()] == ids
 
 
 def test_branches_and_repositories_move_apart(store: Store) -> None:
-    assert seen(store, main=A, other=A) == ["push/web/main/1-aaaaaaaaaaaa", "push/web/other/1-aaaaaaaaaaaa"]
-    assert seen(store, main=A, other=B) == ["push/web/other/2-bbbbbbbbbbbb"]
+    assert record_heads(store, main=A, other=A) == ["push/web/main/1-aaaaaaaaaaaa", "push/web/other/1-aaaaaaaaaaaa"]
+    assert record_heads(store, main=A, other=B) == ["push/web/other/2-bbbbbbbbbbbb"]
     assert [event.id for event in store.events.record_heads("api", {"main": A}, NOW)] == [
         "push/api/main/1-aaaaaaaaaaaa"
     ]
 
 
 def test_a_deleted_branch_that_returns_is_a_move(store: Store) -> None:
-    seen(store, main=A, other=A)
-    assert seen(store, main=A) == []
-    assert seen(store, main=A) == []
-    assert seen(store, main=A, other=A) == ["push/web/other/2-aaaaaaaaaaaa"]
+    record_heads(store, main=A, other=A)
+    assert record_heads(store, main=A) == []
+    assert record_heads(store, main=A) == []
+    assert record_heads(store, main=A, other=A) == ["push/web/other/2-aaaaaaaaaaaa"]
 
 
 def test_the_events_of_branches_are_found_while_they_are_the_newest(store: Store) -> None:
-    first = seen(store, main=A, other=A)
+    first = record_heads(store, main=A, other=A)
     assert [event.id for event in store.events.for_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
-    seen(store, main=B, other=A)
+    record_heads(store, main=B, other=A)
     assert [event.id for event in store.events.for_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
     assert list(store.events.for_heads("api", {"main": A})) == []
-    seen(store, main=B)
+    record_heads(store, main=B)
     assert list(store.events.for_heads("web", {"other": A, "main": ""})) == []
 
 
@@ -68,7 +68,7 @@ def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store)
     c, a, b = (
         event_id
         for branches in ({"c": A}, {"c": A, "a": A}, {"c": A, "a": A, "b": A})
-        for event_id in seen(store, **branches)
+        for event_id in record_heads(store, **branches)
     )
     for now in (NOW, LATER):
         store.events.mark_handled(a, now)

@@ -113,13 +113,13 @@ def test_uncovered_components(store: Store) -> None:
     assert store.fleet.uncovered_components(partial) == [numbers[ZLIB]]
 
 
-def matched(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
+def match_result(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
     return MatchResult(ids(store)[FLASK], findings, doubts)
 
 
 def test_findings_of_new_components(store: Store) -> None:
     store.fleet.add(NEW)
-    results = [matched(store, FINDING, doubts=(Undetermined("", "odd", "uncomparable", ("CVE-2",)),))]
+    results = [match_result(store, FINDING, doubts=(Undetermined("", "odd", "uncomparable", ("CVE-2",)),))]
     assert not store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_findings.begin(SOURCE, NOW)
     assert not store.fleet_findings.begin(SOURCE, NOW)
@@ -141,18 +141,18 @@ def test_findings_of_new_components(store: Store) -> None:
 def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
+    store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, NOW)
     (first,) = store.fleet_findings.findings()
     record = store.fleet_findings.record_all
-    assert record([matched(store)], {}, NEWER, NEWER, LATER) is None
+    assert record([match_result(store)], {}, NEWER, NEWER, LATER) is None
     fixed = replace(FINDING, fixed="2.0")
-    assert record([matched(store, fixed)], {}, NEWER, SOURCE, LATER) == (
+    assert record([match_result(store, fixed)], {}, NEWER, SOURCE, LATER) == (
         [Change(first.component, first.vulnerability, first, first._replace(fixed="2.0"))],
         [],
     )
-    assert record([matched(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], [])
+    assert record([match_result(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], [])
     ended = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
-    assert record([matched(store)], {}, NEWER, SOURCE, LATER) == ([ended], [])
+    assert record([match_result(store)], {}, NEWER, SOURCE, LATER) == ([ended], [])
     assert list(store.fleet_findings.findings()) == []
     assert store.fleet_findings.source() == NEWER
 
@@ -160,7 +160,7 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
 def test_kev_and_epss_change_no_finding(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, NOW)
+    store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, NOW)
     ((number, vulnerability),) = store.fleet_findings.vulnerabilities().items()
     newer = vulnerability._replace(epss=0.75)
     assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], [ids(store)[FLASK]])
@@ -173,7 +173,7 @@ def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
     store.fleet_findings.begin(SOURCE, NOW)
     renamed = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
     unnamed = replace(FINDING, id="MAL-3", aliases=())
-    store.fleet_findings.record_new([matched(store, FINDING, renamed, unnamed)], SOURCE, NOW)
+    store.fleet_findings.record_new([match_result(store, FINDING, renamed, unnamed)], SOURCE, NOW)
     numbers = {entry.name: number for number, entry in store.fleet_findings.vulnerabilities().items()}
     named = store.fleet_findings.vulnerabilities_named
     assert named(["CVE-2", "CVE-9"]) == named(["PYSEC-2", "GHSA-2"])
@@ -215,7 +215,7 @@ def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: S
     recent = store.fleet_changes.recent_vulnerabilities
     assert recent([IMAGE], "") == {}
     store.fleet_findings.begin(SOURCE, NOW)
-    store.fleet_findings.record_new([matched(store, FINDING)], SOURCE, LATER)
+    store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, LATER)
     found_in = {IMAGE: [{"id": "CVE-1", "severity": "HIGH"}]}
     assert recent([IMAGE, "sha256:none"], LATER) == found_in
     assert recent([IMAGE], NOW) == found_in
@@ -229,7 +229,7 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     store.fleet_findings.begin(SOURCE, NOW)
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
     many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
-    store.fleet_findings.record_new([matched(store, FINDING), many], SOURCE, LATER)
+    store.fleet_findings.record_new([match_result(store, FINDING), many], SOURCE, LATER)
     recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
     assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

@@ -28,7 +28,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
 
 
-def ended(store: Store, *successes: int) -> list[str]:
+def end_executions(store: Store, *successes: int) -> list[str]:
     """Executions that ended at NOW. The source action of these has succeeded, of the others failed."""
     store.pipelines.put(PIPELINE, NOW)
     ids = [store.executions.start("web", f"push {number}", {}, NOW).id for number in range(EXECUTIONS)]
@@ -41,7 +41,7 @@ def ended(store: Store, *successes: int) -> list[str]:
 
 
 def test_old_executions_go_with_their_runs_and_the_newest_stay(store: Store) -> None:
-    ids = ended(store)
+    ids = end_executions(store)
     assert store.row_retention.old_executions(10, NOW) == []
     old = store.row_retention.old_executions(10, LATER)
     assert sorted(old) == sorted(ids[:5])
@@ -54,7 +54,7 @@ def test_old_executions_go_with_their_runs_and_the_newest_stay(store: Store) -> 
 
 
 def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) -> None:
-    ids = ended(store)
+    ids = end_executions(store)
     store.services.put(Service("shop", "podman", 1, 0), TaskDefinition("shop", 0, "app", None))
     definition = TaskDefinition("shop", 0, "app", None, environment={"A": "1"})
     store.services.register("shop", definition, deploy(ids[0]))
@@ -65,12 +65,12 @@ def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) 
 
 
 def test_the_last_success_of_an_action_stays(store: Store) -> None:
-    ids = ended(store, 0, 2)
+    ids = end_executions(store, 0, 2)
     assert sorted(store.row_retention.old_executions(10, LATER)) == sorted([ids[0], ids[1], *ids[3:5]])
 
 
 def test_an_execution_that_is_retried_meanwhile_stays(store: Store) -> None:
-    ids = ended(store)
+    ids = end_executions(store)
     old = store.row_retention.old_executions(10, LATER)
     store.executions.retry(ids[0], LATER)
     assert ids[0] in old
@@ -94,7 +94,7 @@ def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
 # --- verdicts and documents ---
 
 
-def judged(store: Store, at: str, cause: str) -> str:
+def store_verdict(store: Store, at: str, cause: str) -> str:
     """A verdict of that time on the sample's image, stored with everything that it was made from."""
     verdict = replace(VERDICT, inputs=replace(VERDICT.inputs, now=at))
     return store.verdicts.add(verdict, replace(CASE, now=at), cause)[1]
@@ -106,7 +106,9 @@ def count_documents(store: Store) -> int:
 
 
 def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) -> None:
-    first, second, third = (judged(store, f"2026-11-24T1{hour}:00:00.000Z", f"cause {hour}") for hour in (0, 1, 2))
+    first, second, third = (
+        store_verdict(store, f"2026-11-24T1{hour}:00:00.000Z", f"cause {hour}") for hour in (0, 1, 2)
+    )
     image = store.verdicts.get(first).image
     store.images.add_push(PushedImage("team/app", "1", image, NOW))
     store.approvals.add(replace(approval("external/a", image)))
@@ -119,14 +121,14 @@ def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) ->
 
 
 def test_an_image_that_is_nowhere_has_no_verdicts_left(store: Store) -> None:
-    judged(store, "2026-11-24T10:00:00.000Z", "cause")
+    store_verdict(store, "2026-11-24T10:00:00.000Z", "cause")
     assert store.row_retention.delete_verdicts("2026-11-24T09:00:00.000Z") == 0
     assert store.row_retention.delete_verdicts("2026-11-24T11:00:00.000Z") == 1
 
 
 def test_documents_of_verdicts_stay_and_can_be_replayed(store: Store) -> None:
-    judged(store, "2026-11-24T10:00:00.000Z", "old")
-    needed = judged(store, "2026-11-24T11:00:00.000Z", "new")
+    store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
+    needed = store_verdict(store, "2026-11-24T11:00:00.000Z", "new")
     assert store.row_retention.unreferenced_documents()[0] == []
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
     digests, seen = store.row_retention.unreferenced_documents()
@@ -140,17 +142,17 @@ def test_documents_of_verdicts_stay_and_can_be_replayed(store: Store) -> None:
 
 
 def test_a_document_that_is_named_again_meanwhile_stays(store: Store) -> None:
-    judged(store, "2026-11-24T10:00:00.000Z", "old")
+    store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
     digests, seen = store.row_retention.unreferenced_documents()
-    again = judged(store, "2026-11-24T10:00:00.000Z", "again")
+    again = store_verdict(store, "2026-11-24T10:00:00.000Z", "again")
     assert store.row_retention.delete_documents(digests, seen) == 0
     assert store.verdicts.case(again)
 
 
 def test_while_documents_are_being_stored_none_is_deleted(tmp_path: Path) -> None:
     with opened("postgres", tmp_path) as store:
-        judged(store, "2026-11-24T10:00:00.000Z", "old")
+        store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
         store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
         digests, seen = store.row_retention.unreferenced_documents()
         with store.database.write() as connection:

@@ -32,25 +32,27 @@ def of_another(identity: str, *aliases: str, **more: str) -> Json:
     return record(identity, entry("PyPI", "another", *fixed("2")), aliases=list(aliases), **more)
 
 
-def laid(path: Path, tmp_path: Path, *pypi: Json) -> AliasGroups:
+def build_alias_groups(path: Path, tmp_path: Path, *pypi: Json) -> AliasGroups:
     built(path, folder_of(tmp_path / "feeds", {"Debian": BUGS, "PyPI": list(pypi)}))
     return alias_groups(path)
 
 
 def test_records_of_other_packages_join_names(path: Path, tmp_path: Path) -> None:
     group = ("CVE-1", "GHSA-1", "PYSEC-1")
-    result = laid(path, tmp_path, of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
+    result = build_alias_groups(path, tmp_path, of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
     assert result == {"DEBIAN-CVE-1": (group,), "PYSEC-1": (group,)}
 
 
 def test_a_records_own_names_are_not_repeated(path: Path, tmp_path: Path) -> None:
-    result = laid(path, tmp_path, of_six("GHSA-1", "CVE-1"))
+    result = build_alias_groups(path, tmp_path, of_six("GHSA-1", "CVE-1"))
     assert result == {"DEBIAN-CVE-1": (("CVE-1", "GHSA-1", "PYSEC-1"),), "PYSEC-1": ()}
 
 
 def test_a_record_without_a_package_joins_names(path: Path, tmp_path: Path) -> None:
     elsewhere = record("GHSA-1", entry("npm", "six", *fixed("2")), aliases=["CVE-1"])
-    assert laid(path, tmp_path, of_six("GHSA-1"), elsewhere)["PYSEC-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
+    assert build_alias_groups(path, tmp_path, of_six("GHSA-1"), elsewhere)["PYSEC-1"] == (
+        ("CVE-1", "GHSA-1", "PYSEC-1"),
+    )
 
 
 @pytest.mark.parametrize(
@@ -61,17 +63,19 @@ def test_a_record_without_a_package_joins_names(path: Path, tmp_path: Path) -> N
     ],
 )
 def test_two_cves_are_never_joined(pypi: list[Json], path: Path, tmp_path: Path) -> None:
-    assert not any("CVE-2" in group for groups in laid(path, tmp_path, *pypi).values() for group in groups)
+    assert not any(
+        "CVE-2" in group for groups in build_alias_groups(path, tmp_path, *pypi).values() for group in groups
+    )
 
 
 def test_a_withdrawn_record_joins_no_names(path: Path, tmp_path: Path) -> None:
     gone = of_another("GHSA-1", "CVE-1", withdrawn="2024-01-01T00:00:00Z")
-    assert laid(path, tmp_path, of_six("GHSA-1"), gone) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+    assert build_alias_groups(path, tmp_path, of_six("GHSA-1"), gone) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
 
 
 def test_a_group_above_the_limit_is_not_used(path: Path, tmp_path: Path) -> None:
     many = of_another("PYSEC-2", "CVE-1", *(f"GHSA-{number}" for number in range(ALIAS_GROUP_LIMIT)))
-    assert laid(path, tmp_path, of_six("CVE-1"), many) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+    assert build_alias_groups(path, tmp_path, of_six("CVE-1"), many) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
 
 
 def test_facts_about_a_cve_are_found_by_its_aliases(path: Path, tmp_path: Path) -> None:
@@ -86,13 +90,13 @@ def test_an_update_joins_and_separates_groups(path: Path) -> None:
     files = {"/osv/Debian/all.zip": export(*BUGS), pypi: export(of_six("GHSA-1"))}
     with serving(files) as site:
 
-        def updated(hours: int) -> AliasGroups:
+        def update_alias_groups(hours: int) -> AliasGroups:
             now = NOW + timedelta(hours=hours)
             update(path, FEEDS, {"osv": f"{site.url}/osv"}, ("Debian", "PyPI"), now, lambda line: None)
             return alias_groups(path)
 
-        assert updated(0) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+        assert update_alias_groups(0) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
         site.files[pypi] = export(of_six("GHSA-1"), of_another("GHSA-1", "CVE-1"))
-        assert updated(1)["DEBIAN-CVE-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
+        assert update_alias_groups(1)["DEBIAN-CVE-1"] == (("CVE-1", "GHSA-1", "PYSEC-1"),)
         site.files[pypi] = export(of_six("GHSA-1"))
-        assert updated(2) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}
+        assert update_alias_groups(2) == {"DEBIAN-CVE-1": (), "PYSEC-1": ()}

@@ -122,7 +122,7 @@ def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> Non
     assert [(row.module, row.note) for row in rows] == [(None, "wont-fix"), ("nodejs:18", None)]
 
 
-def refused(path: Path) -> str:
+def refuse_database(path: Path) -> str:
     with pytest.raises(DatabaseError) as caught:
         Database.open(path)
     assert "dockgate db update" in str(caught.value.advice)
@@ -137,21 +137,21 @@ def test_a_database_opens_at_a_path_with_characters_that_a_uri_reserves(path: Pa
 
 
 def test_a_missing_database_is_reported_with_the_command_to_get_one(tmp_path: Path) -> None:
-    assert "There is no advisory database" in refused(tmp_path / "advisories.db")
-    assert "There is no advisory database" in refused(tmp_path)
+    assert "There is no advisory database" in refuse_database(tmp_path / "advisories.db")
+    assert "There is no advisory database" in refuse_database(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense" * 1000])
 def test_a_file_that_is_not_a_database_is_refused(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "advisories.db").write_bytes(data)
-    refused(tmp_path / "advisories.db")
+    refuse_database(tmp_path / "advisories.db")
 
 
 def test_another_format_is_refused(path: Path) -> None:
     with sqlite3.connect(path) as sql:
         sql.execute("PRAGMA user_version = 99")
     sql.close()
-    assert "format 99" in refused(path)
+    assert "format 99" in refuse_database(path)
 
 
 def test_a_truncated_database_is_reported_by_queries(path: Path) -> None:

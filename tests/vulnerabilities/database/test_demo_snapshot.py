@@ -29,7 +29,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
         yield database
 
 
-def matched(database: Database, ecosystem: str, versions: dict[str, str]) -> Matches:
+def match_packages(database: Database, ecosystem: str, versions: dict[str, str]) -> Matches:
     packages = tuple(
         Package(name, version, f"pkg:x/{name}@{version}", ecosystem, name, version, "a/path")
         for name, version in versions.items()
@@ -47,13 +47,13 @@ def test_the_demo_snapshot_covers_only_the_names_in_coverage_json(database: Data
     declared = json.loads((SNAPSHOT / "coverage.json").read_text("utf-8"))["ecosystems"]
     assert {row.ecosystem: list(row.names) for row in database.coverage()} == declared
     assert not any(row.complete for row in database.coverage())
-    assert matched(database, "PyPI", {"django": "1.0"}).undetermined
-    assert matched(database, "Debian:12", {"zlib": "1:1.2.13"}).undetermined
+    assert match_packages(database, "PyPI", {"django": "1.0"}).undetermined
+    assert match_packages(database, "Debian:12", {"zlib": "1:1.2.13"}).undetermined
 
 
 def test_the_old_requirements_are_vulnerable_and_the_upgraded_ones_are_not(database: Database) -> None:
-    result = matched(database, "PyPI", OLD)
+    result = match_packages(database, "PyPI", OLD)
     assert result.undetermined == ()
     assert sum(finding.severity is Severity.HIGH for finding in result.findings) >= 3
     assert all(finding.fixed for finding in result.findings)
-    assert matched(database, "PyPI", RAISED) == Matches((), ())
+    assert match_packages(database, "PyPI", RAISED) == Matches((), ())

@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.feeds.osv import FEED
 OLD, NEW = "2026-01-01T10:00:00Z", "2026-01-01T09:00:00.120000Z"
 
 
-def of(identity: str, modified: str = OLD) -> Json:
+def osv_record(identity: str, modified: str = OLD) -> Json:
     return record(identity, entry("PyPI", "a", *fixed("1"))) | {"modified": modified}
 
 
@@ -32,7 +32,7 @@ def publish(site: Site, *records: Json) -> None:
 @pytest.fixture
 def site() -> Iterator[Site]:
     with serving({}) as site:
-        publish(site, of("A"), of("B"), of("C"))
+        publish(site, osv_record("A"), osv_record("B"), osv_record("C"))
         yield site
 
 
@@ -42,7 +42,7 @@ def fetch(site: Site, into: Path, fingerprint: str, content: Mapping[str, str] |
     return FEED.fetch(site.url, "PyPI", fingerprint, into, lookup=lambda: existing)
 
 
-def first(site: Site, into: Path) -> str:
+def first_fingerprint(site: Site, into: Path) -> str:
     return FEED.fetch(site.url, "PyPI", "", into).fingerprint
 
 
@@ -53,21 +53,21 @@ def test_the_first_fetch_is_the_whole_export(site: Site, tmp_path: Path) -> None
 
 
 def test_only_changed_records_are_fetched_and_removed_ones_are_listed(site: Site, tmp_path: Path) -> None:
-    fingerprint = first(site, tmp_path)
-    publish(site, of("A"), of("B", NEW), of("D"))
+    fingerprint = first_fingerprint(site, tmp_path)
+    publish(site, osv_record("A"), osv_record("B", NEW), osv_record("D"))
     fetched = fetch(site, tmp_path, fingerprint)
     assert sorted(site.seen) == ["/PyPI/B.json 200", "/PyPI/D.json 200", "/PyPI/modified_id.csv 200"]
     assert fetched.replaces == frozenset({"B", "C", "D"})
     assert fetched.path is not None
     with ZipFile(fetched.path) as archive:
         assert {name: json.loads(archive.read(name)) for name in archive.namelist()} == {
-            "B.json": of("B", NEW),
-            "D.json": of("D"),
+            "B.json": osv_record("B", NEW),
+            "D.json": osv_record("D"),
         }
 
 
 def test_an_unchanged_list_fetches_nothing_else(site: Site, tmp_path: Path) -> None:
-    unchanged = fetch(site, tmp_path, first(site, tmp_path))
+    unchanged = fetch(site, tmp_path, first_fingerprint(site, tmp_path))
     assert unchanged.path is None
     assert site.seen == ["/PyPI/modified_id.csv 200"]
     assert fetch(site, tmp_path, unchanged.fingerprint) == unchanged
@@ -75,18 +75,21 @@ def test_an_unchanged_list_fetches_nothing_else(site: Site, tmp_path: Path) -> N
 
 
 def test_a_record_that_is_not_stored_is_fetched_whatever_its_age(site: Site, tmp_path: Path) -> None:
-    fetched = fetch(site, tmp_path, first(site, tmp_path), {"A": OLD, "C": OLD})
+    fetched = fetch(site, tmp_path, first_fingerprint(site, tmp_path), {"A": OLD, "C": OLD})
     assert fetched.replaces == frozenset({"B"})
 
 
 def test_times_are_compared_as_instants(site: Site, tmp_path: Path) -> None:
-    publish(site, of("A", "2026-01-01T10:00:00.120Z"), of("B", "2026-01-01T10:00:00+00:00"))
-    assert fetch(site, tmp_path, first(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).path is None
+    publish(site, osv_record("A", "2026-01-01T10:00:00.120Z"), osv_record("B", "2026-01-01T10:00:00+00:00"))
+    assert (
+        fetch(site, tmp_path, first_fingerprint(site, tmp_path), {"A": "2026-01-01T10:00:00.12Z", "B": OLD}).path
+        is None
+    )
 
 
 def test_many_changes_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
-    fingerprint = first(site, tmp_path)
-    publish(site, *(of(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
+    fingerprint = first_fingerprint(site, tmp_path)
+    publish(site, *(osv_record(f"X-{number}") for number in range(CHANGES_LIMIT + 1)))
     fetched = fetch(site, tmp_path, fingerprint)
     assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
@@ -94,16 +97,16 @@ def test_many_changes_fetch_the_whole_export(site: Site, tmp_path: Path) -> None
 
 def test_many_removals_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
     """It may be cut short; what it lacks would be taken for gone."""
-    fingerprint = first(site, tmp_path)
-    publish(site, of("A", NEW))
+    fingerprint = first_fingerprint(site, tmp_path)
+    publish(site, osv_record("A", NEW))
     fetched = fetch(site, tmp_path, fingerprint, {"A": OLD} | {f"X-{number}": OLD for number in range(CHANGES_LIMIT)})
     assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
 
 
 def test_removals_alone_fetch_the_whole_export(site: Site, tmp_path: Path) -> None:
-    fingerprint = first(site, tmp_path)
-    publish(site, of("A"), of("B"))
+    fingerprint = first_fingerprint(site, tmp_path)
+    publish(site, osv_record("A"), osv_record("B"))
     fetched = fetch(site, tmp_path, fingerprint)
     assert site.seen == ["/PyPI/modified_id.csv 200", "/PyPI/all.zip 200"]
     assert fetched.replaces is None
@@ -111,8 +114,8 @@ def test_removals_alone_fetch_the_whole_export(site: Site, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("fault", ["no list", "an empty list", "a broken list", "a path for a name", "no record"])
 def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site: Site, tmp_path: Path) -> None:
-    fingerprint = first(site, tmp_path)
-    publish(site, of("A"), of("B", NEW))
+    fingerprint = first_fingerprint(site, tmp_path)
+    publish(site, osv_record("A"), osv_record("B", NEW))
     csv = "/PyPI/modified_id.csv"
     if fault == "no list":
         del site.files[csv]
@@ -128,8 +131,8 @@ def test_an_unreadable_list_or_record_fetches_the_whole_export(fault: str, site:
 
 
 def test_record_ids_are_quoted_in_urls(site: Site, tmp_path: Path) -> None:
-    fingerprint = first(site, tmp_path)
-    publish(site, of("A"), of("B"), of("C"), of("RHSA-2026:1 x"))
+    fingerprint = first_fingerprint(site, tmp_path)
+    publish(site, osv_record("A"), osv_record("B"), osv_record("C"), osv_record("RHSA-2026:1 x"))
     assert fetch(site, tmp_path, fingerprint).replaces == frozenset({"RHSA-2026:1 x"})
     assert "/PyPI/RHSA-2026:1 x.json 200" in map(unquote, site.seen)
 
