@@ -8,7 +8,7 @@ from tests.fakes.repository_host import MemoryHost
 
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
 from dockgate.delivery.source_ports import Commit
-from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path, same_error
+from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path, unchanged_error
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 
 # A branch that exists only while a commit is made.
@@ -65,7 +65,7 @@ class MemoryFiles:
         if any(name.startswith(f"{path}/") for name in files):
             raise ConflictError(f"{path} is not a file", "Choose another path.")
         if files.get(path) == edit.content:
-            raise same_error(path)
+            raise unchanged_error(path)
         files[path] = edit.content
         self._host.push(
             repository,

@@ -93,7 +93,7 @@ def show(approval_id: str, output_format: str) -> None:
         for text, effect in answer_commands(answer, approval.id):
             echo(f"  {text}   {effect}")
     elif approval.state is ApprovalState.REJECTED and approval.decided_by == BY_POLICY and approval.verdict:
-        for step in _after_verdict(client, approval.id, approval.verdict):
+        for step in _describe_next_steps(client, approval.id, approval.verdict):
             echo(f"  {step}")
 
 
@@ -157,7 +157,7 @@ def override(approval_id: str, reason: str, until: str, output_format: str) -> N
     echo(f"Retrying {answer['retried_execution']}." if answer["retried_execution"] else "Request the approval again.")
 
 
-def _after_verdict(client: Client, approval_id: str, digest: str) -> Iterator[str]:
+def _describe_next_steps(client: Client, approval_id: str, digest: str) -> Iterator[str]:
     """Next steps after a rejection by a verdict, or the commands that accept its findings."""
     try:
         verdict = parse_answer(Verdict, client.get("verdicts", digest))

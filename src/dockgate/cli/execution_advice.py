@@ -48,10 +48,10 @@ def advice(
     if verdict is None or approval["decided_by"] != "policy":
         sentence = f"{approval['decided_by']} rejected it. Push a commit that fixes it, or request the approval again."
         return Advice((sentence,), ((retry, "To request the approval again"),))
-    return _after_verdict(verdict, approval["id"], retry)
+    return _advise_after_verdict(verdict, approval["id"], retry)
 
 
-def _after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice:
+def _advise_after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice:
     retry_step = (retry, "To retry after a change")
     if verdict.status is Status.UNDETERMINED:
         return Advice(("Follow the next steps above, then retry.",), (retry_step,))

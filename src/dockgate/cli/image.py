@@ -107,7 +107,7 @@ def list_images(
     query |= {name: "true" for flag, name in names.items() if flags[flag]}
     if sort != "pushed":
         query["sort"] = sort
-    page = _all_pages(Client(), query) if flags["all_images"] else Client().get("images", limit=limit, **query)
+    page = _fetch_all_pages(Client(), query) if flags["all_images"] else Client().get("images", limit=limit, **query)
     rows = (
         (
             _listed_verdict(image),
@@ -133,7 +133,7 @@ def _listed_verdict(image: Mapping[str, Any]) -> Cell:
     return styled_verdict(image["status"], image.get("waived", ""))
 
 
-def _all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]:
+def _fetch_all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]:
     """All pages of a list as one."""
     page: dict[str, Any] = client.get("images", limit=PAGE, **query)
     images = page["images"]

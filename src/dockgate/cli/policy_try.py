@@ -63,9 +63,9 @@ def command(
     with show_progress() as show:
         for target in dict.fromkeys(against):
             if target in ON_SERVER:
-                parts += _on_server(text, file.stem, target, policy, limit, show)
+                parts += _try_on_server(text, file.stem, target, policy, limit, show)
             else:
-                parts.append(_on_image(text, file, target, policy or "default", database))
+                parts.append(_try_on_image(text, file, target, policy or "default", database))
     judged_count = sum(part.judged for part in parts)
     status_changes: dict[str, int] = {}
     for part in parts:
@@ -78,7 +78,7 @@ def command(
         _show_changes(judged_count, status_changes, changes)
 
 
-def _on_server(
+def _try_on_server(
     text: str, name: str, comparison: str, policy: str, limit: int, show: Callable[[str], None]
 ) -> list[PolicyComparison]:
     """Compare in parts, to show progress, and to stop the server's work on an interrupt."""
@@ -99,7 +99,7 @@ def _on_server(
             return parts
 
 
-def _on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
+def _try_on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
     from dockgate.gate.replay.policy_diff import compare, outcome_of, summarize
     from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database

@@ -33,10 +33,12 @@ def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
     violations = [
         violation for platform_verdict in verdict.platform_verdicts for violation in platform_verdict.violations
     ]
-    return tuple(dict.fromkeys((*_of_findings(violations, verdict.image), *_of_rules(violations, verdict.image))))
+    return tuple(
+        dict.fromkeys((*_finding_commands(violations, verdict.image), *_rule_commands(violations, verdict.image)))
+    )
 
 
-def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
+def _finding_commands(violations: list[Violation], image: str) -> Iterator[str]:
     findings = [
         finding
         for violation in violations
@@ -50,7 +52,7 @@ def _of_findings(violations: list[Violation], image: str) -> Iterator[str]:
         yield f"dockgate waiver add --vulnerability {name} --image {image} {_END}"
 
 
-def _of_rules(violations: list[Violation], image: str) -> Iterator[str]:
+def _rule_commands(violations: list[Violation], image: str) -> Iterator[str]:
     for violation in violations:
         if not violation.findings and violation.rule in IMAGE_RULES:
             yield f"dockgate waiver add --rule {violation.rule} --image {image} {_END}"

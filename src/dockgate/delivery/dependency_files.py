@@ -76,7 +76,7 @@ def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None
             raise PinError(f"{path} pins {name} to {version[2]}, and the image has {old}.")
         dependencies[name] = f"{version[1]}{new}"
         pair = re.compile(rf"({re.escape(json.dumps(name))}\s*:\s*){re.escape(json.dumps(specifier))}")
-        new_text = pair.sub(partial(_with_value, json.dumps(dependencies[name])), new_text)
+        new_text = pair.sub(partial(_replace_value, json.dumps(dependencies[name])), new_text)
     if new_text == text:
         return None
     if json.loads(new_text) != document:
@@ -118,7 +118,7 @@ def _logical_lines(text: str) -> Iterator[str]:
         yield logical_line
 
 
-def _with_value(value: str, match: re.Match[str]) -> str:
+def _replace_value(value: str, match: re.Match[str]) -> str:
     """A key of JSON, which the match has, with another value."""
     return match[1] + value
 

@@ -35,13 +35,13 @@ def pipeline_changed(execution: Execution, state: str, attempt: int, key: str, t
     one state.
     """
     detail = {"execution-trigger": _trigger(execution)} if state == "STARTED" else {}
-    return _of_execution("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
+    return _make_execution_event("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
 
 
 def stage_changed(execution: Execution, stage: str, state: str, attempt: int, key: str, time: str) -> NewEvent:
     """`CodePipeline Stage Execution State Change`; arguments as of `pipeline_changed`."""
     detail = {"stage": stage, "state": state}
-    return _of_execution("Stage", execution, f"{stage}/{state}/{key}", time, detail, attempt)
+    return _make_execution_event("Stage", execution, f"{stage}/{state}/{key}", time, detail, attempt)
 
 
 def action_changed(execution: Execution, action: Action, run: ActionRun, time: str) -> NewEvent:
@@ -63,10 +63,10 @@ def action_changed(execution: Execution, action: Action, run: ActionRun, time: s
             "external-execution-id": str(run.key),
             "error-code": "JobFailed",
         }
-    return _of_execution("Action", execution, f"{run.key}/{state}", time, detail, run.key.attempt)
+    return _make_execution_event("Action", execution, f"{run.key}/{state}", time, detail, run.key.attempt)
 
 
-def _of_execution(
+def _make_execution_event(
     kind: str, execution: Execution, key: str, time: str, detail: Mapping[str, Any], attempt: int
 ) -> NewEvent:
     """An event of an execution. `key` identifies it among those of its kind."""

@@ -82,7 +82,7 @@ def advance(
     changes: list[RiskChange] = []
     time = format_time(now)
     was_ahead = present is not None and present.began_at > latest_possible(time)
-    present = _without_future(present, latest_possible(time)) if present is not None else None
+    present = _drop_future(present, latest_possible(time)) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
             present = TimeAtRisk(service, verdict.image, verdict.rejection, time, verdict.deadline)
@@ -108,19 +108,19 @@ def advance(
     notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
     if now >= deadline_at and present.passed_at is None:
         present = replace(present, passed_at=time)
-        changes = [*_without_move(changes), RiskChange.DEADLINE_PASSED]
+        changes = [*_drop_moves(changes), RiskChange.DEADLINE_PASSED]
     elif deadline_at - notice <= now < deadline_at and present.near_at is None and present.passed_at is None:
         present = replace(present, near_at=time)
-        changes = [*_without_move(changes), RiskChange.DEADLINE_NEAR]
+        changes = [*_drop_moves(changes), RiskChange.DEADLINE_NEAR]
     return present, tuple(changes)
 
 
-def _without_move(changes: Sequence[RiskChange]) -> list[RiskChange]:
+def _drop_moves(changes: Sequence[RiskChange]) -> list[RiskChange]:
     """The changes before one that says the new deadline, too."""
     return [change for change in changes if change is not RiskChange.DEADLINE_MOVED]
 
 
-def _without_future(risk: TimeAtRisk, latest_time: str) -> TimeAtRisk:
+def _drop_future(risk: TimeAtRisk, latest_time: str) -> TimeAtRisk:
     """The time at risk without what a clock recorded that was ahead: what is later than `latest_time`."""
     return replace(
         risk,

@@ -50,7 +50,7 @@ def image_pushed(push: str, repository: str, image: str, tag: str, time: str) ->
     """`ECR Image Action`. `push` identifies the push; `tag` is "" for a push by digest."""
     ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "PUSH"}
-    return _of_image(f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
+    return _make_image_event(f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
 
 
 def image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
@@ -58,7 +58,7 @@ def image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
     ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "DELETE"}
     key = f"ecr/deleted/{repository}:{tag}@{image}/{time}"
-    return _of_image(key, ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
+    return _make_image_event(key, ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
 
 
 def image_scanned(
@@ -76,7 +76,7 @@ def image_scanned(
         "version": "1.0",
     }
     key = f"inspector/{repository}@{image}/{scan}"
-    return _of_image(key, INSPECTOR, "Inspector2 Scan", repository, image, time, detail, (ecr.arn,))
+    return _make_image_event(key, INSPECTOR, "Inspector2 Scan", repository, image, time, detail, (ecr.arn,))
 
 
 def findings_of_image(
@@ -110,7 +110,7 @@ def is_bad(finding: Finding) -> bool:
     return bool(finding.exploited) or finding.severity in (Severity.CRITICAL, Severity.HIGH)
 
 
-def _of_image(
+def _make_image_event(
     event_id: str,
     source: str,
     detail_type: str,
@@ -183,7 +183,7 @@ def finding_of_image(
         detail["exploitabilityDetails"] = {"lastKnownExploitAt": finding.exploited}
     resources = (f"{ecr.arn}/{image}",)
     key = f"inspector/finding/{name}{f'/{change}' if change else ''}"
-    return _of_image(key, INSPECTOR, "Inspector2 Finding", repository, image, time, detail, resources)
+    return _make_image_event(key, INSPECTOR, "Inspector2 Finding", repository, image, time, detail, resources)
 
 
 def _details(finding: Finding) -> dict[str, Any]:

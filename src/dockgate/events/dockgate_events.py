@@ -173,7 +173,7 @@ def service_unhealthy(
     `key` identifies the restart.
     """
     detail = {"service": service, "task": task, "revision": revision, "image": image, "reason": reason}
-    return _of_service("service.unhealthy", service, key, time, detail, None)
+    return _make_service_event("service.unhealthy", service, key, time, detail, None)
 
 
 def deploy_failed(
@@ -336,7 +336,7 @@ def pull_refused(
     return make_event("pull.refused", f"image {image}", key, time, detail, repository=repository)
 
 
-def _of_service(
+def _make_service_event(
     kind: str, service: str, key: str, time: str, detail: Mapping[str, object], repository: str | None
 ) -> NewEvent:
     return make_event(kind, f"service {service}", f"{service}/{key}", time, detail, repository=repository)

@@ -131,9 +131,9 @@ def fits_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: 
         for choice in choices:
             chosen_indexes = dict(choice)
             if pattern.may_be_absent and not any(True for _ in all_values.find(chosen_indexes)):
-                following.add(_without_others(chosen_indexes, shared_arrays))
+                following.add(_keep_arrays(chosen_indexes, shared_arrays))
             following.update(
-                _without_others({**chosen_indexes, **dict(inside)}, shared_arrays)
+                _keep_arrays({**chosen_indexes, **dict(inside)}, shared_arrays)
                 for inside in fitting.find(chosen_indexes)
             )
         if not following:
@@ -151,6 +151,6 @@ def _arrays_of_later_fields(conditions: Sequence[tuple[str, FieldPattern]], fiel
     return later_arrays[::-1]
 
 
-def _without_others(chosen_indexes: Mapping[int, int], arrays: frozenset[int]) -> Elements:
+def _keep_arrays(chosen_indexes: Mapping[int, int], arrays: frozenset[int]) -> Elements:
     """The chosen elements of these arrays."""
     return tuple(sorted((array, index) for array, index in chosen_indexes.items() if array in arrays))

@@ -15,22 +15,22 @@ def waiver_expiring(waiver: Waiver, time: str) -> NewEvent:
 
     `time` identifies the announcement: one that a clock made which was ahead is made again.
     """
-    return _of_waiver("waiver.expiring", waiver, time)
+    return _make_waiver_event("waiver.expiring", waiver, time)
 
 
 def waiver_expired(waiver: Waiver, time: str) -> NewEvent:
     """The end of a waiver has come: what it accepted counts again. `time` as of `waiver_expiring`."""
-    return _of_waiver("waiver.expired", waiver, time)
+    return _make_waiver_event("waiver.expired", waiver, time)
 
 
 def waiver_added(waiver: Waiver, time: str) -> NewEvent:
     """A waiver was accepted."""
-    return _of_waiver("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
+    return _make_waiver_event("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
 
 
 def waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
     """A waiver was revoked: what it accepted counts again."""
-    return _of_waiver("waiver.revoked", waiver, time, by, key=waiver.id)
+    return _make_waiver_event("waiver.revoked", waiver, time, by, key=waiver.id)
 
 
 def policy_changed(version: PolicyVersion) -> NewEvent:
@@ -67,7 +67,7 @@ def _of_vex(kind: str, document: str, image: str | None, author: str, by: str | 
     return make_event(kind, f"document {document}", f"{document}/{image or ''}/{time}", time, detail)
 
 
-def _of_waiver(kind: str, waiver: Waiver, time: str, by: str | None = None, key: str | None = None) -> NewEvent:
+def _make_waiver_event(kind: str, waiver: Waiver, time: str, by: str | None = None, key: str | None = None) -> NewEvent:
     scope: Mapping[str, str] = {name: value for name in _SCOPE if (value := getattr(waiver, name))}
     detail = {
         "waiver": waiver.id,

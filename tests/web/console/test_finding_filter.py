@@ -42,19 +42,19 @@ EVERY = ((A, True), (B, False), (C, None))
     ],
 )
 def test_a_query_chooses_findings(query: dict[str, str], shown: list[Finding]) -> None:
-    chosen = FindingFilter.of_query(query)
+    chosen = FindingFilter.from_query(query)
     assert [entry for entry, is_base in EVERY if chosen.has(entry, is_base)] == shown
 
 
 def test_a_filter_is_the_query_of_its_links() -> None:
     query = {"severity": "HIGH", "fix": "yes", "kev": "yes", "epss": "10", "origin": "own", "layer": "x", "q": "a&b"}
-    chosen = FindingFilter.of_query(query | {"sort": "epss"})
+    chosen = FindingFilter.from_query(query | {"sort": "epss"})
     assert chosen.query == "severity=HIGH&fix=yes&kev=yes&epss=10&origin=own&layer=x&q=a%26b&sort=epss"
-    assert FindingFilter.of_query({}).query == ""
+    assert FindingFilter.from_query({}).query == ""
 
 
 @pytest.mark.parametrize(
     ("sort", "order"), [("reason", [A, B, C]), ("severity", [C, A, B]), ("epss", [B, A, C]), ("package", [A, B, C])]
 )
 def test_findings_are_sorted_and_else_keep_the_order_of_reasons(sort: str, order: list[Finding]) -> None:
-    assert sorted((A, B, C), key=FindingFilter.of_query({"sort": sort}).order()) == order
+    assert sorted((A, B, C), key=FindingFilter.from_query({"sort": sort}).order()) == order

@@ -37,7 +37,7 @@ from dockgate.shared.references import RepositoryReference
 from dockgate.shared.yaml import Document, Location, load
 
 
-def _own_repository(name: str) -> str:
+def _require_own_name(name: str) -> str:
     """Refuse a name that reads as one in another registry.
 
     What is accepted for the one would count for the other.
@@ -74,7 +74,7 @@ class BuildAction(_Action):
     type: Literal["build"]
     input: Name
     output: Name
-    image: Annotated[str, Field(pattern=f"^{REPOSITORY}$", max_length=200), AfterValidator(_own_repository)]
+    image: Annotated[str, Field(pattern=f"^{REPOSITORY}$", max_length=200), AfterValidator(_require_own_name)]
     container: Name
     dockerfile: str = "Dockerfile"
     args: dict[str, str] = Field(default_factory=dict)

@@ -16,7 +16,7 @@ def pipeline_text(pipeline: Pipeline) -> str:
     document = {
         "kind": "Pipeline",
         "name": pipeline.name,
-        **_on_fix(pipeline),
+        **_write_fix_settings(pipeline),
         "stages": [
             {"name": stage.name, "actions": [_action(action) for action in stage.actions]} for stage in pipeline.stages
         ],
@@ -25,7 +25,7 @@ def pipeline_text(pipeline: Pipeline) -> str:
     return text
 
 
-def _on_fix(pipeline: Pipeline) -> dict[str, Any]:
+def _write_fix_settings(pipeline: Pipeline) -> dict[str, Any]:
     on_fix = pipeline.on_fix
     if on_fix is None:
         return {}

@@ -88,7 +88,7 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
     if (model.target == "ecs") != (place is not None):
         raise document.error(("target",), "`ecs` says where a service of target ecs is", "Give both, or neither.")
     if place is not None:
-        _only_ecs(document, model)
+        _refuse_task_settings(document, model)
     elif check is not None and (check.http is None) == (not check.command):
         raise document.error(
             ("taskDefinition", "healthCheck"),
@@ -124,7 +124,7 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
     return service
 
 
-def _only_ecs(document: Document, model: ServiceModel) -> None:
+def _refuse_task_settings(document: Document, model: ServiceModel) -> None:
     """Refuse settings that only the task definition in ECS has."""
     for key in sorted(model.taskDefinition.model_fields_set - {"container", "healthCheck"}):
         raise document.error(("taskDefinition", key), f"{key} has no effect on ECS", "Set it in ECS's task definition.")

@@ -90,7 +90,7 @@ class GitFiles(RepositoryFiles):
             raise _changed_error(edit.branch)
         blob = run("-C", str(place), "hash-object", "--stdin", input_text=edit.content).strip()
         if edit.parent and _entry(place, edit.parent, path, "objectname") == blob:
-            raise same_error(path)
+            raise unchanged_error(path)
         return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
     @override
@@ -216,6 +216,6 @@ def _changed_error(branch: str) -> ChangedError:
     return ChangedError(message, "Compare what it has now with your text, and commit again.")
 
 
-def same_error(path: str) -> ConflictError:
+def unchanged_error(path: str) -> ConflictError:
     """The error of an edit that changes nothing."""
     return ConflictError(f"{path} has this content already: there is nothing to commit", "Change the content first.")

@@ -104,13 +104,13 @@ def command(*arguments: str, max_file: int = 0) -> list[str]:
         raise UnavailableError("there is no git here", "Install the package git: apt-get install git")
     if not shutil.which("prlimit"):
         raise UnavailableError("there is no prlimit here", "Install util-linux: apt-get install util-linux")
-    limits = [f"--data={_at_most(resource.RLIMIT_DATA, MAX_MEMORY)}", "--core=0"]
+    limits = [f"--data={_lower_to_limit(resource.RLIMIT_DATA, MAX_MEMORY)}", "--core=0"]
     if max_file:
-        limits.append(f"--fsize={_at_most(resource.RLIMIT_FSIZE, max_file)}")
+        limits.append(f"--fsize={_lower_to_limit(resource.RLIMIT_FSIZE, max_file)}")
     return ["prlimit", *limits, "--", "git", *arguments]
 
 
-def _at_most(kind: int, value: int) -> int:
+def _lower_to_limit(kind: int, value: int) -> int:
     """The limit, lowered to what this process may set."""
     hard = resource.getrlimit(kind)[1]
     return value if hard == resource.RLIM_INFINITY else min(value, hard)

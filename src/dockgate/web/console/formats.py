@@ -140,10 +140,10 @@ def breakable(text: str | None) -> Markup:
     """
     if text is None:
         return Markup()
-    return _FOREIGN + _with_breaks(visible(text)) + _END_OF_FOREIGN
+    return _FOREIGN + _insert_breaks(visible(text)) + _END_OF_FOREIGN
 
 
-def _with_breaks(text: str) -> Markup:
+def _insert_breaks(text: str) -> Markup:
     return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(text))
 
 
@@ -236,7 +236,7 @@ def recorded(text: str | None) -> Markup:
 def _shorten(line: str) -> Markup:
     parts = _LONG_TOKEN.split(line)  # every second one is a moment, a digest or a commit
     return Markup().join(
-        _short_identifier(part) if index % 2 else _with_breaks(part) for index, part in enumerate(parts)
+        _short_identifier(part) if index % 2 else _insert_breaks(part) for index, part in enumerate(parts)
     )
 
 

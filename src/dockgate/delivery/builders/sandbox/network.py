@@ -32,7 +32,7 @@ def rules(
         (blocked_networks, "reject"),
         ((*PRIVATE_4, *PRIVATE_6), "reject"),
     ):
-        for family, members in _by_family(networks).items():
+        for family, members in _group_by_family(networks).items():
             lines.append(f"{family} daddr {{ {', '.join(members)} }} {verdict}")
     body = "\n".join(f"        {line}" for line in lines)
     return (
@@ -41,7 +41,7 @@ def rules(
     )
 
 
-def _by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
+def _group_by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
     """The networks by family, without those inside another one: nftables refuses overlaps in one set."""
     parsed_networks = [ipaddress.ip_network(text, strict=False) for text in networks]
     four = [network for network in parsed_networks if isinstance(network, ipaddress.IPv4Network)]

@@ -78,18 +78,18 @@ def change_of(event: StoredEvent) -> Change | None:
     version of the server, and one of them must not keep a page from opening.
     """
     try:
-        return _in_words(event, event.body["detail"])
+        return _describe_event(event, event.body["detail"])
     except (AttributeError, KeyError, TypeError):
         return None
 
 
-def _in_words(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
+def _describe_event(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
     match event.detail_type:
         case "deploy.succeeded":
-            return _of_service(event, RunState.SUCCEEDED, _deployment_sentence(detail))
+            return _service_change(event, RunState.SUCCEEDED, _deployment_sentence(detail))
         case "deploy.failed":
             is_of_execution = "execution" in detail  # which has failed as well
-            return None if is_of_execution else _of_service(event, RunState.FAILED, str(detail["reason"]))
+            return None if is_of_execution else _service_change(event, RunState.FAILED, str(detail["reason"]))
         case "execution.failed":
             name = str(detail["execution"])
             return Change(RunState.FAILED, name, str(detail["reason"]), f"/executions/{name}", event.at)
@@ -104,15 +104,15 @@ def _in_words(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
             name, sentence = str(detail["pipeline"]), f"A fix was found: {detail['summary']}"
             return Change("FixFound", name, sentence, f"/pipelines/{name}", event.at)
         case "service.at_risk":
-            return _of_service(
+            return _service_change(
                 event, "AtRisk", str(detail.get("summary") or "Its policy rejects the image that it runs.")
             )
         case "service.recovered":
-            return _of_service(event, "Recovered", "It is no longer at risk.")
+            return _service_change(event, "Recovered", "It is no longer at risk.")
         case "service.unhealthy":
-            return _of_service(event, TaskState.UNHEALTHY, str(detail["reason"]))
+            return _service_change(event, TaskState.UNHEALTHY, str(detail["reason"]))
         case _:
-            return _of_feed(event, detail)
+            return _feed_change(event, detail)
 
 
 def _deployment_sentence(detail: Mapping[str, Any]) -> str:
@@ -122,12 +122,12 @@ def _deployment_sentence(detail: Mapping[str, Any]) -> str:
     return f"{revision}, deployed by {detail['execution']}." if "execution" in detail else f"{revision}."
 
 
-def _of_service(event: StoredEvent, state: str, sentence: str) -> Change:
+def _service_change(event: StoredEvent, state: str, sentence: str) -> Change:
     name = str(event.body["detail"]["service"])
     return Change(state, name, sentence, f"/running/{name}", event.at)
 
 
-def _of_feed(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
+def _feed_change(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
     state, sentence = {
         "feed.failed": (RunState.FAILED, "It cannot be updated; the old data stays."),
         "feed.stale": ("Stale", "It was last checked too long ago."),

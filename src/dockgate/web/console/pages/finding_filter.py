@@ -34,22 +34,22 @@ class FindingFilter:
     sort: str = "reason"
 
     @classmethod
-    def of_query(cls, query: Mapping[str, str]) -> "FindingFilter":
+    def from_query(cls, query: Mapping[str, str]) -> "FindingFilter":
         """The filter that the parameters of an address say."""
 
-        def one_of(name: str, values: Sequence[str]) -> str:
+        def choose(name: str, values: Sequence[str]) -> str:
             return query.get(name, "") if query.get(name) in values else ""
 
-        severity, epss = one_of("severity", list(Severity)), query.get("epss", "")
+        severity, epss = choose("severity", list(Severity)), query.get("epss", "")
         return cls(
             severity=Severity(severity) if severity else None,
-            fix=one_of("fix", FIXES),
+            fix=choose("fix", FIXES),
             is_exploited=query.get("kev") == "yes",
             epss=int(epss) if epss in map(str, EPSS_STEPS) else None,
-            origin=one_of("origin", ORIGINS),
+            origin=choose("origin", ORIGINS),
             layer=query.get("layer", "")[:LONGEST],
             q=query.get("q", "").strip()[:LONGEST],
-            sort=one_of("sort", SORTS) or "reason",
+            sort=choose("sort", SORTS) or "reason",
         )
 
     @property

@@ -68,7 +68,7 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
     failed = [execution for execution in newest_executions if execution.state is RunState.FAILED]
     states = rejected_states(server, [*(each.id for each in failed), *failed_executions(changes)])
     queue = [
-        *_at_risk(services),
+        *_services_at_risk(services),
         *_unjudged_services(services),
         *_waiting(server, caller),
         *_failed_executions(failed, states),
@@ -123,7 +123,7 @@ async def live(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
+def _services_at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
     at_risk = [(service.at_risk_until or "", service.name, service.at_risk) for service in services if service.at_risk]
     for deadline, name, reason in sorted(at_risk):
         yield QueueItem("AtRisk", name, reason, "See service", f"/running/{name}", deadline or None)
