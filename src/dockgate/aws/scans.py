@@ -165,7 +165,7 @@ class Scans:
         ended_at: str | None,
         scan: Scan | None,
     ) -> tuple[str | None, bool]:
-        """Why the list may be incomplete (None if it is complete), and whether a second, equal list would complete it.
+        """Return why the list may be incomplete, None if it is not, and whether an equal second list would complete it.
 
         The scan ended at that time (RFC 3339).
         """

@@ -181,7 +181,7 @@ class Client:
         return url.scheme == "http" and speaks_tls(url.hostname or "", url.port or 80)
 
     def _http_calls(self) -> HttpCalls:
-        """How the server is called. Proxies of the environment are not used for servers on loopback."""
+        """Make the HTTP calls. Proxies of the environment are not used for servers on loopback."""
         from dockgate.shared.addresses import is_loopback
 
         if self._calls is None:

@@ -132,7 +132,7 @@ def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None
 
 
 def _failure(failed_action: Mapping[str, str] | None) -> Cell:
-    """When the last deploy failed, and why; "" if it did not."""
+    """Return when the last deploy failed, and why; "" if it did not."""
     if failed_action is None:
         return ""
     execution_note = f" in {failed_action['execution']}" if failed_action["execution"] else ""
@@ -167,7 +167,7 @@ def _task(task: Task) -> tuple[Cell, ...]:
 
 
 def _probe(probe: Probe | None) -> Cell:
-    """How the last run of a health check ended, and of a failed one the first line of its output."""
+    """Return how the last run of a health check ended, and of a failed one the first line of its output."""
     if probe is None:
         return ""
     age = f" {times.format_age(probe.at)}" if probe.at else ""

@@ -276,7 +276,7 @@ def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _current(place: Mapping[str, Any]) -> str:
-    """What is waived in the current verdict, by which policy it is, and since when."""
+    """Return what is waived in the current verdict, by which policy it is, and since when."""
     if place["policy"] is None:
         return ""
     text = f", {place['waived']}" if place["waived"] else ""
@@ -297,7 +297,7 @@ def _watch(watch: Mapping[str, Any]) -> str:
 
 
 def _scanner(image: Mapping[str, Any]) -> str:
-    """Which version of the scanner read the image, if it is not the server's present one."""
+    """Return which version of the scanner read the image, if it is not the server's present one."""
     version = (image["scan"] or {}).get("scanner")
     if version in (None, image["scanner"]):
         return ""

@@ -155,7 +155,7 @@ def _state(target: Any) -> Cell:
 
 
 def _next_step(target: Any) -> str:
-    """What brings messages to a target again that gets none."""
+    """Return what brings messages to a target again that gets none."""
     if not target["gone_at"]:
         return ""
     name = target["name"]

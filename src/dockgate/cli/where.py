@@ -191,7 +191,7 @@ def _waived_sentence(exposure: Mapping[str, Any]) -> str:
 
 
 def _unaffected_sentence(images: Mapping[str, Any] | None) -> str:
-    """How many images hold another version, by the names of the packages."""
+    """Count the images with another version, by the names of the packages."""
     if images is None or not images["total"]:
         return ""
     names, total = images["packages"], images["total"]

@@ -82,5 +82,5 @@ def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequ
 
 
 def _pause_after(restarts: int) -> timedelta:
-    """How long to wait before the next restart."""
+    """Return how long to wait before the next restart."""
     return timedelta(seconds=RESTARTS.pause(max(1, restarts + 1)))

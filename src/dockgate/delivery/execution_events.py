@@ -90,7 +90,7 @@ def _make_execution_event(
 
 
 def _trigger(execution: Execution) -> dict[str, str]:
-    """What started an execution: a push, or a person."""
+    """Return what started an execution: a push, or a person."""
     trigger = execution.trigger
     if "fix" in trigger:
         return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("cause", "")}
@@ -217,5 +217,5 @@ def _started_actions(
 
 
 def _attempt(runs: Sequence[ActionRun]) -> int:
-    """How often the execution was tried: 1, and one more for each retry of an action."""
+    """Return how often the execution was tried: 1, and one more for each retry of an action."""
     return max((run.key.attempt for run in runs), default=1)

@@ -330,7 +330,7 @@ def _anything_but(setting: object, place: str) -> Test:
 
 
 def _anything_but_test(setting: object, place: str) -> Test:
-    """What anything-but excludes."""
+    """Compile what anything-but excludes."""
     if isinstance(setting, dict):
         name, inner = next(iter(setting.items())) if len(setting) == 1 else ("", None)
         if name not in _EXCLUDABLE:

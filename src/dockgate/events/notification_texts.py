@@ -173,7 +173,7 @@ def _subject(detail: Mapping[str, Any]) -> str:
 
 
 def _image(detail: Mapping[str, Any], subject: str) -> str:
-    """Which image of the repository that an event is about: ":TAG" or "@DIGEST", cut short; "" for another subject."""
+    """Return the image of the repository that an event is about: ":TAG" or "@DIGEST", cut short; "" for none."""
     if subject not in (detail.get("repository"), detail.get("repository-name")):
         return ""
     tag = detail.get("tag") or detail.get("image-tag")
@@ -182,7 +182,7 @@ def _image(detail: Mapping[str, Any], subject: str) -> str:
 
 
 def _text(detail: Mapping[str, Any]) -> str:
-    """What happened, in the words of the event; "" if it has none."""
+    """Return what happened, in the words of the event; "" if it has none."""
     text = detail.get("summary") or detail.get("reason") or detail.get("title")
     parts = detail.get("parts")
     if not text and isinstance(parts, list) and parts and isinstance(parts[0], Mapping):

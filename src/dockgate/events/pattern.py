@@ -30,7 +30,7 @@ _Conditions = Sequence[tuple[str, FieldPattern]]
 
 @dataclass(frozen=True, slots=True)
 class _Conjunction:
-    """What is required together: fields, and one alternative of each of the lists."""
+    """The conditions that are required together: fields, and one alternative of each of the lists."""
 
     fields: _Conditions
     choices: Sequence[Sequence["_Conjunction"]]

@@ -146,7 +146,7 @@ def _remediation(platform_verdict: PlatformVerdict) -> Iterator[str]:
 
 
 def _waived_section(part: PlatformPart) -> Iterator[str]:
-    """What does not count, and who accepted it."""
+    """List what does not count, and who accepted it."""
     applied_waivers = (*part.waived_findings.values(), *part.waived_violations)
     rows = dict.fromkeys(
         f"<tr><td>{_text(wording.waived_subject(entry))}</td><td>{_text(wording.waiver_sentence(entry))}</td></tr>"

@@ -85,7 +85,7 @@ class PatientProtocol(H11Protocol):
         super().resume_writing()
 
     def _awaited_part(self) -> str:
-        """What the client must send next: head, body, the rest of an unread body, or "" for nothing."""
+        """Return what the client must send next: head, body, the rest of an unread body, or "" for nothing."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:
             return "rest" if self.cycle is not None and self.cycle.response_complete else "body"

@@ -36,7 +36,7 @@ MAX_VALUE = 60
 
 
 def describe_problem(problem: Mapping[str, Any]) -> tuple[str, str]:
-    """What is wrong with a parameter or a field, by pydantic's description of it, and the next step.
+    """Describe what is wrong with a parameter or a field, by pydantic's description, and the next step.
 
     The field is named by its path, such as "roles.0"; the whole body is "the body".
     """

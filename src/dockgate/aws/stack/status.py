@@ -78,7 +78,7 @@ def _messages(account: Account, url: str) -> int:
 
 
 def _summary(stage: Mapping[str, Any]) -> str:
-    """Why the stage's actions failed, in their own words: the gate lists its violations. "" if none failed."""
+    """Return why the stage's actions failed, in their words: the gate lists its violations. "" if none failed."""
     runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
     failed_runs = [run for run in runs if run.get("status") == "Failed"]
     return "; ".join(

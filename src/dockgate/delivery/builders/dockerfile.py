@@ -67,7 +67,7 @@ def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
 
 
 class _Reading:
-    """What is known of a Dockerfile up to an instruction. `base` is the image that the present stage starts from."""
+    """The state of a Dockerfile up to an instruction. `base` is the image that the present stage starts from."""
 
     def __init__(self, arguments: Mapping[str, str]) -> None:
         self.images: dict[str, None] = {}
@@ -126,7 +126,7 @@ class _Reading:
 
 
 def _platform() -> dict[str, str]:
-    """What `FROM --platform=$BUILDPLATFORM` and its like may use ("Automatic platform ARGs in the global scope")."""
+    """Return the variables of `FROM --platform=$BUILDPLATFORM` ("Automatic platform ARGs in the global scope")."""
     machine = os.uname().machine.lower()
     architecture = _ARCHITECTURES.get(machine, machine)
     values = {"PLATFORM": f"linux/{architecture}", "OS": "linux", "ARCH": architecture, "VARIANT": ""}

@@ -167,7 +167,7 @@ class RegistryTokens:
             return self._key
 
     def _file(self) -> tuple[int, int] | None:
-        """What tells the key's file from one that replaces it; None while it cannot be seen."""
+        """Return what tells the key's file from one that replaces it; None while it cannot be seen."""
         try:
             status = self.path.stat()
         except OSError:

@@ -147,7 +147,7 @@ def _classify(failure: AwsFailure) -> DockgateError | None:
 
 
 def _probe(task: Mapping[str, Any]) -> Probe | None:
-    """What ECS says of the health check: whether it passes, and nothing else."""
+    """Return what ECS says of the health check: whether it passes, and nothing else."""
     health = task.get("healthStatus", "UNKNOWN")
     return Probe(health == "HEALTHY") if health in ("HEALTHY", "UNHEALTHY") else None
 

@@ -218,6 +218,6 @@ class EcsTarget:
                 yield from self._ecs().describe_tasks(cluster=self._cluster, tasks=page["taskArns"])["tasks"]
 
     def _last_words(self, service: str) -> str:
-        """Why a task ended, where one did."""
+        """Return why a task ended, where one did."""
         reasons = [reason for task in self._list(service, "STOPPED") if (reason := reason_of(task))]
         return f"; a task ended: {reasons[0]}" if reasons else ""

@@ -144,7 +144,7 @@ def read_target(document: Document) -> TargetDefinition:
 
 
 def _address(kind: str, values: Mapping[str, Any]) -> str:
-    """What may be shown of where the target is: of a URL, the scheme, and of a webhook's the host."""
+    """The part of the target's address that may be shown: of a URL, the scheme, and of a webhook's the host."""
     if kind == "webhook":
         try:
             parts = urlsplit(values["url"])

@@ -201,7 +201,7 @@ class FleetJudge:
         return total, changes_at
 
     def _count_findings(self, bundle: int) -> int:
-        """How many findings and vulnerabilities in doubt a bundle has, in whatever context."""
+        """Count the findings and vulnerabilities in doubt of a bundle, in whatever context."""
         if bundle not in self._finding_counts:
             self._finding_counts[bundle] = sum(
                 holding.paths * len(component.findings) + sum(len(doubt.ids) for doubt in component.doubts)
@@ -266,7 +266,7 @@ class FleetJudge:
     def _ask_about_evidence(
         self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
     ) -> Answers:
-        """What the rules about evidence say.
+        """Return what the rules about evidence say.
 
         Remembered: it is the same for many images without unread content.
         """
@@ -281,7 +281,7 @@ class FleetJudge:
     def _ask_about_image(
         self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
     ) -> tuple[list[Answers], float]:
-        """What the rules about this image or its findings say, and when time can change it."""
+        """Return what the rules about this image or its findings say, and when time can change it."""
         facts = self._facts(image, platform, doubts, context) if self._reads_image else None
         answers, changes_at = [], inf
         if facts is not None and self._image_rules:
@@ -315,7 +315,7 @@ class FleetJudge:
         return status, waived_count
 
     def _count_accepted_unread(self, image: FleetImage, platform: FleetPlatform, context: Context) -> int:
-        """How many unread paths waivers accept."""
+        """Count the unread paths that waivers accept."""
         if platform.inventory is None:
             return 0
         return len(self._accept_unread(image, platform.inventory, context).applied_waivers)
@@ -329,7 +329,7 @@ class FleetJudge:
         )
 
     def _end_of_waivers(self, context: Context) -> float:
-        """When the first waiver ends that is not for findings."""
+        """Return when the first waiver ends that is not for findings."""
         if context not in self._ends:
             ends = (parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule)
             self._ends[context] = first_after(ends, self._judged_at)

@@ -70,7 +70,7 @@ def describe_obstacles(
 
 
 def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: set[str]) -> str:
-    """Why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
+    """Return why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
     if upgraded_to:
         name += f" (and {upgraded_to})"
     if finding.is_malicious and not finding.fixed:

@@ -109,7 +109,7 @@ class _Solution:
 
 
 class _Search:
-    """What can be achieved by upgrading some of these candidates."""
+    """The reach of upgrading some of these candidates."""
 
     def __init__(self, trials: "_Trials", candidates: Sequence[Candidate]) -> None:
         self.candidates = candidates
@@ -269,7 +269,7 @@ class _Start:
 
     @cached_property
     def _requirements(self) -> Sequence[Requirement]:
-        """How many findings each violation needs cleared: enough to pass the rule, or all that can be cleared."""
+        """Return how many findings each violation needs cleared: enough to pass the rule, or all that can be."""
         requirements = []
         for violation, ids in zip(self.base.violations, self._violating_ids, strict=True):
             weights = tuple(
@@ -320,7 +320,7 @@ class _Start:
 
 
 def _count_cleared(ids: Sequence[str], target: Target) -> int:
-    """How many of these findings the version does not have."""
+    """Count the findings that the version does not have."""
     return sum(identity in target.cleared_findings for identity in ids)
 
 

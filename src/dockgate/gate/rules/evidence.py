@@ -114,7 +114,7 @@ def _stale_doubts(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
 
 
 def _stale_reason(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:
-    """Why data of that time is stale now, None when it is not."""
+    """Return why data of that time is stale now, None when it is not."""
     checked_at = parse_time(at)
     if checked_at is None:
         return f"{subject} does not say when it {event}: {advice}."

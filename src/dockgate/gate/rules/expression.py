@@ -120,7 +120,7 @@ RULE: Rule = Expression()
 
 
 def _key(finding: Finding) -> tuple[str, str, str]:
-    """What tells a finding's message from the others."""
+    """Return what tells a finding's message from the others."""
     package = finding.package
     return as_unicode(finding.id), as_unicode(patterns.purl(package)), as_unicode(package.path)
 

@@ -121,7 +121,7 @@ RULE: Rule = MaxFindings()
 def _counts_without_findings(
     severity: Severity, counts: Mapping[str, int], settings: Mapping[str, object]
 ) -> tuple[int, int]:
-    """How many findings that a scanner only counted have this severity: at least, at most."""
+    """Return how many findings that a scanner only counted have this severity: at least, at most."""
     maximum = counts.get(severity, 0)
     minimum = 0 if settings.get("only_fixable") else maximum
     untriaged_as, is_open = untriaged_severity(settings), settings.get("untriaged_counts_as") == ANY_SEVERITY

@@ -111,7 +111,7 @@ RULE: Rule = Provenance()
 
 
 def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], now: str) -> Iterator[str]:
-    """Why a statement by an allowed builder does not satisfy the settings, a sentence each."""
+    """Return why a statement by an allowed builder does not satisfy the settings, a sentence each."""
     sources, bases = _texts(settings.get("sources")), _texts(settings.get("bases"))
     if sources and not any(statement.source and patterns.matches(statement.source, pattern) for pattern in sources):
         problem = f"source {statement.source} is not allowed" if statement.source else "provenance names no source"

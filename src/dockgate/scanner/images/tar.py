@@ -155,7 +155,7 @@ def _next_header(
 
 
 class _ExtendedHeaders:
-    """What extended headers say of the entry that follows them: its name, link and size.
+    """The extended headers of the entry that follows them: its name, link and size.
 
     `is_pending`: they do.
     """

@@ -120,7 +120,7 @@ class ContributorFinder:
         return {commit.id for commit in commits}
 
     def _movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
-        """Who moved the branch from `base` to `commit`."""
+        """Return who moved the branch from `base` to `commit`."""
         moves = [move for move in self._store.pushes.for_ref(repository, ref) if move.accepted or move.new == commit]
         last = max((place for place, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
         first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1

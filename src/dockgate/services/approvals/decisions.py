@@ -109,7 +109,7 @@ class ApprovalDecisions:
         return records
 
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
-        """Why this principal may not override the approval's rejection, None if they may."""
+        """Return why this principal may not override the approval's rejection, None if they may."""
         if approval.action is None:
             if approval.asked_by == principal.name:
                 return f"{principal.name} asked for the approval"

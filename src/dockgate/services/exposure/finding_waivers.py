@@ -241,7 +241,7 @@ class WaiverFinder:
         documents: Sequence[VexDocument],
         now: str,
     ) -> list[FindingWaiver]:
-        """What excuses the finding in each repository, of these waivers and documents at a time."""
+        """Return what excuses the finding in each repository, of these waivers and documents at a time."""
         finding = entry.finding()
         inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
         waivers_by_repository = []

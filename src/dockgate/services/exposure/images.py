@@ -92,7 +92,7 @@ class ImageContents:
         )
 
     def _repositories(self, image: FleetImage) -> Sequence[str]:
-        """Where an image is; its own repository, whose waivers count, if it is in no place any more."""
+        """Return where an image is; its own repository, whose waivers count, if it is in no place any more."""
         elsewhere = [image.repository] if self._places.has(image.repository) else []
         return sorted({period.repository for period in self.tag_periods[image.digest]}) or elsewhere
 
@@ -155,7 +155,7 @@ class ImageContents:
         return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
 
     def _presences(self, in_places: Sequence[Presence], component: AffectedComponent) -> list[Presence]:
-        """When an image had a finding while it was in its places, the present or last time included."""
+        """Return when an image had a finding while it was in its places, the present or last time included."""
         findings = [Presence(component.opened, component.closed, component.why)]
         findings += [
             Presence(past.opened, past.closed, past.why)
@@ -179,7 +179,7 @@ class ImageContents:
         return [Presence(max(in_places[0].since, component.opened))]
 
     def _presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
-        """When an image was in its places, and why no longer, seen from one of its components."""
+        """Return when an image was in its places, and why no longer, seen from one of its components."""
         if stay.until is None:
             return Presence(stay.since)
         if image.gone_at is not None and image.gone_at <= stay.until:
@@ -255,7 +255,7 @@ def view_image(
 
 
 def _end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:
-    """When and why an image has a finding or package no longer. `moved` is when it was in its places last."""
+    """Return when and why an image has a finding no longer. `moved` is when it was in its places last."""
     until = presence.until if presence else None
     if component is not None and component.closed is not None and (until is None or component.closed <= until):
         return component.closed, component.why

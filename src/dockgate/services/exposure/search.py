@@ -194,14 +194,14 @@ class ExposureSearch:
         return _Holders(images, places._replace(running_images=holding), services)
 
     def _reason_not_recorded(self, as_of: str | None, subject: Subject) -> str | None:
-        """Why nothing is recorded of the time of the question; None if it is, and for a question about now."""
+        """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
         if as_of is None:
             return None
         begin = self.store.exposures.history_begin()
         return explain_missing_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
 
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
-        """What the newest verdicts on the rejected images say; of more images if the question is about them."""
+        """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
         candidates = [holders.images[number].digest for number in holders.rejected_images]
         reads_more = request.only is ExposureFilter.BLOCKED
         return find_blocking_verdicts(self.store, candidates, names, holders.places, reads_more=reads_more)
@@ -209,7 +209,7 @@ class ExposureSearch:
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
-        """What the advisories know of a vulnerability, and what accepts it; adds the images that may have it."""
+        """Return what the advisories know of a vulnerability, and what accepts it; add images that may have it."""
         as_of = request.as_of
         state = self.store.component_search.index_state()
         knowledge = ask_advisories(self.store, self.advisories, names, state)

@@ -60,7 +60,7 @@ def group_images(
 
 
 class _Scope:
-    """What can excuse the findings.
+    """The records that can excuse the findings.
 
     `images` are those that it names; `is_general`: some of it names no image. `components` says of each component what
     can excuse it in any image.

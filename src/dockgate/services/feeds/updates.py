@@ -220,7 +220,7 @@ class FeedUpdates:
 
 
 def _origin(parts: Sequence[Part]) -> str | None:
-    """How a database was made that has no states; None for an update, or if there is no database."""
+    """Return how a database was made that has no states; None for an update, or if there is no database."""
     is_local = bool(parts) and not any("://" in part.source for part in parts)
     return "build" if is_local else None
 

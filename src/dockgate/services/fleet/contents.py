@@ -168,7 +168,7 @@ class FleetContents:
 
     @cached_property
     def _contents(self) -> Mapping[int, BundleContent]:
-        """What the bundles of the images hold."""
+        """Return what the bundles of the images hold."""
         numbers = {bundle for placed_bundles in self.platform_bundles.values() for bundle, _ in placed_bundles}
         return dict(self.facts.store.fleet.bundles(numbers))
 

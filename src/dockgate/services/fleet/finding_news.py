@@ -139,7 +139,7 @@ class NewsEvents:
             yield finding_exploited(digest, repository, vulnerabilities, now)
 
     def _has_same_status(self, image: int, repository: str, since: str) -> bool:
-        """Whether the verdict of an image has the status that it had at that time: otherwise it has an event."""
+        """Return whether the verdict of an image has the status that it had at that time: otherwise it has an event."""
         verdict = self.store.fleet_verdicts.of_policy(self._policy_of(repository), [image]).get(image)
         return verdict is not None and verdict.since < since
 

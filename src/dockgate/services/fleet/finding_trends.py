@@ -148,7 +148,7 @@ def _position(days: Sequence[str], day: str) -> int:
 
 
 def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> Iterator[_OpenTime]:
-    """When each vulnerability was open in any package, without gaps where packages follow each other."""
+    """Return when each vulnerability was open in any package, without gaps where packages follow each other."""
     by_vulnerability: dict[int, list[_OpenTime]] = {}
     for life in lives:
         period = periods.get(life.component)
@@ -183,6 +183,6 @@ def _severity_trend(severity: Severity, open_times: Sequence[_OpenTime], days: S
 
 
 def _age(entry: _OpenTime) -> float:
-    """How many days a finding was open, 0 if one of its times cannot be read."""
+    """Return how many days a finding was open, 0 if one of its times cannot be read."""
     since, until = parse_time(entry.since), parse_time(entry.until)
     return (until - since).total_seconds() / 86_400 if since and until else 0.0

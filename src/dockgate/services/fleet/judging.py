@@ -149,7 +149,7 @@ class FleetJudging:
         return image.repository
 
     def _judge_alone(self, image: IndexedImage, policy: Policy, now: str) -> JudgedImage | None:
-        """What the gate itself says of an image, from its inventories. None while it is scanned again."""
+        """Return what the gate itself says of an image, from its inventories. None while it is scanned again."""
         case = self.case_builder.build(image.digest, policy, DeploymentContext())
         if case is None:
             return None

@@ -124,7 +124,7 @@ def _findings(verdict: Verdict) -> Iterator[Finding]:
 
 
 def _key(finding: Finding) -> tuple[str, Severity, bool]:
-    """What makes a finding news if it changes."""
+    """Return what makes a finding news if it changes."""
     return finding.id, finding.severity, bool(finding.exploited)
 
 

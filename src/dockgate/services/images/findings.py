@@ -168,7 +168,7 @@ def _count_endings(
     names: Mapping[int, tuple[str, str]],
     lives: Mapping[int, Sequence[FindingLife]],
 ) -> dict[str, int]:
-    """What became of the findings of an image when the tag moved on."""
+    """Return what became of the findings of an image when the tag moved on."""
     until = period.until
     if until is None or period.digest not in components:
         return {}

@@ -44,7 +44,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Batch:
-    """What follows from some events."""
+    """The consequences of some events."""
 
     now: datetime
     entries: list[OutboxEntry] = field(default_factory=list)
@@ -235,7 +235,7 @@ def _is_complete(waiting: Group, now: datetime) -> bool:
 def _entry(
     rule: str, compiled_target: CompiledTarget, target: Target, event: StoredEvent, batch: _Batch
 ) -> OutboxEntry:
-    """What one target gets of an event, at once or after its quiet hours."""
+    """Return what one target gets of an event, at once or after its quiet hours."""
     now = batch.now
     quiet_end = target.quiet_hours.end_after(now) if target.quiet_hours else None
     due: str | None = format_time(quiet_end or now)

@@ -42,7 +42,7 @@ _ORDER = list(_State)
 
 @dataclass(frozen=True, slots=True)
 class _Images:
-    """How many images have each state, with the first that are rejected and unknown."""
+    """The numbers of images in each state, with the first that are rejected and unknown."""
 
     counts: Mapping[_State, int]
     rejected_images: list[str] = field(default_factory=list)
@@ -178,7 +178,7 @@ class NotificationSummary:
         return [names[digest] for digest in [*digests, *(names.keys() - digests.keys())]][:LIST_LIMIT]
 
     def _stale_advisories(self, now: datetime) -> list[str]:
-        """What is too old to judge by, in words; the database itself if there is none."""
+        """Return what is too old to judge by, in words; the database itself if there is none."""
         try:
             reader = self.advisories()
             coverage = [*reader.coverage(), *reader.catalogues(()).coverage]

@@ -313,7 +313,7 @@ class ServiceRepair:
 
 
 def _reason(definition: TaskDefinition, task: Task) -> str:
-    """Why the task was restarted."""
+    """Return why the task was restarted."""
     if task.state is TaskState.STOPPED:
         return task.reason or "it stopped"
     check = definition.health_check

@@ -161,7 +161,7 @@ class Fixes:
     def _end_of_fix(
         self, present: Fix, delivered_image: DeliveredImage, on_fix: FixSettings | None
     ) -> tuple[FixState, str] | None:
-        """How an open fix has ended, and why; None while it has not."""
+        """Return how an open fix has ended, and why; None while it has not."""
         if on_fix is None:
             return FixState.SUPERSEDED, "the pipeline does not want fixes any more"
         execution = self.store.executions.get(present.execution) if present.execution else None

@@ -153,7 +153,7 @@ class PolicySelection:
         return str(PolicyReference(policy, required_policy.digest))
 
     def _required_by_sources(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
-        """What the files of all sources require together, None where there are none."""
+        """Return what the files of all sources require together, None where there are none."""
         runs = self.store.executions.runs(key.execution)
         required_policy: Policy | None = None
         for action in (action for stage in pipeline.stages for action in stage.actions):

@@ -263,7 +263,7 @@ class RegistryNotifications:
         self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
 
     def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str | None:
-        """When the push happened, as far as that is certain.
+        """Return when the push happened, as far as that is certain.
 
         Amazon ECR says it to the second, and its events arrive in any order. If the tag's present image was pushed in
         the same second, the registry is asked which image has the tag: a push that has lost it was just before the

@@ -119,7 +119,7 @@ class _Critical(msgspec.Struct):
 
 
 class _SimpleSigning(msgspec.Struct):
-    """What cosign signs (containers/image, "Container Signature Format")."""
+    """The statement that cosign signs (containers/image, "Container Signature Format")."""
 
     critical: _Critical = msgspec.field(default_factory=_Critical)
 
@@ -214,7 +214,7 @@ class RegistryPulls:
         self._refused_pulls.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
 
     def _objection_to_image(self, repository: str, digest: str, judging_end: float) -> str | None:
-        """Why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""
+        """Return why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""
         key = repository, digest
         with self._turns[hash(key) % len(self._turns)]:
             with self._lock:

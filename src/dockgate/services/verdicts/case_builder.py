@@ -222,7 +222,7 @@ class CaseBuilder:
         return bool(self.store.images.pushers(repository, image))
 
     def _consult_catalogues(self, external_reports: Sequence[ExternalReport]) -> AdvisorySnapshot:
-        """What KEV and EPSS list of these findings; nothing where there is no advisory database."""
+        """Return what KEV and EPSS list of these findings; nothing where there is no advisory database."""
         try:
             return self.advisories().catalogues(cve_names_in(external_reports))
         except DatabaseError:

@@ -251,5 +251,5 @@ class Verdicts:
 
 
 def _decision(verdict: Verdict) -> tuple[object, ...]:
-    """What a verdict decides, and by which policy and engine, without its time and its inputs."""
+    """Return what a verdict decides, and by which policy and engine, without its time and its inputs."""
     return verdict.status, verdict.platform_verdicts, verdict.inputs.policy, verdict.inputs.engine

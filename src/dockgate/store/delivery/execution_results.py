@@ -1,4 +1,4 @@
-"""What executions came to, as people see it: a failure may be the answer of an approval, or an error."""
+"""The results of executions for people: a failure is the answer of an approval, or an error."""
 
 from collections.abc import Collection, Sequence
 
@@ -47,7 +47,7 @@ _WAITING = (
 
 
 def has_result(result: ExecutionResult) -> ColumnElement[bool]:
-    """Whether a row of the executions table has this result."""
+    """Return whether a row of the executions table has this result."""
     match result:
         case ExecutionResult.UNDETERMINED:
             return and_(executions.c.state == RunState.FAILED, _IS_UNDETERMINED)

@@ -256,7 +256,7 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
 
 
 def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """When each target was notified of a topic, or would have been.
+    """Return when each target was notified of a topic, or would have been.
 
     Pairs of which it was not notified are left out.
     """

@@ -183,7 +183,7 @@ def _severities_by_name(vulnerabilities: Collection[tuple[bool, int, str]]) -> l
 
 
 def _holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
-    """Which of these images hold which of these components.
+    """Return which of these images hold which of these components.
 
     Components that a distribution's package owns are left out.
     """

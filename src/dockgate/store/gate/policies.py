@@ -154,7 +154,7 @@ def _expect(name: str, newest_version: PolicyVersion | None, expected_version: i
 
 
 def _users(connection: Connection, name: str) -> list[str]:
-    """What uses the policy, in words."""
+    """Return what uses the policy, in words."""
     users = []
     for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):
         newest_pipeline = find_pipeline(connection, pipeline)

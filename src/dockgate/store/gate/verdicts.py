@@ -274,7 +274,7 @@ class Verdicts:
 
 
 def _case(connection: Connection, image: str, digests: InputDigests) -> VerdictCase:
-    """What was judged, from documents that are all read at once."""
+    """Return what was judged, from documents that are all read at once."""
     parts = [digests.policy, *digests.inventories, digests.snapshot, digests.waivers, *digests.external_reports]
     parts += [part for baseline in digests.baselines.values() for part in baseline]
     parts += [*digests.baseline_exemptions.values(), *filter(None, [digests.provenance])]

@@ -16,7 +16,7 @@ _ENTRY = select_as(AuditEntry, audit)
 
 
 class AuditResult(StrEnum):
-    """How a call ended."""
+    """The end of a call."""
 
     DONE = "Done"
     REFUSED = "Refused"

@@ -149,7 +149,7 @@ def _of_approvals(connection: Connection, digests: Collection[str] | None) -> It
 
 
 def _of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
-    """What executions under way have built, or were started for."""
+    """Return what executions under way have built, or were started for."""
     runs = select(executions.c.id, action_runs.c.variables).join(
         action_runs, action_runs.c.execution == executions.c.id
     )

@@ -192,7 +192,7 @@ def _renew(
 
 
 def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
-    """What the part's new content may lack.
+    """Return what the part's new content may lack.
 
     A truncated part would hide the vulnerabilities that it lacks. A record that is new and unreadable is often repaired
     within hours, and would make every package of the ecosystem undetermined: the present part is used meanwhile, until

@@ -38,7 +38,7 @@ ServiceSort = Literal["name", "-name", "state", "-state", "target", "-target"]
 
 
 class ServiceTrouble(StrEnum):
-    """What is wrong with a service, the most urgent first."""
+    """The trouble of a service, the most urgent first."""
 
     AT_RISK = "AtRisk"
     CANNOT_JUDGE = "CannotJudge"
@@ -146,7 +146,7 @@ def _reaches_image(caller: Caller, definition: TaskDefinition, server: WebServic
 
 
 def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:
-    """What a limited caller may see of a service: all, unless it ran images of other repositories.
+    """Return what a limited caller may see of a service: all, unless it ran images of other repositories.
 
     Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
     events, and their rollouts with the one in progress, which is for the present image.

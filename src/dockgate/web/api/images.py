@@ -244,7 +244,7 @@ def _lag(
     watches: Sequence[WatchedRepository],
     verdicts: Sequence[VerdictRecord],
 ) -> str | None:
-    """Why the newest recorded verdict differs from the current one; None where the image is not watched."""
+    """Return why the newest recorded verdict differs from the current one; None where the image is not watched."""
     is_watched = {watch.repository for watch in watches if watch.is_watched}
     if not verdicts or not places or places[0].repository not in is_watched:
         return None

@@ -24,7 +24,7 @@ TargetSort = Literal["name", "-name", "type", "-type", "-waiting", "waiting", "-
 
 
 class TargetState(StrEnum):
-    """Whether a target gets messages. FAILED: it does not accept them."""
+    """The state of a target. FAILED: it does not accept messages."""
 
     ACTIVE = "Active"
     FAILED = "Failed"

@@ -138,7 +138,7 @@ def _feed_change(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
 
 
 def _group(event: StoredEvent, change: Change) -> tuple[str, ...]:
-    """What is one row: the same event of the same subject, or images whose verdicts changed alike."""
+    """Return the key of a row: the same event of the same subject, or images whose verdicts changed alike."""
     if event.detail_type == "verdict.changed":
         return event.detail_type, change.state, change.sentence
     return event.detail_type, change.subject

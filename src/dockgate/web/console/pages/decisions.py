@@ -28,7 +28,7 @@ class Decision:
 
     @property
     def is_undetermined(self) -> bool:
-        """Whether its verdict is Undetermined."""
+        """Return whether its verdict is Undetermined."""
         return self.verdict is not None and self.verdict.status is Status.UNDETERMINED
 
 
@@ -51,7 +51,7 @@ def decision_of(server: WebServices, approval: ApprovalView, caller: Caller) -> 
 
 
 def _objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) -> str | None:
-    """Why this person may not vote, or not override a rejection. None if they may, as far as it is known here."""
+    """Return why this person may not vote, or not override a rejection. None if they may, as far as known here."""
     approvers = approval.approvers
     if approvers and approval.state is ApprovalState.WAITING:
         objection = vote_objection(approvers, caller.principal, approval.committers, approval.repository)

@@ -114,7 +114,7 @@ def show_execution(
 def _artifacts(
     execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, server: WebServices
 ) -> Sequence[Artifact]:
-    """What the last attempts of an execution's actions made, each with the files that the caller may download."""
+    """List what the last attempts of an execution's actions made, with the files that the caller may download."""
     rows = []
     for stage, action in actions:
         path = f"/executions/{execution_id}/{stage.name}/{action.name}/{action.attempt}/artifact"

@@ -70,7 +70,7 @@ def _waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict
 
 
 def wait_sentence(approval: Approval, supporters: int) -> str:
-    """What a waiting approval of an action waits for."""
+    """Say what a waiting approval of an action waits for."""
     missing = [] if approval.verdict else ["its verdict"]
     if approval.approvers and (count := approval.approvers.count - supporters) > 0:
         more = " more" if supporters else ""

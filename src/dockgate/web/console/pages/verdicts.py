@@ -217,7 +217,7 @@ def _content(
     *,
     is_replay_requested: bool = False,
 ) -> dict[str, Any]:
-    """What the page shows of the verdict itself."""
+    """Return what the page shows of the verdict itself."""
     finding_filter = FindingFilter.from_query(request.query_params)
     filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
     base_layers = _base_layers(server, stored_verdict.image)

@@ -239,7 +239,7 @@ def _request(
 
 
 def _tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str, int]:
-    """How many tasks of each of the first services run; without those whose target does not answer."""
+    """Return how many tasks of each of the first services run; without those whose target does not answer."""
     counts = {}
     for service in services[:MAX_SERVICES]:
         try:
