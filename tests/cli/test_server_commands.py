@@ -137,6 +137,24 @@ def test_an_image_says_once_that_it_is_undetermined(dockgate: Dockgate, server: 
     }
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "scanner": "1", "lag": None}
     assert "  Undetermined: It is broken." in dockgate("image", "show", samples.MANIFEST).out
+    server.answers[f"GET /images/{samples.MANIFEST}"] |= {"summary": ""}
+    assert dockgate("image", "show", samples.MANIFEST).out.splitlines()[2].split() == ["verdict", "Undetermined"]
+
+
+def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServer) -> None:
+    place: dict[str, object] = {
+        **COMPONENTS,
+        "status": "Approved",
+        "gone_at": None,
+        "counts": None,
+        "policy": "strict",
+        "waived": "1 waived",
+    }
+    place |= {"since": answers.ago(5), "cannot_judge_since": None, "services": []}
+    nothing: dict[str, object] = {name: [] for name in ("watches", "pushes", "moves", "inventories", "verdicts")}
+    view = {"digest": samples.MANIFEST, "status": "Approved", "summary": "1 waived finding", "scan": None, "lag": None}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "places": [place], "scanner": "1"}
+    assert "Approved: 1 waived finding, by policy strict since" in dockgate("image", "show", samples.MANIFEST).out
 
 
 def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:

@@ -173,13 +173,14 @@ def show(digest: str, output_format: str) -> None:
 def _print_summary(image: Mapping[str, Any]) -> None:
     place = image["places"][0] if image["places"] else None
     verdict = (
-        f"{image['status']}: {image['summary'].removeprefix('Undetermined: ')}" if image["status"] else "not judged"
+        ": ".join(filter(None, (image["status"], (image["summary"] or "").removeprefix("Undetermined: "))))
+        or "not judged"
     )
     print_fields(
         image["digest"],
         [
             ("scan", _scan(image["scan"]) + _scanner(image)),
-            ("verdict", verdict + (_current(place) if place else "")),
+            ("verdict", verdict + (_current(place, image["summary"] or "") if place else "")),
             ("deleted", times.format_time(place["gone_at"]) if place and place["gone_at"] else ""),
             ("recorded", image["lag"] or ""),
             ("services", ", ".join(place["services"]) if place else ""),
@@ -275,11 +276,11 @@ def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
     )
 
 
-def _current(place: Mapping[str, Any]) -> str:
-    """Return what is waived in the current verdict, by which policy it is, and since when."""
+def _current(place: Mapping[str, Any], summary: str) -> str:
+    """Return what is waived unless the summary says so, by which policy the verdict is, and since when."""
     if place["policy"] is None:
         return ""
-    text = f", {place['waived']}" if place["waived"] else ""
+    text = f", {place['waived']}" if place["waived"] and " waived" not in summary else ""
     text += f", by policy {short_reference(place['policy'])} since {times.format_time(place['since'])}"
     if place["cannot_judge_since"]:
         text += f"; cannot be judged for {times.format_elapsed(place['cannot_judge_since'])}"

@@ -104,10 +104,11 @@ def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEve
 def feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:
     """The event that a part of a feed has brought nothing for an unusually long time.
 
-    Its newest record is of the day `newest_record`, and `since` then that is unusual for it.
+    Its newest record is of the day `newest_record`, and `since` then that is unusual for it. The day of the
+    announcement is part of the id: what a clock announced that was ahead is announced again when it is so.
     """
     detail = {"feed": feed, "part": part, "newest": newest_record, "since": since}
-    return make_event("feed.suspect", f"feed {feed}", f"{part}/{since}", time, detail)
+    return make_event("feed.suspect", f"feed {feed}", f"{part}/{since}/{time[:10]}", time, detail)
 
 
 def verdict_changed(

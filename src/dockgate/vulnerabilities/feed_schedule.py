@@ -43,7 +43,8 @@ class FeedState:
     """The result of the attempts to fetch a feed; None: never.
 
     `failures` counts the failed attempts in a row, since `failing_since`; `failed_parts` are those of the last attempt.
-    `suspect` says why its data may be old though it is checked: see `feed_age`; `newest` is the day of its last record.
+    `suspect` says why its data may be old though it is checked, in `suspect_parts`: see `feed_age`; `newest` is the day
+    of its last record.
     `is_partial`: other parts were updated in the last attempt.
     `is_unreachable`: no host took a connection. `next_at` is the next attempt, `off` why the server makes none.
     The rest is for announcements: the period of failure that was announced with these parts, and when the last one that
@@ -62,6 +63,7 @@ class FeedState:
     next_at: str | None = None
     off: str | None = None
     suspect: str | None = None
+    suspect_parts: tuple[str, ...] = ()
     newest: str | None = None
     announced_since: str | None = None
     announced_parts: tuple[str, ...] = ()

@@ -283,6 +283,36 @@ def test_a_database_from_a_folder_or_an_import_is_not_replaced(site: Site, tmp_p
     assert server.status("kev").off is not None
 
 
+def test_a_suspect_feed_that_a_clock_announced_which_was_ahead_is_announced_when_it_is_one(
+    server: Server, site: Site
+) -> None:
+    days = [NOW - timedelta(days=number) for number in range(30)]
+    site.files[OSV] = export(
+        *(
+            record(f"PYSEC-{day:%j}", entry("PyPI", "six", *fixed("2")), modified=f"{day:%Y-%m-%d}T00:00:00Z")
+            for day in days
+        )
+    )
+    for day, count in ((0, 0), (100, 1), (1, 1), (12, 2), (13, 2)):
+        server.run(day * 24)
+        server.updates.announce_suspect()
+        assert server.kinds().count("feed.suspect") == count, day
+
+
+def test_a_command_that_fails_marks_no_feed_as_failing_that_the_server_does_not_fetch(
+    server: Server, site: Site
+) -> None:
+    server.settings = server.settings._replace(updates=FeedUpdateSettings("auto", (("amazon", 0.0), ("kev", 0.0))))
+    server.restarted()
+    server.run(0)
+    site.files.pop(KEV)
+    advisories.update(server.settings, server.settings.advisories, lambda text: None, feeds=["kev"], now=NOW)
+    server.run(0.1)
+    assert server.status("kev").off is not None
+    assert server.status("kev").failures == 0
+    assert "feed.failed" not in server.kinds()
+
+
 def test_updates_can_be_turned_off(server: Server, site: Site) -> None:
     server.settings = server.settings._replace(updates=FeedUpdateSettings("off"))
     server.restarted()

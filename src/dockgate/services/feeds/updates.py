@@ -125,14 +125,17 @@ class FeedUpdates:
         suspects = ages.suspect
         for suspect in suspects:
             _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
-        time = self._clock.now()
+        time, states_before = self._clock.now(), read_states(self._path)
         events = [
-            dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time) for each in suspects
+            dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time)
+            for each in suspects
+            if each.part not in states_before.of(each.feed).suspect_parts
         ]
         if events:
             self._record(events)
         reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
-        change_states(self._path, lambda states: _with_ages(states, reasons, ages.newest))
+        parts = {feed: tuple(each.part for each in suspects if each.feed == feed) for feed in reasons}
+        change_states(self._path, lambda states: _with_ages(states, reasons, parts, ages.newest))
         self._suspects_read = now.date()
 
     def _may_fetch(self, feed: Feed, now: datetime) -> bool:
@@ -225,14 +228,27 @@ def _origin(parts: Sequence[Part]) -> str | None:
     return "build" if is_local else None
 
 
-def _with_ages(states: FeedStates, reasons: Mapping[str, str], newest_days: Mapping[str, str]) -> FeedStates:
+def _with_ages(
+    states: FeedStates,
+    reasons: Mapping[str, str],
+    suspect_parts: Mapping[str, tuple[str, ...]],
+    newest_days: Mapping[str, str],
+) -> FeedStates:
     """The states of feeds with why they are suspect and the day of their newest record.
 
     Feeds that are not suspect have neither.
     """
     names = {*states.feeds, *reasons, *newest_days}
     return states.with_feeds(
-        {name: replace(states.of(name), suspect=reasons.get(name), newest=newest_days.get(name)) for name in names}
+        {
+            name: replace(
+                states.of(name),
+                suspect=reasons.get(name),
+                suspect_parts=suspect_parts.get(name, ()),
+                newest=newest_days.get(name),
+            )
+            for name in names
+        }
     )
 
 
