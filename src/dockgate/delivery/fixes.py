@@ -46,7 +46,8 @@ class FixKind(StrEnum):
 class FixState(StrEnum):
     """The state of a fix.
 
-    PLANNED: not offered yet; OFFERED: announced, its branch made, or its execution started.
+    PLANNED: not offered yet; OFFERED: announced, its branch made, or its execution started; WITHHELD: not made, because
+    the pipeline had as many fixes as it may have within a day.
     """
 
     PLANNED = "Planned"
@@ -54,6 +55,7 @@ class FixState(StrEnum):
     APPLIED = "Applied"
     SUPERSEDED = "Superseded"
     FAILED = "Failed"
+    WITHHELD = "Withheld"
 
     @property
     def is_open(self) -> bool:

@@ -328,6 +328,25 @@ def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: S
     assert present.details.changes == second_plan.changes
 
 
+def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_not_needed(store: Store) -> None:
+    site = Site(store, FixAction.NOTIFY, CHANGE)
+
+    def listed(version: str, hours: float = 2) -> list[tuple[str, str]]:
+        """The fixes after a review that finds a change to this version."""
+        site.now += timedelta(hours=hours)
+        site.search.plan = replace(CHANGE, changes=(version,))
+        site.server().review()
+        return sorted((fix.state.value, fix.details.changes[0]) for fix in store.fixes.list("shop"))
+
+    assert listed("2.0") == [("Offered", "2.0")]
+    assert listed("3.0") == [("Superseded", "2.0"), ("Withheld", "3.0")]
+    assert listed("4.0") == [("Superseded", "2.0"), ("Withheld", "4.0")]
+    assert listed("4.0", 24) == [("Offered", "4.0"), ("Superseded", "2.0")]
+    assert listed("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0"), ("Withheld", "5.0")]
+    site.search.is_bad = False
+    assert listed("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0")]
+
+
 def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     site.now += timedelta(days=40)

@@ -95,6 +95,7 @@ class Fixes:
             self._end(present, *ending)
             present = None
         if on_fix is None or not self.search.is_rejected(delivered_image.image):
+            self.store.fixes.forget_withheld(name)
             return
         head = self.source.heads(delivered_image.source).get(delivered_image.branch)
         if head is None:
@@ -104,6 +105,8 @@ class Fixes:
             return
         proven_fix = self.search.find(delivered_image, head)
         planned_fix = self._plan_fix(delivered_image, head, on_fix, proven_fix) if proven_fix else None
+        if planned_fix is None:
+            self.store.fixes.forget_withheld(name)
         if present is not None and (planned_fix is None or planned_fix.id != present.id):
             self._end(present, FixState.SUPERSEDED, "what fixes the image has changed")
             present = None

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, delete, insert, select, update
 
 from dockgate.delivery.fixes import Fix, FixKind, FixState
 from dockgate.events.envelope import NewEvent
@@ -16,6 +16,7 @@ from dockgate.store.schema.delivery import fixes
 from dockgate.store.statements import delete_unlocked, lock_name
 
 _FIX = select_as(Fix, fixes)
+_WITHHELD = fixes.c.state == FixState.WITHHELD
 _OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
 
 
@@ -36,11 +37,12 @@ class Fixes:
 
         One that was superseded is not lost: it is open again with the branch on which it was offered, and planned anew
         without one, or if that is not among the `branches` of its repository. It counts for the limit of the day when
-        it was planned first.
+        it was planned first. One that is over the limit is stored as withheld, in place of the pipeline's last one.
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
             of_pipeline = fixes.c.pipeline == fix.pipeline
+            connection.execute(delete(fixes).where(of_pipeline, _WITHHELD))
             former = _read_first(connection, _FIX.where(fixes.c.id == fix.id))
             if former is not None and (former.state is not FixState.SUPERSEDED or former.execution is not None):
                 return None
@@ -56,9 +58,22 @@ class Fixes:
             is_by_hand = fixes.c.kind == FixKind.BY_HAND
             alike = is_by_hand if fix.kind is FixKind.BY_HAND else ~is_by_hand
             if len(connection.scalars(select(fixes.c.id).where(of_pipeline, alike, *recent)).all()) >= limit:
+                reason = f"{limit} of {limit} fixes within a day (fixesPerDay): it is made when this allows it"
+                withheld_fix = replace(fix, state=FixState.WITHHELD, reason=reason)
+                connection.execute(insert(fixes).values(**row_of(withheld_fix)))
                 return None
             connection.execute(insert(fixes).values(**row_of(fix)))
             return fix
+
+    def forget_withheld(self, pipeline: str) -> None:
+        """Delete the withheld fix of a pipeline, if there is one: nothing asks for it any more."""
+        which = fixes.c.pipeline == pipeline, _WITHHELD
+        with self._database.read() as connection:
+            if _read_first(connection, _FIX.where(*which)) is None:
+                return
+        with self._database.write() as connection:
+            lock_name(connection, fixes, pipeline)
+            connection.execute(delete(fixes).where(*which))
 
     def open_fix(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""
