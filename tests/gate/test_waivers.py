@@ -33,7 +33,7 @@ def test_notes_on_statements_that_are_not_trusted_are_limited() -> None:
     """Everybody who may push can attach some, and each is about every finding."""
     content = inventory(*(package("a", path=f"{number}/node_modules/a/package.json") for number in range(30)))
     statements = tuple(
-        VexStatement(DOCUMENT, "openvex", f"Author {number}", "", ("CVE-2024-1",), VexStatus.NOT_AFFECTED, (IMAGE,))
+        VexStatement(DOCUMENT, "openvex", f"Author {number}", None, ("CVE-2024-1",), VexStatus.NOT_AFFECTED, (IMAGE,))
         for number in range(40)
     )
     snapshot = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)

@@ -37,7 +37,7 @@ def test_the_nearness_of_an_address(address: str, expected: Nearness) -> None:
 @pytest.mark.parametrize("address", [str(address) for address in METADATA])
 def test_no_metadata_address_is_called_or_reached_by_a_build(address: str) -> None:
     assert nearness(address) is Nearness.METADATA
-    assert refusal(address, loopback=True)
+    assert refusal(address, allows_loopback=True)
     assert is_private(address)
 
 

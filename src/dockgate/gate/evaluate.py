@@ -75,7 +75,7 @@ def judge_platforms(
     case = _with_no_scan_reason(case)
     active = active_rules_of(case.policy, rules)
     platforms = _platforms(case, ecosystems)
-    verdicts = [platform.judge(active, with_remediation=should_remediate) for platform in platforms]
+    verdicts = [platform.judge(active, needs_remediation=should_remediate) for platform in platforms]
     if case.no_scan_reason:
         verdicts.append(_unscanned_verdict(case))
     return tuple(verdicts)
@@ -107,7 +107,7 @@ class _Platform:
     baseline_findings: Mapping[str, BaselineFindings]
     external_report: ExternalReport | None = None
 
-    def judge(self, active_rules: Sequence[ActiveRule], *, with_remediation: bool) -> PlatformVerdict:
+    def judge(self, active_rules: Sequence[ActiveRule], *, needs_remediation: bool) -> PlatformVerdict:
         evaluation = self.evaluate(self.inventory, active_rules)
         counting_settings = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
         facts = evaluation.facts
@@ -119,7 +119,7 @@ class _Platform:
             violations=evaluation.violations,
             undetermined=evaluation.undetermined,
             findings=evaluation.findings,
-            remediation=self.find_remediation(evaluation, active_rules) if with_remediation else NO_REMEDIATION,
+            remediation=self.find_remediation(evaluation, active_rules) if needs_remediation else NO_REMEDIATION,
             warnings=evaluation.warnings,
             notes=evaluation.notes,
             waived=evaluation.applied_waivers,

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
+from dockgate.shared.canonical import STORED_AS_EMPTY
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Finding, Matches, Undetermined
 
 
@@ -97,7 +98,7 @@ class VexStatement:
 
     `document` is the document's digest and `format` "openvex", "cyclonedx" or "csaf". `author` is the author that the
     document names. `signer` vouches for it: "principal:NAME" uploaded it, "key:sha256:…" signed the document attached
-    to the image, "" if it has no signer.
+    to the image, None if it has no signer.
     `vulnerabilities` are all names of one vulnerability. `products` are purls or digests (empty: any image that the
     document is attached to), `packages` are purls inside the products (empty: the products themselves).
     `justification` is OpenVEX's word or the format's own, `impact` free text, `at` a time in RFC 3339; each is None if
@@ -107,7 +108,7 @@ class VexStatement:
     document: str
     format: str
     author: str
-    signer: str
+    signer: str | None = field(metadata=STORED_AS_EMPTY)
     vulnerabilities: tuple[str, ...]
     status: VexStatus
     products: tuple[str, ...] = ()

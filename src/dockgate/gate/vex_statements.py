@@ -58,7 +58,7 @@ class PlatformStatements:
     def untrusted_statements(self, finding: Finding) -> list[VexStatement]:
         """The statements that would excuse the finding if they were trusted, one for each author and signer."""
         statements = {
-            (statement.author, statement.signer, statement.status): statement
+            (statement.author, statement.signer or "", statement.status): statement
             for statement in self.statements_on(finding)
             if statement.status in _EXCUSES and not self._is_trusted(statement)
         }
@@ -98,7 +98,7 @@ class PlatformStatements:
         return self._has_trusted_signer(statement) and not (is_in_future and statement.status in _EXCUSES)
 
     def _has_trusted_signer(self, statement: VexStatement) -> bool:
-        keys, signer = self._trusted_keys.get(statement.author), statement.signer
+        keys, signer = self._trusted_keys.get(statement.author), statement.signer or ""
         if keys is None:
             return False
         return signer.startswith(PRINCIPAL) or (signer.startswith(KEY) and signer.removeprefix(KEY) in keys)
@@ -195,4 +195,4 @@ def _age(statement: VexStatement) -> tuple[float, bool, str]:
 def _order(statement: VexStatement) -> tuple[str, ...]:
     subjects = (*statement.vulnerabilities, statement.status.value, *statement.products, *statement.packages)
     details = statement.justification or "", statement.impact or "", statement.at or ""
-    return statement.document, statement.signer, *subjects, *details
+    return statement.document, statement.signer or "", *subjects, *details

@@ -178,13 +178,13 @@ def _finding(finding: Finding, part: PlatformPart) -> str:
         _name(package.version),
         fix_cell,
         ", ".join(notes),
-        f"<small>{_where(package, part)}</small>",
+        f"<small>{_place_text(package, part)}</small>",
     )
     severity = f'<td data-sort="{finding.severity.rank}">{_chip(finding.severity, finding.severity.value)}</td>'
     return f"<tr>{severity}{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"
 
 
-def _where(package: Package, part: PlatformPart) -> str:
+def _place_text(package: Package, part: PlatformPart) -> str:
     base = part.is_in_base(package)
     origin = "" if base is None else "base image" if base else "own layers"
     return "<br>".join(filter(None, (_name(package.path), origin)))
@@ -196,7 +196,7 @@ def _packages(part: PlatformPart) -> Iterator[str]:
         return
     rows = (
         f"<tr><td>{_name(package.name)}</td><td>{_name(package.version)}</td><td><small>{_name(package.purl)}</small></td>"
-        f"<td><small>{_where(package, part)}</small></td></tr>"
+        f"<td><small>{_place_text(package, part)}</small></td></tr>"
         for package in inventory.packages
     )
     yield f"<details><summary>{plural(len(inventory.packages), 'package')}</summary>"

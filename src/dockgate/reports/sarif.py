@@ -37,14 +37,14 @@ _SEVERITIES: dict[Severity, tuple[str, str | None]] = {
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
-    runs = [_run(report, part) for part in report.parts]
+    runs = [_describe_run(report, part) for part in report.parts]
     write({"$schema": SCHEMA, "version": "2.1.0", "runs": runs}, output)
 
 
 REPORT: Report = ImageFormat(_write)
 
 
-def _run(report: ImageReport, part: PlatformPart) -> Document:
+def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
     rules = {finding.id: _rule(finding) for finding in reversed(part.findings)}
     violations = part.platform_verdict.violations if part.platform_verdict else ()
     without_findings = [("error", violation) for violation in violations if not violation.findings]

@@ -94,7 +94,7 @@ def _compare(
                     packages.add(_place_package(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
             unread_entries.update(_unread_entries(file, facts[at].layer))
-            if folders.without_list(file):
+            if folders.lacks_list(file):
                 reason = (
                     f"{file.path} has no RECORD beside it, so no file list shows which files belong to the package."
                 )

@@ -129,7 +129,7 @@ class Matcher:
         return self._results[source]
 
     def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
-        order = self._orders.of(package.ecosystem)
+        order = self._orders.order_of(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
         names, subjects = self._advisories_of(package)

@@ -214,7 +214,7 @@ class Orders:
             for name in ecosystem.osv_names
         }
 
-    def of(self, ecosystem: str) -> Order:
+    def order_of(self, ecosystem: str) -> Order:
         """The order of an OSV ecosystem, whatever its release."""
         names = ordered_as(ecosystem)
         base = next((name for name in names if name in self._orders), names[-1])
@@ -224,7 +224,7 @@ class Orders:
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
-        order = self.of(ecosystem)
+        order = self.order_of(ecosystem)
         first_point, second_point = order.point(first), order.point(second)
         return (first_point > second_point) - (first_point < second_point)
 

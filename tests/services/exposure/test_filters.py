@@ -150,7 +150,7 @@ def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_whic
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", day(20))
-    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, **about)])  # type: ignore[arg-type]
     _assert_waived(fleet, expected)
 
@@ -166,7 +166,7 @@ def test_a_vex_statement_counts_in_the_past_only_while_it_was_there(
     added, removed = fleet.today + 2, fleet.today + 4
     record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(added))
     products = () if image else (digest("a"),)
-    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
     assert [fleet.where("CVE-2026-1", as_of=time).waived for time in (added - 1, added, added + 1)] == [0, 1, 1]
     if not image:
@@ -223,7 +223,7 @@ def test_vex_statements_excuse_it_in_their_images_and_are_read_at_once(fleet: Fl
         fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
     for number in (1, 4):
         record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "principal:ana", day(20))
-        statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+        statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
         fleet.store.vex.add(record, b"{}", [statement])
     assert fleet.where("CVE-2026-1").waived == 0  # the policy does not know the author
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
@@ -259,7 +259,7 @@ def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Flee
     for number in range(4):
         fleet.push(f"image-{number}", f"team/{number}", "1", package("idna", "3.6"))
         record = VexRecord(f"sha256:{number}", digest(f"image-{number}"), "openvex", "Vendor", "", day(20))
-        statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+        statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
         fleet.store.vex.add(record, b"{}", [statement])
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))

@@ -162,7 +162,7 @@ def test_a_life_closes_while_a_vex_statement_counts(fleet: Fleet, image: str) ->
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(12))
     products = () if image else (digest("a"),)
-    statement = VexStatement("sha256:1", "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    statement = VexStatement("sha256:1", "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [replace(statement, products=products)])
     fleet.today = 20
     assert life(fleet) == [(10, True, "first seen"), (12, False, "VEX")]
@@ -218,7 +218,7 @@ def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its
     fleet.today = 10
     image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
     record = VexRecord("sha256:1", image, "openvex", "Vendor", "principal:ana", day(10))
-    statement = VexStatement(record.document, "openvex", "Vendor", "", ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
+    statement = VexStatement(record.document, "openvex", "Vendor", None, ("CVE-2026-1",), VexStatus.NOT_AFFECTED)
     fleet.store.vex.add(record, b"{}", [statement])
     fleet.store.policies.put(TRUSTING, "1", "ana", day(11))
     fleet.store.policy_assignments.put(PolicyAssignment("team", ("team/*",), "house"), "ana", day(12))

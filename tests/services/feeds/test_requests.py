@@ -25,7 +25,7 @@ def test_feeds_that_wait_are_due_and_those_that_are_off_stay_so(tmp_path: Path) 
     assert request_update(database, NOW) == ["kev", "osv"]
     states: FeedStates = read_states(database)
     assert [name for name, state in sorted(states.feeds.items()) if is_due(state, NOW)] == ["kev", "osv"]
-    assert states.of("epss").next_at is None
+    assert states.state_of("epss").next_at is None
     assert request_update(database, NOW + timedelta(minutes=1)) == ["kev", "osv"]
     assert read_states(database) == states  # they are due already
 

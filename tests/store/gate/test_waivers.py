@@ -15,7 +15,7 @@ from dockgate.store.records import VexRecord
 WAIVER = Waiver("w1", "ana", "It is never called.", "CVE-2024-1", until=LATER, created_at=NOW, created_by="ana")
 UPLOADED = VexRecord("sha256:d1", "", "openvex", "Vendor", "principal:ana", NOW)
 ATTACHED = VexRecord("sha256:d2", IMAGE, "openvex", "Vendor", "", NOW, envelopes=("one",))
-STATEMENT = VexStatement("sha256:d1", "openvex", "Vendor", "", ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
+STATEMENT = VexStatement("sha256:d1", "openvex", "Vendor", None, ("CVE-2024-1",), VexStatus.FIXED, ("pkg:npm/a",))
 
 
 @pytest.fixture(params=FACTORIES)

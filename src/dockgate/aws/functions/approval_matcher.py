@@ -151,7 +151,7 @@ class ApprovalMatcher:
             images.setdefault(pending.request.digest, []).append(
                 Wait(pending.request, WAITING, pending.waiting_since, True)
             )
-        pressing = {digest: None for digest, waiting in images.items() if any(map(self._overdue, waiting))}
+        pressing = {digest: None for digest, waiting in images.items() if any(map(self._is_overdue, waiting))}
         others = [digest for digest in images if digest not in pressing]
         first = int(self.clock() // 60) % len(others) if others else 0
         unanswered_count = 0
@@ -279,7 +279,7 @@ class ApprovalMatcher:
         except Exception as error:
             faults.append(error)
             look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
-        ready = group.waits if look.is_over else [wait for wait in group.waits if self._overdue(wait)]
+        ready = group.waits if look.is_over else [wait for wait in group.waits if self._is_overdue(wait)]
         claimed_waits = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
         unanswered_count = len(group.waits) - len(ready)
         if not claimed_waits:
@@ -304,7 +304,7 @@ class ApprovalMatcher:
         unanswered_count = 0
         text = f"Undetermined: the image could not be judged: {_describe(error)}"
         for wait, lease in claimed_waits:
-            if self._overdue(wait):
+            if self._is_overdue(wait):
                 unanswered_count += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
             else:
                 self.waits.release(wait, lease)
@@ -339,7 +339,7 @@ class ApprovalMatcher:
         )
         return 0
 
-    def _overdue(self, wait: Wait) -> bool:
+    def _is_overdue(self, wait: Wait) -> bool:
         """Return whether the approval is due: after our patience, or shortly before CodePipeline's timeout.
 
         Of a short timeout, the last third counts.

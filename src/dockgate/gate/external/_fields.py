@@ -1,6 +1,7 @@
 """Fields of documents by other tools: no size, type or wording is trusted."""
 
 import math
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -85,8 +86,8 @@ def count(value: Any, location: str) -> int:
     return int(value)
 
 
-def timestamp(value: Any) -> str:
-    """A time as RFC 3339 in UTC, "" if it cannot be read.
+def timestamp(value: Any) -> str | None:
+    """A time as RFC 3339 in UTC, None if it cannot be read.
 
     Reads ISO 8601, seconds since 1970, datetime objects (boto3), and Java's medium form ("Jan 19, 2022, 10:46:15 PM"),
     which EventBridge uses in Inspector events. Without a zone it is UTC.
@@ -100,11 +101,22 @@ def timestamp(value: Any) -> str:
         elif isinstance(value, str):
             time = _parse_time(" ".join(value[:100].split()))
         if time is None:
-            return ""
+            return None
         time = time.astimezone(UTC) if time.tzinfo else time.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError):
-        return ""
+        return None
     return format_time(time)
+
+
+def day(value: Any) -> str | None:
+    """The day (YYYY-MM-DD) of a time, None if it cannot be read."""
+    time = timestamp(value)
+    return time[:10] if time else None
+
+
+def latest_time(times: Iterable[str | None]) -> str | None:
+    """The latest of the times, None if all are unknown."""
+    return max((time for time in times if time), default=None)
 
 
 def _parse_time(value: str) -> datetime | None:

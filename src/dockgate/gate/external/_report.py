@@ -143,12 +143,12 @@ class ReportBuilder:
 
     source: str
     image: str
-    at: str = ""
+    at: str | None = None
     platform: str = ""
     distribution: Distribution | None = None
     layers: tuple[str, ...] = ()
-    created: str = ""
-    user: str = ""
+    created: str | None = None
+    user: str | None = None
     findings: list[Finding] = field(default_factory=list)
     packages: list[Package] = field(default_factory=list)
     undetermined: list[Undetermined] = field(default_factory=list)
@@ -172,7 +172,7 @@ class ReportBuilder:
         packages = {*self.packages, *(finding.package for finding in findings.values())}
         return ExternalReport(
             source=self.source,
-            at=self.at or None,
+            at=self.at,
             inventory=Inventory(
                 image=self.image,
                 platform=self.platform,
@@ -180,8 +180,8 @@ class ReportBuilder:
                 layers=self.layers,
                 packages=tuple(sorted(packages, key=_package_order)),
                 unread=(),
-                created=self.created or None,
-                user=self.user or None,
+                created=self.created,
+                user=self.user,
             ),
             matches=Matches(
                 tuple(sorted(findings.values(), key=_worst_first)),

@@ -7,6 +7,7 @@ from typing import Any
 from dockgate.gate.external import Format, ReadContext
 from dockgate.gate.external._fields import (
     SUMMARY_LIMIT,
+    day,
     digest,
     mapping,
     mappings,
@@ -118,8 +119,8 @@ def _finding(match: dict[str, Any], location: str, report: ReportBuilder, contex
         _rating(vulnerability, location),
         lowest_fix(context, package, texts(fix.get("versions"))),
         note=_NOTES.get(text(fix.get("state")), FIX_UNKNOWN),
-        exploited=next((timestamp(entry.get("dateAdded"))[:10] or "unknown" for entry in exploited_entries), ""),
-        due=next((timestamp(entry.get("dueDate"))[:10] for entry in exploited_entries), ""),
+        exploited=next((day(entry.get("dateAdded")) or "unknown" for entry in exploited_entries), None),
+        due=next((day(entry.get("dueDate")) for entry in exploited_entries), None),
         epss=next((number(entry.get("epss"), 1) for entry in scores), None),
         percentile=next((number(entry.get("percentile"), 1) for entry in scores), None),
         summary=text(vulnerability.get("description"))[:SUMMARY_LIMIT],

@@ -9,7 +9,18 @@ from collections.abc import Iterator
 from typing import Any
 
 from dockgate.gate.external import Format, ReadContext
-from dockgate.gate.external._fields import digest, mapping, mappings, number, severity, text, texts, timestamp
+from dockgate.gate.external._fields import (
+    day,
+    digest,
+    latest_time,
+    mapping,
+    mappings,
+    number,
+    severity,
+    text,
+    texts,
+    timestamp,
+)
 from dockgate.gate.external._inspector_packages import distribution, fixed_version, package, platform
 from dockgate.gate.external._report import EPSS_FIELDS, KEV_FIELDS, ReportBuilder, make_finding
 from dockgate.gate.model import ExternalReport
@@ -53,7 +64,7 @@ class Inspector(Format):
             for index, event in enumerate(events):
                 reports.add(mapping(event.get("detail")), f"[{index}].detail")
                 for report in reports.by_image.values():
-                    report.at = max(report.at, timestamp(event.get("time")))
+                    report.at = latest_time((report.at, timestamp(event.get("time"))))
             for report in reports.by_image.values():
                 report.add_undetermined("Events contain single findings, not all of them. Use ListFindings.")
             return reports.build()
@@ -109,7 +120,8 @@ class _Reports:
             report = self.for_image(image)
             report.platform = report.platform or platform(details.get("architecture"))
             report.distribution = report.distribution or distribution(details.get("platform"))
-            report.at = max(report.at, timestamp(finding.get("lastObservedAt")), timestamp(finding.get("updatedAt")))
+            observed_times = timestamp(finding.get("lastObservedAt")), timestamp(finding.get("updatedAt"))
+            report.at = latest_time((report.at, *observed_times))
             if status != "CLOSED":
                 report.findings.extend(self._findings(finding, details, report, location))
 
@@ -153,14 +165,14 @@ class _Reports:
             report.missing_fields.update(KEV_FIELDS)
         details = detail or {}
         kev, exploit_observed = mapping(details.get("cisaData")), mapping(details.get("exploitObserved"))
-        since = timestamp(kev.get("dateAdded"))[:10] or timestamp(exploit_observed.get("firstSeen"))[:10]
+        since = day(kev.get("dateAdded")) or day(exploit_observed.get("firstSeen"))
         epss = number(mapping(finding.get("epss")).get("score"), 1)
         epss = number(details.get("epssScore"), 1) if epss is None else epss
         if epss is None:
             report.missing_fields.add(EPSS_FIELDS[0])
         return {
-            "exploited": since or ("unknown" if kev or exploit_observed else ""),
-            "due": timestamp(kev.get("dateDue"))[:10],
+            "exploited": since or ("unknown" if kev or exploit_observed else None),
+            "due": day(kev.get("dateDue")),
             "epss": epss,
         }
 

@@ -9,6 +9,7 @@ from dockgate.gate.external import Format, ReadContext
 from dockgate.gate.external._fields import (
     SUMMARY_LIMIT,
     digest,
+    latest_time,
     mapping,
     mappings,
     number,
@@ -72,7 +73,7 @@ def _read_run(run: dict[str, Any], location: str, context: ReadContext) -> Exter
     report = ReportBuilder(
         source=text(driver.get("name")).lower() or "sarif",
         image=image_digest(map(digest, candidates), context),
-        at=max((timestamp(invocation.get("endTimeUtc")) for invocation in invocations), default=""),
+        at=latest_time(timestamp(invocation.get("endTimeUtc")) for invocation in invocations),
         platform=text(properties.get("platform")),
         missing_fields={*KEV_FIELDS, *EPSS_FIELDS, "fixed_at", "published"},
     )

@@ -62,7 +62,7 @@ class Trivy(Format):
             distribution=make_distribution(system.get("Family"), system.get("Name")),
             layers=layer_digests(metadata.get("Layers"), "Layers", "Digest"),
             created=timestamp(config.get("created")),
-            user=text(mapping(config.get("config")).get("User")),
+            user=text(mapping(config.get("config")).get("User")) or None,
             missing_fields={*KEV_FIELDS, *EPSS_FIELDS, "fixed_at"},
         )
         results = mappings(document.get("Results"), "Results")

@@ -34,7 +34,7 @@ def describe_upgrades(
             version=candidate.places[0].version,
             fixed=target.version,
             clears=tuple(cleared_ids[candidate.purl]),
-            base=candidate.base,
+            base=candidate.is_in_base,
         )
         for candidate, target in chosen_targets.items()
     ]

@@ -45,7 +45,7 @@ class Candidate:
 
     purl: str
     places: tuple[Package, ...]
-    base: bool
+    is_in_base: bool
     targets: tuple[Target, ...]
     choices: tuple[Target, ...]
 
@@ -88,7 +88,7 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in violating.items()}
     return sorted(
         candidates,
-        key=lambda candidate: (-clears[candidate.purl], candidate.base, candidate.places[0].name, candidate.purl),
+        key=lambda candidate: (-clears[candidate.purl], candidate.is_in_base, candidate.places[0].name, candidate.purl),
     )
 
 

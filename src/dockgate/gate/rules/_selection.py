@@ -16,7 +16,7 @@ from typing import Any
 from dockgate.gate.model import Status, Violation
 from dockgate.gate.policy import ANY_SEVERITY, counted_severities, untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
-from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, boolean, number, one_of, require_known_keys
+from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, one_of, read_boolean, require_known_keys
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
@@ -36,7 +36,7 @@ ADVICE = (
 
 SCHEMA: Mapping[str, Any] = {
     "scope": {"enum": list(_SCOPES)},
-    "only_fixable": {"type": "boolean"},
+    "only_fixable": {"type": "read_boolean"},
     "grace_days": {
         "oneOf": [
             _DAYS,
@@ -53,7 +53,7 @@ def settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) -> dic
     """The selection's settings, defaults filled in. Raises DefinitionError."""
     return {
         "scope": one_of("scope", raw.get("scope", _SCOPES[0]), _SCOPES),
-        "only_fixable": boolean("only_fixable", raw.get("only_fixable", False)),
+        "only_fixable": read_boolean("only_fixable", raw.get("only_fixable", False)),
         "grace_days": _grace(raw.get("grace_days", 0)),
         "grace_from": one_of("grace_from", raw.get("grace_from", _DATES[0]), _DATES),
         "baseline": one_of("baseline", raw.get("baseline", _NO_BASELINE), _BASELINES),

@@ -1,6 +1,6 @@
 """VEX documents. Each module is a format, with one object named `FORMAT` (`Format`).
 
-From bytes to statements; their `signer` stays empty, because a document does not contain it. Errors name the place.
+From bytes to statements; their `signer` is None, because a document does not contain it. Errors name the place.
 What is not understood never accepts a finding. Modules whose name starts with "_" are shared helpers.
 """
 

@@ -52,7 +52,7 @@ class Csaf(Format):
         at = head.get("tracking").get("current_release_date").time()
         tree = _Tree(root.get("product_tree"))
         return tuple(
-            VexStatement(digest, FORMAT.name, author, "", names, *assessment, at=at or None)
+            VexStatement(digest, FORMAT.name, author, None, names, *assessment, at=at or None)
             for vulnerability in root.get("vulnerabilities").items()
             for names in (_vulnerability_names(vulnerability),)
             for assessment in _assessments(vulnerability, tree, needs_reasons=is_vex)

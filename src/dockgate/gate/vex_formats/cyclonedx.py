@@ -92,7 +92,7 @@ class _Bom:
                 document=self._digest,
                 format=FORMAT.name,
                 author=self._author,
-                signer="",
+                signer=None,
                 vulnerabilities=unique(*names),
                 status=status,
                 products=products,

@@ -62,7 +62,7 @@ def _statements(node: Node, digest: str, author: str, at: str) -> list[VexStatem
             document=digest,
             format=FORMAT.name,
             author=author,
-            signer="",
+            signer=None,
             vulnerabilities=_vulnerabilities(node.get("vulnerability")),
             status=status,
             products=unique(*products),

@@ -40,7 +40,7 @@ class Dhi(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         content = json_object(file, FILE_LIMIT)
         packages, unread_parts = read_packages(
-            content, "dhi", lambda name, version, _: _package(name, version, path), ignore_invalid=True
+            content, "dhi", lambda name, version, _: _package(name, version, path), should_ignore_invalid=True
         )
         return Extract(tuple(packages.values()), unread_parts=unread_parts)
 

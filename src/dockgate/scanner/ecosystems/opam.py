@@ -56,11 +56,11 @@ class Opam(StandaloneEcosystem):
             packages = (
                 _read_locked(content, path)
                 if path.endswith(".locked")
-                else (_split(piece[1:-1], path) for piece in _field("installed:", content))
+                else (_split_name(piece[1:-1], path) for piece in _field("installed:", content))
             )
             return Extract(tuple(dict.fromkeys(packages)), is_lockfile=True)
         switch, _, inner_path = path.rpartition(_PACKAGES_FOLDER)
-        package = _split(inner_path.removesuffix("/opam"), path)
+        package = _split_name(inner_path.removesuffix("/opam"), path)
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 
     @override
@@ -84,7 +84,7 @@ def _package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("opam", "", name, version), "opam", name, version, path)
 
 
-def _split(full_name: str, path: str) -> Package:
+def _split_name(full_name: str, path: str) -> Package:
     """Split NAME.VERSION; names contain no dot."""
     name, _, version = full_name.partition(".")
     if not name or not version or "/" in full_name:

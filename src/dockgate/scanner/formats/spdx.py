@@ -12,13 +12,13 @@ def read_packages(
     purl_type: str,
     build: Callable[[str, str, Mapping[str, str]], Package],
     *,
-    ignore_invalid: bool = False,
+    should_ignore_invalid: bool = False,
 ) -> tuple[dict[str, Package], tuple[tuple[str, str], ...]]:
     """Return the packages of a document by package URL, and the unread parts.
 
     An unread part is a path in the document, and a reason. `build` makes a package from name, version and qualifiers.
-    Entries that are not SPDX packages are unread parts, unless `ignore_invalid`. Raises UnreadableError if the content
-    is not an SPDX document.
+    Entries that are not SPDX packages are unread parts, unless `should_ignore_invalid`. Raises UnreadableError if the
+    content is not an SPDX document.
     """
     from urllib.parse import unquote
 
@@ -30,7 +30,7 @@ def read_packages(
     unread_parts: list[tuple[str, str]] = []
     for position, entry in enumerate(entries):
         references = entry.get("externalRefs", []) if isinstance(entry, dict) else None
-        if not isinstance(references, list) and not ignore_invalid:
+        if not isinstance(references, list) and not should_ignore_invalid:
             unread_parts.append((f"packages/{position}", "it is not an SPDX package"))
         for reference in references if isinstance(references, list) else ():
             purl = reference.get("referenceLocator") if isinstance(reference, dict) else None

@@ -69,21 +69,26 @@ class Archive:
 
     All entries up to the end of the directory count. Archives in which readers find different directories are refused.
 
-    `count` is the number of all entries; `has_classes` tells whether one is a Java class. With `ignore_case`, `endings`
-    are in lower case and names may be in any. Raises UnreadableError if the archive is not complete.
+    `count` is the number of all entries; `has_classes` tells whether one is a Java class. With `is_case_ignored`,
+    `endings` are in lower case and names may be in any. Raises UnreadableError if the archive is not complete.
 
     `spend` is called with all bytes before they are read or after they are inflated, and raises above its limit: an
     archive may name the same bytes any number of times, so its own size is no limit.
     """
 
     def __init__(
-        self, section: Section, endings: tuple[bytes, ...], spend: Callable[[int], None], *, ignore_case: bool = False
+        self,
+        section: Section,
+        endings: tuple[bytes, ...],
+        spend: Callable[[int], None],
+        *,
+        is_case_ignored: bool = False,
     ) -> None:
         self._section = section
         self._spend = spend
         directory, self.count, self._shift = self._directory()
         self.has_classes = False
-        self._fold: Callable[[bytes], bytes] = bytes.lower if ignore_case else bytes
+        self._fold: Callable[[bytes], bytes] = bytes.lower if is_case_ignored else bytes
         self.entries = tuple(self._scan(directory, endings))
 
     def _scan(self, directory: bytes, endings: tuple[bytes, ...]) -> Iterator[Entry]:

@@ -85,7 +85,7 @@ class VerifiedBlob(io.RawIOBase):
         except OSError as error:
             raise UnavailableError(f"Blob {self._digest} cannot be read: {error}.") from error
         self.count += count
-        self._hash.update(memoryview(buffer)[:count], in_thread=self.count > _SMALL_SIZE)
+        self._hash.update(memoryview(buffer)[:count], is_in_thread=self.count > _SMALL_SIZE)
         if self._size is not None and self.count > self._size:
             raise ImageError(f"Blob {self._digest} is larger than the {self._size} bytes that its manifest says.")
         return count
@@ -113,11 +113,11 @@ class BackgroundHash:
         self._room = threading.Semaphore(_MAX_QUEUED)
         self._thread: threading.Thread | None = None
 
-    def update(self, chunk: memoryview, *, in_thread: bool) -> None:
-        """Hash a chunk; with `in_thread`, this and all later ones in the thread."""
+    def update(self, chunk: memoryview, *, is_in_thread: bool) -> None:
+        """Hash a chunk; with `is_in_thread`, this and all later ones in the thread."""
         if not chunk:
             return
-        if self._chunks is None and not in_thread:
+        if self._chunks is None and not is_in_thread:
             self._hash.update(chunk)
             return
         if self._chunks is None:

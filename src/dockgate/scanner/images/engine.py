@@ -139,7 +139,7 @@ def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_p
 
 def _save_with_podman(reference: EngineReference, program: str, environment: Mapping[str, str]) -> BinaryIO:
     """Save the image, or all images of a manifest list, with the podman program into an unlinked file."""
-    if _run([program, "manifest", "exists", reference.name], environment)[0] == 0:
+    if _run_command([program, "manifest", "exists", reference.name], environment)[0] == 0:
         return _push_manifest_list(reference, program, environment)
     command = [program, "image", "save", "--quiet", "--uncompressed", "--format", "oci-archive", reference.name]
     with tempfile.TemporaryFile() as complaints:
@@ -167,13 +167,13 @@ def _push_manifest_list(reference: EngineReference, program: str, environment: M
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "images.tar")
         command = [program, "manifest", "push", "--quiet", "--all", reference.name, f"oci-archive:{file}"]
-        code, message = _run(command, environment)
+        code, message = _run_command(command, environment)
         if code or not file.is_file():
             raise _save_error(reference, message)
         return file.open("rb")
 
 
-def _run(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
+def _run_command(command: list[str], environment: Mapping[str, str]) -> tuple[int, str]:
     """Run a program. Returns its exit code and the end of its standard error."""
     try:
         process = subprocess.run(

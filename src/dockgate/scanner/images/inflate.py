@@ -98,7 +98,7 @@ class InflatedStream:
                 raise
             raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
         if self._hash:
-            self._hash.update(memoryview(buffer)[:count], in_thread=self._total > _SMALL_SIZE)
+            self._hash.update(memoryview(buffer)[:count], is_in_thread=self._total > _SMALL_SIZE)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated_bytes:

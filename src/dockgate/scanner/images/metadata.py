@@ -75,9 +75,9 @@ def read_metadata(
 
 
 class _HistoryEntry(NamedTuple):
-    """One entry of a history. `empty`: it has no layer. `comment` shows the builder."""
+    """One entry of a history. `is_empty`: it has no layer. `comment` shows the builder."""
 
-    empty: bool
+    is_empty: bool
     command: str
     comment: str
 
@@ -94,7 +94,7 @@ class _HistoryEntry(NamedTuple):
     def sets_start_command(self) -> bool:
         """Return whether it is a CMD or ENTRYPOINT. All builders except BuildKit write "#(nop)" before it."""
         words = self.command.rpartition("#(nop)")[2].split(maxsplit=1)
-        return self.empty and words[:1] in ([command] for command in _STARTS)
+        return self.is_empty and words[:1] in ([command] for command in _STARTS)
 
 
 def count_base_layers(history: object, layers: int) -> tuple[int, str]:
@@ -110,17 +110,17 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
       without the other marks.
     """
     steps = _steps(history)
-    if sum(not step.empty for step in steps) != layers:
+    if sum(not step.is_empty for step in steps) != layers:
         return 0, ""
     places = range(1, len(steps))
     builder_change = max((at for at in places if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
     marked_step = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked_step >= builder_change:
-        layer_count = _below(steps, marked_step)
+        layer_count = _count_layers_below(steps, marked_step)
         return (layer_count if layer_count < layers else 0), _text(steps[marked_step].base)
-    last = max((at for at, step in enumerate(steps) if not step.empty), default=0)
+    last = max((at for at, step in enumerate(steps) if not step.is_empty), default=0)
     start_command = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
-    layer_count = _below(steps, max(start_command, builder_change))
+    layer_count = _count_layers_below(steps, max(start_command, builder_change))
     return (layer_count if layer_count < layers else 0), ""
 
 
@@ -129,7 +129,7 @@ def read_commands(history: object, layers: int) -> list[str]:
 
     Values of build arguments are left out: they may be secrets. Long commands are cut, and so are very many.
     """
-    commands = [step.command for step in _steps(history) if not step.empty]
+    commands = [step.command for step in _steps(history) if not step.is_empty]
     if len(commands) != layers:
         return [""] * layers
     shown_commands, room = [], _MOST_COMMANDS
@@ -150,8 +150,8 @@ def _without_arguments(command: str) -> str:
     return f"{match['run'] or ''}{shell}{shell_command}" if shell else "a command with build arguments"
 
 
-def _below(steps: Sequence[_HistoryEntry], end: int) -> int:
-    return sum(not step.empty for step in steps[:end])
+def _count_layers_below(steps: Sequence[_HistoryEntry], end: int) -> int:
+    return sum(not step.is_empty for step in steps[:end])
 
 
 def _steps(history: object) -> list[_HistoryEntry]:

@@ -126,7 +126,7 @@ def parse_remote(text: str) -> RegistryReference:
     name, at, digest = text.partition("@")
     if at:
         check_digest(digest)
-    registry, repository = _split(name)
+    registry, repository = _split_name(name)
     repository, _, tag = repository.partition(":")
     if tag and not re.fullmatch(_TAG, tag):
         raise UsageError(
@@ -161,7 +161,7 @@ def host_of(registry: str) -> str:
     return registry[: registry.find("]") + 1] if registry.startswith("[") else registry.partition(":")[0]
 
 
-def _split(name: str) -> tuple[str, str]:
+def _split_name(name: str) -> tuple[str, str]:
     """Split off the registry, by default Docker Hub, whose official images are in "library"."""
     place = RepositoryReference.parse(name)
     if place.registry in (None, DOCKER_HUB, "index.docker.io"):

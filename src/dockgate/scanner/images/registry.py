@@ -76,7 +76,7 @@ class RegistrySource(ImageSource):
             raise NotFoundError(f"{name} is in another registry than {self.name}.")
         headers = {**_ACCEPT, **self._authorizer.headers_for(base.repository)}
         url = f"/v2/{base.repository}/manifests/{digest}"
-        with self._transport.body(self._transport.get(url, headers, retry=False)) as body:
+        with self._transport.body(self._transport.get(url, headers, should_retry=False)) as body:
             data = body.take(DOCUMENT_LIMIT + 1)
         return check_document(data, digest)
 

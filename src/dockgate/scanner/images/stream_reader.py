@@ -33,7 +33,7 @@ class StreamReader:
     read.
     """
 
-    __slots__ = ("_limit", "_seekable", "_source", "end", "position", "start", "view", "where")
+    __slots__ = ("_limit", "_seekable", "_source", "end", "place", "position", "start", "view")
 
     def __init__(self, source: Source, place: str, seekable: Seekable | None = None, size: int = 0) -> None:
         self._source = source
@@ -43,7 +43,7 @@ class StreamReader:
         self.start = 0
         self.end = 0
         self.position = 0
-        self.where = place
+        self.place = place
 
     def fill(self, size: int) -> bool:
         """Read until `size` bytes (at most 2**18) are at `start`. False if the source ends before."""
@@ -113,8 +113,8 @@ class StreamReader:
 
     def fault(self, reason: str) -> ImageError:
         """Return an error with the name of the source and the current position."""
-        return ImageError(f"{self.where} {reason}, at byte {self.position}.")
+        return ImageError(f"{self.place} {reason}, at byte {self.position}.")
 
     def cut_short(self) -> ImageError:
         """Return the error for a stream that ends inside an entry."""
-        return ImageError(f"{self.where} is cut short: its tar file ends inside an entry, at byte {self.position}.")
+        return ImageError(f"{self.place} is cut short: its tar file ends inside an entry, at byte {self.position}.")

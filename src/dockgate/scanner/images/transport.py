@@ -96,14 +96,14 @@ class Transport:
         return {"trace": self._limit.watch} if self._limit is not None else {}
 
     def get(
-        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, retry: bool = True
+        self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None = None, *, should_retry: bool = True
     ) -> "httpx.Response":
         """Send GET, or POST of a form. Returns the response with its body unread; the caller closes it.
 
-        `url` may be a path on the registry. Redirects are not followed. With `retry`, connection errors, 429 and 5xx
-        are retried. Raises UnavailableError.
+        `url` may be a path on the registry. Redirects are not followed. With `should_retry`, connection errors, 429 and
+        5xx are retried. Raises UnavailableError.
         """
-        for wait in RETRIES.pauses() if retry else ():
+        for wait in RETRIES.pauses() if should_retry else ():
             retry_after = None
             try:
                 response = self._send(url, headers, form)

@@ -183,7 +183,7 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
         since = at
     else:
         return
-    if not database.is_rewritten_since(since) or _owner_kept(database, since):
+    if not database.is_rewritten_since(since) or _is_owner_kept(database, since):
         path = next(path for path in osrelease.PATHS if path in stack.releases)
         reason = (
             f"{path} says {now.id} {now.version} where a layer below says {was.id} {was.version}, "
@@ -204,7 +204,7 @@ def _of_releases(facts: LayerFacts) -> LayerFacts:
     )
 
 
-def _owner_kept(database: Database, since: int) -> bool:
+def _is_owner_kept(database: Database, since: int) -> bool:
     """Return whether the package that owns os-release is the one from before `since`.
 
     Another release has another package.

@@ -124,7 +124,7 @@ class _Records:
                     if not metadata.packages:
                         self._lists_by_folder.setdefault(path.rpartition("/")[0], []).append(packed_paths)
 
-    def of(self, path: str, purl: str) -> list[str]:
+    def paths_of(self, path: str, purl: str) -> list[str]:
         """Return the packed paths of a package that the file at `path` names."""
         return self._lists_by_package.get((path, purl)) or self._lists_by_folder.get(path.rpartition("/")[0], [])
 
@@ -147,10 +147,10 @@ def _other_files(
     Without a record, files beside it count only if the file names a single package, and if no other package records
     them. Distributions remove the records and have their own lists.
     """
-    recorded_paths = records.of(path, package.purl)
+    recorded_paths = records.paths_of(path, package.purl)
     if recorded_paths:
         return _files(stack, path, recorded_paths)
-    return _beside(stack, path, records) if is_only_package else iter(())
+    return _files_beside(stack, path, records) if is_only_package else iter(())
 
 
 def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
@@ -188,7 +188,7 @@ def _files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterato
                     yield file
 
 
-def _beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
+def _files_beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
     """Yield the files in a package's folder that no other package records, for packages without a record."""
     own_folder, _, _ = evidence.rpartition("/")
     folder = own_folder.rpartition("/")[0] + "/" if own_folder.lower().endswith(_INFO) else own_folder + "/"

@@ -40,7 +40,7 @@ class PackageFolders:
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 
-    def without_list(self, file: PackageFile) -> bool:
+    def lacks_list(self, file: PackageFile) -> bool:
         """Return whether `file` names a package without any list of files.
 
         Such a list is its RECORD, or another package's list that contains its metadata.

@@ -38,7 +38,9 @@ class FeedAttempt:
 
         def begin(states: FeedStates) -> FeedStates:
             self._states_before = states
-            attempted_states = {name: replace(states.of(name), attempted_at=time, next_at=None) for name in self._feeds}
+            attempted_states = {
+                name: replace(states.state_of(name), attempted_at=time, next_at=None) for name in self._feeds
+            }
             return states.with_feeds(attempted_states)
 
         change_states(self._database, begin)
@@ -48,7 +50,7 @@ class FeedAttempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, ConflictError):
-            before = {name: self._states_before.of(name) for name in self._feeds}
+            before = {name: self._states_before.state_of(name) for name in self._feeds}
             change_states(self._database, lambda states: states.with_feeds(before))
             return
         if error is not None and not isinstance(error, Exception):
@@ -72,7 +74,7 @@ class FeedAttempt:
                     continue
                 is_unreachable = all(failure.is_unreachable for failure in own_failures)
                 ended_states[name] = after_attempt(
-                    states.of(name),
+                    states.state_of(name),
                     self._begin_time,
                     [general] if general else parts,
                     is_unreachable=is_unreachable,

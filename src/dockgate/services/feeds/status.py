@@ -48,7 +48,7 @@ def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple
     set_urls = dict(urls)
     all_urls = {feed.name: url for feed in feeds.load() if (url := set_urls.get(feed.name) or feed.url)}
     names = sorted({*(part.feed for part in parts), *states.feeds, *all_urls})
-    return tuple(_feed_status(name, parts, states.of(name), all_urls.get(name)) for name in names)
+    return tuple(_feed_status(name, parts, states.state_of(name), all_urls.get(name)) for name in names)
 
 
 def read_suspect_feeds(database: Path) -> dict[str, str]:

@@ -80,7 +80,7 @@ class FeedUpdates:
         """
         now = self._clock()
         states = self.plan(now)
-        due = [feed for feed in self._feeds if is_due(states.of(feed.name), now) and self._may_fetch(feed, now)]
+        due = [feed for feed in self._feeds if is_due(states.state_of(feed.name), now) and self._may_fetch(feed, now)]
         if due:
             self._attempts |= {feed.name: now for feed in due}
             self._fetch([feed.name for feed in due], now)
@@ -104,7 +104,7 @@ class FeedUpdates:
                 stale_parts.setdefault(part.feed, []).append(part)
         states = read_states(self._path)
         for feed, parts in stale_parts.items():
-            if is_due(states.of(feed), now):
+            if is_due(states.state_of(feed), now):
                 continue  # a clock that jumps makes all feeds old until their next attempt
             since = min(part.checked_at for part in parts)
             event = dockgate_events.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
@@ -170,7 +170,7 @@ class FeedUpdates:
         planned_states = {}
         for feed in self._feeds:
             off_reason = self._why_off(feed, origin)
-            state = replace(states.of(feed.name), off=off_reason)
+            state = replace(states.state_of(feed.name), off=off_reason)
             if off_reason is not None:
                 planned_states[feed.name] = replace(state, next_at=None)
                 continue
@@ -242,7 +242,7 @@ def _with_ages(
     return states.with_feeds(
         {
             name: replace(
-                states.of(name),
+                states.state_of(name),
                 suspect=reasons.get(name),
                 suspect_parts=suspect_parts.get(name, ()),
                 newest=newest_days.get(name),
@@ -257,7 +257,7 @@ def _merge_announced(states: FeedStates, changed_states: dict[str, FeedState]) -
     return states.with_feeds(
         {
             name: replace(
-                states.of(name),
+                states.state_of(name),
                 announced_since=state.announced_since,
                 announced_parts=state.announced_parts,
                 recovered_at=state.recovered_at,

@@ -176,13 +176,13 @@ class ServerWaivers:
             {image: tuple(statements) for image, statements in attached_statements.items()},
         )
 
-    def _signer(self, record: VexRecord, policy: Policy) -> str:
-        """The key that the policy lists for the document's author and that signed the document, "" for none."""
+    def _signer(self, record: VexRecord, policy: Policy) -> str | None:
+        """The key that the policy lists for the document's author and that signed the document, None for none."""
         keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
             if fingerprint := find_vex_signer(envelope, record.document, record.image, keys):
                 return f"{vex_statements.KEY}{fingerprint}"
-        return ""
+        return None
 
     def revision(self, repository: str, now: str) -> str:
         """Return a text that changes whenever `select_for_image` could change for an image of this repository."""

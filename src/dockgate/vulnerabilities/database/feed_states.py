@@ -27,7 +27,7 @@ class FeedStates:
     feeds: dict[str, FeedState] = field(default_factory=dict)
     origin: str | None = None
 
-    def of(self, feed: str) -> FeedState:
+    def state_of(self, feed: str) -> FeedState:
         """The state of a feed that may never have been fetched."""
         return self.feeds.get(feed) or FeedState(feed)
 

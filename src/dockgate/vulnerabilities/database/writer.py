@@ -134,7 +134,7 @@ class Writer:
         but the number of statements is not limited: only a whole export says that many are gone.
         """
         self._has_new_content = True
-        added_statements, number = self._add(_only(statements, replaces)), self._number(part)
+        added_statements, number = self._add(_select_statements(statements, replaces)), self._number(part)
         remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
         faults = (*remaining_faults, *added_statements.faults)
         self._require(part, added_statements, limits, limits.least_statements, faults)
@@ -381,7 +381,7 @@ def _can_be_one(names: Iterable[str]) -> bool:
     return sum(name.startswith("CVE-") for name in names) < 2
 
 
-def _only(statements: Iterable[FeedStatement], ids: frozenset[str]) -> Iterator[FeedStatement]:
+def _select_statements(statements: Iterable[FeedStatement], ids: frozenset[str]) -> Iterator[FeedStatement]:
     """The statements, with a fault instead of each record that was not requested."""
     for statement in statements:
         if isinstance(statement, Advisory | SilentRecord) and statement.id not in ids:

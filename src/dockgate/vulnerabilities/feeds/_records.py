@@ -158,7 +158,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             versions=tuple(entry.versions),
             aliases=tuple(record.aliases or ()),
             upstream=_upstream(record, part),
-            ratings=tuple(_best(entry.ratings)),
+            ratings=tuple(_best_ratings(entry.ratings)),
             summary=record.summary or None,
             published=record.published or None,
             modified=record.modified or None,
@@ -256,7 +256,7 @@ def _ratings(record: _Record, affected_entry: _AffectedEntry, is_distribution: b
         yield vector
 
 
-def _best(ratings: list[Rating]) -> Iterator[Rating]:
+def _best_ratings(ratings: list[Rating]) -> Iterator[Rating]:
     """The worst of each source, the distribution's first."""
     for source in ("distribution", "advisory"):
         of_source = [rating for rating in ratings if rating.source == source]

@@ -45,7 +45,7 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
     try:
         reading.read_archive(section, path, "", 1)
     except _LimitError as error:
-        reading.unread_parts.append((reading.where, str(error)))
+        reading.unread_parts.append((reading.part_path, str(error)))
     packages, unread_parts = dict.fromkeys(reading.packages), dict.fromkeys(reading.unread_parts)
     return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
 
@@ -68,14 +68,14 @@ class _ArchiveReader:
         self._limit = limit
         self.packages: list[Package] = []
         self.unread_parts: list[tuple[str, str]] = []
-        self.where = ""
+        self.part_path = ""
         self._parts = 0
         self._entries = 0
         self._bytes = 0
 
     def read_archive(self, section: Section, path: str, inner: str, depth: int) -> None:
         """Read the archive called `path`, in the file `inner`. Raises UnreadableError."""
-        archive = Archive(section, _MEMBER_NAMES, self._spend, ignore_case=True)
+        archive = Archive(section, _MEMBER_NAMES, self._spend, is_case_ignored=True)
         self._entries += archive.count
         if self._entries > ENTRIES_LIMIT:
             raise _LimitError(f"the archives up to this one have more than {ENTRIES_LIMIT} entries")
@@ -158,7 +158,7 @@ class _ArchiveReader:
     @contextmanager
     def _part(self, part_path: str) -> Iterator[None]:
         """Count the part, and collect its UnreadableError; a limit on the file is not caught."""
-        self.where = part_path
+        self.part_path = part_path
         self._parts += 1
         if self._parts > PARTS_LIMIT:
             raise _LimitError(f"it is in an archive with more than {PARTS_LIMIT} parts that name packages")

@@ -77,7 +77,7 @@ def read_packages(
     from dockgate.scanner.formats.zip_archive import Archive
 
     kind = path[path.rfind(".") :].lower()
-    archive = Archive(section, _METADATA_NAMES if kind in _PACKAGES else _MEMBER_NAMES, spend, ignore_case=True)
+    archive = Archive(section, _METADATA_NAMES if kind in _PACKAGES else _MEMBER_NAMES, spend, is_case_ignored=True)
     entries = [entry for entry in archive.entries if kind != ".egg" or entry.name.lower() == _EGG.lower()]
     if kind in _INNER and not any(entry.name.lower().endswith(_METADATA) for entry in entries):
         raise UnreadableError(f"it is an egg without {_EGG}" if kind == ".egg" else "it is a wheel without METADATA")
