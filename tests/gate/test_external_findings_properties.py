@@ -58,7 +58,7 @@ def remove_fields(case: VerdictCase, lost: Collection[str]) -> VerdictCase:
         bare |= {name: None for name in lost if name in ("epss", "percentile")}
         if "severity" in lost or "rating" in lost:
             severity = Severity.UNTRIAGED if "severity" in lost else finding.severity
-            bare |= {"severity": severity, "rating": Rating("", severity)}
+            bare |= {"severity": severity, "rating": Rating(None, severity)}
         findings.append(replace(finding, **bare))
     matches = Matches(tuple(findings), ())
     return replace(case, external_reports=(replace(report, matches=matches, missing_fields=tuple(sorted(lost))),))

@@ -81,7 +81,7 @@ def seen(finding: Finding) -> dict[str, Any]:
         "fixed": finding.fixed or "",
         "aliases": list(finding.aliases),
         "severity": finding.severity.value,
-        "rated_by": finding.rating.source,
+        "rated_by": finding.rating.source or "",
         "note": finding.note or "",
         "exploited": finding.exploited or "",
         "due": finding.due or "",

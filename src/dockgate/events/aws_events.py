@@ -197,10 +197,10 @@ def _details(finding: Finding) -> dict[str, Any]:
         "sourceLayerHash": package.layer or "",
         **({"fixedInVersion": finding.fixed} if finding.fixed else {}),
     }
-    vector = {"baseScore": rating.score, "scoringVector": rating.vector, "source": rating.source}
+    vector = {"baseScore": rating.score, "scoringVector": rating.vector, "source": rating.source or ""}
     details: dict[str, Any] = {
         "vulnerabilityId": finding.id,
-        "source": rating.source.upper(),
+        "source": (rating.source or "").upper(),
         "referenceUrls": [],
         "relatedVulnerabilities": list(finding.aliases),
         "cvss": [{**vector, "version": _cvss_version(rating.vector)}]

@@ -177,7 +177,7 @@ class _Platform:
         return find_remediation(
             self.inventory,
             evaluation,
-            lambda upgraded: self.evaluate(upgraded, active_rules),
+            lambda inventory: self.evaluate(inventory, active_rules),
             self.matcher,
             self.ecosystems,
         )

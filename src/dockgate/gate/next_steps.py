@@ -30,14 +30,14 @@ class NextStep(NamedTuple):
         return f"{self.sentence} {self.command}" if self.command else self.sentence
 
 
-def next_steps(undetermined: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
+def next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
     """The steps for the undetermined entries of an image (a digest), each once, in order.
 
     Every entry has at least one step.
     """
     steps: dict[NextStep, None] = {}
-    for kind in dict.fromkeys(entry.kind for entry in undetermined):
-        entries = [entry for entry in undetermined if entry.kind == kind]
+    for kind in dict.fromkeys(entry.kind for entry in all_entries):
+        entries = [entry for entry in all_entries if entry.kind == kind]
         steps |= dict.fromkeys(_of_kind(kind, entries, image))
     return tuple(steps)
 

@@ -69,9 +69,9 @@ def _reasons(verdict: PlatformVerdict) -> str:
         packages.setdefault(f"{finding.package.name} {finding.package.version}", {}).setdefault(finding.id, finding)
     if not packages:
         return messages
-    named = [f"{name} ({_most_severe(list(findings.values()))})" for name, findings in packages.items()]
-    more = f" and {len(named) - _PACKAGE_LIMIT} more" if len(named) > _PACKAGE_LIMIT else ""
-    return f"{messages}: {', '.join(named[:_PACKAGE_LIMIT])}{more}"
+    package_texts = [f"{name} ({_most_severe(list(findings.values()))})" for name, findings in packages.items()]
+    package_omission = f" and {len(package_texts) - _PACKAGE_LIMIT} more" if len(package_texts) > _PACKAGE_LIMIT else ""
+    return f"{messages}: {', '.join(package_texts[:_PACKAGE_LIMIT])}{package_omission}"
 
 
 def _most_severe(findings: Sequence[Finding]) -> str:

@@ -55,23 +55,23 @@ def check_waiver(waiver: Waiver) -> None:
         raise UsageError("vulnerability: it is missing", advice)
 
 
-def check_unread(waiver: Waiver, unread: str) -> None:
-    """Raise UsageError for an invalid waiver of `unread` content.
+def check_unread(waiver: Waiver, unread_pattern: str) -> None:
+    """Raise UsageError for an invalid waiver of unread content, `unread_pattern`.
 
     The message begins with the key at fault.
     """
     if waiver.vulnerability or waiver.package or waiver.rule or waiver.violation:
         raise UsageError("unread: a waiver accepts findings, or a rule, or unread content", "Add one waiver for each.")
-    if not unread.strip("/*"):
+    if not unread_pattern.strip("/*"):
         advice = "Name a path or a package: a waiver cannot accept a whole image."
-        raise UsageError(f"unread: {unread!r} names no path", advice)
+        raise UsageError(f"unread: {unread_pattern!r} names no path", advice)
     if not waiver.until:
         raise UsageError("until: it is missing", "Add a date: no fix ends a waiver of unread content.")
     if not (waiver.image or (waiver.repository or "").strip("*/")):
         raise UsageError("image: it is missing", "Name the digest of an image, or a repository.")
-    if "*" in unread and not waiver.image:
+    if "*" in unread_pattern and not waiver.image:
         raise UsageError("unread: a pattern needs an image", "Name its digest (image), or one path without *.")
-    if unread.startswith(("*", "pkg:*")):
+    if unread_pattern.startswith(("*", "pkg:*")):
         raise UsageError("unread: it begins with a *", "Begin with a folder, or with the type of a package.")
 
 

@@ -31,7 +31,7 @@ from dockgate.vulnerabilities.model import (
 )
 from dockgate.vulnerabilities.versions import Order, Orders
 
-_UNTRIAGED_RATING = Rating("", Severity.UNTRIAGED)
+_UNTRIAGED_RATING = Rating(None, Severity.UNTRIAGED)
 _NO_CVE = Cve("")
 _SOURCES = ("distribution", "advisory", "cve")
 _NAMED_AT_ONCE = 5

@@ -62,12 +62,13 @@ class Range:
 
 @dataclass(frozen=True, slots=True)
 class Rating:
-    """A severity and its `source`: "distribution", "advisory" or "cve".
+    """A severity and its source.
 
-    `score` is 0.0 to 10.0, None without a score.
+    `source` is "distribution", "advisory", "cve" or another scanner, None if no source rates. `score` is 0.0 to 10.0,
+    None without a score.
     """
 
-    source: str
+    source: str | None = field(metadata=STORED_AS_EMPTY)
     severity: Severity
     score: float | None = field(default=None, metadata=STORED_AS_MINUS_ONE)
     vector: str | None = None

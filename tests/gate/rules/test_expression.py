@@ -23,7 +23,7 @@ def settings(when: str) -> dict[str, object]:
 
 def facts(findings: int = 1) -> RuleInput:
     matches = [
-        Finding(f"CVE-2026-{number}", (), package("a"), Severity.HIGH, Rating("", Severity.HIGH), None)
+        Finding(f"CVE-2026-{number}", (), package("a"), Severity.HIGH, Rating(None, Severity.HIGH), None)
         for number in range(findings)
     ]
     return RuleInput(inventory(package("a")), Matches(tuple(matches), ()), (), NOW)
@@ -187,7 +187,7 @@ def test_a_stored_policy_with_a_refused_expression_gets_a_warning() -> None:
 
 def test_a_finding_in_a_path_that_is_not_unicode_is_named() -> None:
     odd = package("a", path="app/\udcff/package.json")
-    finding = Finding("CVE-2026-1", (), odd, Severity.HIGH, Rating("", Severity.HIGH), None)
+    finding = Finding("CVE-2026-1", (), odd, Severity.HIGH, Rating(None, Severity.HIGH), None)
     image = RuleInput(inventory(odd), Matches((finding,), ()), (), NOW)
     (result,) = RULE.judge(image, settings("findings.filter(f, f.severity == 'HIGH')"))
     assert isinstance(result, Violation)
@@ -220,7 +220,7 @@ expressions = st.recursive(
 findings_lists = st.lists(
     st.builds(
         lambda severity, disputed, exploited, fixed: Finding(
-            "", (), package("a"), severity, Rating("", severity), fixed, disputed=disputed, exploited=exploited
+            "", (), package("a"), severity, Rating(None, severity), fixed, disputed=disputed, exploited=exploited
         ),
         st.sampled_from((Severity.HIGH, Severity.LOW, Severity.UNTRIAGED)),
         st.booleans(),

@@ -7,7 +7,7 @@ from dockgate.vulnerabilities.model import Finding, Matches, Rating, Severity
 
 
 def finding(identity: str, *aliases: str, name: str = "a") -> Finding:
-    return Finding(identity, aliases, package(name), Severity.UNTRIAGED, Rating("", Severity.UNTRIAGED), None)
+    return Finding(identity, aliases, package(name), Severity.UNTRIAGED, Rating(None, Severity.UNTRIAGED), None)
 
 
 def judge(*findings: Finding) -> list[object]:

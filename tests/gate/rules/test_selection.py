@@ -25,7 +25,7 @@ def findings(draw: st.DrawFn) -> tuple[Finding, ...]:
         where = replace(package(f"p{number}"), layer=draw(st.sampled_from(("", *_LAYERS))))
         fixed = draw(st.sampled_from((None, "2.0.0")))
         published, fixed_at = draw(st.sampled_from(_TIMES)), draw(st.sampled_from(_TIMES))
-        rating = Rating("", severity)
+        rating = Rating(None, severity)
         finding = Finding(
             f"CVE-2026-{number}", (), where, severity, rating, fixed, published=published, fixed_at=fixed_at
         )

@@ -56,7 +56,7 @@ class Sums:
 
     status: Status
     counts: tuple[int, ...]
-    waived: int
+    waived_count: int
     doubts: tuple[Undetermined, ...]
     is_exact: bool
 

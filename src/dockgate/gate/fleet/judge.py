@@ -171,7 +171,7 @@ class FleetJudge:
             worst_status([sums.status, status]),
             sums.counts,
             min(changes_at, self._end_of_waivers(context)),
-            sums.waived + waived_count + self._count_accepted_unread(image, platform, context),
+            sums.waived_count + waived_count + self._count_accepted_unread(image, platform, context),
         )
 
     def _rules_that_read(self, *kinds: Reads) -> list[ActiveRule]:

@@ -86,10 +86,10 @@ class PlatformResult(NamedTuple):
     """The status of a platform, and its findings by severity, in the order of `Severity`.
 
     Also the time at which the status can change. `changes_at` are seconds since 1970, infinite if time alone changes
-    nothing. `waived` is how many findings, violations and unread paths waivers and VEX statements excuse.
+    nothing. `waived_count` is how many findings, violations and unread paths waivers and VEX statements excuse.
     """
 
     status: Status
     counts: tuple[int, ...]
     changes_at: float
-    waived: int
+    waived_count: int

@@ -56,7 +56,7 @@ class Epss(_property_limit.PropertyLimit):
 
         def has_score(finding: Finding) -> bool | None:
             values = {"score": finding.epss, "percentile": finding.percentile}
-            if any((value := values[key]) is not None and value >= bound for key, bound in bounds.items()):
+            if any((value := values[key]) is not None and value >= minimum for key, minimum in bounds.items()):
                 return True
             if not has_scores:
                 return answer_without_score or None

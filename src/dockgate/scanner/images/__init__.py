@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 class OpenedImages(NamedTuple):
     """Opened images. `digest` is of the manifest or index, `images` are those of the requested platforms.
 
-    Layers can be read until `close`, also in several threads. If they are `local` (on this machine), also in forked
+    Layers can be read until `close`, also in several threads. If `is_local` (on this machine), also in forked
     processes.
     """
 
     digest: str
     images: Sequence[Image]
     close: Callable[[], None]
-    local: bool = True
+    is_local: bool = True
 
     def __enter__(self) -> "OpenedImages":
         return self
@@ -84,8 +84,8 @@ def open_images(
     image_source = _image_source(parsed_reference, ca_bundle, is_insecure, stdin, issuers, seconds)
     try:
         digest, data = image_source.root()
-        local = not isinstance(parsed_reference, RegistryReference)
-        return OpenedImages(digest, read_images(image_source, digest, data, platforms), image_source.close, local)
+        is_local = not isinstance(parsed_reference, RegistryReference)
+        return OpenedImages(digest, read_images(image_source, digest, data, platforms), image_source.close, is_local)
     except BaseException:
         image_source.close()
         raise

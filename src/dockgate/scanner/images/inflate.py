@@ -59,7 +59,7 @@ class InflatedStream:
         head = _Pushback(blob)
         self._blob = blob
         self._bounds = bounds
-        self._where = place
+        self._place = place
         self._total = 0
         # Whether a blob that was cut short is noticed by its decompression; zstandard calls it the end.
         self.detects_truncation = True
@@ -96,16 +96,16 @@ class InflatedStream:
         except Exception as error:  # no library lists what it raises for bytes that are not well formed
             if self.compression == "none":
                 raise
-            raise ImageError(f"{self._where} cannot be decompressed: {error}.") from error
+            raise ImageError(f"{self._place} cannot be decompressed: {error}.") from error
         if self._hash:
             self._hash.update(memoryview(buffer)[:count], is_in_thread=self._total > _SMALL_SIZE)
         self._total += count
         bounds = self._bounds
         if self._total > bounds.inflated_bytes:
-            raise ImageError(f"{self._where} holds more than {bounds.inflated_bytes} bytes.")
+            raise ImageError(f"{self._place} holds more than {bounds.inflated_bytes} bytes.")
         if self._total > bounds.ratio_from and self._total > bounds.ratio * self._blob.count:
             raise ImageError(
-                f"{self._where} inflates to more than {bounds.ratio} times its size: a decompression bomb."
+                f"{self._place} inflates to more than {bounds.ratio} times its size: a decompression bomb."
             )
         return count
 

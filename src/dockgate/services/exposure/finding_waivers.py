@@ -64,7 +64,7 @@ class ExposedFinding(NamedTuple):
 
     def finding(self) -> Finding:
         """The stored vulnerability of the package as a finding that the gate can judge."""
-        rating = Rating("", self.affected.severity)
+        rating = Rating(None, self.affected.severity)
         return Finding(
             self.vulnerability.name,
             self.vulnerability.aliases,

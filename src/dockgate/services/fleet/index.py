@@ -184,7 +184,9 @@ class FleetIndex:
 
 def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
     """Return whether the finding has the rating that matching would take from those of its CVEs."""
-    present = Rating(finding.source, finding.severity, None if finding.score < 0 else finding.score, finding.vector)
+    present = Rating(
+        finding.source or None, finding.severity, None if finding.score < 0 else finding.score, finding.vector
+    )
     return present == preferred_rating(ratings) if ratings else not finding.source
 
 

@@ -208,7 +208,7 @@ def _combine(
     """
     if len(results) == 1 and results[0].changes_at == inf:
         return JudgedImage(
-            image.id, results[0].status, results[0].counts, fresh_results[0].status, None, results[0].waived
+            image.id, results[0].status, results[0].counts, fresh_results[0].status, None, results[0].waived_count
         )
     changes_at = min(result.changes_at for result in results)
     next_at = None if changes_at == inf else _format(changes_at)
@@ -220,7 +220,7 @@ def _combine(
         _largest_counts([result.counts for result in results]),
         worst_status([result.status for result in fresh_results]),
         next_at,
-        max(result.waived for result in results),
+        max(result.waived_count for result in results),
     )
 
 

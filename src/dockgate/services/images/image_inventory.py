@@ -82,7 +82,12 @@ def scan(
             digest = opened_images.images[0].digest
         images, cache, image_cache = opened_images.images, settings.cache, InventoryCache(settings.cache)
         inventories = read(
-            images, cache, report, is_local=opened_images.local, image_cache=image_cache, needs_diff_ids=needs_diff_ids
+            images,
+            cache,
+            report,
+            is_local=opened_images.is_local,
+            image_cache=image_cache,
+            needs_diff_ids=needs_diff_ids,
         )
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 

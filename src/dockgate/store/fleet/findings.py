@@ -305,7 +305,7 @@ def _row(component: int, vulnerability: int, finding: Finding, opened_at: str) -
         component,
         vulnerability,
         finding.severity,
-        finding.rating.source,
+        finding.rating.source or "",
         -1.0 if finding.rating.score is None else finding.rating.score,
         finding.rating.vector,
         finding.fixed or "",

@@ -132,7 +132,7 @@ class ComponentFinding(NamedTuple):
 
         What only an image says (`reachable`) is left out, too.
         """
-        rating = Rating(self.source, self.severity, None if self.score < 0 else self.score, self.vector)
+        rating = Rating(self.source or None, self.severity, None if self.score < 0 else self.score, self.vector)
         return Finding(
             id=vulnerability.name,
             aliases=vulnerability.aliases,
