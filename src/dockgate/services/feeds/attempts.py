@@ -68,9 +68,9 @@ class FeedAttempt:
             for name in self._feeds:
                 own_failures = [failure for failure in failures if failure.feed == name]
                 parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own_failures]
-                if (general or parts) and states.of(name).off is not None:
+                if (general or parts) and states.state_of(name).off is not None:
                     # The server does not fetch it: only the command that failed says so.
-                    ended_states[name] = self._states_before.of(name)
+                    ended_states[name] = self._states_before.state_of(name)
                     continue
                 is_unreachable = all(failure.is_unreachable for failure in own_failures)
                 ended_states[name] = after_attempt(

@@ -129,7 +129,7 @@ class FeedUpdates:
         events = [
             dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time)
             for each in suspects
-            if each.part not in states_before.of(each.feed).suspect_parts
+            if each.part not in states_before.state_of(each.feed).suspect_parts
         ]
         if events:
             self._record(events)
