@@ -106,7 +106,7 @@ class Fleet:
             by_name.setdefault((component.ecosystem, component.source_name), set()).add(number)
         chosen, images = [], set[int]()
         for key, numbers in sorted(by_name.items()):
-            here = self.store.fleet.images_with({bundle for _, bundle, _ in self.store.fleet.holders(numbers)})
+            here = self.store.fleet.find_images_with({bundle for _, bundle, _ in self.store.fleet.holders(numbers)})
             if len(here) < 40 and len(images | here) <= TOUCHED_IMAGES:
                 chosen.append(key)
                 images |= here
@@ -188,10 +188,10 @@ def rewrite(fleet: Fleet) -> None:
     """Change the verdicts by a policy that counts other findings."""
     fleet.policies.put("fleet", POLICY.format(high=9), "bench")
     fleet.verdict_renewal.renew()
-    before = fleet.store.fleet_verdicts.of_policy("fleet")
+    before = fleet.store.fleet_verdicts.list_of_policy("fleet")
     fleet.policies.put("fleet", "kind: Policy\nname: fleet\nrules:\n  max_findings: {total: 0}\n", "bench")
     used = timed(fleet.verdict_renewal.renew)
-    after = fleet.store.fleet_verdicts.of_policy("fleet").items()
+    after = fleet.store.fleet_verdicts.list_of_policy("fleet").items()
     changed = sum(verdict != before.get(image) for image, verdict in after)
     report(f"everything judged again, {changed} verdicts rewritten", used, None)
 
@@ -229,7 +229,7 @@ def questions(fleet: Fleet) -> None:
 def counts(fleet: Fleet) -> None:
     components = sum(1 for _ in fleet.store.fleet.components())
     findings = list(fleet.store.fleet_findings.findings())
-    verdicts = fleet.store.fleet_verdicts.of_policy("fleet").values()
+    verdicts = fleet.store.fleet_verdicts.list_of_policy("fleet").values()
     statuses = sorted(verdict.status.value for verdict in verdicts)
     numbers = [sum(verdict.counts) for verdict in verdicts]
     print(

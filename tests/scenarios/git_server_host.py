@@ -114,7 +114,7 @@ class Host:
     @property
     def started(self) -> list[str]:
         """The commits that executions were started for."""
-        return [execution.trigger["commit"] for execution in self.server.store.executions.for_pipeline("web", 100)]
+        return [execution.trigger["commit"] for execution in self.server.store.executions.list_for_pipeline("web", 100)]
 
 
 @contextmanager

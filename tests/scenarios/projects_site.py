@@ -138,7 +138,7 @@ class Projects:
                 services.record_event(ServiceEvent(f"restart/{service}/t/{now}", service, now, "bravo-reason"))
 
     def _is_judged(self, image: str, repository: str) -> bool:
-        records = self.server.store.verdicts.of_image(image)
+        records = self.server.store.verdicts.list_of_image(image)
         return any(record.cause.startswith(f"push/{repository}@") for record in records)
 
     def _external(self, pipeline: str, image: str, execution: str) -> None:

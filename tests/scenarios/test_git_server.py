@@ -61,7 +61,7 @@ def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
     third = host.commit("third")
     git(host.clone, "push", "--quiet", host.url(host.tokens["admin"]), "HEAD:main", code=1)
     pushes = host.server.store.pushes
-    moves = [(push.principal, push.token, push.old, push.new) for push in pushes.for_ref("web", "refs/heads/main")]
+    moves = [(push.principal, push.token, push.old, push.new) for push in pushes.list_for_ref("web", "refs/heads/main")]
     token = host.tokens["developer"].split("_")[1]
     assert moves == [("developer", token, NONE, first), ("developer", token, first, second)]
     pushers = {

@@ -369,7 +369,7 @@ def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -
         server.use_cases.event_dispatcher.run()
         return len(server.store.event_cursor.groups()) + len(server.keys("news"))
 
-    until(lambda: server.store.fleet_verdicts.of_policy("default"), 60)
+    until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)
     counts = [changes(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]
     until(lambda: len(server.keys("news")) == 4, 60)
     assert counts[-1] == 4

@@ -203,7 +203,7 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
     assert record["policy"] == approval["policy"]
     policy_used = server.store.verdicts.case(record["digest"]).policy
     assert [use["LOW"] for use in policy_used.rules["max_findings"]] == [15, 1]
-    assert server.store.policies.by_digest(reference.repository_digest).rules.keys() == {"max_findings"}
+    assert server.store.policies.read_by_digest(reference.repository_digest).rules.keys() == {"max_findings"}
 
 
 def test_a_repositorys_policy_applies_to_deploys_and_running_services(server: ServerSystem) -> None:

@@ -32,7 +32,7 @@ def paths(projects: Projects) -> Iterator[str]:
         if method != "GET" or template in ("/live", "/signin/provider/return"):
             continue
         for image in (projects.values["alpha"]["digest"], projects.shared):
-            for verdict in projects.server.store.verdicts.of_image(image):
+            for verdict in projects.server.store.verdicts.list_of_image(image):
                 is_verdict = "/verdicts/" in template
                 values = {**projects.values["alpha"], "digest": verdict.digest if is_verdict else image}
                 yield re.sub(r"\{(\w+)(:path)?\}", lambda match: values.get(match[1], "none"), template)  # noqa: B023
@@ -172,7 +172,7 @@ def test_a_report_on_an_image_that_is_elsewhere_too_is_refused(projects: Project
     for image in (projects.shared, projects.promoted):
         answer = projects.call("POST", f"/images/{image}/findings", who, report)
         assert answer.status_code == 403, answer.text
-        assert not projects.server.store.reports.for_image(image)
+        assert not projects.server.store.reports.list_for_image(image)
 
 
 def test_an_assignment_for_others_too_names_none_of_them(projects: Projects) -> None:

@@ -108,10 +108,10 @@ class Fleet:
     def verdicts(self, policy: str = "default") -> dict[str, str]:
         store = self.system.store
         names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.images()}
-        return {names[number]: row.status.value for number, row in store.fleet_verdicts.of_policy(policy).items()}
+        return {names[number]: row.status.value for number, row in store.fleet_verdicts.list_of_policy(policy).items()}
 
     def cannot_judge_since(self) -> set[str | None]:
-        return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.of_policy("default").values()}
+        return {row.cannot_judge_since for row in self.system.store.fleet_verdicts.list_of_policy("default").values()}
 
     def events(self) -> list[tuple[str, str, str]]:
         changes = self.details("verdict.changed")
@@ -129,7 +129,7 @@ class Fleet:
 
     def rows(self) -> tuple[list[FleetVerdict], list[tuple[str, str, str]], list[str]]:
         """Everything that a renewal writes, without the times at which it did."""
-        verdicts = self.system.store.fleet_verdicts.of_policy("default").values()
+        verdicts = self.system.store.fleet_verdicts.list_of_policy("default").values()
         findings = [entry["findingArn"] for entry in self.details("Inspector2 Finding")]
         return [row._replace(since="", next_at=None) for row in verdicts], self.events(), findings
 

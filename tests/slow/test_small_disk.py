@@ -148,11 +148,11 @@ def test_ten_thousand_executions_fit_on_a_small_disk(
             assert delivery.stored() < REGISTRY_BOUND
     store = delivery.store
     assert len(store.images.pushed_images()) < 400
-    last = store.executions.for_pipeline("web", 1)[0]
+    last = store.executions.list_for_pipeline("web", 1)[0]
     assert last.number == EXECUTIONS
     (task,) = delivery.system.server.targets["podman"].tasks("web")
     assert any(digest == task.digest for _, digest in delivery.system.registry.manifests)
-    record = store.verdicts.of_image(task.digest)[0]
+    record = store.verdicts.list_of_image(task.digest)[0]
     assert store.verdicts.case(record.digest).image == task.digest
     if len(sizes) >= 20:
         assert max(sizes[len(sizes) // 2 :]) < 1.3 * max(sizes[: len(sizes) // 2]), "it still grows"

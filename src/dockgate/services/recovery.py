@@ -55,4 +55,4 @@ class Recovery:
         for_each(self.store.executions.runnable(), self.starter.continue_execution)
 
     def _continue_rollouts(self) -> None:
-        for_each(self.store.rollouts.in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)
+        for_each(self.store.rollouts.list_in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)

@@ -201,7 +201,7 @@ class Push:
         for event in self._events[:MAX_EVENTS]:
             while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
                 await asyncio.sleep(POLL_SECONDS)
-            executions = await run_in_threadpool(store.executions.caused_by, event.id)
+            executions = await run_in_threadpool(store.executions.list_caused_by, event.id)
             handled_events.append((event, executions if is_handled or executions else None))
         return handled_events
 

@@ -106,8 +106,8 @@ class WorkflowRetention:
         """
         startable = {
             *(event.id for event in self._store.events.unhandled_events()),
-            *(str(key) for key in self._store.executions.in_progress()),
-            *(rollout.id for rollout in self._store.rollouts.in_progress()),
+            *(str(key) for key in self._store.executions.list_in_progress()),
+            *(rollout.id for rollout in self._store.rollouts.list_in_progress()),
         }
         before = self._clock() - timedelta(days=WORKFLOW_DAYS)
         self._effects.run(EffectKind.PURGE, self._engine.delete_ended, before, startable.__contains__)

@@ -74,7 +74,8 @@ class Promoted:
     def changes(self) -> list[tuple[str, str, str]]:
         """Repository, status before and status of each event about a changed verdict."""
         details = [event.body["detail"] for event in self.system.store.event_log.read(limit=1000)]
-        return [(each["repository"], each["previous"], each["status"]) for each in details if "previous" in each]
+        changes = [each for each in details if each.keys() >= {"repository", "previous", "status"}]
+        return [(each["repository"], each["previous"], each["status"]) for each in changes]
 
 
 @pytest.fixture(params=sorted(FACTORIES))
@@ -122,7 +123,7 @@ def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_
     details = [event.body["detail"] for event in promoted.system.store.event_log.read(limit=1000)]
     policies = [(each["policy"], each["former_policy"]) for each in details if "previous" in each]
     assert policies == [("strict", "lax"), ("lax", "strict"), ("strict", "lax")]
-    assert len(promoted.system.store.verdicts.of_image(IMAGE)) == 5
+    assert len(promoted.system.store.verdicts.list_of_image(IMAGE)) == 5
 
 
 def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_repository(promoted: Promoted) -> None:

@@ -95,7 +95,7 @@ def test_sessions_that_are_over_are_deleted(door: Door) -> None:
         door.sessions.start(door.token)
     door.now += timedelta(days=MOST_DAYS + 1)
     door.sessions.start(door.token)
-    assert len(door.store.sessions.of_principal("ada")) == 1
+    assert len(door.store.sessions.list_of_principal("ada")) == 1
 
 
 @pytest.mark.parametrize("secret", ["", "x", "\ud800"])

@@ -63,7 +63,7 @@ class Search:
     def find_delivered_image(self, name: str) -> DeliveredImage | None:
         if name == self.failing:
             raise RecursionError("an unexpected file")
-        is_under_way = any(not each.state.is_final for each in self.store.executions.for_pipeline(name))
+        is_under_way = any(not each.state.is_final for each in self.store.executions.list_for_pipeline(name))
         return None if is_under_way else self.delivery
 
     def is_rejected(self, image: str) -> bool:
@@ -120,13 +120,13 @@ class Site:
 
     def state(self) -> tuple[object, ...]:
         events = [event.body for event in self.store.event_log.read()]
-        executions = self.store.executions.for_pipeline("shop")
+        executions = self.store.executions.list_for_pipeline("shop")
         pushes = [record for fix in self.store.fixes.list("shop") for record in self._pushes(fix)]
         return self.store.fixes.list("shop"), events, self.host.heads("shop"), executions, pushes
 
     def _pushes(self, fix: Fix) -> list[object]:
         ref = f"refs/heads/{fix.branch}"
-        return [(record.push, record.new, record.accepted) for record in self.store.pushes.for_ref("shop", ref)]
+        return [(record.push, record.new, record.accepted) for record in self.store.pushes.list_for_ref("shop", ref)]
 
 
 @pytest.fixture(params=sorted(FACTORIES))
@@ -236,13 +236,13 @@ def test_a_rebuild_of_a_branch_that_moved_on_is_left_to_people(store: Store) -> 
     fix = site.fix()
     assert (fix.kind, fix.execution) == (FixKind.BY_HAND, None)
     assert "main has moved on since shop-1" in fix.details.obstacles[0]
-    assert store.executions.for_pipeline("shop") == []
+    assert store.executions.list_for_pipeline("shop") == []
 
 
 def test_a_rebuild_is_of_the_commit_that_was_judged_and_starts_once(store: Store) -> None:
     site = Site(store, FixAction.REBUILD, REBUILD)
     site.server().review()
-    (execution,) = store.executions.for_pipeline("shop")
+    (execution,) = store.executions.list_for_pipeline("shop")
     assert (execution.trigger["commit"], execution.trigger["fresh"]) == (site.head, "yes")
     assert site.starter.proceeded == [execution.id]
     site.server().review()
@@ -251,7 +251,7 @@ def test_a_rebuild_is_of_the_commit_that_was_judged_and_starts_once(store: Store
     site.server().review()
     assert (site.fix().state, site.fix().reason) == (FixState.FAILED, f"{execution.id}: enough")
     site.server().review()
-    assert len(store.executions.for_pipeline("shop")) == 1
+    assert len(store.executions.list_for_pipeline("shop")) == 1
 
 
 def test_a_fix_ends_when_its_image_is_replaced_or_accepted(store: Store) -> None:

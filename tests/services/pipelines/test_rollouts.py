@@ -138,7 +138,7 @@ def test_a_rollout_that_is_superseded_while_it_deploys_does_not_change_the_servi
     steps.at("after deploy", lambda: steps.begin(OFF))
     steps.rollouts.run("web", older.number)
     assert steps.environment() == {}
-    (newer,) = steps.store.rollouts.in_progress()
+    (newer,) = steps.store.rollouts.list_in_progress()
     steps.rollouts.run("web", newer.number)
     assert steps.environment() == {"FEATURE": "off"}
     assert steps.running() == ["first"]

@@ -41,7 +41,7 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
     store.approvals.add(approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
     assert [there.id for there in store.approvals.waiting_approvals(IMAGE)] == ["c", "b"]
-    assert [there.id for there in store.approvals.for_image(IMAGE)] == ["c", "a", "b"]
+    assert [there.id for there in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
     assert list(store.approvals.waiting_approvals("sha256:unknown")) == []
 
 

@@ -54,7 +54,7 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
         store.executions.wait(key(action, execution=expected[ExecutionResult.WAITING]))
     store.executions.wait(key("Second", execution=expected[ExecutionResult.IN_PROGRESS]))
     for result in ExecutionResult:
-        listed = store.executions.for_pipeline("web", result=result)
+        listed = store.executions.list_for_pipeline("web", result=result)
         assert [execution.id for execution in listed] == [expected[result]], result
     names = [expected[result] for result in (ExecutionResult.REJECTED, ExecutionResult.UNDETERMINED)]
     assert store.execution_results.rejections([*names, expected[ExecutionResult.FAILED]]) == {
@@ -68,9 +68,9 @@ def test_an_execution_that_fails_in_another_way_after_a_retry_is_listed_by_that(
     store.executions.retry(execution, LATER)
     store.executions.finish(key("Approve", 2, execution), RunState.FAILED, LATER)
     store.executions.advance(execution, plan_next, LATER)
-    (failed,) = store.executions.for_pipeline("web", result=ExecutionResult.FAILED)
+    (failed,) = store.executions.list_for_pipeline("web", result=ExecutionResult.FAILED)
     assert failed.id == execution
-    assert store.executions.for_pipeline("web", result=ExecutionResult.REJECTED) == []
+    assert store.executions.list_for_pipeline("web", result=ExecutionResult.REJECTED) == []
 
 
 def test_what_an_execution_waits_for_is_returned_with_the_votes(store: Store) -> None:

@@ -30,12 +30,14 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     assert (first.trigger, first.started_at, first.finished_at) == ({"commit": "c0ffee"}, NOW, None)
     assert store.executions.start("web", "push/2", {}, NOW).id == "web-2"
     assert store.executions.get("web-1") == first
-    assert [execution.number for execution in store.executions.for_pipeline("web")] == [2, 1]
-    assert [execution.number for execution in store.executions.for_pipeline("web", limit=1)] == [2]
-    assert [execution.number for execution in store.executions.for_pipeline("web", after=2)] == [1]
-    oldest_first = store.executions.for_pipeline("web", newest_first=False)
+    assert [execution.number for execution in store.executions.list_for_pipeline("web")] == [2, 1]
+    assert [execution.number for execution in store.executions.list_for_pipeline("web", limit=1)] == [2]
+    assert [execution.number for execution in store.executions.list_for_pipeline("web", after=2)] == [1]
+    oldest_first = store.executions.list_for_pipeline("web", newest_first=False)
     assert [execution.number for execution in oldest_first] == [1, 2]
-    assert [execution.number for execution in store.executions.for_pipeline("web", after=1, newest_first=False)] == [2]
+    assert [
+        execution.number for execution in store.executions.list_for_pipeline("web", after=1, newest_first=False)
+    ] == [2]
     assert list(store.executions.runnable()) == ["web-1", "web-2"]
 
 
@@ -46,8 +48,8 @@ def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
     assert store.executions.start("web", "push/1", {"a": "2"}, LATER) == first
     assert store.executions.start("other", "push/1", {}, NOW).id == "other-1"
     store.executions.start("web", "push/2", {}, NOW)
-    assert [execution.id for execution in store.executions.caused_by("push/1")] == ["other-1", "web-1"]
-    assert list(store.executions.caused_by("push/3")) == []
+    assert [execution.id for execution in store.executions.list_caused_by("push/1")] == ["other-1", "web-1"]
+    assert list(store.executions.list_caused_by("push/3")) == []
 
 
 def test_an_execution_keeps_the_version_it_started_with(store: Store) -> None:

@@ -39,22 +39,22 @@ def test_a_push_is_unfinished_until_it_is_accepted(store: Store) -> None:
     assert list(store.pushes.unfinished_pushes("other")) == []
     moved = accept(store, requested[0])
     assert list(store.pushes.unfinished_pushes("web")) == []
-    assert list(store.pushes.for_ref("web", MAIN)) == moved
-    assert list(store.pushes.for_ref("web", SIDE)) == []  # git refused it
+    assert list(store.pushes.list_for_ref("web", MAIN)) == moved
+    assert list(store.pushes.list_for_ref("web", SIDE)) == []  # git refused it
 
 
 def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
     store.pushes.add_requested([record("one")])
     for _ in range(2):
         store.pushes.accept("one", [], [])
-    assert list(store.pushes.unfinished_pushes("web")) == list(store.pushes.for_ref("web", MAIN)) == []
+    assert list(store.pushes.unfinished_pushes("web")) == list(store.pushes.list_for_ref("web", MAIN)) == []
 
 
 def test_accepted_updates_are_kept_in_the_order_of_the_pushes(store: Store) -> None:
     store.pushes.add_requested([record("one", new=C)])
     first = accept(store, record("one"))
     second = accept(store, replace(record("two", old=A, new=B, who="ben"), at=LATER))
-    assert list(store.pushes.for_ref("web", MAIN)) == [*first, *second]
+    assert list(store.pushes.list_for_ref("web", MAIN)) == [*first, *second]
 
 
 def test_a_commit_has_all_its_pushers(store: Store) -> None:

@@ -46,7 +46,7 @@ def test_a_change_begins_one_rollout_and_leaves_the_service_as_it_is(store: Stor
         rollout = begin_rollout(store, replace(UPDATE, definition=goal))
         assert rollout == Rollout("web", 1, "podman", 1, CHANGED, started_at=NOW, started_by="ada")
     assert store.services.get("web") == before
-    assert list(store.rollouts.list("web")) == list(store.rollouts.in_progress()) == [rollout]
+    assert list(store.rollouts.list("web")) == list(store.rollouts.list_in_progress()) == [rollout]
     assert store.rollouts.get("web", 1) == rollout
 
 
@@ -101,7 +101,7 @@ def test_a_later_change_supersedes_the_rollout_in_progress_and_includes_it(store
     assert (second.number, second.definition, second.desired_count) == (2, CHANGED, 4)
     assert "superseded" in str(store.rollouts.get("web", 1).reason)
     assert not store.rollouts.end(first, RunState.SUCCEEDED, 2, None, NOW)
-    assert list(store.rollouts.in_progress()) == [second]
+    assert list(store.rollouts.list_in_progress()) == [second]
     back = begin_rollout(store, ServiceChange(desired_count=1, definition=DEFINITION))
     assert (back.number, back.definition, back.desired_count) == (3, DEFINITION, 1)
 
@@ -113,7 +113,7 @@ def test_an_impossible_change_is_rejected_and_begins_no_rollout(store: Store, de
     fixed = begin_rollout(store, ServiceChange(definition=definition))
     with pytest.raises(UsageError, match="2 tasks cannot"):
         store.rollouts.begin("web", ServiceChange(desired_count=2), "ada", NOW)
-    assert list(store.rollouts.in_progress()) == [fixed]
+    assert list(store.rollouts.list_in_progress()) == [fixed]
     with pytest.raises(UsageError, match="2 tasks cannot"):
         store.rollouts.begin("web", ServiceChange(desired_count=2, definition=definition), "ada", NOW)
 

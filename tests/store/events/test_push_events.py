@@ -56,12 +56,12 @@ def test_a_deleted_branch_that_returns_is_a_move(store: Store) -> None:
 
 def test_the_events_of_branches_are_found_while_they_are_the_newest(store: Store) -> None:
     first = record_heads(store, main=A, other=A)
-    assert [event.id for event in store.events.for_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
+    assert [event.id for event in store.events.list_for_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
     record_heads(store, main=B, other=A)
-    assert [event.id for event in store.events.for_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
-    assert list(store.events.for_heads("api", {"main": A})) == []
+    assert [event.id for event in store.events.list_for_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
+    assert list(store.events.list_for_heads("api", {"main": A})) == []
     record_heads(store, main=B)
-    assert list(store.events.for_heads("web", {"other": A, "main": ""})) == []
+    assert list(store.events.list_for_heads("web", {"other": A, "main": ""})) == []
 
 
 def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:

@@ -67,7 +67,7 @@ def test_an_image_is_split_into_bundles(store: Store) -> None:
     assert contents[bundles[0].bundle] == ({numbers[ZLIB]: 1}, {numbers[FLASK]: 1})
     assert contents[bundles[1].bundle] == ({numbers[FLASK]: 2}, {})
     assert list(store.fleet.holders([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
-    assert store.fleet.images_with([bundles[0].bundle]) == {image.id}
+    assert store.fleet.find_images_with([bundles[0].bundle]) == {image.id}
 
 
 def test_images_of_one_base_share_its_bundle(store: Store) -> None:
@@ -84,7 +84,7 @@ def test_images_of_one_base_share_its_bundle(store: Store) -> None:
     )
     assert list(store.fleet_judging.placements_between(second.id, second.id + 1)) == [platform]
     assert list(store.fleet_judging.placements([second.id])) == [platform]
-    assert store.fleet.images_with([bundles[0].bundle]) == {first.id, second.id}
+    assert store.fleet.find_images_with([bundles[0].bundle]) == {first.id, second.id}
 
 
 def test_a_newer_scan_replaces_what_an_image_holds(store: Store) -> None:
@@ -133,9 +133,9 @@ def test_findings_of_new_components(store: Store) -> None:
     assert row.finding(FLASK.package(), vulnerability) == FINDING
     assert row.opened == NOW
     assert list(store.fleet_findings.doubts()) == [(row.component, Doubt("uncomparable", "odd", ("CVE-2",)))]
-    assert store.fleet_findings.with_names([("PyPI", "flask"), ("npm", "flask")]) == [row.component]
-    assert store.fleet_findings.with_names([("Debian", "zlib")]) == [ids(store)[ZLIB]]
-    assert store.fleet_findings.with_names([("Alpine:v3", "zlib")]) == []
+    assert store.fleet_findings.find_components_named([("PyPI", "flask"), ("npm", "flask")]) == [row.component]
+    assert store.fleet_findings.find_components_named([("Debian", "zlib")]) == [ids(store)[ZLIB]]
+    assert store.fleet_findings.find_components_named([("Alpine:v3", "zlib")]) == []
 
 
 def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
@@ -199,15 +199,15 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert write(more) == [(verdict, more._replace(since=NOW))]
     rejected = more._replace(status=Status.REJECTED, reason="1 HIGH", next_at=None)
     assert write(rejected) == [(more._replace(since=NOW), rejected)]
-    assert store.fleet_verdicts.of_policy("default") == {image: rejected}
-    assert store.fleet_verdicts.of_policy("default", [image + 1]) == {}
+    assert store.fleet_verdicts.list_of_policy("default") == {image: rejected}
+    assert store.fleet_verdicts.list_of_policy("default", [image + 1]) == {}
     assert (store.fleet_verdicts.images("default"), store.fleet_verdicts.images("other")) == ({image}, set())
     assert write(more) != []
     assert store.fleet_verdicts.due_images(NOW) == []
     assert store.fleet_verdicts.due_images(LATER) == [("default", image)]
     with store.database.write() as connection:
         store.fleet_verdicts.remove(connection, "default", [image])
-    assert store.fleet_verdicts.of_policy("default") == {}
+    assert store.fleet_verdicts.list_of_policy("default") == {}
 
 
 def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: Store) -> None:

@@ -117,9 +117,9 @@ def test_the_policy_of_a_repository_is_kept_by_its_digest(store: Store) -> None:
     requested = make_policy("repository", {"max_findings": ({"LOW": 0},)})
     for _ in range(2):
         store.policies.keep_requested(requested)
-    assert store.policies.by_digest(requested.digest) == requested
+    assert store.policies.read_by_digest(requested.digest) == requested
     with pytest.raises(NotFoundError):
-        store.policies.by_digest(LAX.digest)
+        store.policies.read_by_digest(LAX.digest)
 
 
 ASSIGNMENT = PolicyAssignment(

@@ -33,9 +33,9 @@ def test_a_report_is_kept_with_its_body(store: Store) -> None:
     assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
     assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
     assert store.verdicts.document(record.digest) == canonical.encode(REPORTED)
-    assert list(store.reports.for_image(IMAGE)) == [record]
+    assert list(store.reports.list_for_image(IMAGE)) == [record]
     assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED]
-    assert list(store.reports.for_image(OTHER_IMAGE)) == []
+    assert list(store.reports.list_for_image(OTHER_IMAGE)) == []
     assert list(store.reports.external_reports(OTHER_IMAGE, "app")) == []
 
 
@@ -45,7 +45,10 @@ def test_the_newest_report_of_each_submitter_counts(store: Store) -> None:
     store.reports.put(older, "ana", VOUCHED, now=LATER)
     assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED]
     store.reports.put(newer, "bob", ReportScope(), now=LATER)
-    assert [(record.by, record.made_at) for record in store.reports.for_image(IMAGE)] == [("ana", NOW), ("bob", LATER)]
+    assert [(record.by, record.made_at) for record in store.reports.list_for_image(IMAGE)] == [
+        ("ana", NOW),
+        ("bob", LATER),
+    ]
     store.reports.put(newer, "ana", VOUCHED, now=LATER)
     assert list(store.reports.external_reports(IMAGE, "app")) == [newer, newer]
 
@@ -61,17 +64,17 @@ def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
     assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
     (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
-    assert list(store.reports.for_image(IMAGE)) == [others, record]
+    assert list(store.reports.list_for_image(IMAGE)) == [others, record]
     assert (record.made_at, record.added_at) == (older.at, LATER)
     assert not store.reports.replace(IMAGE, [], "inspector", LATER)
-    assert list(store.reports.for_image(IMAGE)) == [others]
+    assert list(store.reports.list_for_image(IMAGE)) == [others]
 
 
 def test_each_scanner_and_platform_has_its_own_report(store: Store) -> None:
     other_platform = replace(REPORTED, inventory=replace(REPORTED.inventory, platform="linux/arm64"))
     for report in (REPORTED, other_platform, replace(REPORTED, source="grype")):
         store.reports.put(report, "ana", ReportScope(), now=NOW)
-    assert [(record.source, record.platform) for record in store.reports.for_image(IMAGE)] == [
+    assert [(record.source, record.platform) for record in store.reports.list_for_image(IMAGE)] == [
         ("grype", "linux/amd64"),
         ("trivy", "linux/amd64"),
         ("trivy", "linux/arm64"),

@@ -104,7 +104,7 @@ def test_a_token_has_a_limited_number_of_sessions(peopled: Store) -> None:
     for session in began:
         peopled.sessions.add(session)
     assert len(began) > MAX_OF_TOKEN
-    assert list(peopled.sessions.of_principal("ada")) == began[::-1][:MAX_OF_TOKEN]
+    assert list(peopled.sessions.list_of_principal("ada")) == began[::-1][:MAX_OF_TOKEN]
 
 
 def test_roles_are_replaced(peopled: Store) -> None:

@@ -249,10 +249,10 @@ def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
     _, second = store.verdicts.add(later, replace(CASE, now=LATER), "approval/2")
     store.verdicts.add(VERDICT, CASE, "approval/3")
     newest = VerdictRecord(first, IMAGE, "default", "Rejected", "1 HIGH", "approval/3", NOW)
-    records = store.verdicts.of_image(IMAGE)
+    records = store.verdicts.list_of_image(IMAGE)
     assert [record.digest for record in records] == [first, second, first]
     assert records[0] == newest
-    assert list(store.verdicts.of_image("sha256:b")) == []
+    assert list(store.verdicts.list_of_image("sha256:b")) == []
 
 
 def test_the_newest_verdicts_name_what_violates_a_rule_by_all_its_names(store: Store) -> None:
@@ -283,7 +283,7 @@ def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
         store.verdicts.add(VERDICT, replace(CASE, snapshot=AdvisorySnapshot((), ())), "approval/1")
     with pytest.raises(ValueError, match="made from"):
         store.verdicts.add(VERDICT, replace(CASE, policy=make_policy("default", {})), "approval/1")
-    assert list(store.verdicts.of_image(IMAGE)) == []
+    assert list(store.verdicts.list_of_image(IMAGE)) == []
 
 
 def test_unknown_digests_are_not_found(store: Store) -> None:
@@ -353,10 +353,10 @@ def test_the_last_use_stays_unless_a_clock_recorded_it_that_was_ahead(store: Sto
     for now in (NOW, LATER, NOW, LATEST, LATER):
         record("team/app", IMAGE, now)
         store.image_uses.record_run("team/app", IMAGE, now)
-        (use,) = store.image_uses.of_image(IMAGE, now)
+        (use,) = store.image_uses.list_of_image(IMAGE, now)
         assert use.pulled_at == use.run_at
         recorded.append(use.pulled_at)
     assert recorded == [NOW, LATER, NOW, LATEST, LATER]
     record("team/app", IMAGE, "2026-11-24T10:00:00.000Z")
     record("team/app", IMAGE, "2026-11-24T09:58:00.000Z")
-    assert store.image_uses.of_image(IMAGE, NOW)[0].pulled_at == "2026-11-24T10:00:00.000Z"
+    assert store.image_uses.list_of_image(IMAGE, NOW)[0].pulled_at == "2026-11-24T10:00:00.000Z"

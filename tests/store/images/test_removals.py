@@ -66,7 +66,7 @@ def test_an_image_is_gone_when_it_is_in_no_repository_any_more(store: Store) -> 
     assert image is not None
     assert image.gone_at == LATEST
     assert list(store.fleet.images()) == []
-    assert store.fleet_verdicts.of_policy("default") == {}
+    assert store.fleet_verdicts.list_of_policy("default") == {}
     assert deletions(store) == [("web", "1"), ("web", "2"), ("mirror", "1")]
 
 

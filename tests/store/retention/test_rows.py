@@ -116,7 +116,7 @@ def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) ->
     before = "2026-11-24T12:30:00.000Z"
     assert store.row_retention.old_verdicts(before) == 1
     assert store.row_retention.delete_verdicts(before) == 1
-    assert {record.digest for record in store.verdicts.of_image(image)} == {first, third}
+    assert {record.digest for record in store.verdicts.list_of_image(image)} == {first, third}
     assert second not in {first, third}
 
 

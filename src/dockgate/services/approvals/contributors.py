@@ -121,7 +121,9 @@ class ContributorFinder:
 
     def _movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
         """Return who moved the branch from `base` to `commit`."""
-        moves = [move for move in self._store.pushes.for_ref(repository, ref) if move.accepted or move.new == commit]
+        moves = [
+            move for move in self._store.pushes.list_for_ref(repository, ref) if move.accepted or move.new == commit
+        ]
         last = max((place for place, move in enumerate(moves) if move.new == commit), default=len(moves) - 1)
         first = max((place for place, move in enumerate(moves[:last]) if move.new == base), default=-1) if base else -1
         yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])

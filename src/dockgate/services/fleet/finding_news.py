@@ -140,7 +140,7 @@ class NewsEvents:
 
     def _has_same_status(self, image: int, repository: str, since: str) -> bool:
         """Return whether the verdict of an image has the status that it had at that time: otherwise it has an event."""
-        verdict = self.store.fleet_verdicts.of_policy(self._policy_of(repository), [image]).get(image)
+        verdict = self.store.fleet_verdicts.list_of_policy(self._policy_of(repository), [image]).get(image)
         return verdict is not None and verdict.since < since
 
     def _policy_of(self, repository: str) -> str:

@@ -128,7 +128,11 @@ class FleetIndex:
             if findings.source() != before:
                 return None
             values, rated_names = self._catalogue_values(reader, changes.cves)
-            components = {*findings.with_names(changes.keys), *findings.in_ecosystems(changes.ecosystems), *rated_names}
+            components = {
+                *findings.find_components_named(changes.keys),
+                *findings.find_components_in(changes.ecosystems),
+                *rated_names,
+            }
             components.update(number for number, _ in findings.unmatched_components(NO_LIMIT))
             return self._match_again(reader, before, source, self.store.fleet.components(components), values)
 

@@ -109,7 +109,7 @@ class RepositoryVerdicts:
         """The previous verdict, or the last one before advisories became stale or missing."""
         if previous.status != Status.UNDETERMINED:
             return previous
-        records = self.store.verdicts.of_image(image)
+        records = self.store.verdicts.list_of_image(image)
         earlier_records = [record for record in records if record.repository == repository and not record.is_requested]
         known_records = (
             record

@@ -206,7 +206,7 @@ class VerdictRenewal:
         """The images with components whose findings are not known yet: they are judged once these are."""
         components = [number for number, _ in self.store.fleet_findings.unmatched_components(NO_LIMIT)]
         bundles = {bundle for _, bundle, _ in self.store.fleet.holders(components)} if components else set()
-        return self.store.fleet.images_with(bundles) if bundles else set()
+        return self.store.fleet.find_images_with(bundles) if bundles else set()
 
 
 def _source(store: Store) -> str:
@@ -233,7 +233,7 @@ class _Renewal:
     def read_former_verdicts(self) -> dict[int, FleetVerdict]:
         """The verdict by this policy on each image that is not judged by it any more."""
         images = self._former_images()
-        return self.service.store.fleet_verdicts.of_policy(self.policy, images) if images else {}
+        return self.service.store.fleet_verdicts.list_of_policy(self.policy, images) if images else {}
 
     def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
         """End the verdicts on images that are not judged by this policy any more.
@@ -242,7 +242,7 @@ class _Renewal:
         """
         if images := self._former_images():
             service, store, now = self.service, self.service.store, self.service.clock.now()
-            verdicts = store.fleet_verdicts.of_policy(self.policy, images)
+            verdicts = store.fleet_verdicts.list_of_policy(self.policy, images)
             last = [verdict for image, verdict in verdicts.items() if image not in judged_images]
             unwatched_present = [image for image in unwatched_images if image.id in verdicts]
             unused_places = find_unused_images(store, [(image.repository, image.digest) for image in unwatched_present])
@@ -300,7 +300,7 @@ class _Renewal:
         verdicts = self.service.store.fleet_verdicts
         if not images:
             return {}
-        return verdicts.of_policy(self.policy, None if is_dense else [image.id for image in images])
+        return verdicts.list_of_policy(self.policy, None if is_dense else [image.id for image in images])
 
     def _select(self, present: Collection[int], source: str) -> set[int] | None:
         """The images to judge if only advisories, images and the time have changed; None for all."""
@@ -311,7 +311,7 @@ class _Renewal:
             return None
         fleet = self.service.store.fleet
         bundles = {bundle for _, bundle, _ in fleet.holders(self.match.changed_components)}
-        return image_ids | fleet.images_with(bundles)
+        return image_ids | fleet.find_images_with(bundles)
 
     def _inputs(self, usable: UsablePolicy) -> str:
         """A digest of what decides beside the advisories and the images."""

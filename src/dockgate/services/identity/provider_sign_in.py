@@ -44,7 +44,7 @@ class ProviderSignIn:
             raise other_browser()
         identity = self.provider.redeem(request, code, issuer)
         principal = self._principal(identity)
-        secret = self.sessions.start_for(principal.name, request.state)
+        secret = self.sessions.start_for_principal(principal.name, request.state)
         return secret, self.sessions.authenticate(secret)
 
     def _principal(self, identity: Identity) -> Principal:

@@ -39,7 +39,7 @@ class Sessions:
             raise UnknownCallerError("that token is not valid", "Use a token of `dockgate token create`.")
         return self._open_session(caller.token)
 
-    def start_for(self, principal: str, key: str) -> str:
+    def start_for_principal(self, principal: str, key: str) -> str:
         """Sign in a principal whom an identity provider named, and return the session's secret.
 
         Raises ConflictError for a `key` that was used already.
@@ -91,7 +91,7 @@ class Sessions:
         own_token = token.id if token and (token.scopes or token.repositories or token.pipelines) else None
         return [
             session
-            for session in self.store.sessions.of_principal(caller.name)
+            for session in self.store.sessions.list_of_principal(caller.name)
             if self._is_active(session) and own_token in (None, session.token)
         ]
 

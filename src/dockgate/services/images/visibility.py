@@ -35,7 +35,7 @@ class ImageVisibility:
     def _read(self, image: str) -> tuple[Collection[str], Sequence[str]]:
         """Every repository of an image and the visible ones, which are read once."""
         if image not in self._repositories:
-            scan, approvals = self.store.images.scan(image), self.store.approvals.for_image(image)
+            scan, approvals = self.store.images.scan(image), self.store.approvals.list_for_image(image)
             approved_repositories = {
                 approval.repository for approval in approvals if self.caller.can_reach(**scope_of(approval))
             }
@@ -59,7 +59,7 @@ class ImageVisibility:
 
     def verdicts(self, image: str) -> Sequence[VerdictRecord]:
         """The visible verdicts on an image, newest first."""
-        records = self.store.verdicts.of_image(image)
+        records = self.store.verdicts.list_of_image(image)
         if not self.caller.is_limited:
             return records
         visible = self.repositories(image)

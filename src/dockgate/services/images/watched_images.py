@@ -65,7 +65,7 @@ class WatchedImages:
         `running` is what services run, None to read it.
         """
         now = self.clock.now()
-        uses = self.store.image_uses.of_image(image, now)
+        uses = self.store.image_uses.list_of_image(image, now)
         assignments = self.selection.assignments_of([use.repository for use in uses])
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
         digests = None if running is None else {entry.digest for entry in running}
@@ -109,7 +109,7 @@ class WatchedImages:
         states = dict.fromkeys(places, WatchState(True))
         if limited_places:
             now, running = self.clock.now(), self._running_images()
-            uses = self.store.image_uses.of_images({image for _, image in limited_places}, now)
+            uses = self.store.image_uses.list_of_images({image for _, image in limited_places}, now)
             for repository, image in limited_places:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
                 states[repository, image] = watch_state(watches[repository], use, now, is_running=image in running)

@@ -166,7 +166,7 @@ class EventDispatcher:
         store = self._store
         positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
-        if len(positions) == 1 and (event := next(iter(store.event_log.by_seq(positions)), None)):
+        if len(positions) == 1 and (event := next(iter(store.event_log.read_by_seq(positions)), None)):
             body = next(self._bodies(positions))
             entry = _rule_entry(waiting, body, event.seq, now, event.id)
         else:
@@ -177,7 +177,7 @@ class EventDispatcher:
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
     def _bodies(self, positions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
-        return (event.body for event in self._store.event_log.by_seq(positions))
+        return (event.body for event in self._store.event_log.read_by_seq(positions))
 
     # --- daily summaries ------------------------------------------------------------------------------------------
 

@@ -266,7 +266,7 @@ class ServiceRepair:
                 self._repair(name)
 
     def _repair(self, name: str) -> None:
-        if any(rollout.service == name for rollout in self.store.rollouts.in_progress()):
+        if any(rollout.service == name for rollout in self.store.rollouts.list_in_progress()):
             return
         service = self.store.services.get(name)
         definition = self.store.services.definition(name, service.revision)

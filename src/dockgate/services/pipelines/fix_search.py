@@ -132,7 +132,7 @@ class FixSearch:
         None if it delivers at this moment, or what it deployed was replaced. Of several images, the first that is
         rejected now.
         """
-        executions = self.store.executions.for_pipeline(name, _EXECUTIONS)
+        executions = self.store.executions.list_for_pipeline(name, _EXECUTIONS)
         if any(not execution.state.is_final for execution in executions):
             return None
         newest_execution = next((execution for execution in executions if execution.state is RunState.SUCCEEDED), None)
@@ -144,7 +144,7 @@ class FixSearch:
     def is_rejected(self, image: str) -> bool:
         """Return whether the newest verdict on the image by any of its policies rejects it."""
         newest_statuses: dict[str, str] = {}
-        for record in self.store.verdicts.of_image(image):
+        for record in self.store.verdicts.list_of_image(image):
             if record.is_requested:
                 newest_statuses.setdefault(record.policy, record.status)
         return Status.REJECTED in newest_statuses.values()

@@ -129,7 +129,7 @@ class Fixes:
 
         It changes every hour, too, because rules may count time.
         """
-        records = [record.digest for record in self.store.verdicts.of_image(delivered_image.image)]
+        records = [record.digest for record in self.store.verdicts.list_of_image(delivered_image.image)]
         base = self.search.find_base_digest(delivered_image, head)
         parts = [
             delivered_image.pipeline.version,
@@ -210,7 +210,7 @@ class Fixes:
 
     def _resume(self, fix: Fix) -> Fix | None:
         """Announce a planned fix that was made before a crash. Returns it, None for one that was not made yet."""
-        if fix.starts_execution and (executions := self.store.executions.caused_by(_cause(fix))):
+        if fix.starts_execution and (executions := self.store.executions.list_caused_by(_cause(fix))):
             return self._announce(replace(fix, execution=executions[0].id))
         branch = branch_name(fix.id)
         if fix.commit is not None and self.source.heads(fix.source).get(branch) == fix.commit:

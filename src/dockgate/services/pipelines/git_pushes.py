@@ -76,7 +76,7 @@ class GitPushes:
             self._unobserved_repositories.discard(repository)
         for event in events:
             self.starter.start_event(event.id)
-        return self.store.events.for_heads(
+        return self.store.events.list_for_heads(
             repository, {branch: heads[branch] for branch in moved_branches if branch in heads}
         )
 

@@ -125,7 +125,7 @@ class PolicyDryRun:
         """The candidate combined with what the image's repository requires, where the policy of this name is."""
         repository_digest = PolicyReference.parse(name).repository_digest
         return (
-            combine_policies(candidate, self.store.policies.by_digest(repository_digest))
+            combine_policies(candidate, self.store.policies.read_by_digest(repository_digest))
             if repository_digest
             else candidate
         )

@@ -38,7 +38,9 @@ class Policies:
         reference = PolicyReference.parse(name)
         policy, repository_digest = self._stored_policy(reference.name), reference.repository_digest
         return (
-            combine_policies(policy, self._store.policies.by_digest(repository_digest)) if repository_digest else policy
+            combine_policies(policy, self._store.policies.read_by_digest(repository_digest))
+            if repository_digest
+            else policy
         )
 
     def versions(self, name: str) -> list[tuple[str, Policy]]:

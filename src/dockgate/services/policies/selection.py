@@ -181,7 +181,7 @@ class PolicySelection:
         An added policy is the first, so that it is on record before the others are. Each policy is read once: one that
         is removed meanwhile is used for the last time.
         """
-        records = [record for record in reversed(self.store.verdicts.of_image(image)) if record.is_requested]
+        records = [record for record in reversed(self.store.verdicts.list_of_image(image)) if record.is_requested]
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
         approved_policies = {
             PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)

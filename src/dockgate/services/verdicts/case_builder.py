@@ -72,7 +72,7 @@ class Baselines:
         if not names:
             return BaselineImages()
         own_policy = PolicyReference.parse(policy.name).name  # whatever a repository requires on top
-        record = find_approving_record(self.store.verdicts.of_image(image), own_policy)
+        record = find_approving_record(self.store.verdicts.list_of_image(image), own_policy)
         approved_against = BaselineImages()
         if record:
             case = self.store.verdicts.case(record.digest)
@@ -99,7 +99,7 @@ class Baselines:
 
         The approval by this policy counts, or the newest one if only other policies approved it.
         """
-        records = self.store.verdicts.of_image(image)
+        records = self.store.verdicts.list_of_image(image)
         approving = (record for record in records if record.is_requested and record.status == Status.APPROVED)
         record = find_approving_record(records, own_policy) or next(approving, None)
         if record is None:

@@ -76,7 +76,7 @@ class Verdicts:
         DeployError unless all approve: the image may be known as vulnerable since its approval, and a waiver may have
         expired.
         """
-        if not any(record.is_requested for record in self.store.verdicts.of_image(image)):
+        if not any(record.is_requested for record in self.store.verdicts.list_of_image(image)):
             raise DeployError(
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
@@ -172,7 +172,7 @@ class Verdicts:
         """
         usable = self.selection.read(self.selection.policy_of(repository))
         repository_records = [
-            record for record in self.store.verdicts.of_image(image) if record.repository == repository
+            record for record in self.store.verdicts.list_of_image(image) if record.repository == repository
         ]
         policy_records = [record for record in repository_records if record.policy == usable.policy.name]
         if not repository_records or (
@@ -238,7 +238,7 @@ class Verdicts:
 
         Running images are evaluated every hour, and most verdicts do not change.
         """
-        records = self.store.verdicts.of_image(verdict.image)
+        records = self.store.verdicts.list_of_image(verdict.image)
         # In another repository other waivers count.
         same_records = (
             record for record in records if (record.policy, record.repository) == (verdict.policy, repository)

@@ -98,7 +98,7 @@ class Approvals:
         payloads = [entry.payload for entry in self._outbox.entries(OutboxKind.WEBHOOK, key=approval_id)]
         return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
 
-    def for_image(self, image: str) -> Sequence[Approval]:
+    def list_for_image(self, image: str) -> Sequence[Approval]:
         """All approvals on an image, settled or not, oldest first."""
         return self._select(approvals.c.image == image)
 

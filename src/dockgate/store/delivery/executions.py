@@ -85,7 +85,7 @@ class Executions:
         with self._database.read() as connection:
             return _get(connection, execution_id)
 
-    def for_pipeline(
+    def list_for_pipeline(
         self,
         pipeline: str,
         limit: int = 20,
@@ -136,7 +136,7 @@ class Executions:
                 runs[row["key"].execution].append(ActionRun(**row))
         return runs
 
-    def caused_by(self, cause: str) -> Sequence[Execution]:
+    def list_caused_by(self, cause: str) -> Sequence[Execution]:
         """The executions that were started for this cause, at most one of each pipeline."""
         query = _EXECUTION.where(executions.c.cause == cause).order_by(executions.c.pipeline)
         with self._database.read() as connection:
@@ -164,7 +164,7 @@ class Executions:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(executions.c.started_at, executions.c.id)).all()
 
-    def in_progress(self) -> Sequence[ActionKey]:
+    def list_in_progress(self) -> Sequence[ActionKey]:
         """The actions in progress, of all executions: those that `advance` can return."""
         query = select(action_runs.c.key).join(executions, executions.c.id == action_runs.c.execution)
         query = query.where(executions.c.state.in_(OPEN), action_runs.c.state == RunState.IN_PROGRESS)

@@ -63,7 +63,7 @@ class Pushes:
             rows = [{**row, "commit": commit} for commit in dict.fromkeys(commits) if commit not in stored_commits]
             insert_all_new(connection, pushed_commits, rows)
 
-    def for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
+    def list_for_ref(self, repository: str, ref: str) -> Sequence[PushRecord]:
         """The updates of a reference, oldest first."""
         return self._select(pushes.c.repository == repository, pushes.c.ref == ref)
 

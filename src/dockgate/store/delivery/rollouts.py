@@ -82,7 +82,7 @@ class Rollouts:
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
-    def in_progress(self) -> Sequence[Rollout]:
+    def list_in_progress(self) -> Sequence[Rollout]:
         """The rollouts in progress of all services."""
         query = _ROLLOUT.where(rollouts.c.state == RunState.IN_PROGRESS).order_by(rollouts.c.service)
         with self._database.read() as connection:

@@ -84,7 +84,7 @@ class EventLog:
         with self._database.read() as connection:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 
-    def by_seq(self, numbers: Sequence[int]) -> Iterator[StoredEvent]:
+    def read_by_seq(self, numbers: Sequence[int]) -> Iterator[StoredEvent]:
         """The events with these numbers that are still stored, in this order, a few at a time."""
         for start in range(0, len(numbers), READ_BATCH):
             query = _EVENT.where(event_log.c.seq.in_(numbers[start : start + READ_BATCH])).order_by(event_log.c.seq)

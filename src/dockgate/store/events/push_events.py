@@ -47,7 +47,7 @@ class Events:
                 connection, repository, recorded_heads, _find_moves(recorded_heads, heads, branches), now, by
             )
 
-    def for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
+    def list_for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
         with self._database.read() as connection:
             recorded_heads = _recorded_heads(connection, repository)

@@ -120,7 +120,7 @@ class FleetFindings:
         for component, *fields in self._rows(query, table.component, components):
             yield component, Doubt(*fields)
 
-    def with_names(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
+    def find_components_named(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
         """The components that advisories of these (ecosystem, source name) can be about.
 
         Their release does not matter.
@@ -140,7 +140,7 @@ class FleetFindings:
                 ]
         return sorted(components)
 
-    def in_ecosystems(self, ecosystems: Collection[str]) -> Sequence[int]:
+    def find_components_in(self, ecosystems: Collection[str]) -> Sequence[int]:
         """The components of these ecosystems: with a release ("Debian:13") of that one, without one of all."""
         table = fleet_components.c
         components: list[int] = []

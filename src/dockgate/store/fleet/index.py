@@ -172,7 +172,7 @@ class Fleet:
         for row in self._rows(query.order_by(table.component, table.bundle), table.component, components):
             yield row[0], row[1], row[2]
 
-    def images_with(self, bundles: Collection[int]) -> set[int]:
+    def find_images_with(self, bundles: Collection[int]) -> set[int]:
         """The images that hold one of these bundles."""
         table = fleet_image_bundles.c
         query = select(table.image).distinct().order_by(table.image)

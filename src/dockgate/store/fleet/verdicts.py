@@ -55,7 +55,7 @@ class FleetVerdicts:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_policy(self, policy: str, images: Collection[int] | None = None) -> dict[int, FleetVerdict]:
+    def list_of_policy(self, policy: str, images: Collection[int] | None = None) -> dict[int, FleetVerdict]:
         """The verdicts by a policy, of all images or of these, by the image's id."""
         query = _ROW.where(_TABLE.policy == policy)
         with self._database.read() as connection:

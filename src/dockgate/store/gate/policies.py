@@ -113,7 +113,7 @@ class Policies:
         with self._database.write() as connection:
             store_documents(connection, document)
 
-    def by_digest(self, digest: str) -> Policy:
+    def read_by_digest(self, digest: str) -> Policy:
         """A policy by its digest: one that a repository requested, or one that any verdict used."""
         query = select(documents.c.body).where(documents.c.digest == digest, documents.c.kind == Policy.__name__)
         with self._database.read() as connection:

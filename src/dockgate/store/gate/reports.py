@@ -85,9 +85,9 @@ class Reports:
             if records:
                 scope = ReportScope(ALL_REPOSITORIES, ALL_REPOSITORIES)
                 connection.execute(insert(reports), [{**asdict(record), "scope": scope} for record in records])
-        return [record for record in self.for_image(image) if record.by == by]
+        return [record for record in self.list_for_image(image) if record.by == by]
 
-    def for_image(self, image: str) -> Sequence[ReportRecord]:
+    def list_for_image(self, image: str) -> Sequence[ReportRecord]:
         """The records of an image, sorted by scanner, platform and submitter."""
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(_OF_IMAGE, {"image": image}).mappings()]

@@ -170,7 +170,7 @@ class Verdicts:
             for severity in Severity
         }
 
-    def of_image(self, image: str) -> Sequence[VerdictRecord]:
+    def list_of_image(self, image: str) -> Sequence[VerdictRecord]:
         """The verdicts on an image, newest first."""
         query = _RECORD.where(verdicts.c.image == image).order_by(verdicts.c.seq.desc())
         with self._database.read() as connection:

@@ -45,7 +45,7 @@ class Sessions:
             row = connection.execute(_SIGNED_IN.where(sessions.c.digest == digest)).first()
             return None if row is None else (Session(*row[_HOLDER_WIDTH:]), *read_holder(row))
 
-    def of_principal(self, principal: str) -> Sequence[Session]:
+    def list_of_principal(self, principal: str) -> Sequence[Session]:
         """The sessions of a principal's tokens, newest first."""
         own_tokens = select(tokens.c.id).where(tokens.c.principal == principal)
         query = _SESSION.where(sessions.c.token.in_(own_tokens)).order_by(

@@ -67,15 +67,15 @@ class ImageUses:
         """Store that a service runs the image, unless a later time is stored, as `record_pull`."""
         self._record(repository, image, image_uses.c.run_at, now)
 
-    def of_image(self, image: str, now: str) -> Sequence[ImageUse]:
+    def list_of_image(self, image: str, now: str) -> Sequence[ImageUse]:
         """The uses of an image in each repository where it was pushed, approved, pulled or run, sorted.
 
         A waiting approval counts as requested now.
         """
-        return self.of_images([image], now)[image]
+        return self.list_of_images([image], now)[image]
 
-    def of_images(self, images: Collection[str], now: str) -> Mapping[str, Sequence[ImageUse]]:
-        """The uses of several images, as `of_image`, by image."""
+    def list_of_images(self, images: Collection[str], now: str) -> Mapping[str, Sequence[ImageUse]]:
+        """The uses of several images, as `list_of_image`, by image."""
         values: dict[str, dict[str, dict[str, str | None]]] = {image: {} for image in images}
         parameters = {"images": text_list(sorted(images))}
         with self._database.read() as connection:

@@ -95,10 +95,10 @@ class ImageRetention:
         holds: defaultdict[str, list[Hold]] = defaultdict(list)
         with self._database.read() as connection:
             for digest, hold in (
-                *_of_services(connection, revisions),
-                *_of_approvals(connection, digests),
-                *_of_executions(connection),
-                *_of_images(connection, digests),
+                *_holds_of_services(connection, revisions),
+                *_holds_of_approvals(connection, digests),
+                *_holds_of_executions(connection),
+                *_holds_of_images(connection, digests),
             ):
                 if digests is None or digest in digests:
                     holds[digest].append(hold)
@@ -123,7 +123,7 @@ def _rows(
         yield from connection.execute(query.where(column.in_(part)))
 
 
-def _of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
+def _holds_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
     definitions: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
         definitions[family][revision] = body.image.digest if body.image else ""
@@ -134,7 +134,7 @@ def _of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]
             yield definitions[name].get(revision, ""), hold
 
 
-def _of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+def _holds_of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
     waiting = select(approvals.c.image, approvals.c.id).where(approvals.c.state == ApprovalState.WAITING)
     for image, name in _rows(connection, waiting, approvals.c.image, digests):
         yield image, Hold(Reason.APPROVAL, f"approval {name}")
@@ -148,7 +148,7 @@ def _of_approvals(connection: Connection, digests: Collection[str] | None) -> It
         yield image, Hold(Reason.EXECUTION, f"execution {execution}")
 
 
-def _of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
+def _holds_of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
     """Return what executions under way have built, or were started for."""
     runs = select(executions.c.id, action_runs.c.variables).join(
         action_runs, action_runs.c.execution == executions.c.id
@@ -160,7 +160,7 @@ def _of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
                     yield digest, Hold(Reason.EXECUTION, f"execution {execution}")
 
 
-def _of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+def _holds_of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
     requested_images = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
     for (image,) in _rows(connection, requested_images, scans.c.image, digests):
         yield image, Hold(Reason.SCAN, "its scan is requested")

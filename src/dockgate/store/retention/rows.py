@@ -80,9 +80,9 @@ class RowRetention:
             )
             numbers: Mapping[str, int] = {row[0]: row[1] for row in connection.execute(newest_numbers)}
             needed_ids = {
-                *_of_services(connection, revisions),
+                *_executions_of_services(connection, revisions),
                 *_last_successes(connection),
-                *_of_approvals(connection),
+                *_executions_of_approvals(connection),
             }
         return removable_executions(candidates, numbers, needed_ids, before)
 
@@ -209,7 +209,7 @@ class RowRetention:
         return count
 
 
-def _of_services(connection: Connection, keep: int) -> Iterator[str]:
+def _executions_of_services(connection: Connection, keep: int) -> Iterator[str]:
     """The executions that deployed services, and that registered the revisions that are kept."""
     yield from connection.scalars(select(services.c.deployed_by))
     all_causes = _causes_of_revisions(connection)
@@ -243,7 +243,7 @@ def _last_successes(connection: Connection) -> Iterator[str]:
     yield from last.values()
 
 
-def _of_approvals(connection: Connection) -> Iterator[str]:
+def _executions_of_approvals(connection: Connection) -> Iterator[str]:
     """The executions whose approvals are still on record."""
     yield from connection.scalars(
         select(action_runs.c.execution).join(approvals, approvals.c.id == action_runs.c.key).distinct()

@@ -328,7 +328,7 @@ def _report(
 def reports(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
     ImageVisibility(server.store, caller).require_image(digest)
-    return list(server.store.reports.for_image(digest))
+    return list(server.store.reports.list_for_image(digest))
 
 
 @router.get("/verdicts/{digest}")

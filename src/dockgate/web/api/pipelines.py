@@ -176,7 +176,7 @@ def execution_page(
 
     def read(after: tuple[int] | None, limit: int, newest_first: bool) -> Sequence[Execution]:
         number = after and after[0]
-        return server.store.executions.for_pipeline(
+        return server.store.executions.list_for_pipeline(
             name, limit, number, state, result=result, newest_first=newest_first
         )
 

@@ -73,7 +73,7 @@ def pipeline(
     query = PageQuery(sort, after)
     page = calls.execution_page(name, server, query, result=result)
     executions, is_newest = page.entries, result is None and query == PageQuery("-number")
-    newest_executions = executions[:1] if is_newest else server.store.executions.for_pipeline(name, 1)
+    newest_executions = executions[:1] if is_newest else server.store.executions.list_for_pipeline(name, 1)
     filters = [("result", result.value)] if result else []
     return render(
         request,
