@@ -10,10 +10,7 @@ import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeVar
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -125,9 +122,9 @@ def _none_if(absent: object, value: Any) -> Any:
     return None if value == absent else value
 
 
-def _stored_fields(value: "DataclassInstance") -> dict[str, Any]:
+def _stored_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass with the values that stand for absent ones."""
-    kind = type(value)
+    kind: Any = type(value)
     fields = {name: getattr(value, name) for name in _fields(kind)}
     for name, absent in _absent_values(kind):
         if fields[name] is None:

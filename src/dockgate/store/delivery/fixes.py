@@ -67,13 +67,13 @@ class Fixes:
 
     def forget_withheld(self, pipeline: str) -> None:
         """Delete the withheld fix of a pipeline, if there is one: nothing asks for it any more."""
-        which = fixes.c.pipeline == pipeline, _WITHHELD
+        is_withheld = fixes.c.pipeline == pipeline, _WITHHELD
         with self._database.read() as connection:
-            if _read_first(connection, _FIX.where(*which)) is None:
+            if _read_first(connection, _FIX.where(*is_withheld)) is None:
                 return
         with self._database.write() as connection:
             lock_name(connection, fixes, pipeline)
-            connection.execute(delete(fixes).where(*which))
+            connection.execute(delete(fixes).where(*is_withheld))
 
     def open_fix(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""
