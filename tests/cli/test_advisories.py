@@ -24,7 +24,7 @@ def inventory() -> Inventory:
 
 def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
     current = advisories.CurrentDatabase(tmp_path / "advisories.db")
-    with pytest.raises(DatabaseError, match="There is no advisory database"):
+    with pytest.raises(DatabaseError, match="there is no advisory database"):
         current()
     build_database(tmp_path)
     assert {coverage_entry.ecosystem for coverage_entry in current().coverage()} == {"Debian:13", "PyPI"}

@@ -83,7 +83,7 @@ def test_a_rule_that_cannot_run_in_lambda_is_refused_by_name(
 
 def test_without_a_region_the_error_says_how_to_set_one(dockgate: Dockgate) -> None:
     ran = dockgate("aws", "status", "--stack", "gate")
-    assert (ran.code, ran.err) == (2, "error: No AWS region is set.\n       Pass --region, or set AWS_REGION.\n")
+    assert (ran.code, ran.err) == (2, "error: no AWS region is set\n       Pass --region, or set AWS_REGION.\n")
 
 
 def test_without_credentials_the_error_says_how_to_get_them(dockgate: Dockgate) -> None:

@@ -156,7 +156,7 @@ def test_without_a_database_the_error_names_the_update_command(
 ) -> None:
     ran = dockgate(command, image(tmp_path / "image", CLEAN))
     assert (ran.code, ran.out) == (2, "")
-    assert f"There is no advisory database at {tmp_path / 'data' / 'advisories.db'}" in ran.err
+    assert f"there is no advisory database at {tmp_path / 'data' / 'advisories.db'}" in ran.err
     assert "dockgate db update" in ran.err
 
 

@@ -60,8 +60,8 @@ def test_status_names_queues_without_a_worker(dockgate: Dockgate, server: FakeSe
 
 
 def test_status_says_when_there_is_no_database(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, error="There is no advisory database.", advice="Run `dockgate db update`.")
-    assert "There is no advisory database. Run `dockgate db update`." in dockgate("status").out
+    serve(server, error="there is no advisory database", advice="Run `dockgate db update`.")
+    assert "there is no advisory database. Run `dockgate db update`." in dockgate("status").out
 
 
 def test_status_without_a_server_exits_2(dockgate: Dockgate, unused_port: int, monkeypatch: Any) -> None:
@@ -125,10 +125,10 @@ def test_status_says_why_the_server_fetches_no_feeds(dockgate: Dockgate, server:
 
 
 def test_status_says_that_the_server_fetches_its_first_advisories(dockgate: Dockgate, server: FakeServer) -> None:
-    serve(server, error="There is no advisory database.", advice="Run `dockgate db update`.")
+    serve(server, error="there is no advisory database", advice="Run `dockgate db update`.")
     server.answers["GET /status"]["feeds"] = [feed("amazon", off="turned off"), feed("osv")]
     out = " ".join(dockgate("status").out.split())
-    assert "There is no advisory database. The server fetches the feeds." in out
+    assert "there is no advisory database. The server fetches the feeds." in out
     assert "next update now" in out
     assert "db update" not in out
     assert "turned off" not in out

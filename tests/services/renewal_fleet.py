@@ -51,7 +51,7 @@ class Feeds(AdvisoryDatabase):
 
     def __call__(self) -> "Feeds":
         if self.is_missing:
-            raise DatabaseError("There is no advisory database.", "Run `dockgate db update`.")
+            raise DatabaseError("there is no advisory database", "Run `dockgate db update`.")
         return replace(self, advisories=list(self.advisories))
 
 

@@ -106,9 +106,10 @@ def _is_next(feed: Mapping[str, Any]) -> bool:
 def _advisories(status: Mapping[str, Any]) -> Cell:
     database = status["database"]
     if "error" in database:
+        problem = database["error"].removesuffix(".")
         if any(_is_next(feed) for feed in status["feeds"]):
-            return f"{database['error']} The server fetches the feeds.", "yellow"
-        return f"{database['error']} {database['advice']}", "red"
+            return f"{problem}. The server fetches the feeds.", "yellow"
+        return f"{problem}. {database['advice']}", "red"
     check_times = [coverage_entry["checked_at"] for coverage_entry in database["coverage"]]
     oldest_check = f", checked {times.format_age(min(check_times))}" if check_times and all(check_times) else ""
     count = len(check_times)

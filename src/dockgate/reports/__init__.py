@@ -116,7 +116,7 @@ def scan_formats() -> tuple[str, ...]:
 def load(name: str) -> Report:
     """Import a format. Raises UsageError, which lists the formats."""
     if name not in names():
-        raise UsageError(f"Unknown output format {name!r}.", f"Formats: {', '.join(names())}.")
+        raise UsageError(f"unknown output format {name!r}", f"Formats: {', '.join(names())}.")
     report: Report = importlib.import_module(f"{__name__}.{name}").REPORT
     return report
 
@@ -125,7 +125,7 @@ def load_inventory_format(name: str) -> InventoryFormat:
     """Import a format for inventories. Raises UsageError, which lists these formats."""
     if name not in INVENTORY_FORMATS:
         raise UsageError(
-            f"The format {name!r} cannot hold an inventory without findings.",
+            f"the format {name!r} cannot hold an inventory without findings",
             f"Formats: {', '.join(INVENTORY_FORMATS)}.",
         )
     report: InventoryFormat = importlib.import_module(f"{__name__}.{name}").REPORT

@@ -13,13 +13,13 @@ class CaseReport(Report):
 
     @override
     def scan(self, report: ScanReport, output: TextIO) -> None:
-        raise UsageError("The format case holds verdicts, not scans.", "Use `dockgate gate`, or another format.")
+        raise UsageError("the format case holds verdicts, not scans", "Use `dockgate gate`, or another format.")
 
     @override
     def gate(self, report: GateReport, output: TextIO) -> None:
         if report.case is None:
             raise UsageError(
-                "The inputs of this verdict are not available here.", "Run `dockgate explain VERDICT` to get them."
+                "the inputs of this verdict are not available here", "Run `dockgate explain VERDICT` to get them."
             )
         output.write(text(RecordedVerdict(report.verdict, report.case)) + "\n")
 

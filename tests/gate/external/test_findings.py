@@ -122,14 +122,14 @@ def test_the_passed_time_applies_only_to_a_report_without_one() -> None:
             "is about a filesystem, not an image",
         ),
         (b'{"version": "2.0.0", "runs": []}', "it.json: SARIF 2.0.0 is not supported"),
-        (b'{"version": "2.1.0", "runs": []}', "it.json: The document has no runs"),
+        (b'{"version": "2.1.0", "runs": []}', "it.json: the document has no runs"),
         (
             b'{"matches": [], "descriptor": {"name": "grype"}, "source": {"type": "directory"}}',
             "source of type directory",
         ),
         (
             b'{"detail-type": "Inspector2 Scan", "detail": {"instance-id": "i-1"}}',
-            "it.json: The event has no detail",
+            "it.json: the event has no detail",
         ),
         (b'{"findings": [{"findingArn": "a", "status": "OPEN"}]}', r"it.json: findings\[0\].status is OPEN"),
     ],

@@ -186,7 +186,7 @@ def test_without_an_advisory_database_nothing_is_known(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     exposure = fleet.where("CVE-2026-1")
     assert exposure.state is ExposureState.UNKNOWN_NAME
-    assert "There is no advisory database." in (exposure.unknown.reason or "")
+    assert "there is no advisory database." in (exposure.unknown.reason or "")
     assert fleet.where("idna").total == 1
 
 

@@ -47,7 +47,7 @@ class AdvisoryDatabase:
 
     def __call__(self) -> "AdvisoryDatabase":
         if self.fails:
-            raise DatabaseError("There is no advisory database.", "Run `dockgate db update`.")
+            raise DatabaseError("there is no advisory database", "Run `dockgate db update`.")
         return self
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:

@@ -144,13 +144,13 @@ class MissingAdvisories(AdvisoryDatabase):
 
     @property
     def digest(self) -> str:
-        raise DatabaseError("There is no advisory database at advisories.db.", "Run `dockgate db update`.")
+        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
 
     def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
-        raise DatabaseError("There is no advisory database at advisories.db.", "Run `dockgate db update`.")
+        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
 
     def coverage(self) -> Sequence[Coverage]:
-        raise DatabaseError("There is no advisory database at advisories.db.", "Run `dockgate db update`.")
+        raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
 
 
 class OldAdvisories(AdvisoryDatabase):

@@ -150,7 +150,7 @@ def test_stale_or_missing_advisories_are_not_well(fleet: Fleet) -> None:
     fleet.database.fails = True
     title, text = summary(fleet, "all")
     assert title.endswith("stale advisories")
-    assert "- There is no advisory database." in text
+    assert "- there is no advisory database." in text
 
 
 def test_a_service_that_cannot_be_judged_is_not_well(fleet: Fleet) -> None:

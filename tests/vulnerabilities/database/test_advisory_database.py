@@ -137,8 +137,8 @@ def test_a_database_opens_at_a_path_with_characters_that_a_uri_reserves(path: Pa
 
 
 def test_a_missing_database_is_reported_with_the_command_to_get_one(tmp_path: Path) -> None:
-    assert "There is no advisory database" in refuse_database(tmp_path / "advisories.db")
-    assert "There is no advisory database" in refuse_database(tmp_path)
+    assert "there is no advisory database" in refuse_database(tmp_path / "advisories.db")
+    assert "there is no advisory database" in refuse_database(tmp_path)
 
 
 @pytest.mark.parametrize("data", [b"", b"nonsense" * 1000])

@@ -68,7 +68,7 @@ def test_an_export_is_a_zstd_file_for_any_tool(path: Path, file: Path) -> None:
 
 
 def test_exporting_a_missing_database_fails(tmp_path: Path) -> None:
-    with pytest.raises(DatabaseError, match="There is no advisory database"):
+    with pytest.raises(DatabaseError, match="there is no advisory database"):
         pack(tmp_path / "none.db", tmp_path / "out", sign)
     assert not (tmp_path / "out").exists()
 

@@ -67,7 +67,7 @@ class Account:
 
             session = boto3.session.Session(region_name=self._region or None)
         if session.region_name is None:
-            raise UsageError("No AWS region is set.", "Pass --region, or set AWS_REGION.")
+            raise UsageError("no AWS region is set", "Pass --region, or set AWS_REGION.")
         return session
 
 

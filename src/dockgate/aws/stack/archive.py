@@ -44,7 +44,7 @@ def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
             lacking.append(f"{rule.name} (needs {', '.join(sorted(needs))})")
     if lacking:
         raise UsageError(
-            f"The policy {policy.name} cannot run as a Lambda function: {'; '.join(lacking)}.",
+            f"the policy {policy.name} cannot run as a Lambda function: {'; '.join(lacking)}",
             "Remove these rules, or use the policy on your own server.",
         )
 

@@ -67,7 +67,7 @@ class ChangeSet:
 
 def refuse(losses: Sequence[str]) -> None:
     """The confirmation of a caller that cannot ask: raises UsageError."""
-    raise UsageError(f"The update would remove or replace: {'; '.join(losses)}", "Allow it with --yes.")
+    raise UsageError(f"the update would remove or replace: {'; '.join(losses)}", "Allow it with --yes.")
 
 
 def create(

@@ -145,7 +145,7 @@ def _source_repository(account: Account, physical: str) -> str:
             for repository in page["repositories"]
         }
     if physical not in names:
-        raise NotFoundError(f"There is no source repository {physical}.", "")
+        raise NotFoundError(f"there is no source repository {physical}", "")
     return str(names[physical])
 
 

@@ -180,7 +180,7 @@ def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
         return {}
     service_description = _service(account, cluster, service)
     if service_description is None:
-        raise NotFoundError(f"There is no service {service!r} in the cluster {cluster!r}.", "Check both names.")
+        raise NotFoundError(f"there is no service {service!r} in the cluster {cluster!r}", "Check both names.")
     _, definition = service_description
     roles = [definition.get("executionRoleArn"), definition.get("taskRoleArn")]
     return {"TaskFamily": definition["family"], "TaskRoleArns": ",".join(role for role in roles if role)}

@@ -47,12 +47,12 @@ def read(assignments: Sequence[str]) -> dict[str, str]:
         if not equals:
             raise UsageError(f"{text!r} is not a parameter.", "Write NAME=VALUE.")
         if name in FILLED_IN:
-            raise UsageError(f"The parameter {name} is filled in by `dockgate aws deploy`.", FILLED_IN[name])
+            raise UsageError(f"the parameter {name} is filled in by `dockgate aws deploy`", FILLED_IN[name])
         if name not in names():
             near_names = get_close_matches(name, names(), n=1)
             advice = f"Did you mean {near_names[0]}? " if near_names else ""
             raise UsageError(
-                f"The template has no parameter {name!r}.", f"{advice}`dockgate aws template` shows all of them."
+                f"the template has no parameter {name!r}", f"{advice}`dockgate aws template` shows all of them."
             )
         values[name] = value
     return values

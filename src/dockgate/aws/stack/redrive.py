@@ -69,7 +69,7 @@ def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Red
     check_name(stack)
     description = describe(account, stack)
     if description is None:
-        raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "Check --stack and --region.")
+        raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "Check --stack and --region.")
     urls = outputs(description)
     choices: tuple[tuple[str, Callable[[str], str | None]], ...] = (
         (APPROVALS, lambda body: "record"),

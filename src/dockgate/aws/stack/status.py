@@ -33,7 +33,7 @@ def status(account: Account, stack: str) -> Status:
     """The status of the stack. Raises NotFoundError if it does not exist."""
     description = describe(account, stack)
     if description is None:
-        raise NotFoundError(f"There is no stack {stack!r} in {account.region}.", "`dockgate aws deploy` makes one.")
+        raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "`dockgate aws deploy` makes one.")
     stack_outputs = outputs(description)
     with explain_errors(f"looking at the stack {stack}"):
         stages: Sequence[Mapping[str, Any]] = []

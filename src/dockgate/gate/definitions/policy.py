@@ -169,7 +169,7 @@ def _use_schema(rule: Rule) -> dict[str, Any]:
 def builtin_policy(name: str, rules: Sequence[Rule]) -> Policy:
     """A built-in policy. Raises NotFoundError, which lists those that exist."""
     if name not in BUILTIN:
-        raise NotFoundError(f"There is no policy {name!r}.", f"Policies that exist: {', '.join(BUILTIN)}.")
+        raise NotFoundError(f"there is no policy {name!r}", f"Policies that exist: {', '.join(BUILTIN)}.")
     return read_named_policy(builtin_text(name), name, rules)
 
 

@@ -34,12 +34,12 @@ def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
     digests = list(dict.fromkeys(filter(None, candidates)))
     if context.image and digests and context.image not in digests:
         raise UsageError(
-            f"The document is about {', '.join(digests)}, not {context.image}.",
+            f"the document is about {', '.join(digests)}, not {context.image}",
             "Check whether another image was scanned, or this one by a tag that has moved.",
         )
     if not digests and not context.image:
         raise UsageError(
-            "The document does not contain the image's digest.",
+            "the document does not contain the image's digest",
             "Scan the image in its registry, or pass its digest: --digest sha256:…",
         )
     return context.image or digests[0]
@@ -164,7 +164,7 @@ class ReportBuilder:
         The order makes digests stable.
         """
         if len(self.findings) > FINDINGS_LIMIT:
-            raise UsageError(f"The document has more than {FINDINGS_LIMIT} findings.")
+            raise UsageError(f"the document has more than {FINDINGS_LIMIT} findings")
         findings: dict[tuple[str, str, str, str], Finding] = {}
         for finding in self.findings:
             key = (finding.id, finding.package.purl, finding.package.name, finding.package.path)

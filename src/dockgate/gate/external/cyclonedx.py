@@ -102,7 +102,7 @@ def _components(document: dict[str, Any], root: dict[str, Any]) -> dict[str, dic
     while pending:
         component, depth = pending.pop()
         if depth > _NESTING_LIMIT:
-            raise UsageError(f"The document has components nested more than {_NESTING_LIMIT} deep.")
+            raise UsageError(f"the document has components nested more than {_NESTING_LIMIT} deep")
         components.setdefault(text(component.get("bom-ref")) or text(component.get("purl")), component)
         pending += [(component, depth + 1) for component in mappings(component.get("components"), "components")]
     return components

@@ -59,7 +59,7 @@ class Grype(Format):
         source = mapping(document.get("source"))
         if source.get("type") != "image":
             kind = text(source.get("type")) or "unknown"
-            raise UsageError(f"The document is about a source of type {kind}.", "Scan an image.")
+            raise UsageError(f"the document is about a source of type {kind}", "Scan an image.")
         target = mapping(source.get("target"))
         manifest, repo_digests = digest(target.get("manifestDigest")), map(digest, texts(target.get("repoDigests")))
         distro = mapping(document.get("distro"))

@@ -80,7 +80,7 @@ class Inspector(Format):
             _add_coverage(reports.for_image(image), coverage.get(image))
         if not reports.by_image:
             advice = "Pass the digest, and add the response of ListCoverage."
-            raise UsageError("The document has no finding, and so names no image.", advice)
+            raise UsageError("the document has no finding, and so names no image", advice)
         for report in reports.by_image.values():
             if text(document.get("nextToken")):
                 report.add_undetermined("The list of findings is incomplete: it has a nextToken. Fetch all pages.")

@@ -37,7 +37,7 @@ class InspectorScan(Format):
         image = digest(detail.get("image-digest"))
         if not image:
             advice = "Scans of instances and functions are not supported."
-            raise UsageError("The event has no detail.image-digest.", advice)
+            raise UsageError("the event has no detail.image-digest", advice)
         report = ReportBuilder("inspector", image_digest([image], context), timestamp(document.get("time")))
         status = text(detail.get("scan-status"))
         if status != _COMPLETE:

@@ -58,7 +58,7 @@ class Sarif(Format):
             raise UsageError(f"SARIF {version} is not supported; supported: {_VERSION}.")
         runs = mappings(document["runs"], "runs")
         if not runs:
-            raise UsageError("The document has no runs.")
+            raise UsageError("the document has no runs")
         return tuple(_read_run(run, f"runs[{index}]", context) for index, run in enumerate(runs))
 
 

@@ -51,7 +51,7 @@ class Trivy(Format):
             schema = text(str(document["SchemaVersion"]))
             raise UsageError(f"Trivy's schema {schema} is not supported; supported: {_SCHEMA}.")
         if (kind := document["ArtifactType"]) != "container_image":
-            raise UsageError(f"The document is about a {text(kind)}, not an image.", "Use `trivy image`.")
+            raise UsageError(f"the document is about a {text(kind)}, not an image", "Use `trivy image`.")
         metadata = mapping(document.get("Metadata"))
         system, config = mapping(metadata.get("OS")), mapping(metadata.get("ImageConfig"))
         report = ReportBuilder(

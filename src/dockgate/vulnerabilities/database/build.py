@@ -53,7 +53,7 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
                     parts.append(writer.add(part, statements, feed.ecosystem(name), partial_coverage))
                 report(f"{parts[-1].title}: {parts[-1].statements} statements")
         if not writer.has_coverage:
-            raise DatabaseError(f"Nothing in {folder} covers an ecosystem.", "Give a folder with OSV exports in osv/.")
+            raise DatabaseError(f"nothing in {folder} covers an ecosystem", "Give a folder with OSV exports in osv/.")
         digest = writer.commit()
     missing = [f"no {_file_pattern(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
     return Result(digest, tuple(parts), tuple(missing))

@@ -45,7 +45,7 @@ class Database:
     def open(cls, path: Path) -> Self:
         """Open the database. Raises DatabaseError if it does not exist, is broken, or has another format."""
         if not path.is_file():
-            raise DatabaseError(f"There is no advisory database at {path}.", ADVICE)
+            raise DatabaseError(f"there is no advisory database at {path}", ADVICE)
         with _database_errors(path), ExitStack() as stack:
             url = f"{_uri(path)}?mode=ro&immutable=1"
             sql = stack.enter_context(closing(sqlite3.connect(url, uri=True, check_same_thread=False)))
@@ -58,7 +58,7 @@ class Database:
                 raise DatabaseError(reason, ADVICE)
             row = sql.execute("SELECT value FROM meta WHERE key = 'digest'").fetchone()
             if row is None:
-                raise DatabaseError(f"The advisory database {path} is incomplete.", ADVICE)
+                raise DatabaseError(f"the advisory database {path} is incomplete", ADVICE)
             stack.pop_all()
         return cls(path, sql, row[0])
 
@@ -339,4 +339,4 @@ def _database_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, ValueError) as error:
-        raise DatabaseError(f"The advisory database {path} is broken: {error}.", ADVICE) from error
+        raise DatabaseError(f"the advisory database {path} is broken: {error}", ADVICE) from error

@@ -47,7 +47,7 @@ def database_lock(path: Path) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise ConflictError(
-                f"A server or another command updates the advisory database {path} at this moment.",
+                f"a server or another command updates the advisory database {path} at this moment",
                 "Nothing is lost: `dockgate db status` shows the result. Run the command again if you still need it.",
             ) from error
         yield
@@ -93,7 +93,7 @@ class Writer:
             raise UnavailableError(f"{self._new_path} cannot be written: {error}.", "Is there room for it?") from error
         if isinstance(error, sqlite3.DatabaseError):
             advice = f"Remove {self._path} and run `dockgate db update` again."
-            raise DatabaseError(f"The advisory database {self._path} is broken: {error}.", advice) from error
+            raise DatabaseError(f"the advisory database {self._path} is broken: {error}", advice) from error
 
     def add(
         self,
