@@ -62,15 +62,15 @@ def describe_obstacles(
         for finding in violation.findings:
             package = installed_packages[finding.package.purl]
             name = f"{package.name} {package.version}"
-            reason = _obstacle_reason(finding, name, versions.get(package.purl, ""), upgradable)
+            reason = _obstacle_reason(finding, name, versions.get(package.purl), upgradable)
             obstacles[Obstacle(reason, finding.id, package.purl or None)] = None
     for entry in after.undetermined:
         obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else None)] = None
     return tuple(obstacles)
 
 
-def _obstacle_reason(finding: Finding, name: str, upgraded_to: str, upgradable: set[str]) -> str:
-    """Return why the finding remains, as a sentence. `upgraded_to` is "" for a package without an upgrade."""
+def _obstacle_reason(finding: Finding, name: str, upgraded_to: str | None, upgradable: set[str]) -> str:
+    """Return why the finding remains, as a sentence. `upgraded_to` is None for a package without an upgrade."""
     if upgraded_to:
         name += f" (and {upgraded_to})"
     if finding.is_malicious and not finding.fixed:

@@ -75,12 +75,12 @@ class Failure:
 class Result:
     """The result of a build or an update.
 
-    `digest` is that of the new database, "" if the old one was not replaced. `missing` names the feeds that were not
+    `digest` is that of the new database, None if the old one was not replaced. `missing` names the feeds that were not
     available ("no kev.json in FOLDER"), `unchanged` the parts without new content, `failures` the parts that were not
     updated because their feed failed.
     """
 
-    digest: str
+    digest: str | None
     parts: tuple[Part, ...]
     missing: tuple[str, ...] = ()
     unchanged: tuple[str, ...] = ()

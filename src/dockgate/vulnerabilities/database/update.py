@@ -77,7 +77,7 @@ def update(
                 is_unchanged = old_part is not None and old_part.content == part.content
                 unchanged_titles += [part.title] if is_unchanged else []
                 report(f"{part.title}: {'unchanged' if is_unchanged else f'{part.statements} statements'}")
-            digest = writer.commit() if parts and writer.has_coverage else ""
+            digest = writer.commit() if parts and writer.has_coverage else None
     others = [part for key, part in old_parts.items() if key not in parts]
     missing = tuple(
         f"optional feed {feed.name}: skipped, DOCKGATE_FEED_{feed.name.upper()} is not set"
