@@ -10,13 +10,13 @@ class Distribution:
     """The operating system, from os-release(5).
 
     The fields are `ID`, `VERSION_ID` ("" for a rolling release), `PRETTY_NAME`, `ID_LIKE` and `SUPPORT_END`
-    (YYYY-MM-DD, None if missing). `repository` is the release of its package repositories ("v3.19", "edge"), None if
-    unknown.
+    (YYYY-MM-DD). `repository` is the release of its package repositories ("v3.19", "edge"). Name, end of support and
+    repository are None if unknown.
     """
 
     id: str
     version: str
-    name: str = ""
+    name: str | None = field(default=None, metadata=STORED_AS_EMPTY)
     like: tuple[str, ...] = ()
     support_end: str | None = None
     repository: str | None = None

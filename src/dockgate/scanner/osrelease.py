@@ -47,7 +47,7 @@ def read(file: BinaryIO) -> Distribution:
     return Distribution(
         id=values.get("ID", "").lower() or "linux",
         version=values.get("VERSION_ID", ""),
-        name=values.get("PRETTY_NAME", "") or values.get("NAME", ""),
+        name=values.get("PRETTY_NAME") or values.get("NAME") or None,
         like=tuple(values.get("ID_LIKE", "").lower().split()),
         support_end=values.get("SUPPORT_END") or None,
     )

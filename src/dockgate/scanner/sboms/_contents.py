@@ -77,7 +77,7 @@ def system(name: str, version: str, description: str, properties: Properties) ->
         id=properties.get_first("dockgate:distribution:id") or os_id(properties.get_first("syft:distro:id") or name),
         version=properties.get_first("dockgate:distribution:version", "syft:distro:versionID")
         or version.partition(" ")[0],
-        name=description,
+        name=description or None,
         like=values["like"] or tuple(properties.get_first("syft:distro:idLike:0").split()),
         support_end=next(iter(values["support_end"]), None),
         repository=next(iter(values["repository"]), None),

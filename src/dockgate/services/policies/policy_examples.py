@@ -249,7 +249,7 @@ def _distribution(image: definitions.Image) -> Distribution | None:
     return Distribution(
         distribution.id,
         distribution.version,
-        distribution.name,
+        distribution.name or None,
         tuple(distribution.like),
         distribution.support_end or None,
         distribution.repository or None,

@@ -212,7 +212,7 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
         inventories=[
             InventoryView(
                 platform=inventory.platform,
-                distribution=inventory.distribution.name if inventory.distribution else "",
+                distribution=(inventory.distribution.name if inventory.distribution else None) or "",
                 packages=len(inventory.packages),
                 unread=len(inventory.unread),
                 layers=list_layers(platform, number, findings),

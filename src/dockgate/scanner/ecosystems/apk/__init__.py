@@ -85,7 +85,7 @@ class Apk(Ecosystem):
         ecosystem = ":".join(filter(None, (osv_name or distribution.id, release)))
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         vendor = vendors.vendor_by_maintainer(package, distribution.id)
-        if not vendor and (distribution.id == "dhi" or _HARDENED_IMAGES in distribution.name):
+        if not vendor and (distribution.id == "dhi" or _HARDENED_IMAGES in (distribution.name or "")):
             vendor = vendors.HARDENED_VENDOR
         elif not vendor and distribution.id == "alpine":
             build = package.version.rpartition("-r")[2]  # Root's have five digits: "3.1.8-r00073"

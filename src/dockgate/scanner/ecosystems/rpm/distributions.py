@@ -41,7 +41,7 @@ def _open_euler(distribution: Distribution) -> str:
 
     Only PRETTY_NAME states the line, "openEuler 22.03 (LTS-SP1)". A package URL may have it in any case.
     """
-    line = distribution.name.partition("(")[2].partition(")")[0]
+    line = (distribution.name or "").partition("(")[2].partition(")")[0]
     return f"{distribution.version}-{line}" if line and distribution.version else distribution.version.upper()
 
 
@@ -110,7 +110,7 @@ NAMESPACES = {"rhel": "redhat"}  # os-release ID -> namespace in package URLs, w
 
 def tuxcare_naming(distribution: Distribution) -> Naming:
     """TuxCare's name for the distribution; no feed covers one that TuxCare does not rebuild."""
-    stream = distribution.id == "centos" and "Stream" in distribution.name
+    stream = distribution.id == "centos" and "Stream" in (distribution.name or "")
     naming = TUXCARE.get("centos-stream" if stream else distribution.id)
     return naming or Naming(f"TuxCare:{distribution.id}", lambda system: system.version)
 
