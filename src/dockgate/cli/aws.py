@@ -100,7 +100,9 @@ def policy(policy: str, output: Path | None) -> None:
     is_flag=True,
     help="Enable Inspector scans of the repository. This is a setting of the whole registry; `destroy` restores it.",
 )
-@click.option("--yes", is_flag=True, help="Do not ask before an update that removes or replaces resources.")
+@click.option(
+    "--yes", "is_confirmed", is_flag=True, help="Do not ask before an update that removes or replaces resources."
+)
 def deploy(
     stack: str,
     region: str,
@@ -108,7 +110,7 @@ def deploy(
     waivers: Path | None,
     parameters: tuple[str, ...],
     manage_scanning: bool,
-    yes: bool,
+    is_confirmed: bool,
 ) -> None:
     """Create or update the stack.
 
@@ -124,7 +126,7 @@ def deploy(
         echo(f"{stack}: this update removes or replaces:")
         for line in losses:
             echo(f"  {line}")
-        if not yes:
+        if not is_confirmed:
             click.confirm("Deploy it?", abort=True)
 
     account = Account(region)
@@ -186,8 +188,8 @@ def redrive(stack: str, region: str) -> None:
 
 @command.command()
 @_stack
-@click.option("--yes", is_flag=True, help="Do not ask.")
-def destroy(stack: str, region: str, yes: bool) -> None:
+@click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask.")
+def destroy(stack: str, region: str, is_confirmed: bool) -> None:
     """Delete the stack, its images and its buckets.
 
     The command asks first. It restores the registry's previous scanning configuration.
@@ -202,7 +204,7 @@ def destroy(stack: str, region: str, yes: bool) -> None:
         return
     for line in contents:
         echo(line)
-    if not yes:
+    if not is_confirmed:
         click.confirm("Delete all of this?", abort=True)
     destroy.destroy(account, stack, _say)
     echo(f"{stack}: deleted")

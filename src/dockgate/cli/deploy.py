@@ -108,17 +108,17 @@ def logs(service: str, task: str, lines: int) -> None:
 
 @command.command()
 @click.argument("service")
-@click.argument("desired", metavar="COUNT", type=click.IntRange(min=0))
+@click.argument("desired_count", metavar="COUNT", type=click.IntRange(min=0))
 @click.option("--no-wait", is_flag=True, help="Return before the tasks are healthy.")
 @format_option
-def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None:
+def scale(service: str, desired_count: int, no_wait: bool, output_format: str) -> None:
     """Set the number of tasks of SERVICE.
 
     The command waits until the tasks are healthy. If they do not become healthy, the desired count does not change, and
     the command exits with 2.
     """
     client = Client()
-    answer = client.post("services", service, "scale", body={"desired_count": desired})
+    answer = client.post("services", service, "scale", body={"desired_count": desired_count})
     rollout = parse_answer(Rollout, answer["rollout"]) if answer["rollout"] else None
     ended_rollout = wait_for_rollout(client, service, rollout.number) if rollout and not no_wait else None
     if output_format == "json":
@@ -126,9 +126,9 @@ def scale(service: str, desired: int, no_wait: bool, output_format: str) -> None
     elif ended_rollout is not None:
         echo(describe(ended_rollout))
     elif rollout is not None:
-        echo(f"{service}: scaling to {desired}. `dockgate deploy show {service}` shows the progress.")
+        echo(f"{service}: scaling to {desired_count}. `dockgate deploy show {service}` shows the progress.")
     else:
-        echo(f"{service}: the desired count is already {desired}.")
+        echo(f"{service}: the desired count is already {desired_count}.")
 
 
 def _failure(failed_action: Mapping[str, str] | None) -> Cell:

@@ -18,11 +18,11 @@ _PAUSE_SECONDS = 1.0
 
 
 @click.command()
-@click.option("--yes", is_flag=True, help="Remove them; without --yes, only show them.")
+@click.option("--yes", "is_confirmed", is_flag=True, help="Remove them; without --yes, only show them.")
 @click.option("--kept", "show_kept", is_flag=True, help="List the images that are kept, each with its first reason.")
 @click.option("--list", "list_runs", is_flag=True, help="List the recent garbage collections.")
 @format_option
-def command(yes: bool, show_kept: bool, list_runs: bool, output_format: str) -> None:
+def command(is_confirmed: bool, show_kept: bool, list_runs: bool, output_format: str) -> None:
     """Remove images and data that nothing needs.
 
     Without --yes the command only shows what would be removed, with sizes. Images that run, wait, are watched, or may
@@ -36,7 +36,7 @@ def command(yes: bool, show_kept: bool, list_runs: bool, output_format: str) -> 
     client = Client()
     if list_runs:
         _list(client.get("gc", "runs"), output_format)
-    elif yes:
+    elif is_confirmed:
         _collect(client, output_format)
     else:
         report = client.get("gc")

@@ -137,17 +137,21 @@ def fixes(name: str, output_format: str) -> None:
 
 @command.command()
 @click.argument("name")
-@click.option("--fresh", is_flag=True, help="Build without layers of earlier builds: packages are installed anew.")
+@click.option(
+    "--fresh", "is_fresh", is_flag=True, help="Build without layers of earlier builds: packages are installed anew."
+)
 @wait_options
 @format_option
 @click.pass_context
-def start(context: click.Context, name: str, fresh: bool, wait: bool, timeout: int | None, output_format: str) -> None:
+def start(
+    context: click.Context, name: str, is_fresh: bool, wait: bool, timeout: int | None, output_format: str
+) -> None:
     """Start a pipeline with the newest commit of its source.
 
     With --wait the command waits for the end of the execution. Exit codes are those of `dockgate pipeline wait`.
     """
     client = Client()
-    answer = client.post("pipelines", name, "executions", query={"fresh": "true"} if fresh else None)
+    answer = client.post("pipelines", name, "executions", query={"fresh": "true"} if is_fresh else None)
     if wait:
         _wait(context, client, str(answer["id"]), timeout, output_format)
     _print_execution(answer, "started", output_format)

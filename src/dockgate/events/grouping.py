@@ -97,11 +97,11 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
         concerns[(concern.subject, _text(event["detail"], "policy")) if concern.kind == VERDICT_CHANGED else count] = (
             concern
         )
-    worst = heapq.nsmallest(WORST_LIMIT, concerns.values(), key=lambda concern: concern.rank)
+    worst_concerns = heapq.nsmallest(WORST_LIMIT, concerns.values(), key=lambda concern: concern.rank)
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_importance)
     return GroupMessage(
         _title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _text_of(count, omitted_count, sorted_vulnerabilities, kinds, worst, link),
+        _text_of(count, omitted_count, sorted_vulnerabilities, kinds, worst_concerns, link),
         {
             "count": count + omitted_count,
             "vulnerabilities": [
@@ -109,7 +109,7 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
                 for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
             "kinds": dict(Counter({kind: len(each.subjects) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
-            "worst": [{"subject": each.subject, "text": each.text} for each in worst],
+            "worst": [{"subject": each.subject, "text": each.text} for each in worst_concerns],
             "link": link,
         },
     )

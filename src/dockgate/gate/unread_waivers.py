@@ -161,4 +161,4 @@ def _path(text: str) -> str:
 
 def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
     words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
-    return applied_waiver(waiver, violation=words, unread=subject)
+    return applied_waiver(waiver, violation=words, unread_path=subject)

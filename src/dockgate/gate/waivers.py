@@ -217,11 +217,11 @@ def apply_to_violations(
 
 
 def applied_waiver(
-    waiver: Waiver, *, finding: Finding | None = None, violation: str | None = None, unread: str | None = None
+    waiver: Waiver, *, finding: Finding | None = None, violation: str | None = None, unread_path: str | None = None
 ) -> AppliedWaiver:
     """The record that a waiver accepts this subject."""
     return AppliedWaiver(
-        "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding, violation=violation, unread=unread
+        "waiver", waiver.id, waiver.owner, waiver.reason, waiver.until, finding, violation=violation, unread=unread_path
     )
 
 

@@ -29,8 +29,8 @@ def show_explanation(terminal: Console, explanation: Explanation) -> None:
 def _change(terminal: Console, change: Change) -> None:
     effect = list(_effect(change))
     status_change = (f"  now {change.status}", STATUS[change.status][1]) if change.is_status_changed else ""
-    nothing = ("  no effect", "dim") if not effect and not change.is_status_changed else ""
-    show(terminal, [line((change.input.value, "bold"), status_change, nothing)])
+    no_effect = ("  no effect", "dim") if not effect and not change.is_status_changed else ""
+    show(terminal, [line((change.input.value, "bold"), status_change, no_effect)])
     show(terminal, [line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")])
     for title, entries in effect:
         show(terminal, [line(f"  {title}")])

@@ -127,8 +127,8 @@ def _reference(category: str, kind: str, locator: str, comment: str | None = Non
     return drop_empty(referenceCategory=category, referenceType=kind, referenceLocator=locator, comment=comment)
 
 
-def _relation(subject: str, kind: str, related: str) -> Document:
-    return {"spdxElementId": subject, "relationshipType": kind, "relatedSpdxElement": related}
+def _relation(subject: str, kind: str, related_id: str) -> Document:
+    return {"spdxElementId": subject, "relationshipType": kind, "relatedSpdxElement": related_id}
 
 
 def _annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Document:

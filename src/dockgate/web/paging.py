@@ -60,7 +60,11 @@ def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) 
     start = 0
     if query.after and sorted_entries:
         position = read_cursor(query.after, query.sort, [type(value) for value in sorted_entries[0][0]])
-        start = sum(1 for there, _ in sorted_entries if (there >= position if is_descending else there <= position))
+        start = sum(
+            1
+            for other_position, _ in sorted_entries
+            if (other_position >= position if is_descending else other_position <= position)
+        )
     end = start + query.limit
     following = write_cursor(query.sort, sorted_entries[end - 1][0]) if len(sorted_entries) > end else None
     before = start - query.limit

@@ -98,7 +98,7 @@ def test_lengths_of_time(started: str, finished: str, length: str) -> None:
 
 def test_an_audit_entry_shows_human_times_and_the_first_digits_of_digests() -> None:
     commit, digest = "4e1c" * 10, "sha256:" + "9f" * 32
-    html = str(formats.recorded(f"{commit} on main\n{digest} <b> until 2999-01-01T00:00:00.000Z"))
+    html = str(formats.audit_text(f"{commit} on main\n{digest} <b> until 2999-01-01T00:00:00.000Z"))
     assert f'title="{commit}">4e1c4e1c4e1c…</span> on main<br>' in html
     assert f'title="{digest}">sha256:9f9f9f9f9f9f…</span> &lt;b&gt; until <time' in html
     assert ">2999-01-01</span> 00:00\u00a0UTC</time>" in html

@@ -27,11 +27,11 @@ class Epss(_property_limit.PropertyLimit):
     required_fields: tuple[str, ...] = ("epss",)
     schema: Mapping[str, Any] = {
         "properties": {
-            **{bound: {"type": "number", "minimum": 0, "maximum": 1} for bound in _BOUNDS},
+            **{bound_name: {"type": "number", "minimum": 0, "maximum": 1} for bound_name in _BOUNDS},
             "unscored": {"enum": list(UNSCORED_CHOICES)},
             **_property_limit.SCHEMA,
         },
-        "anyOf": [{"required": [bound]} for bound in _BOUNDS],
+        "anyOf": [{"required": [bound_name]} for bound_name in _BOUNDS],
     }
 
     @override

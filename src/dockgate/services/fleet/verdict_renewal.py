@@ -145,8 +145,8 @@ class VerdictRenewal:
         now = self.clock.now()
         for policy, images in self._images_by_policy()[0].items():
             present = self.store.fleet_verdicts.images(policy)
-            nothing = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
-            verdicts = [FleetVerdict(policy, image.id, *nothing) for image in images if image.id not in present]
+            no_verdict = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
+            verdicts = [FleetVerdict(policy, image.id, *no_verdict) for image in images if image.id not in present]
             if verdicts:
                 self.effects.run(
                     EffectKind.RENEW, self.store.fleet_verdicts.record, policy, verdicts, now, lambda _: []

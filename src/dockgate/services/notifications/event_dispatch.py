@@ -34,9 +34,8 @@ GROUP_LIMIT = 10_000
 TOPIC_DAYS = 30
 # An image that is rejected again for the same reason after it was approved is news, unless that was less than a day
 # ago: an advisory that comes and goes is not announced each time.
-REOPEN_AFTER = timedelta(
-    days=1
-)  # What contradicts the last message is sent once the state has not changed for so long.
+REOPEN_AFTER = timedelta(days=1)
+# What contradicts the last message is sent once the state has not changed for so long.
 SETTLED_AFTER = timedelta(hours=3)
 
 _log = logging.getLogger(__name__)

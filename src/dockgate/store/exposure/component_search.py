@@ -91,13 +91,13 @@ class ComponentSearch:
     def index_state(self) -> IndexState:
         """Return how far the index can answer for the components that it has."""
         components, doubts = fleet_components.c, fleet_doubts.c
-        nothing = cast(null(), Integer)
+        no_number = cast(null(), Integer)
         query = union_all(
-            select(literal("state"), nothing, fleet_state.c.name),
-            select(literal("ecosystem"), nothing, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
+            select(literal("state"), no_number, fleet_state.c.name),
+            select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
             select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
-            select(literal("waivers"), nothing, _WAIVER_REVISION),
+            select(literal("waivers"), no_number, _WAIVER_REVISION),
         )
         with self._database.read() as connection:
             rows = connection.execute(query).all()

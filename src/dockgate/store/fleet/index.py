@@ -216,9 +216,9 @@ class Fleet:
         table = fleet_components.c
         of_name = and_(table.ecosystem.in_(component_names), texts_of(table.source_name, package_names))
         query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), of_name))
-        nothing = frozenset[str]()
+        no_digests = frozenset[str]()
         rows = self._rows(query.order_by(table.id))
-        return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, nothing)]
+        return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, no_digests)]
 
     def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
         """The rows of a query, of these values of the column if given, a batch at a time."""

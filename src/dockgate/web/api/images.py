@@ -231,8 +231,8 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
 
 def _last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
     """The last current verdict on an image in words, None where it had none that the caller may see."""
-    indexed = server.store.fleet.image(digest)
-    if indexed is None or (visibility.caller.is_limited and indexed.repository not in visibility.repositories(digest)):
+    image = server.store.fleet.image(digest)
+    if image is None or (visibility.caller.is_limited and image.repository not in visibility.repositories(digest)):
         return None
     verdict = server.store.fleet_verdicts.last_of_image(digest)
     return None if verdict is None else f"{verdict.status.value}, {describe_counts(verdict.counts)}"

@@ -239,10 +239,10 @@ def audit(
     return paging.entries(audit_page(server, paging.query(sort), AuditFilter(by, call, result)))
 
 
-def audit_page(server: WebServices, query: PageQuery, chosen: AuditFilter) -> Page[AuditEntry]:
+def audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
-        return server.store.audit.list(chosen, limit, after and after[0], newest_first=newest_first)
+        return server.store.audit.list(audit_filter, limit, after and after[0], newest_first=newest_first)
 
     return stored_page(read, lambda entry: (entry.id,), (str,), query)

@@ -118,9 +118,9 @@ def rules(
 def rule_page(server: WebServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
     """A page of the rules, optionally only of those that are on, or off."""
     views = (_rule_view(record) for record in server.event_rules.list_records())
-    chosen = (view for view in views if enabled in (None, view.enabled))
+    selected_views = (view for view in views if enabled in (None, view.enabled))
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
-    return page_of(chosen, keys, query)
+    return page_of(selected_views, keys, query)
 
 
 @router.get("/rules/{name}")
@@ -156,14 +156,14 @@ def targets(
 def target_page(server: WebServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
     """A page of the targets, optionally of those in one state."""
     views = (_target_view(status) for status in server.event_targets.list_statuses())
-    chosen = (view for view in views if state in (None, target_state(view)))
+    selected_views = (view for view in views if state in (None, target_state(view)))
     keys = {
         "name": lambda target: (target.name,),
         "type": lambda target: (target.type.value, target.name),
         "waiting": lambda target: (target.waiting, target.name),
         "dead": lambda target: (target.dead, target.name),
     }
-    return page_of(chosen, keys, query)
+    return page_of(selected_views, keys, query)
 
 
 def target_state(target: TargetView) -> TargetState:

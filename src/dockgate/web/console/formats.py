@@ -228,7 +228,7 @@ def named_field(message: object, fields: Sequence[str]) -> str:
     return "field-" + next((name for name in fields if name.replace("_", " ").replace("-", " ") in words), fields[0])
 
 
-def recorded(text: str | None) -> Markup:
+def audit_text(text: str | None) -> Markup:
     """Foreign text of the audit log: its moments as people read them, and the first digits of its digests."""
     return _FOREIGN + Markup("<br>").join(map(_shorten, visible(text or "").splitlines())) + _END_OF_FOREIGN
 

@@ -207,7 +207,7 @@ _FUNCTIONS = (
     page_paths.package_path,
     plural,
     formats.prose,
-    formats.recorded,
+    formats.audit_text,
     page_paths.repository_path,
     formats.roles_with,
     formats.sentence,

@@ -65,13 +65,13 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
     waivers = () if caller.is_limited else server.store.waivers.list()
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
     changes, has_more = find_changes(server, caller, format_time(visit.since))
-    failed = [execution for execution in newest_executions if execution.state is RunState.FAILED]
-    states = rejected_states(server, [*(each.id for each in failed), *failed_executions(changes)])
+    newest_failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
+    states = rejected_states(server, [*(each.id for each in newest_failures), *failed_executions(changes)])
     queue = [
         *_services_at_risk(services),
         *_unjudged_services(services),
         *_waiting(server, caller),
-        *_failed_executions(failed, states),
+        *_failed_executions(newest_failures, states),
         *_advisories(server, caller),
         *_ending_waivers(waivers, server.clock.now()),
         *_undelivered_messages(server, caller),
@@ -150,9 +150,11 @@ def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
-def _failed_executions(failed: Sequence[Execution], states: Mapping[str, Status]) -> Iterator[QueueItem]:
+def _failed_executions(failed_executions: Sequence[Execution], states: Mapping[str, Status]) -> Iterator[QueueItem]:
     """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
-    for execution in sorted(failed, key=lambda execution: states.get(execution.id) is not Status.UNDETERMINED):
+    for execution in sorted(
+        failed_executions, key=lambda execution: states.get(execution.id) is not Status.UNDETERMINED
+    ):
         reason = execution.reason or "It failed."
         state = states.get(execution.id, RunState.FAILED)
         yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")

@@ -34,8 +34,8 @@ class ExecutionRow:
 def execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
     """The row of each execution, by its id, in at most four queries however many executions there are."""
     runs = server.store.executions.runs_of([execution.id for execution in executions])
-    failed = [execution.id for execution in executions if execution.state is RunState.FAILED]
-    rejections = server.store.execution_results.rejections(failed) if failed else {}
+    failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
+    rejections = server.store.execution_results.rejections(failed_ids) if failed_ids else {}
     waits = _waits(server, runs)
     versions = {(execution.pipeline, execution.pipeline_version) for execution in executions}
     pipelines = server.store.pipelines.versions(versions)
@@ -52,9 +52,9 @@ def execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict
     return rows
 
 
-def rejected_states(server: WebServices, failed: Sequence[str]) -> Mapping[str, Status]:
+def rejected_states(server: WebServices, executions: Sequence[str]) -> Mapping[str, Status]:
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
-    rejections = server.store.execution_results.rejections(failed) if failed else {}
+    rejections = server.store.execution_results.rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
 
 
@@ -73,8 +73,8 @@ def wait_sentence(approval: Approval, supporters: int) -> str:
     """Say what a waiting approval of an action waits for."""
     missing = [] if approval.verdict else ["its verdict"]
     if approval.approvers and (count := approval.approvers.count - supporters) > 0:
-        more = " more" if supporters else ""
-        missing.append(f"{count}{more} {'person' if count == 1 else 'people'}")
+        suffix = " more" if supporters else ""
+        missing.append(f"{count}{suffix} {'person' if count == 1 else 'people'}")
     name = approval.action.action if approval.action else approval.id
     return f"{name} waits for {' and for '.join(missing) or 'its answer'}."
 
@@ -83,9 +83,9 @@ def _execution_state(
     execution: Execution, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]
 ) -> RunState | Status:
     """The state of an execution as `ExecutionResult` has it: by its last failure, or by what it waits for."""
-    failed = [run.key for run in runs if run.state is RunState.FAILED]
-    if execution.state is RunState.FAILED and failed:
-        return rejections.get(failed[-1], RunState.FAILED)
+    failed_keys = [run.key for run in runs if run.state is RunState.FAILED]
+    if execution.state is RunState.FAILED and failed_keys:
+        return rejections.get(failed_keys[-1], RunState.FAILED)
     states = {run.state for run in runs}
     is_waiting = RunState.WAITING in states and RunState.IN_PROGRESS not in states
     return RunState.WAITING if execution.state is RunState.IN_PROGRESS and is_waiting else execution.state

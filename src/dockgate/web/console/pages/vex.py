@@ -45,14 +45,16 @@ def _documents(
     state: VexState | None = None,
 ) -> Response:
     documents = calls.documents(caller, server)
-    chosen = [document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)]
+    selected_documents = [
+        document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)
+    ]
     return render(
         request,
         caller,
         "vex.html",
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
-        documents=page_table(request, "documents", chosen, _KEYS, _SORTS),
+        documents=page_table(request, "documents", selected_documents, _KEYS, _SORTS),
         filter_rows=[FilterRow("State", [("state", each, each) for each in names_of(VexState)])],
         content=content,
         error=error,
