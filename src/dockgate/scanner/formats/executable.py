@@ -93,14 +93,14 @@ def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ..
     head = _read_bytes(file, 0, HEAD)
     magic = head[:4]
     if magic == ELF:
-        executables_found = [_elf(file, head, marks, notes)]
+        candidates = [_elf(file, head, marks, notes)]
     elif magic == PE:
-        executables_found = [_pe(file, head)]
+        candidates = [_pe(file, head)]
     elif magic in FAT:
-        executables_found = [_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _architectures(head)]
+        candidates = [_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _architectures(head)]
     else:
-        executables_found = [_mach_o(file, 0, head, marks)]
-    return [executable for executable in executables_found if executable]
+        candidates = [_mach_o(file, 0, head, marks)]
+    return [executable for executable in candidates if executable]
 
 
 def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:

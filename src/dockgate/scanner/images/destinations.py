@@ -36,12 +36,13 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
     if host == registry_host or _has_proxy(url, host):
         return
     with suppress(OSError, UnicodeError):
-        closest = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
-        if closest is Nearness.PUBLIC:
+        host_nearness = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
+        if host_nearness is Nearness.PUBLIC:
             return
-        if closest is Nearness.METADATA or closest > _farthest(registry_host, resolve):
+        if host_nearness is Nearness.METADATA or host_nearness > _farthest(registry_host, resolve):
+            kind = host_nearness.name.lower()
             raise UnavailableError(
-                f"The registry {registry} sends its clients to {host}, which is at a {closest.name.lower()} address.",
+                f"The registry {registry} sends its clients to {host}, which is at a {kind} address.",
                 "Name the registry by its address in the same network, or reach both through the same proxy.",
             )
 
