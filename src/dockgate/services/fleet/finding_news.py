@@ -59,6 +59,8 @@ class NewsEvents:
     watched_images: WatchedImages
     fleet_judging: FleetJudging
     clock: ServerClock
+    # By repository: its policy.
+    _policies: dict[str, str] = field(default_factory=dict, init=False)
     _waivers: dict[str, tuple[Policy, FleetWaivers]] = field(default_factory=dict, init=False)
 
     def make(self, news: Sequence[FindingNews]) -> list[NewEvent]:
@@ -104,6 +106,7 @@ class NewsEvents:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
         places = self.store.fleet_changes.places(digests)
         clear = self.selection.clear_assignments_of({name for of_image in places.values() for name in of_image})
+        self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
             (repository, digest): places[digest][repository]
             for digest in digests
@@ -119,7 +122,7 @@ class NewsEvents:
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
         waived_findings = self._waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
-        exploited_days: dict[str, str] = {}
+        severities: dict[str, str] = {}
         for entry, holding in of_image:
             is_waived = (entry.finding.id, entry.finding.package.purl) in waived_findings
             finding = replace(entry.finding, package=replace(entry.finding.package, layer=holding.layer))
@@ -131,25 +134,21 @@ class NewsEvents:
                 change=entry.change,
             )
             if finding.exploited and entry.news.kind != NewsKind.WORSE and not is_waived:
-                exploited_days.setdefault(finding.id, finding.severity.value)
+                severities.setdefault(finding.id, finding.severity.value)
         since = min(entry.news.at for entry, _ in of_image)
-        if exploited_days and self._has_same_status(of_image[0][1].image, repository, since):
-            first = list(exploited_days.items())[:VULNERABILITIES_LIMIT]
+        if severities and self._has_same_status(of_image[0][1].image, repository, since):
+            first = list(severities.items())[:VULNERABILITIES_LIMIT]
             vulnerabilities = [{"id": name, "severity": severity} for name, severity in first]
             yield finding_exploited(digest, repository, vulnerabilities, now)
 
     def _has_same_status(self, image: int, repository: str, since: str) -> bool:
         """Return whether the verdict of an image has the status that it had at that time: otherwise it has an event."""
-        verdict = self.store.fleet_verdicts.list_of_policy(self._policy_of(repository), [image]).get(image)
+        verdict = self.store.fleet_verdicts.list_of_policy(self._policies[repository], [image]).get(image)
         return verdict is not None and verdict.since < since
-
-    def _policy_of(self, repository: str) -> str:
-        assignment = self.selection.clear_assignments_of([repository])[repository]
-        return assignment.policy if assignment else DEFAULT_POLICY
 
     def _waived_findings(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
         """Vulnerability and package of the findings that a waiver or a VEX statement excuses in the repository."""
-        name, now = self._policy_of(repository), self.clock.now()
+        name, now = self._policies[repository], self.clock.now()
         if name not in self._waivers:
             policy = self.selection.read(name).policy
             self._waivers[name] = policy, self.fleet_judging.waivers.select_for_fleet(policy, now)
