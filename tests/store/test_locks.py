@@ -3,14 +3,15 @@
 import threading
 import tracemalloc
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import make_url, text
 from tests.store.factories import opened
 
 from dockgate.shared.errors import StoreError
+from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.engine import Database
 from dockgate.store.locks import Locks
@@ -95,6 +96,33 @@ def test_all_locks_of_a_process_are_free_when_its_sessions_end(stores: tuple[Sto
                 assert deploy
     with second.locks.try_hold("scan") as scan, first.locks.try_hold("build") as build:
         assert (scan, build) == (True, True)
+
+
+class RefusingDatabase(Database):
+    """A database that can be taken to be away, while its open sessions still answer."""
+
+    is_refusing = False
+
+    @override
+    def require_answers(self) -> None:
+        if self.is_refusing:
+            raise StoreError("the database does not answer")
+
+
+def test_a_lock_that_is_asked_for_while_the_database_is_away_takes_none_from_others(
+    stores: tuple[Store, Store],
+) -> None:
+    database, others = RefusingDatabase(make_url(stores[0].database.url)), stores[1].locks
+    locks = Locks(database)
+    with closing(database), locks.try_hold("scan"):
+        with locks.try_hold("build"):
+            database.is_refusing = True
+            with pytest.raises(StoreError), locks.try_hold("deploy"):
+                pass
+            with others.try_hold("scan") as scan, others.try_hold("build") as build:
+                assert (scan, build) == (False, False)
+        with others.try_hold("scan") as scan, others.try_hold("build") as build:
+            assert (scan, build) == (False, True)
 
 
 def test_locks_that_nothing_waits_for_share_a_connection(stores: tuple[Store, Store]) -> None:

@@ -8,7 +8,6 @@ from weakref import WeakValueDictionary
 from sqlalchemy import Connection, Function, func, select, text
 from sqlalchemy.exc import DBAPIError
 
-from dockgate.shared.errors import StoreError
 from dockgate.store.engine import Database
 
 
@@ -69,7 +68,8 @@ class Locks:
 class _LockSession:
     """The connection to Postgres that has all the locks of this process which nothing had to wait for.
 
-    It is open while there are any. When a statement fails in it, it is closed, and the locks are free.
+    It is open while there are any. When a statement fails in it, it is closed, and the locks are free. None is sent for
+    another lock while Postgres is known not to answer: this session may still work, and keeps what it has.
     """
 
     def __init__(self, database: Database) -> None:
@@ -81,7 +81,7 @@ class _LockSession:
 
     def try_lock(self, name: str) -> bool:
         """Take the lock if it is free, and return whether it was. StoreError if the database does not answer."""
-        with self._mutex:
+        with self._mutex, self._database.translate_errors():
             is_free = self._scalar(func.pg_try_advisory_lock(_key(name)))
             if is_free:
                 self._names.add(name)
@@ -93,7 +93,7 @@ class _LockSession:
         with self._mutex:
             if name in self._names:
                 self._names.remove(name)
-                with suppress(StoreError):
+                with suppress(DBAPIError):
                     self._scalar(func.pg_advisory_unlock(_key(name)))
             self._close_if_unused()
 
@@ -101,8 +101,7 @@ class _LockSession:
         if self._connection is None:
             self._connection = self._open.enter_context(self._database.autocommit())
         try:
-            with self._database.translate_errors():
-                return bool(self._connection.scalar(select(call)))
+            return bool(self._connection.scalar(select(call)))
         except BaseException:
             self._connection.invalidate()
             self._names.clear()
