@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.gate.model import Waiver
@@ -31,7 +32,7 @@ def announcements(store: Store, *days: float, kind: str = "waiver.expiring") -> 
     for day in days:
         clock = ServerClock(lambda day=day: START + timedelta(days=day))  # type: ignore[misc]
         ServerWaivers(store, lambda repository, image: [], (), clock, Effects(), 7).announce_expiring()
-    return [event.at for event in store.event_log.read() if event.detail_type == kind]
+    return [each.at for each in store.event_log.read() if each.detail_type == kind]
 
 
 def at(day: float) -> str:
@@ -58,3 +59,24 @@ def test_a_revoked_waiver_has_no_end_to_announce(store: Store) -> None:
     assert announcements(store, 1) == []
     store.waivers.revoke("w1", "ana", at(2))
     assert announcements(store, 21, kind="waiver.expired") == []
+
+
+def test_the_waivers_that_ended_are_read_once_for_all_images(store: Store) -> None:
+    for name, repository, image in (("all", "", ""), ("web", "team/*", ""), ("one", "", "sha256:1")):
+        store.waivers.add(
+            Waiver(name, "ana", "No.", "CVE-1", repository=repository, image=image, until=at(1), created_by="ana")
+        )
+    store.waivers.revoke("web", "bob", at(1))
+    clock = ServerClock(lambda: START + timedelta(days=1, minutes=1))
+    service = ServerWaivers(store, lambda repository, image: [], (), clock, Effects(), 7)
+    statements: list[str] = []
+    event.listen(store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
+    reasons = service.explain_ends({("team/web", "sha256:1"), ("other", "sha256:2"), ("other", "sha256:3")}, at(0))
+    assert len(statements) == 1
+    every = f"the waiver all ended at {at(1)}"
+    assert reasons == {
+        ("team/web", "sha256:1"): f"{every}; the waiver web was revoked by bob; the waiver one ended at {at(1)}",
+        ("other", "sha256:2"): every,
+        ("other", "sha256:3"): every,
+    }
+    assert service.explain_ends({("other", "sha256:2")}, at(1)) == {}

@@ -37,7 +37,7 @@ class ChangeEvents:
     former: Mapping[int, FleetVerdict]
     _recorded_statuses: Mapping[tuple[str, str], Status] = field(default_factory=dict, init=False)
     _vulnerabilities: Mapping[str, Sequence[Mapping[str, str]]] = field(default_factory=dict, init=False)
-    _reasons: Mapping[int, str | None] = field(default_factory=dict, init=False)
+    _reasons: Mapping[tuple[str, str], str] = field(default_factory=dict, init=False)
     _unused_places: set[tuple[str, str]] = field(default_factory=set, init=False)
 
     def prepare(self, verdicts: Sequence[FleetVerdict]) -> None:
@@ -53,12 +53,13 @@ class ChangeEvents:
         unapproved_images = {self._place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
         self._unused_places = find_unused_images(self.store, [self._place(verdict) for verdict in changing])
         self._vulnerabilities = self.store.fleet_changes.recent_vulnerabilities(unapproved_images, since)
-        self._reasons = {
-            verdict.image: self.waivers.explain_ends(*self._place(verdict), since)
+        less_waived_places = {
+            self._place(verdict)
             for verdict in changing
             if (stored_verdict := self.stored_verdicts.get(verdict.image)) is not None
             and stored_verdict.waived > verdict.waived
         }
+        self._reasons = self.waivers.explain_ends(less_waived_places, since)
 
     def make(self, changes: Sequence[VerdictChange]) -> list[NewEvent]:
         """The events of the verdicts that were written: of those that got another status."""
@@ -82,7 +83,7 @@ class ChangeEvents:
             dict(zip(_SEVERITIES, verdict.counts, strict=True)),
             verdict.since,
             former_policy=self.former[verdict.image].policy if is_first else None,
-            reason=self._reasons.get(verdict.image),
+            reason=self._reasons.get((repository, image)),
             vulnerabilities=self._vulnerabilities.get(image, ()),
         )
 

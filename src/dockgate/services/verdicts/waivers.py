@@ -1,8 +1,9 @@
 """Record waivers and VEX documents, select those of an image, and announce their end."""
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import islice
 
 from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import governance_events
@@ -216,17 +217,20 @@ class ServerWaivers:
             mark, event = self.store.waivers.mark_announced, governance_events.waiver_expiring(waiver, now)
         self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [event])
 
-    def explain_ends(self, repository: str, image: str, since: str) -> str | None:
-        """Return which waivers that may have counted for an image ended since that time, None for none."""
-        now = self.clock.now()
-        reasons = []
-        for record in self.store.waivers.list_ended(since, now):
-            waiver = record.waiver
-            if (waiver.image and waiver.image != image) or not patterns.matches(repository, waiver.repository or "**"):
-                continue
-            reasons.append(
-                f"the waiver {waiver.id} was revoked by {record.revoked_by}"
-                if record.revoked_at
-                else f"the waiver {waiver.id} ended at {waiver.until}"
-            )
-        return "; ".join(reasons[:ENDS_LIMIT]) or None
+    def explain_ends(self, places: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:
+        """Return which waivers that may have counted for images (repository and digest) ended since that time.
+
+        Images that no such waiver names are left out.
+        """
+        ended_waivers = self.store.waivers.list_ended(since, self.clock.now()) if places else ()
+        reasons = {place: "; ".join(islice(_ends(ended_waivers, *place), ENDS_LIMIT)) for place in places}
+        return {place: reason for place, reason in reasons.items() if reason}
+
+
+def _ends(ended_waivers: Sequence[WaiverRecord], repository: str, image: str) -> Iterator[str]:
+    """Yield how each of the waivers ended that may have counted for an image."""
+    for record in ended_waivers:
+        waiver = record.waiver
+        if (not waiver.image or waiver.image == image) and patterns.matches(repository, waiver.repository or "**"):
+            end = f"was revoked by {record.revoked_by}" if record.revoked_at else f"ended at {waiver.until}"
+            yield f"the waiver {waiver.id} {end}"
