@@ -170,6 +170,20 @@ def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced
     assert [(entry["exploitAvailable"], entry["status"]) for entry in findings] == [("YES", "ACTIVE")]
 
 
+def test_an_exploited_vulnerability_is_announced_though_the_status_is_of_a_clock_that_was_ahead(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    fleet.system.clock.ahead += timedelta(days=365)
+    fleet.publish("web")
+    fleet.verdict_renewal.renew()
+    fleet.system.clock.ahead -= timedelta(days=365)
+    fleet.publish("web", Severity.LOW, "other")
+    name = fleet.feeds.advisories[-1].id
+    fleet.feeds.catalogue = {name: Cve(name, exploited="2026-11-01")}
+    fleet.verdict_renewal.renew()
+    (exploited,) = fleet.details("finding.exploited")
+    assert exploited["vulnerabilities"] == [{"id": name, "severity": "LOW"}]
+
+
 def test_a_waived_finding_is_suppressed_and_not_announced(fleet: Fleet) -> None:
     fleet.verdict_renewal.renew()
     until = format_time(fleet.system.clock() + timedelta(days=1))

@@ -37,6 +37,7 @@ FINDING = Finding(
     exploited="2026-01-01",
     epss=0.5,
 )
+YEAR_LATER = "2027-11-24T10:00:00.000Z"
 
 
 @pytest.fixture(params=FACTORIES)
@@ -213,13 +214,50 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
 def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: Store) -> None:
     store.fleet.add(NEW)
     recent = store.fleet_changes.recent_vulnerabilities
-    assert recent([IMAGE], "") == {}
+    assert recent([IMAGE], "", NOW) == {}
     store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, LATER)
     found_in = {IMAGE: [{"id": "CVE-1", "severity": "HIGH"}]}
-    assert recent([IMAGE, "sha256:none"], LATER) == found_in
-    assert recent([IMAGE], NOW) == found_in
-    assert recent([IMAGE], "2999") == recent([], LATER) == {}
+    assert recent([IMAGE, "sha256:none"], LATER, LATER) == found_in
+    assert recent([IMAGE], NOW, LATER) == found_in
+    assert recent([IMAGE], "2999", "2999-01-02T00:00:00Z") == recent([], LATER, LATER) == {}
+    assert recent([IMAGE], NOW, NOW) == {}  # of a clock that was ahead
+
+
+def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Store) -> None:
+    store.fleet.add(NEW)
+    store.fleet_findings.begin(SOURCE, NOW)
+    sources = [SOURCE, *(Source(f"sha256:{name}", "1") for name in "bcd")]
+    first, second, third = (replace(FINDING, id=f"CVE-{number}", aliases=()) for number in (1, 2, 3))
+    news = store.fleet_changes.unannounced_findings
+
+    def publish(number: int, now: str, *findings: Finding) -> None:
+        results = [match_result(store, *findings)]
+        assert store.fleet_findings.record_all(results, {}, sources[number], sources[number - 1], now) is not None
+
+    publish(1, NOW, first)
+    seen = news()
+    publish(2, YEAR_LATER, first, second)
+    assert len(news()) == 2, "the events of the first are not written yet"
+    store.fleet_changes.record_announced(seen, [])
+    assert [entry.at for entry in news()] == [YEAR_LATER]
+    store.fleet_changes.record_announced(news(), [])
+    publish(3, LATER, first, second, third)
+    recent = store.fleet_changes.recent_vulnerabilities([IMAGE], LATER, YEAR_LATER)
+    assert [entry["id"] for entry in recent[IMAGE]] == ["CVE-3"]
+
+
+def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store) -> None:
+    store.fleet.add(NEW)
+    store.fleet.add(NEW._replace(digest=SECOND_FACTS.image, platforms=(NewPlatform(SECOND_FACTS, 3, (BASE,)),)))
+    changes, numbers = store.fleet_changes, ids(store)
+    assert changes.find_images_with([numbers[FLASK]]) == [IMAGE]  # the base owns it in the other one
+    assert sorted(changes.find_images_with(numbers.values())) == [IMAGE, SECOND_FACTS.image]
+    places = changes.holding_images(numbers.values(), [IMAGE])
+    assert {(place.digest, place.component, place.layer) for place in places} == {
+        (IMAGE, numbers[ZLIB], "sha256:1"),
+        (IMAGE, numbers[FLASK], "sha256:2"),
+    }
 
 
 def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(store: Store) -> None:
@@ -230,6 +268,6 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
     many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
     store.fleet_findings.record_new([match_result(store, FINDING), many], SOURCE, LATER)
-    recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER)
+    recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
     assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

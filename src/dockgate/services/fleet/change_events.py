@@ -52,7 +52,7 @@ class ChangeEvents:
         since = format_time(shift_time(to_datetime(self.now), -RECENT))
         unapproved_images = {self._place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
         self._unused_places = find_unused_images(self.store, [self._place(verdict) for verdict in changing])
-        self._vulnerabilities = self.store.fleet_changes.recent_vulnerabilities(unapproved_images, since)
+        self._vulnerabilities = self.store.fleet_changes.recent_vulnerabilities(unapproved_images, since, self.now)
         less_waived_places = {
             self._place(verdict)
             for verdict in changing

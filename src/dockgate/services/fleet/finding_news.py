@@ -23,6 +23,7 @@ from dockgate.services.fleet.judging import FleetJudging
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
+from dockgate.shared.timestamps import latest_possible
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, FindingNews, HoldingImage
 from dockgate.store.fleet.records import NewsKind
@@ -30,8 +31,8 @@ from dockgate.vulnerabilities.model import Finding, Matches, Severity
 
 # Events of one change of the advisories: those of the worst findings.
 EVENTS_LIMIT = 500
-# Findings whose images are looked up together, and images that are looked at of these.
-FINDINGS_TOGETHER, IMAGES_LIMIT = 50, 1_000
+# The worst findings are looked at, whether or not they have events; so many at once, and so many images of these.
+FINDINGS_LIMIT, FINDINGS_TOGETHER, IMAGES_LIMIT = 1_000, 50, 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ class NewsEvents:
     def make(self, news: Sequence[FindingNews]) -> list[NewEvent]:
         """The events of the worst of these findings, in the images that are watched and used."""
         events: list[NewEvent] = []
-        findings = self._bad_findings(news)
+        findings = self._bad_findings(news)[:FINDINGS_LIMIT]
         for start in range(0, len(findings), FINDINGS_TOGETHER):
             if len(events) >= EVENTS_LIMIT:
                 break
@@ -91,11 +92,13 @@ class NewsEvents:
         for entry in news:
             by_component.setdefault(entry.news.component, []).append(entry)
         running = {entry.digest for entry in self.store.services.running_images()}
+        digests = self.store.fleet_changes.find_images_with(by_component)
+        digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
+        places = self._places(digests)
         by_image: dict[str, dict[int, HoldingImage]] = {}
-        for holding in self.store.fleet_changes.holding_images(by_component):
+        for holding in self.store.fleet_changes.holding_images(by_component, {digest for _, digest in places}):
             by_image.setdefault(holding.digest, {}).setdefault(holding.component, holding)
-        digests = sorted(by_image, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
-        for (repository, digest), tags in self._places(digests).items():
+        for (repository, digest), tags in places.items():
             of_image = [
                 (entry, holding) for number, holding in by_image[digest].items() for entry in by_component[number]
             ]
@@ -142,9 +145,12 @@ class NewsEvents:
             yield finding_exploited(digest, repository, vulnerabilities, now)
 
     def _has_same_status(self, image: int, repository: str, since: str) -> bool:
-        """Return whether the verdict of an image has the status that it had at that time: otherwise it has an event."""
+        """Return whether the verdict of an image has the status that it had at that time: otherwise it has an event.
+
+        A status of a clock that was ahead was there before.
+        """
         verdict = self.store.fleet_verdicts.list_of_policy(self._policies[repository], [image]).get(image)
-        return verdict is not None and verdict.since < since
+        return verdict is not None and not since <= verdict.since <= latest_possible(self.clock.now())
 
     def _waived_findings(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
         """Vulnerability and package of the findings that a waiver or a VEX statement excuses in the repository."""

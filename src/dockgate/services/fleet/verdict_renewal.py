@@ -138,7 +138,7 @@ class VerdictRenewal:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
         if news := self.store.fleet_changes.unannounced_findings():
             makes = NewsEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
-            self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, makes.make(news))
+            self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, news, makes.make(news))
 
     def _record_unjudged(self) -> None:
         """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""

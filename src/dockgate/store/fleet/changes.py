@@ -4,10 +4,10 @@ from collections.abc import Collection, Iterator, Sequence
 from datetime import timedelta
 from typing import NamedTuple
 
-from sqlalchemy import Connection, Select, bindparam, delete, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, or_, select, update
 
 from dockgate.events.envelope import NewEvent
-from dockgate.shared.timestamps import format_time, shift_time, to_datetime
+from dockgate.shared.timestamps import format_time, latest_possible, shift_time, to_datetime
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import Change, NewsKind
@@ -66,10 +66,11 @@ class FleetChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recent_vulnerabilities(self, images: Collection[str], since: str) -> dict[str, list[dict[str, str]]]:
+    def recent_vulnerabilities(self, images: Collection[str], since: str, now: str) -> dict[str, list[dict[str, str]]]:
         """The vulnerabilities that are new in images since that time, or worse, by digest.
 
-        Each has `id` and `severity`. Those that KEV lists come first, then the most severe.
+        Each has `id` and `severity`. Those that KEV lists come first, then the most severe. What a clock recorded that
+        was ahead does not count.
         """
         finding = (fleet_findings.c.component, fleet_findings.c.vulnerability)
         is_of_news = (finding[0] == fleet_news.c.component) & (finding[1] == fleet_news.c.vulnerability)
@@ -78,7 +79,7 @@ class FleetChanges:
             .add_columns(fleet_vulnerabilities.c.exploited)
             .join(fleet_findings, is_of_news)
             .join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_news.c.vulnerability)
-            .where(fleet_news.c.at >= since)
+            .where(fleet_news.c.at.between(since, latest_possible(now)))
         )
         by_component: dict[int, list[tuple[bool, int, str]]] = {}
         digests = sorted(images)
@@ -99,8 +100,17 @@ class FleetChanges:
         with self._database.read() as connection:
             return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
 
-    def holding_images(self, components: Collection[int]) -> list[HoldingImage]:
-        """The images that are not gone and hold one of these components, sorted by image and platform."""
+    def find_images_with(self, components: Collection[int]) -> list[str]:
+        """The digests of the images that are not gone and hold one of these components."""
+        parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
+        holding_bundles = select(parts.bundle).where(numbers_of(parts.component, components), ~parts.owned)
+        holding_images = select(bundles.image).where(bundles.bundle.in_(holding_bundles))
+        query = select(fleet_images.c.digest).where(fleet_images.c.id.in_(holding_images))
+        with self._database.read() as connection:
+            return list(connection.scalars(query.where(fleet_images.c.gone_at.is_(None))))
+
+    def holding_images(self, components: Collection[int], digests: Collection[str]) -> list[HoldingImage]:
+        """Which of these images hold which of these components, sorted by image and platform."""
         parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
         is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
         query = (
@@ -108,11 +118,15 @@ class FleetChanges:
             .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
             .join(fleet_bundle_components, parts.bundle == bundles.bundle)
             .join(fleet_platforms, is_of_platform)
-            .where(numbers_of(parts.component, components), ~parts.owned, fleet_images.c.gone_at.is_(None))
+            .where(numbers_of(parts.component, components), ~parts.owned)
             .order_by(fleet_images.c.id, bundles.platform, bundles.position)
         )
         with self._database.read() as connection:
-            return [HoldingImage(*row) for row in connection.execute(query)]
+            return [
+                HoldingImage(*row)
+                for part in batches(sorted(digests))
+                for row in connection.execute(query.where(fleet_images.c.digest.in_(part)))
+            ]
 
     def places(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
         """The repositories of images, each with the tags that name the image there, by digest."""
@@ -127,10 +141,14 @@ class FleetChanges:
                     of_repository += [tag] if tag else []
         return places
 
-    def record_announced(self, events: Sequence[NewEvent]) -> None:
-        """Record the events of all findings that are news, in one transaction."""
+    def record_announced(self, news: Sequence[FindingNews], events: Sequence[NewEvent]) -> None:
+        """Record the events of these findings, in one transaction.
+
+        Those of another change of the advisories, which another process may have recorded meanwhile, have none yet.
+        """
+        times = fleet_news.c.at.in_({entry.at for entry in news})
         with self._database.write() as connection:
-            connection.execute(update(fleet_news).where(~fleet_news.c.announced).values(announced=True))
+            connection.execute(update(fleet_news).where(~fleet_news.c.announced, times).values(announced=True))
             append_events(connection, events)
 
 
@@ -144,8 +162,8 @@ def record_news(
 ) -> None:
     """Record the findings that are new or worse after these changes.
 
-    `exploited` are the vulnerabilities that KEV lists since. With `should_announce`, their images
-    get events.
+    `exploited_ids` are the vulnerabilities that KEV lists since. With `should_announce`, their images get events,
+    however long that takes; other news are forgotten after NEWS_KEPT.
     """
     news = {(component, vulnerability): (kind, rank) for component, vulnerability, kind, rank in _news(changes)}
     for part in batches(sorted(exploited_ids)):
@@ -158,7 +176,9 @@ def record_news(
     worst_news = sorted(news, key=lambda pair: (news[pair][1], pair))[:NEWS_LIMIT]
     if not worst_news:
         return
-    delete_unlocked(connection, fleet_news, fleet_news.c.at < format_time(shift_time(to_datetime(now), -NEWS_KEPT)))
+    kept_since = format_time(shift_time(to_datetime(now), -NEWS_KEPT))
+    is_over = or_(fleet_news.c.at < kept_since, fleet_news.c.at > latest_possible(now))
+    delete_unlocked(connection, fleet_news, fleet_news.c.announced, is_over)
     connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst_news])
     row = {"at": now, "announced": not should_announce}
     rows = [{"component": pair[0], "vulnerability": pair[1], "kind": news[pair][0].value, **row} for pair in worst_news]
