@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
 
-from dockgate.attestations.statements import PREDICATE_TYPE, attached_to, believe, covered_digests, statement
+from dockgate.attestations.statements import PREDICATE_TYPE, attached_to, covered_digests, statement, verify_statement
 from dockgate.gate.model import Status
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared.errors import DeniedError, UnreadableError
@@ -46,25 +46,25 @@ def test_only_approved_images_are_attested(status: Status) -> None:
 
 
 def test_a_statement_is_valid_until_it_expires() -> None:
-    claim = believe(STATEMENT, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
+    claim = verify_statement(STATEMENT, IMAGE, "strict", "2026-12-24T11:59:59.999Z")
     assert (claim.policy, claim.verdict, claim.evidence) == ("strict", DIGEST, "scan")
     with pytest.raises(DeniedError, match="expired at 2026-12-24"):
-        believe(STATEMENT, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
+        verify_statement(STATEMENT, IMAGE, "strict", "2026-12-24T12:00:00.000Z")
 
 
 def test_a_statement_from_the_future_is_refused() -> None:
     with pytest.raises(DeniedError, match="still to come"):
-        believe(statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW)
+        verify_statement(statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW)
     with pytest.raises(DeniedError, match="still to come"):
-        believe(STATEMENT, IMAGE, "strict", "2026-11-24T11:54:00.000Z")
-    assert believe(STATEMENT, IMAGE, "strict", "2026-11-24T11:56:00.000Z").judged_at == NOW
+        verify_statement(STATEMENT, IMAGE, "strict", "2026-11-24T11:54:00.000Z")
+    assert verify_statement(STATEMENT, IMAGE, "strict", "2026-11-24T11:56:00.000Z").judged_at == NOW
 
 
 def test_a_statement_about_another_image_is_refused() -> None:
     with pytest.raises(DeniedError, match="about another image"):
-        believe(STATEMENT, CHILD, "strict", NOW)
+        verify_statement(STATEMENT, CHILD, "strict", NOW)
     judged = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
-    assert believe(statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+    assert verify_statement(statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
 
 
 def test_only_digests_that_the_verdict_judged_are_attested() -> None:
@@ -84,18 +84,18 @@ def test_only_digests_that_the_verdict_judged_are_attested() -> None:
 
 def test_an_approval_by_another_policy_is_not_accepted() -> None:
     with pytest.raises(DeniedError, match="by the policy 'strict', not by 'default'"):
-        believe(STATEMENT, IMAGE, "default", NOW)
+        verify_statement(STATEMENT, IMAGE, "default", NOW)
     digest = "sha256:" + "9" * 64
     merge_rules = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
-    assert believe(merge_rules, IMAGE, "strict", NOW).policy == f"strict+{digest}"
+    assert verify_statement(merge_rules, IMAGE, "strict", NOW).policy == f"strict+{digest}"
     for policy_name in ("", "strict+", f"strict+{digest}", digest, "Strict"):
         with pytest.raises(DeniedError, match="not by"):
-            believe(merge_rules, IMAGE, policy_name, NOW)
+            verify_statement(merge_rules, IMAGE, policy_name, NOW)
 
 
 def test_a_statement_without_an_approval_is_refused() -> None:
     with pytest.raises(DeniedError, match="not an approval"):
-        believe(change_statement(status="Rejected"), IMAGE, "strict", NOW)
+        verify_statement(change_statement(status="Rejected"), IMAGE, "strict", NOW)
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_statement_without_an_approval_is_refused() -> None:
 )
 def test_a_statement_of_another_kind_is_unreadable(payload: bytes) -> None:
     with pytest.raises(UnreadableError):
-        believe(payload, IMAGE, "strict", NOW)
+        verify_statement(payload, IMAGE, "strict", NOW)
 
 
 def test_artifacts_beside_images_are_distinguished_from_images() -> None:

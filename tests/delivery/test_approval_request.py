@@ -45,8 +45,8 @@ def test_different_questions_have_different_ids() -> None:
         ApprovalRequest("a", "b", "c", "app:1", key="k").id("app", "sha256:a"),
         ApprovalRequest("a", "b", "c", "app:1", callback=Callback("https://a/", "")).id("app", "sha256:a"),
         ApprovalRequest("a-", "b", "c", "app:1").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", asker="ana").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", asker="ana", key="k").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", requester="ana").id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", requester="ana", key="k").id("app", "sha256:a"),
     }
     assert len(ids) == 10
 

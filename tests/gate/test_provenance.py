@@ -150,7 +150,7 @@ def test_an_approval_statement_is_not_provenance() -> None:
     with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
         read(approval, IMAGE)
     with pytest.raises(UnreadableError):
-        statements.believe(OURS, IMAGE, "strict", NOW)
+        statements.verify_statement(OURS, IMAGE, "strict", NOW)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
-from dockgate.attestations.statements import Claim, believe
+from dockgate.attestations.statements import Claim, verify_statement
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import OutboxKind
@@ -75,7 +75,7 @@ def withdraw(server: ServerSystem, name: str) -> None:
 def claim(server: ServerSystem, image: str, host: str = "elsewhere.example") -> Claim:
     """What an admission check reads from the newest attestation. DeniedError for one that does not count now."""
     _, statement = server.attestor.attested[f"{host}/app@{image}", "default"][-1]
-    return believe(statement, image, "default", format_time(server.clock()))
+    return verify_statement(statement, image, "default", format_time(server.clock()))
 
 
 def attested(server: ServerSystem, image: str) -> int:

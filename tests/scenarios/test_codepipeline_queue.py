@@ -73,7 +73,8 @@ def test_an_action_waits_for_the_scan_and_is_answered_once(
     assert " https://gate.example.org/api/v1/verdicts/sha256:" in aws.approvals.summaries[tokens[0]]
     assert set(aws.regions) == {"eu-west-1"}
     shown = gate.get("/approvals")[0]
-    assert (shown["pipeline"], shown["repository"], shown["asked_by"]) == ("Shop", f"{REGISTRY}/shop", "codepipeline")
+    named = shown["pipeline"], shown["repository"], shown["requested_by"]
+    assert named == ("Shop", f"{REGISTRY}/shop", "codepipeline")
     assert shown["id"].startswith("external/Shop/7/Assess/")
     assert not [token for token in tokens if token in caplog.text or token in json.dumps(gate.get("/approvals"))]
 

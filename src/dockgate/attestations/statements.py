@@ -130,7 +130,7 @@ def statement(
     )
 
 
-def believe(payload: bytes, digest: str, policy: str, now: str) -> Claim:
+def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Claim:
     """Return what a signed statement says of the image `digest`, as of `now`.
 
     The server's policy in it has to be `policy`, alone or made stricter by a repository (`PolicyReference`).

@@ -10,8 +10,8 @@ from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import scanner_version
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.followed_images import ApprovedImages
-from dockgate.services.approvals.precedence import Precedence
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, Starter
@@ -60,7 +60,7 @@ class VerdictWiring:
         self.registry = adapters.registry.address
         self.rules = rules.load()
         self.ecosystems = ecosystems.load()
-        self.precedence = Precedence()
+        self.answer_priority = AnswerPriority()
         self.scanner_version = scanner_version(self.ecosystems)
 
     def make_verdicts(self, read_policy: Callable[[str], Policy] | None) -> None:
@@ -116,13 +116,13 @@ class VerdictWiring:
         )
         self.verdict_inputs = VerdictInputs(store, self.verdicts, self.selection, clock)
         self.push_verdicts = PushVerdicts(
-            store, self.verdicts, self.selection, self.watched_images, clock, self.effects, self.precedence
+            store, self.verdicts, self.selection, self.watched_images, clock, self.effects, self.answer_priority
         )
 
     def make_image_index(self) -> None:
         """Make what knows the packages of all images: searches, and the renewal of verdicts."""
         store, advisories = self.store, self.adapters.advisories
-        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__, self.precedence)
+        self.fleet_index = FleetIndex(store, advisories, self.ecosystems, self.clock, __version__, self.answer_priority)
         fleet_judging = FleetJudging(
             store, self.case_builder, self.waivers, self.provenance, self.ecosystems, self.rules, self.clock
         )
@@ -172,7 +172,7 @@ class VerdictWiring:
             store.locks,
             None if Queue.SCAN in self.options.queues else lambda: signals.send(Topic.SCANS, ()),
             self.fleet_index.add,
-            self.precedence,
+            self.answer_priority,
         )
         self.registry_pushes = RegistryPushes(
             store, adapters.registry, self.scans, self.waivers, self.clock, self.effects
@@ -201,6 +201,6 @@ class VerdictWiring:
             self.watched_images,
             self.clock,
             self.effects,
-            self.precedence,
+            self.answer_priority,
             self.options.settings.attestation_days if self.adapters.attestor else None,
         )

@@ -22,7 +22,7 @@ class ApprovalRequest:
     """`reference` names the image as in the request, by tag or digest.
 
     `policy` is the one that the request names, None for the repository's own (`gate.policy_choice`). `timeout` is in
-    seconds. With a `key` the same question is known by it, whatever the tag stands for by then. `asker` is the
+    seconds. With a `key` the same question is known by it, whatever the tag stands for by then. `requester` is the
     principal who requests it.
     """
 
@@ -35,7 +35,7 @@ class ApprovalRequest:
     callback: Callback | None = None
     timeout: int = 7 * 86400
     key: str | None = None
-    asker: str | None = None
+    requester: str | None = None
 
     def __post_init__(self) -> None:
         for name, is_required in (("pipeline", True), ("stage", True), ("execution", True), ("service", False)):
@@ -46,7 +46,7 @@ class ApprovalRequest:
 
     def id(self, repository: str, digest: str) -> ApprovalId:
         """The approval's id. Neither repository nor digest is in it when the question has a key."""
-        parts: list[str | None] = [self.asker, self.pipeline, self.execution, self.stage]
+        parts: list[str | None] = [self.requester, self.pipeline, self.execution, self.stage]
         if self.key:
             parts += ["key", self.key]
         else:

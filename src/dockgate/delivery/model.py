@@ -275,8 +275,8 @@ class Approval:
 
     `id` is the waiting action's key, or starts with "external/". A person must send `token` with an answer.
     `image` is the digest to evaluate, `repository` one of our registry, or one of another registry with its host
-    ("quay.io/team/app"). `reference`, `pipeline` and `asked_by` are what an outside pipeline asked for, its name and
-    its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
+    ("quay.io/team/app"). `reference`, `pipeline` and `requested_by` are what an outside pipeline requests, its name
+    and its principal, None for our own pipelines. `service` is the service to deploy to, if one is named.
     `verdict` is the digest of the last verdict on it: the one that settled it, or that approved before people decided.
     `decided_by` is a name, "policy" or "timeout". `approvers` is None when no person has to approve; `committers` are
     the names and e-mail addresses of the contributors at the time of the request.
@@ -298,7 +298,7 @@ class Approval:
     reference: str | None = None
     pipeline: str | None = None
     service: str | None = None
-    asked_by: str | None = None
+    requested_by: str | None = None
     approvers: Approvers | None = None
     committers: tuple[str, ...] = ()
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import AppliedWaiver, Policy, VexStatement, Violation, Waiver, Waivers
 from dockgate.scanner.model import Inventory
-from dockgate.shared.digest import is_digest
+from dockgate.shared.digest import DIGEST_ADVICE, is_digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import is_within_days, parse_time
 from dockgate.vulnerabilities.model import Finding, Matches
@@ -42,8 +42,7 @@ def check_waiver(waiver: Waiver) -> None:
         advice = "Write it as pkg:npm/lodash or pkg:deb/debian/*."
         raise UsageError(f"package: {waiver.package!r} is not a package URL", advice)
     if waiver.image and not is_digest(waiver.image):
-        advice = "A digest is sha256: and 64 hex digits in lower case."
-        raise UsageError(f"image: {waiver.image!r} is not a digest", advice)
+        raise UsageError(f"image: {waiver.image!r} is not a digest", DIGEST_ADVICE)
     if waiver.unread:
         check_unread(waiver, waiver.unread)
     elif waiver.rule:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from dockgate.events.ports import Message, Queue
-from dockgate.shared.errors import describe, unforeseen
+from dockgate.shared.errors import describe, unexpected_error
 from dockgate.shared.retry import RetrySchedule
 
 # Before a queue that does not answer is asked again.
@@ -51,7 +51,7 @@ class Poller:
                 messages = self._queue.receive()
             except Exception as error:
                 _log.warning(
-                    "messages do not come, and are waited for: %s", describe(error), exc_info=unforeseen(error)
+                    "messages do not come, and are waited for: %s", describe(error), exc_info=unexpected_error(error)
                 )
                 failures += 1
                 self._closing.wait(self._schedule.pause(failures))
@@ -70,9 +70,9 @@ class Poller:
                 return
             self._take(message.body)
         except Exception as error:
-            _log.warning("%s is left where it is: %s", name, describe(error), exc_info=unforeseen(error))
+            _log.warning("%s is left where it is: %s", name, describe(error), exc_info=unexpected_error(error))
             return
         try:
             self._queue.delete(message)
         except Exception as error:  # it comes again, which does nothing
-            _log.warning("%s was taken, but not deleted: %s", name, describe(error), exc_info=unforeseen(error))
+            _log.warning("%s was taken, but not deleted: %s", name, describe(error), exc_info=unexpected_error(error))

@@ -118,7 +118,7 @@ def _configuration(
     """YAML by the letter: JSON is some of it.
 
     The keys are those of Distribution's documentation, "Configuring a registry". Only the server has tokens that delete
-    (`delivery.registry_access.granted`).
+    (`delivery.registry_access.grant`).
     """
     events = {
         "name": "dockgate",

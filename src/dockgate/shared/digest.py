@@ -15,6 +15,7 @@ from dockgate.shared.errors import UsageError
 PREFIX = "sha256:"
 # Matches a whole digest; for `re.fullmatch`, or between "^" and "$".
 PATTERN = "sha256:[0-9a-f]{64}"
+DIGEST_ADVICE = "A digest is sha256: and 64 hex digits in lower case."
 
 _LENGTHS = {"sha256": 64, "sha512": 128}
 
@@ -56,7 +57,7 @@ def is_digest(text: str) -> bool:
 def require_digest(text: str) -> str:
     """Return the text. Raises UsageError unless it is a digest."""
     if not is_digest(text):
-        raise UsageError(f"{text!r} is not a digest", "A digest is sha256: and 64 hex digits in lower case.")
+        raise UsageError(f"{text!r} is not a digest", DIGEST_ADVICE)
     return text
 
 

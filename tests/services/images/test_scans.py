@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 
-from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import Effects, observe_nothing
@@ -152,7 +152,7 @@ def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_inde
             locks=cast(Locks, locks),
             announce=None,
             index=indexed.append,
-            precedence=Precedence(),
+            answer_priority=AnswerPriority(),
         )
         scans.request(REPOSITORY, FIRST)
         scans.request(REPOSITORY, SECOND)

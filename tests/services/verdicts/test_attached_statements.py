@@ -177,7 +177,7 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
         check_reading(payload)
         check_reading(dsse.sign(payload, OURS))
         with suppress(DeniedError, UnreadableError):
-            statements.believe(payload, IMAGE.digest, "strict", "2026-11-24T12:00:00Z")
+            statements.verify_statement(payload, IMAGE.digest, "strict", "2026-11-24T12:00:00Z")
 
 
 def check_reading(document: bytes) -> None:

@@ -36,7 +36,7 @@ ADVICE = (
 
 SCHEMA: Mapping[str, Any] = {
     "scope": {"enum": list(_SCOPES)},
-    "only_fixable": {"type": "read_boolean"},
+    "only_fixable": {"type": "boolean"},
     "grace_days": {
         "oneOf": [
             _DAYS,

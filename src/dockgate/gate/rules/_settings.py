@@ -53,14 +53,14 @@ def one_of(key: str, value: object, allowed_values: Collection[str]) -> str:
 
 
 def whole_number(key: str, value: object, minimum: int, maximum: float = math.inf) -> int:
-    """The value, which must be an integer and not a read_boolean."""
+    """The value, which must be an integer and not a boolean."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
         raise refusal(key, value, f"a whole number, {minimum} {_upper_bound(maximum)}")
     return value
 
 
 def number(key: str, value: object, maximum: float = math.inf, *, lower_bound: float | None = None) -> float:
-    """The value, which must be a number, not a read_boolean: at least 0, or more than `above`."""
+    """The value, which must be a number, not a boolean: at least 0, or more than `above`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= maximum
     if not isinstance(value, (int, float)) or not is_number or (lower_bound is not None and value <= lower_bound):
         bounds = f"0 {_upper_bound(maximum)}" if lower_bound is None else f"above {lower_bound:g}"

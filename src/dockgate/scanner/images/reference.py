@@ -10,7 +10,7 @@ from os.path import isdir, isfile  # unlike Path's, false for what can be no pat
 from pathlib import Path
 from typing import NamedTuple
 
-from dockgate.shared.digest import Digest
+from dockgate.shared.digest import DIGEST_ADVICE, Digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import RepositoryReference
 
@@ -146,7 +146,7 @@ def parse_remote(text: str) -> RegistryReference:
 def check_digest(digest: str) -> None:
     """Raise UsageError unless it is "sha256:" with 64 or "sha512:" with 128 lower-case hex digits."""
     if not Digest.parse(digest).is_known:
-        raise UsageError(f"{digest!r} is not a digest.", "A digest is sha256: and 64 hex digits in lower case.")
+        raise UsageError(f"{digest!r} is not a digest", DIGEST_ADVICE)
 
 
 def is_loopback(registry: str) -> bool:

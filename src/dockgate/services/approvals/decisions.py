@@ -111,7 +111,7 @@ class ApprovalDecisions:
     def _override_objection(self, approval: Approval, principal: Principal) -> str | None:
         """Return why this principal may not override the approval's rejection, None if they may."""
         if approval.action is None:
-            if approval.asked_by == principal.name:
+            if approval.requested_by == principal.name:
                 return f"{principal.name} asked for the approval"
             if principal.name in self.store.images.all_pushers(approval.image):  # also before it was copied there
                 return f"{principal.name} pushed the image"

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 
 from dockgate.gate.model import Status
-from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
@@ -46,7 +46,7 @@ class ApprovedImages:
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
-    precedence: Precedence
+    answer_priority: AnswerPriority
     attestation_days: float | None
     _rounds: Rounds[_Key] = field(default_factory=Rounds, init=False)
 
@@ -71,7 +71,7 @@ class ApprovedImages:
             return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
 
         def evaluate(key: _Key) -> bool:
-            self.precedence.give_way()
+            self.answer_priority.give_way()
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
             return self.verdicts.read_advisory_digest() == database
 

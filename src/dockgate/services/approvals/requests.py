@@ -126,7 +126,7 @@ class ApprovalRequests:
         of another scanner. The image has to be in the repository (`require_image`). The policy is the repository's own,
         or another that the requester may name for it.
         """
-        request = replace(request, asker=requester.name)
+        request = replace(request, requester=requester.name)
         approval = self._find(request.id("", "")) if request.key else None
         if approval is not None:
             request.require_same(approval)
@@ -166,7 +166,7 @@ class ApprovalRequests:
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""
-        return self._find(replace(request, asker=requester).id("", "")) is not None
+        return self._find(replace(request, requester=requester).id("", "")) is not None
 
     def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
         """The approval, and the delivery of its answer. It finishes no action."""
@@ -188,7 +188,7 @@ class ApprovalRequests:
                 reference=request.reference,
                 pipeline=request.pipeline,
                 service=request.service,
-                asked_by=request.asker,
+                requested_by=request.requester,
             ),
             callback,
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from dockgate.config import Settings
 from dockgate.scanner.model import Inventory
-from dockgate.shared.digest import from_hex, is_digest
+from dockgate.shared.digest import from_hex, require_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
 from dockgate.vulnerabilities.database.database import Database
@@ -241,8 +241,8 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
             "the registry could hide vulnerabilities.",
             f"Add --key FILE or --digest sha256:…. {_ADVICE}",
         )
-    if digest and not is_digest(digest):
-        raise UsageError(f"{digest!r} is not a digest.", "Give --digest sha256: and 64 hex digits in lower case.")
+    if digest:
+        require_digest(digest)
     try:
         public = dsse.PublicKey(key.read_bytes()) if key else None
     except OSError as error:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from dockgate.delivery.ports import Advisories
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet.matching import match_components
@@ -54,7 +54,7 @@ class FleetIndex:
     ecosystems: Sequence[Ecosystem]
     clock: ServerClock
     engine_version: str
-    precedence: Precedence = field(default_factory=Precedence)
+    answer_priority: AnswerPriority = field(default_factory=AnswerPriority)
 
     def add(self, image: str) -> None:
         """Index an image as its finished scan says, once; without one, do nothing.
@@ -88,7 +88,7 @@ class FleetIndex:
         for_each(self.store.images.unindexed_images(IMAGES), self._add_later)
 
     def _add_later(self, image: str) -> None:
-        self.precedence.give_way()
+        self.answer_priority.give_way()
         self.add(image)
 
     def match_new(self) -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
-from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects, Starter
@@ -27,7 +27,7 @@ from dockgate.shared.errors import (
     PendingError,
     UnavailableError,
     describe,
-    unforeseen,
+    unexpected_error,
 )
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
@@ -185,7 +185,7 @@ class ScanScheduler:
     locks: Locks
     announce: Callable[[], None] | None
     index: Callable[[str], None]
-    precedence: Precedence
+    answer_priority: AnswerPriority
 
     def __post_init__(self) -> None:
         self._lock = threading.Lock()
@@ -237,7 +237,7 @@ class ScanScheduler:
                     self._run(scan)
         except Exception as error:
             text = "the scan of %s broke off, and will run again: %s"
-            _log.warning(text, scan.image, describe(error), exc_info=unforeseen(error))
+            _log.warning(text, scan.image, describe(error), exc_info=unexpected_error(error))
         finally:
             with self._lock:
                 self._running.discard((scan.image, scan.number))
@@ -259,12 +259,12 @@ class ScanScheduler:
         self._pending.pop(name, None)
         for execution in self._answer(scan.image):
             self.starter.continue_execution(execution)
-        if not self.precedence.is_answering():
+        if not self.answer_priority.is_answering():
             self._follow_up(scan.image)
 
     def _answer(self, image: str) -> Sequence[str]:
         """Answer the approvals of an image. Return the executions that may continue."""
-        with self.precedence.answering(), self._evaluations:
+        with self.answer_priority.answering(), self._evaluations:
             return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
 
     def _follow_up(self, image: str) -> None:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dockgate.services.effects import EffectKind, Effects
-from dockgate.shared.errors import DockgateError, describe, unforeseen
+from dockgate.shared.errors import DockgateError, describe, unexpected_error
 from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time
 from dockgate.store.events.outbox import Outbox
@@ -126,7 +126,7 @@ class _Lane:
                 self._claim()
             except Exception as error:
                 _log.warning(
-                    "Reading the outbox failed and is retried: %s", describe(error), exc_info=unforeseen(error)
+                    "Reading the outbox failed and is retried: %s", describe(error), exc_info=unexpected_error(error)
                 )
             self.wakeup.wait(self.pause_seconds)
 
@@ -157,7 +157,7 @@ class _Lane:
             self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
             text = "The result of sending %s was not stored: %s"
-            _log.warning(text, _label(entry), describe(error), exc_info=unforeseen(error))
+            _log.warning(text, _label(entry), describe(error), exc_info=unexpected_error(error))
             with self._lock:
                 self._unstored_entries.append(entry)
         finally:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from dockgate.attestations import dsse
 from dockgate.attestations.keys import Keys
-from dockgate.attestations.statements import PREDICATE_TYPE, Attestation, Claim, ListedKey, believe
+from dockgate.attestations.statements import PREDICATE_TYPE, Attestation, Claim, ListedKey, verify_statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance
 from dockgate.scanner.images.auth import Issuers
@@ -194,7 +194,7 @@ def _verify_envelope(
         statement = dsse.verify(envelope, keys)
         if statement.payload_type != dsse.IN_TOTO:
             return VerifiedAttestation(None, f"It is of the type {statement.payload_type!r}.")
-        return VerifiedAttestation(believe(statement.payload, digest, policy, format_time(now)))
+        return VerifiedAttestation(verify_statement(statement.payload, digest, policy, format_time(now)))
     except DockgateError as error:
         return VerifiedAttestation(None, str(error))
 

@@ -4,7 +4,7 @@ import logging
 import time
 from dataclasses import dataclass, field
 
-from dockgate.services.approvals.precedence import Precedence
+from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
@@ -35,7 +35,7 @@ class PushVerdicts:
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
-    precedence: Precedence
+    answer_priority: AnswerPriority
     # By image: when it is tried again.
     _retry_at: dict[str, float] = field(default_factory=dict, init=False)
 
@@ -43,7 +43,7 @@ class PushVerdicts:
         """Judge the images that are due. One that fails keeps no other from being judged."""
         for image in self.store.images.unjudged_images(ROUND_LIMIT + len(self._retry_at)):
             if self._retry_at.get(image, 0.0) <= time.monotonic():
-                self.precedence.give_way()
+                self.answer_priority.give_way()
                 self.judge(image)
 
     def judge(self, image: str) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select, tuple_, update
 
-from dockgate.shared.retry import RetrySchedule
+from dockgate.shared.retry import RECEIVER_PAUSES
 from dockgate.shared.timestamps import format_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
@@ -14,9 +14,8 @@ from dockgate.store.records import OutboxKind
 from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import insert_if_new, lock_rows
 
-# After so many failures in a row, a receiver gets one entry at a time, and pauses in between.
+# After so many failures in a row, a receiver gets one entry at a time, and pauses in between (`RECEIVER_PAUSES`).
 FAILURES_LIMIT = 5
-PAUSE = RetrySchedule(first_pause=30, longest_pause=600)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +66,7 @@ class OutboxReceivers:
             failures = state.failures + 1
             until = None
             if failures >= FAILURES_LIMIT:
-                until = format_time(PAUSE.next_attempt(receiver, failures - FAILURES_LIMIT + 1, now) or now)
+                until = format_time(RECEIVER_PAUSES.next_attempt(receiver, failures - FAILURES_LIMIT + 1, now) or now)
             self._change(
                 connection, receiver, {"failures": failures, "paused_until": until, "last_error": error[:2000]}
             )

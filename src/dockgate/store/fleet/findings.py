@@ -114,7 +114,7 @@ class FleetFindings:
         return {name for name in names if name.startswith("CVE-")}
 
     def doubts(self, components: Collection[int] | None = None) -> Iterator[tuple[int, Doubt]]:
-        """Return what could not be determined, by component. Uncovered ones are in `Fleet.uncovered`."""
+        """Return what could not be determined, by component, without `Fleet.uncovered_components`."""
         table = fleet_doubts.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
         for component, *fields in self._rows(query, table.component, components):

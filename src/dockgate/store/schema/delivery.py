@@ -111,7 +111,7 @@ approvals = Table(
     optional("reference"),
     optional("pipeline"),
     optional("service"),
-    optional("asked_by"),
+    optional("requested_by"),
     Column("approvers", Json(Approvers)),
     Column("committers", Json(tuple[str, ...]), nullable=False),
 )

@@ -29,7 +29,7 @@ def number(name: str, *foreign_keys: ForeignKey) -> Column[int]:
     return Column(name, Integer, *foreign_keys, nullable=False)
 
 
-# Facts about the index itself: see `store.fleet.index.STATE`.
+# Facts about the index itself, such as the digest of the advisories that it was matched with.
 fleet_state = Table("fleet_state", metadata, text("name", primary_key=True), text("value"))
 
 # `key` is the digest of the identity: of every column that follows, because a package URL alone is not unique (one

@@ -34,7 +34,7 @@ class ApprovalView:
     reference: str | None
     pipeline: str | None
     service: str | None
-    asked_by: str | None
+    requested_by: str | None
     approvers: Approvers | None
     committers: tuple[str, ...]
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 LONGEST_WAIT = 0.5
 
 
-class Precedence:
+class AnswerPriority:
     """Counts the images whose approvals are answered in this process; background work waits for them."""
 
     def __init__(self, longest_wait: float = LONGEST_WAIT) -> None:
