@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, LATER, NOW, opened
 from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
-from dockgate.store.events.cursor import GroupedEvent
+from dockgate.store.events.cursor import GroupedEvent, Reopening
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 
@@ -123,6 +123,21 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
     store.outbox.complete(entry(unsent), NOW)
     store.event_log.purge(LATER)
     assert ids(store) == ["newest"]
+
+
+def test_an_event_that_is_sent_once_its_state_has_settled_is_not_purged(store: Store) -> None:
+    store.event_log.record([event(name) for name in ("bad", "well", "bad again", "newest")])
+    bad, well, again, _ = store.event_log.read()
+    is_bad, is_well = Reopening("aa", "aa0"), Reopening("aa", "aa", NOW, is_well=True)
+    states = ((bad, "aa1", is_bad), (well, "aa0", is_well), (again, "aa1", is_bad))
+    match_events(
+        store, grouped=[GroupedEvent("ops", "rule", of.seq, NOW, 30, topic, state) for of, topic, state in states]
+    )
+    store.event_cursor.send_group("ops", "rule", well.seq, [])
+    store.event_log.purge(LATER)
+    assert ids(store) == ["bad again", "newest"]
+    store.event_cursor.settle(NOW, LATER, LATER)
+    assert store.event_cursor.grouped_positions("ops", "rule", 10) == [again.seq]
 
 
 def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:

@@ -19,7 +19,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.records import OutboxKind
-from dockgate.store.schema.events import event_cursors, event_log, grouped_events, outbox
+from dockgate.store.schema.events import event_cursors, event_log, grouped_events, outbox, unsettled_states
 from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
 
 # Events that get their number in one transaction.
@@ -36,9 +36,10 @@ _INSERT_NUMBERED = (
     .values(seq=select(func.coalesce(func.max(event_log.c.seq), 0) + 1).scalar_subquery())
     .on_conflict_do_nothing()
 )
-# The last event that rules have matched, the events that are to become one message, and those of unsent messages.
+# The last event that rules have matched, the events that are to become one message (now, or once their state has
+# settled), and those of unsent messages.
 _MATCHED_POSITION = select(func.coalesce(func.max(event_cursors.c.position), 0)).scalar_subquery()
-_GROUPED_POSITIONS = select(grouped_events.c.position)
+_GROUPED_POSITIONS = select(grouped_events.c.position).union_all(select(unsettled_states.c.position))
 _UNSENT_POSITIONS = select(outbox.c.position).where(
     outbox.c.kind == OutboxKind.EVENT, outbox.c.done_at.is_(None), outbox.c.position.is_not(None)
 )
