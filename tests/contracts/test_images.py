@@ -200,7 +200,7 @@ def test_base_and_own_layers_are_distinguished_by_the_history(store: Store) -> N
 def test_an_image_that_says_nothing_of_its_origins_has_none(opened: OpenedImages) -> None:
     metadata = opened.images[0].metadata
     assert metadata._replace(layers=()) == ImageMetadata()
-    assert [layer.command for layer in metadata.layers] == ["", ""]
+    assert [layer.command for layer in metadata.layers] == [None, None]
 
 
 def test_an_image_without_layers_is_one(store: Store) -> None:

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-import msgspec
 from tests.fuzz.containers import tarred
 from tests.fuzz.mutate import Mutate, lines
 from tests.fuzz.target import MEMORY, Part, Target
@@ -41,7 +40,7 @@ def _image(data: bytes) -> Inventory:
         layer = TarLayer(make.sha256(blob), partial(pieces.Blob, blob, 2**20), len(blob), _BOUNDS)
         layer_facts = read_layer(layer, _KINDS)
         try:
-            decoded = msgspec.json.decode(canonical.encode(layer_facts), type=LayerFacts)
+            decoded = canonical.decode(LayerFacts, canonical.encode(layer_facts))
         except ValueError:  # then it is read anew each time
             decoded = layer_facts
         assert decoded == layer_facts
