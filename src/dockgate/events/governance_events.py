@@ -59,7 +59,7 @@ def vex_removed(document: str, image: str | None, author: str, by: str | None, t
 def advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
     """Findings are of another advisory database from now on, None for no `previous` one."""
     detail = {"digest": digest, "previous": previous}
-    return make_event("advisories.changed", "advisories", f"{digest}/{previous or ''}", time, detail)
+    return make_event("advisories.changed", "advisories", f"{digest}/{time}", time, detail)
 
 
 def _of_vex(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:

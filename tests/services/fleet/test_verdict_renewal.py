@@ -242,9 +242,24 @@ def test_what_decides_about_findings_has_an_event_when_it_changes(fleet: Fleet) 
     events = fleet.system.store.event_log.read(limit=1000)
     kinds = Counter(event.detail_type for event in events)
     assert [kinds[name] for name in ("policy.changed", "waiver.added", "waiver.revoked")] == [1, 1, 1]
-    assert [kinds[name] for name in ("vex.added", "vex.removed", "advisories.changed")] == [2, 1, 1]
+    assert [kinds[name] for name in ("vex.added", "vex.removed", "advisories.changed")] == [2, 1, 2]
     for event in events:
         jsonschema.validate(event.body, schemas.load()[event.detail_type])
+
+
+def test_an_advisory_database_that_comes_back_has_an_event_each_time(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    digests = [fleet.feeds().digest]
+    for _ in range(2):
+        for change in (lambda: fleet.publish("web"), lambda: fleet.feeds.advisories.pop()):
+            change()
+            fleet.system.clock.ahead += timedelta(minutes=5)
+            fleet.verdict_renewal.renew()
+            digests.append(fleet.feeds().digest)
+    assert len(set(digests)) == 2
+    details = fleet.details("advisories.changed")
+    assert [entry["digest"] for entry in details] == digests
+    assert [entry.get("previous") for entry in details] == [None, *digests[:-1]]
 
 
 def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:

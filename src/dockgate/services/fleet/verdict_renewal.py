@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.events.dockgate_events import watch_ended
-from dockgate.events.governance_events import advisories_changed
 from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
 from dockgate.services.clock import ServerClock
@@ -76,7 +75,6 @@ class VerdictRenewal:
     # The advisories of the last renewal in this process: still open, though another file has taken their place.
     _reader: AdvisoryReader | None = field(default=None, init=False)
     _finished_revision: str = field(default="", init=False)
-    _announced_database: str = field(default="", init=False)
 
     def renew(self) -> None:
         """Renew every verdict for which something has changed since it was judged."""
@@ -126,14 +124,6 @@ class VerdictRenewal:
         self._announce_findings()
         self._finished_revision = "" if waiting else revision
 
-    def _announce_advisories(self, digest: str) -> None:
-        """Record that another advisory database is used, before it is: a crash repeats it under the same id."""
-        source = self.store.fleet_findings.source()
-        previous = source.advisories if source is not None else None
-        if digest not in (previous, self._announced_database):
-            self.store.event_log.record([advisories_changed(digest, previous, self.clock.now())])
-        self._announced_database = digest
-
     def _announce_findings(self) -> None:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
         if news := self.store.fleet_changes.unannounced_findings():
@@ -156,7 +146,6 @@ class VerdictRenewal:
         """Match what is new, and what the advisories have changed."""
         previous, self._reader = self._reader, reader
         before = _source(self.store)
-        self._announce_advisories(reader.digest)
         touched_components: frozenset[int] | None = frozenset()
         if not self.index.is_current(reader):
             rematch = None

@@ -6,7 +6,9 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
 
+from dockgate.events.governance_events import advisories_changed
 from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
 from dockgate.store.fleet.changes import record_news
 from dockgate.store.fleet.records import (
     Change,
@@ -121,10 +123,7 @@ class FleetFindings:
             yield component, Doubt(*fields)
 
     def find_components_named(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
-        """The components that advisories of these (ecosystem, source name) can be about.
-
-        Their release does not matter.
-        """
+        """The components of any release that advisories of these (ecosystem, source name) can be about."""
         ecosystems: dict[str, set[str]] = {}
         for ecosystem, name in keys:
             ecosystems.setdefault(name, set()).add(ecosystem.partition(":")[0])
@@ -163,10 +162,7 @@ class FleetFindings:
             return [(number, Component(*fields)) for number, *fields in connection.execute(query)]
 
     def record_new(self, results: Sequence[MatchResult], source: Source, now: str) -> bool:
-        """Store what matching says of new components.
-
-        False, and nothing is stored, if others are of another source.
-        """
+        """Store the results of new components. False, and nothing is stored, if others have another source."""
 
         def write(connection: Connection) -> bool:
             lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
@@ -184,7 +180,7 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) is not None:
                 return False
-            _set_source(connection, source, now)
+            _set_source(connection, source, None, now)
             return True
 
     def record_all(
@@ -211,7 +207,7 @@ class FleetFindings:
             refreshed_ids, exploited_ids = _refresh(connection, values)
             changes = _replace(connection, results, now, reason)
             record_news(connection, changes, exploited_ids, now, should_announce=previous is not None)
-            _set_source(connection, source, now)
+            _set_source(connection, source, previous, now)
             return changes, refreshed_ids
 
     def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
@@ -233,11 +229,15 @@ def _source(connection: Connection) -> Source | None:
     return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
 
 
-def _set_source(connection: Connection, source: Source, now: str) -> None:
+def _set_source(connection: Connection, source: Source, previous: Source | None, now: str) -> None:
+    """State the source of the findings, with the event of another advisory database."""
     insert_if_new(connection, fleet_state, {"name": MATCHED_SINCE, "value": now})
     for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
+    before = previous.advisories if previous is not None else None
+    if source.advisories != before:
+        append_events(connection, [advisories_changed(source.advisories, before, now)])
 
 
 def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tuple[Sequence[int], Sequence[int]]:
