@@ -32,7 +32,7 @@ IMAGE_DEFINITIONS = "imagedefinitions.json"
 
 @dataclass(frozen=True, slots=True)
 class ActionResult:
-    """The results of an action that succeeded: variables, and its artifact's digest ("" for none)."""
+    """The results of an action that succeeded: variables, and its artifact's digest."""
 
     variables: dict[str, str] = field(default_factory=dict)
     artifact: str | None = None

@@ -133,8 +133,8 @@ def vulnerabilities(
         ListedVulnerability(
             entry.name,
             entry.severity,
-            entry.exploited or None,
-            entry.epss if entry.epss >= 0 else None,
+            entry.exploited,
+            entry.epss,
             entry.is_fixed,
             [ListedPackage(package.name, list(package.fixed)) for package in packages.get(entry.id, [])],
         )
