@@ -347,6 +347,18 @@ def test_a_fix_over_the_daily_limit_is_listed_as_withheld_until_it_is_made_or_no
     assert listed("5.0") == [("Superseded", "2.0"), ("Superseded", "4.0")]
 
 
+def test_a_withheld_fix_is_not_listed_any_more_once_its_pipeline_wants_none(store: Store) -> None:
+    site = Site(store, FixAction.NOTIFY, CHANGE)
+    for version in ("2.0", "3.0"):
+        site.now += timedelta(hours=2)
+        site.search.plan = replace(CHANGE, changes=(version,))
+        site.server().review()
+    assert [fix.state for fix in store.fixes.list("shop")] == [FixState.WITHHELD, FixState.SUPERSEDED]
+    store.pipelines.put(replace(site.pipeline, on_fix=None), site.clock.now())
+    site.server().review()
+    assert [fix.state for fix in store.fixes.list("shop")] == [FixState.SUPERSEDED]
+
+
 def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store: Store) -> None:
     site = Site(store, FixAction.NOTIFY, CHANGE)
     site.now += timedelta(days=40)

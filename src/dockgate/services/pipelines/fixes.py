@@ -64,7 +64,7 @@ class Fixes:
     _searched_inputs: dict[str, str] = field(default_factory=dict, init=False)
 
     def review(self) -> None:
-        """Look at every pipeline that wants fixes, or has an open one.
+        """Look at every pipeline that wants fixes, or has one that is open or withheld.
 
         A failure of one does not block the others.
         """

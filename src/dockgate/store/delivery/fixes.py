@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, Select, and_, delete, insert, or_, select, update
 
 from dockgate.delivery.fixes import Fix, FixKind, FixState
 from dockgate.events.envelope import NewEvent
@@ -81,9 +81,9 @@ class Fixes:
             return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
 
     def pipelines(self) -> frozenset[str]:
-        """The pipelines with an open fix."""
+        """The pipelines with an open or a withheld fix."""
         with self._database.read() as connection:
-            return frozenset(connection.scalars(select(fixes.c.pipeline).where(_OPEN)))
+            return frozenset(connection.scalars(select(fixes.c.pipeline).where(or_(_OPEN, _WITHHELD))))
 
     def list(self, pipeline: str, limit: int = 20) -> Sequence[Fix]:
         """The fixes of a pipeline, newest first."""
@@ -119,9 +119,10 @@ class Fixes:
             return True
 
     def purge(self, before: str) -> int:
-        """Delete the fixes that ended before that time. Returns how many."""
+        """Delete the fixes that ended, or were withheld last, before that time. Returns how many."""
+        is_over = or_(fixes.c.ended_at < before, and_(_WITHHELD, fixes.c.created_at < before))
         with self._database.write() as connection:
-            return delete_unlocked(connection, fixes, fixes.c.ended_at < before)
+            return delete_unlocked(connection, fixes, is_over)
 
 
 def _read_first(connection: Connection, query: Select[Any]) -> Fix | None:
