@@ -49,6 +49,13 @@ def test_a_wrong_address_is_answered_with_a_page(admin: Browser, path: str) -> N
     assert admin.get(f"/api/v1{path}", headers={"Accept": "text/html"}).headers["content-type"] == "application/json"
 
 
+def test_a_cursor_of_another_order_leads_to_the_list_and_not_to_itself(admin: Browser) -> None:
+    answer = admin.get("/waivers?state=Active&after=//evil.example")
+    assert answer.status_code == 400
+    assert '<a class="button primary" href="/waivers">Waivers</a>' in answer.text
+    assert 'href="//' not in answer.text
+
+
 def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:
     html = unescape(admin.get("/people?sort=x").text)
     assert "Sort is 'x'" not in html  # the name of the parameter, as it is written
@@ -59,7 +66,7 @@ def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:
 def test_an_error_page_names_its_request_as_the_log_does(admin: Browser, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "dockgate.web.console.routes")
     html = admin.get("/executions/none-1").text
-    name = re.search(r"Request <code>([0-9a-f]{12})</code>", html)
+    name = re.search(r"request <code>([0-9a-f]{12})</code>", html)
     assert name
     assert f"GET /executions/none-1: 404 there is no execution 'none-1' [request {name[1]}]" in caplog.text
 

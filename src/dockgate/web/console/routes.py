@@ -126,10 +126,10 @@ def _next_page(request: Request, status: int) -> tuple[str, str] | None:
     if request.method not in SAFE_METHODS:
         back = _page_in(request, "Referer")
         return ("Back", back) if back else None
-    if status not in (403, 404, 422):
+    if status not in (400, 403, 404, 405, 422):
         return "Try again", request_address(request)
     name = _LISTS.get(request.url.path.split("/")[1])
-    is_wrong_query = status == 422 and request.url.query
+    is_wrong_query = status in (400, 422) and request.url.query
     if name is None or status == 403 or (request.url.path == f"/{name}" and not is_wrong_query):
         return None
     return name.capitalize(), f"/{name}"
