@@ -21,6 +21,12 @@ def test_long_names_break_between_words_and_cannot_act() -> None:
     assert "\u202e" not in parts[2]
 
 
+def test_no_line_breaks_in_the_name_of_a_vulnerability() -> None:
+    html = formats.breakable("web 1 (CVE-2026-4939351 fixed in 2), CVE-2026-1234567890")
+    name = '<span class="whole">(CVE-2026-4939351</span>'
+    assert html == f'<bdi class="foreign">web 1 {name} fixed in 2), CVE-2026-1234567890</bdi>'
+
+
 @pytest.mark.parametrize("state", [*Status, *RunState, *ApprovalState, *TaskState])
 def test_every_state_has_a_mark(state: str) -> None:
     assert formats.mark(state).word != "Unknown"

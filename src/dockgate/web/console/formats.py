@@ -21,10 +21,10 @@ from dockgate.web.console.terminal_text import visible
 
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
-# A moment, a vulnerability, or a digest or commit, of which people see the first digits.
-_LONG_TOKEN = re.compile(
-    r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\bCVE-\d{4}-\d{4,}\b|\b(?:sha256:)?[0-9a-f]{40,64}\b)"
-)
+# A vulnerability, in which no line breaks, nor after the bracket before it.
+_VULNERABILITY = re.compile(r"(\(?\bCVE-\d{4}-\d{4,9}\b)")
+# A moment, or a digest or commit, of which people see the first digits.
+_LONG_TOKEN = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha256:)?[0-9a-f]{40,64}\b)")
 # A command or name in a sentence.
 _CODE = re.compile(r"`([^`]+)`")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
@@ -136,7 +136,7 @@ def foreign(text: str | None) -> Markup:
 def breakable(text: str | None) -> Markup:
     """Foreign text whose long names may break after a slash and between CamelCase words.
 
-    They break nowhere else. Nothing for None.
+    They break nowhere else, nor do the names of vulnerabilities. Nothing for None.
     """
     if text is None:
         return Markup()
@@ -144,7 +144,13 @@ def breakable(text: str | None) -> Markup:
 
 
 def _insert_breaks(text: str) -> Markup:
-    return Markup("<wbr>").join(escape(part) for part in _BREAKS.split(text))
+    parts = _VULNERABILITY.split(text)  # every second one is a vulnerability
+    return Markup().join(
+        Markup('<span class="whole">{}</span>').format(part)
+        if index % 2
+        else Markup("<wbr>").join(escape(piece) for piece in _BREAKS.split(part))
+        for index, part in enumerate(parts)
+    )
 
 
 def prose(text: str | None) -> Markup:
@@ -244,7 +250,7 @@ def _short_identifier(part: str) -> Markup:
     if parse_time(part):
         return when(part)
     algorithm, colon, digits = part.rpartition(":")
-    visible_text = part if part.startswith("CVE-") else f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
+    visible_text = f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
     return Markup('<span class="nowrap" title="{}">{}</span>').format(part, visible_text)
 
 
