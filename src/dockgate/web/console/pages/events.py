@@ -187,7 +187,7 @@ def rules(
             previous=page.previous,
             total=page.total,
         ),
-        filter_rows=[FilterRow("State", [("enabled", "true", "on"), ("enabled", "false", "off")])],
+        filter_rows=[FilterRow("State", [("enabled", "true", "On"), ("enabled", "false", "Off")])],
     )
 
 

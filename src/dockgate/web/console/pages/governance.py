@@ -233,7 +233,7 @@ _WAIVER_STATES = FilterRow(
     "Only",
     [
         *(("state", state.value, mark(state).word) for state in calls.WaiverState),
-        ("ending", "true", f"ends within {calls.ENDING_DAYS} days"),
+        ("ending", "true", f"Ends within {calls.ENDING_DAYS} days"),
     ],
 )
 

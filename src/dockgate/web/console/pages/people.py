@@ -44,9 +44,9 @@ _SESSION_KEYS: dict[str, Callable[[Session], str]] = {
 _AUDIT_RESULTS = FilterRow(
     "Result",
     [
-        ("result", AuditResult.DONE, "done"),
-        ("result", AuditResult.REFUSED, "refused"),
-        ("result", AuditResult.NO_ANSWER, "no answer"),
+        ("result", AuditResult.DONE, "Done"),
+        ("result", AuditResult.REFUSED, "Refused"),
+        ("result", AuditResult.NO_ANSWER, "No answer"),
     ],
 )
 _SESSION_SORTS = ("-signed", "signed", "-used", "used", "-ends", "ends")
