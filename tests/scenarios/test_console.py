@@ -136,6 +136,19 @@ def test_a_person_of_one_project_is_led_to_no_page_that_is_closed(site: Site) ->
     assert {"/policies/of-api", f"/waivers/{waivers['api']}"} <= paths
 
 
+def test_a_person_of_one_project_neither_sees_nor_counts_results_of_others(site: Site) -> None:
+    roles = [{"role": "security", "repositories": "web/*"}]
+    site.server.post("/principals", {"name": "lee", "roles": [], "project_roles": roles})
+    with Browser(site.server, site.token("lee")) as lee:
+        assert "/pipelines/web" in lee.get("/pipelines?result=Succeeded").text
+        for path in ("/pipelines?result=Rejected", "/pipelines?result=Undetermined", "/running?trouble=DeployFailed"):
+            content = lee.get(path).text.partition("<main")[2]
+            assert " matches." in content, path
+            assert "in all" not in content
+            assert "jobs" not in content
+        assert lee.get("/pipelines/api?result=Rejected").status_code == 403
+
+
 def test_pages_of_a_viewer_have_no_form_that_changes_anything(pages: Callable[[Role], Pages]) -> None:
     htmls = [answer.text for _, answer in pages(Role.VIEWER) if answer.status_code == 200]
     actions = {action for html in htmls for action in Forms(html).actions}

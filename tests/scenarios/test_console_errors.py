@@ -7,6 +7,7 @@ from dataclasses import replace
 from html import unescape
 from pathlib import Path
 from typing import cast
+from urllib.parse import quote
 
 import pytest
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
@@ -54,6 +55,16 @@ def test_a_cursor_of_another_order_leads_to_the_list_and_not_to_itself(admin: Br
     assert answer.status_code == 400
     assert '<a class="button primary" href="/waivers">Waivers</a>' in answer.text
     assert 'href="//' not in answer.text
+
+
+@pytest.mark.parametrize("value", ['"><script>alert(1)</script>', "//evil.example", "a" * 5000, "\0", "\r\nX-Evil: 1"])
+def test_values_of_filters_and_cursors_cannot_act(admin: Browser, value: str) -> None:
+    for path in ("/audit?call", "/audit?result", "/pipelines?result", "/waivers?owner", "/vex?state", "/audit?after"):
+        answer = admin.get(f"{path}={quote(value)}")
+        assert answer.status_code in (200, 400, 422), path
+        assert "<script>alert" not in answer.text
+        assert 'href="//' not in answer.text
+        assert "x-evil" not in answer.headers
 
 
 def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:

@@ -35,6 +35,7 @@ def test_the_link_makes_an_administrator_whose_token_is_shown_once(server: Serve
         key = _key(address)
         form = browser.get(address)
         assert (form.status_code, form.headers["cache-control"]) == (200, "no-store")
+        assert form.headers["referrer-policy"] == "same-origin"  # the address of the link has its secret
         assert f'name="key" value="{key}"' in form.text
         wrong = browser.send_form(LINK_PATH, key=key, name="a b", email="")
         assert ".</bdi></a> " in wrong.text
