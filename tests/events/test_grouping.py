@@ -47,6 +47,21 @@ def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> 
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 300}]
 
 
+def test_a_service_and_its_image_are_one_image() -> None:
+    at_risk = verdict(1, service="shop") | {"id": "risk/1", "detail-type": "service.at_risk"}
+    message = group([verdict(1), at_risk], LINK)
+    assert message.title == "CVE-2026-1: 1 image affected"
+    assert "CVE-2026-1 (HIGH): 1 image, 1 running" in message.text
+    assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 1}]
+
+
+def test_a_vulnerability_that_went_before_the_message_is_not_counted() -> None:
+    approved = verdict(1, status="Approved", vulnerabilities=[]) | {"id": "verdict.changed/1b"}
+    message = group([verdict(1), approved, verdict(2, "CVE-2026-2")], LINK)
+    assert message.title == "CVE-2026-2: 1 image affected"
+    assert "CVE-2026-1" not in message.text
+
+
 def test_a_waiver_that_ends_is_worse_than_an_approved_image() -> None:
     waiver = {"id": "w", "detail-type": "waiver.expiring", "detail": {"waiver": "w1", "reason": "It is not called."}}
     approved = [verdict(number, status="Approved", vulnerabilities=[]) for number in range(12)]

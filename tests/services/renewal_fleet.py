@@ -46,6 +46,11 @@ class Feeds(AdvisoryDatabase):
     checked_at: str = ""
     is_missing: bool = False
 
+    @property
+    def digest(self) -> str:
+        """As in a real database, the time of the last check is part of it."""
+        return digest_of(f"{super().digest} {self.checked_at}".encode())
+
     def coverage(self) -> Sequence[Coverage]:
         return tuple(replace(entry, checked_at=self.checked_at or entry.checked_at) for entry in super().coverage())
 

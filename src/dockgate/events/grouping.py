@@ -25,10 +25,14 @@ _STATUSES = ("Rejected", "Undetermined", "", "Approved")
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """The content of one event, as far as people compare it. A smaller `rank` is worse."""
+    """The content of one event, as far as people compare it. A smaller `rank` is worse.
+
+    `image` is the image that it is about, by repository and digest, or the subject if it is about none.
+    """
 
     kind: str
     subject: str
+    image: str
     text: str
     vulnerabilities: tuple[str, ...]
     severities: tuple[str, ...]
@@ -37,7 +41,7 @@ class Concern:
 
 @dataclass(slots=True)
 class _Count:
-    subjects: set[str] = field(default_factory=set)
+    members: set[str] = field(default_factory=set)  # of a kind: its subjects; of a vulnerability: images
     services: set[str] = field(default_factory=set)
     severity: str | None = None
 
@@ -74,7 +78,8 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
         _STATUSES.index(status if status in _STATUSES else ""),
         subject,
     )
-    return Concern(kind, subject, shorten(": ".join(filter(None, parts)), 400), names, severities, rank)
+    text = shorten(": ".join(filter(None, parts)), 400)
+    return Concern(kind, subject, place or subject, text, names, severities, rank)
 
 
 def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
@@ -90,13 +95,14 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
     for event in events:
         count += 1
         concern = concern_of(event)
-        _add(kinds.setdefault(concern.kind, _Count()), concern, None)
-        for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
-            _add(vulnerabilities.setdefault(name, _Count()), concern, severity)
+        _add(kinds.setdefault(concern.kind, _Count()), concern.subject, concern)
         # Of a verdict that changed several times, the last change is the one that is true.
         concerns[(concern.subject, _text(event["detail"], "policy")) if concern.kind == VERDICT_CHANGED else count] = (
             concern
         )
+    for concern in concerns.values():
+        for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
+            _add(vulnerabilities.setdefault(name, _Count()), concern.image, concern, severity)
     worst_concerns = heapq.nsmallest(WORST_LIMIT, concerns.values(), key=lambda concern: concern.rank)
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_importance)
     return GroupMessage(
@@ -105,18 +111,18 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
         {
             "count": count + omitted_count,
             "vulnerabilities": [
-                {"id": name, "severity": each.severity, "images": len(each.subjects)}
+                {"id": name, "severity": each.severity, "images": len(each.members)}
                 for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
-            "kinds": dict(Counter({kind: len(each.subjects) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
+            "kinds": dict(Counter({kind: len(each.members) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
             "worst": [{"subject": each.subject, "text": each.text} for each in worst_concerns],
             "link": link,
         },
     )
 
 
-def _add(count: _Count, concern: Concern, severity: str | None) -> None:
-    count.subjects.add(concern.subject)
+def _add(count: _Count, member: str, concern: Concern, severity: str | None = None) -> None:
+    count.members.add(member)
     if concern.rank[0] == 0:
         count.services.add(concern.subject)
     if severity and (not count.severity or _severity_rank(severity) < _severity_rank(count.severity)):
@@ -125,7 +131,7 @@ def _add(count: _Count, concern: Concern, severity: str | None) -> None:
 
 def _importance(item: tuple[str, _Count]) -> tuple[int, int, str]:
     name, count = item
-    return _severity_rank(count.severity), -len(count.subjects), name
+    return _severity_rank(count.severity), -len(count.members), name
 
 
 def _severity_rank(severity: str | None) -> int:
@@ -135,10 +141,10 @@ def _severity_rank(severity: str | None) -> int:
 def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
     if len(vulnerabilities) == 1:
         name, vulnerability = vulnerabilities[0]
-        return f"{name}: {plural(len(vulnerability.subjects), 'image')} affected"
+        return f"{name}: {plural(len(vulnerability.members), 'image')} affected"
     if vulnerabilities:
-        subjects: set[str] = set().union(*(each.subjects for _, each in vulnerabilities))
-        return f"{len(vulnerabilities)} vulnerabilities, {plural(len(subjects), 'image')} affected"
+        images: set[str] = set().union(*(each.members for _, each in vulnerabilities))
+        return f"{len(vulnerabilities)} vulnerabilities, {plural(len(images), 'image')} affected"
     if len(kinds) == 1:
         (kind,) = kinds
         return f"{plural(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
@@ -157,7 +163,7 @@ def _text_of(
     for name, each in vulnerabilities[:VULNERABILITIES_LIMIT]:
         running = f", {len(each.services)} running" if each.services else ""
         severity = f" ({each.severity})" if each.severity else ""
-        lines.append(f"{name}{severity}: {plural(len(each.subjects), 'image')}{running}")
+        lines.append(f"{name}{severity}: {plural(len(each.members), 'image')}{running}")
     if len(vulnerabilities) > VULNERABILITIES_LIMIT:
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
     lines += [
@@ -170,8 +176,8 @@ def _text_of(
     if omitted_count:
         lines.append(f"and {omitted_count} earlier events that are no longer stored")
     if len(kinds) > 1:
-        listed_kinds = sorted(kinds.items(), key=lambda item: (-len(item[1].subjects), item[0]))[:KINDS_LIMIT]
-        lines += ["", "By kind: " + ", ".join(f"{kind} {len(each.subjects)}" for kind, each in listed_kinds)]
+        listed_kinds = sorted(kinds.items(), key=lambda item: (-len(item[1].members), item[0]))[:KINDS_LIMIT]
+        lines += ["", "By kind: " + ", ".join(f"{kind} {len(each.members)}" for kind, each in listed_kinds)]
     return "\n".join([*lines, "", f"All: {link}"]).lstrip("\n")
 
 

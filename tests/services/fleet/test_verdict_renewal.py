@@ -262,6 +262,16 @@ def test_an_advisory_database_that_comes_back_has_an_event_each_time(fleet: Flee
     assert [entry.get("previous") for entry in details] == [None, *digests[:-1]]
 
 
+def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fleet) -> None:
+    fleet.verdict_renewal.renew()
+    before = fleet.details("advisories.changed")
+    fleet.feeds.checked_at = format_time(fleet.system.clock() + timedelta(minutes=1))
+    fleet.changed = AdvisoryChanges()
+    fleet.verdict_renewal.renew()
+    assert fleet.system.store.fleet_findings.source().advisories == fleet.feeds().digest  # type: ignore[union-attr]
+    assert fleet.details("advisories.changed") == before
+
+
 def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:
     fleet.publish("shared")
     fleet.verdict_renewal.renew()

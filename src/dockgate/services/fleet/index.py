@@ -134,7 +134,9 @@ class FleetIndex:
                 *rated_names,
             }
             components.update(number for number, _ in findings.unmatched_components(NO_LIMIT))
-            return self._match_again(reader, before, source, self.store.fleet.components(components), values)
+            return self._match_again(
+                reader, before, source, self.store.fleet.components(components), values, bool(changes)
+            )
 
     def rematch_all(self, reader: AdvisoryReader) -> RematchResult:
         """Match every component, whatever the findings are of."""
@@ -150,11 +152,12 @@ class FleetIndex:
         source: Source,
         components: Iterable[tuple[int, Component]],
         values: Mapping[int, Vulnerability],
+        has_news: bool = True,
     ) -> RematchResult | None:
         """Match components again, and store it with what KEV and EPSS say of some vulnerabilities."""
         findings = self.store.fleet_findings
         results = list(match_components(components, reader, self.ecosystems))
-        refreshed_ids = findings.record_all(results, values, source, before, self.clock.now())
+        refreshed_ids = findings.record_all(results, values, source, before, self.clock.now(), has_news)
         if refreshed_ids is None:
             return None
         changes, components_with = refreshed_ids

@@ -180,7 +180,7 @@ class FleetFindings:
             lock_name(connection, fleet_state, ADVISORIES)
             if _source(connection) is not None:
                 return False
-            _set_source(connection, source, None, now)
+            _set_source(connection, source, None, now, has_news=True)
             return True
 
     def record_all(
@@ -190,13 +190,13 @@ class FleetFindings:
         source: Source,
         previous: Source | None,
         now: str,
+        has_news: bool = True,
     ) -> tuple[Sequence[Change], Sequence[int]] | None:
         """Replace findings by those of another source.
 
-        With them, what KEV and EPSS say of some vulnerabilities (by id). Returns the findings that changed, and the
-        components with a vulnerability of which KEV or EPSS say something else. None, and nothing is stored, unless the
-        stored findings are of `previous`. The caller holds the lock `MATCHING`, so that no other process matches
-        meanwhile; a component that is added stays unmatched until then.
+        With them, what KEV and EPSS say of some vulnerabilities (by id). Without `has_news` only times of checks
+        differ. Returns the findings that changed, and the components of which KEV or EPSS say something else; None, and
+        stores nothing, unless the stored findings are of `previous`. The caller holds the lock `MATCHING`.
         """
         is_new_engine = previous is not None and previous.engine != source.engine
         reason = ClosingReason.ENGINE if is_new_engine else ClosingReason.ADVISORY
@@ -207,7 +207,7 @@ class FleetFindings:
             refreshed_ids, exploited_ids = _refresh(connection, values)
             changes = _replace(connection, results, now, reason)
             record_news(connection, changes, exploited_ids, now, should_announce=previous is not None)
-            _set_source(connection, source, previous, now)
+            _set_source(connection, source, previous, now, has_news)
             return changes, refreshed_ids
 
     def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
@@ -229,14 +229,14 @@ def _source(connection: Connection) -> Source | None:
     return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
 
 
-def _set_source(connection: Connection, source: Source, previous: Source | None, now: str) -> None:
-    """State the source of the findings, with the event of another advisory database."""
+def _set_source(connection: Connection, source: Source, previous: Source | None, now: str, has_news: bool) -> None:
+    """State the source of the findings, with the event of another advisory database if it has news."""
     insert_if_new(connection, fleet_state, {"name": MATCHED_SINCE, "value": now})
     for name, value in ((ADVISORIES, source.advisories), (ENGINE, source.engine)):
         if not insert_if_new(connection, fleet_state, {"name": name, "value": value}):
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
     before = previous.advisories if previous is not None else None
-    if source.advisories != before:
+    if has_news and source.advisories != before:
         append_events(connection, [advisories_changed(source.advisories, before, now)])
 
 
