@@ -38,7 +38,7 @@ from dockgate.gate import rules
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner import ecosystems
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.feeds.advisories import CurrentDatabase, compare
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.judging import FleetJudging

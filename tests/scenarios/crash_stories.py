@@ -24,7 +24,7 @@ from tests.scenarios.stories import (
     voted_story,
 )
 
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 
 # Steps at most that the server is killed around in one story.
 AT_ONCE = 8

@@ -15,7 +15,7 @@ from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, application
 from tests.scenarios.waiting_stories import SECRET as CALLBACK_SECRET
 from tests.scenarios.waiting_stories import Receiver
 
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 
 BOGUS, REQUESTED = "sha256:" + "0" * 64, "sha256:" + "1" * 64
 # What only happens on the way of `side_story`.

@@ -12,7 +12,7 @@ import pytest
 from tests.scenarios.crash_stories import BATCHES, kill_around, left_alone
 from tests.scenarios.stories import main_story
 
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 
 ON_THE_WAY = (
     EffectKind.BUILD,

@@ -19,7 +19,7 @@ from dockgate.gate.policy import make_policy
 from dockgate.gate.rules import load as load_rules
 from dockgate.scanner.model import Package, Unread
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.exposure.answer import (
     Exposure,
     ExposureRequest,

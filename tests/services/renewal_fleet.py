@@ -12,7 +12,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.gate import evaluate
 from dockgate.scanner.model import Distribution, Inventory
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.shared.digest import digest_of

@@ -7,7 +7,7 @@ import pytest
 from tests.scenarios.crash_stories import Undisturbed, every_batch, kill_around, left_alone
 from tests.scenarios.killable_server import Mortal
 
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from dockgate.delivery.ports import BuildResult
 from dockgate.delivery.retention import Retention
 from dockgate.events.model import Event, EventKind
 from dockgate.identity.model import LOCAL, Caller
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 from dockgate.services.pipelines.actions import ActionResult
 from dockgate.services.retention.purge import Purge
 from dockgate.store.records import OutboxKind

@@ -9,7 +9,7 @@ from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.use_cases import UseCases, make_use_cases
 from dockgate.gate.model import Policy
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Observer, Starter, observe_nothing
+from dockgate.services.durable_effects import Effects, Observer, observe_nothing
 from dockgate.services.notifications.event_delivery import EventDeliveryHandler
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.outbox import OutboxHandler, OutboxWorker
@@ -22,6 +22,7 @@ from dockgate.services.notifications.outbox_handlers import (
 from dockgate.services.recovery import Recovery
 from dockgate.services.retention.purge import Purge
 from dockgate.services.web_services import WebServices
+from dockgate.services.workflow_starter import Starter
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind, Worker
 from dockgate.store.signals import Topic

@@ -33,7 +33,7 @@ from dockgate.server.polling import Poller
 from dockgate.server.private_files import restrict
 from dockgate.server.shared_folder import SharedFolder, create_once
 from dockgate.services.clock import DatabaseClock
-from dockgate.services.effects import Observer, observe_nothing
+from dockgate.services.durable_effects import Observer, observe_nothing
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.host_port import HostPort

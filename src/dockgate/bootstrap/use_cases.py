@@ -19,7 +19,7 @@ from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Starter
+from dockgate.services.durable_effects import Effects
 from dockgate.services.feeds.status import read_suspect_feeds
 from dockgate.services.feeds.updates import FeedUpdates
 from dockgate.services.fleet.finding_trends import TrendReader
@@ -61,6 +61,7 @@ from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.web_services import WebServices
 from dockgate.services.workers import Workers
+from dockgate.services.workflow_starter import Starter
 from dockgate.store.signals import Topic
 
 

@@ -14,7 +14,7 @@ from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.followed_images import ApprovedImages
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, Starter
+from dockgate.services.durable_effects import Effects
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.feeds.advisories import compare
@@ -37,6 +37,7 @@ from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waiver_preview import WaiverPreviews
 from dockgate.services.verdicts.waivers import ServerWaivers
+from dockgate.services.workflow_starter import Starter
 from dockgate.store.signals import Topic
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.workflows import explain

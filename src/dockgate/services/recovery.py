@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Approval
 from dockgate.services.approvals.settlement import WaitingApprovals
-from dockgate.services.effects import Starter
 from dockgate.services.error_isolation import for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.reconciler_rounds import OverdueItems
+from dockgate.services.workflow_starter import Starter
 from dockgate.store import Store
 
 

@@ -14,7 +14,6 @@ from dockgate.services.approvals.decisions import ApprovalDecisions
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import UnservedQueue
 from dockgate.services.exposure.search import ExposureSearch
 from dockgate.services.feeds.status import FeedStatus, read_feed_statuses
 from dockgate.services.fleet.finding_trends import TrendReader
@@ -42,6 +41,7 @@ from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.verdicts.waiver_preview import WaiverPreviews
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workers import Workers
+from dockgate.services.workflow_starter import UnservedQueue
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.services.effects import Starter, UnservedQueue
+from dockgate.services.workflow_starter import Starter, UnservedQueue
 from dockgate.shared.errors import ConflictError
 from dockgate.store.records import Worker
 from dockgate.store.workers import Workers as WorkersTable

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.notifications.outbox import OutboxWorker
 from dockgate.services.pipelines.git_pushes import GitPushes

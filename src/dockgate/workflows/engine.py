@@ -172,7 +172,7 @@ class Engine:
     def run_step(self, name: str, effect: Callable[[], R]) -> R:
         """Run the effect as a step of the running workflow, or at once outside of one.
 
-        It is a `services.effects.RunStep`. After UnavailableError it is tried up to five times within 15 seconds: a
+        It is a `durable_effects.RunStep`. After UnavailableError it is tried up to five times within 15 seconds: a
         registry that has crashed is back by then. While other servers may share the database, a workflow waits longer
         for that, and without a fresh lease; anything else gets UnavailableError.
         """

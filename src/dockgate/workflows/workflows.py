@@ -19,11 +19,12 @@ from dockgate.delivery.service_model import Rollout, RolloutKey
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter, UnservedQueue
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.pipelines.actions import ActionResult, Actions, read_definition
 from dockgate.services.pipelines.deployments import Deployments, Rollouts
 from dockgate.services.pipelines.executions import Executions
+from dockgate.services.workflow_starter import Starter, UnservedQueue
 from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store

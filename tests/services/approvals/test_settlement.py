@@ -15,7 +15,7 @@ from dockgate.gate.model import Status, Verdict
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 
 DIGESTS = ("sha256:a", "sha256:b")
 NOT_USED: Any = None

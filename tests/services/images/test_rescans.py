@@ -13,7 +13,7 @@ from tests.store.factories import FACTORIES, NOW, opened
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.scanner.model import Package, ScannedPlatform
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.images.rescans import (
     BURST,
     IDLE_SECONDS,

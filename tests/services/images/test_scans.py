@@ -11,7 +11,7 @@ from typing import Any, cast
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects, observe_nothing
+from dockgate.services.durable_effects import Effects, observe_nothing
 from dockgate.services.images.scans import ScanQueue, ScanRunner, ScanScheduler
 from dockgate.store import open_store
 from dockgate.store.images.images import Images

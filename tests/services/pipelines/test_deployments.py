@@ -15,7 +15,8 @@ from tests.store.factories import FACTORIES
 from dockgate.bootstrap.use_cases import make_use_cases
 from dockgate.delivery.service_model import Rollout
 from dockgate.gate.model import Policy
-from dockgate.services.effects import Effects, UnservedQueue
+from dockgate.services.durable_effects import Effects
+from dockgate.services.workflow_starter import UnservedQueue
 from dockgate.shared.errors import DeployError, NotFoundError, UnavailableError
 from dockgate.store.records import Worker
 from dockgate.vulnerabilities.model import Severity

@@ -13,7 +13,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixPlan, FixState, LockUpdate
 from dockgate.delivery.model import Action, ActionType, Execution, FixAction, FixSettings, Pipeline, RunState, Stage
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.fix_search import DeliveredImage, ProvenFix
 from dockgate.services.pipelines.fixes import Fixes
 from dockgate.services.pipelines.git_pushes import GitPushes

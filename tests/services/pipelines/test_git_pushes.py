@@ -9,7 +9,7 @@ from tests.fakes.repository_host import MemoryHost
 from dockgate.delivery.contributors import NO_OBJECT
 from dockgate.delivery.source_ports import RefUpdate
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.store import open_store
 

@@ -11,7 +11,7 @@ import pytest
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.registry.pushes import RegistryNotifications, RegistryPushes, WebhookSecrets
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.store import Store

@@ -10,7 +10,7 @@ from tests.store.factories import FACTORIES, opened
 
 from dockgate.gate.model import Waiver
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Effects
+from dockgate.services.durable_effects import Effects
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store

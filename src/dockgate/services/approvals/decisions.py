@@ -14,7 +14,7 @@ from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.executions import Executions
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers

@@ -15,7 +15,7 @@ from dockgate.identity.model import Principal
 from dockgate.services.approvals.contributors import ContributorFinder
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.pipelines.actions import read_definition

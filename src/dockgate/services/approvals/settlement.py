@@ -12,8 +12,9 @@ from dockgate.delivery.approvals import decide, vote_objection
 from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
+from dockgate.services.workflow_starter import Starter
 from dockgate.store.delivery.approvals import Approvals
 
 # (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was

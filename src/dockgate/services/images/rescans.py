@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from dockgate.delivery.ports import ImageReader
 from dockgate.scanner.layer_reader import is_older_scanner
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, TooSlowError, UnavailableError
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule

@@ -19,8 +19,9 @@ from dockgate.gate.model import ExternalReport
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.settlement import WaitingApprovals
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.verdicts.waivers import ServerWaivers
+from dockgate.services.workflow_starter import Starter
 from dockgate.shared.errors import (
     DockgateError,
     NotAnImageError,

@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.events.message import Message
 from dockgate.events.notification_texts import describe
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.canonical import encode

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import DockgateError, describe, unexpected_error
 from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time

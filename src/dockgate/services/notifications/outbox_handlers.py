@@ -10,7 +10,7 @@ from dockgate.delivery.ports import Answers, Attestor
 from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
-from dockgate.services.effects import EffectKind
+from dockgate.services.durable_effects import EffectKind
 from dockgate.services.notifications.outbox import OutboxHandler, UndeliverableError
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.interfaces import override

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.events.message import Message
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import Starter
+from dockgate.services.workflow_starter import Starter
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store

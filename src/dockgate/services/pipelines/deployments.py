@@ -30,10 +30,11 @@ from dockgate.delivery.service_model import (
 )
 from dockgate.events import dockgate_events
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.actions import IMAGE_DEFINITIONS, ActionResult, read_definition, read_image_definitions
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.services.verdicts.verdicts import Verdicts
+from dockgate.services.workflow_starter import Starter
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeployError, DockgateError, NotFoundError
 from dockgate.shared.references import ImageReference

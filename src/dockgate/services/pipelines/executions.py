@@ -7,7 +7,8 @@ from dockgate.delivery.pipeline import manual_trigger, source_branches
 from dockgate.events.model import Event
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.durable_effects import EffectKind, Effects
+from dockgate.services.workflow_starter import Starter
 from dockgate.store import Store
 
 

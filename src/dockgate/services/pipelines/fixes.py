@@ -30,9 +30,10 @@ from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.dockgate_events import fix_available
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.fix_search import DeliveredImage, FixSearch, ProvenFix
 from dockgate.services.pipelines.git_pushes import GitPushes
+from dockgate.services.workflow_starter import Starter
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, StoreError

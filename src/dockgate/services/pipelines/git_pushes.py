@@ -12,7 +12,8 @@ from dockgate.delivery.repository_files import FileEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RefUpdate, RepositoryHost
 from dockgate.events.model import Event
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects, Starter
+from dockgate.services.durable_effects import EffectKind, Effects
+from dockgate.services.workflow_starter import Starter
 from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store import Store
 

@@ -10,7 +10,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyReference, PolicyVersion, combine_policies, make_policy
 from dockgate.gate.rule import Rule
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.shared.errors import ConflictError, DefinitionError, NotFoundError, UsageError
 from dockgate.shared.yaml import Document
 from dockgate.store import Store

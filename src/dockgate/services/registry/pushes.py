@@ -23,7 +23,7 @@ from dockgate.events import pushes
 from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.verdicts.waivers import ServerWaivers

@@ -16,7 +16,7 @@ from datetime import datetime, timedelta
 from dockgate.delivery.ports import RegistryContent, RegistryStorage, StoredManifest
 from dockgate.delivery.retention import StoredImage
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.retention.registry_snapshot import RegistryReader, RegistrySnapshot
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.timestamps import format_time

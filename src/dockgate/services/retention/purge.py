@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.notifications.event_dispatch import TOPIC_DAYS
 from dockgate.shared.timestamps import format_time, latest_possible
 from dockgate.store import Store

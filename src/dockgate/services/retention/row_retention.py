@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from dockgate.delivery.retention import LEAST_HOURS, Retention
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.retention.garbage_collection import RemovedObjects
 from dockgate.store import Store
 from dockgate.store.fleet.findings import MATCHING

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.verdicts import Verdicts

@@ -13,7 +13,7 @@ from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict
 from dockgate.events.dockgate_events import service_risk_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image

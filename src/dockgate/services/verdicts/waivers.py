@@ -15,7 +15,7 @@ from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
-from dockgate.services.effects import EffectKind, Effects
+from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import digest_of

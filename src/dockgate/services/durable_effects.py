@@ -1,4 +1,4 @@
-"""The changes that services make (`Effects`), and the durable work that they start (`Starter`).
+"""The changes that services make (effects), as durable steps of workflows.
 
 Every effect runs through `Effects.run`, with its `EffectKind`. Inside a workflow an effect is a step of dbos: its
 result is stored, and after a crash it is repeated only if the crash came before the result was written. So each effect
@@ -6,13 +6,9 @@ may happen twice, and each is keyed. The observer is called before and after eve
 list of moments from `EffectKind`.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from enum import StrEnum
 from typing import ParamSpec, Protocol, TypeVar
-
-from dockgate.delivery.service_model import Rollout
-from dockgate.store.records import Worker
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -71,34 +67,6 @@ Observer = Callable[[str], None]
 
 def observe_nothing(_: str) -> None:
     """The observer of a server that is not under test."""
-
-
-@dataclass(frozen=True, slots=True)
-class UnservedQueue:
-    """A queue that no active worker takes work from, and how many workflows wait in it."""
-
-    name: str
-    waiting: int
-
-
-class Starter(Protocol):
-    """Starts durable work in the background. Started again under the same key, nothing happens."""
-
-    def continue_execution(self, execution: str) -> None:
-        """Start the actions that follow from those that have ended."""
-        ...
-
-    def start_event(self, event_id: str) -> None:
-        """Start the pipelines that a stored event triggers."""
-        ...
-
-    def start_rollout(self, rollout: Rollout) -> None:
-        """Carry out a stored rollout."""
-        ...
-
-    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
-        """The queues that none of these workers takes work from."""
-        ...
 
 
 class RunStep(Protocol):

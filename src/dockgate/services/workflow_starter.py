@@ -1,0 +1,36 @@
+"""The interface by which services start workflows in the background."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from dockgate.delivery.service_model import Rollout
+from dockgate.store.records import Worker
+
+
+@dataclass(frozen=True, slots=True)
+class UnservedQueue:
+    """A queue that no active worker takes work from, and how many workflows wait in it."""
+
+    name: str
+    waiting: int
+
+
+class Starter(Protocol):
+    """Starts durable work in the background. Started again under the same key, nothing happens."""
+
+    def continue_execution(self, execution: str) -> None:
+        """Start the actions that follow from those that have ended."""
+        ...
+
+    def start_event(self, event_id: str) -> None:
+        """Start the pipelines that a stored event triggers."""
+        ...
+
+    def start_rollout(self, rollout: Rollout) -> None:
+        """Carry out a stored rollout."""
+        ...
+
+    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+        """The queues that none of these workers takes work from."""
+        ...
