@@ -132,7 +132,7 @@ _DEFAULTS = Settings(Path(), Path())
 def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
     """Read the settings of this process. An empty variable counts as not set. Raises UsageError."""
     values = {key: value for key, value in (os.environ if environment is None else environment).items() if value}
-    port = _whole_number(values, "DOCKGATE_PORT", _DEFAULTS.port)
+    port = _read_whole_number(values, "DOCKGATE_PORT", _DEFAULTS.port)
     home = Path(values.get("HOME") or Path.home())
     data, cache = home / ".local/share/dockgate", home / ".cache/dockgate"
     if os.geteuid() == 0:
@@ -144,31 +144,33 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         token=values.get("DOCKGATE_TOKEN"),
         host=values.get("DOCKGATE_HOST", _DEFAULTS.host),
         port=port,
-        registry_port=_whole_number(values, "DOCKGATE_REGISTRY_PORT", _DEFAULTS.registry_port),
-        push_limit=_mebibytes(values, "DOCKGATE_PUSH_LIMIT", _DEFAULTS.push_limit),
-        registry_listen=_host_port(values, "DOCKGATE_REGISTRY_LISTEN"),
+        registry_port=_read_whole_number(values, "DOCKGATE_REGISTRY_PORT", _DEFAULTS.registry_port),
+        push_limit=_read_mebibytes(values, "DOCKGATE_PUSH_LIMIT", _DEFAULTS.push_limit),
+        registry_listen=_read_host_port(values, "DOCKGATE_REGISTRY_LISTEN"),
         registry_push=tuple(values.get("DOCKGATE_REGISTRY_PUSH", "").split()),
         registry_storage=values.get("DOCKGATE_REGISTRY_STORAGE"),
         disk_limits=DiskLimits(
-            artifacts=_mebibytes(values, "DOCKGATE_BLOBS_LIMIT", _DEFAULTS.disk_limits.artifacts),
-            log=_mebibytes(values, "DOCKGATE_LOG_LIMIT", _DEFAULTS.disk_limits.log),
-            logs=_mebibytes(values, "DOCKGATE_LOGS_LIMIT", _DEFAULTS.disk_limits.logs),
+            artifacts=_read_mebibytes(values, "DOCKGATE_BLOBS_LIMIT", _DEFAULTS.disk_limits.artifacts),
+            log=_read_mebibytes(values, "DOCKGATE_LOG_LIMIT", _DEFAULTS.disk_limits.log),
+            logs=_read_mebibytes(values, "DOCKGATE_LOGS_LIMIT", _DEFAULTS.disk_limits.logs),
         ),
         database_url=values.get("DOCKGATE_DATABASE_URL"),
-        shared_folder=_path(values, "DOCKGATE_SHARED"),
+        shared_folder=_read_path(values, "DOCKGATE_SHARED"),
         blobs=values.get("DOCKGATE_BLOBS"),
-        ca_bundle=_path(values, "DOCKGATE_CA_BUNDLE"),
-        risk_days=_number(values, "DOCKGATE_RISK_DAYS", _DEFAULTS.risk_days, is_days=True),
-        risk_notice_days=_number(values, "DOCKGATE_RISK_NOTICE_DAYS", _DEFAULTS.risk_notice_days, is_days=True),
-        recovery_days=_number(values, "DOCKGATE_RECOVERY_DAYS", _DEFAULTS.recovery_days, is_days=True),
-        attestation_days=_number(values, "DOCKGATE_ATTESTATION_DAYS", _DEFAULTS.attestation_days, is_days=True),
-        keep_days=_number(values, "DOCKGATE_KEEP_DAYS", _DEFAULTS.keep_days, is_days=True),
-        keep_images=_whole_number(values, "DOCKGATE_KEEP_IMAGES", _DEFAULTS.keep_images),
-        keep_revisions=_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
-        gc_hours=_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
-        rescans_per_minute=_number(values, "DOCKGATE_RESCANS", _DEFAULTS.rescans_per_minute, may_be_zero=True),
-        waiver_notice_days=_number(values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True),
-        oidc=_oidc(values),
+        ca_bundle=_read_path(values, "DOCKGATE_CA_BUNDLE"),
+        risk_days=_read_number(values, "DOCKGATE_RISK_DAYS", _DEFAULTS.risk_days, is_days=True),
+        risk_notice_days=_read_number(values, "DOCKGATE_RISK_NOTICE_DAYS", _DEFAULTS.risk_notice_days, is_days=True),
+        recovery_days=_read_number(values, "DOCKGATE_RECOVERY_DAYS", _DEFAULTS.recovery_days, is_days=True),
+        attestation_days=_read_number(values, "DOCKGATE_ATTESTATION_DAYS", _DEFAULTS.attestation_days, is_days=True),
+        keep_days=_read_number(values, "DOCKGATE_KEEP_DAYS", _DEFAULTS.keep_days, is_days=True),
+        keep_images=_read_whole_number(values, "DOCKGATE_KEEP_IMAGES", _DEFAULTS.keep_images),
+        keep_revisions=_read_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
+        gc_hours=_read_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
+        rescans_per_minute=_read_number(values, "DOCKGATE_RESCANS", _DEFAULTS.rescans_per_minute, may_be_zero=True),
+        waiver_notice_days=_read_number(
+            values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True
+        ),
+        oidc=_read_oidc(values),
         event_bus=values.get("DOCKGATE_EVENT_BUS"),
         sns_topic=values.get("DOCKGATE_SNS_TOPIC"),
         ecr_queue=values.get("DOCKGATE_ECR_QUEUE"),
@@ -181,23 +183,23 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
             for key, url in sorted(values.items())
             if key.startswith(FEED_PREFIX)
         ),
-        updates=_updates(values, "DOCKGATE_UPDATES"),
-        public_url=_url(values, "DOCKGATE_PUBLIC_URL"),
-        tls_cert=_path(values, "DOCKGATE_TLS_CERT"),
-        tls_key=_path(values, "DOCKGATE_TLS_KEY"),
-        build_minutes=_number(values, "DOCKGATE_BUILD_MINUTES", _DEFAULTS.build_minutes),
-        build_memory=_number(values, "DOCKGATE_BUILD_MEMORY", _DEFAULTS.build_memory),
-        build_processes=int(_number(values, "DOCKGATE_BUILD_PROCESSES", _DEFAULTS.build_processes)),
-        build_disk=_number(values, "DOCKGATE_BUILD_DISK", _DEFAULTS.build_disk),
-        build_log=_number(values, "DOCKGATE_BUILD_LOG", _DEFAULTS.build_log),
-        build_allow=_networks(values, "DOCKGATE_BUILD_ALLOW"),
-        build_block=_networks(values, "DOCKGATE_BUILD_BLOCK"),
+        updates=_read_feed_updates(values, "DOCKGATE_UPDATES"),
+        public_url=_read_url(values, "DOCKGATE_PUBLIC_URL"),
+        tls_cert=_read_path(values, "DOCKGATE_TLS_CERT"),
+        tls_key=_read_path(values, "DOCKGATE_TLS_KEY"),
+        build_minutes=_read_number(values, "DOCKGATE_BUILD_MINUTES", _DEFAULTS.build_minutes),
+        build_memory=_read_number(values, "DOCKGATE_BUILD_MEMORY", _DEFAULTS.build_memory),
+        build_processes=int(_read_number(values, "DOCKGATE_BUILD_PROCESSES", _DEFAULTS.build_processes)),
+        build_disk=_read_number(values, "DOCKGATE_BUILD_DISK", _DEFAULTS.build_disk),
+        build_log=_read_number(values, "DOCKGATE_BUILD_LOG", _DEFAULTS.build_log),
+        build_allow=_read_networks(values, "DOCKGATE_BUILD_ALLOW"),
+        build_block=_read_networks(values, "DOCKGATE_BUILD_BLOCK"),
         unsafe_builds=_is_set(values, "DOCKGATE_UNSAFE_BUILDS"),
         proxies=tuple(values.get("DOCKGATE_TRUSTED_PROXIES", "").replace(",", " ").split()),
     )
 
 
-def _updates(values: Mapping[str, str], name: str) -> FeedUpdateSettings:
+def _read_feed_updates(values: Mapping[str, str], name: str) -> FeedUpdateSettings:
     """A mode and periods: "on osv=30m kev=off"."""
     mode, periods = FeedUpdateSettings().mode, {}
     for word in values.get(name, "").split():
@@ -214,7 +216,7 @@ def _updates(values: Mapping[str, str], name: str) -> FeedUpdateSettings:
     return FeedUpdateSettings(mode, tuple(sorted(periods.items())))
 
 
-def _oidc(values: Mapping[str, str]) -> OidcSettings | None:
+def _read_oidc(values: Mapping[str, str]) -> OidcSettings | None:
     """The identity provider: None if no issuer is set."""
     issuer = values.get("DOCKGATE_OIDC_ISSUER")
     if issuer is None:
@@ -232,7 +234,7 @@ def _oidc(values: Mapping[str, str]) -> OidcSettings | None:
     client_id = values.get("DOCKGATE_OIDC_CLIENT_ID")
     if client_id is None:
         raise UsageError("DOCKGATE_OIDC_CLIENT_ID is not set.", "Set it to the id of the client at the provider.")
-    secret, file = values.get("DOCKGATE_OIDC_CLIENT_SECRET"), _path(values, "DOCKGATE_OIDC_CLIENT_SECRET_FILE")
+    secret, file = values.get("DOCKGATE_OIDC_CLIENT_SECRET"), _read_path(values, "DOCKGATE_OIDC_CLIENT_SECRET_FILE")
     if secret is not None and file is not None:
         raise UsageError(
             "DOCKGATE_OIDC_CLIENT_SECRET and DOCKGATE_OIDC_CLIENT_SECRET_FILE are both set.", "Omit the first."
@@ -263,11 +265,11 @@ def _oidc(values: Mapping[str, str]) -> OidcSettings | None:
     )
 
 
-def _path(values: Mapping[str, str], name: str) -> Path | None:
+def _read_path(values: Mapping[str, str], name: str) -> Path | None:
     return Path(values[name]) if name in values else None
 
 
-def _host_port(values: Mapping[str, str], name: str) -> HostPort | None:
+def _read_host_port(values: Mapping[str, str], name: str) -> HostPort | None:
     if name not in values:
         return None
     place = HostPort.parse(values[name])
@@ -276,7 +278,7 @@ def _host_port(values: Mapping[str, str], name: str) -> HostPort | None:
     return place
 
 
-def _url(values: Mapping[str, str], name: str) -> str | None:
+def _read_url(values: Mapping[str, str], name: str) -> str | None:
     """A URL without a path and a trailing slash."""
     url = values.get(name, "").rstrip("/")
     if not url:
@@ -289,7 +291,7 @@ def _url(values: Mapping[str, str], name: str) -> str | None:
     return url
 
 
-def _whole_number(values: Mapping[str, str], name: str, default: int, maximum: int = 65535) -> int:
+def _read_whole_number(values: Mapping[str, str], name: str, default: int, maximum: int = 65535) -> int:
     """A number from 1 to `maximum`; by default a port."""
     text = values.get(name, str(default))
     if not text.isdecimal() or not 0 < int(text) <= maximum:
@@ -297,12 +299,12 @@ def _whole_number(values: Mapping[str, str], name: str, default: int, maximum: i
     return int(text)
 
 
-def _mebibytes(values: Mapping[str, str], name: str, default: int) -> int:
+def _read_mebibytes(values: Mapping[str, str], name: str, default: int) -> int:
     """A number of MiB, in bytes."""
-    return _whole_number(values, name, default >> 20, (1 << 30) - 1) << 20
+    return _read_whole_number(values, name, default >> 20, (1 << 30) - 1) << 20
 
 
-def _number(
+def _read_number(
     values: Mapping[str, str], name: str, default: float, *, is_days: bool = False, may_be_zero: bool = False
 ) -> float:
     text = values.get(name, str(default))
@@ -316,7 +318,7 @@ def _number(
     return number
 
 
-def _networks(values: Mapping[str, str], name: str) -> tuple[str, ...]:
+def _read_networks(values: Mapping[str, str], name: str) -> tuple[str, ...]:
     networks = tuple(values.get(name, "").split())
     if networks:
         import ipaddress  # a scan does not need it

@@ -153,7 +153,11 @@ def read(data: bytes) -> Envelope:
         if not isinstance(kind, str) or not isinstance(signatures, list) or len(signatures) > SIGNATURE_LIMIT:
             raise ValueError("its fields are of the wrong types, or too many")
         kind.encode()  # half of a character cannot be part of what is signed
-        return Envelope(kind, _bytes(document["payload"]), tuple(_bytes(signature["sig"]) for signature in signatures))
+        return Envelope(
+            kind,
+            _decode_base64(document["payload"]),
+            tuple(_decode_base64(signature["sig"]) for signature in signatures),
+        )
     except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"That is not a DSSE envelope: {type(error).__name__}: {error}.") from None
 
@@ -186,7 +190,7 @@ def _check_kind(key: Any) -> None:
         )
 
 
-def _bytes(text: Any) -> bytes:
+def _decode_base64(text: Any) -> bytes:
     """Base64, in either alphabet, as DSSE wants readers to take it."""
     if not isinstance(text, str):
         raise ValueError("base64 is text")

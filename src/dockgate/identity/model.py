@@ -220,7 +220,7 @@ class Caller:
 
     def can(self, permission: Permission, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Return whether the caller has the permission for this repository or pipeline; without any, all."""
-        if not self._lends(permission):
+        if not self._has_scope(permission):
             return False
         if not repository and not pipeline:
             return self.principal.can(permission)
@@ -228,26 +228,26 @@ class Caller:
 
     def can_somewhere(self, permission: Permission) -> bool:
         """Return whether the caller has the permission everywhere, or for some repositories."""
-        return self._lends(permission) and self.principal.can_somewhere(permission)
+        return self._has_scope(permission) and self.principal.can_somewhere(permission)
 
     def limits(self, permission: Permission) -> RepositoryLimits:
         """The repositories for which the caller has the permission, to be stored with what it does."""
-        if not self._lends(permission):
+        if not self._has_scope(permission):
             return RepositoryLimits(())
         roles = ("*",) if self.principal.can(permission) else self.principal.patterns(permission)
         token = self.token.repositories if self.token is not None and self._has_limited_token else ("*",)
         return RepositoryLimits(roles, token)
 
-    def _lends(self, permission: Permission) -> bool:
+    def _has_scope(self, permission: Permission) -> bool:
         return self.token is None or not self.token.scopes or permission in self.token.scopes
 
     def can_reach(self, *, repository: str | None = None, pipeline: str | None = None) -> bool:
         """Return whether token and roles are for one of these."""
         project = self.projects.get(self.permission, Project())
         is_granted = self.principal.can(self.permission) or project.has(repository=repository, pipeline=pipeline)
-        return is_granted and self._token_reaches(repository, pipeline)
+        return is_granted and self._can_token_reach(repository, pipeline)
 
-    def _token_reaches(self, repository: str | None, pipeline: str | None) -> bool:
+    def _can_token_reach(self, repository: str | None, pipeline: str | None) -> bool:
         if self.token is None or not self._has_limited_token:
             return True
         return any(fnmatchcase(repository, pattern) for pattern in self.token.repositories if repository) or any(
@@ -261,7 +261,7 @@ class Caller:
         subject = (
             f"the pipeline {pipeline}" if pipeline else f"the repository {repository}" if repository else "this call"
         )
-        if not self._token_reaches(repository, pipeline):
+        if not self._can_token_reach(repository, pipeline):
             raise DeniedError(
                 f"this token of {self.name} does not cover {subject}",
                 "Use a token without such limits: `dockgate token create`.",

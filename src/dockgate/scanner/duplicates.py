@@ -38,7 +38,7 @@ class Duplicates:
         if not self._owners or not self._is_shared(package.ecosystem, file):
             return False
         return any(
-            owner is not file and _is_same(version, package.source_version) and _owns(self._stack, owner, file.path)
+            owner is not file and _is_same(version, package.source_version) and _is_owner(self._stack, owner, file.path)
             for version, owner in self._owners.get((package.ecosystem, package.source_name), ())
         )
 
@@ -55,7 +55,7 @@ def _is_same(version: str, rebuilt_from: str) -> bool:
     return version == rebuilt_from or version.startswith(f"{rebuilt_from}-")
 
 
-def _owns(stack: LayerStack, owner: PackageFile, path: str) -> bool:
+def _is_owner(stack: LayerStack, owner: PackageFile, path: str) -> bool:
     return any(
         path.startswith(owned_path) if owned_path.endswith("/") else path == owned_path
         for packed_paths in owner.owns.values()

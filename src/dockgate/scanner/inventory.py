@@ -68,9 +68,9 @@ def _compare(
 ) -> tuple[Distribution | None, set[Package], set[Unread]]:
     """Return distribution, packages and unread entries. Raises UnreadableError if that takes too long."""
     stack = LayerStack(facts)
-    distribution = _distribution(stack)
+    distribution = _find_distribution(stack)
     system = {kind.name: kind for kind in ecosystems if kind.distributions}
-    packages = set(_distribution_packages(stack, distribution, system))
+    packages = set(_complete_packages(stack, distribution, system))
     owners = {package.name for package in packages} - {package.name for package in packages if package.vendor}
     unread_entries = {
         *checks.find_problems(stack, ecosystems),
@@ -91,9 +91,9 @@ def _compare(
                 if not (file.is_lockfile and locks.is_installed(package)) and not duplicates.is_duplicate(
                     package, file
                 ):
-                    packages.add(_place_package(package, facts[at].layer, owner))
+                    packages.add(_set_origin(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
-            unread_entries.update(_unread_entries(file, facts[at].layer))
+            unread_entries.update(_list_unread_parts(file, facts[at].layer))
             if folders.lacks_list(file):
                 reason = (
                     f"{file.path} has no RECORD beside it, so no file list shows which files belong to the package."
@@ -107,7 +107,7 @@ def _compare(
     return distribution, packages, unread_entries
 
 
-def _distribution_packages(
+def _complete_packages(
     stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]
 ) -> Iterator[Package]:
     """Yield the packages of the package databases, completed for the distribution."""
@@ -116,7 +116,7 @@ def _distribution_packages(
         if file.ecosystem in system:
             strange = third_party[file.ecosystem]
             for package in file.packages:
-                placed_package = _place_package(
+                placed_package = _set_origin(
                     package, stack.facts[stack.introducing_layer(file, package, at)].layer, None
                 )
                 if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
@@ -146,8 +146,8 @@ class FactsInMemory(dict[str, LayerFacts]):
 
     def add(self, facts: LayerFacts) -> None:
         """Add the facts of a layer; above the limit it is added as unread, without content."""
-        self._memory_used += _facts_cost(facts)
-        self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _without_content(facts)
+        self._memory_used += _estimate_facts_cost(facts)
+        self[facts.layer] = facts if self._memory_used <= 2 * IMAGE_LIMIT else _drop_content(facts)
 
 
 def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
@@ -157,11 +157,11 @@ def _limit_layers(facts: Sequence[LayerFacts]) -> Iterator[LayerFacts]:
     """
     spent_memory = 0
     for layer in facts:
-        spent_memory += _facts_cost(layer)
-        yield layer if spent_memory <= IMAGE_LIMIT else _without_content(layer)
+        spent_memory += _estimate_facts_cost(layer)
+        yield layer if spent_memory <= IMAGE_LIMIT else _drop_content(layer)
 
 
-def _facts_cost(facts: LayerFacts) -> int:
+def _estimate_facts_cost(facts: LayerFacts) -> int:
     """Estimate the bytes of memory that the facts take, their paths packed and unpacked."""
     links = facts.symlinks
     path_lists = (facts.implied_folders, facts.folders, facts.whiteouts, facts.opaques)
@@ -170,12 +170,12 @@ def _facts_cost(facts: LayerFacts) -> int:
     return texts + _PATH_COST * count + sum(map(memory_cost, facts.package_files))
 
 
-def _without_content(facts: LayerFacts) -> LayerFacts:
+def _drop_content(facts: LayerFacts) -> LayerFacts:
     reason = "The layer cannot be read: with those below it, it holds too many files and packages."
     return LayerFacts(facts.layer, unread=(Unread("/", reason, facts.layer),))
 
 
-def _place_package(package: Package, layer: str, owner: str | None) -> Package:
+def _set_origin(package: Package, layer: str, owner: str | None) -> Package:
     """Return `replace(package, layer=…, owner=…)` in a third of the time: images have thousands of packages."""
     return Package(
         package.name,
@@ -194,7 +194,7 @@ def _place_package(package: Package, layer: str, owner: str | None) -> Package:
     )
 
 
-def _unread_entries(file: PackageFile, layer: str) -> Iterator[Unread]:
+def _list_unread_parts(file: PackageFile, layer: str) -> Iterator[Unread]:
     if file.unread_reason:
         yield Unread(file.path, unread_reason(file.path, file.unread_reason), layer)
     for inner, reason in file.unread_parts:
@@ -202,7 +202,7 @@ def _unread_entries(file: PackageFile, layer: str) -> Iterator[Unread]:
         yield Unread(path, unread_reason(path, reason), layer)
 
 
-def _distribution(stack: LayerStack) -> Distribution | None:
+def _find_distribution(stack: LayerStack) -> Distribution | None:
     """Return the distribution, with the release of its package repositories if a file states it."""
     distribution = stack.distribution
     release = next((file.release for _, file in reversed(stack.present_files) if file.release), None)

@@ -123,7 +123,7 @@ class LayerStack:
         if layer == len(self.facts) - 1:
             return True
         last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
-        return last <= layer and self._last_removal(path.rpartition("/")[0]) <= layer
+        return last <= layer and self._find_last_removal(path.rpartition("/")[0]) <= layer
 
     def source_layers(self, path: str) -> Iterator[int]:
         """Yield the layer with the file at `path`: none if it was removed, two if /usr is partly merged.
@@ -131,7 +131,7 @@ class LayerStack:
         dpkg's lists may name lib/x for usr/lib/x and vice versa, so both are checked.
         """
         self.spend(1)
-        for name in (path, _merged_usr_alias(path)):
+        for name in (path, _find_merged_usr_alias(path)):
             layer = self._top.get(name) if name else None
             if layer is not None and self.is_present(name, layer):
                 yield layer
@@ -323,7 +323,7 @@ class LayerStack:
     def _sorted_paths(self) -> list[str]:
         return sorted(self._top)
 
-    def _last_removal(self, folder: str) -> int:
+    def _find_last_removal(self, folder: str) -> int:
         """Return the last layer that removed the content of lower layers in `folder`."""
         walked_paths: list[str] = []
         if self._cached_characters > _CACHE_LIMIT:
@@ -341,7 +341,7 @@ class LayerStack:
         return last
 
 
-def _merged_usr_alias(path: str) -> str:
+def _find_merged_usr_alias(path: str) -> str:
     """Return the other name of a path where /bin, /sbin and /lib are merged into /usr, "" if it has none."""
     if path.startswith(_MERGED_FOLDERS):
         return "usr/" + path

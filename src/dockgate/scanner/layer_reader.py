@@ -62,10 +62,10 @@ def is_older_scanner(version: str | None, reference_version: str) -> bool:
     first, second = _SCANNER_VERSION.fullmatch(version), _SCANNER_VERSION.fullmatch(reference_version)
     if first is None or second is None:
         return False
-    return _order(first) < _order(second)
+    return _parse_numbers(first) < _parse_numbers(second)
 
 
-def _order(version: re.Match[str]) -> tuple[int, int]:
+def _parse_numbers(version: re.Match[str]) -> tuple[int, int]:
     return int(version[1]), int(version[2] or 0)
 
 
@@ -86,7 +86,7 @@ def read_layer(
             draft.take_linked(layer.entries())
     except ImageError as error:
         return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}", layer.digest),))
-    return replace(draft.facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
+    return replace(draft.build_facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
 
 
 def memory_cost(file: PackageFile) -> int:
@@ -103,7 +103,7 @@ def unread_reason(path: str, reason: str) -> str:
     return f"{path} cannot be read: {reason}"
 
 
-def _outside(target: str) -> str:
+def _describe_outside_link(target: str) -> str:
     return f"it is a hard link to {target}, which is not an earlier file of its layer"
 
 
@@ -149,7 +149,7 @@ class _Draft:
             if kind == "directory":
                 folders.add(path)
                 if entry.open:
-                    self._list(entry.open, path)
+                    self._record_unlisted(entry.open, path)
             else:
                 if kind == "hardlink":
                     entry = self._resolve_hard_link(entry)
@@ -171,7 +171,7 @@ class _Draft:
             mode = entry.mode
             kinds = [ecosystem for ecosystem in candidates if ecosystem.wants(path, size, mode, head)]
             if kind == "hardlink":
-                kinds = self._kinds_of_link(entry, kinds, size, head)
+                kinds = self._select_link_kinds(entry, kinds, size, head)
             if kinds or path in _RELEASES:
                 self._take_evidence(entry, kinds)
                 if len(self.package_files) > READS_LIMIT:
@@ -194,19 +194,19 @@ class _Draft:
         for path in read_paths:
             self.hardlinks.pop(path, None)
 
-    def facts(self, layer: str) -> LayerFacts:
+    def build_facts(self, layer: str) -> LayerFacts:
         for path, (target, kinds) in self.hardlinks.items():
-            self._mark_unread(path, _outside(target), kinds)
+            self._mark_unread(path, _describe_outside_link(target), kinds)
         for path, target in self.unresolved_hardlinks.items():
             if path not in self.hardlinks:
-                self.unlisted_folders.append(Unread(path, unread_reason(path, _outside(target))))
+                self.unlisted_folders.append(Unread(path, unread_reason(path, _describe_outside_link(target))))
         tree = self.tree
         files = tree.files
         if tree.devices:  # rootless podman makes none, and what is below stays
             files = [path for path in files if path not in tree.devices]
         return LayerFacts(
             layer,
-            package_files=self._with_owners(),
+            package_files=self._assign_owners(),
             releases=tuple(self.releases.values()),
             links=self.links,
             folders=tuple(sorted(self.folders)),
@@ -231,7 +231,7 @@ class _Draft:
             self.unresolved_hardlinks[entry.path] = entry.target
         return linked_entry or entry
 
-    def _kinds_of_link(self, entry: Entry, kinds: list[Ecosystem], size: int, head: bytes) -> list[Ecosystem]:
+    def _select_link_kinds(self, entry: Entry, kinds: list[Ecosystem], size: int, head: bytes) -> list[Ecosystem]:
         """Select from `kinds`, which want this path, the ecosystems that read the content of a hard link.
 
         Content that is wanted under any name was read at the target. It is read again only if packages were found
@@ -250,7 +250,7 @@ class _Draft:
         ]
         return chosen_kinds + [kind for kind in self.by_content if kind not in chosen_kinds and is_read(kind)]
 
-    def _list(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
+    def _record_unlisted(self, open_folder: Callable[[], BinaryIO], path: str) -> None:
         """Record a folder that could not be listed: only such folders have `open`, which raises the reason."""
         try:
             open_folder().close()
@@ -330,7 +330,7 @@ class _Draft:
         for kind in kinds:
             self.package_files[path, kind.name] = PackageFile(path, kind.name, unread_reason=reason)
 
-    def _with_owners(self) -> tuple[PackageFile, ...]:
+    def _assign_owners(self) -> tuple[PackageFile, ...]:
         """Return the package files; those of languages with the distribution package whose file list names the file.
 
         Only packages in a database of this layer count as owners, because a list alone is easily written. Files in
@@ -362,7 +362,7 @@ def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Co
 
     Their triggers match its path and the first bytes of its content.
     """
-    names, suffixes, prefixes, parts, magics = (_by_trigger(ecosystems, field) for field in Triggers._fields)
+    names, suffixes, prefixes, parts, magics = (_group_by_trigger(ecosystems, field) for field in Triggers._fields)
     beginnings = tuple(prefixes)
 
     def find_candidates(path: str, head: bytes) -> Collection[Ecosystem]:
@@ -382,7 +382,7 @@ def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Co
     return find_candidates
 
 
-def _by_trigger(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
+def _group_by_trigger(ecosystems: Sequence[Ecosystem], field: str) -> dict[Any, tuple[Ecosystem, ...]]:
     """Return the ecosystems of each trigger of one kind."""
     triggered_kinds: dict[Any, tuple[Ecosystem, ...]] = {}
     for kind in ecosystems:

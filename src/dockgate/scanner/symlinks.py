@@ -32,14 +32,14 @@ def find_problems(
     Skips links that are in `unread_paths`. A link of a distribution package may lead to any evidence except a
     distribution's.
     """
-    yield from _writes_through_links(stack)
+    yield from _find_writes_through_links(stack)
     try:
-        yield from _aliases(stack, ecosystems, databases, unread_paths)
+        yield from _find_aliases(stack, ecosystems, databases, unread_paths)
     except UnreadableError as error:
         yield Unread("/", str(error))
 
 
-def _writes_through_links(stack: LayerStack) -> Iterator[Unread]:
+def _find_writes_through_links(stack: LayerStack) -> Iterator[Unread]:
     last = max((at for at, facts in enumerate(stack.facts) if at and facts.implied_folders), default=0)
     files: dict[str, int] = {}
     whiteouts: dict[str, int] = {}
@@ -66,12 +66,12 @@ def _is_removed(path: str, files: Mapping[str, int], whiteouts: Mapping[str, int
     return is_removed
 
 
-def _aliases(
+def _find_aliases(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread_paths: Collection[str]
 ) -> Iterator[Unread]:
     """Yield one entry for each link that gives a path of evidence to a file that was not read as evidence."""
     links, files = stack.symlinks, stack.file_paths()
-    names, suffixes, prefixes = _triggers(ecosystems)
+    names, suffixes, prefixes = _collect_triggers(ecosystems)
     read_files = {(package_file.path, package_file.ecosystem) for _, package_file in stack.present_files}
     candidates = trigger_lookup(ecosystems)
     waiting = [
@@ -85,7 +85,7 @@ def _aliases(
         if place is None or not stack.is_folder(place) or f"{place}/".startswith(f"{link}/"):
             continue
         if (link in _MERGED_FOLDERS and place == f"usr/{link}") or _is_packaged(stack, link, databases):
-            paths = _evidence_below(stack, prefixes, link, place)
+            paths = _find_evidence_below(stack, prefixes, link, place)
         else:
             paths = stack.paths_below(f"{place}/" if place else "")
             if not any(f"{prefix}/".startswith(f"{link}/") or link.startswith(prefix) for prefix in prefixes):
@@ -117,7 +117,7 @@ def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) ->
     return any(database.is_brought_by(link, at) for at in stack.source_layers(link) for database in databases)
 
 
-def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
+def _collect_triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
     """Return the names, suffixes and prefixes of the paths of evidence.
 
     Evidence that is found by a part of its path also has one of these names or suffixes.
@@ -130,7 +130,7 @@ def _triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozense
     )
 
 
-def _evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
+def _find_evidence_below(stack: LayerStack, prefixes: Collection[str], link: str, place: str) -> Iterator[str]:
     """Yield the files to which the link gives a path that begins with one of `prefixes`."""
     for prefix in sorted(prefixes):
         if prefix.startswith(f"{link}/"):

@@ -80,7 +80,7 @@ _STATUS_FOLDER = "var/lib/dpkg/status.d"
 
 
 @cache
-def _by_name() -> dict[str, list[tuple[str, _Store]]]:
+def _group_by_name() -> dict[str, list[tuple[str, _Store]]]:
     """Return the stores by the last part of their places, so that each folder is compared with few."""
     stores_by_name: dict[str, list[tuple[str, _Store]]] = {}
     for store in _STORES:
@@ -89,12 +89,12 @@ def _by_name() -> dict[str, list[tuple[str, _Store]]]:
     return stores_by_name
 
 
-FOLDER_NAMES = tuple(sorted(_by_name()))
+FOLDER_NAMES = tuple(sorted(_group_by_name()))
 
 
 def store_of(path: str) -> str | None:
     """The kind of unsupported store at a path, or None."""
-    store = _store(path)
+    store = _find_store(path)
     return store.description if store else None
 
 
@@ -103,14 +103,14 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
 
     Raises UnreadableError if there are too many files.
     """
-    names = _by_name()
+    names = _group_by_name()
     seen_paths: set[str] = set()
     for facts in stack.facts:
         for folder in (*facts.folders, *facts.implied_folders):
             if folder[folder.rfind("/") + 1 :] not in names or folder in seen_paths:
                 continue
             seen_paths.add(folder)
-            store = _store(folder)
+            store = _find_store(folder)
             if store is None:
                 continue
             for path in stack.paths_below(f"{folder}/"):
@@ -123,12 +123,12 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
                     break
 
 
-def _store(path: str) -> _Store | None:
+def _find_store(path: str) -> _Store | None:
     name = path[path.rfind("/") + 1 :]
     if name == "status.d" and not path.endswith(f"/{_STATUS_FOLDER}"):
         return None
     rooted_path = f"/{path}"
-    for place, store in _by_name().get(name, ()):
+    for place, store in _group_by_name().get(name, ()):
         if path == place or ("/" in place and rooted_path.endswith(place if place[0] == "/" else f"/{place}")):
             return store
     return None

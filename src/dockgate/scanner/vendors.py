@@ -111,7 +111,7 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str | None:
     maintainer = package.vendor or ""
     third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
     if maintainer.startswith(_STATED_PREFIX):
-        return None if maintainer[1:].lower() == distribution else _vendor_name(maintainer[1:])
+        return None if maintainer[1:].lower() == distribution else _clean_vendor_name(maintainer[1:])
     for mark, vendor in _VERSION_MARKS.items():
         if mark in package.version:
             return vendor
@@ -120,12 +120,12 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str | None:
     if address == _HARDENED_ADDRESS:
         return HARDENED_VENDOR
     if distribution == "ubuntu":
-        return None if not maintainer or address.endswith(_UBUNTU) else _vendor_name(domain)
+        return None if not maintainer or address.endswith(_UBUNTU) else _clean_vendor_name(domain)
     if address in _DEBIAN_MAINTAINERS and not package.version.endswith(_RELEASES):
         return None
     if address.endswith(_MAINTAINERS):
-        return _vendor_name(domain)
-    default_vendor = _vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
+        return _clean_vendor_name(domain)
+    default_vendor = _clean_vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
     return _NAMES.get(maintainer.lower(), default_vendor)
 
 
@@ -137,7 +137,7 @@ def vendor_by_signature(package: Package, distribution: str) -> str | None:
     if not vendor or official is None or vendor.startswith(official):
         return None
     tag = _VERSION_TAGS.get(distribution)
-    return None if vendor == UNKNOWN_VENDOR and tag and tag in package.version else _vendor_name(vendor)
+    return None if vendor == UNKNOWN_VENDOR and tag and tag in package.version else _clean_vendor_name(vendor)
 
 
 def apply_vendor(package: Package, vendor: str | None) -> Package:
@@ -147,5 +147,5 @@ def apply_vendor(package: Package, vendor: str | None) -> Package:
     return replace(package, vendor=vendor, ecosystem=f"vendor:{vendor}")
 
 
-def _vendor_name(text: str) -> str:
+def _clean_vendor_name(text: str) -> str:
     return " ".join(text.split())[:_LENGTH_LIMIT] or UNKNOWN_VENDOR

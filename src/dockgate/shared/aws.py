@@ -76,7 +76,7 @@ def boto3_client() -> Client:
     try:
         import boto3
     except ImportError:
-        raise _boto3_is_missing() from None
+        raise _make_missing_boto3_error() from None
     return lambda service, region: boto3.client(service, region_name=region)
 
 
@@ -151,11 +151,11 @@ def aws_errors(action: str, classify: Classify = lambda failure: None, secret: s
     try:
         from botocore import exceptions as boto
     except ImportError:
-        raise _boto3_is_missing() from None
+        raise _make_missing_boto3_error() from None
     try:
         yield
     except (boto.ClientError, boto.BotoCoreError) as error:
-        failure = _failure(action, error, secret)
+        failure = _make_failure(action, error, secret)
         advice = PERMISSIONS_ADVICE if failure.kind is FailureKind.REFUSED else _CONNECTION_ADVICE
         raise classify(failure) or UnavailableError(failure.text, advice) from None
 
@@ -174,7 +174,7 @@ def error_code(error: Exception) -> str | None:
     return str(code) if code else None
 
 
-def _failure(action: str, error: Any, secret: str | None) -> AwsFailure:
+def _make_failure(action: str, error: Any, secret: str | None) -> AwsFailure:
     from botocore import exceptions as boto
 
     if isinstance(error, boto.ClientError):
@@ -193,5 +193,5 @@ def _failure(action: str, error: Any, secret: str | None) -> AwsFailure:
     return AwsFailure(kind, f"{action}: {reason}", str(error))
 
 
-def _boto3_is_missing() -> UsageError:
+def _make_missing_boto3_error() -> UsageError:
     return UsageError("boto3 is not installed.", f"Install it: {sys.executable} -m pip install boto3")

@@ -36,14 +36,14 @@ def plain(value: object) -> Any:
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(field_value) for name, field_value in _stored_fields(value).items()}
+        return {name: plain(field_value) for name, field_value in _collect_stored_fields(value).items()}
     return value
 
 
 def _encode_level(value: object) -> object:
     """One level of a value that JSON does not have; the encoder, in C, calls this for each."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return _stored_fields(value)
+        return _collect_stored_fields(value)
     if isinstance(value, Mapping):
         return {str(key): item for key, item in value.items()}
     if isinstance(value, Enum):
@@ -72,7 +72,7 @@ def decode(kind: type[T], data: bytes) -> T:
 
 def build(kind: Any, value: Any) -> Any:
     """`value` (plain JSON) as `kind`: a dataclass, an enum, an optional, a tuple, list or dict of those."""
-    make = _maker(kind)
+    make = _find_maker(kind)
     return value if make is None else make(value)
 
 
@@ -80,37 +80,37 @@ _Maker = Callable[[Any], Any]
 
 
 @cache
-def _maker(kind: Any) -> _Maker | None:
+def _find_maker(kind: Any) -> _Maker | None:
     """A function that makes a `kind` of plain JSON; None if plain JSON is already of that kind."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
-        (inner,) = (_maker(argument) for argument in arguments if argument is not type(None))
+        (inner,) = (_find_maker(argument) for argument in arguments if argument is not type(None))
         return None if inner is None else lambda value: None if value is None else inner(value)
     if origin is tuple:
         if len(arguments) == 2 and arguments[1] is ...:
-            return _of_items(tuple, _maker(arguments[0]))
-        makers = [_maker(argument) for argument in arguments]
+            return _make_items_maker(tuple, _find_maker(arguments[0]))
+        makers = [_find_maker(argument) for argument in arguments]
         return lambda value: tuple(
             item if make is None else make(item) for make, item in zip(makers, value, strict=True)
         )
     if origin is list:
-        return _of_items(list, _maker(arguments[0]))
+        return _make_items_maker(list, _find_maker(arguments[0]))
     if origin is dict:
-        make = _maker(arguments[1])
+        make = _find_maker(arguments[1])
         return dict if make is None else lambda value: {key: make(item) for key, item in value.items()}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind
-    return _of_fields(kind) if dataclasses.is_dataclass(kind) else None
+    return _make_fields_maker(kind) if dataclasses.is_dataclass(kind) else None
 
 
-def _of_items(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Maker | None) -> _Maker:
+def _make_items_maker(kind: type[tuple[Any, ...]] | type[list[Any]], make: _Maker | None) -> _Maker:
     return kind if make is None else lambda value: kind(map(make, value))
 
 
-def _of_fields(kind: Any) -> _Maker:
+def _make_fields_maker(kind: Any) -> _Maker:
     """Raises KeyError for an unknown field."""
-    makers = {name: _maker(hint) for name, hint in typing.get_type_hints(kind).items()}
-    makers |= {name: partial(_none_if, absent) for name, absent in _absent_values(kind)}
+    makers = {name: _find_maker(hint) for name, hint in typing.get_type_hints(kind).items()}
+    makers |= {name: partial(_replace_absent, absent) for name, absent in _list_absent_values(kind)}
 
     def make(value: Any) -> Any:
         return kind(**{name: item if (inner := makers[name]) is None else inner(item) for name, item in value.items()})
@@ -118,26 +118,26 @@ def _of_fields(kind: Any) -> _Maker:
     return make
 
 
-def _none_if(absent: object, value: Any) -> Any:
+def _replace_absent(absent: object, value: Any) -> Any:
     return None if value == absent else value
 
 
-def _stored_fields(value: Any) -> dict[str, Any]:
+def _collect_stored_fields(value: Any) -> dict[str, Any]:
     """The fields of a dataclass with the values that stand for absent ones."""
     kind: Any = type(value)
-    fields = {name: getattr(value, name) for name in _fields(kind)}
-    for name, absent in _absent_values(kind):
+    fields = {name: getattr(value, name) for name in _list_fields(kind)}
+    for name, absent in _list_absent_values(kind):
         if fields[name] is None:
             fields[name] = absent
     return fields
 
 
 @cache
-def _fields(kind: Any) -> tuple[str, ...]:
+def _list_fields(kind: Any) -> tuple[str, ...]:
     return tuple(field.name for field in dataclasses.fields(kind))
 
 
 @cache
-def _absent_values(kind: Any) -> tuple[tuple[str, object], ...]:
+def _list_absent_values(kind: Any) -> tuple[tuple[str, object], ...]:
     fields = dataclasses.fields(kind)
     return tuple((field.name, field.metadata["absent"]) for field in fields if "absent" in field.metadata)

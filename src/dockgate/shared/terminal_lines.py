@@ -121,7 +121,7 @@ def shell_command(command: str, indent: int, width: int) -> list[Text]:
     if command.startswith("#"):
         return [line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent
-    for word in _shell_words(command):
+    for word in _split_shell_words(command):
         if current.strip() and len(current) + 1 + len(word) + 2 > width:
             lines.append(current + " \\")
             current = " " * (indent + CONTINUATION_INDENT) + word
@@ -130,7 +130,7 @@ def shell_command(command: str, indent: int, width: int) -> list[Text]:
     return [line((text, "cyan")) for text in (*lines, current)]
 
 
-def _shell_words(command: str) -> list[str]:
+def _split_shell_words(command: str) -> list[str]:
     """Split at spaces outside quotes; keep the quotes."""
     words = re.findall(r"""(?:'[^']*'|"[^"]*"|[^ '"])+""", command)
     return words if " ".join(words) == command else [command]

@@ -54,7 +54,7 @@ def load(text: str, name: str) -> Document:
     if size > SIZE_LIMIT:
         raise DefinitionError(f"{name}: the document has {size} bytes, at most {SIZE_LIMIT} are read")
     try:
-        return _Reader(name, yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))).document()
+        return _Reader(name, yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))).read_document()
     except UnicodeEncodeError as error:
         raise DefinitionError(f"{name}: the document is not Unicode text: {error.reason}") from error
     except yaml.MarkedYAMLError as error:
@@ -73,61 +73,61 @@ class _Reader:
         self._events = events
         self._lines: dict[Location, int] = {(): 1}
 
-    def document(self) -> Document:
+    def read_document(self) -> Document:
         value: Any = None
         documents = 0
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 documents += 1
                 if documents > 1:
-                    raise self._refuse(event, "a second document begins here: use one file for each")
-                value = self._value(next(self._events), ())
+                    raise self._make_error(event, "a second document begins here: use one file for each")
+                value = self._read_value(next(self._events), ())
         return Document(self._name, value, self._lines)
 
-    def _value(self, event: yaml.Event, location: Location) -> Any:
+    def _read_value(self, event: yaml.Event, location: Location) -> Any:
         if isinstance(event, yaml.AliasEvent):
-            raise self._refuse(event, f"the alias *{event.anchor} is not allowed; write the value out")
+            raise self._make_error(event, f"the alias *{event.anchor} is not allowed; write the value out")
         if isinstance(event, yaml.ScalarEvent | yaml.CollectionStartEvent) and event.tag not in (None, "!"):
-            raise self._refuse(event, f"the tag {event.tag} is not allowed")
+            raise self._make_error(event, f"the tag {event.tag} is not allowed")
         if isinstance(event, yaml.ScalarEvent):
             return _parse_scalar(event.value) if event.implicit[0] else event.value
         if len(location) >= DEPTH_LIMIT:
-            raise self._refuse(event, f"nested more than {DEPTH_LIMIT} deep")
+            raise self._make_error(event, f"nested more than {DEPTH_LIMIT} deep")
         if isinstance(event, yaml.SequenceStartEvent):
-            return self._list(location)
-        return self._mapping(location)
+            return self._read_list(location)
+        return self._read_mapping(location)
 
-    def _list(self, location: Location) -> list[Any]:
+    def _read_list(self, location: Location) -> list[Any]:
         values: list[Any] = []
         while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
             at = (*location, len(values))
-            self._place(event, at)
-            values.append(self._value(event, at))
+            self._record_line(event, at)
+            values.append(self._read_value(event, at))
         return values
 
-    def _mapping(self, location: Location) -> dict[str, Any]:
+    def _read_mapping(self, location: Location) -> dict[str, Any]:
         values: dict[str, Any] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                raise self._refuse(event, "a key must be a word")
+                raise self._make_error(event, "a key must be a word")
             key: str = event.value
             at = (*location, key)
             if key in values:
-                raise self._refuse(event, f"the key {key} is repeated; first in line {self._lines[at]}")
-            self._place(event, at)
-            values[key] = self._value(next(self._events), at)
+                raise self._make_error(event, f"the key {key} is repeated; first in line {self._lines[at]}")
+            self._record_line(event, at)
+            values[key] = self._read_value(next(self._events), at)
         return values
 
-    def _place(self, event: yaml.Event, location: Location) -> None:
+    def _record_line(self, event: yaml.Event, location: Location) -> None:
         if len(self._lines) > COUNT_LIMIT:
-            raise self._refuse(event, f"the document has more than {COUNT_LIMIT} keys and items")
-        self._lines[location] = _line(event)
+            raise self._make_error(event, f"the document has more than {COUNT_LIMIT} keys and items")
+        self._lines[location] = _get_line(event)
 
-    def _refuse(self, event: yaml.Event, message: str) -> DefinitionError:
-        return DefinitionError(f"{self._name}:{_line(event)}: {message}")
+    def _make_error(self, event: yaml.Event, message: str) -> DefinitionError:
+        return DefinitionError(f"{self._name}:{_get_line(event)}: {message}")
 
 
-def _line(event: yaml.Event) -> int:
+def _get_line(event: yaml.Event) -> int:
     return event.start_mark.line + 1 if event.start_mark else 1
 
 

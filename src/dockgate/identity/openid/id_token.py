@@ -49,7 +49,7 @@ def verify(
     Raises DeniedError for a token that is not valid, or not for this sign-in.
     """
     if not isinstance(token, str) or not token.isascii():
-        raise _refusal("missing")
+        raise _make_denied_error("missing")
     try:
         try:
             decoded_token = _decode(token, keys(False))
@@ -70,9 +70,9 @@ def verify(
         claims.validate(now=int(now.timestamp()), leeway=LEEWAY_SECONDS)
     except JoseError as error:
         reason = " ".join([error.error, *([readable_code(error.claim)] if isinstance(error, ClaimError) else [])])
-        raise _refusal(f"not valid ({reason})") from error
+        raise _make_denied_error(f"not valid ({reason})") from error
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
-        raise _refusal("malformed") from error
+        raise _make_denied_error("malformed") from error
     return dict(decoded_token.claims)
 
 
@@ -81,5 +81,5 @@ def _decode(token: str, keys: KeySet) -> jwt.Token:
     return jwt.decode(token, keys, registry=registry)
 
 
-def _refusal(problem: str) -> DeniedError:
+def _make_denied_error(problem: str) -> DeniedError:
     return DeniedError(f"You are not signed in: the provider's ID token is {problem}.", "Sign in again.")

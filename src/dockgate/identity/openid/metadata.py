@@ -30,35 +30,35 @@ def fetch_metadata(connection: ProviderConnection, issuer: str) -> ProviderMetad
     """Fetch the metadata of an issuer. Raises UnavailableError if it is another's, or not safe to use."""
     document = connection.get_json(f"{issuer.rstrip('/')}/.well-known/openid-configuration")
     if document.get("issuer") != issuer:
-        raise _unusable_error(
+        raise _make_unusable_error(
             f"its issuer is not {issuer}", "Set DOCKGATE_OIDC_ISSUER to exactly what the provider names."
         )
     may_be_plain = issuer.startswith("http:")
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
         if not is_safe_url(document.get(name), may_be_plain=may_be_plain):
-            raise _unusable_error(f"its {name} is missing or not over TLS")
+            raise _make_unusable_error(f"its {name} is missing or not over TLS")
     userinfo = document.get("userinfo_endpoint")
     if userinfo is not None and not is_safe_url(userinfo, may_be_plain=may_be_plain):
-        raise _unusable_error("its userinfo_endpoint is not over TLS")
+        raise _make_unusable_error("its userinfo_endpoint is not over TLS")
     challenges = document.get("code_challenge_methods_supported")
     if isinstance(challenges, list) and "S256" not in challenges:
-        raise _unusable_error("it does not support PKCE with S256")
+        raise _make_unusable_error("it does not support PKCE with S256")
     return ProviderMetadata(
         issuer,
         document["authorization_endpoint"],
         document["token_endpoint"],
         document["jwks_uri"],
         userinfo,
-        _client_method(document),
+        _choose_client_method(document),
         document.get("authorization_response_iss_parameter_supported") is True,
     )
 
 
-def _client_method(document: dict[str, Any]) -> str:
+def _choose_client_method(document: dict[str, Any]) -> str:
     supported_methods = document.get("token_endpoint_auth_methods_supported")
     methods = [name for name in CLIENT_METHODS if not isinstance(supported_methods, list) or name in supported_methods]
     return methods[0] if methods else CLIENT_METHODS[0]
 
 
-def _unusable_error(problem: str, advice: str = "Check DOCKGATE_OIDC_ISSUER on the server.") -> UnavailableError:
+def _make_unusable_error(problem: str, advice: str = "Check DOCKGATE_OIDC_ISSUER on the server.") -> UnavailableError:
     return UnavailableError(f"the identity provider cannot be used: {problem}", advice)

@@ -51,7 +51,7 @@ class OpenIdProvider(IdentityProvider):
     @override
     def sign_in_url(self, request: SignInRequest) -> str:
         endpoint = self._metadata.get().authorization_endpoint
-        url, _ = self._client().create_authorization_url(
+        url, _ = self._create_client().create_authorization_url(
             endpoint, state=request.state, code_verifier=request.verifier, nonce=request.nonce
         )
         return str(url)
@@ -61,7 +61,7 @@ class OpenIdProvider(IdentityProvider):
         metadata = self._metadata.get()
         if issuer != metadata.issuer and (issuer is not None or metadata.names_itself):
             raise DeniedError("You are not signed in: the answer is of another identity provider.", "Sign in again.")
-        tokens = self._tokens(metadata.token_endpoint, request, code)
+        tokens = self._request_tokens(metadata.token_endpoint, request, code)
         access_token = tokens.get("access_token")
         expected_values = {
             "issuer": metadata.issuer,
@@ -79,15 +79,15 @@ class OpenIdProvider(IdentityProvider):
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT:
             raise DeniedError("You are not signed in: the ID token has no usable subject.", "Sign in again.")
         if self._settings.groups_claim not in claims and metadata.userinfo_endpoint and isinstance(access_token, str):
-            userinfo = self._userinfo(metadata.userinfo_endpoint, access_token, subject)
+            userinfo = self._fetch_userinfo(metadata.userinfo_endpoint, access_token, subject)
             # The address and whether it is verified come from one document.
             (userinfo if "email" in claims else claims).pop("email_verified", None)
             claims = userinfo | claims
-        return _identity(claims, metadata.issuer, self._settings)
+        return _build_identity(claims, metadata.issuer, self._settings)
 
-    def _tokens(self, endpoint: str, request: SignInRequest, code: str) -> Mapping[str, Any]:
+    def _request_tokens(self, endpoint: str, request: SignInRequest, code: str) -> Mapping[str, Any]:
         try:
-            tokens: Mapping[str, Any] = self._client().fetch_token(
+            tokens: Mapping[str, Any] = self._create_client().fetch_token(
                 endpoint, grant_type="authorization_code", code=code, code_verifier=request.verifier,
                 redirect_uri=self._return_url,
             )  # fmt: skip
@@ -102,14 +102,14 @@ class OpenIdProvider(IdentityProvider):
             ) from error
         return tokens
 
-    def _userinfo(self, endpoint: str, access_token: str, subject: str) -> dict[str, Any]:
+    def _fetch_userinfo(self, endpoint: str, access_token: str, subject: str) -> dict[str, Any]:
         """The claims that are not in the ID token. They must be of the same person (5.3.2)."""
         claims = self._connection.get_json(endpoint, {"Authorization": f"Bearer {access_token}"})
         if claims.get("sub") != subject:
             raise DeniedError("You are not signed in: the provider described another person.", "Sign in again.")
         return claims
 
-    def _client(self) -> OAuth2Client:
+    def _create_client(self) -> OAuth2Client:
         secret = client_secret(self._settings)
         return OAuth2Client(
             self._connection,
@@ -144,7 +144,7 @@ def make_provider(
     return OpenIdProvider(settings, return_url, clock, ProviderConnection(ca_bundle))
 
 
-def _identity(claims: Mapping[str, Any], issuer: str, settings: OidcSettings) -> Identity:
+def _build_identity(claims: Mapping[str, Any], issuer: str, settings: OidcSettings) -> Identity:
     email = claims.get("email")
     verified_email = email if isinstance(email, str) and email and claims.get("email_verified") is True else None
     name = verified_email if settings.name_claim == "email" else claims.get(settings.name_claim)

@@ -27,7 +27,7 @@ class FileCache(Generic[T]):
     def __init__(self, folder: Path, kind: type[T]) -> None:
         self._folder = folder
         self._kind = kind
-        self._fields = zlib.crc32("\n".join(_fields_of(kind, set())).encode())
+        self._fields = zlib.crc32("\n".join(_list_fields(kind, set())).encode())
 
     def find(self, name: str) -> T | None:
         """Return the value stored under this name.
@@ -61,15 +61,15 @@ class FileCache(Generic[T]):
             raise
 
 
-def _fields_of(kind: Any, visited_kinds: set[Any]) -> Iterator[str]:
+def _list_fields(kind: Any, visited_kinds: set[Any]) -> Iterator[str]:
     """The names and types of all fields of a dataclass, and of those that its fields hold."""
     for argument in get_args(kind):
-        yield from _fields_of(argument, visited_kinds)
+        yield from _list_fields(argument, visited_kinds)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in visited_kinds:
         visited_kinds.add(kind)
         for field in dataclasses.fields(kind):
             yield f"{kind.__qualname__}.{field.name}: {field.type}"
-            yield from _fields_of(field.type, visited_kinds)
+            yield from _list_fields(field.type, visited_kinds)
 
 
 def _encode(value: object) -> bytes:

@@ -29,7 +29,7 @@ class InventoryCache:
     """
 
     def __init__(self, folder: Path, package: Path = PACKAGE) -> None:
-        code = _code(package)
+        code = _hash_code(package)
         self._cache = FileCache(folder / "images" / code[:16], Inventory) if code else None
 
     def find(self, image: Image, *, needs_diff_ids: bool = False) -> Inventory | None:
@@ -40,27 +40,30 @@ class InventoryCache:
         layers = tuple(layer.digest for layer in image.layers)
         if self._cache is None or not all(layers):
             return None
-        names = [_name(image, has_diff_ids=True), *([] if needs_diff_ids else [_name(image, has_diff_ids=False)])]
+        names = [
+            _make_name(image, has_diff_ids=True),
+            *([] if needs_diff_ids else [_make_name(image, has_diff_ids=False)]),
+        ]
         inventory = next((cached_inventory for name in names if (cached_inventory := self._cache.find(name))), None)
         return add_image_metadata(inventory, image) if inventory and inventory.layers == layers else None
 
     def keep(self, image: Image, inventory: Inventory, facts: "Sequence[LayerFacts]") -> None:
         """Store the inventory that was made of these layers."""
         if self._cache and all(layer.layer and not layer.unread for layer in facts):
-            self._cache.keep(_name(image, has_diff_ids=all(layer.diff_id for layer in facts)), inventory)
+            self._cache.keep(_make_name(image, has_diff_ids=all(layer.diff_id for layer in facts)), inventory)
 
 
-def _name(image: Image, *, has_diff_ids: bool) -> str:
+def _make_name(image: Image, *, has_diff_ids: bool) -> str:
     layers_read = [[layer.digest, layer.media_type] for layer in image.layers]
     return hashlib.sha256(repr((has_diff_ids, layers_read, list(image.diff_ids or ()))).encode()).hexdigest()
 
 
-def _code(package: Path) -> str:
+def _hash_code(package: Path) -> str:
     """A digest of the scanner's source, "" if the source is not available."""
     digest = hashlib.sha256()
     try:
         for part in PARTS:
-            names = sorted(_modules(package / part))
+            names = sorted(_list_modules(package / part))
             if not names:
                 return ""
             for name in names:
@@ -70,7 +73,7 @@ def _code(package: Path) -> str:
     return digest.hexdigest()
 
 
-def _modules(folder: Path) -> Iterator[str]:
+def _list_modules(folder: Path) -> Iterator[str]:
     for path, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if name not in OTHER_PARTS]
         relative_path = os.path.relpath(path, folder)

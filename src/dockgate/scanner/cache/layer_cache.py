@@ -40,7 +40,7 @@ class LayerCache:
         facts = self._complete_facts(layer) if self.needs_diff_ids else None
         facts = facts or read_layer(layer, self._ecosystems, time.thread_time, should_hash=self.needs_diff_ids)
         if layer.digest and not facts.unread:
-            self._cache.keep(_name(layer), facts)
+            self._cache.keep(_make_name(layer), facts)
         return facts
 
     def _complete_facts(self, layer: Layer) -> LayerFacts | None:
@@ -54,9 +54,9 @@ class LayerCache:
             return None  # reading it says why
 
     def _find(self, layer: Layer) -> LayerFacts | None:
-        facts = self._cache.find(_name(layer)) if layer.digest else None
+        facts = self._cache.find(_make_name(layer)) if layer.digest else None
         return facts if facts and facts.layer == layer.digest else None
 
 
-def _name(layer: Layer) -> str:
+def _make_name(layer: Layer) -> str:
     return layer.digest.replace(":", "-")

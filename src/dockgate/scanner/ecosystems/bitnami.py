@@ -53,7 +53,7 @@ class Bitnami(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:bitnami/NAME@VERSION")
-        return _package(purl.name, purl.version, purl.qualifiers, "")
+        return _make_package(purl.name, purl.version, purl.qualifiers, "")
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -79,7 +79,7 @@ class Bitnami(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Bitnami()
 
 
-def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
+def _make_package(name: str, version: str, qualifiers: Any, path: str) -> Package:
     texts = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
     purl = write("bitnami", "", name, version, texts)
     return Package(name, version, purl, "Bitnami", name, version, path, arch=texts.get("arch") or None)
@@ -87,7 +87,7 @@ def _package(name: str, version: str, qualifiers: Any, path: str) -> Package:
 
 def _read_document(path: str, content: dict[str, Any]) -> Extract:
     packages, unread_parts = read_packages(
-        content, "bitnami", lambda name, version, texts: _package(name, version, texts, path)
+        content, "bitnami", lambda name, version, texts: _make_package(name, version, texts, path)
     )
     if not packages and not unread_parts:
         raise UnreadableError("it names no Bitnami package")
@@ -103,7 +103,7 @@ def _read_list(path: str, content: dict[str, Any]) -> Extract:
     for name, entry in content.items():
         version = entry.get("version") if isinstance(entry, dict) else None
         if name and isinstance(version, str) and version:
-            packages.append(_package(name, version, entry, path))
+            packages.append(_make_package(name, version, entry, path))
         else:
             unread_parts.append((name, "it has no version"))
     return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)

@@ -47,7 +47,7 @@ class Conda(StandaloneEcosystem):
         build, subdir = get_string(record, "build") or get_string(record, "build_string"), get_string(record, "subdir")
         # The channel may be a URL, and what precedes its name an access token.
         channel = get_string(record, "channel").rstrip("/").removesuffix(f"/{subdir}").rpartition("/")[2]
-        package = _package(name, version, build, channel, subdir, path)
+        package = _make_package(name, version, build, channel, subdir, path)
         prefix = path.removesuffix(path.rpartition("/")[2]).removesuffix(f"{_FOLDER}/")
         foreign = ("/", f"{_FOLDER}/")
         owned_paths = (
@@ -62,12 +62,12 @@ class Conda(StandaloneEcosystem):
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conda/NAME@VERSION")
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
-        return _package(purl.name, purl.version, build, channel, subdir, "")
+        return _make_package(purl.name, purl.version, build, channel, subdir, "")
 
 
 ECOSYSTEM: Ecosystem = Conda()
 
 
-def _package(name: str, version: str, build: str, channel: str, subdir: str, path: str) -> Package:
+def _make_package(name: str, version: str, build: str, channel: str, subdir: str, path: str) -> Package:
     purl = write("conda", "", name, version, {"build": build, "channel": channel, "subdir": subdir})
     return Package(name, version, purl, "conda", name, version, path, arch=subdir or None)

@@ -55,7 +55,7 @@ class Cran(StandaloneEcosystem):
         if path.endswith(_LOCK):
             return _read_lock(path, json_object(file, LOCK_LIMIT))
         check_size(file, FILE_LIMIT)
-        fields = _fields(file)
+        fields = _read_fields(file)
         if not fields.get("Built"):
             return Extract()
         name, version = fields.get("Package", ""), fields.get("Version", "")
@@ -67,14 +67,14 @@ class Cran(StandaloneEcosystem):
             return Extract((package,)) if name == "base" else Extract()
         repository, git = fields.get("Repository", ""), fields.get("git_url", "")
         bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
-        package = _package(name, version, bioconductor, path)
+        package = _make_package(name, version, bioconductor, path)
         return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cran/NAME@VERSION")
         repository = purl.qualifiers.get("repository_url", "").removeprefix("https://")
-        return _package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
+        return _make_package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -114,12 +114,12 @@ class Cran(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Cran()
 
 
-def _package(name: str, version: str, is_bioconductor: bool, path: str) -> Package:
+def _make_package(name: str, version: str, is_bioconductor: bool, path: str) -> Package:
     purl = write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if is_bioconductor else ""})
     return build_package("Bioconductor" if is_bioconductor else "CRAN", name, version, purl, path)
 
 
-def _fields(file: BinaryIO) -> dict[str, str]:
+def _read_fields(file: BinaryIO) -> dict[str, str]:
     """Read the relevant fields of the file's first record (R's `read.dcf`).
 
     A line that begins with a blank continues a field, an empty line ends the record. A repeated field is refused: R
@@ -155,7 +155,7 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
     for name, entry in listed_packages.items():
         version = entry.get("Version") if isinstance(entry, dict) else None
         if name and isinstance(version, str) and version:
-            packages.append(_package(name, version, entry.get("Source") == "Bioconductor", path))
+            packages.append(_make_package(name, version, entry.get("Source") == "Bioconductor", path))
         else:
             unread_parts.append((name, "it has no version"))
     return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)

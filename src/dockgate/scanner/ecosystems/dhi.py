@@ -40,18 +40,18 @@ class Dhi(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         content = json_object(file, FILE_LIMIT)
         packages, unread_parts = read_packages(
-            content, "dhi", lambda name, version, _: _package(name, version, path), should_ignore_invalid=True
+            content, "dhi", lambda name, version, _: _make_package(name, version, path), should_ignore_invalid=True
         )
         return Extract(tuple(packages.values()), unread_parts=unread_parts)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")
-        return _package(purl.name, purl.version, "")
+        return _make_package(purl.name, purl.version, "")
 
 
 ECOSYSTEM: Ecosystem = Dhi()
 
 
-def _package(name: str, version: str, path: str) -> Package:
+def _make_package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("dhi", "", name, version), "DHI", name, version, path)

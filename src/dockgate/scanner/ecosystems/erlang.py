@@ -89,8 +89,8 @@ class Erlang(StandaloneEcosystem):
         if not purl.version:
             raise UsageError(f"{purl} has no version.", f"Write it as pkg:{purl.type}/NAME@VERSION.")
         if purl.type == "otp":
-            return _otp_package(purl.name, purl.version, purl.qualifiers.get("repository_url", ""), "")
-        return _hex_package(purl.namespace, purl.name, purl.version, "")
+            return _make_otp_package(purl.name, purl.version, purl.qualifiers.get("repository_url", ""), "")
+        return _make_hex_package(purl.namespace, purl.name, purl.version, "")
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -100,7 +100,7 @@ class Erlang(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Erlang()
 
 
-def _hex_package(organization: str, name: str, version: str, path: str) -> Package:
+def _make_hex_package(organization: str, name: str, version: str, path: str) -> Package:
     """Build a package of hex.pm, in lower case (purl-spec); no advisory covers an organization's package."""
     organization, lower = organization.lower(), name.lower()
     source_name = f"{organization}/{lower}" if organization else lower
@@ -108,7 +108,7 @@ def _hex_package(organization: str, name: str, version: str, path: str) -> Packa
     return build_package("Hex", name, version, purl, path, source=(source_name, version))
 
 
-def _otp_package(name: str, version: str, repository: str, path: str) -> Package:
+def _make_otp_package(name: str, version: str, repository: str, path: str) -> Package:
     """Build the package of a part of Erlang/OTP or Elixir, which no feed covers."""
     purl = write("otp", "", name.lower(), version, {"repository_url": repository})
     return Package(name, version, purl, "Erlang/OTP", source_name=name, source_version=version, path=path)
@@ -119,7 +119,7 @@ def _read_application(path: str, name: str, raw: bytes) -> Package:
 
     Its version is `vsn`, a string without escapes. Raises UnreadableError.
     """
-    terms = _terms(decode(raw))
+    terms = _parse_terms(decode(raw))
     match terms:
         case [["{", "application", atom, ["[", *properties]], "."] if atom in (name, f"'{name}'"):
             pass
@@ -134,13 +134,13 @@ def _read_application(path: str, name: str, raw: bytes) -> Package:
         raise UnreadableError("its vsn is not one plain string")
     version = version[1:-1]
     if name in _ELIXIR:
-        return _otp_package(name, version, _ELIXIR_REPOSITORY, path)
+        return _make_otp_package(name, version, _ELIXIR_REPOSITORY, path)
     if name in _OTP:
-        return _otp_package(name, version, _OTP_REPOSITORY, path)
-    return _hex_package("", name, version, path)
+        return _make_otp_package(name, version, _OTP_REPOSITORY, path)
+    return _make_hex_package("", name, version, path)
 
 
-def _terms(content: str) -> list[Any]:
+def _parse_terms(content: str) -> list[Any]:
     """Parse Erlang terms into lists that begin with their bracket; other terms stay text."""
     top: list[Any] = []
     open_terms: list[list[Any]] = [top]
@@ -181,9 +181,9 @@ def _read_mix_lock(path: str, content: str) -> Iterator[Package]:
                 raise UnreadableError(f"line {number} has no package and version: {stripped_line[:80]!r}")
             repository = re.search(r'\], "([^"\\]+)"(?:, (?:"\w+"|nil))?$', entry[3])
             organization = (repository[1] if repository else _HEXPM).removeprefix(f"{_HEXPM}:")
-            yield _hex_package("" if organization == _HEXPM else organization, package[1], package[2], path)
+            yield _make_hex_package("" if organization == _HEXPM else organization, package[1], package[2], path)
         elif entry[2] == "git":
-            yield _hex_package("", entry[1], "", path)
+            yield _make_hex_package("", entry[1], "", path)
 
 
 def _read_rebar_lock(path: str, content: str) -> Iterator[Package]:
@@ -195,9 +195,9 @@ def _read_rebar_lock(path: str, content: str) -> Iterator[Package]:
     if not content.lstrip().startswith(("{", "[")) or len(pairs) != len(re.findall(r"\bpkg\b\s*,", content)):
         raise UnreadableError("it is not how rebar3 writes it")
     for name, version in pairs:
-        yield _hex_package("", name, version, path)
+        yield _make_hex_package("", name, version, path)
     for name in re.findall(r'\{\s*<<"(\w+)">>\s*,\s*\{\s*git\s*,', content):
-        yield _hex_package("", name, "", path)
+        yield _make_hex_package("", name, "", path)
 
 
 def _read_archive(path: str, file: BinaryIO) -> Extract:

@@ -57,13 +57,13 @@ class Haskell(StandaloneEcosystem):
         if not path.endswith(".conf"):
             return Extract()
         check_size(file, ENTRY_LIMIT)
-        fields = _fields(file)
+        fields = _read_fields(file)
         # Internal libraries of a package have names of their own.
         name, version = fields.get("package-name") or fields.get("name", ""), fields.get("version", "")
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
-        package = _package(name, version, path)
-        owned_folder = _own_folder(path, fields.get("import-dirs", ""))
+        package = _make_package(name, version, path)
+        owned_folder = _find_own_folder(path, fields.get("import-dirs", ""))
         packages = [package]
         if name == "ghc":
             packages.append(Package(name, version, write("generic", "", name, version), "GHC", name, version, path))
@@ -72,7 +72,7 @@ class Haskell(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:hackage/NAME@VERSION")
-        return _package(purl.name, purl.version, "")
+        return _make_package(purl.name, purl.version, "")
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -86,11 +86,11 @@ class Haskell(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Haskell()
 
 
-def _package(name: str, version: str, path: str) -> Package:
+def _make_package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("hackage", "", name, version), "Hackage", name, version, path)
 
 
-def _fields(file: BinaryIO) -> dict[str, str]:
+def _read_fields(file: BinaryIO) -> dict[str, str]:
     """Read the relevant fields (Cabal-syntax, Distribution/Types/InstalledPackageInfo/FieldGrammar.hs)."""
     fields: dict[str, str] = {}
     key = ""
@@ -110,7 +110,7 @@ def _fields(file: BinaryIO) -> dict[str, str]:
     return fields
 
 
-def _own_folder(path: str, import_dirs: str) -> str | None:
+def _find_own_folder(path: str, import_dirs: str) -> str | None:
     """The folder of the package's interfaces, None for none of its own.
 
     `${pkgroot}` contains the database.
@@ -131,7 +131,7 @@ def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
     if "constraints:" not in content or len(pins) != content.count("=="):
         raise UnreadableError("it is not how cabal writes it")
     for name, version in pins:
-        yield _package(name, version, path)
+        yield _make_package(name, version, path)
 
 
 def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
@@ -148,4 +148,4 @@ def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
             name, _, version = reference.partition("@")[0].rpartition("-")
             if not name or not version:
                 raise UnreadableError(f"a package of it has no version: {reference[:80]!r}")
-            yield _package(name, version, path)
+            yield _make_package(name, version, path)

@@ -68,13 +68,13 @@ class Julia(StandaloneEcosystem):
             if folder.split("/")[-2] != name:
                 return Extract()
             raise UnreadableError("it has no version")
-        package = _package(name, version, uuid if isinstance(uuid, str) else "", path)
+        package = _make_package(name, version, uuid if isinstance(uuid, str) else "", path)
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:julia/NAME@VERSION?uuid=UUID")
-        return _package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
+        return _make_package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -111,7 +111,7 @@ class Julia(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Julia()
 
 
-def _package(name: str, version: str, uuid: str, path: str) -> Package:
+def _make_package(name: str, version: str, uuid: str, path: str) -> Package:
     return build_package("Julia", name, version, write("julia", "", name, version, {"uuid": uuid}), path)
 
 
@@ -132,4 +132,4 @@ def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
             if not isinstance(version, str) or not isinstance(uuid, str):
                 raise UnreadableError(f"the version or uuid of {name} is not text")
             if version and "path" not in fields:
-                yield _package(name, version, uuid, path)
+                yield _make_package(name, version, uuid, path)

@@ -56,7 +56,7 @@ class Opam(StandaloneEcosystem):
             packages = (
                 _read_locked(content, path)
                 if path.endswith(".locked")
-                else (_split_name(piece[1:-1], path) for piece in _field("installed:", content))
+                else (_split_name(piece[1:-1], path) for piece in _read_field("installed:", content))
             )
             return Extract(tuple(dict.fromkeys(packages)), is_lockfile=True)
         switch, _, inner_path = path.rpartition(_PACKAGES_FOLDER)
@@ -66,7 +66,7 @@ class Opam(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:opam/NAME@VERSION")
-        return _package(purl.name, purl.version, "")
+        return _make_package(purl.name, purl.version, "")
 
     @override
     def version_key(self, version: str) -> Any:
@@ -80,7 +80,7 @@ class Opam(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Opam()
 
 
-def _package(name: str, version: str, path: str) -> Package:
+def _make_package(name: str, version: str, path: str) -> Package:
     return Package(name, version, write("opam", "", name, version), "opam", name, version, path)
 
 
@@ -89,13 +89,13 @@ def _split_name(full_name: str, path: str) -> Package:
     name, _, version = full_name.partition(".")
     if not name or not version or "/" in full_name:
         raise UnreadableError(f"{full_name[:80]!r} is not NAME.VERSION")
-    return _package(name, version, path)
+    return _make_package(name, version, path)
 
 
 def _read_locked(content: str, path: str) -> Iterator[Package]:
     """Read `"NAME" {= "VERSION" & FILTER}`: `opam lock` pins every dependency to one version."""
     name, in_braces = "", False
-    pieces = [*_field("depends:", content), '""']
+    pieces = [*_read_field("depends:", content), '""']
     for at, piece in enumerate(pieces):
         if piece in ("{", "}"):
             in_braces = piece == "{"
@@ -106,11 +106,11 @@ def _read_locked(content: str, path: str) -> Iterator[Package]:
         elif not in_braces:
             name = piece[1:-1]
         elif name and pieces[at - 1] == "=" and pieces[at - 2] in ("{", "&", "("):
-            yield _package(name, piece[1:-1], path)
+            yield _make_package(name, piece[1:-1], path)
             name = ""
 
 
-def _field(name: str, content: str) -> list[str]:
+def _read_field(name: str, content: str) -> list[str]:
     """Return what is in the brackets of a list field, [] for no field (opam manual, "Common file format")."""
     pieces: list[str] = []
     for match in re.finditer(_PIECES, content, re.DOTALL | re.VERBOSE):

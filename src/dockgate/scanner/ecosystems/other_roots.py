@@ -88,23 +88,23 @@ class OtherRoots(StandaloneEcosystem):
             return store_of(path) is not None
         if head[:4] == _ELF and head[8:11] != _APP_IMAGE and not path.lower().endswith(_DISKS):
             return False  # most programs of an image
-        if _content_by_head(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
+        if _identify_content(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
             return True
         name = path.rpartition("/")[2]
-        return name == _LAYOUT or _is_database(path) or _other_manager(path) is not None or _is_list(path)
+        return name == _LAYOUT or _is_database(path) or _find_other_manager(path) is not None or _is_list(path)
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Raise UnreadableError if the file contains software; return nothing otherwise."""
         head = file.read(64)
         file.seek(0)
-        content = _content_by_head(head)
+        content = _identify_content(head)
         if content:
             raise UnreadableError(f"it is {content}, whose content is not read")
         if head and _is_database(path):
             root = next(path[: -len(end)] for end in _DATABASES if path.endswith(end))
             raise UnreadableError(f"it is the package database of another root, {root.removesuffix('/usr')}")
-        if head and (manager := _other_manager(path)):
+        if head and (manager := _find_other_manager(path)):
             raise UnreadableError(f"it is the package database of {manager}, which is not read")
         if _is_list(path):
             _read_list(file)
@@ -139,7 +139,7 @@ def _is_database(path: str) -> bool:
     return path.endswith(_DATABASES) and path not in _OWN_DATABASES
 
 
-def _other_manager(path: str) -> str | None:
+def _find_other_manager(path: str) -> str | None:
     """The package manager whose one-file database is at this path."""
     return next((name for end, name in _OF_OTHER_MANAGERS.items() if f"/{path}".endswith(end)), None)
 
@@ -149,7 +149,7 @@ def _is_list(path: str) -> bool:
     return name in _LISTS and folder.endswith(_LISTS[name])
 
 
-def _content_by_head(head: bytes) -> str | None:
+def _identify_content(head: bytes) -> str | None:
     """The kind of software container, by the first 64 bytes of the file; None for anything else."""
     magic = head[:4]
     if magic == _ELF:

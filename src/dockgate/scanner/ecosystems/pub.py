@@ -61,7 +61,7 @@ class Pub(StandaloneEcosystem):
             fields = entry if isinstance(entry, dict) else {}
             source, version = fields.get("source"), fields.get("version")
             if source in _PUBLISHED_SOURCES and name and isinstance(version, str) and version:
-                packages.append(_package(name, version, path))
+                packages.append(_make_package(name, version, path))
             elif source not in _LOCAL_SOURCES:
                 unread_parts.append((name, "it has no source and version"))
         return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)
@@ -69,7 +69,7 @@ class Pub(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pub/NAME@VERSION")
-        return _package(purl.name, purl.version, "")
+        return _make_package(purl.name, purl.version, "")
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -88,7 +88,7 @@ class Pub(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Pub()
 
 
-def _package(name: str, version: str, path: str) -> Package:
+def _make_package(name: str, version: str, path: str) -> Package:
     """Normalise the name: lower case, underscores for other characters (purl-spec)."""
     plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
     return build_package("Pub", name, version, write("pub", "", plain, version), path, source=(plain, version))

@@ -74,8 +74,8 @@ class Ruby(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:gem/NAME@VERSION")
-        version, platform = _without_platform(purl.version)
-        return _package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY_PLATFORM), "")
+        version, platform = _split_platform(purl.version)
+        return _make_package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY_PLATFORM), "")
 
     @override
     def version_key(self, version: str) -> bytes:
@@ -111,14 +111,14 @@ def _is_checkout(folder: str) -> bool:
     return bool(checkouts) and parent[-1:] in ("", "/") and inner.count("/") < _DEPTH
 
 
-def _without_platform(version: str) -> tuple[str, str]:
+def _split_platform(version: str) -> tuple[str, str]:
     """Split "1.13.6-x86_64-linux", as Syft joins version and platform; the platform is "" if there is none."""
     number, _, platform = version.partition("-")
     words = platform.lower().replace("_", "-").split("-")
     return (number, platform) if any(word.startswith(_SYSTEMS) for word in words) else (version, "")
 
 
-def _package(name: str, version: str, platform: str, path: str) -> Package:
+def _make_package(name: str, version: str, platform: str, path: str) -> Package:
     purl = write("gem", "", name, version, {"platform": "" if platform == _ANY_PLATFORM else platform})
     return build_package("RubyGems", name, version, purl, path)
 
@@ -157,7 +157,7 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     folder = f"{name}-{version}" if platform == _ANY_PLATFORM else f"{name}-{version}-{platform}"
     if not _PLAIN_CHARACTERS.issuperset(folder):
         raise UnreadableError(f"{folder!r} is not a legal gem name")
-    return _package(name, version, platform, path), folder
+    return _make_package(name, version, platform, path), folder
 
 
 def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
@@ -183,4 +183,4 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
         gem = (name, version, platform or _ANY_PLATFORM)
         if gem not in gems:
             gems.add(gem)
-            yield _package(*gem, path)
+            yield _make_package(*gem, path)

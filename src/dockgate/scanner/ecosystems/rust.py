@@ -67,7 +67,7 @@ class Rust(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cargo/NAME@VERSION")
-        return _package(purl.name, purl.version, _source(purl))
+        return _make_package(purl.name, purl.version, _find_source(purl))
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -87,7 +87,7 @@ class Rust(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Rust()
 
 
-def _source(purl: Purl) -> str:
+def _find_source(purl: Purl) -> str:
     """The source of a crate by its qualifiers: Dockgate's own, or those of cargo-cyclonedx and others."""
     qualifiers = purl.qualifiers
     if qualifiers.get("vcs_url"):
@@ -97,7 +97,7 @@ def _source(purl: Purl) -> str:
     return qualifiers.get("source") or ("registry" if qualifiers.get("repository_url") else "")
 
 
-def _package(name: str, version: str, source: str, path: str | None = None) -> Package:
+def _make_package(name: str, version: str, source: str, path: str | None = None) -> Package:
     """Build a package; `source` is "" for crates.io, "git", "local", or cargo-auditable's word."""
     purl = write("cargo", "", name, version, {"source": source})
     source_name = name if source in ("", "git") else f"{source}:{name}"
@@ -121,7 +121,7 @@ def _read_list(path: str, compressed_list: bytes) -> Iterator[Package]:
             if crate.get("kind", "runtime") != "build":
                 if not (isinstance(name, str) and name and isinstance(version, str) and isinstance(source, str)):
                     raise UnreadableError("its list of crates has one without a name, version or source")
-                yield _package(name, version, "" if source in _CRATES_IO else source, path)
+                yield _make_package(name, version, "" if source in _CRATES_IO else source, path)
     except RecursionError as error:
         raise UnreadableError("its list of crates is nested too deeply") from error
     except (ValueError, LookupError, TypeError, AttributeError) as error:
@@ -158,5 +158,5 @@ def _read_lock(path: str, file: BinaryIO) -> tuple[Package, ...]:
     for crate in crates:
         url = crate.get("source", "local")
         kind = "" if url in _INDICES else url.partition("+")[0]  # cargo-auditable's word, except for "sparse"
-        packages.append(_package(crate["name"], crate["version"], "registry" if kind == "sparse" else kind, path))
+        packages.append(_make_package(crate["name"], crate["version"], "registry" if kind == "sparse" else kind, path))
     return tuple(packages)

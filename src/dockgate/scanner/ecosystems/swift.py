@@ -50,7 +50,7 @@ class Swift(StandaloneEcosystem):
         for position, pin in enumerate(pins):
             fields = pin if isinstance(pin, dict) else {}
             try:
-                if package := _package_of_pin(fields, path):
+                if package := _make_pinned_package(fields, path):
                     packages.append(package)
             except UnreadableError as error:
                 name = fields.get("identity")
@@ -60,7 +60,7 @@ class Swift(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")
-        return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
+        return _make_package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -78,7 +78,7 @@ class Swift(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Swift()
 
 
-def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
+def _make_pinned_package(pin: dict[str, Any], path: str) -> Package | None:
     """Build the package of a pin; None for a local repository. Raises UnreadableError if data is missing."""
     location, state = pin.get("location", pin.get("repositoryURL")), pin.get("state")
     if pin.get("kind") == "localSourceControl":
@@ -86,14 +86,14 @@ def _package_of_pin(pin: dict[str, Any], path: str) -> Package | None:
     if isinstance(location, str) and location and isinstance(state, dict):
         if location.startswith(("/", "file:")):
             return None
-        repository = _repository(location)
+        repository = _normalize_location(location)
         for kind in ("version", "branch", "revision"):
             if isinstance(state.get(kind), str) and state[kind] and "/" in repository:
-                return _package(repository, state[kind] if kind == "version" else f"{kind} {state[kind]}", path)
+                return _make_package(repository, state[kind] if kind == "version" else f"{kind} {state[kind]}", path)
     raise UnreadableError("it has no repository and version, branch or revision")
 
 
-def _repository(location: str) -> str:
+def _normalize_location(location: str) -> str:
     """Normalise a URL, or scp's form, to HOST/OWNER/NAME (`computeCanonicalLocation` of the package manager)."""
     scheme, separator, remaining_location = location.partition("://")
     if not separator:
@@ -105,7 +105,7 @@ def _repository(location: str) -> str:
     return "/".join(parts).removesuffix(".git")
 
 
-def _package(repository: str, version: str, path: str) -> Package:
+def _make_package(repository: str, version: str, path: str) -> Package:
     owner, _, name = repository.rpartition("/")
     purl = write("swift", owner, name, version)
     return build_package("SwiftURL", repository, version, purl, path, source=(repository.lower(), version))

@@ -66,8 +66,8 @@ class VSCode(StandaloneEcosystem):
         try:
             content = json_object(file, PACKAGE_LIMIT)
             if not path.endswith(_FILE):
-                return _editor(content, path)
-            package = _extension(content, path)
+                return _read_editor(content, path)
+            package = _read_extension(content, path)
             folder = path.removesuffix("package.json")
             return Extract((package,), {package.purl: (folder,)}) if package else Extract()
         except UnreadableError:
@@ -78,7 +78,7 @@ class VSCode(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:vscode-extension/PUBLISHER/NAME@VERSION", namespace="publisher")
-        return _package(purl.namespace, purl.name, purl.version, "")
+        return _make_package(purl.namespace, purl.name, purl.version, "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -110,7 +110,7 @@ def _is_usual_place(path: str) -> bool:
     return folder == "extension" or parent.endswith("/extensions") or parent == "extensions"
 
 
-def _package(publisher: str, name: str, version: str, path: str) -> Package:
+def _make_package(publisher: str, name: str, version: str, path: str) -> Package:
     """Case does not matter (purl-spec, vscode-extension-definition.json)."""
     identifier = f"{publisher}.{name}"
     purl = write("vscode-extension", publisher.lower(), name.lower(), version)
@@ -127,13 +127,15 @@ def _read_packed(path: str, file: BinaryIO) -> Extract:
     if len(members) > 1:
         raise UnreadableError(f"it contains {len(members)} {_MEMBER}")
     extensions = [
-        _extension(json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}")
+        _read_extension(
+            json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}"
+        )
         for entry in members
     ]
     return Extract(tuple(filter(None, extensions)), is_self_contained=True) if any(extensions) else Extract()
 
 
-def _extension(content: Mapping[str, Any], path: str) -> Package | None:
+def _read_extension(content: Mapping[str, Any], path: str) -> Package | None:
     """Return the extension, None if the package.json is of something else."""
     engines = content.get("engines")
     if not isinstance(engines, dict) or "vscode" not in engines:
@@ -142,10 +144,10 @@ def _extension(content: Mapping[str, Any], path: str) -> Package | None:
     publisher, name, version = (field if isinstance(field, str) else "" for field in fields)
     if not publisher or not name or not version:
         raise UnreadableError("it does not state its publisher, name and version")
-    return _package(publisher, name, version, path)
+    return _make_package(publisher, name, version, path)
 
 
-def _editor(content: Mapping[str, Any], path: str) -> Extract:
+def _read_editor(content: Mapping[str, Any], path: str) -> Extract:
     """Return the editor, undetermined unless a distribution's package owns it."""
     version = content.get("version")
     if "applicationName" not in content or "dataFolderName" not in content or not isinstance(version, str):

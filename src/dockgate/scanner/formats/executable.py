@@ -93,17 +93,19 @@ def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ..
     head = _read_bytes(file, 0, HEAD)
     magic = head[:4]
     if magic == ELF:
-        candidates = [_elf(file, head, marks, notes)]
+        candidates = [_parse_elf(file, head, marks, notes)]
     elif magic == PE:
-        candidates = [_pe(file, head)]
+        candidates = [_parse_pe(file, head)]
     elif magic in FAT:
-        candidates = [_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _architectures(head)]
+        candidates = [
+            _parse_mach_o(file, base, _read_bytes(file, base, HEAD), marks) for base in _list_architectures(head)
+        ]
     else:
-        candidates = [_mach_o(file, 0, head, marks)]
+        candidates = [_parse_mach_o(file, 0, head, marks)]
     return [executable for executable in candidates if executable]
 
 
-def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:
+def _parse_elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[bytes, ...]) -> Executable | None:
     """Parse ELF (System V ABI, chapter 4; elf(5))."""
     if len(head) < 64:
         return None
@@ -137,7 +139,7 @@ def _elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tuple[byt
     return Executable(file, 0, head, sections, tuple(segments))
 
 
-def _pe(file: BinaryIO, head: bytes) -> Executable | None:
+def _parse_pe(file: BinaryIO, head: bytes) -> Executable | None:
     """Parse PE (Microsoft's "PE Format"). The sections are the segments."""
     at = int.from_bytes(head[0x3C:0x40], "little")
     header = _read_bytes(file, at, 24 + 32)
@@ -156,7 +158,7 @@ def _pe(file: BinaryIO, head: bytes) -> Executable | None:
     return Executable(file, 0, head, sections, sections)
 
 
-def _architectures(head: bytes) -> list[int]:
+def _list_architectures(head: bytes) -> list[int]:
     """Offsets of the executables in a universal binary (<mach-o/fat.h>)."""
     count = int.from_bytes(head[4:8], "big")
     wide = head[:4] == FAT[1]
@@ -166,7 +168,7 @@ def _architectures(head: bytes) -> list[int]:
     return [row.unpack_from(head, 8 + row.size * index)[2] for index in range(count)]
 
 
-def _mach_o(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) -> Executable | None:
+def _parse_mach_o(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) -> Executable | None:
     """Parse Mach-O (<mach-o/loader.h>)."""
     if head[:4] not in MACH or len(head) < 32:
         return None
@@ -187,12 +189,12 @@ def _mach_o(file: BinaryIO, base: int, head: bytes, marks: tuple[bytes, ...]) ->
         if length < command.size:
             break
         if kind in _SECTION_MACH:
-            _segment(commands[at : at + length], order, _SECTION_MACH[kind], sections, segments)
+            _add_segment(commands[at : at + length], order, _SECTION_MACH[kind], sections, segments)
         at += length
     return Executable(file, base, head, tuple(sections), tuple(segments))
 
 
-def _segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[Part], segments: list[Part]) -> None:
+def _add_segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[Part], segments: list[Part]) -> None:
     """Add one load command LC_SEGMENT or LC_SEGMENT_64 and its sections."""
     start, step = sizes
     if len(raw) < start:

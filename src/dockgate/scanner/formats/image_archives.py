@@ -37,7 +37,7 @@ def is_image(file: BinaryIO) -> bool:
             file.seek(at)
             return file.read(size)
 
-    for name, content in _names(read):
+    for name, content in _list_entries(read):
         if _is_of_image(name):
             return True
         if name in _MANIFESTS:  # docker-archive's, or a web application's
@@ -61,14 +61,14 @@ def _is_digest(text: str) -> bool:
     return len(text) == 64 and _HEX.issuperset(text)
 
 
-def _names(read_range: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _list_entries(read_range: Callable[[int, int], bytes]) -> Iterator[tuple[str, Callable[[], bytes]]]:
     """Yield the name of each entry and a function that reads the beginning of its content."""
     at = 0
     for _ in range(HEADERS_LIMIT):
         header = read_range(at, _BLOCK)
         if len(header) < _BLOCK or not header[0]:
             return
-        size = _size(header)
+        size = _parse_size(header)
         if size is None:
             return
         begin, length = at + _BLOCK, min(size, MANIFEST_LIMIT)
@@ -77,7 +77,7 @@ def _names(read_range: Callable[[int, int], bytes]) -> Iterator[tuple[str, Calla
         at = begin + (size + _BLOCK - 1) // _BLOCK * _BLOCK
 
 
-def _size(header: bytes) -> int | None:
+def _parse_size(header: bytes) -> int | None:
     """Size of an entry, None if this is not a tar header: POSIX.1-2024, pax "ustar"; GNU's form from 8 GiB."""
     field = header[124:136]
     if field[0] == 0x80:

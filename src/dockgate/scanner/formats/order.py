@@ -9,16 +9,16 @@ _LABEL = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz01234567
 
 def number(digits: str) -> bytes:
     """Encode digits so that they sort by number: their count (255s and the rest), then digits. "" is 0."""
-    return _cached_number(digits) if len(digits) <= _SHORT_DIGITS else _number(digits)
+    return _cached_number(digits) if len(digits) <= _SHORT_DIGITS else _encode_number(digits)
 
 
-def _number(digits: str) -> bytes:
+def _encode_number(digits: str) -> bytes:
     significant = digits.lstrip("0")
     full, remainder = divmod(len(significant), 255)
     return b"\xff" * full + bytes((remainder,)) + significant.encode("ascii")
 
 
-_cached_number = lru_cache(4096)(_number)  # versions consist of few different numbers, nearly all of them short
+_cached_number = lru_cache(4096)(_encode_number)  # versions consist of few different numbers, nearly all of them short
 
 
 def number_row(parts: Iterable[str]) -> bytes:

@@ -30,18 +30,18 @@ def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) ->
     """
     database = _Database(file, size)
     root = 0
-    for count, (_, payload) in enumerate(database.rows(1, limit)):
+    for count, (_, payload) in enumerate(database.read_rows(1, limit)):
         if count == SCHEMA_LIMIT:
             raise UnreadableError(f"its schema has more than {SCHEMA_LIMIT} rows")
-        kind, name, _, page, *_ = [*_columns(payload, 5), b"", b"", b"", b""]
+        kind, name, _, page, *_ = [*_read_columns(payload, 5), b"", b"", b"", b""]
         if kind == b"table" and name.lower() == table.lower().encode():
             root = int.from_bytes(page, "big")
     if not root:
         raise UnreadableError(f"it has no table {table}")
-    for count, (number, payload) in enumerate(database.rows(root, limit)):
+    for count, (number, payload) in enumerate(database.read_rows(root, limit)):
         if count == ROWS_LIMIT:
             raise UnreadableError(f"its table {table} has more than {ROWS_LIMIT} rows")
-        yield number, _columns(payload, columns)
+        yield number, _read_columns(payload, columns)
 
 
 def check_log(file: BinaryIO, path: str) -> None:
@@ -73,12 +73,12 @@ class _Database:
         self.file = file
         self.visited_pages = bytearray(self.count + 1)
 
-    def rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
+    def read_rows(self, root: int, limit: int) -> Iterator[tuple[int, bytes]]:
         """Yield number and payload of each row of the table with that root page, in order."""
         waiting = [root]
         while waiting:
             number = waiting.pop()
-            page = self._page(number)
+            page = self._read_page(number)
             start = 100 if number == 1 else 0
             kind, cells = page[start], int.from_bytes(page[start + 3 : start + 5], "big")
             if kind not in (_INTERIOR, _LEAF):
@@ -92,11 +92,11 @@ class _Database:
                 waiting += reversed(children)
             else:
                 for at in pointers:
-                    yield self._payload(page, at, limit)
+                    yield self._read_payload(page, at, limit)
 
-    def _payload(self, page: bytes, at: int, limit: int) -> tuple[int, bytes]:
-        size, at = _varint(page, at)
-        number, at = _varint(page, at)
+    def _read_payload(self, page: bytes, at: int, limit: int) -> tuple[int, bytes]:
+        size, at = _read_varint(page, at)
+        number, at = _read_varint(page, at)
         if size > limit:
             raise UnreadableError(f"a row has {size} bytes; no more than {limit} are read")
         local_limit, local_minimum = self.usable_size - 35, (self.usable_size - 12) * 32 // 255 - 23
@@ -109,13 +109,13 @@ class _Database:
         parts, missing = [page[at : at + local]], size - local
         following = page[at + local : at + local + 4]
         while missing:
-            overflow = self._page(int.from_bytes(following, "big"))
+            overflow = self._read_page(int.from_bytes(following, "big"))
             following = overflow[:4]
             parts.append(overflow[4 : min(self.usable_size, 4 + missing)])
             missing -= len(parts[-1])
         return number, b"".join(parts)
 
-    def _page(self, number: int) -> bytes:
+    def _read_page(self, number: int) -> bytes:
         if not 0 < number <= self.count:
             raise UnreadableError(f"it references page {number}, which does not exist")
         if self.visited_pages[number]:
@@ -128,13 +128,13 @@ class _Database:
         return page
 
 
-def _columns(payload: bytes, count: int) -> list[bytes]:
+def _read_columns(payload: bytes, count: int) -> list[bytes]:
     """Return the first columns of a record."""
-    end, at = _varint(payload, 0)
+    end, at = _read_varint(payload, 0)
     values: list[bytes] = []
     value = end
     while at < end and len(values) < count:
-        kind, at = _varint(payload, at)
+        kind, at = _read_varint(payload, at)
         size = (kind - 12) // 2 if kind >= 12 else _INTEGER_SIZES[kind] if kind < 10 else 0
         values.append(b"\1" if kind == 9 else payload[value : value + size])
         value += size
@@ -143,7 +143,7 @@ def _columns(payload: bytes, count: int) -> list[bytes]:
     return values
 
 
-def _varint(data: bytes, at: int) -> tuple[int, int]:
+def _read_varint(data: bytes, at: int) -> tuple[int, int]:
     """Read the number at `at`; return it and the position after it."""
     value = 0
     for index in range(at, at + 8):

@@ -47,7 +47,7 @@ def elements(raw: bytes) -> list[Element]:
             names.pop()
         depth -= 1
 
-    def characters(text: str) -> None:
+    def add_text(text: str) -> None:
         if 0 < depth <= DEPTH_LIMIT:
             open_elements[-1][1].append(text)
 
@@ -55,7 +55,7 @@ def elements(raw: bytes) -> list[Element]:
     parser.StartDoctypeDeclHandler = refuse
     parser.StartElementHandler = start
     parser.EndElementHandler = end
-    parser.CharacterDataHandler = characters
+    parser.CharacterDataHandler = add_text
     try:
         parser.Parse(raw, True)
     except (ExpatError, ValueError, LookupError) as error:

@@ -86,7 +86,7 @@ class Archive:
     ) -> None:
         self._section = section
         self._spend = spend
-        directory, self.count, self._shift = self._directory()
+        directory, self.count, self._shift = self._find_directory()
         self.has_classes = False
         self._fold: Callable[[bytes], bytes] = bytes.lower if is_case_ignored else bytes
         self.entries = tuple(self._scan(directory, endings))
@@ -99,7 +99,7 @@ class Archive:
         while at < end:  # Java and Python read to the end of the directory, whatever number of entries is stated
             self.count += 1
             if self.count > ENTRY_LIMIT:
-                raise _too_many(self.count)
+                raise _make_count_error(self.count)
             first = at + 46
             if first > end:
                 raise UnreadableError("its directory is cut off")
@@ -112,14 +112,14 @@ class Archive:
             if name.endswith(b".class"):
                 self.has_classes = True
             elif fold(name).endswith(endings):
-                size, packed_size, offset = _zip64(
+                size, packed_size, offset = _read_zip64(
                     directory[extra_start : extra_start + extra], size, packed_size, offset
                 )
                 yield Entry(decode_path(name), flags, method, check, packed_size, size, offset + self._shift)
         if stated_count != self.count and stated_count != self.count % _COUNT_MODULUS:
             raise UnreadableError(f"its directory has {self.count} entries, and its end record says {stated_count}")
 
-    def _directory(self) -> tuple[bytes, int, int]:
+    def _find_directory(self) -> tuple[bytes, int, int]:
         """Return the central directory, its count of entries, and the size of what precedes the archive."""
         section = self._section
         tail_size = min(section.size, _END_SIZE + _COMMENT_LIMIT)
@@ -133,15 +133,15 @@ class Archive:
             # Python takes the last end record, Java the last that fits the file.
             raise UnreadableError("it has several end records, and the last is not at its end")
         if tail[max(0, end_at - _LOCATOR_SIZE) : end_at][:4] == b"PK\x06\x07":
-            end, count, size, offset = self._zip64_directory(end, count, size, offset)
+            end, count, size, offset = self._find_zip64_directory(end, count, size, offset)
         if count > ENTRY_LIMIT or size > DIRECTORY_LIMIT:
-            raise _too_many(count)
+            raise _make_count_error(count)
         if size + offset > end:
             raise UnreadableError("its directory is not where it should be")
         self._spend(size)
         return section.read(end - size, size), count, end - size - offset
 
-    def _zip64_directory(self, end: int, *stated_fields: int) -> tuple[int, int, int, int]:
+    def _find_zip64_directory(self, end: int, *stated_fields: int) -> tuple[int, int, int, int]:
         """Return the position of the zip64 end record before the end record at `end`, and what it states.
 
         `stated` are the count, size and offset in the end record. Where those are not placeholders, some readers use
@@ -179,7 +179,7 @@ class Archive:
     def open_entry(self, entry: Entry) -> Iterator[Section]:
         """Open the entry's content as a section: in place if it is stored, else inflated."""
         if entry.method == _STORED_METHOD:
-            yield Section(self._section.file, self._section.start + self._content(entry), entry.compressed_size)
+            yield Section(self._section.file, self._section.start + self._find_content(entry), entry.compressed_size)
             return
         from tempfile import TemporaryFile
 
@@ -191,7 +191,7 @@ class Archive:
                 raise UnreadableError("it does not match its archive's directory")
             yield Section(file, 0, size)
 
-    def _content(self, entry: Entry) -> int:
+    def _find_content(self, entry: Entry) -> int:
         """Position of the entry's packed bytes."""
         if entry.flags & _ENCRYPTED_FLAG:
             raise UnreadableError("it is encrypted")
@@ -205,7 +205,7 @@ class Archive:
         """Yield the content in pieces, at most `limit` bytes in total."""
         if entry.method not in (_STORED_METHOD, _DEFLATED_METHOD):
             raise UnreadableError(f"it is compressed by method {entry.method}")
-        at = self._content(entry)
+        at = self._find_content(entry)
         stop = at + entry.compressed_size
         inflater = zlib.decompressobj(-15) if entry.method == _DEFLATED_METHOD else None
         while limit > 0 and at < stop:
@@ -233,11 +233,11 @@ class Archive:
                     break
 
 
-def _too_many(count: int) -> UnreadableError:
+def _make_count_error(count: int) -> UnreadableError:
     return UnreadableError(f"it has {count} entries; no more than {ENTRY_LIMIT} are read")
 
 
-def _zip64(extra: bytes, size: int, compressed_size: int, offset: int) -> tuple[int, int, int]:
+def _read_zip64(extra: bytes, size: int, compressed_size: int, offset: int) -> tuple[int, int, int]:
     """Return the values of the zip64 extra field where the directory's are too small (APPNOTE.TXT, 4.5.3)."""
     fields = [size, compressed_size, offset]
     at = 0

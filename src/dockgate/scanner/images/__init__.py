@@ -81,7 +81,7 @@ def open_images(
         return OpenedImages(image.digest, (image,), close)
     from dockgate.scanner.images.oci_image import read_images
 
-    image_source = _image_source(parsed_reference, ca_bundle, is_insecure, stdin, issuers, seconds)
+    image_source = _open_source(parsed_reference, ca_bundle, is_insecure, stdin, issuers, seconds)
     try:
         digest, data = image_source.root()
         is_local = not isinstance(parsed_reference, RegistryReference)
@@ -91,7 +91,7 @@ def open_images(
         raise
 
 
-def _image_source(
+def _open_source(
     reference: "RegistryReference | FileReference | StdinReference | EngineReference",
     ca_bundle: Path | None,
     is_insecure: bool,

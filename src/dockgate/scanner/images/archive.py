@@ -132,10 +132,10 @@ class DockerArchiveSource(ImageSource):
 
     def configs(self) -> list[str]:
         """Return the digests of the images' configs."""
-        return [digest_of(self._read(entry["Config"])) for entry in self._entries()]
+        return [digest_of(self._read(entry["Config"])) for entry in self._read_entries()]
 
     def _choose_entry(self) -> dict[str, Any]:
-        entries = self._entries()
+        entries = self._read_entries()
         matching = [entry for entry in entries if not self._tag or self._tag in entry["Tags"]]
         if len(matching) == 1 and not self._digest:
             return matching[0]
@@ -144,14 +144,14 @@ class DockerArchiveSource(ImageSource):
             raise NotFoundError(f"There is no image {self.name}.", f"The file has: {names}.")
         raise NotFoundError(f"{self.name} holds {len(matching)} images.", f"Append :NAME, one of: {names}.")
 
-    def _entries(self) -> list[dict[str, Any]]:
+    def _read_entries(self) -> list[dict[str, Any]]:
         images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
         try:
             return [
                 {
                     "Config": str(image["Config"]),
-                    "Layers": _string_list(image["Layers"]),
-                    "Tags": _string_list(image["RepoTags"]),
+                    "Layers": _check_strings(image["Layers"]),
+                    "Tags": _check_strings(image["RepoTags"]),
                 }
                 for image in images
             ]
@@ -186,7 +186,7 @@ class DockerArchiveSource(ImageSource):
             return file.readall()
 
 
-def _string_list(value: object) -> list[str]:
+def _check_strings(value: object) -> list[str]:
     """Check a list of texts; null is an empty list, as in Go. Raises TypeError."""
     if value is None:
         return []

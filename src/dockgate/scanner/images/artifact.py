@@ -39,8 +39,8 @@ def push(
             "schemaVersion": 2,
             "mediaType": MANIFESTS[0],
             "artifactType": kind,
-            "config": _descriptor(_EMPTY_KIND, *empty),
-            "layers": [_descriptor(kind, *blob)],
+            "config": _make_descriptor(_EMPTY_KIND, *empty),
+            "layers": [_make_descriptor(kind, *blob)],
             "annotations": dict(annotations),
         }
         return pusher.manifest(encode(manifest))
@@ -57,7 +57,7 @@ def pull(
     image_source = registry_source(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure)
     try:
         digest, data = image_source.root()
-        blob, size = _layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)
+        blob, size = _find_layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)
         if size > limit:
             raise ImageError(f"{reference} is larger than {limit} bytes.")
         with image_source.blob(blob) as source, into.open("wb") as file:
@@ -69,11 +69,11 @@ def pull(
         image_source.close()
 
 
-def _descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
+def _make_descriptor(kind: str, digest: str, size: int) -> dict[str, object]:
     return {"mediaType": kind, "digest": digest, "size": size}
 
 
-def _layer(manifest: dict[str, Any], kind: str, reference: str) -> tuple[str, int]:
+def _find_layer(manifest: dict[str, Any], kind: str, reference: str) -> tuple[str, int]:
     layers = manifest.get("layers")
     if manifest.get("artifactType") != kind or not isinstance(layers, list) or len(layers) != 1:
         raise ImageError(f"{reference} is not an artifact of the type {kind}.", "Is it the right name?")

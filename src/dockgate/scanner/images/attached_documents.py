@@ -53,8 +53,8 @@ def read(
         registry_source(image_reference, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds)
     ) as image_source:
         documents: dict[str, bytes] = {}
-        for manifest in _manifests(image_source, image_reference.digest or ""):
-            for digest, size in _documents(manifest):
+        for manifest in _fetch_manifests(image_source, image_reference.digest or ""):
+            for digest, size in _list_documents(manifest):
                 if digest not in documents and len(documents) < MAX_DOCUMENTS:
                     try:
                         documents[digest] = read_document(image_source.blob(digest), digest, size, limit=SIZE_LIMIT)
@@ -70,14 +70,14 @@ def read_layout(path: Path, image: str) -> list[bytes]:
     image a document is about. Raises UsageError if it is not a layout, UnavailableError, and ImageError for a broken
     index.
     """
-    with closing(_layout(path)) as image_source:
+    with closing(_open_layout(path)) as image_source:
         index = load(image_source.index(), f"The index.json of {path}", _NAMES)
         contents: dict[str, bytes] = {}
-        for entry in _entries(index):
+        for entry in _list_entries(index):
             if entry["digest"] == image:
                 continue
             try:
-                documents = list(_documents(_load(image_source.manifest(entry["digest"]))))
+                documents = list(_list_documents(_load(image_source.manifest(entry["digest"]))))
                 for digest, size in documents:
                     if digest not in contents and len(contents) < MAX_DOCUMENTS:
                         contents[digest] = read_document(image_source.blob(digest), digest, size, limit=SIZE_LIMIT)
@@ -86,7 +86,7 @@ def read_layout(path: Path, image: str) -> list[bytes]:
         return list(contents.values())
 
 
-def _layout(path: Path) -> LayoutSource:
+def _open_layout(path: Path) -> LayoutSource:
     image_source = LayoutSource(Folder(path), str(path)) if path.is_dir() else file_source(FileReference(path))
     if not isinstance(image_source, LayoutSource):
         image_source.close()
@@ -94,20 +94,20 @@ def _layout(path: Path) -> LayoutSource:
     return image_source
 
 
-def _entries(index: dict[str, Any]) -> list[dict[str, Any]]:
+def _list_entries(index: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the first entries of an index that have a digest."""
     manifests = index.get("manifests")
     entries = manifests[:MAX_DOCUMENTS] if isinstance(manifests, list) else []
     return [entry for entry in entries if isinstance(entry, dict) and _is_digest(entry.get("digest"))]
 
 
-def _manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, Any]]:
+def _fetch_manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, Any]]:
     """Yield the manifests that refer to the digest, then cosign's."""
     tag = digest.replace(":", "-")
     index = image_source.referrers(digest)
     if index is None:
-        index = _manifest_by_tag(image_source, tag)
-    for entry in _entries(_load(index)) if index else ():
+        index = _find_manifest_by_tag(image_source, tag)
+    for entry in _list_entries(_load(index)) if index else ():
         if not f"{entry.get('artifactType', '')} {entry.get('mediaType', '')}".strip():
             continue
         try:
@@ -119,12 +119,12 @@ def _manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, 
         subject = manifest.get("subject")
         if isinstance(subject, dict) and subject.get("digest") == digest:
             yield manifest
-    attestations = _manifest_by_tag(image_source, f"{tag}.att")
+    attestations = _find_manifest_by_tag(image_source, f"{tag}.att")
     if attestations:
         yield _load(attestations)
 
 
-def _manifest_by_tag(image_source: RegistrySource, tag: str) -> bytes | None:
+def _find_manifest_by_tag(image_source: RegistrySource, tag: str) -> bytes | None:
     try:
         return image_source.manifest_by_tag(tag)
     except NotFoundError:
@@ -138,7 +138,7 @@ def _load(data: bytes) -> dict[str, Any]:
         return {}
 
 
-def _documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
+def _list_documents(manifest: dict[str, Any]) -> Iterator[tuple[str, int]]:
     """Yield digest and size of each layer that may be a document."""
     layers = manifest.get("layers")
     artifact_type = str(manifest.get("artifactType", ""))

@@ -43,19 +43,19 @@ class AttestationCheck:
     def _check_content(self, manifest: dict[str, Any]) -> str | None:
         config = manifest["config"]
         if media_type(config) == CONFIGS[0]:
-            platform_name = platform(load(self._blob(config), "its config", CONFIG_NAMES))
+            platform_name = platform(load(self._read_blob(config), "its config", CONFIG_NAMES))
             if platform_name != NOT_RUNNABLE:
                 return f"its config is for {platform_name or 'no platform'}"
-        elif self._blob(config) != b"{}":
+        elif self._read_blob(config) != b"{}":
             return "its config is not empty"
         for layer in manifest["layers"]:
             if layer.get("digest") not in self._statements:
-                if not _is_statement(self._blob(layer)):
+                if not _is_statement(self._read_blob(layer)):
                     return f"its layer {layer['digest']} is not an in-toto statement"
                 self._statements.add(layer["digest"])
         return None
 
-    def _blob(self, value: dict[str, Any]) -> bytes:
+    def _read_blob(self, value: dict[str, Any]) -> bytes:
         digest, size = value.get("digest"), value.get("size")
         try:
             check_digest(digest if isinstance(digest, str) else "")

@@ -73,12 +73,12 @@ class Authorizer:
             scheme, _, challenge_text = challenge.strip().partition(" ")
             if scheme.lower() == "bearer":
                 parameters = dict(re.findall(r'(\w+)="([^"]*)"', challenge_text))
-                return f"Bearer {self._token(parameters, credentials)}"
+                return f"Bearer {self._request_token(parameters, credentials)}"
         if credentials and any(challenge.strip().lower().startswith("basic") for challenge in challenges):
-            return _basic(credentials)
+            return _encode_basic(credentials)
         return ""
 
-    def _token(self, challenge: dict[str, str], credentials: Credentials | None) -> str:
+    def _request_token(self, challenge: dict[str, str], credentials: Credentials | None) -> str:
         realm, service = challenge.get("realm", ""), challenge.get("service", "")
         self._check(realm)
         query = {"service": service, "scope": self._scope} if service else {"scope": self._scope}
@@ -86,7 +86,7 @@ class Authorizer:
             form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": credentials.identity_token}
             ask = partial(self._transport.get, realm, {}, {**query, **form})
         else:
-            headers = {"Authorization": _basic(credentials)} if credentials else {}
+            headers = {"Authorization": _encode_basic(credentials)} if credentials else {}
             glue = "&" if urlsplit(realm).query else "?"
             ask = partial(self._transport.get, f"{realm}{glue}{urlencode(query)}", headers)
         response, data = self._transport.fetch(ask, _TOKEN_LIMIT)
@@ -171,6 +171,6 @@ def access_denied(registry: str, reason: str) -> DeniedError:
     )
 
 
-def _basic(credentials: Credentials) -> str:
+def _encode_basic(credentials: Credentials) -> str:
     pair = f"{credentials.username}:{credentials.password}".encode()
     return f"Basic {base64.b64encode(pair).decode()}"

@@ -96,8 +96,8 @@ def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ..
     attestations.
     """
     with closing(place.open(tag=attestation_tag(digest))) as image_source:
-        layers = _layers(image_source)
-        return tuple(_blob(image_source, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
+        layers = _read_layers(image_source)
+        return tuple(_read_blob(image_source, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
 
 
 def add_attestation(
@@ -117,10 +117,10 @@ def add_attestation(
     A concurrent write may be lost: registries have no conditional update.
     """
     with closing(place.open(tag=attestation_tag(digest))) as image_source:
-        layers = _layers(image_source)
-    if any(_annotations(layer).get(key[0]) == key[1] for layer in layers):
+        layers = _read_layers(image_source)
+    if any(_get_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
-    remaining = [layer for layer in layers if not replaces.items() <= _annotations(layer).items()]
+    remaining = [layer for layer in layers if not replaces.items() <= _get_annotations(layer).items()]
     with place.pusher(attestation_tag(digest)) as pusher:
         blob, size = pusher.blob(content())
         layer_annotations = {**annotations, key[0]: key[1], **replaces}
@@ -143,7 +143,7 @@ def add_attestation(
     return True
 
 
-def _layers(image_source: ImageSource) -> list[dict[str, Any]]:
+def _read_layers(image_source: ImageSource) -> list[dict[str, Any]]:
     try:
         digest, data = image_source.root()
     except NotFoundError:
@@ -164,12 +164,12 @@ def _layers(image_source: ImageSource) -> list[dict[str, Any]]:
     return layers
 
 
-def _annotations(layer: dict[str, Any]) -> dict[str, Any]:
+def _get_annotations(layer: dict[str, Any]) -> dict[str, Any]:
     annotations = layer.get("annotations")
     return annotations if isinstance(annotations, dict) else {}
 
 
-def _blob(image_source: ImageSource, layer: dict[str, Any]) -> bytes:
+def _read_blob(image_source: ImageSource, layer: dict[str, Any]) -> bytes:
     digest, size = str(layer["digest"]), int(layer["size"])
     check_digest(digest)
     if not 0 <= size <= _SIZE_LIMIT:

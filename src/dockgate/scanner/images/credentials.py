@@ -41,7 +41,7 @@ def find_credentials(
 
     Raises UsageError for a broken file or helper, and for ECR the errors of `EcrTokens.get`.
     """
-    for path in _files(environ):
+    for path in _list_files(environ):
         try:
             config = json.loads(path.read_bytes())
         except FileNotFoundError:
@@ -57,7 +57,7 @@ def find_credentials(
     return Credentials(*token) if token else None
 
 
-def _files(environ: Mapping[str, str]) -> Iterator[Path]:
+def _list_files(environ: Mapping[str, str]) -> Iterator[Path]:
     home = Path(environ.get("HOME") or Path.home())
     if environ.get("REGISTRY_AUTH_FILE"):
         yield Path(environ["REGISTRY_AUTH_FILE"])
@@ -73,19 +73,19 @@ def _look_up(
     config: dict[str, Any], path: Path, registry: str, repository: str, environ: Mapping[str, str]
 ) -> Credentials | None:
     server = _HUB_KEY if registry == DOCKER_HUB else registry
-    helper = _object(config, "credHelpers").get(registry)
+    helper = _get_object(config, "credHelpers").get(registry)
     if isinstance(helper, str) and helper:
         return _run_helper(helper, server, environ)
-    auths = _object(config, "auths")
-    for key in _keys(registry, repository):
-        entry = _object(auths, key)
+    auths = _get_object(config, "auths")
+    for key in _list_keys(registry, repository):
+        entry = _get_object(auths, key)
         if entry.get("auth") or entry.get("identitytoken") or entry.get("username"):
             return _decode(entry, f"{path}, {key}")
     store = config.get("credsStore")
     return _run_helper(store, server, environ) if isinstance(store, str) and store else None
 
 
-def _keys(registry: str, repository: str) -> Iterator[str]:
+def _list_keys(registry: str, repository: str) -> Iterator[str]:
     """Yield the keys of entries, the narrowest first: Podman's may have a path, Docker's are URLs."""
     parts = [registry, *repository.split("/")]
     yield from ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
@@ -94,7 +94,7 @@ def _keys(registry: str, repository: str) -> Iterator[str]:
     yield from (f"{scheme}://{registry}{path}" for scheme in ("https", "http") for path in ("", "/", "/v1/", "/v2/"))
 
 
-def _object(config: dict[str, Any], key: str) -> dict[str, Any]:
+def _get_object(config: dict[str, Any], key: str) -> dict[str, Any]:
     value = config.get(key)
     return value if isinstance(value, dict) else {}
 

@@ -39,7 +39,7 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
         host_nearness = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
         if host_nearness is Nearness.PUBLIC:
             return
-        if host_nearness is Nearness.METADATA or host_nearness > _farthest(registry_host, resolve):
+        if host_nearness is Nearness.METADATA or host_nearness > _find_farthest(registry_host, resolve):
             kind = host_nearness.name.lower()
             raise UnavailableError(
                 f"The registry {registry} sends its clients to {host}, which is at a {kind} address.",
@@ -47,7 +47,7 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
             )
 
 
-def _farthest(registry_host: str, resolve: Resolve) -> "Nearness":
+def _find_farthest(registry_host: str, resolve: Resolve) -> "Nearness":
     """Return the nearness of the farthest address: a registry can claim any other address too."""
     from dockgate.shared.addresses import Nearness, nearness
 

@@ -66,7 +66,7 @@ class EcrTokens:
         return username, password, answer["expiresAt"]
 
 
-def _ecr_client(region: str) -> Any:
+def _create_client(region: str) -> Any:
     try:
         import boto3
     except ImportError:
@@ -75,4 +75,4 @@ def _ecr_client(region: str) -> Any:
 
 
 # The tokens of this process.
-ECR_TOKENS = EcrTokens(_ecr_client)
+ECR_TOKENS = EcrTokens(_create_client)

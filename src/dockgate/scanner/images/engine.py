@@ -51,17 +51,17 @@ def engine_source(reference: EngineReference, environment: Mapping[str, str], sy
     `system` is the folder with the sockets of system-wide engines. Raises NotFoundError if the engine has no such
     image; UnavailableError if no engine runs, or if it would export only one image of several.
     """
-    place = _socket(reference.engine, environment, system)
+    place = _find_socket(reference.engine, environment, system)
     if place:
         saved_archive = _download(reference, place)
     elif reference.engine == "podman" and (program := shutil.which("podman", path=environment.get("PATH"))):
         saved_archive = _save_with_podman(reference, program, environment)
     else:
-        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _start_advice(reference.engine))
+        raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _describe_start(reference.engine))
     return archive_source(saved_archive, str(reference))
 
 
-def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
+def _find_socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:
     """Find the engine's socket: the one in its environment variable, or the first at the usual places."""
     setting = environment.get(_VARIABLES[engine], "")
     if setting:
@@ -73,7 +73,7 @@ def _socket(engine: str, environment: Mapping[str, str], system: Path) -> Path |
             )
         if not _is_listening(Path(path)):
             raise UnavailableError(
-                f"{engine} at {path} cannot be reached: nothing listens there.", _start_advice(engine)
+                f"{engine} at {path} cannot be reached: nothing listens there.", _describe_start(engine)
             )
         return Path(path)
     runtime_folder = environment.get("XDG_RUNTIME_DIR", "")
@@ -130,9 +130,9 @@ def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_p
     path = _PATHS[reference.engine].format(quote(reference.name))
     with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != 200:
-            message = _error_message(response)
+            message = _read_error_message(response)
             if response.status_code == 404 or _IMAGE_UNKNOWN in message:
-                raise _not_found(reference)
+                raise _make_not_found_error(reference)
             raise UnavailableError(f"{engine_place} answers {response.status_code}{_quote(message)}.", "Try again.")
         return spool(ChunkStream(response.iter_raw()), str(reference))
 
@@ -159,7 +159,7 @@ def _save_with_podman(reference: EngineReference, program: str, environment: Map
             return saved_archive
         saved_archive.close()
         complaints.seek(0)
-        raise _save_error(reference, complaints.read(2**16).decode(errors="replace"))
+        raise _make_save_error(reference, complaints.read(2**16).decode(errors="replace"))
 
 
 def _push_manifest_list(reference: EngineReference, program: str, environment: Mapping[str, str]) -> BinaryIO:
@@ -169,7 +169,7 @@ def _push_manifest_list(reference: EngineReference, program: str, environment: M
         command = [program, "manifest", "push", "--quiet", "--all", reference.name, f"oci-archive:{file}"]
         code, message = _run_command(command, environment)
         if code or not file.is_file():
-            raise _save_error(reference, message)
+            raise _make_save_error(reference, message)
         return file.open("rb")
 
 
@@ -184,9 +184,9 @@ def _run_command(command: list[str], environment: Mapping[str, str]) -> tuple[in
     return process.returncode, process.stderr[-(2**16) :].decode(errors="replace")
 
 
-def _save_error(reference: EngineReference, message: str) -> NotFoundError | UnavailableError:
+def _make_save_error(reference: EngineReference, message: str) -> NotFoundError | UnavailableError:
     if _IMAGE_UNKNOWN in message:
-        return _not_found(reference)
+        return _make_not_found_error(reference)
     last = message.strip().splitlines()[-1:]
     return UnavailableError(f"podman cannot save {reference.name}{_quote(''.join(last))}.")
 
@@ -200,10 +200,10 @@ def _translate_errors(engine_place: str, engine: str) -> Iterator[None]:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
         reason = str(error) or type(error).__name__
-        raise UnavailableError(f"{engine_place} cannot be reached: {reason}.", _start_advice(engine)) from error
+        raise UnavailableError(f"{engine_place} cannot be reached: {reason}.", _describe_start(engine)) from error
 
 
-def _not_found(reference: EngineReference) -> NotFoundError:
+def _make_not_found_error(reference: EngineReference) -> NotFoundError:
     return NotFoundError(
         f"{reference.engine} has no image {reference.name} in its store.",
         f"`{reference.engine} images` lists those it has. One in a registry is named without {reference.engine}: "
@@ -211,13 +211,13 @@ def _not_found(reference: EngineReference) -> NotFoundError:
     )
 
 
-def _start_advice(engine: str) -> str:
+def _describe_start(engine: str) -> str:
     if engine == "podman":
         return f"Start one with `podman system service --time 0`, name its socket by CONTAINER_HOST, {_ALTERNATIVES}"
     return f"Start docker, name its socket by DOCKER_HOST=unix:///PATH, {_ALTERNATIVES}"
 
 
-def _error_message(response: "httpx.Response") -> str:
+def _read_error_message(response: "httpx.Response") -> str:
     """The engine's error message, "" if the response has none."""
     data = bytearray()
     for chunk in response.iter_raw():

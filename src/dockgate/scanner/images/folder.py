@@ -85,7 +85,7 @@ class FolderLayer:
 
     def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`. Sorted by name. Raises ImageError for too many entries."""
-        walk = _Walk(_pseudo_devices(self.mounts))
+        walk = _Walk(_list_pseudo_devices(self.mounts))
         try:
             yield Entry("", "directory", mode=stat.S_IMODE(os.fstat(self.descriptor).st_mode))
             walk.enter(os.open(".", _FOLDER, dir_fd=self.descriptor), "")
@@ -138,22 +138,22 @@ class _Walk:
             try:
                 kind = os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode
                 if stat.S_ISDIR(kind):
-                    yield self._folder(parent, name, path)
+                    yield self._open_folder(parent, name, path)
                 elif stat.S_ISREG(kind):
-                    yield from _file(parent, name, path)
+                    yield from _open_file(parent, name, path)
                 elif stat.S_ISLNK(kind):
                     yield Entry(path, "symlink", mode=0o777, target=os.readlink(name, dir_fd=parent))
                 else:
                     yield Entry(path, "other", mode=stat.S_IMODE(kind))
             except OSError as error:
-                yield _unreadable_entry(path, "file", error)
+                yield _make_unreadable_entry(path, "file", error)
 
     def close(self) -> None:
         for descriptor, _, _ in self._open_folders:
             os.close(descriptor)
         self._open_folders.clear()
 
-    def _folder(self, parent: int, name: str, path: str) -> Entry:
+    def _open_folder(self, parent: int, name: str, path: str) -> Entry:
         try:
             descriptor = os.open(name, _FOLDER, dir_fd=parent)
             status = os.fstat(descriptor)
@@ -162,11 +162,11 @@ class _Walk:
             else:
                 self.enter(descriptor, f"{path}/")
         except (OSError, UnreadableError) as error:
-            return _unreadable_entry(path, "directory", error)
+            return _make_unreadable_entry(path, "directory", error)
         return Entry(path, "directory", mode=stat.S_IMODE(status.st_mode))
 
 
-def _file(parent: int, name: str, path: str) -> Iterator[Entry]:
+def _open_file(parent: int, name: str, path: str) -> Iterator[Entry]:
     """Yield the entry of a file, which stays open until the next one. Raises OSError."""
     descriptor = os.open(name, _FILE, dir_fd=parent)
     try:
@@ -219,7 +219,7 @@ class _Source(FileSlice):
             raise UnreadableError(f"{error.strerror}") from error
 
 
-def _unreadable_entry(path: str, kind: Kind, error: OSError | UnreadableError) -> Entry:
+def _make_unreadable_entry(path: str, kind: Kind, error: OSError | UnreadableError) -> Entry:
     """Return an entry that exists and cannot be opened or listed."""
     reason = f"{error.strerror}" if isinstance(error, OSError) else str(error)
 
@@ -229,7 +229,7 @@ def _unreadable_entry(path: str, kind: Kind, error: OSError | UnreadableError) -
     return Entry(path, kind, open=refuse)
 
 
-def _pseudo_devices(mounts: Path) -> frozenset[int]:
+def _list_pseudo_devices(mounts: Path) -> frozenset[int]:
     """Return the devices of virtual file systems (proc(5), "/proc/pid/mountinfo"); none without /proc."""
     try:
         lines = mounts.read_text(errors="replace").splitlines()

@@ -30,25 +30,25 @@ def copy_image(
         Pusher(target, ca_bundle=ca_bundle, issuers=issuers) as pusher,
     ):
         digest, data = image_source.root()
-        _manifest(image_source, pusher, digest, data, is_nested=False)
+        _push_manifest(image_source, pusher, digest, data, is_nested=False)
 
 
-def _manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, is_nested: bool) -> None:
+def _push_manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, is_nested: bool) -> None:
     document = parse(data, digest)
     stated_type = load(data, digest, frozenset()).get("mediaType")
     if isinstance(document, Index):
         if is_nested:
             raise ImageError(f"{digest} is an index in an index.", "Name the image that is meant by its digest.")
         for child in document.manifests:
-            _manifest(image_source, pusher, child.digest, image_source.manifest(child.digest), is_nested=True)
+            _push_manifest(image_source, pusher, child.digest, image_source.manifest(child.digest), is_nested=True)
         pusher.manifest(data, kind=str(stated_type or INDEXES[0]))
         return
     for blob in {child.digest: child for child in (document.config, *document.layers)}.values():
-        _blob(image_source, pusher, blob)
+        _push_blob(image_source, pusher, blob)
     pusher.manifest(data, kind=str(stated_type or MANIFESTS[0]))
 
 
-def _blob(image_source: ImageSource, pusher: Pusher, descriptor: Descriptor) -> None:
+def _push_blob(image_source: ImageSource, pusher: Pusher, descriptor: Descriptor) -> None:
     if pusher.has_blob(descriptor.digest):
         return
     with tempfile.NamedTemporaryFile(dir=large_file_folder()) as file:

@@ -72,13 +72,13 @@ class LayoutSource(ImageSource):
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
         if self._digest:
             return self._digest, self.manifest(self._digest)
-        named_entries = [entry for entry in index.manifests if self._tag in (None, *_names(entry))]
+        named_entries = [entry for entry in index.manifests if self._tag in (None, *_list_names(entry))]
         if not named_entries:
-            names = sorted({name for entry in index.manifests for name in _names(entry)})
+            names = sorted({name for entry in index.manifests for name in _list_names(entry)})
             raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
         if len({entry.digest for entry in named_entries}) == 1:
             return named_entries[0].digest, self.manifest(named_entries[0].digest)
-        names = sorted({name for entry in named_entries for name in _names(entry)[:1]})
+        names = sorted({name for entry in named_entries for name in _list_names(entry)[:1]})
         if len(names) > 1:
             raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
         return index_digest, data
@@ -134,6 +134,6 @@ class LayoutSource(ImageSource):
         return data
 
 
-def _names(descriptor: Descriptor) -> tuple[str, ...]:
+def _list_names(descriptor: Descriptor) -> tuple[str, ...]:
     annotations: Mapping[str, str] = descriptor.annotations
     return tuple(annotations[key] for key in _NAMES if annotations.get(key))

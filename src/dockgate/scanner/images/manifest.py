@@ -84,19 +84,19 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     if "manifests" in document and ("layers" in document or "config" in document):
         raise ImageError(f"Manifest {digest} is an index and an image at once.")
     if "manifests" in document and kind not in MANIFESTS:
-        manifests = tuple(_descriptor(item, digest) for item in _list(document, "manifests", digest))
-        return Index(manifests, _annotations(document))
+        manifests = tuple(_parse_descriptor(item, digest) for item in _require_list(document, "manifests", digest))
+        return Index(manifests, _read_annotations(document))
     if "layers" in document and kind not in INDEXES:
-        config = _descriptor(document.get("config"), digest)
+        config = _parse_descriptor(document.get("config"), digest)
         if config.media_type not in CONFIGS:
             raise NotAnImageError(
                 f"Manifest {digest} is not a container image: its config has the type {config.media_type or ''!r}.",
                 "Give a repository and tag of a container image.",
             )
-        layers = tuple(_descriptor(item, digest) for item in _list(document, "layers", digest))
+        layers = tuple(_parse_descriptor(item, digest) for item in _require_list(document, "layers", digest))
         if len(layers) > LAYER_LIMIT:
             raise ImageError(f"Manifest {digest} has {len(layers)} layers; at most {LAYER_LIMIT} are read.")
-        return Manifest(config, layers, _annotations(document))
+        return Manifest(config, layers, _read_annotations(document))
     raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
 
 
@@ -159,14 +159,14 @@ def platform(document: object) -> str:
     return "/".join(named_parts) if len(named_parts) >= 2 and named_parts[:2] == parts[:2] else ""
 
 
-def _list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
+def _require_list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
     value = document[key]
     if not isinstance(value, list):
         raise ImageError(f"Manifest {digest} is broken: its {key} are not a list.")
     return value
 
 
-def _descriptor(value: object, digest: str) -> Descriptor:
+def _parse_descriptor(value: object, digest: str) -> Descriptor:
     """Parse a descriptor. `digest` is that of the document that has it."""
     fields = value if isinstance(value, dict) else {}
     digest_text, size = fields.get("digest"), fields.get("size")
@@ -181,10 +181,10 @@ def _descriptor(value: object, digest: str) -> Descriptor:
         size=size,
         media_type=str(fields["mediaType"]) if fields.get("mediaType") else None,
         platform=platform(fields.get("platform")) or None,
-        annotations=_annotations(fields),
+        annotations=_read_annotations(fields),
     )
 
 
-def _annotations(fields: dict[str, Any]) -> dict[str, str]:
+def _read_annotations(fields: dict[str, Any]) -> dict[str, str]:
     annotations = fields.get("annotations")
     return {str(key): str(text) for key, text in annotations.items()} if isinstance(annotations, dict) else {}

@@ -49,19 +49,19 @@ def read_metadata(
     base_layer_count, base_name = count_base_layers(config.get("history"), len(layers))
     sources = [*annotations, {_NAME: base_name} if base_name else {}, labels if isinstance(labels, dict) else {}]
     annotation_source = next((source for source in sources if _NAME in source or _DIGEST in source), {})
-    name, digest = _text(annotation_source.get(_NAME)), _text(annotation_source.get(_DIGEST))
+    name, digest = _read_text(annotation_source.get(_NAME)), _read_text(annotation_source.get(_DIGEST))
     if annotation_source and not name and not digest:  # so builders say that it was made from nothing
         base_layer_count = 0
     elif digest:
         with suppress(DockgateError):
-            base_digests = _layers(name, digest, platform, fetch)
+            base_digests = _fetch_layers(name, digest, platform, fetch)
             if (
                 base_digests
                 and len(base_digests) < len(layers)
                 and [layer.digest for layer in layers[: len(base_digests)]] == base_digests
             ):
                 base_layer_count = len(base_digests)
-    created_at = _text(config.get("created"))
+    created_at = _read_text(config.get("created"))
     stamp = re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", created_at, re.ASCII)
     commands = read_commands(config.get("history"), len(layers))
     origins = tuple(LayerOrigin(layer.size, text or None) for layer, text in zip(layers, commands, strict=True))
@@ -69,7 +69,7 @@ def read_metadata(
         base_layer_count,
         name or digest or None,
         created_at if stamp else None,
-        _text(running.get("User")) or None,
+        _read_text(running.get("User")) or None,
         origins,
     )
 
@@ -109,7 +109,7 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     - after CMD or ENTRYPOINT, which is the last step of most builds. This is only a convention, and counts only
       without the other marks.
     """
-    steps = _steps(history)
+    steps = _parse_history(history)
     if sum(not step.is_empty for step in steps) != layers:
         return 0, ""
     places = range(1, len(steps))
@@ -117,7 +117,7 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     marked_step = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked_step >= builder_change:
         layer_count = _count_layers_below(steps, marked_step)
-        return (layer_count if layer_count < layers else 0), _text(steps[marked_step].base)
+        return (layer_count if layer_count < layers else 0), _read_text(steps[marked_step].base)
     last = max((at for at, step in enumerate(steps) if not step.is_empty), default=0)
     start_command = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
     layer_count = _count_layers_below(steps, max(start_command, builder_change))
@@ -129,19 +129,19 @@ def read_commands(history: object, layers: int) -> list[str]:
 
     Values of build arguments are left out: they may be secrets. Long commands are cut, and so are very many.
     """
-    commands = [step.command for step in _steps(history) if not step.is_empty]
+    commands = [step.command for step in _parse_history(history) if not step.is_empty]
     if len(commands) != layers:
         return [""] * layers
     shown_commands, room = [], _MOST_COMMANDS
     for command in commands:
-        text = _without_arguments(command.encode("utf-8", "backslashreplace").decode().strip())
+        text = _drop_arguments(command.encode("utf-8", "backslashreplace").decode().strip())
         text = text if len(text) <= _LONGEST_COMMAND else f"{text[: _LONGEST_COMMAND - 1]}…"
         room -= len(text)
         shown_commands.append(text if room >= 0 else "")
     return shown_commands
 
 
-def _without_arguments(command: str) -> str:
+def _drop_arguments(command: str) -> str:
     """ "|1 TOKEN=… /bin/sh -c make" as "/bin/sh -c make"."""
     match = _ARGUMENTS.match(command)
     if match is None:
@@ -154,7 +154,7 @@ def _count_layers_below(steps: Sequence[_HistoryEntry], end: int) -> int:
     return sum(not step.is_empty for step in steps[:end])
 
 
-def _steps(history: object) -> list[_HistoryEntry]:
+def _parse_history(history: object) -> list[_HistoryEntry]:
     """Parse the history; empty if any entry is invalid."""
     if not isinstance(history, list) or len(history) > _HISTORY_LIMIT:
         return []
@@ -169,7 +169,7 @@ def _steps(history: object) -> list[_HistoryEntry]:
     return steps
 
 
-def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
+def _fetch_layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
     """Return the layers of the base image for the platform, empty if it has none. Raises DockgateError."""
     document = parse(fetch(name, digest), digest)
     if isinstance(document, Index):
@@ -178,7 +178,7 @@ def _layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
     return [layer.digest for layer in document.layers] if isinstance(document, Manifest) else []
 
 
-def _text(value: object) -> str:
+def _read_text(value: object) -> str:
     """Return a short printable text, "" for other values."""
     fine = isinstance(value, str) and len(value) <= _LONGEST and value.isprintable()
     return str(value).strip() if fine else ""

@@ -59,7 +59,7 @@ def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: 
         children = child_manifests(image_source, document)
         images = _select_images(image_source, children, document.annotations, names)
         available = {child.platform or "one without a name" for child in children if child.platform != NOT_RUNNABLE}
-    missing = [name for name in names if not any(_matches_platform(platform, name) for platform, _ in images)]
+    missing = [name for name in names if not any(_is_platform_match(platform, name) for platform, _ in images)]
     if missing:
         raise NotFoundError(
             f"{image_source.name} has no image for {', '.join(missing)}. "
@@ -82,7 +82,7 @@ def _select_images(
     images: list[tuple[str, OciImage]] = []
     check = AttestationCheck(image_source, (name.digest for name in children if name.platform != NOT_RUNNABLE))
     for child in children:
-        if child.platform and not any(_matches_platform(child.platform, name) for name in names):
+        if child.platform and not any(_is_platform_match(child.platform, name) for name in names):
             continue
         data = image_source.manifest(child.digest)
         reason = check.find_objection(child, data) if child.platform == NOT_RUNNABLE else None
@@ -98,7 +98,7 @@ def _select_images(
                 raise ImageError(str(error), error.advice) from error  # the index itself may be an image
             raise ImageError(f"{error} Nor is it an attestation manifest: {reason}.") from error
         chosen_platform = child.platform or image.platform
-        if any(_matches_platform(chosen_platform, name) for name in names):
+        if any(_is_platform_match(chosen_platform, name) for name in names):
             images.append((chosen_platform, image))
     return images
 
@@ -139,12 +139,12 @@ def _build_image(
             TarLayer(layer.digest, partial(image_source.blob, layer.digest), layer.size, media_type=layer.media_type)
             for layer in manifest.layers
         ),
-        _diff_ids(config),
+        _read_diff_ids(config),
         read_metadata(config, annotations, manifest.layers, platform_name, image_source.base_manifest),
     )
 
 
-def _diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
+def _read_diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
     """Return the digests of the uncompressed layers in the config; they are verified later."""
     rootfs = config.get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
@@ -157,7 +157,7 @@ def host_platform() -> str:
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"
 
 
-def _matches_platform(platform: str, name: str) -> bool:
+def _is_platform_match(platform: str, name: str) -> bool:
     if name == "all":
         return True
     have, want = platform.lower().split("/"), name.split("/")

@@ -58,7 +58,7 @@ class Pusher:
 
     def blob(self, content: bytes | Path) -> tuple[str, int]:
         """Push a blob unless the registry has it. Returns its digest and size in bytes."""
-        digest, size = _digest_and_size(content)
+        digest, size = _measure(content)
         if self.has_blob(digest):
             return digest, size
         place = self._start_upload()
@@ -85,7 +85,7 @@ class Pusher:
         try:
             location = response.headers.get("Location", "")
             if response.status_code != 202 or not location:
-                raise self._error(response)
+                raise self._make_error(response)
             upload = str(response.request.url.join(location))
             require_destination(self._reference.registry, upload)
             return upload
@@ -103,7 +103,7 @@ class Pusher:
         response = self._send(method, url, headers or {}, content)
         try:
             if expected_status and response.status_code != expected_status:
-                raise self._error(response)
+                raise self._make_error(response)
             return response.status_code
         finally:
             response.close()
@@ -135,7 +135,7 @@ class Pusher:
         """Return whether credentials may be sent there: only to the registry itself."""
         return url.startswith(("/", f"{self._registry_url}/"))
 
-    def _error(self, response: "httpx.Response") -> DockgateError:
+    def _make_error(self, response: "httpx.Response") -> DockgateError:
         if response.status_code == 403:
             return access_denied(self._reference.registry, f"{self._reference} may not be written")
         return UnavailableError(
@@ -144,7 +144,7 @@ class Pusher:
         )
 
 
-def _digest_and_size(content: bytes | Path) -> tuple[str, int]:
+def _measure(content: bytes | Path) -> tuple[str, int]:
     if isinstance(content, bytes):
         return digest_of(content), len(content)
     with content.open("rb") as file:
@@ -153,10 +153,10 @@ def _digest_and_size(content: bytes | Path) -> tuple[str, int]:
 
 
 def _stream(content: bytes | Path) -> bytes | Iterator[bytes]:
-    return content if isinstance(content, bytes) else _chunks(content)
+    return content if isinstance(content, bytes) else _read_chunks(content)
 
 
-def _chunks(path: Path) -> Iterator[bytes]:
+def _read_chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK):
             yield chunk

@@ -113,7 +113,7 @@ def parse(text: str) -> ImageReference:
         return FileReference(path)
     if text.startswith(("/", "./", "../")):
         if isdir(path):
-            raise UsageError(f"{text} is a folder without an oci-layout file.", _advice(text))
+            raise UsageError(f"{text} is a folder without an oci-layout file.", _advise(text))
         raise UsageError(f"{text} does not exist.", "Give an OCI layout folder, or a file made by `podman save`.")
     image_reference = parse_remote(text)
     if text.endswith(_FILES) and (image_reference.registry == DOCKER_HUB or isdir(path.parent)):
@@ -180,7 +180,7 @@ def _parse_file(scheme: str, text: str) -> FileReference:
         if not text[:end] or not (isdir(path) if kind == "folder" else isfile(path)):
             continue
         if kind == "folder" and not isfile(path / "oci-layout"):
-            raise UsageError(f"{path} is a folder without an oci-layout file.", _advice(text[:end]))
+            raise UsageError(f"{path} is a folder without an oci-layout file.", _advise(text[:end]))
         if text[end : end + 1] == "@":
             check_digest(text[end + 1 :])
             return FileReference(path, digest=text[end + 1 :])
@@ -188,7 +188,7 @@ def _parse_file(scheme: str, text: str) -> FileReference:
     raise UsageError(f"There is no {kind} {text!r}.", f"The form is {scheme}:PATH, with :TAG or @DIGEST where needed.")
 
 
-def _advice(folder: str) -> str:
+def _advise(folder: str) -> str:
     return f"Give an OCI image layout folder. If the folder is the root of a system, say so: dir:{folder}"
 
 

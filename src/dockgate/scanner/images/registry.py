@@ -38,7 +38,7 @@ class RegistrySource(ImageSource):
     @override
     def root(self) -> tuple[str, bytes]:
         if self._reference.digest:
-            return self._reference.digest, self._manifest(self._reference.digest, NotFoundError)
+            return self._reference.digest, self._fetch_manifest(self._reference.digest, NotFoundError)
         data, stated_digest = self._fetch(self._reference.tag or "latest", NotFoundError)
         digest = digest_of(data)
         if Digest.parse(stated_digest).algorithm == "sha256" and stated_digest != digest:
@@ -49,7 +49,7 @@ class RegistrySource(ImageSource):
 
     @override
     def manifest(self, digest: str) -> bytes:
-        return self._manifest(digest, ImageError)
+        return self._fetch_manifest(digest, ImageError)
 
     @override
     def blob(self, digest: str) -> io.RawIOBase:
@@ -64,7 +64,7 @@ class RegistrySource(ImageSource):
             data = b""
             with suppress(UnavailableError), self._transport.body(response) as body:
                 data = body.take(2**16)
-            raise self._error(response, data, f"the blob {digest}", ImageError)
+            raise self._make_error(response, data, f"the blob {digest}", ImageError)
         return response
 
     @override
@@ -101,14 +101,14 @@ class RegistrySource(ImageSource):
     def close(self) -> None:
         self._transport.close()
 
-    def _manifest(self, digest: str, missing_error: type[DockgateError]) -> bytes:
+    def _fetch_manifest(self, digest: str, missing_error: type[DockgateError]) -> bytes:
         return check_document(self._fetch(digest, missing_error)[0], digest)
 
     def _fetch(self, tag: str, missing_error: type[DockgateError]) -> tuple[bytes, str]:
         """Return a manifest by tag or digest, and the digest that the registry states."""
         response, data = self._get_document(f"manifests/{tag}", _ACCEPT)
         if response.status_code != 200:
-            raise self._error(response, data, f"the manifest {tag}", missing_error)
+            raise self._make_error(response, data, f"the manifest {tag}", missing_error)
         if len(data) > DOCUMENT_LIMIT:
             raise ImageError(f"The manifest of {self.name} is larger than {DOCUMENT_LIMIT} bytes.")
         return data, response.headers.get("Docker-Content-Digest", "")
@@ -130,12 +130,12 @@ class RegistrySource(ImageSource):
                 break
         raise access_denied(self._reference.registry, f"{self.name} cannot be read with these credentials")
 
-    def _error(
+    def _make_error(
         self, response: "httpx.Response", data: bytes, description: str, missing_error: type[DockgateError]
     ) -> DockgateError:
         """Return the error for an unexpected response; `data` is the start of its body."""
         registry, status = self._reference.registry, response.status_code
-        message = _error_text(data)
+        message = _read_error_text(data)
         if status in (401, 403):
             return access_denied(registry, f"{self.name} may not be read{message}")
         if status == 404 and missing_error is NotFoundError:
@@ -168,7 +168,7 @@ def registry_source(
     return RegistrySource(reference, transport, authorizer_for(transport, reference, issuers))
 
 
-def _error_text(data: bytes) -> str:
+def _read_error_text(data: bytes) -> str:
     """The registry's error as " (it says: CODE, message)", "" if the body is not in the spec's form."""
     try:
         first = json.loads(data)["errors"][0]

@@ -83,26 +83,26 @@ class ResumableBlob(io.RawIOBase):
         self._stalled_count = 1 if self._position >= self._disconnected_at + PROGRESS_STEP else self._stalled_count + 1
         self._disconnected_at = self._position
         if self._stalled_count == RETRIES.attempts or self._disconnects > MAX_DISCONNECTS:
-            raise self._failure(fault) from fault
+            raise self._make_failure(fault) from fault
         self._transport.sleep(retry_delay(RETRIES.pause(self._stalled_count)))
 
     def _resume(self) -> None:
         try:
             response = self._ask(self._position)
-            if _content_range(response)[0] not in (0, self._position):
+            if _parse_content_range(response)[0] not in (0, self._position):
                 response.close()
                 response = self._ask(0)
         except UnavailableError as fault:
-            raise self._failure(fault) from fault
+            raise self._make_failure(fault) from fault
         self._take(response)
 
     def _take(self, response: "httpx.Response") -> None:
         """Continue with a response that starts at the next byte or before it."""
-        start, self._size = _content_range(response)
+        start, self._size = _parse_content_range(response)
         self._to_skip = self._position - start
         self._body = self._transport.body(response)
 
-    def _failure(self, fault: UnavailableError) -> UnavailableError:
+    def _make_failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(
             f"Of {self._description} {self._position} bytes came, and then {self._disconnects} connections broke off."
             f" {fault}",
@@ -110,7 +110,7 @@ class ResumableBlob(io.RawIOBase):
         )
 
 
-def _content_range(response: "httpx.Response") -> tuple[int, int]:
+def _parse_content_range(response: "httpx.Response") -> tuple[int, int]:
     """Return the first byte of a response (-1: unusable) and the size of the blob (0: unknown)."""
     if response.status_code == 200:
         return 0, int(response.headers.get("Content-Length") or 0)

@@ -25,7 +25,7 @@ def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> Binar
     compression, UnavailableError if the source fails or the disk is full.
     """
     inflated_stream = InflatedStream(_CountedSource(source, name), name, bounds or LayerLimits())
-    file = _file(name)
+    file = _create_file(name)
     view = memoryview(bytearray(_CHUNK))
     try:
         while count := inflated_stream.readinto(view):
@@ -41,11 +41,11 @@ def large_file_folder() -> str | None:
     return os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
 
 
-def _file(name: str) -> BinaryIO:
+def _create_file(name: str) -> BinaryIO:
     try:
         return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=large_file_folder()))
     except OSError as error:
-        raise _no_room(name, error) from error
+        raise _make_full_error(name, error) from error
 
 
 def _write(file: BinaryIO, data: memoryview, name: str) -> None:
@@ -53,10 +53,10 @@ def _write(file: BinaryIO, data: memoryview, name: str) -> None:
         while data:
             data = data[file.write(data) :]
     except OSError as error:
-        raise _no_room(name, error) from error
+        raise _make_full_error(name, error) from error
 
 
-def _no_room(name: str, error: OSError) -> UnavailableError:
+def _make_full_error(name: str, error: OSError) -> UnavailableError:
     reason = f"{name} cannot be put into a temporary file: {error.strerror}."
     return UnavailableError(reason, "Set TMPDIR to a folder with room.")
 

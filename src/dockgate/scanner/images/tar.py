@@ -96,25 +96,25 @@ def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -
     """
     extended_headers = _ExtendedHeaders(tape)
     headers = 0
-    while (header := _next_header(tape, extended_headers, needs_end_mark)) is not None:
+    while (header := _read_next_header(tape, extended_headers, needs_end_mark)) is not None:
         headers += 1
         if headers > limit:
-            raise _broken_tar_error(tape, f"it has more than {limit} headers")
+            raise _make_broken_error(tape, f"it has more than {limit} headers")
         name, link, flag, size, mode = header
         if flag in _META:
             extended_headers.read(flag, name, size, is_first=headers == 1)
             continue
         if flag not in _ACCEPTED_TYPES:
-            raise _unusual_form_error(tape, f"an entry has the type {flag!r}")
-        mode_bits = _number(tape, mode)
+            raise _make_unusual_form_error(tape, f"an entry has the type {flag!r}")
+        mode_bits = _parse_number(tape, mode)
         tape.advance(BLOCK)
         if extended_headers.is_pending:
             name, link, size = extended_headers.take(name, link, size)
         if flag[0] in _WITHOUT_CONTENT:
             if size:
-                raise _unusual_form_error(tape, f"an entry of the type {flag!r} has a size")
+                raise _make_unusual_form_error(tape, f"an entry of the type {flag!r} has a size")
         elif name.endswith(b"/"):
-            raise _unusual_form_error(tape, "a file's name ends with a slash")
+            raise _make_unusual_form_error(tape, "a file's name ends with a slash")
         start = tape.position
         yield Member(
             name.decode("utf-8", "surrogateescape"),
@@ -127,7 +127,7 @@ def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -
         tape.skip(start + size + (-size % BLOCK) - tape.position)
 
 
-def _next_header(
+def _read_next_header(
     tape: StreamReader, extended_headers: "_ExtendedHeaders", needs_end_mark: bool
 ) -> tuple[bytes, bytes, bytes, int, bytes] | None:
     """The name, link, type flag, size and mode (as written) of the header at the tape's position; None at the end."""
@@ -139,17 +139,17 @@ def _next_header(
     block = tape.view[at : at + BLOCK]
     name, mode, size, checksum, flag, link, magic, remaining_fields = _HEADER.unpack_from(block)
     if not name[0] and block == _ZEROS:
-        _end(tape, extended_headers.is_pending)
+        _skip_end(tape, extended_headers.is_pending)
         return None
     if not _has_checksum(block, checksum):
-        raise _broken_tar_error(tape, "a header's checksum is wrong")
+        raise _make_broken_error(tape, "a header's checksum is wrong")
     if magic not in (_USTAR, _GNU):
-        raise _unusual_form_error(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
-    number = _number(tape, size)
+        raise _make_unusual_form_error(tape, f"a header of the format {magic!r} is neither ustar nor GNU")
+    number = _parse_number(tape, size)
     name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
     if 0 in name or 0 in link:
-        raise _unusual_form_error(tape, "a NUL in a name")
-    if remaining_fields != _NO_REST and (prefix := _prefix(tape, magic, remaining_fields)):
+        raise _make_unusual_form_error(tape, "a NUL in a name")
+    if remaining_fields != _NO_REST and (prefix := _parse_prefix(tape, magic, remaining_fields)):
         name = prefix + b"/" + name
     return name, link, flag, number, mode
 
@@ -175,19 +175,19 @@ class _ExtendedHeaders:
         tape.advance(BLOCK)
         self._total += size
         if size > META_LIMIT or self._total > META_TOTAL:
-            raise _broken_tar_error(tape, "its extended headers are too large")
+            raise _make_broken_error(tape, "its extended headers are too large")
         data = tape.take(size)
         tape.skip(-size % BLOCK)
         if flag == b"g":
             _check_global(tape, name, data, is_first=is_first)
         elif self._is_repeated(flag):
-            raise _unusual_form_error(tape, "two extended headers are followed by one entry")
+            raise _make_unusual_form_error(tape, "two extended headers are followed by one entry")
         elif flag == b"x":
-            self._pax = _pax_records(tape, data)
+            self._pax = _parse_pax_records(tape, data)
         elif flag == b"L":
-            self._long_name = _long_text(tape, data)
+            self._long_name = _parse_long_text(tape, data)
         else:
-            self._long_link = _long_text(tape, data)
+            self._long_link = _parse_long_text(tape, data)
         self.is_pending = bool(self._pax or self._long_name or self._long_link)
 
     def _is_repeated(self, flag: bytes) -> bool:
@@ -201,7 +201,7 @@ class _ExtendedHeaders:
         if self._pax:
             name, link = self._pax.get(b"path", name), self._pax.get(b"linkpath", link)
             if b"size" in self._pax:
-                size = _pax_size(self._tape, self._pax[b"size"], size)
+                size = _parse_pax_size(self._tape, self._pax[b"size"], size)
             self._pax = {}
         else:
             name, link = self._long_name or name, self._long_link or link
@@ -210,14 +210,14 @@ class _ExtendedHeaders:
         return name, link, size
 
 
-def _end(tape: StreamReader, has_meta: bool) -> None:
+def _skip_end(tape: StreamReader, has_meta: bool) -> None:
     """Skip the end mark: two blocks of zeros, or one at the end of the source."""
     tape.advance(BLOCK)
     if has_meta:
-        raise _broken_tar_error(tape, "an extended header that no entry follows")
+        raise _make_broken_error(tape, "an extended header that no entry follows")
     if tape.fill(BLOCK):
         if tape.view[tape.start : tape.start + BLOCK] != _ZEROS:
-            raise _broken_tar_error(tape, "a block of zeros between entries")
+            raise _make_broken_error(tape, "a block of zeros between entries")
         tape.advance(BLOCK)
     elif tape.end != tape.start:
         raise tape.cut_short()
@@ -229,11 +229,11 @@ def _has_checksum(block: memoryview, checksum: bytes) -> bool:
     The low half of Adler-32 is this sum plus 1, modulo a prime: thirty times as fast as a sum in Python.
     """
     low = adler32(block[156:], adler32(b"        ", adler32(block[:148]))) & 0xFFFF
-    stated_sum = _octal(checksum)
+    stated_sum = _parse_octal(checksum)
     return stated_sum is not None and low == (stated_sum + 1) % _ADLER and stated_sum < 2**18
 
 
-def _octal(field: bytes) -> int | None:
+def _parse_octal(field: bytes) -> int | None:
     """Parse an octal number, or GNU's base-256 if the first bit is set; None for other or too large values."""
     if field[0] & 0x80:
         value = int.from_bytes(bytes((field[0] & 0x7F,)) + field[1:], "big")
@@ -249,46 +249,46 @@ def _octal(field: bytes) -> int | None:
         return None
 
 
-def _number(tape: StreamReader, field: bytes) -> int:
-    value = _octal(field)
+def _parse_number(tape: StreamReader, field: bytes) -> int:
+    value = _parse_octal(field)
     if value is None:
-        raise _broken_tar_error(tape, f"{field!r} in a header is not a number")
+        raise _make_broken_error(tape, f"{field!r} in a header is not a number")
     return value
 
 
-def _pax_size(tape: StreamReader, text: bytes, stated_size: int) -> int:
+def _parse_pax_size(tape: StreamReader, text: bytes, stated_size: int) -> int:
     """Parse the size in an extended header. It must equal the header's size if that has room for it."""
     if not text.isdigit() or len(text) > 19 or int(text) > _LARGEST_SIZE:
-        raise _broken_tar_error(tape, f"{text[:40]!r} in an extended header is not a number")
+        raise _make_broken_error(tape, f"{text[:40]!r} in an extended header is not a number")
     size = int(text)
     low_digits = size % _DEFLATED_SIZE_FROM
     if size != stated_size and (
         size < _DEFLATED_SIZE_FROM or stated_size not in (0, _DEFLATED_SIZE_FROM - 1, low_digits)
     ):
-        raise _unusual_form_error(tape, f"a header has the size {stated_size}, and its extended header {size}")
+        raise _make_unusual_form_error(tape, f"a header has the size {stated_size}, and its extended header {size}")
     return size
 
 
-def _long_text(tape: StreamReader, data: bytes) -> bytes:
+def _parse_long_text(tape: StreamReader, data: bytes) -> bytes:
     """Parse a GNU long name, which ends with NUL."""
     text = data.rstrip(b"\0")
     if not text or b"\0" in text:
-        raise _unusual_form_error(tape, "a NUL in a long name, or no name in it")
+        raise _make_unusual_form_error(tape, "a NUL in a long name, or no name in it")
     return text
 
 
-def _prefix(tape: StreamReader, magic: bytes, remaining_fields: bytes) -> bytes:
+def _parse_prefix(tape: StreamReader, magic: bytes, remaining_fields: bytes) -> bytes:
     """Parse the first part of the name in ustar. GNU's format has times there and gives b""."""
     if magic == _USTAR:
         if any(remaining_fields[_PREFIX:]):
-            raise _unusual_form_error(tape, "data behind a header's prefix")
+            raise _make_unusual_form_error(tape, "data behind a header's prefix")
         prefix = remaining_fields[:_PREFIX].rstrip(b"\0")
         if 0 in prefix:
-            raise _unusual_form_error(tape, "a NUL in a name")
+            raise _make_unusual_form_error(tape, "a NUL in a name")
         return prefix
     times = remaining_fields[:12], remaining_fields[12:_TIMES]
-    if any(remaining_fields[_TIMES:]) or any(_octal(time) is None for time in times):
-        raise _unusual_form_error(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
+    if any(remaining_fields[_TIMES:]) or any(_parse_octal(time) is None for time in times):
+        raise _make_unusual_form_error(tape, "a prefix, or a part of a sparse or split file, in a GNU header")
     return b""
 
 
@@ -299,13 +299,13 @@ def _check_global(tape: StreamReader, name: bytes, data: bytes, *, is_first: boo
     as a path: a header named "etc/.wh.passwd" removes a file.
     """
     if not is_first or name != _GLOBAL.encode():
-        raise _unusual_form_error(tape, "a global header that `git archive` does not write")
-    for key in _pax_records(tape, data):
+        raise _make_unusual_form_error(tape, "a global header that `git archive` does not write")
+    for key in _parse_pax_records(tape, data):
         if key != b"comment":
-            raise _unusual_form_error(tape, f"a global header sets {key.decode('latin-1')}")
+            raise _make_unusual_form_error(tape, f"a global header sets {key.decode('latin-1')}")
 
 
-def _pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
+def _parse_pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
     """Parse the records of an extended header, each "LENGTH KEY=VALUE" and a line feed.
 
     Raises ImageError for a record that is broken or not accepted.
@@ -318,28 +318,28 @@ def _pax_records(tape: StreamReader, data: bytes) -> dict[bytes, bytes]:
         record = data[at + len(length) + 1 : at + size]
         key, equals, value = record.partition(b"=")
         if len(record) != size - len(length) - 1 or not record.endswith(b"\n") or not key or not equals:
-            raise _broken_tar_error(tape, "an extended header cannot be read")
+            raise _make_broken_error(tape, "an extended header cannot be read")
         records_before = len(records)
         records[key] = value[:-1]
         if len(records) == records_before:
-            raise _unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r} twice")
+            raise _make_unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r} twice")
         at += size
     for key, value in records.items():
         _check_record(tape, key, value)
     if not records:
-        raise _unusual_form_error(tape, "an extended header is empty")
+        raise _make_unusual_form_error(tape, "an extended header is empty")
     return records
 
 
 def _check_record(tape: StreamReader, key: bytes, value: bytes) -> None:
     if key not in _KEYS and not key.startswith(_COPY) and not _is_attribute(key):
-        raise _unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r}")
+        raise _make_unusual_form_error(tape, f"an extended header has {key[:80].decode('latin-1')!r}")
     if key in _NAME_KEYS and b"\0" in value:
-        raise _unusual_form_error(tape, "a NUL in a name")
+        raise _make_unusual_form_error(tape, "a NUL in a name")
     if key in _NEEDED_KEYS and not value:
-        raise _unusual_form_error(tape, f"an extended header has an empty {key.decode()}")
+        raise _make_unusual_form_error(tape, f"an extended header has an empty {key.decode()}")
     if key == b"hdrcharset" and value not in _CHARSETS:
-        raise _unusual_form_error(tape, f"names are of the character set {value[:40].decode('latin-1')!r}")
+        raise _make_unusual_form_error(tape, f"names are of the character set {value[:40].decode('latin-1')!r}")
 
 
 def _is_attribute(key: bytes) -> bool:
@@ -347,9 +347,9 @@ def _is_attribute(key: bytes) -> bool:
     return name != key and name.startswith(_ATTRIBUTES) and not name.startswith(_FILE_SYSTEM) and b"\0" not in name
 
 
-def _broken_tar_error(tape: StreamReader, reason: str) -> ImageError:
+def _make_broken_error(tape: StreamReader, reason: str) -> ImageError:
     return tape.fault(f"is not a whole tar file: {reason}")
 
 
-def _unusual_form_error(tape: StreamReader, reason: str) -> ImageError:
+def _make_unusual_form_error(tape: StreamReader, reason: str) -> ImageError:
     return tape.fault(f"has a tar form that no image builder writes: {reason}")

@@ -69,7 +69,7 @@ class TarLayer:
             blob = VerifiedBlob(source, self.digest, self.size)
             with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated_stream:
                 tape = StreamReader(inflated_stream, place)
-                yield from self._entries(tape, place, needs_end_mark=not inflated_stream.detects_truncation)
+                yield from self._read_entries(tape, place, needs_end_mark=not inflated_stream.detects_truncation)
                 tape.drain()
                 self._finish(blob, inflated_stream)
 
@@ -91,10 +91,10 @@ class TarLayer:
     def _is_plain(self) -> bool:
         return self.compression == "none" and is_digest(self.digest)
 
-    def _entries(self, tape: StreamReader, place: str, *, needs_end_mark: bool) -> Iterator[Entry]:
+    def _read_entries(self, tape: StreamReader, place: str, *, needs_end_mark: bool) -> Iterator[Entry]:
         paths = 0
         for member in read_members(tape, self.bounds.headers, needs_end_mark=needs_end_mark):
-            entry = _entry(member, place)
+            entry = _convert_member(member, place)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:
                 raise ImageError(f"{place} has too many entries with too long paths.")
@@ -112,14 +112,14 @@ class TarLayer:
                 content.close()
 
 
-def _entry(member: Member, place: str) -> Entry:
+def _convert_member(member: Member, place: str) -> Entry:
     """Convert a tar member. Raises ImageError for names that runtimes read in different ways."""
     path = _normalize(member.name, place)
     kind = _KINDS.get(member.type, "other")
     if not path and kind != "directory":
         raise ImageError(f"{place} has an entry without a name.")
     if path.startswith(_WHITEOUT) or f"/{_WHITEOUT}" in path:
-        return _whiteout(path, member, place)
+        return _convert_whiteout(path, member, place)
     if kind == "file":
         return Entry(path, kind, member.size, member.mode)
     target = member.link if kind != "hardlink" else _normalize(member.link, place)
@@ -128,7 +128,7 @@ def _entry(member: Member, place: str) -> Entry:
     return Entry(path, kind, 0, member.mode, target)
 
 
-def _whiteout(path: str, member: Member, place: str) -> Entry:
+def _convert_whiteout(path: str, member: Member, place: str) -> Entry:
     """Convert a whiteout, or the mark of an opaque folder.
 
     Raises ImageError for forms that runtimes read differently. Both are empty files. AUFS, Docker's first storage

@@ -247,7 +247,7 @@ def translate_errors(registry: str) -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        fault = _tls_error(error)
+        fault = _find_tls_error(error)
         kind: type[UnavailableError] = UnavailableError
         if isinstance(fault, ssl.SSLCertVerificationError):
             kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
@@ -259,7 +259,7 @@ def translate_errors(registry: str) -> Iterator[None]:
             reason, advice = "it took too long to answer", "Try again later."
         else:
             reason, advice = str(error) or type(error).__name__, "Check its name, that it runs, and the proxy settings."
-        host_text = f"{registry}{_other_host(error, registry)}"
+        host_text = f"{registry}{_describe_other_host(error, registry)}"
         raise kind(f"The registry {host_text} cannot be reached: {reason}.", advice) from error
 
 
@@ -320,10 +320,10 @@ class Body(io.RawIOBase):
 def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
     """Trust the system's authorities (or those in SSL_CERT_FILE and SSL_CERT_DIR), and those of the bundle."""
     system = ssl.get_default_verify_paths()
-    return _load_authorities(ca_bundle, *map(_version, (ca_bundle, system.cafile, system.capath)))
+    return _load_authorities(ca_bundle, *map(_read_version, (ca_bundle, system.cafile, system.capath)))
 
 
-def _version(path: Path | str | None) -> tuple[str, int] | None:
+def _read_version(path: Path | str | None) -> tuple[str, int] | None:
     """Return what changes when the file or folder is another one; None if there is none."""
     try:
         return (str(path), Path(path).stat().st_mtime_ns) if path else None
@@ -349,7 +349,7 @@ def _load_authorities(ca_bundle: Path | None, *_versions: tuple[str, int] | None
     return context
 
 
-def _tls_error(error: BaseException) -> BaseException:
+def _find_tls_error(error: BaseException) -> BaseException:
     """Return the TLS error that caused an error, or the error itself."""
     cause: BaseException | None = error
     while cause is not None:
@@ -359,7 +359,7 @@ def _tls_error(error: BaseException) -> BaseException:
     return error
 
 
-def _other_host(error: Exception, registry: str) -> str:
+def _describe_other_host(error: Exception, registry: str) -> str:
     """Return " (at HOST)" if the host is not the registry but a token server or the target of a redirect."""
     import httpx
 

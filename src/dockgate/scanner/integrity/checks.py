@@ -30,15 +30,15 @@ _LOADERS = ("ld-linux", "ld-musl", "libc.so.6", "ld.so.1", "ld64.so", "ntdll.dll
 def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterator[Unread]:
     """Return an unread entry for each inconsistency in the image's package metadata."""
     databases = [Database(stack, kind) for kind in ecosystems if kind.distributions]
-    all_links = list(_links(stack, ecosystems, databases))
+    all_links = list(_check_links(stack, ecosystems, databases))
     yield from all_links
     yield from symlinks.find_problems(stack, ecosystems, databases, {entry.path for entry in all_links})
-    yield from _system(stack, databases)
-    yield from _releases(stack)
-    yield from _repository(stack)
+    yield from _check_system(stack, databases)
+    yield from _check_releases(stack)
+    yield from _check_repositories(stack)
     for database in databases:
         yield from database.find_problems()
-        yield from _identity(stack, database)
+        yield from _check_identity(stack, database)
     try:
         yield from stores(stack)
         for at, file, nameless in PackageFolders(stack).find_nameless():
@@ -51,7 +51,7 @@ def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterato
         yield Unread("/", str(error))
 
 
-def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:
+def _check_links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database]) -> Iterator[Unread]:
     """Find symbolic links at paths of package metadata that lead to files which were not read.
 
     A link that a distribution package installs is accepted, unless it is at a path of distribution metadata.
@@ -72,7 +72,7 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
             is_readable = target in stack.releases or (
                 target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in stack.releases
             )
-        elif target in readable or any(_reads_through(kind, path, target, read_paths) for kind in kinds):
+        elif target in readable or any(_is_read_through(kind, path, target, read_paths) for kind in kinds):
             is_readable = True
         else:
             is_readable = not any(kind.distributions for kind in kinds) and any(
@@ -82,7 +82,7 @@ def _links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequen
             yield Unread(path, f"{path} is a link to {target or '/'}, which was not read.", facts.layer)
 
 
-def _reads_through(kind: Ecosystem, path: str, target: str, read_paths: list[str]) -> bool:
+def _is_read_through(kind: Ecosystem, path: str, target: str, read_paths: list[str]) -> bool:
     """Return whether files below the folder `target` are read there as they would be below `path`."""
     if not kind.wants(target, 0, 0, b""):
         return False
@@ -97,7 +97,7 @@ def _reads_through(kind: Ecosystem, path: str, target: str, read_paths: list[str
     return False
 
 
-def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread]:
+def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread]:
     """Check that the image has the package database of the distribution that it names."""
     distribution = stack.distribution
     living = [database for database in databases if database.present_files]
@@ -113,7 +113,7 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
         return
     path = next(path for path in osrelease.PATHS if path in stack.releases)
     name = distribution.name or distribution.id
-    system_databases = [database for database in databases if _serves(database.kind, distribution)]
+    system_databases = [database for database in databases if _is_database_of(database.kind, distribution)]
     if not system_databases:
         yield Unread(path, f"Packages of {name} are not read: its package database is of no known kind.")
         return
@@ -127,7 +127,7 @@ def _system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[Unread
             yield Unread(file.path, reason, stack.facts[at].layer)
 
 
-def _releases(stack: LayerStack) -> Iterator[Unread]:
+def _check_releases(stack: LayerStack) -> Iterator[Unread]:
     """Find os-release files that name different distributions: tools disagree on which one counts."""
     distribution_names = {
         (release.distribution.id, release.distribution.version): (path, at)
@@ -144,7 +144,7 @@ def _releases(stack: LayerStack) -> Iterator[Unread]:
         yield Unread(path, f"The image names two distributions: {names_found}.", stack.facts[at].layer)
 
 
-def _repository(stack: LayerStack) -> Iterator[Unread]:
+def _check_repositories(stack: LayerStack) -> Iterator[Unread]:
     """Find package repositories of another release: packages would be matched with that release's advisories."""
     distribution = stack.distribution
     for at, file in stack.present_files:
@@ -158,11 +158,11 @@ def _is_loader(path: str) -> bool:
     return path.rpartition("/")[2].startswith(_LOADERS)
 
 
-def _serves(kind: Ecosystem, distribution: Distribution) -> bool:
+def _is_database_of(kind: Ecosystem, distribution: Distribution) -> bool:
     return any(name in kind.distributions for name in (distribution.id, *distribution.like))
 
 
-def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
+def _check_identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
     """Find a renamed distribution whose packages are still those of the earlier one."""
     now = stack.distribution
     places = {*osrelease.PATHS, "etc", "usr", "usr/lib"}
@@ -174,7 +174,7 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
     if now is None or not database.present_files or len(touching) < 2:
         return
     since = touching[-1]
-    relevant = [_of_releases(facts) for facts in stack.facts]
+    relevant = [_select_releases(facts) for facts in stack.facts]
     for at in reversed(touching[:-1]):
         stack.spend(at)
         was = LayerStack(relevant[: at + 1]).distribution
@@ -192,7 +192,7 @@ def _identity(stack: LayerStack, database: Database) -> Iterator[Unread]:
         yield Unread(path, reason, stack.facts[since].layer)
 
 
-def _of_releases(facts: LayerFacts) -> LayerFacts:
+def _select_releases(facts: LayerFacts) -> LayerFacts:
     """Return what a layer has at the paths of os-release and above them."""
     return LayerFacts(
         facts.layer,

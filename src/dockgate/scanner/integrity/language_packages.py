@@ -32,8 +32,8 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
             continue
         current = {package.name: package.version for package in newest_version.packages} if is_present else {}
         single = all(len(metadata.packages) == 1 for _, metadata in listings)
-        for package, at in _removed_packages(listings, current).items():
-            files = _other_files(
+        for package, at in _find_removed_packages(listings, current).items():
+            files = _find_other_files(
                 stack,
                 path,
                 package,
@@ -85,12 +85,12 @@ class Locks:
         This is so if most of its packages are installed (optional ones and those for other platforms are then left out
         on purpose), or if it is part of an installed package.
         """
-        if any(folder in self._owned_folders for folder in _folders(metadata.path)):
+        if any(folder in self._owned_folders for folder in _list_folders(metadata.path)):
             return True
         return bool(metadata.packages) and 2 * sum(map(self.is_installed, metadata.packages)) >= len(metadata.packages)
 
 
-def _folders(path: str) -> Iterator[str]:
+def _list_folders(path: str) -> Iterator[str]:
     """Yield every folder above a path: "a/" and "a/b/" for "a/b/c"."""
     at = path.find("/")
     while at >= 0:
@@ -98,7 +98,7 @@ def _folders(path: str) -> Iterator[str]:
         at = path.find("/", at + 1)
 
 
-def _removed_packages(listings: list[tuple[int, PackageFile]], current: dict[str, str]) -> dict[Package, int]:
+def _find_removed_packages(listings: list[tuple[int, PackageFile]], current: dict[str, str]) -> dict[Package, int]:
     """Return the packages that a file no longer lists, each with the last layer that listed it.
 
     Of several versions only the newest.
@@ -124,7 +124,7 @@ class _Records:
                     if not metadata.packages:
                         self._lists_by_folder.setdefault(path.rpartition("/")[0], []).append(packed_paths)
 
-    def paths_of(self, path: str, purl: str) -> list[str]:
+    def find_paths(self, path: str, purl: str) -> list[str]:
         """Return the packed paths of a package that the file at `path` names."""
         return self._lists_by_package.get((path, purl)) or self._lists_by_folder.get(path.rpartition("/")[0], [])
 
@@ -139,7 +139,7 @@ class _Records:
         )
 
 
-def _other_files(
+def _find_other_files(
     stack: LayerStack, path: str, package: Package, records: _Records, *, is_only_package: bool
 ) -> Iterator[str]:
     """Yield the package's other files: those in its record, or else those beside the file at `path`.
@@ -147,10 +147,10 @@ def _other_files(
     Without a record, files beside it count only if the file names a single package, and if no other package records
     them. Distributions remove the records and have their own lists.
     """
-    recorded_paths = records.paths_of(path, package.purl)
+    recorded_paths = records.find_paths(path, package.purl)
     if recorded_paths:
-        return _files(stack, path, recorded_paths)
-    return _files_beside(stack, path, records) if is_only_package else iter(())
+        return _list_files(stack, path, recorded_paths)
+    return _find_files_beside(stack, path, records) if is_only_package else iter(())
 
 
 def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
@@ -165,7 +165,7 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
         if metadata.owns and folder not in named_records and stack.is_present(metadata.path, at):
             listed_paths = (
                 file
-                for file in _files(stack, metadata.path, list(metadata.owns.values()))
+                for file in _list_files(stack, metadata.path, list(metadata.owns.values()))
                 if not file.startswith(folder)
             )
             present = next((file for file in listed_paths if any(True for _ in stack.source_layers(file))), "")
@@ -176,7 +176,7 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
                 yield Unread(metadata.path, reason, stack.facts[at].layer)
 
 
-def _files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterator[str]:
+def _list_files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterator[str]:
     """Yield the files of a language package, without `evidence` and without packages nested in its folder."""
     for owned_paths in packed_lists:
         for path in stack.unpack(owned_paths):
@@ -188,7 +188,7 @@ def _files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterato
                     yield file
 
 
-def _files_beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
+def _find_files_beside(stack: LayerStack, evidence: str, records: _Records) -> Iterator[str]:
     """Yield the files in a package's folder that no other package records, for packages without a record."""
     own_folder, _, _ = evidence.rpartition("/")
     folder = own_folder.rpartition("/")[0] + "/" if own_folder.lower().endswith(_INFO) else own_folder + "/"

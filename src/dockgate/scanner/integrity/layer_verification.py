@@ -52,11 +52,11 @@ def find_problems(
         if facts_of_layer.unread and not facts_of_layer.compression:
             continue  # the layer is unread, and its reason is already listed
         diff_id = diff_ids[at] if at < len(diff_ids) else ""
-        for reason in _reasons(layer, facts_of_layer, diff_id, needs_diff_ids=needs_diff_ids):
+        for reason in _list_reasons(layer, facts_of_layer, diff_id, needs_diff_ids=needs_diff_ids):
             yield Unread("/", reason, facts_of_layer.layer)
 
 
-def _reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, needs_diff_ids: bool) -> Iterator[str]:
+def _list_reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, needs_diff_ids: bool) -> Iterator[str]:
     media_type = layer.media_type or ""
     expected_compression = COMPRESSIONS.get(media_type)
     if expected_compression is None:

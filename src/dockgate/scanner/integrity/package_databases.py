@@ -42,7 +42,7 @@ class Database:
         """Yield what contradicts the database: removed databases, changed entries and unlisted packages."""
         removed_databases = list(self._find_removed_databases())
         yield from removed_databases
-        yield from self._contradictions()
+        yield from self._find_contradictions()
         if any(database.unread_reason for _, database in self.present_files) or (
             removed_databases and not self.present_files
         ):
@@ -51,7 +51,7 @@ class Database:
             yield self._as_unread(*self.present_files[-1], "holds no package")
         elif self.database_files:
             yield from self._find_changed_entries()
-            yield from self._unlisted_packages()
+            yield from self._find_unlisted_packages()
         elif self.lists:
             at, path, *_ = next(iter(self.lists.values()))[0]
             reason = f"{path} lists files of a package, yet there is no package database."
@@ -63,11 +63,11 @@ class Database:
 
     def owners(self, path: str) -> Iterator[tuple[int, str]]:
         """Return the packages whose lists name the path, each with its layer."""
-        return iter(self._owners_of(path))
+        return iter(self._find_owners(path))
 
     def is_brought_by(self, path: str, layer: int) -> bool:
         """Return whether a package that `layer` introduced owns the path."""
-        return any(at == layer and self._is_introduced(name, at) for at, name in self._owners_of(path))
+        return any(at == layer and self._is_introduced(name, at) for at, name in self._find_owners(path))
 
     def is_rewritten_since(self, since: int) -> bool:
         """Return whether the layer `since`, or one above it, wrote a file of the database."""
@@ -114,7 +114,7 @@ class Database:
         owners.update((path, tuple(several)) for path, several in shared_owners.items())
         return owners
 
-    def _owners_of(self, path: str) -> tuple[tuple[int, str], ...]:
+    def _find_owners(self, path: str) -> tuple[tuple[int, str], ...]:
         owners = self._owners.get(path, ())
         self.stack.spend(len(owners))
         return owners
@@ -124,10 +124,10 @@ class Database:
         """Evidence name of an installed package -> the layer that introduced its present version."""
         since: dict[str, int] = {}
         for key, packages in self.packages.items():
-            now = {_identity_of(package) for package in packages}
+            now = {_get_identity(package) for package in packages}
             readings: dict[int, set[_Identity]] = {}
             for at, package in self._history[key]:
-                readings.setdefault(at, set()).add(_identity_of(package))
+                readings.setdefault(at, set()).add(_get_identity(package))
             first = max(readings)
             for at in sorted(readings, reverse=True):
                 if not now <= readings[at]:
@@ -166,12 +166,12 @@ class Database:
             if path in self.kind.database_paths:
                 if not complete:
                     yield self._as_unread(at, database, "was removed by a layer above the one that wrote it")
-            elif not any(self._owned_paths(package) for package in database.packages):
+            elif not any(self._list_owned_paths(package) for package in database.packages):
                 yield self._as_unread(
                     at, database, "was removed, and no file list shows whether the files of its package were, too"
                 )
 
-    def _contradictions(self) -> Iterator[Unread]:
+    def _find_contradictions(self) -> Iterator[Unread]:
         """Find complete databases that list different packages. rpm would read only one of them."""
         complete = [
             (at, database)
@@ -195,10 +195,10 @@ class Database:
             last, package = history[-1]
             installed_packages = self.packages.get((name, arch), [])
             if _has_parallel_versions(history):
-                yield from self._removed_versions(history, installed_packages)
+                yield from self._find_removed_versions(history, installed_packages)
                 continue
             if not installed_packages:
-                remaining = next(self._remaining_files(package, last), "")
+                remaining = next(self._find_remaining_files(package, last), "")
                 problem = f"{name} {package.version} is no longer in the package database"
                 if remaining:
                     yield Unread(
@@ -209,19 +209,19 @@ class Database:
                     yield Unread(package.path, reason, self.stack.facts[last].layer)
                 continue
             now = installed_packages[-1]
-            current = {at for at, old in history if _identity_of(old) == _identity_of(now)}
+            current = {at for at, old in history if _get_identity(old) == _get_identity(now)}
             before = next(((at, old) for at, old in reversed(history) if at not in current), None)
             if before is None:
                 continue
-            problem = f"{name} became {_difference(now, before[1])} in the package database"
+            problem = f"{name} became {_describe_difference(now, before[1])} in the package database"
             if not self._is_listed(now):
                 reason = f"{problem}, and no file list shows whether its files changed with it."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
             elif self._has_old_files(now, before[0]):
-                reason = f"{problem}, yet its files are those of {_difference(before[1], now)}."
+                reason = f"{problem}, yet its files are those of {_describe_difference(before[1], now)}."
                 yield Unread(now.path, reason, self.stack.facts[last].layer)
 
-    def _removed_versions(
+    def _find_removed_versions(
         self, history: list[tuple[int, Package]], installed_packages: list[Package]
     ) -> Iterator[Unread]:
         """Find removed versions of a package with several versions.
@@ -234,11 +234,11 @@ class Database:
         }
         for at, package in removed_versions.values():
             problem = f"{package.name} {package.version} is no longer in the package database"
-            own_paths = self._listed_by(package, at)
+            own_paths = self._list_files(package, at)
             if installed_packages:
-                own_paths -= self._listed_by(package, len(self.stack.facts))
+                own_paths -= self._list_files(package, len(self.stack.facts))
             remaining = next(
-                (file for file in sorted(own_paths) if min(self._live_origins(file), default=at + 1) <= at), ""
+                (file for file in sorted(own_paths) if min(self._find_origins(file), default=at + 1) <= at), ""
             )
             if remaining:
                 yield Unread(package.path, f"{problem}, yet its file {remaining} is there.", self.stack.facts[at].layer)
@@ -246,7 +246,7 @@ class Database:
                 reason = f"{problem}, and no file list shows whether its files are there."
                 yield Unread(package.path, reason, self.stack.facts[at].layer)
 
-    def _unlisted_packages(self) -> Iterator[Unread]:
+    def _find_unlisted_packages(self) -> Iterator[Unread]:
         """Find lists of packages that are in no database, while their files are present."""
         recorded_names = {name for key in self._history for name in evidence_names(*key)}
         for name, lists in self.lists.items():
@@ -254,12 +254,12 @@ class Database:
                 continue
             for at, path, owned_paths in lists:
                 for file in self.stack.unpack(owned_paths):
-                    if at in self._live_origins(file) and not self._is_owned_by_another(file, at, {name}):
+                    if at in self._find_origins(file) and not self._is_owned_by_another(file, at, {name}):
                         reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
                         yield Unread(path, reason, self.stack.facts[at].layer)
                         break
 
-    def _remaining_files(self, package: Package, last_layer: int) -> Iterator[str]:
+    def _find_remaining_files(self, package: Package, last_layer: int) -> Iterator[str]:
         """Yield files of a removed package that are still present.
 
         These are files from before its removal that no other package owned then, and files that were written again
@@ -272,8 +272,8 @@ class Database:
             if is_complete_list
             else len(self.stack.facts)
         )
-        for file in self._owned_paths(package):
-            for at in self._live_origins(file):
+        for file in self._list_owned_paths(package):
+            for at in self._find_origins(file):
                 if (
                     not self._is_owned_by_another(file, at, names)
                     if at <= last_layer
@@ -291,9 +291,9 @@ class Database:
         """
         names = evidence_names(package.name, package.arch)
         is_old_by_rank: list[list[bool]] = [[], [], []]
-        for file in self._owned_paths(package):
-            source_layers = self._live_origins(file)
-            if source_layers and all(name in names for at, name in self._owners_of(file) if at <= old_layer):
+        for file in self._list_owned_paths(package):
+            source_layers = self._find_origins(file)
+            if source_layers and all(name in names for at, name in self._find_owners(file) if at <= old_layer):
                 rank = 2 if file.startswith(_PROSE) else 1 if file.startswith("usr/share/") else 0
                 is_old_by_rank[rank].append(max(source_layers) <= old_layer)
         code, data, prose = is_old_by_rank
@@ -303,7 +303,7 @@ class Database:
     def _is_listed(self, package: Package) -> bool:
         return any(name in self.lists for name in evidence_names(package.name, package.arch))
 
-    def _listed_by(self, package: Package, last_layer: int) -> set[str]:
+    def _list_files(self, package: Package, last_layer: int) -> set[str]:
         """Return the files in the newest lists up to layer `last_layer`."""
         newest_lists = {
             name: owned_paths
@@ -313,7 +313,7 @@ class Database:
         }
         return {file for owned_paths in newest_lists.values() for file in self.stack.unpack(owned_paths)}
 
-    def _owned_paths(self, package: Package) -> list[str]:
+    def _list_owned_paths(self, package: Package) -> list[str]:
         names = evidence_names(package.name, package.arch)
         return [
             file
@@ -322,7 +322,7 @@ class Database:
             for file in self.stack.unpack(packed_paths)
         ]
 
-    def _live_origins(self, file: str) -> list[int]:
+    def _find_origins(self, file: str) -> list[int]:
         """Return the layers of a file; none for configuration, which stays when a package is removed or upgraded."""
         return [] if file.startswith("etc/") else list(self.stack.source_layers(file))
 
@@ -332,7 +332,8 @@ class Database:
         Later owners have files of their own.
         """
         return any(
-            layer <= at and name not in names and name in self._installed_names for layer, name in self._owners_of(file)
+            layer <= at and name not in names and name in self._installed_names
+            for layer, name in self._find_owners(file)
         )
 
     def _is_reclaimed(self, file: str, last_layer: int) -> bool:
@@ -342,7 +343,7 @@ class Database:
         """
         return any(
             name in self._installed_names and (layer <= last_layer or self._since[name] > last_layer)
-            for layer, name in self._owners_of(file)
+            for layer, name in self._find_owners(file)
         )
 
 
@@ -352,11 +353,11 @@ def _has_parallel_versions(history: list[tuple[int, Package]]) -> bool:
     return any(versions.setdefault(at, package.version) != package.version for at, package in history)
 
 
-def _identity_of(package: Package) -> _Identity:
+def _get_identity(package: Package) -> _Identity:
     return package.version, package.source_name, package.source_version, package.vendor
 
 
-def _difference(package: Package, compared_with: Package) -> str:
+def _describe_difference(package: Package, compared_with: Package) -> str:
     """Return the version, with the source or vendor if only these differ."""
     if package.version != compared_with.version:
         return package.version

@@ -36,7 +36,8 @@ class PackageFolders:
             for path in self._view.paths_below(f"{folder}/"):
                 at = next(iter(self._view.source_layers(path)), None)
                 if at is not None:
-                    reason = f"{folder} holds no {_metadata_name(folder)}, so nothing names the package that it is of."
+                    name = _choose_metadata_name(folder)
+                    reason = f"{folder} holds no {name}, so nothing names the package that it is of."
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 
@@ -91,5 +92,5 @@ class PackageFolders:
         )
 
 
-def _metadata_name(folder: str) -> str:
+def _choose_metadata_name(folder: str) -> str:
     return "METADATA" if folder.lower().endswith(".dist-info") else "PKG-INFO"

@@ -58,7 +58,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
     own_digest = subject or digest_of(raw)
-    inventories = tuple(_inventory(image, own_digest, ecosystems) for image in contents)
+    inventories = tuple(_build_inventory(image, own_digest, ecosystems) for image in contents)
     return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own_digest), inventories)
 
 
@@ -92,7 +92,7 @@ def _parse_document(raw: bytes) -> dict[str, Any]:
     return document
 
 
-def _inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:
+def _build_inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:
     image = contents.image
     system = contents.distribution or distribution(contents.items)
     package_builder = Packages(ecosystems, system)

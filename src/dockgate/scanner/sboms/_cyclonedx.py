@@ -43,8 +43,8 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
             raise UsageError("is of several platforms, and of components that are of none.", MIXED_ADVICE)
-        return _digest(root), [_contents(platform, []) for platform in platforms]
-    contents = _contents(root, components)
+        return _find_digest(root), [_read_contents(platform, []) for platform in platforms]
+    contents = _read_contents(root, components)
     aggregates = (text(composition.get("aggregate")) for composition in objects(document.get("compositions")))
     if not contents.image.values and any(aggregate.startswith("incomplete") for aggregate in aggregates):
         contents.unread.append(Unread("/", "The document says of itself that it is incomplete."))
@@ -52,21 +52,21 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
 
 
 def _is_platform(component: dict[str, Any]) -> bool:
-    return component.get("type") == "container" and bool(_properties(component).get_first("dockgate:image"))
+    return component.get("type") == "container" and bool(_read_properties(component).get_first("dockgate:image"))
 
 
-def _contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
-    contents = Contents(image=_properties(root), digest=_digest(root))
+def _read_contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
+    contents = Contents(image=_read_properties(root), digest=_find_digest(root))
     purl = text(root.get("purl"))
     is_released = is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
     if root.get("type") == "library" or is_released:  # a bill of one package and what that needs
         _take(root, contents)
-    for component in _all_components([*object_list(root.get("components"), "components"), *components]):
+    for component in _list_components([*object_list(root.get("components"), "components"), *components]):
         _take(component, contents)
     return contents
 
 
-def _all_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _list_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     """All components, also those within others, in their order."""
     waiting = [(component, 1) for component in reversed(components)]
     while waiting:
@@ -78,7 +78,7 @@ def _all_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]
 
 
 def _take(component: dict[str, Any], contents: Contents) -> None:
-    kind, properties = text(component.get("type")), _properties(component)
+    kind, properties = text(component.get("type")), _read_properties(component)
     if kind == "operating-system":
         name, version = text(component.get("name")), text(component.get("version"))
         if name and contents.distribution is None:
@@ -89,25 +89,25 @@ def _take(component: dict[str, Any], contents: Contents) -> None:
         # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
         is_group = not component.get("purl") and bool(properties.get_first("aquasecurity:trivy:Class"))
         if is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not is_group):
-            contents.items.append(_item(component, properties))
+            contents.items.append(_build_item(component, properties))
 
 
-def _item(component: dict[str, Any], properties: Properties) -> Item:
+def _build_item(component: dict[str, Any], properties: Properties) -> Item:
     purl = text(component.get("purl"))
     group, name = text(component.get("group")), text(component.get("name"))
     full_name = f"{group}/{name}" if group and not purl else name
     reference = text(component.get("bom-ref")) or purl or full_name
     version = text(component.get("version"))
-    return Item(reference, full_name, version, purl, properties, _source(properties), _maker(component))
+    return Item(reference, full_name, version, purl, properties, _read_source(properties), _read_maker(component))
 
 
-def _maker(component: dict[str, Any]) -> str:
+def _read_maker(component: dict[str, Any]) -> str:
     """Syft names the publisher, Trivy the supplier."""
     supplier = component.get("supplier")
     return text(component.get("publisher")) or (text(supplier.get("name")) if isinstance(supplier, dict) else "")
 
 
-def _source(properties: Properties) -> tuple[str, str]:
+def _read_source(properties: Properties) -> tuple[str, str]:
     """Join the epoch, version and release that Trivy writes as separate properties."""
     names = (f"aquasecurity:trivy:Src{part}" for part in ("Epoch", "Version", "Release"))
     epoch, version, release = map(properties.get_first, names)
@@ -115,12 +115,12 @@ def _source(properties: Properties) -> tuple[str, str]:
     return properties.get_first("aquasecurity:trivy:SrcName"), full_version if version else ""
 
 
-def _digest(root: dict[str, Any]) -> str:
+def _find_digest(root: dict[str, Any]) -> str:
     """The image's: Syft has it as the version, Trivy in the purl."""
     candidates = [text(root.get("version")), text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
     digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
     return next((digest for digest in digests if is_digest(digest)), "")
 
 
-def _properties(component: dict[str, Any]) -> Properties:
+def _read_properties(component: dict[str, Any]) -> Properties:
     return collect((text(item.get("name")), text(item.get("value"))) for item in objects(component.get("properties")))

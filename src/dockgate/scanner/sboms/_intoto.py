@@ -25,30 +25,30 @@ def unwrap(document: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     A document that is not a statement is returned as it is. Raises UsageError for a statement without an object.
     """
     if "payload" in document and "payloadType" in document:
-        document = _payload(document)
+        document = _decode_payload(document)
     if document.get("_type") not in _STATEMENTS:
         return document, None
     predicate = document.get("predicate")
     if isinstance(predicate, dict) and isinstance(predicate.get("Data"), (dict, str)):
         predicate = predicate["Data"]  # as cosign wrote before 2.0
     if isinstance(predicate, str):
-        predicate = _object(predicate)
+        predicate = _parse_object(predicate)
     if not isinstance(predicate, dict):
         raise UsageError(f"is a statement of type {document.get('predicateType')!r} without a bill of materials.")
-    return predicate, _subject(document.get("subject"))
+    return predicate, _find_subject(document.get("subject"))
 
 
-def _payload(envelope: dict[str, Any]) -> dict[str, Any]:
+def _decode_payload(envelope: dict[str, Any]) -> dict[str, Any]:
     if envelope["payloadType"] != _PAYLOAD:
         raise UsageError(f"is a DSSE envelope of type {envelope['payloadType']!r}; read is {_PAYLOAD}.")
     try:
         text = base64.b64decode(envelope["payload"], validate=True).decode()
     except (TypeError, ValueError, binascii.Error):
         raise UsageError("is a DSSE envelope whose payload is not Base64 of text.") from None
-    return _object(text)
+    return _parse_object(text)
 
 
-def _object(text: str) -> dict[str, Any]:
+def _parse_object(text: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except (ValueError, RecursionError):
@@ -58,7 +58,7 @@ def _object(text: str) -> dict[str, Any]:
     return value
 
 
-def _subject(subjects: Any) -> str | None:
+def _find_subject(subjects: Any) -> str | None:
     digests = {
         str(subject["digest"].get("sha256"))
         for subject in (subjects if isinstance(subjects, list) else ())

@@ -34,12 +34,14 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     version = document.get("spdxVersion")
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
-    described_ids = _described_ids(document)
+    described_ids = _list_described_ids(document)
     packages = object_list(document.get("packages"), "packages")
-    images = [text(package.get("SPDXID")) for package in packages if _properties(package).get_first("dockgate:image")]
-    document_digest = _properties(document).get_first("dockgate:digest")
+    images = [
+        text(package.get("SPDXID")) for package in packages if _read_properties(package).get_first("dockgate:image")
+    ]
+    document_digest = _read_properties(document).get_first("dockgate:digest")
     if len(images) < 2:
-        return document_digest, [_contents(packages, described_ids)]
+        return document_digest, [_read_contents(packages, described_ids)]
     containers = {  # SPDX id -> that of what contains it
         text(relationship.get("relatedSpdxElement")): text(relationship.get("spdxElementId"))
         for relationship in objects(document.get("relationships"))
@@ -54,17 +56,17 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
         parts[image].append(package)
     if len(parts) < len(images):
         raise UsageError("has one image twice.", MIXED_ADVICE)
-    return document_digest, [_contents(part, described_ids) for part in parts.values()]
+    return document_digest, [_read_contents(part, described_ids) for part in parts.values()]
 
 
-def _contents(packages: list[dict[str, Any]], described_ids: set[str]) -> Contents:
+def _read_contents(packages: list[dict[str, Any]], described_ids: set[str]) -> Contents:
     contents = Contents()
     for package in packages:
         _take(package, described_ids, contents)
     return contents
 
 
-def _described_ids(document: dict[str, Any]) -> set[str]:
+def _list_described_ids(document: dict[str, Any]) -> set[str]:
     """The SPDX ids of what the document is about."""
     listed_ids = document.get("documentDescribes")
     described_ids = {text(item) for item in (listed_ids if isinstance(listed_ids, list) else ())}
@@ -78,7 +80,7 @@ def _described_ids(document: dict[str, Any]) -> set[str]:
 def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) -> None:
     identity, purpose = text(package.get("SPDXID")), text(package.get("primaryPackagePurpose"))
     name, version = text(package.get("name")), text(package.get("versionInfo"))
-    properties, purl = _properties(package), _purl(package)
+    properties, purl = _read_properties(package), _find_purl(package)
     if purpose in _SYSTEM:
         if name and contents.distribution is None:
             description = properties.get_first("dockgate:distribution:name")
@@ -89,17 +91,19 @@ def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) 
         # Trivy has a package for each file that names packages (a lockfile, a binary).
         is_group = bool(properties.get_first("aquasecurity:trivy:Class"))
         if is_package(purl) or not (purpose in _NO_PACKAGES or described_ids == {identity} or is_group):
-            contents.items.append(Item(identity, name, version, purl, properties, _source(package), _maker(package)))
+            contents.items.append(
+                Item(identity, name, version, purl, properties, _read_source(package), _read_maker(package))
+            )
 
 
-def _purl(package: dict[str, Any]) -> str:
+def _find_purl(package: dict[str, Any]) -> str:
     for reference in objects(package.get("externalRefs")):
         if reference.get("referenceType") == "purl":
             return text(reference.get("referenceLocator"))
     return ""
 
 
-def _source(package: dict[str, Any]) -> tuple[str, str]:
+def _read_source(package: dict[str, Any]) -> tuple[str, str]:
     info = text(package.get("sourceInfo"))
     if not info.startswith(_BUILT_FROM):
         return "", ""
@@ -107,13 +111,13 @@ def _source(package: dict[str, Any]) -> tuple[str, str]:
     return name, version
 
 
-def _maker(package: dict[str, Any]) -> str:
+def _read_maker(package: dict[str, Any]) -> str:
     """The supplier: "Person: NAME (ADDRESS)" with Syft, "Organization: NAME <ADDRESS>" with Trivy, "NOASSERTION"."""
     kind, colon, name = text(package.get("supplier")).partition(": ")
     return name.replace(" (", " <").replace(")", ">") if colon and kind in ("Person", "Organization") else ""
 
 
-def _properties(package: dict[str, Any]) -> Properties:
+def _read_properties(package: dict[str, Any]) -> Properties:
     return collect(pair for annotation in objects(package.get("annotations")) for pair in _read_annotation(annotation))
 
 

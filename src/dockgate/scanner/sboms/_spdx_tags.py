@@ -28,7 +28,7 @@ def parse(text: str) -> dict[str, Any]:
     document: dict[str, Any] = {"packages": packages, "relationships": []}
     annotations: list[dict[str, Any]] = []
     section: dict[str, Any] | None = document
-    for number, tag, value in _tags(text):
+    for number, tag, value in _read_tags(text):
         if tag == "PackageName":
             section = {"name": value}
             packages.append(section)
@@ -70,7 +70,7 @@ def _set_field(section: dict[str, Any], tag: str, value: str, number: int) -> No
         section.setdefault("externalRefs", []).append(reference)
 
 
-def _tags(text: str) -> Iterator[tuple[int, str, str]]:
+def _read_tags(text: str) -> Iterator[tuple[int, str, str]]:
     """Line number, tag and value of each entry. A value in `<text>` may go over several lines."""
     lines = enumerate(text.splitlines(), 1)
     for number, raw in lines:

@@ -65,7 +65,7 @@ class Apk(Ecosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == REPOSITORIES:
             check_size(file, REPOSITORIES_LIMIT)
-            return Extract(release=_highest_release(decode(file.read())) or None)
+            return Extract(release=_find_highest_release(decode(file.read())) or None)
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 
@@ -79,7 +79,7 @@ class Apk(Ecosystem):
         """
         osv_name = _OSV_NAMES.get(distribution.id)
         if distribution.id == "alpine":
-            release = distribution.repository or _release_line(distribution.version)
+            release = distribution.repository or _parse_release_line(distribution.version)
         else:
             release = "" if distribution.id in _ROLLING_IDS else distribution.version
         ecosystem = ":".join(filter(None, (osv_name or distribution.id, release)))
@@ -145,7 +145,7 @@ class Apk(Ecosystem):
 ECOSYSTEM: Ecosystem = Apk()
 
 
-def _highest_release(repositories: str) -> str:
+def _find_highest_release(repositories: str) -> str:
     """The highest release in the repositories' addresses, "v3.19" or "edge"; "" if there is none.
 
     The release precedes "main" or "community". The highest one counts, edge above all, because packages come from the
@@ -157,13 +157,13 @@ def _highest_release(repositories: str) -> str:
         if words and words[0][0] not in "#@":
             parts = words[-1].rstrip("/").split("/")
             releases += [
-                name for name in parts if name == "edge" or (name[:1] == "v" and _release_line(name[1:]) == name)
+                name for name in parts if name == "edge" or (name[:1] == "v" and _parse_release_line(name[1:]) == name)
             ]
     numbers = {name: (0, *map(int, name[1:].split("."))) for name in releases if name != "edge"}
     return max(releases, key=lambda name: numbers.get(name, (1,)), default="")
 
 
-def _release_line(version: str) -> str:
+def _parse_release_line(version: str) -> str:
     """The release line of a VERSION_ID: "v3.19" of "3.19.1", "edge" of its next release "3.20_alpha20231219"."""
     if "_" in version:
         return "edge"

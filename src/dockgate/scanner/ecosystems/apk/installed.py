@@ -28,7 +28,7 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
     packages: list[Package] = []
     owns: dict[str, tuple[str, ...]] = {}
     without_origin: list[int] = []
-    for count, (line, fields, files) in enumerate(_entries(file)):
+    for count, (line, fields, files) in enumerate(_read_entries(file)):
         if count == PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, version = fields.get("P", ""), fields.get("V", "")
@@ -59,7 +59,7 @@ def read_installed(path: str, file: BinaryIO) -> Extract:
     return Extract(packages=tuple(packages), owns=owns)
 
 
-def _entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
+def _read_entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[str]]]:
     """Yield the first line number, the fields and the files of each entry (apk-tools, src/database.c).
 
     A line is a letter, a colon and a value; "F:" is a folder, "R:" a file in the last folder.

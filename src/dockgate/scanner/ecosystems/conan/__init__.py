@@ -48,7 +48,7 @@ class Conan(StandaloneEcosystem):
         if not path.endswith(_NAMES):
             return False
         name = path.rpartition("/")[2]
-        return name in _NAMES and (name != _INFO or _package_folders(path) is not None)
+        return name in _NAMES and (name != _INFO or _find_package_folders(path) is not None)
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -75,7 +75,7 @@ class Conan(StandaloneEcosystem):
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conan/NAME@VERSION")
         qualifiers = purl.qualifiers
-        return _package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
+        return _make_package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
     @override
     def version_key(self, version: str) -> Any:
@@ -90,7 +90,7 @@ class Conan(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Conan()
 
 
-def _package(name: str, version: str, user: str, channel: str, path: str) -> Package:
+def _make_package(name: str, version: str, user: str, channel: str, path: str) -> Package:
     """Build a package; a company's recipe, with user and channel, mostly builds the same sources."""
     purl = write("conan", "", name, version, {"user": user, "channel": channel})
     return build_package("ConanCenter", name, version, purl, path)
@@ -104,10 +104,10 @@ def _parse_reference(reference: str, path: str) -> Package:
     user, _, channel = owner.partition("/")
     if not name or not version or "/" in version:
         raise UnreadableError(f"{reference[:80]!r} is not NAME/VERSION")
-    return _package(name, version, _without_placeholder(user), _without_placeholder(channel), path)
+    return _make_package(name, version, _drop_placeholder(user), _drop_placeholder(channel), path)
 
 
-def _package_folders(path: str) -> list[str] | None:
+def _find_package_folders(path: str) -> list[str] | None:
     """The path's folders from Conan 1's cache or a deployer's folder on, None anywhere else."""
     parts = path.split("/")[:-1]
     if len(parts) > 6 and parts[-7] == "data" and parts[-2] == "package":
@@ -120,11 +120,11 @@ def _read_info(path: str) -> Extract:
 
     In the cache it is `data/NAME/VERSION/USER/CHANNEL/package/ID`. `direct_deploy/NAME` states no version.
     """
-    match _package_folders(path):
+    match _find_package_folders(path):
         case ["data", name, version, user, channel, _, _]:
-            package = _package(name, version, _without_placeholder(user), _without_placeholder(channel), path)
+            package = _make_package(name, version, _drop_placeholder(user), _drop_placeholder(channel), path)
         case ["full_deploy", _, name, version, *_]:
-            package = _package(name, version, "", "", path)
+            package = _make_package(name, version, "", "", path)
         case _:
             raise UnreadableError("the folder does not state the package's version")
     return Extract((package,), {package.purl: (path.removesuffix(_INFO),)})
@@ -168,6 +168,6 @@ def _read_lock(path: str, content: Mapping[str, Any]) -> Extract:
     )
 
 
-def _without_placeholder(text: str) -> str:
+def _drop_placeholder(text: str) -> str:
     """Conan writes "_" for no user and no channel."""
     return "" if text == "_" else text

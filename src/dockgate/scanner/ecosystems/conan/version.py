@@ -38,10 +38,14 @@ def version_key(version: str) -> tuple[Any, ...]:
     """Order pre-releases before the release, builds after it; ignore trailing zeros."""
     release, plus, build = version.rpartition("+") if "+" in version else (version, "", "")
     main, dash, pre = release.partition("-")
-    return _items(main), (0, _items(pre)) if dash else (1, ()), (1, _items(build)) if plus else (0, ())
+    return (
+        _split_items(main),
+        (0, _split_items(pre)) if dash else (1, ()),
+        (1, _split_items(build)) if plus else (0, ()),
+    )
 
 
-def _items(text: str) -> tuple[Item, ...]:
+def _split_items(text: str) -> tuple[Item, ...]:
     items = [Item(part) for part in text.split(".")]
     while items and items[-1].value == 0:
         items.pop()

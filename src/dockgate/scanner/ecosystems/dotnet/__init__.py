@@ -60,7 +60,7 @@ class Dotnet(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:nuget/NAME@VERSION")
-        return _package(purl.name, purl.version, "")
+        return _make_package(purl.name, purl.version, "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -81,7 +81,7 @@ class Dotnet(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Dotnet()
 
 
-def _package(name: str, version: str, path: str) -> Package:
+def _make_package(name: str, version: str, path: str) -> Package:
     """Build a package; NuGet's names ignore case, and advisories are looked up in lower case."""
     purl = write("nuget", "", name, version)
     return Package(name, version, purl, "NuGet", source_name=name.lower(), source_version=version, path=path)
@@ -98,28 +98,28 @@ def _read_deps(path: str, content: dict[str, Any]) -> Extract:
     self-contained application lists its frameworks as runtime packs. Sources: the runtime's
     documentation/design-docs/host-probing.md and the SDK's documentation/specs/runtime-configuration-file.md.
     """
-    runtime = _object(content, "runtimeTarget").get("name", "")
+    runtime = _get_object(content, "runtimeTarget").get("name", "")
     if not isinstance(runtime, str):
         raise UnreadableError("its target's name is not a string")
-    target = _object(_object(content, "targets"), runtime)
+    target = _get_object(_get_object(content, "targets"), runtime)
     folder, _, file = path.rpartition("/")
-    framework = _framework(path, runtime.partition("/")[2])
+    framework = _find_framework(path, runtime.partition("/")[2])
     owns: dict[Package, tuple[str, ...]] = {framework: ()} if framework else {}
-    for library, description in _object(content, "libraries").items():
+    for library, description in _get_object(content, "libraries").items():
         kind = description.get("type") if isinstance(description, dict) else None
         name, slash, version = library.partition("/")
         if not slash or not name or kind not in ("package", "runtimepack"):
             continue
         assets = target.get(library)
-        files = _files(folder, assets) if isinstance(assets, dict) else ()
+        files = _list_files(folder, assets) if isinstance(assets, dict) else ()
         if framework and file.removesuffix(_DEPS).lower() in name.lower():
             owns[framework] += files
         elif files or not isinstance(assets, dict):
-            owns[_package(name.removeprefix(_RUNTIME_PACK), version, path)] = files
+            owns[_make_package(name.removeprefix(_RUNTIME_PACK), version, path)] = files
     return Extract(tuple(owns), {package.purl: files for package, files in owns.items() if files})
 
 
-def _framework(path: str, platform: str) -> Package | None:
+def _find_framework(path: str, platform: str) -> Package | None:
     """The framework itself, if the file is shared/NAME/VERSION/NAME.deps.json.
 
     The folder has the released version, the file may have that of a build. Since .NET Core 3.0, frameworks and their
@@ -129,10 +129,10 @@ def _framework(path: str, platform: str) -> Package | None:
     if shared_folder != "shared" or file != name + _DEPS:
         return None
     old = version.startswith(("1.", "2.")) or not platform
-    return _package(name if old else f"{name}.Runtime.{platform}", version, path)
+    return _make_package(name if old else f"{name}.Runtime.{platform}", version, path)
 
 
-def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
+def _list_files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
     """Paths at which the host looks for a library's files.
 
     They are next to the deps.json; files for one culture in a folder of its name, files for one of several platforms in
@@ -140,7 +140,7 @@ def _files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
     """
     paths: list[str] = []
     for kind in ("runtime", "native", "resources", "runtimeTargets"):
-        for path, description in _object(assets, kind).items():
+        for path, description in _get_object(assets, kind).items():
             last = path.rpartition("/")[2]
             locale = description.get("locale") if isinstance(description, dict) else None
             inner = path if kind == "runtimeTargets" else f"{locale}/{last}" if kind == "resources" else last
@@ -156,11 +156,11 @@ def _read_lock(path: str, content: dict[str, Any]) -> Extract:
     Development dependencies are not marked, so they count.
     """
     packages: dict[Package, None] = {}
-    for target in _object(content, "dependencies").values():
+    for target in _get_object(content, "dependencies").values():
         for name, description in target.items() if isinstance(target, dict) else ():
             version = description.get("resolved") if isinstance(description, dict) else None
             if name and isinstance(version, str) and version and description.get("type") != "Project":
-                packages[_package(name, version, path)] = None
+                packages[_make_package(name, version, path)] = None
     return Extract(tuple(packages), is_lockfile=True)
 
 
@@ -174,10 +174,10 @@ def _read_config(path: str, raw: bytes) -> Extract:
         if element.path == "packages/package" and attributes.get("developmentDependency", "").lower() != "true":
             if not attributes.get("id") or not attributes.get("version"):
                 raise UnreadableError("it has a package without its id or version")
-            packages[_package(attributes["id"], attributes["version"], path)] = None
+            packages[_make_package(attributes["id"], attributes["version"], path)] = None
     return Extract(tuple(packages), is_lockfile=True) if packages else Extract()
 
 
-def _object(content: dict[str, Any], name: str) -> dict[str, Any]:
+def _get_object(content: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the object under a name, {} if it is missing. Raises UnreadableError for another value."""
     return check_mapping(content.get(name) or {}, f"its {name!r} is not a JSON object")

@@ -56,7 +56,7 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
     major, *_ = _FIXED_FIELDS.unpack_from(header)
     if major < 2:
         raise UnreadableError("it is a .NET Core 3 application in a single file, which does not state its packages")
-    length, location_at = _text_length(header, _FIXED_FIELDS.size)
+    length, location_at = _read_text_length(header, _FIXED_FIELDS.size)
     location = header[location_at + length : location_at + length + _LOCATION.size]
     if len(location) < _LOCATION.size:
         raise UnreadableError("it is a .NET application in a single file whose header is cut off")
@@ -71,7 +71,7 @@ def _read_deps_json(file: BinaryIO, header_at: int, limit: int) -> bytes:
     return content
 
 
-def _text_length(header: bytes, at: int) -> tuple[int, int]:
+def _read_text_length(header: bytes, at: int) -> tuple[int, int]:
     """Read the length of a text (BinaryReader.Read7BitEncodedInt), and the position after it."""
     length = 0
     for shift, byte in enumerate(header[at : at + 5]):

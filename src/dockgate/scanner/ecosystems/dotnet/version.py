@@ -23,11 +23,11 @@ def version_key(version: str) -> bytes:
     for label in pre.split("."):
         if not is_label(label) or (is_digits(label) and label[0] == "0" and label != "0"):
             raise UncomparableError(f"The NuGet version {version!r} has a malformed label.")
-        key += _label_key(label)
+        key += _encode_label(label)
     return key + b"\x00"
 
 
-def _label_key(label: str) -> bytes:
+def _encode_label(label: str) -> bytes:
     """Encode a label: numbers, which may be negative for .NET, sort before text."""
     digits = label.removeprefix("-")
     if is_digits(digits) and len(digits.lstrip("0")) <= 10:

@@ -103,17 +103,17 @@ class Dpkg(Ecosystem):
         release = distribution.version
         if vendors.is_by_tuxcare(package.version):
             name = _TUXCARE.get(distribution.id, distribution.id)
-            return _rebuilt_package(package, distribution, f"TuxCare:{name}", None)
+            return _mark_rebuilt(package, distribution, f"TuxCare:{name}", None)
         if distribution.id == "dhi" and not vendor:
             if "@" in (package.vendor or "") or package.ecosystem:
                 return self.assign_distribution(package, replace(distribution, id="debian"))
             vendor = vendors.UNKNOWN_VENDOR
         if distribution.id == "dhi" and vendor == vendors.HARDENED_VENDOR:
-            return _rebuilt_package(package, distribution, "Docker Hardened Images:Debian", vendor)
+            return _mark_rebuilt(package, distribution, "Docker Hardened Images:Debian", vendor)
         if distribution.id == "debian":
             ecosystem = f"Debian:{release.partition('.')[0]}" if release else "Debian"
         elif distribution.id == "ubuntu":
-            ecosystem = _ubuntu_ecosystem(release, package.source_version)
+            ecosystem = _name_ubuntu_ecosystem(release, package.source_version)
         elif distribution.id == "echo":
             ecosystem = "Echo"
         else:
@@ -179,7 +179,7 @@ class Dpkg(Ecosystem):
             f"{name} (>= {upgrade.version})"
             for name, upgrade in selected_upgrades
             if upgrade.package.version.startswith(upgrade.package.source_version)
-            and not _lacks_satisfy(upgrade.package.ecosystem)
+            and not _has_old_apt(upgrade.package.ecosystem)
         ]
         only_upgrades = [
             name for name, _ in selected_upgrades if not any(text.startswith(f"{name} (") for text in requirements)
@@ -200,7 +200,7 @@ class Dpkg(Ecosystem):
 ECOSYSTEM: Ecosystem = Dpkg()
 
 
-def _rebuilt_package(package: Package, distribution: Distribution, ecosystem: str, vendor: str | None) -> Package:
+def _mark_rebuilt(package: Package, distribution: Distribution, ecosystem: str, vendor: str | None) -> Package:
     distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
     return replace(
         package,
@@ -212,7 +212,7 @@ def _rebuilt_package(package: Package, distribution: Distribution, ecosystem: st
     )
 
 
-def _ubuntu_ecosystem(release: str, version: str) -> str:
+def _name_ubuntu_ecosystem(release: str, version: str) -> str:
     """OSV's ecosystem of an Ubuntu release.
 
     FIPS 140 modules are built from sources of their own, with advisories of their own. dpkg sorts their versions
@@ -227,7 +227,7 @@ def _ubuntu_ecosystem(release: str, version: str) -> str:
     return f"Ubuntu:{tier}{release}{':LTS' if is_long_term else ''}"
 
 
-def _lacks_satisfy(ecosystem: str) -> bool:
+def _has_old_apt(ecosystem: str) -> bool:
     """Return whether the release's apt is older than 1.9: Debian before 11, Ubuntu before 20.04."""
     base, *releases = ecosystem.removeprefix("TuxCare:").split(":")
     release = next((part.partition(".")[0] for part in releases if is_digits(part.partition(".")[0])), "")

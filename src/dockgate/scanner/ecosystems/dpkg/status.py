@@ -24,7 +24,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
     is_status_file = path == STATUS
     packages: list[Package] = []
     removed_names: list[str] = []
-    for line, fields in _stanzas(file, is_strict=is_status_file):
+    for line, fields in _read_stanzas(file, is_strict=is_status_file):
         name, status = fields.get(b"package", ""), fields.get(b"status", "")
         if not name:
             raise UnreadableError(f"line {line}: the entry that begins here has no Package")
@@ -72,7 +72,7 @@ def source_of_advisories(source: str, source_version: str, version: str) -> tupl
     return kernel, version
 
 
-def _stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
+def _read_stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dict[bytes, str]]]:
     """Yield line number and fields of each entry (deb822(5)); `is_strict`: the last line ends with a newline."""
     start, count, has_ended = 0, 0, True
     fields: dict[bytes, str] = {}

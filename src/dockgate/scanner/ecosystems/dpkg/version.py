@@ -25,10 +25,10 @@ def version_key(version: str) -> bytes:
     upstream, dash, revision = without_epoch.rpartition("-") if "-" in without_epoch else (without_epoch, "", "")
     if not upstream or (dash and not revision):
         raise UncomparableError(f"The dpkg version {version!r} lacks its version or its revision.")
-    return number(digits) + _part(upstream) + _part(revision)
+    return number(digits) + _encode_part(upstream) + _encode_part(revision)
 
 
-def _part(part: str) -> bytes:
+def _encode_part(part: str) -> bytes:
     """Encode an upstream version or revision: text and numbers in turn, from text to an empty text.
 
     Weights of characters as in dpkg's lib/dpkg/version.c: "~" before the end, letters, bytes beyond ASCII, others.

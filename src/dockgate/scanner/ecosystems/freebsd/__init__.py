@@ -60,7 +60,7 @@ class FreeBSD(Ecosystem):
     @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         distro = f"freebsd-{distribution.version}" if distribution.version else ""
-        return replace(package, purl=_purl(package.name, package.version, distro))
+        return replace(package, purl=_write_purl(package.name, package.version, distro))
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -69,11 +69,11 @@ class FreeBSD(Ecosystem):
         if not purl.version or system != "freebsd":
             missing = "is not a FreeBSD package" if purl.version else "has no version"
             raise UsageError(f"{purl} {missing}.", "Write it as pkg:bsd/freebsd/NAME@VERSION.")
-        package = _package(purl.name, purl.version, "", "")
+        package = _make_package(purl.name, purl.version, "", "")
         distro = purl.qualifiers.get("distro", "")
         if distribution and not distro:
             return self.assign_distribution(package, distribution)
-        return replace(package, purl=_purl(purl.name, purl.version, distro))
+        return replace(package, purl=_write_purl(purl.name, purl.version, distro))
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -92,13 +92,13 @@ class FreeBSD(Ecosystem):
 ECOSYSTEM: Ecosystem = FreeBSD()
 
 
-def _package(name: str, version: str, origin: str, path: str) -> Package:
+def _make_package(name: str, version: str, origin: str, path: str) -> Package:
     system = origin.startswith(_SYSTEM) or name.startswith("FreeBSD-")
     ecosystem = "FreeBSD base system" if system else "FreeBSD:ports"
-    return Package(name, version, _purl(name, version, ""), ecosystem, name, version, path)
+    return Package(name, version, _write_purl(name, version, ""), ecosystem, name, version, path)
 
 
-def _purl(name: str, version: str, distro: str) -> str:
+def _write_purl(name: str, version: str, distro: str) -> str:
     return write("bsd", "freebsd", name, version, {"distro": distro})
 
 
@@ -114,7 +114,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
         _, origin, name, version = [*map(decode, row), "", "", "", ""][:4]
         if not name or not version:
             raise UnreadableError(f"its package {number} has no {'version' if name else 'name'}")
-        packages[number] = _package(name, version, origin, path)
+        packages[number] = _make_package(name, version, origin, path)
     owns: dict[str, list[str]] = {}
     paths_size = 0
     for _, row in rows(file, size, "files", ROW_LIMIT, 9):

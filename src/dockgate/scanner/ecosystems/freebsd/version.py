@@ -30,15 +30,17 @@ class FreeBSDVersion:
         plain = version.rpartition("-")[2]
         front, mark, revision = plain.rpartition("_")
         main, comma, epoch = (revision if mark else plain).rpartition(",")
-        self.epoch = _number(epoch) if comma else 0
-        self.revision = _number(revision) if mark else 0
-        blocks = [_components(block) for block in (front if mark else main if comma else plain).lower().split("+")]
+        self.epoch = _parse_number(epoch) if comma else 0
+        self.revision = _parse_number(revision) if mark else 0
+        blocks = [
+            _parse_components(block) for block in (front if mark else main if comma else plain).lower().split("+")
+        ]
         while blocks and not blocks[-1]:
             blocks.pop()
         self.blocks = tuple(blocks)
 
     def __eq__(self, operand: object) -> bool:
-        return isinstance(operand, FreeBSDVersion) and self._sort_key() == operand._sort_key()
+        return isinstance(operand, FreeBSDVersion) and self._make_key() == operand._make_key()
 
     def __lt__(self, operand: "FreeBSDVersion") -> bool:
         if self.epoch != operand.epoch:
@@ -50,13 +52,13 @@ class FreeBSDVersion:
         return self.revision < operand.revision
 
     def __hash__(self) -> int:
-        return hash(self._sort_key())
+        return hash(self._make_key())
 
-    def _sort_key(self) -> tuple[object, ...]:
+    def _make_key(self) -> tuple[object, ...]:
         return self.epoch, self.blocks, self.revision
 
 
-def _components(block: str) -> tuple[Component, ...]:
+def _parse_components(block: str) -> tuple[Component, ...]:
     """The components of a block in lower case, without trailing zeros."""
     components: list[Component] = [] if re.match(r"[0-9a-z*]|\Z", block) else [(-1, 0, 0)]
     for digits, word, patch, single_word, single_patch, star in re.findall(_COMPONENT, block):
@@ -65,14 +67,14 @@ def _components(block: str) -> tuple[Component, ...]:
             break
         name, patch = word or single_word, patch or single_patch
         letter = _STAGES.get(name, ord(name[0]) - ord("a") + 2) if name else 0
-        number = _number(digits) if digits else -1
-        components.append((number, letter, 0 if not name else _number(patch) if patch else -1))
+        number = _parse_number(digits) if digits else -1
+        components.append((number, letter, 0 if not name else _parse_number(patch) if patch else -1))
     while components and components[-1] == _ZERO:
         components.pop()
     return tuple(components)
 
 
-def _number(text: str) -> int:
+def _parse_number(text: str) -> int:
     """The number at the beginning of the text, which may have a sign."""
     digits = re.match(r"\+?0*([0-9]*)", text)
     return min(int((digits and digits[1][:20]) or "0"), _MAX)

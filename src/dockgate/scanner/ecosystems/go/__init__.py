@@ -69,7 +69,7 @@ class Go(StandaloneEcosystem):
                 raise UnreadableError("it is packed by UPX, so what it is made of cannot be determined")
             info = buildinfo.read(executable)
             if info:
-                packages.update((package, None) for package in _packages(info, executable, path))
+                packages.update((package, None) for package in _build_packages(info, executable, path))
                 # A program of single files has no main module; Go's own programs have no modules at all.
                 is_local = info.package == "command-line-arguments" or info.package.startswith("cmd/")
                 is_complete = is_complete and bool(is_local or info.main or info.modules)
@@ -89,7 +89,7 @@ class Go(StandaloneEcosystem):
         check_purl(purl, "pkg:golang/example.com/mod@v1.2.3")
         subpath = "" if purl.qualifiers.get("type") == "package" else purl.subpath
         path = "/".join(part for part in (purl.namespace, purl.name, subpath) if part)
-        return _package(Module("stdlib" if path == "std" else path, purl.version), "")
+        return _make_package(Module("stdlib" if path == "std" else path, purl.version), "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -109,18 +109,18 @@ ECOSYSTEM: Ecosystem = Go()
 
 def _read_mod(path: str, file: BinaryIO) -> Extract:
     modules, is_complete = mod.read(read_text(file, MOD_LIMIT))
-    packages = tuple(dict.fromkeys(_package(module, path) for module in modules))
+    packages = tuple(dict.fromkeys(_make_package(module, path) for module in modules))
     reason = "Go before 1.17 lists only direct requirements"
     unread_parts = () if is_complete or not packages else (("requirements", reason),)
     return Extract(packages, unread_parts=unread_parts, is_lockfile=True) if packages else Extract()
 
 
-def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
+def _build_packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Package]:
     modules = [Module("stdlib", info.go)]
     if info.package == "cmd/go":
         modules.append(Module("toolchain", info.go))
     if info.main and info.main.version == DEVEL_VERSION:
-        modules.append(Module(info.main.path, _linked_release(info) or DEVEL_VERSION))
+        modules.append(Module(info.main.path, _find_linked_release(info) or DEVEL_VERSION))
     elif info.main:
         modules.append(info.main)
     modules += info.modules
@@ -128,10 +128,10 @@ def _packages(info: BuildInfo, executable: Executable, path: str) -> Iterator[Pa
         (module.path for module in modules), package_symbols.read_packages(executable, info.package)
     )
     for module in modules:
-        yield replace(_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())) or None)
+        yield replace(_make_package(module, path), imports=" ".join(imports_by_module.get(module.path, ())) or None)
 
 
-def _linked_release(info: BuildInfo) -> str | None:
+def _find_linked_release(info: BuildInfo) -> str | None:
     """The one semantic version that the linker's -X flags set in a version variable of the program."""
     import re
 
@@ -150,7 +150,7 @@ def _linked_release(info: BuildInfo) -> str | None:
     return f"v{version}"
 
 
-def _package(module: Module, path: str) -> Package:
+def _make_package(module: Module, path: str) -> Package:
     namespace, _, name = module.path.rpartition("/")
     is_library = module.path in _LIBRARY
     version = toolchain_release(module.version.removeprefix("v")) if is_library else module.version

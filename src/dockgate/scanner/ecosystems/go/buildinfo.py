@@ -58,7 +58,7 @@ def read(executable: Executable) -> BuildInfo | None:
         while at >= 0 and (part.address + at) % _ALIGNMENT:
             at = raw.find(_MAGIC, at + 1)
         if at >= 0:
-            go, info = _strings(executable, raw, at)
+            go, info = _read_strings(executable, raw, at)
             if not go:
                 raise UnreadableError("it is a Go program whose build information is damaged")
             return _parse_info(go, info)
@@ -77,24 +77,24 @@ def _is_go(executable: Executable) -> bool:
     )
 
 
-def _strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
+def _read_strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str]:
     """Toolchain and list of modules, "" if missing: after the header since Go 1.18, by its pointers before."""
     header = raw[at : at + _HEADER]
     if len(header) < _HEADER:
         return "", ""
     size, flags = header[14], header[15]
     if flags & _INLINE:
-        go, after = _counted_string(raw, at + _HEADER)
-        info, _ = _counted_string(raw, after)
+        go, after = _read_counted_string(raw, at + _HEADER)
+        info, _ = _read_counted_string(raw, after)
     else:
         order: Literal["big", "little"] = "big" if flags & _BIG_ENDIAN else "little"
         addresses = (int.from_bytes(header[start : start + size], order) for start in (16, 16 + size))
-        go, info = (_pointed_string(executable, address, size, order) for address in addresses)
+        go, info = (_read_pointed_string(executable, address, size, order) for address in addresses)
     is_intact = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
     return decode(go), decode(info[_SENTINEL:-_SENTINEL]) if is_intact else ""
 
 
-def _counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
+def _read_counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
     """Read a string after its length (a varint); return it and the position after it."""
     length = shift = 0
     for byte in raw[at : at + 10]:
@@ -108,7 +108,7 @@ def _counted_string(raw: bytes, at: int) -> tuple[bytes, int]:
     return raw[at : at + _check_length(length)], at + length
 
 
-def _pointed_string(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
+def _read_pointed_string(executable: Executable, address: int, size: int, order: Literal["big", "little"]) -> bytes:
     """Read a string by the address of its own address and length."""
     header = executable.read_loaded(address, 2 * size)
     length = _check_length(int.from_bytes(header[size:], order))

@@ -17,7 +17,7 @@ def read(content: str) -> tuple[list[Module], bool]:
     required_modules: list[Module] = []
     replacements: dict[tuple[str, str], tuple[str, str]] = {}
     is_complete = False
-    for number, words in _directives(content):
+    for number, words in _read_directives(content):
         match words:
             case ["module", "std" | "cmd"]:
                 return [], True
@@ -42,7 +42,7 @@ def read(content: str) -> tuple[list[Module], bool]:
     return modules, is_complete
 
 
-def _directives(content: str) -> Iterator[tuple[int, list[str]]]:
+def _read_directives(content: str) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and words of each directive; in a block, the block's verb comes first."""
     block = ""
     for number, line in enumerate(content.split("\n"), 1):

@@ -19,7 +19,7 @@ _NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")  # beginnings of names that
 def read_packages(executable: Executable, main: str) -> frozenset[str]:
     """Return the import paths of the packages, `main` for the main one; none if missing, or too many."""
     part = executable.section(*_SECTIONS)
-    names = _function_names(executable, part) if part else b""
+    names = _read_function_names(executable, part) if part else b""
     paths = packages_of(names.split(b"\0"))
     return frozenset(main if path == "main" else path for path in paths) if len(paths) <= COUNT_LIMIT else frozenset()
 
@@ -32,7 +32,7 @@ def packages_of(functions: Iterable[bytes]) -> frozenset[str]:
         # A package's functions are adjacent. "a.b/c.F" begins like a function of "a".
         if name.startswith(prefix) and b"/" not in name[len(prefix) :]:
             continue
-        path = _package_path(name)
+        path = _parse_package_path(name)
         prefix = path + b"." if path else b"\0"
         paths.add(path)
     paths.discard(b"")
@@ -57,7 +57,7 @@ def group_by_module(modules: Iterable[str], paths: Iterable[str]) -> dict[str, l
     return packages_by_module
 
 
-def _function_names(executable: Executable, part: Part) -> bytes:
+def _read_function_names(executable: Executable, part: Part) -> bytes:
     """Read the table of function names, separated by NUL.
 
     The header has magic, two zeros, the sizes of the smallest instruction and of a pointer, then counts of functions
@@ -80,7 +80,7 @@ def _function_names(executable: Executable, part: Part) -> bytes:
     return b""
 
 
-def _package_path(name: bytes) -> bytes:
+def _parse_package_path(name: bytes) -> bytes:
     """Return the package of a function name: "golang.org/x/net/http2.(*Transport).RoundTrip".
 
     The linker writes a dot in the package's last element as "%2e". Returns b"" for a name without package.

@@ -13,7 +13,7 @@ def version_key(version: str) -> bytes:
     """
     if version.startswith("v"):
         return semver.version_key(version[1:], "Go", minimum_parts=1)
-    return semver.version_key(_semantic(toolchain_release(version)), "Go")
+    return semver.version_key(_translate_version(toolchain_release(version)), "Go")
 
 
 def toolchain_release(version: str) -> str:
@@ -28,7 +28,7 @@ def toolchain_release(version: str) -> str:
     return patched_release if b and is_digits(build) and patched_release.count(".") == 2 else release
 
 
-def _semantic(version: str) -> str:
+def _translate_version(version: str) -> str:
     """Translate the toolchain's own forms into OSV's (Go, internal/gover); return others unchanged."""
     major, dot, minor_and_patch = version.partition(".")
     if "." in minor_and_patch or bool(dot) != bool(minor_and_patch) or not is_digits(major):

@@ -51,7 +51,7 @@ class Java(StandaloneEcosystem):
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
-        return _package(purl.namespace, purl.name, purl.version, "")
+        return _make_package(purl.namespace, purl.name, purl.version, "")
 
     version_key = MavenVersion
 
@@ -59,7 +59,7 @@ class Java(StandaloneEcosystem):
 ECOSYSTEM: Ecosystem = Java()
 
 
-def _package(group: str, artifact: str, version: str, path: str) -> Package:
+def _make_package(group: str, artifact: str, version: str, path: str) -> Package:
     from dockgate.scanner.ecosystems.java.coordinates import Coordinates
     from dockgate.scanner.ecosystems.java.jars import package
 
@@ -87,5 +87,5 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
             for configuration in configurations.split(",")
         ):
             group, artifact, version = parts
-            packages.append(_package(group, artifact, version, path))
+            packages.append(_make_package(group, artifact, version, path))
     return Extract(tuple(packages), is_lockfile=True)

@@ -47,26 +47,26 @@ def from_pom_properties(raw: bytes, path: str) -> Coordinates:
         name, equals, value = line.partition("=")
         if equals and not name.lstrip().startswith(("#", "!")):
             values[name.strip()] = value.strip()
-    return _from_path(path, values.get("groupId", ""), values.get("artifactId", ""), values.get("version", ""))
+    return _complete_by_path(path, values.get("groupId", ""), values.get("artifactId", ""), values.get("version", ""))
 
 
 def from_pom(raw: bytes, path: str) -> Coordinates:
     """Read the pom.xml; group and version may be its parent's. Raises UnreadableError."""
     values = {element.path: element.text for element in elements(raw)}
 
-    def value(name: str) -> str:
+    def get_value(name: str) -> str:
         return values.get(f"project/{name}") or values.get(f"project/parent/{name}", "")
 
-    return _from_path(path, value("groupId"), values.get("project/artifactId", ""), value("version"))
+    return _complete_by_path(path, get_value("groupId"), values.get("project/artifactId", ""), get_value("version"))
 
 
-def _from_path(path: str, group: str, artifact: str, version: str) -> Coordinates:
+def _complete_by_path(path: str, group: str, artifact: str, version: str) -> Coordinates:
     """Build coordinates; the folders META-INF/maven/GROUP/ARTIFACT replace values that are missing or illegal."""
     _, _, group_folder, artifact_folder, _ = path.split("/")
     return Coordinates(
-        _text_or_empty(group, _SAFE_CHARACTERS) or _text_or_empty(group_folder, _SAFE_CHARACTERS),
-        _text_or_empty(artifact, _SAFE_CHARACTERS) or _text_or_empty(artifact_folder, _SAFE_CHARACTERS),
-        _text_or_empty(version, _VERSION_SAFE),
+        _clean_text(group, _SAFE_CHARACTERS) or _clean_text(group_folder, _SAFE_CHARACTERS),
+        _clean_text(artifact, _SAFE_CHARACTERS) or _clean_text(artifact_folder, _SAFE_CHARACTERS),
+        _clean_text(version, _VERSION_SAFE),
     )
 
 
@@ -76,12 +76,12 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     Tools that merge jars may copy a manifest. So a manifest whose version contradicts the file name is ignored.
     """
     stem = file.rpartition(".")[0] or file
-    if group := _text_or_empty(manifest.get("group-id", ""), _SAFE_CHARACTERS):
+    if group := _clean_text(manifest.get("group-id", ""), _SAFE_CHARACTERS):
         name = manifest.get("short-name", "") or manifest.get("extension-name", "")
-        version = _version_or_empty(manifest.get("plugin-version", "").partition(" ")[0])
-        return Coordinates(group, _text_or_empty(name, _SAFE_CHARACTERS) or stem, version)
+        version = _clean_version(manifest.get("plugin-version", "").partition(" ")[0])
+        return Coordinates(group, _clean_text(name, _SAFE_CHARACTERS) or stem, version)
     artifact, version = split_stem(stem)
-    stated_version = _version_or_empty(manifest.get("implementation-version", ""))
+    stated_version = _clean_version(manifest.get("implementation-version", ""))
     before, separator, after = stem.partition(f"-{stated_version}")
     if stated_version and separator and after[:1] in ("", "-"):
         artifact, version = before, stated_version
@@ -89,12 +89,12 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
         version.startswith(stated_version) or stated_version.startswith(version)
     )
     if not foreign:
-        version = stated_version or version or _version_or_empty(manifest.get("bundle-version", ""))
+        version = stated_version or version or _clean_version(manifest.get("bundle-version", ""))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
             return Coordinates(*tomcat_library(artifact), version)
     group, name = known_library(artifact)
     if not group and not foreign:
-        group = _group_of_manifest(manifest, artifact)
+        group = _find_group(manifest, artifact)
     return Coordinates(group, name or artifact, version)
 
 
@@ -141,12 +141,12 @@ def is_java_runtime(manifest: Mapping[str, str]) -> bool:
     return (manifest.get("specification-title"), manifest.get("implementation-title")) == _RUNTIME
 
 
-def _group_of_manifest(manifest: Mapping[str, str], artifact: str) -> str:
+def _find_group(manifest: Mapping[str, str], artifact: str) -> str:
     attribute = "implementation-vendor" if manifest.get("tool", "").startswith("Mill-") else "implementation-vendor-id"
-    vendor = _text_or_empty(manifest.get(attribute, ""), _SAFE_CHARACTERS)
+    vendor = _clean_text(manifest.get(attribute, ""), _SAFE_CHARACTERS)
     if "." in vendor and vendor not in _VENDORS:
         return vendor
-    bundle = _text_or_empty(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE_CHARACTERS)
+    bundle = _clean_text(manifest.get("bundle-symbolicname", "").partition(";")[0].strip(), _SAFE_CHARACTERS)
     for name in (artifact, artifact.partition("_2.")[0], artifact.partition("_3")[0]):
         group = bundle.removesuffix(f".{name}")
         if group != bundle and "." in group and group not in _VENDORS:
@@ -154,11 +154,11 @@ def _group_of_manifest(manifest: Mapping[str, str], artifact: str) -> str:
     return ""
 
 
-def _version_or_empty(version: str) -> str:
+def _clean_version(version: str) -> str:
     """Return a manifest's version, "" if it is a sentence or a placeholder."""
-    return _text_or_empty(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
+    return _clean_text(version, _VERSION_SAFE) if any(char.isdecimal() for char in version) else ""
 
 
-def _text_or_empty(value: str, allowed_characters: frozenset[str]) -> str:
+def _clean_text(value: str, allowed_characters: frozenset[str]) -> str:
     """Return the value if its characters are legal, "" for a placeholder or white space."""
     return value if value and allowed_characters.issuperset(value) else ""

@@ -83,12 +83,12 @@ class _ArchiveReader:
         poms: dict[str, list[Entry]] = {}
         nested_entries: list[Entry] = []
         for entry in archive.entries:
-            suffix = _suffix(entry.name)
+            suffix = _get_suffix(entry.name)
             if suffix in SUFFIXES or suffix in _PYTHON:
                 nested_entries.append(entry)
             elif entry.name.upper() == _MANIFEST:
                 manifest = {}
-                with self._part(_join_path(inner, entry.name)):
+                with self._guard_part(_join_path(inner, entry.name)):
                     manifest = coordinates.manifest(archive.head(entry, MANIFEST_LIMIT))
             elif (
                 entry.name.startswith(_MAVEN)
@@ -100,8 +100,8 @@ class _ArchiveReader:
             library for entries in poms.values() for library in self._read_coordinates(archive, entries, inner)
         ]
         if archive.has_classes and not _is_among(libraries, path):
-            is_composed = any(_suffix(entry.name) in ARCHIVES for entry in nested_entries)
-            libraries += _own_coordinates(manifest, path, is_composed=is_composed)
+            is_composed = any(_get_suffix(entry.name) in ARCHIVES for entry in nested_entries)
+            libraries += _find_own_coordinates(manifest, path, is_composed=is_composed)
         self.packages += (package(library, path) for library in libraries)
         if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
             from dockgate.scanner.ecosystems.programs import program_package
@@ -111,25 +111,25 @@ class _ArchiveReader:
             self.unread_parts.append((inner or _MANIFEST, _NO_GROUP))
         # Java loads nothing from a zip archive without classes; only its jars are libraries, which a start script may
         # unpack.
-        is_loaded = _suffix(path) != ZIP or archive.has_classes
+        is_loaded = _get_suffix(path) != ZIP or archive.has_classes
         for entry in nested_entries:
-            if not is_loaded and _suffix(entry.name) in (ZIP, *_PYTHON):
+            if not is_loaded and _get_suffix(entry.name) in (ZIP, *_PYTHON):
                 continue
             self._read_nested(archive, entry, f"{path}!/{entry.name}", _join_path(inner, entry.name), depth + 1)
 
     def _read_nested(self, archive: Archive, entry: Entry, path: str, inner: str, depth: int) -> None:
-        with self._part(inner):
+        with self._guard_part(inner):
             if depth > DEPTH_LIMIT:
                 raise UnreadableError(f"it is nested in {depth - 1} archives; no more than {DEPTH_LIMIT} are opened")
             with archive.open_entry(entry) as section:
-                if _suffix(path) in _PYTHON:
-                    self._python(section, path, inner)
+                if _get_suffix(path) in _PYTHON:
+                    self._read_python(section, path, inner)
                 elif not _is_other_format(path, section):
                     self.read_archive(section, path, inner, depth)
-                    if _suffix(path) == ZIP:
-                        self._python(section, path, inner)
+                    if _get_suffix(path) == ZIP:
+                        self._read_python(section, path, inner)
 
-    def _python(self, section: Section, path: str, inner: str) -> None:
+    def _read_python(self, section: Section, path: str, inner: str) -> None:
         """Read Python packages, which Jython and others import from an application's archives."""
         from dockgate.scanner.ecosystems.python import zip_packages
 
@@ -144,7 +144,7 @@ class _ArchiveReader:
         for entry in sorted(entries, key=lambda entry: entry.name.endswith(_POM)):
             if entry.name.endswith(_POM) and libraries and all(library.version for library in libraries):
                 continue
-            with self._part(_join_path(inner, entry.name)):
+            with self._guard_part(_join_path(inner, entry.name)):
                 raw = archive.read_all(entry, POM_LIMIT)
                 if entry.name.endswith(_POM):
                     pom = coordinates.from_pom(raw, entry.name)
@@ -156,7 +156,7 @@ class _ArchiveReader:
         return libraries
 
     @contextmanager
-    def _part(self, part_path: str) -> Iterator[None]:
+    def _guard_part(self, part_path: str) -> Iterator[None]:
         """Count the part, and collect its UnreadableError; a limit on the file is not caught."""
         self.part_path = part_path
         self._parts += 1
@@ -200,7 +200,7 @@ def _is_among(libraries: list[Coordinates], path: str) -> bool:
     return bool(libraries) and (not version or any(library.version == version for library in libraries))
 
 
-def _own_coordinates(manifest: Mapping[str, str], path: str, *, is_composed: bool) -> list[Coordinates]:
+def _find_own_coordinates(manifest: Mapping[str, str], path: str, *, is_composed: bool) -> list[Coordinates]:
     """Return the archive's own coordinates, by manifest and file name.
 
     An application is not a library: unless its group is known, one that `is_composed` of parts counts only by these.
@@ -214,7 +214,7 @@ def _own_coordinates(manifest: Mapping[str, str], path: str, *, is_composed: boo
     return [] if application or coordinates.is_java_runtime(manifest) else [library]
 
 
-def _suffix(name: str) -> str:
+def _get_suffix(name: str) -> str:
     return name[name.rfind(".") :].lower()
 
 

@@ -112,7 +112,7 @@ commons-validator junit log4j org.eclipse.lsp4j org.eclipse.xtext oro xalan xml-
 
 def known_library(name: str) -> tuple[str, str]:
     """Return group and artifact of the library with this jar name, without version; "" for neither."""
-    exact, prefixes = _tables()
+    exact, prefixes = _load_tables()
     if name in exact:
         return exact[name]
     return next(((group, name) for start, group in prefixes if name.startswith(start)), ("", ""))
@@ -131,7 +131,7 @@ def tomcat_library(name: str) -> tuple[str, str]:
 
 
 @cache
-def _tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
+def _load_tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
     """Exact names, and prefixes of names with their groups, longest first."""
     exact = {name: (name, name) for name in _SAME_NAMES.split()}
     prefixes: list[tuple[str, str]] = []

@@ -47,10 +47,10 @@ class MavenVersion:
             raise UncomparableError("The Maven version is empty.")
         if len(version) > VERSION_LIMIT:
             raise UncomparableError(f"The Maven version {version[:40]!r}… has more than {VERSION_LIMIT} characters.")
-        lists = _lists(version.lower())
+        lists = _split_lists(version.lower())
         items: list[Item] = []
         for row in lists:
-            while row and _sign(row[-1]) == 0:
+            while row and _compare_with_none(row[-1]) == 0:
                 row.pop()
         while lists and not lists[-1]:
             lists.pop()
@@ -70,10 +70,10 @@ class MavenVersion:
                 return own_item < other_item
         shared_length = min(len(self.items), len(operand.items))
         for item in self.items[shared_length:]:
-            if side := _sign(item):
+            if side := _compare_with_none(item):
                 return side < 0
         for item in operand.items[shared_length:]:
-            if side := _sign(item):
+            if side := _compare_with_none(item):
                 return side > 0
         return False
 
@@ -81,14 +81,14 @@ class MavenVersion:
         return hash(self.items)
 
 
-def _sign(item: Item) -> int:
+def _compare_with_none(item: Item) -> int:
     """Compare the item with no item at all: -1, 0 or 1."""
     kind, value, _ = item
     level = _RELEASE if kind == _WORD else 0
     return (value > level) - (value < level)
 
 
-def _lists(version: str) -> list[list[Item]]:
+def _split_lists(version: str) -> list[list[Item]]:
     """Split a version into a list and its sub-lists.
 
     A sub-list begins after "-", between letters and digits, and before a word that ends a part. Java's digits are those
@@ -98,7 +98,7 @@ def _lists(version: str) -> list[list[Item]]:
     digits, start = False, 0
     for at, char in enumerate(version):
         if char in ".-":
-            lists[-1].append(_ZERO if at == start else _item(version[start:at], is_number=digits))
+            lists[-1].append(_ZERO if at == start else _build_item(version[start:at], is_number=digits))
             start = at + 1
             if char == "-":
                 lists.append([])
@@ -111,13 +111,13 @@ def _lists(version: str) -> list[list[Item]]:
             digits = True
         else:
             if digits and at > start:
-                lists[-1].append(_item(version[start:at], is_number=True))
+                lists[-1].append(_build_item(version[start:at], is_number=True))
                 lists.append([])
                 start = at
             digits = False
     last_part = version[start:]
     if last_part and digits:
-        lists[-1].append(_item(last_part, is_number=True))
+        lists[-1].append(_build_item(last_part, is_number=True))
     elif last_part:
         _add_word(lists, last_part)
     return lists
@@ -126,10 +126,10 @@ def _lists(version: str) -> list[list[Item]]:
 def _add_word(lists: list[list[Item]], word: str) -> None:
     if lists[-1]:
         lists.append([])
-    lists[-1].append(_item(word, is_number=False))
+    lists[-1].append(_build_item(word, is_number=False))
 
 
-def _item(part: str, *, is_number: bool) -> Item:
+def _build_item(part: str, *, is_number: bool) -> Item:
     """Build an item; unknown words sort like Java's strings, by UTF-16."""
     if is_number:
         return _NUMBER, int(part), b""

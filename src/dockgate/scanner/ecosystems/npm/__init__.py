@@ -52,12 +52,12 @@ class Npm(StandaloneEcosystem):
         """Skip the lockfile inside a package, with which its author develops."""
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
             return True
-        folder = _global_folder(path)
+        folder = _find_global_folder(path)
         if folder is not None:
             return _is_package(folder, is_root=path.endswith(_FILE))
         if _MODULES in path:
             return _is_in_node_modules(path)
-        folder = _nodejs_folder(path)
+        folder = _find_nodejs_folder(path)
         if folder is not None:
             return _is_package(folder, is_root=path.endswith(_FILE))
         if path.endswith(_LOCKS):
@@ -86,7 +86,7 @@ class Npm(StandaloneEcosystem):
         if not path.endswith(_FILE):
             return Extract()
         is_listed = _is_in_node_modules(path) or path.startswith(_YARN)
-        if not (is_listed or _global_folder(path) is not None or _nodejs_folder(path) is not None):
+        if not (is_listed or _find_global_folder(path) is not None or _find_nodejs_folder(path) is not None):
             return _read_linked(path, file)
         return _extract_package(read_declaration(json_object(file, PACKAGE_LIMIT), path))
 
@@ -130,7 +130,7 @@ def _is_in_node_modules(path: str) -> bool:
     return bool(modules) and (not parent or parent.endswith("/")) and _is_package(folder, is_root=path.endswith(_FILE))
 
 
-def _global_folder(path: str) -> str | None:
+def _find_global_folder(path: str) -> str | None:
     """The path below a folder in which Node.js looks wherever it was started, without package.json; None elsewhere."""
     package_folder = path.removesuffix(_FILE)
     for name in _GLOBAL:
@@ -142,7 +142,7 @@ def _global_folder(path: str) -> str | None:
     return folder.rstrip("/") if name_part and is_prefix and _MODULES not in folder else None
 
 
-def _nodejs_folder(path: str) -> str | None:
+def _find_nodejs_folder(path: str) -> str | None:
     """The path below a folder of Debian's Node.js, without package.json; None anywhere else."""
     parent, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
     is_debian = parent in ("usr/share", "usr/lib") or (parent.startswith("usr/lib/") and parent.count("/") == 2)

@@ -38,11 +38,11 @@ def read_asar(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extr
     parent = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
     spend = budget(READ_LIMIT)
     members: list[tuple[str, Callable[[], bytes]]] = []
-    for inner, node in _members(header):
+    for inner, node in _list_members(header):
         if is_root(parent + inner) and node.get("unpacked") is not True:
             if len(members) == MEMBER_LIMIT:
                 raise UnreadableError(f"it contains more than {MEMBER_LIMIT} packages")
-            members.append((inner, partial(_content, node, files, spend)))
+            members.append((inner, partial(_read_content, node, files, spend)))
     return _read_members(path, members) if members else Extract()
 
 
@@ -85,9 +85,9 @@ def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:
     return json_object(BytesIO(file.read(length)), HEADER_LIMIT), Section(file, start, size - start)
 
 
-def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+def _list_members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield path and header entry of every package.json."""
-    folders = [("", _entries(header, "its root"))]
+    folders = [("", _list_entries(header, "its root"))]
     while folders:
         folder, files = folders[-1]
         entry = next(files, None)
@@ -101,16 +101,16 @@ def _members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
                 raise UnreadableError(f"a path in it has more than {PATH_LIMIT} characters")
             node = check_mapping(node, f"what its header says of {path} is not a mapping")
             if "files" in node:
-                folders.append((f"{path}/", _entries(node, path)))
+                folders.append((f"{path}/", _list_entries(node, path)))
             elif "link" not in node:
                 yield path, node
 
 
-def _entries(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+def _list_entries(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
     return iter(check_mapping(node.get("files"), f"its header does not state the files of {path}").items())
 
 
-def _content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:
+def _read_content(node: dict[str, Any], files: Section, spend: Callable[[int], None]) -> bytes:
     size, offset = node.get("size"), node.get("offset")
     if not isinstance(size, int) or not isinstance(offset, str) or not is_digits(offset[:20]) or len(offset) > 20:
         raise UnreadableError("its archive's header does not state its position")

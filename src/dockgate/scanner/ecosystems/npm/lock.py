@@ -37,13 +37,13 @@ def read(path: str, file: BinaryIO) -> Extract:
     check_size(file, LOCK_LIMIT)
     if name == "yarn.lock":
         content = decode(file.read())
-        packages = _yarn_berry(content) if "\n__metadata:" in content else _yarn_classic(content)
+        packages = _read_yarn_berry(content) if "\n__metadata:" in content else _read_yarn_classic(content)
     elif name == "pnpm-lock.yaml":
-        packages = _pnpm(decode(file.read()))
+        packages = _read_pnpm(decode(file.read()))
     elif name == "bun.lock":
-        packages = _bun(decode(file.read()))
+        packages = _read_bun(decode(file.read()))
     else:
-        packages = _npm(json_object(file, LOCK_LIMIT))
+        packages = _read_npm(json_object(file, LOCK_LIMIT))
     distinct = dict.fromkeys(packages)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} packages; no more than {COUNT_LIMIT} are read")
@@ -56,22 +56,22 @@ def read(path: str, file: BinaryIO) -> Extract:
     return Extract(tuple(built_packages), is_lockfile=True)
 
 
-def _npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_npm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Read package-lock.json(5): "packages" by folder since version 2, nested "dependencies" before."""
     if "packages" not in lock:
-        yield from _npm_nested(lock)
+        yield from _read_npm_nested(lock)
         return
-    for folder, entry in _entries(lock, "packages"):
+    for folder, entry in _list_entries(lock, "packages"):
         _, modules, name = folder.rpartition("node_modules/")
         is_local = entry.get("link") is True or get_string(entry, "resolved").startswith(_LOCAL_PREFIXES)
         if modules and not is_local and entry.get("dev") is not True:
             yield get_string(entry, "name") or name, get_string(entry, "version")
 
 
-def _npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     waiting = [lock]
     while waiting:
-        for name, entry in _entries(waiting.pop(), "dependencies"):
+        for name, entry in _list_entries(waiting.pop(), "dependencies"):
             version = get_string(entry, "version")
             waiting.append(entry)
             if entry.get("dev") is True or version.startswith(_LOCAL_PREFIXES):
@@ -80,7 +80,7 @@ def _npm_nested(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
             yield (alias, aliased_version) if version.startswith("npm:") else (name, version)
 
 
-def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
+def _read_yarn_classic(content: str) -> Iterator[NameAndVersion]:
     """Read Yarn 1: a line `name@range, name@range:`, and an indented line `version "…"`."""
     name, has_version = "", True
     for number, raw in enumerate(content.split("\n"), 1):
@@ -103,22 +103,22 @@ def _yarn_classic(content: str) -> Iterator[NameAndVersion]:
         raise UnreadableError("its last package has no version")
 
 
-def _yarn_berry(content: str) -> Iterator[NameAndVersion]:
+def _read_yarn_berry(content: str) -> Iterator[NameAndVersion]:
     """Read Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
     for document in documents(content):
-        for _, entry in _entries({"": document}, ""):
+        for _, entry in _list_entries({"": document}, ""):
             name, _, reference = _split_at(get_string(entry, "resolution"))
             if name and get_string(entry, "linkType") != "soft" and not reference.startswith(_LOCAL_PREFIXES):
                 yield name, get_string(entry, "version")
 
 
-def _pnpm(content: str) -> Iterator[NameAndVersion]:
+def _read_pnpm(content: str) -> Iterator[NameAndVersion]:
     """Read pnpm's lock: versions 5 and 6 mark development dependencies, 9 needs a search from importers."""
     for document in documents(content):
         lock = check_mapping(document, "it is not a mapping")
-        reached_keys = _pnpm_reached(lock) if "snapshots" in lock else None
+        reached_keys = _find_pnpm_reached(lock) if "snapshots" in lock else None
         slashes = get_string(lock, "lockfileVersion").startswith("5")
-        for key, entry in _entries(lock, "packages"):
+        for key, entry in _list_entries(lock, "packages"):
             if entry.get("dev") == "true" or (reached_keys is not None and key not in reached_keys):
                 continue
             resolution = entry.get("resolution")
@@ -126,11 +126,11 @@ def _pnpm(content: str) -> Iterator[NameAndVersion]:
                 "directory" in resolution or "file:" in get_string(resolution, "tarball")
             ):
                 continue
-            name, version = _pnpm_name(key, has_slashes=slashes)
+            name, version = _parse_pnpm_name(key, has_slashes=slashes)
             yield get_string(entry, "name") or name, get_string(entry, "version") or version
 
 
-def _pnpm_name(key: str, *, has_slashes: bool) -> NameAndVersion:
+def _parse_pnpm_name(key: str, *, has_slashes: bool) -> NameAndVersion:
     """Parse `/name/1.0.0_peers` of version 5, `/name@1.0.0(peers)` of 6, `name@1.0.0` of 9."""
     key = key.removeprefix("/")
     if has_slashes:
@@ -140,14 +140,14 @@ def _pnpm_name(key: str, *, has_slashes: bool) -> NameAndVersion:
     return name, version
 
 
-def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
+def _find_pnpm_reached(lock: dict[str, Any]) -> set[str]:
     """Keys, without peers, of all packages that are not only for development."""
-    snapshots = dict(_entries(lock, "snapshots"))
+    snapshots = dict(_list_entries(lock, "snapshots"))
     waiting = [
-        _pnpm_key(name, get_string(entry, "version"), snapshots)
-        for _, importer in _entries(lock, "importers")
+        _make_pnpm_key(name, get_string(entry, "version"), snapshots)
+        for _, importer in _list_entries(lock, "importers")
         for kind in ("dependencies", "optionalDependencies")
-        for name, entry in _entries(importer, kind)
+        for name, entry in _list_entries(importer, kind)
     ]
     reached_keys: set[str] = set()
     while waiting:
@@ -157,27 +157,27 @@ def _pnpm_reached(lock: dict[str, Any]) -> set[str]:
         reached_keys.add(key)
         for kind in ("dependencies", "optionalDependencies"):
             needs = check_mapping(snapshots.get(key, {}).get(kind, {}), f"the {kind} of {key} are not a mapping")
-            waiting += [_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
+            waiting += [_make_pnpm_key(name, str(version), snapshots) for name, version in needs.items()]
     return {key.partition("(")[0] for key in reached_keys}
 
 
-def _pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
+def _make_pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
     """An alias has its target's key in place of a version."""
     return version if version in snapshots else f"{name}@{version}"
 
 
-def _bun(content: str) -> Iterator[NameAndVersion]:
+def _read_bun(content: str) -> Iterator[NameAndVersion]:
     """Read bun.lock: JSON with trailing commas, "packages" by path through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
     lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
     listed_packages = check_mapping(lock.get("packages", {}), "its packages are not an object")
     waiting: list[tuple[str, str]] = []
-    for _, workspace in _entries(lock, "workspaces"):
-        waiting += [(get_string(workspace, "name"), name) for name in _bun_dependencies(workspace)]
+    for _, workspace in _list_entries(lock, "workspaces"):
+        waiting += [(get_string(workspace, "name"), name) for name in _list_bun_dependencies(workspace)]
     reached_keys: set[str] = set()
     while waiting:
         parent, name = waiting.pop()
-        key = _bun_key(parent, name, listed_packages)
+        key = _find_bun_key(parent, name, listed_packages)
         if not key or key in reached_keys:
             continue
         if key.count("/") > _DEPTH_LIMIT or len(key) > _KEY_LIMIT:
@@ -185,7 +185,7 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
         reached_keys.add(key)
         for part in listed_packages[key] if isinstance(listed_packages[key], list) else ():
             if isinstance(part, dict):
-                waiting += [(key, need) for need in _bun_dependencies(part)]
+                waiting += [(key, need) for need in _list_bun_dependencies(part)]
     for key, entry in listed_packages.items():
         if not isinstance(entry, list) or not entry or not isinstance(entry[0], str):
             raise UnreadableError(f"its package {key} is not a list")
@@ -194,12 +194,12 @@ def _bun(content: str) -> Iterator[NameAndVersion]:
             yield name, version
 
 
-def _bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
+def _list_bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
     for kind in ("dependencies", "optionalDependencies", "peerDependencies"):
         yield from check_mapping(entry.get(kind, {}), f"its {kind} are not an object")
 
 
-def _bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str:
+def _find_bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str:
     """Return the key of the nearest package of that name, from the package `above`; "" for none."""
     while parent:
         if f"{parent}/{name}" in listed_packages:
@@ -210,7 +210,7 @@ def _bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str:
     return name if name in listed_packages else ""
 
 
-def _entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
+def _list_entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the members of a mapping of mappings. Raises UnreadableError for anything else."""
     for name, entry in check_mapping(holder.get(key, {}), f"its {key or 'content'} is not a mapping").items():
         yield name, check_mapping(entry, f"its entry {name} is not a mapping")

@@ -17,7 +17,7 @@ def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         places: dict[str | None, bool] = {}
         for placed_upgrade in upgrades:
             if placed_upgrade.package.purl == upgrade.package.purl:
-                folder, is_nested = _project_folder(placed_upgrade.package.path)
+                folder, is_nested = _find_project_folder(placed_upgrade.package.path)
                 places[folder] = is_nested or places.get(folder, False)
         for folder, is_nested in places.items():
             if folder is None and is_nested:
@@ -40,7 +40,7 @@ def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
     return (*lines, *remark)
 
 
-def _project_folder(path: str) -> tuple[str | None, bool]:
+def _find_project_folder(path: str) -> tuple[str | None, bool]:
     """Return the project's folder, None for global packages, and whether another package contains it."""
     parent, modules, inner_path = path.partition("node_modules/")
     if not modules:

@@ -42,20 +42,20 @@ class Php(StandaloneEcosystem):
         """Match any vendor folder; at the usual name, also a link in place of its composer folder."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
-        return _ends_with(path, _INSTALLED_JSON) or _ends_with(path, _LOCK) or _ends_with(path, _FOLDER)
+        return _has_ending(path, _INSTALLED_JSON) or _has_ending(path, _LOCK) or _has_ending(path, _FOLDER)
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
-        if _ends_with(path, _FOLDER):
+        if _has_ending(path, _FOLDER):
             return Extract()
-        if _ends_with(path, _INSTALLED_JSON) or _ends_with(path, _LOCK):
-            return _read_list(path, json_value(file, FILE_LIMIT), is_lockfile=_ends_with(path, _LOCK))
+        if _has_ending(path, _INSTALLED_JSON) or _has_ending(path, _LOCK):
+            return _read_list(path, json_value(file, FILE_LIMIT), is_lockfile=_has_ending(path, _LOCK))
         return _read_archive(path, file)
 
     @override
     def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
-        return _package(f"{purl.namespace}/{purl.name}", purl.version, "")
+        return _make_package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     @override
     def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -87,9 +87,9 @@ def _read_list(path: str, content: Any, *, is_lockfile: bool) -> Extract:
             part_name = name if isinstance(name, str) and name else f"packages/{position}"
             unread_parts.append((part_name, "it has no name and version"))
             continue
-        package = _package(name, version, path)
+        package = _make_package(name, version, path)
         packages.append(package)
-        if not is_lockfile and (owned_folder := _own_folder(folder, name, entry)):
+        if not is_lockfile and (owned_folder := _find_own_folder(folder, name, entry)):
             owns[package.purl] = (owned_folder,)
     return Extract(tuple(packages), owns, unread_parts=tuple(unread_parts), is_lockfile=is_lockfile)
 
@@ -102,8 +102,8 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     unread_parts: list[tuple[str, str]] = []
     has_list = has_loader = False
     for member in phar.members(path, file, (_INSTALLED_JSON, _LOADER)):
-        has_loader = has_loader or _ends_with(member.name, _LOADER)
-        if _ends_with(member.name, _INSTALLED_JSON):
+        has_loader = has_loader or _has_ending(member.name, _LOADER)
+        if _has_ending(member.name, _INSTALLED_JSON):
             has_list = True
             try:
                 content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
@@ -120,18 +120,18 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
 
 
-def _ends_with(path: str, name: str) -> bool:
+def _has_ending(path: str, name: str) -> bool:
     """Return whether the path ends with these complete parts."""
     return path.endswith(name) and path[-len(name) - 1 : -len(name)] in ("", "/")
 
 
-def _package(name: str, version: str, path: str) -> Package:
+def _make_package(name: str, version: str, path: str) -> Package:
     vendor, _, own_name = name.lower().rpartition("/")
     purl = write("composer", vendor, own_name, version)
     return build_package("Packagist", name, version, purl, path, source=(name.lower(), version))
 
 
-def _own_folder(folder: str, name: str, entry: dict[str, Any]) -> str | None:
+def _find_own_folder(folder: str, name: str, entry: dict[str, Any]) -> str | None:
     """The package's own folder, None if it has none.
 
     `install-path` is relative to the folder of installed.json, and null for a package without files. Composer 1 omits

@@ -47,16 +47,16 @@ def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Mem
         for zip_entry in archive.entries:
             yield Member(zip_entry.name, partial(archive.read_all, zip_entry))
         return
-    start = _manifest_start(head, size)
+    start = _find_manifest(head, size)
     if start:
-        for entry in _entries(Section(file, start, size - start)):
+        for entry in _read_entries(Section(file, start, size - start)):
             if entry.name.endswith(endings):
                 yield Member(entry.name, partial(_read_content, Section(file, start, size - start), entry, spend))
     elif path.endswith(SUFFIX) or (size > len(head) and _END not in head):
         raise UnreadableError(f"no archive begins within its first {STUB_LIMIT} bytes")
 
 
-def _manifest_start(head: bytes, size: int) -> int:
+def _find_manifest(head: bytes, size: int) -> int:
     """Return the manifest's position, 0 if there is none.
 
     A script may mention its own end, or be followed by text. PHP also loads archives of later major versions; text
@@ -85,19 +85,19 @@ class _Entry(NamedTuple):
     flags: int
 
 
-def _entries(section: Section) -> Iterator[_Entry]:
+def _read_entries(section: Section) -> Iterator[_Entry]:
     (length,) = _SIZE.unpack(section.read(0, _SIZE.size))
     if length > MANIFEST_LIMIT:
         raise UnreadableError(f"its manifest has {length} bytes; no more than {MANIFEST_LIMIT} are read")
     manifest = _Fields(section.read(_SIZE.size, length))
-    count, _ = manifest.numbers(_COUNT)
-    manifest.text()  # by which name it calls itself
-    manifest.text()
+    count, _ = manifest.read_numbers(_COUNT)
+    manifest.read_text()  # by which name it calls itself
+    manifest.read_text()
     at = _SIZE.size + length
     for _ in range(count):
-        name = decode_path(manifest.text())
-        size, packed_size, check, flags = manifest.numbers(_ENTRY)
-        manifest.text()
+        name = decode_path(manifest.read_text())
+        size, packed_size, check, flags = manifest.read_numbers(_ENTRY)
+        manifest.read_text()
         yield _Entry(name, at, packed_size, size, check, flags)
         at += packed_size
 
@@ -109,12 +109,12 @@ class _Fields:
         self._data = data
         self._at = 0
 
-    def numbers(self, fields: Struct) -> tuple[int, ...]:
+    def read_numbers(self, fields: Struct) -> tuple[int, ...]:
         return fields.unpack(self._take(fields.size))
 
-    def text(self) -> bytes:
+    def read_text(self) -> bytes:
         """Read a text that follows its length."""
-        (length,) = self.numbers(_SIZE)
+        (length,) = self.read_numbers(_SIZE)
         return self._take(length)
 
     def _take(self, size: int) -> bytes:

@@ -25,10 +25,10 @@ def version_key(version: str) -> bytes:
     parts = _normalize(version)
     if not parts:
         raise UncomparableError(f"The Composer version {version[:80]!r} is a branch, or invalid for Composer.")
-    return b"".join(map(_part_key, parts)) + _END
+    return b"".join(map(_encode_part, parts)) + _END
 
 
-def _part_key(part: str) -> bytes:
+def _encode_part(part: str) -> bytes:
     """Encode a number or word. Words except "patch" sort before the end, the end before numbers."""
     if part.isdigit():
         digits = part.lstrip("0")
@@ -47,18 +47,18 @@ def _normalize(version: str) -> list[str]:
         return []
     build_match = re.fullmatch(r"([^,\s+]++)\+\S++", plain, re.ASCII)
     plain = build_match[1] if build_match else plain
-    classical, dated_pattern, branch = _patterns()
+    classical, dated_pattern, branch = _compile_patterns()
     if match := classical.fullmatch(plain):
-        return [*(match["release"] + ".0.0.0").split(".")[:4], *_modifiers(match)]
+        return [*(match["release"] + ".0.0.0").split(".")[:4], *_list_modifiers(match)]
     if match := dated_pattern.fullmatch(plain):
-        return [*re.split(r"[.:-]", match["release"]), *_modifiers(match)]
+        return [*re.split(r"[.:-]", match["release"]), *_list_modifiers(match)]
     if match := branch.fullmatch(plain):
         parts = (match["branch"] + ".x.x.x").split(".")[:4]
         return [*(_OPEN_PART if part in ("x", "X", "*") else part for part in parts), "dev"]
     return []
 
 
-def _modifiers(match: re.Match[str]) -> list[str]:
+def _list_modifiers(match: re.Match[str]) -> list[str]:
     word, dev = match["stability"], ["dev"] if match["dev"] else []
     if word == "stable":
         return []
@@ -69,7 +69,7 @@ def _modifiers(match: re.Match[str]) -> list[str]:
 
 
 @cache
-def _patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
+def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
     """Patterns of plain versions, of versions made of a date, and of numbered branches."""
     stability = r"(?P<stability>stable|beta|b|rc|alpha|a|patch|pl|p)"
     modifiers = rf"[._-]?(?:{stability}(?P<count>(?:[.-]?\d+)*+)?)?(?P<dev>[.-]?dev)?"

@@ -68,9 +68,9 @@ def program_package(name: str, version: str, path: str) -> Package:
     """Build the package of a program, in the ecosystem whose advisories cover it."""
     program = PROGRAMS.get(name)
     if program is JAVA:
-        version = _java_version(version)
+        version = _translate_java_version(version)
     ecosystem = program.ecosystem if program else "generic"
-    source_version = _three_numbers(version) if ecosystem == BITNAMI else version
+    source_version = _pad_version(version) if ecosystem == BITNAMI else version
     purl = write("generic", "", name, version)
     return build_package(ecosystem, name, version, purl, path, source=(name, source_version))
 
@@ -92,7 +92,7 @@ def _read_release(path: str, file: BinaryIO) -> Extract:
     return Extract((package,), {package.purl: tuple(folder + name for name in _RUNTIME_FILES)})
 
 
-def _java_version(version: str) -> str:
+def _translate_java_version(version: str) -> str:
     """Return "17.0.9" of "17.0.9+9-Debian", "8.0.392" of "1.8.0_392-b08", as in advisories."""
     release = version.partition("+")[0]
     main, dash, suffix = release.partition("-")
@@ -102,7 +102,7 @@ def _java_version(version: str) -> str:
     return f"{main}-ea" if dash and suffix.startswith("ea") else main
 
 
-def _three_numbers(version: str) -> str:
+def _pad_version(version: str) -> str:
     """Return the version as Bitnami's advisories write it: 17.2.0 of "17.2", 3.13.0-rc1 of "3.13.0rc1".
 
     A fourth number, and what follows a release ("2.7.2p137", "3.12.3+"), is dropped; other letters make a pre-release.

@@ -24,7 +24,11 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
     """
     programs = executables(file, (b"",))
     for executable in programs:
-        if version := _python_version(executable, name) if program is PYTHON else _marked_version(executable, program):
+        if (
+            version := _find_python_version(executable, name)
+            if program is PYTHON
+            else _find_marked_version(executable, program)
+        ):
             return version
     if not program.is_certain or not programs or name.startswith("libssl"):
         return None
@@ -36,10 +40,10 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
     raise UnreadableError(f"it is named like {program.name}, and contains no version of it")
 
 
-def _marked_version(executable: Executable, program: Program) -> str | None:
-    for chunk, at, marker in _candidates(executable, program.markers):
+def _find_marked_version(executable: Executable, program: Program) -> str | None:
+    for chunk, at, marker in _find_candidates(executable, program.markers):
         start = at + len(marker)
-        version = _version_at(chunk, start)
+        version = _read_version(chunk, start)
         if (
             version[:1].isdecimal()
             and version[-1:] != "."
@@ -50,7 +54,7 @@ def _marked_version(executable: Executable, program: Program) -> str | None:
     return None
 
 
-def _python_version(executable: Executable, name: str) -> str | None:
+def _find_python_version(executable: Executable, name: str) -> str | None:
     """Return Python's version, a string of its own or the end of a longer one.
 
     Linkers may merge it with the end of a path. So it begins with the release in the file's name and ends its string; a
@@ -59,9 +63,9 @@ def _python_version(executable: Executable, name: str) -> str | None:
     release = python_release(name)
     whole_strings: set[str] = set()
     string_ends: set[str] = set()
-    for chunk, at, _ in _candidates(executable, (release + b".",) if release else (b"\x003.", b"\x002.")):
+    for chunk, at, _ in _find_candidates(executable, (release + b".",) if release else (b"\x003.", b"\x002.")):
         start = at + (not release)
-        version = _version_at(chunk, start)
+        version = _read_version(chunk, start)
         before, bytes_behind = chunk[start - 1], chunk[start + len(version) : start + len(version) + 1]
         is_bounded = start and bytes_behind == b"\0" and before not in _DIGITS and before != 0x2E
         if is_bounded and _is_python_version(version):
@@ -72,10 +76,10 @@ def _python_version(executable: Executable, name: str) -> str | None:
     return versions.pop() if versions else None
 
 
-def _candidates(executable: Executable, markers: Iterable[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
+def _find_candidates(executable: Executable, markers: Iterable[bytes]) -> Iterator[tuple[bytes, int, bytes]]:
     """Yield a piece of data, the position of a marker in it, and the marker; at most CANDIDATES_LIMIT."""
     attempts = CANDIDATES_LIMIT
-    for chunk in _read_only(executable):
+    for chunk in _read_constants(executable):
         for marker in markers:
             at = chunk.find(marker)
             while at >= 0 and attempts:
@@ -95,14 +99,14 @@ def _is_python_version(version: str) -> bool:
     return major.isdecimal() and minor.isdecimal() and patch.isdecimal() and len(minor) <= 2 and len(patch) <= 2
 
 
-def _version_at(chunk: bytes, start: int) -> str:
+def _read_version(chunk: bytes, start: int) -> str:
     end = start
     while end < len(chunk) and end - start < VERSION_LIMIT and chunk[end] in _CHARACTERS:
         end += 1
     return chunk[start:end].decode("ascii")
 
 
-def _read_only(executable: Executable) -> Iterator[bytes]:
+def _read_constants(executable: Executable) -> Iterator[bytes]:
     """Yield overlapping pieces of the read-only data; without names of sections, of all that is loaded."""
     sections: Iterable[Part] = [part for part in executable.sections if part.name.startswith(b".rodata")]
     bytes_left = DATA_LIMIT

@@ -60,14 +60,14 @@ def program_of(name: str) -> Program | None:
     if not dot_so:
         stem = name.rstrip(_DIGITS_AND_DOTS)
         if stem[:6] == "python":
-            stem = _without_build_letters(stem, name)
+            stem = _strip_build_letters(stem, name)
         return _EXECUTABLES.get(stem)
     if library in _LIBRARIES:
         return _LIBRARIES[library]
     stem = library.rstrip(_DIGITS_AND_DOTS)
     if stem[:9] == "libpython":
         # libpython3.so only forwards to the library with both numbers.
-        return PYTHON if "." in library and _without_build_letters(stem, library) == "libpython" else None
+        return PYTHON if "." in library and _strip_build_letters(stem, library) == "libpython" else None
     return _NUMBERED_LIBRARIES.get(stem.rstrip("-"))
 
 
@@ -79,7 +79,7 @@ def python_release(name: str) -> bytes:
     return number.encode("ascii") if dot and major and minor.isdecimal() else b""
 
 
-def _without_build_letters(stem: str, name: str) -> str:
+def _strip_build_letters(stem: str, name: str) -> str:
     bare = name.rstrip(_BUILD_LETTERS)
     is_build = bare[-1:] in _DIGITS_AND_DOTS and len(name) - len(bare) <= len(_BUILD_LETTERS)
     return bare.rstrip(_DIGITS_AND_DOTS) if is_build else stem

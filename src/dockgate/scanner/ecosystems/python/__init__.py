@@ -81,7 +81,7 @@ class Python(StandaloneEcosystem):
         by_interpreter: dict[str, list[str]] = {}
         locked_names: list[str] = []
         for name, upgrade in selected_upgrades:
-            python = _interpreter(upgrade.package.path)
+            python = _find_interpreter(upgrade.package.path)
             requirements = locked_names if python is None else by_interpreter.setdefault(python, [])
             requirements.append(f"{name}>={upgrade.version}")
         advice = (f"# Raise {', '.join(locked_names)}, and lock the dependencies again.",) if locked_names else ()
@@ -138,7 +138,7 @@ def _join_path(base: str, path: str) -> str:
     return f"{base}/{path}" if base else path
 
 
-def _interpreter(path: str) -> str | None:
+def _find_interpreter(path: str) -> str | None:
     """The interpreter that has the packages: the system's or a virtual environment's; None for a lockfile."""
     parent, lib, inner_path = path.partition("lib/python")
     if not lib or not ("site-packages/" in inner_path or "dist-packages/" in inner_path):

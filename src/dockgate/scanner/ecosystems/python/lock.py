@@ -41,12 +41,12 @@ def read(path: str, file: BinaryIO) -> Extract:
     check_size(file, LOCK_LIMIT)
     name = path.rpartition("/")[2]
     if name == "requirements.txt":
-        pins = _requirements(file.read())
+        pins = _read_requirements(file.read())
     elif name == "Pipfile.lock":
-        pins = _pipfile(json_object(file, LOCK_LIMIT))
+        pins = _read_pipfile(json_object(file, LOCK_LIMIT))
     else:
         lock = document(decode(file.read()).removeprefix("\ufeff"))
-        pins = {"uv.lock": _uv, "poetry.lock": _poetry, "pdm.lock": _pdm}.get(name, _pylock)(lock)
+        pins = {"uv.lock": _read_uv, "poetry.lock": _read_poetry, "pdm.lock": _read_pdm}.get(name, _read_pylock)(lock)
     distinct = dict.fromkeys(pins)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} distributions; no more than {COUNT_LIMIT} are read")
@@ -59,7 +59,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     return Extract(tuple(packages.values()), is_lockfile=True)
 
 
-def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
+def _read_requirements(raw: bytes) -> Iterator[NameAndVersion]:
     """Read pip's requirements; those not pinned have no version, included files are read on their own."""
     utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
     content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
@@ -70,33 +70,33 @@ def _requirements(raw: bytes) -> Iterator[NameAndVersion]:
             yield name_match[1], ""
 
 
-def _pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_pipfile(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     for name, entry in _require_table(lock.get("default", {})).items():
         if not _is_local(_require_table(entry)):
             yield name, get_string(entry, "version").lstrip("=")
 
 
-def _poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_poetry(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Read poetry.lock: `groups` since Poetry 2, `category` until 1.4, nothing marks development between."""
-    for entry in _packages(lock, "package"):
+    for entry in _list_packages(lock, "package"):
         groups = entry.get("groups", [entry.get("category", "main")])
         source = _require_table(entry.get("source", {}))
         if isinstance(groups, list) and "main" in groups and get_string(source, "type") not in _LOCAL_SOURCES:
-            yield _name_and_version(entry)
+            yield _get_name_and_version(entry)
 
 
-def _pdm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_pdm(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Read pdm.lock: extras look like development groups, so only the default group counts."""
-    for entry in _packages(lock, "package"):
+    for entry in _list_packages(lock, "package"):
         groups = entry.get("groups", ["default"])
         if isinstance(groups, list) and "default" in groups and not _is_local(entry):
-            yield _name_and_version(entry)
+            yield _get_name_and_version(entry)
 
 
-def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Read pylock.toml (PEP 751, now a packaging specification)."""
     defaults = lock.get("default-groups", [])
-    for entry in _packages(lock, "packages"):
+    for entry in _list_packages(lock, "packages"):
         marker = get_string(entry, "marker")
         is_in_group = "dependency_groups" in marker and not any(
             f"'{group}'" in marker or f'"{group}"' in marker
@@ -104,12 +104,12 @@ def _pylock(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
         )
         archive = _require_table(entry.get("archive", {}))
         if not is_in_group and "directory" not in entry and "path" not in archive:
-            yield _name_and_version(entry)
+            yield _get_name_and_version(entry)
 
 
-def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
+def _read_uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
     """Read uv.lock: what the project's own packages need, with extras; everything if there are none."""
-    entries = list(_packages(lock, "package"))
+    entries = list(_list_packages(lock, "package"))
     by_name: dict[str, list[dict[str, Any]]] = {}
     for entry in entries:
         by_name.setdefault(get_string(entry, "name"), []).append(entry)
@@ -122,7 +122,7 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
         extras = _require_table(entry.get("optional-dependencies", {})).values()
         lists = [needs for needs in (entry.get("dependencies", []), *extras) if isinstance(needs, list)]
         for need in map(_require_table, chain.from_iterable(lists)):
-            name, version = _name_and_version(need)
+            name, version = _get_name_and_version(need)
             if (name, version) in requested_extras:
                 continue
             requested_extras.add((name, version))
@@ -132,7 +132,7 @@ def _uv(lock: dict[str, Any]) -> Iterator[NameAndVersion]:
                     waiting.append(candidate)
     for entry in entries:
         if id(entry) in reached_ids and not _is_local(_require_table(entry.get("source", {}))):
-            yield _name_and_version(entry)
+            yield _get_name_and_version(entry)
 
 
 def _is_local(source: Iterable[str]) -> bool:
@@ -140,14 +140,14 @@ def _is_local(source: Iterable[str]) -> bool:
     return any(place in source for place in _LOCAL_SOURCES)
 
 
-def _packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
+def _list_packages(lock: dict[str, Any], key: str) -> Iterator[dict[str, Any]]:
     entries = lock.get(key, [])
     if not isinstance(entries, list):
         raise UnreadableError(f"its {key} is not an array")
     yield from map(_require_table, entries)
 
 
-def _name_and_version(entry: Mapping[str, Any]) -> NameAndVersion:
+def _get_name_and_version(entry: Mapping[str, Any]) -> NameAndVersion:
     return get_string(entry, "name"), get_string(entry, "version")
 
 

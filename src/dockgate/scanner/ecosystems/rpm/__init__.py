@@ -92,7 +92,7 @@ class Rpm(Ecosystem):
         assigned_package = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
-            purl=_place_purl(package.purl, namespace, distro, vendor),
+            purl=_rewrite_purl(package.purl, namespace, distro, vendor),
         )
         if not naming or not naming.is_by_source:
             assigned_package = replace(assigned_package, source_name=package.name, source_version=package.version)
@@ -138,7 +138,7 @@ class Rpm(Ecosystem):
             own_upgrades = [
                 (name, upgrade)
                 for name, upgrade in selected_upgrades
-                if _manager_of(upgrade.package.ecosystem) == manager
+                if _find_manager(upgrade.package.ecosystem) == manager
             ]
             requirements: list[str] = []
             only_upgrades: list[str] = []
@@ -162,7 +162,7 @@ class Rpm(Ecosystem):
 ECOSYSTEM: Ecosystem = Rpm()
 
 
-def _place_purl(purl: str, namespace: str, distro: str, vendor: str | None) -> str:
+def _rewrite_purl(purl: str, namespace: str, distro: str, vendor: str | None) -> str:
     """Return the package URL with another namespace, distribution and vendor."""
     head, _, qualifiers = purl.partition("?")
     kept_pairs = [pair for pair in qualifiers.split("&") if pair and not pair.startswith(("distro=", "vendor="))]
@@ -170,7 +170,7 @@ def _place_purl(purl: str, namespace: str, distro: str, vendor: str | None) -> s
     return f"pkg:rpm/{quote(namespace)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*kept_pairs, *additions]))
 
 
-def _manager_of(ecosystem: str) -> str:
+def _find_manager(ecosystem: str) -> str:
     """The distribution's package manager; where dnf is new, yum is an alias of it."""
     base, _, release = ecosystem.partition(":")
     if base in ("openSUSE", "SUSE"):

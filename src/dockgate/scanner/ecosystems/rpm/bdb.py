@@ -22,9 +22,9 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
     """Yield each header, at most `limit` bytes long. Raises UnreadableError."""
     database = _Database(file, size)
     for number in range(1, database.count):
-        page = database.page(number)
+        page = database.read_page(number)
         if page[25] in _HASH_PAGES:
-            yield from database.values(number, page, limit)
+            yield from database.read_values(number, page, limit)
 
 
 class _Database:
@@ -34,28 +34,28 @@ class _Database:
         if order is None or len(head) < 512 or head[25] != _HASH_META:
             raise UnreadableError("it is not a Berkeley DB hash database")
         self.order = order
-        self.page_size = self._number(head[20:24])
+        self.page_size = self._decode_number(head[20:24])
         if not 512 <= self.page_size <= 65536 or self.page_size & (self.page_size - 1):
             raise UnreadableError("its page size is invalid")
         if head[24] or head[26]:
             raise UnreadableError("it is encrypted, or has checksums")
-        self.count = self._number(head[32:36]) + 1
+        self.count = self._decode_number(head[32:36]) + 1
         if self.count * self.page_size > size:
             raise UnreadableError("it is cut short")
         self.file = file
         self.visited_pages = bytearray(self.count)
         self.has_last_number = False
 
-    def page(self, number: int) -> bytes:
+    def read_page(self, number: int) -> bytes:
         self.file.seek(number * self.page_size)
         page = self.file.read(self.page_size)
         if len(page) != self.page_size:
             raise UnreadableError("it is cut short")
         return page
 
-    def values(self, number: int, page: bytes, limit: int) -> Iterator[bytes]:
+    def read_values(self, number: int, page: bytes, limit: int) -> Iterator[bytes]:
         """Yield the values of a hash page, whose keys and values alternate from its end backwards."""
-        count = self._number(page[20:22])
+        count = self._decode_number(page[20:22])
         if count % 2 or _HEAD + 2 * count > self.page_size:
             raise UnreadableError(f"page {number} has more items than it can hold")
         ends = self.page_size, *unpack(f"{self.order}{count}H", page[_HEAD : _HEAD + 2 * count])
@@ -70,11 +70,11 @@ class _Database:
             elif value[0] == _ON_PAGE:
                 yield value[1:]
             elif value[0] == _OFF_PAGE and len(value) == 12:
-                yield self._overflow(self._number(value[4:8]), self._number(value[8:12]), limit)
+                yield self._read_overflow(self._decode_number(value[4:8]), self._decode_number(value[8:12]), limit)
             else:
                 raise UnreadableError(f"page {number} has an invalid item")
 
-    def _overflow(self, number: int, size: int, limit: int) -> bytes:
+    def _read_overflow(self, number: int, size: int, limit: int) -> bytes:
         if size > limit:
             raise UnreadableError(f"a package has {size} bytes; no more than {limit} are read")
         parts: list[bytes] = []
@@ -85,14 +85,14 @@ class _Database:
             if self.visited_pages[number]:
                 raise UnreadableError(f"page {number} is referenced twice")
             self.visited_pages[number] = 1
-            page = self.page(number)
-            length = self._number(page[22:24])
+            page = self.read_page(number)
+            length = self._decode_number(page[22:24])
             if page[25] != _OVERFLOW or not 0 < length <= min(missing, self.page_size - _HEAD):
                 raise UnreadableError(f"page {number} is not part of a package")
             parts.append(page[_HEAD : _HEAD + length])
             missing -= length
-            number = self._number(page[16:20])
+            number = self._decode_number(page[16:20])
         return b"".join(parts)
 
-    def _number(self, raw: bytes) -> int:
+    def _decode_number(self, raw: bytes) -> int:
         return int.from_bytes(raw, "little" if self.order == "<" else "big")

@@ -7,22 +7,22 @@ from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.model import Distribution
 
 
-def _major(distribution: Distribution) -> str:
+def _format_major(distribution: Distribution) -> str:
     return distribution.version.partition(".")[0]
 
 
-def _amazon(distribution: Distribution) -> str:
+def _format_amazon(distribution: Distribution) -> str:
     """ "2" and "2023"; other tools write "2023.3.20231218". Amazon Linux 1 is "2018.03"."""
     year = distribution.version.partition(".")[0]
     return year if year.startswith("20") and year >= "2022" else distribution.version
 
 
-def _red_hat(distribution: Distribution) -> str:
+def _format_red_hat(distribution: Distribution) -> str:
     """OSV's releases end in a repository ("enterprise_linux:9::baseos"), which packages do not state."""
-    return f"enterprise_linux:{_major(distribution)}" if distribution.version else ""
+    return f"enterprise_linux:{_format_major(distribution)}" if distribution.version else ""
 
 
-def _service_pack(distribution: Distribution) -> str:
+def _format_service_pack(distribution: Distribution) -> str:
     """SUSE Linux Enterprise up to 15 counts service packs: 15.5 is "15 SP5"."""
     major, _, pack = distribution.version.partition(".")
     if major not in ("11", "12", "15"):
@@ -30,13 +30,13 @@ def _service_pack(distribution: Distribution) -> str:
     return f"{major} SP{pack}" if pack not in ("", "0") else major
 
 
-def _micro(distribution: Distribution) -> str:
+def _format_micro(distribution: Distribution) -> str:
     """Container systems: "SUSE Linux Micro 6.0" since 6, "SUSE Linux Enterprise Micro 5.5" before."""
     line = "Linux Micro" if distribution.id == "sl-micro" else "Linux Enterprise Micro"
     return f"{line} {distribution.version}" if distribution.version else ""
 
 
-def _open_euler(distribution: Distribution) -> str:
+def _format_open_euler(distribution: Distribution) -> str:
     """The release with its line: "22.03-LTS-SP1" of VERSION_ID "22.03".
 
     Only PRETTY_NAME states the line, "openEuler 22.03 (LTS-SP1)". A package URL may have it in any case.
@@ -62,29 +62,29 @@ class Naming(NamedTuple):
 # CentOS' ID. TuxCare distinguishes CentOS 8.4 and 8.5, which os-release does not, so no feed covers its 8.
 TUXCARE = {
     "almalinux": Naming("TuxCare:AlmaLinux", lambda system: system.version),
-    "centos": Naming("TuxCare:CentOS", _major),
-    "centos-stream": Naming("TuxCare:CentOS-Stream", _major),
-    "ol": Naming("TuxCare:OracleLinux", _major),
-    "rhel": Naming("TuxCare:RHEL", _major),
+    "centos": Naming("TuxCare:CentOS", _format_major),
+    "centos-stream": Naming("TuxCare:CentOS-Stream", _format_major),
+    "ol": Naming("TuxCare:OracleLinux", _format_major),
+    "rhel": Naming("TuxCare:RHEL", _format_major),
 }
 
 # Distributions that OSV or one of Dockgate's feeds covers, by os-release ID.
 NAMINGS = {
-    "almalinux": Naming("AlmaLinux", _major),
-    "amzn": Naming("Amazon Linux", _amazon),
-    "azurelinux": Naming("Azure Linux", _major, is_by_source=True),
-    "mageia": Naming("Mageia", _major, is_by_source=True),
-    "mariner": Naming("Azure Linux", _major, is_by_source=True),
-    "openeuler": Naming("openEuler", _open_euler, is_by_source=True),
+    "almalinux": Naming("AlmaLinux", _format_major),
+    "amzn": Naming("Amazon Linux", _format_amazon),
+    "azurelinux": Naming("Azure Linux", _format_major, is_by_source=True),
+    "mageia": Naming("Mageia", _format_major, is_by_source=True),
+    "mariner": Naming("Azure Linux", _format_major, is_by_source=True),
+    "openeuler": Naming("openEuler", _format_open_euler, is_by_source=True),
     "opensuse-leap": Naming(
         "openSUSE", lambda system: f"Leap {system.version}" if system.version else "", is_by_source=True
     ),
     "opensuse-tumbleweed": Naming("openSUSE", lambda _: "Tumbleweed", is_by_source=True),
     "photon": Naming("Photon OS", lambda system: system.version, is_by_source=True),
-    "rhel": Naming("Red Hat", _red_hat),
-    "rocky": Naming("Rocky Linux", _major, is_by_source=True),
-    **dict.fromkeys(("sl-micro", "sle-micro"), Naming("SUSE", _micro, is_by_source=True)),
-    **dict.fromkeys(("sle_hpc", "sled", "sles", "sles_sap"), Naming("SUSE", _service_pack, is_by_source=True)),
+    "rhel": Naming("Red Hat", _format_red_hat),
+    "rocky": Naming("Rocky Linux", _format_major, is_by_source=True),
+    **dict.fromkeys(("sl-micro", "sle-micro"), Naming("SUSE", _format_micro, is_by_source=True)),
+    **dict.fromkeys(("sle_hpc", "sled", "sles", "sles_sap"), Naming("SUSE", _format_service_pack, is_by_source=True)),
 }
 
 # os-release IDs of distributions that no feed covers; their packages are listed.

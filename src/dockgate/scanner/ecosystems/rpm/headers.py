@@ -52,20 +52,20 @@ class Header:
 def parse(blob: bytes, paths_limit: int) -> Header:
     """Parse a header; its files' paths take at most `paths_limit` bytes of memory. Raises UnreadableError."""
     tags = _Tags(blob)
-    name, version = tags.string(_NAME), tags.string(_VERSION)
+    name, version = tags.read_string(_NAME), tags.read_string(_VERSION)
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'}")
-    epoch = tags.integers(_EPOCH)
+    epoch = tags.read_integers(_EPOCH)
     return Header(
         name=name,
         epoch=epoch[0] if epoch else 0,
         version=version,
-        release=tags.string(_RELEASE),
-        arch=tags.string(_ARCH),
-        source=tags.string(_SOURCE),
-        module=tags.string(_MODULE),
-        vendor=tags.string(_VENDOR),
-        files=_files(tags, paths_limit),
+        release=tags.read_string(_RELEASE),
+        arch=tags.read_string(_ARCH),
+        source=tags.read_string(_SOURCE),
+        module=tags.read_string(_MODULE),
+        vendor=tags.read_string(_VENDOR),
+        files=_list_files(tags, paths_limit),
     )
 
 
@@ -84,48 +84,48 @@ class _Tags:
             if tag in _TAGS_READ
         }
 
-    def string(self, tag: int) -> str:
+    def read_string(self, tag: int) -> str:
         """Return the tag's first value, "" if it is absent."""
-        values = self.strings(tag)
+        values = self.read_strings(tag)
         return values[0] if values else ""
 
-    def strings(self, tag: int, *, limit: int = 0) -> list[str]:
+    def read_strings(self, tag: int, *, limit: int = 0) -> list[str]:
         """Return the tag's values, [] if absent. With a `limit` of bytes each, bad UTF-8 becomes surrogates."""
         kind, at, count = self.entries.get(tag, (_STRINGS[0], 0, 0))
         if kind not in _STRINGS or at + self.start + count > len(self.blob):
-            raise _invalid_tag(tag)
+            raise _make_invalid_tag_error(tag)
         _check_count(tag, count)
         values = self.blob[self.start + at :].split(b"\0", count)[:-1] if count else []
         if len(values) != count:
-            raise _invalid_tag(tag)
+            raise _make_invalid_tag_error(tag)
         if not limit:
             return [decode(value) for value in values]
         if max(map(len, values), default=0) > limit:
             raise UnreadableError(f"a path in it has more than {limit} bytes")
         return b"\0".join(values).decode("utf-8", "surrogateescape").split("\0") if values else []
 
-    def integers(self, tag: int) -> Sequence[int]:
+    def read_integers(self, tag: int) -> Sequence[int]:
         """Return the tag's values, () if it is absent."""
         if tag not in self.entries:
             return ()
         kind, at, count = self.entries[tag]
         width = {"B": 1, "H": 2, "I": 4}.get(_INTEGERS.get(kind, ""), 0)
         if not width or at + self.start + width * count > len(self.blob):
-            raise _invalid_tag(tag)
+            raise _make_invalid_tag_error(tag)
         _check_count(tag, count)
         return unpack_from(f">{count}{_INTEGERS[kind]}", self.blob, self.start + at)
 
 
-def _files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
+def _list_files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
     """Return the files, by folder and name, or by path as in rpm 3 and before."""
     paths: Iterable[str]
     if _OLD_FILES in tags.entries:
-        paths = bases = [path.lstrip("/") for path in tags.strings(_OLD_FILES, limit=FOLDER_LIMIT)]
+        paths = bases = [path.lstrip("/") for path in tags.read_strings(_OLD_FILES, limit=FOLDER_LIMIT)]
         size = sum(map(len, bases))
     else:
-        bases = tags.strings(_BASES, limit=FOLDER_LIMIT)
-        folders = [folder.lstrip("/") for folder in tags.strings(_FOLDERS, limit=FOLDER_LIMIT)]
-        at = tags.integers(_FOLDERS_AT)
+        bases = tags.read_strings(_BASES, limit=FOLDER_LIMIT)
+        folders = [folder.lstrip("/") for folder in tags.read_strings(_FOLDERS, limit=FOLDER_LIMIT)]
+        at = tags.read_integers(_FOLDERS_AT)
         if len(at) != len(bases) or (at and max(at) >= len(folders)):
             raise UnreadableError("its files and folders do not match")
         sizes = list(map(len, folders))
@@ -135,7 +135,7 @@ def _files(tags: _Tags, paths_limit: int) -> tuple[str, ...]:
         raise UnreadableError("its files' paths are too many or too long")
     if not bases:
         return ()
-    modes, flags, states = (tags.integers(tag) or repeat(0, len(bases)) for tag in (_MODES, _FLAGS, _STATES))
+    modes, flags, states = (tags.read_integers(tag) or repeat(0, len(bases)) for tag in (_MODES, _FLAGS, _STATES))
     try:
         return tuple(
             path
@@ -151,5 +151,5 @@ def _check_count(tag: int, count: int) -> None:
         raise UnreadableError(f"its tag {tag} has {count} values; no more than {VALUES_LIMIT} are read")
 
 
-def _invalid_tag(tag: int) -> UnreadableError:
+def _make_invalid_tag_error(tag: int) -> UnreadableError:
     return UnreadableError(f"its tag {tag} is of another type or reaches beyond its data")

@@ -35,10 +35,10 @@ def read_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
                 if index in seen_offsets:
                     raise UnreadableError(f"it has two packages of the number {index}")
                 seen_offsets.add(index)
-                yield _blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
+                yield _read_blob(file, index, block * _BLOCK, blocks * _BLOCK, limit)
 
 
-def _blob(file: BinaryIO, index: int, offset: int, room: int, limit: int) -> bytes:
+def _read_blob(file: BinaryIO, index: int, offset: int, room: int, limit: int) -> bytes:
     file.seek(offset)
     head = file.read(16)
     if len(head) < 16 or head[:8] != _BLOB + index.to_bytes(4, "little"):

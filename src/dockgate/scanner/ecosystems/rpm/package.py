@@ -31,10 +31,10 @@ def build_packages(rows: Sequence[RpmPackage], path: str) -> tuple[Package, ...]
         epoch, _, release = row.version.rpartition(":")
         if "-" in release and row.source.endswith(f"-{release}.src.rpm"):
             epochs[row.source] = epoch
-    return tuple(build_package(_with_epoch(row, epochs), path) for row in rows)
+    return tuple(build_package(_add_epoch(row, epochs), path) for row in rows)
 
 
-def _with_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
+def _add_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
     """Add the source's epoch to SOURCERPM ("perl-4:5.32.1-481.el9.src.rpm") if the package's differs."""
     epoch = epochs.get(row.source)
     if epoch is None or epoch == row.version.rpartition(":")[0]:
@@ -46,7 +46,7 @@ def _with_epoch(row: RpmPackage, epochs: Mapping[str, str]) -> RpmPackage:
 def build_package(row: RpmPackage, path: str) -> Package:
     """Build a package that is not yet assigned to a distribution."""
     epoch, colon, release = row.version.rpartition(":")
-    source_name, source_version = _source(row, epoch + colon)
+    source_name, source_version = _find_source(row, epoch + colon)
     qualifiers = {"arch": row.arch, "epoch": epoch, "rpmmod": row.module, "upstream": row.source}
     return Package(
         name=row.name,
@@ -62,7 +62,7 @@ def build_package(row: RpmPackage, path: str) -> Package:
     )
 
 
-def _source(row: RpmPackage, epoch: str) -> tuple[str, str]:
+def _find_source(row: RpmPackage, epoch: str) -> tuple[str, str]:
     """Return name and version of the source, "" if unknown, from SOURCERPM or a purl's "NAME[@VERSION]"."""
     stem = row.source.removesuffix(".rpm")
     if stem != row.source:

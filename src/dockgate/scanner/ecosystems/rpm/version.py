@@ -15,11 +15,11 @@ def version_key(version: str) -> bytes:
     epoch, without_epoch = (before, without_epoch) if colon and (not before or is_digits(before)) else ("", version)
     upstream, dash, release = without_epoch.rpartition("-")
     if not dash:
-        return number(epoch) + _part(without_epoch)
-    return number(epoch) + _part(upstream) + b"\x01" + _part(release)
+        return number(epoch) + _encode_part(without_epoch)
+    return number(epoch) + _encode_part(upstream) + b"\x01" + _encode_part(release)
 
 
-def _part(part: str) -> bytes:
+def _encode_part(part: str) -> bytes:
     """Encode a part by marks of kinds: the end sorts after "~" only. Other characters only separate."""
     key = bytearray()
     for piece in re.findall(rb"[0-9]+|[A-Za-z]+|[~^]", part.encode("utf-8", "surrogatepass")):
