@@ -144,7 +144,7 @@ def write_bill(file: Path, inventory: Inventory) -> Path:
     )
     report = InventoryReport(inventory.image, inventory.image, (replace(inventory, packages=packages),), _fleets.NOW)
     with file.open("w") as out:
-        cyclonedx.REPORT.inventory(report, out)
+        cyclonedx.REPORT.write_inventory(report, out)
     return file
 
 

@@ -19,7 +19,7 @@ https://elsewhere.example/|./|main|
 
 
 def test_the_base_image_uses_this_machines_mirrors_for_any_release() -> None:
-    assert list(base_image.lines(TARGETS, "bookworm")) == [
+    assert list(base_image.build_source_lines(TARGETS, "bookworm")) == [
         "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] https://mirror.example/debian/ trixie main",
         "deb https://mirror.example/debian/ trixie-updates main",
         "deb https://mirror.example/security/ trixie-security main",
@@ -27,7 +27,7 @@ def test_the_base_image_uses_this_machines_mirrors_for_any_release() -> None:
 
 
 def test_sources_of_stable_count_as_its_release() -> None:
-    assert list(base_image.lines("https://mirror.example/debian/|stable|main|\n", "trixie")) == [
+    assert list(base_image.build_source_lines("https://mirror.example/debian/|stable|main|\n", "trixie")) == [
         "deb https://mirror.example/debian/ trixie main"
     ]
 
@@ -35,7 +35,7 @@ def test_sources_of_stable_count_as_its_release() -> None:
 def test_only_recommended_upgrades_are_made() -> None:
     before = "# ours\nJinja2==2.10\nzope.interface==5.0\nurllib3==1.23\n"
     after = "# ours\nJinja2==3.1.6\nzope.interface==6.0\nurllib3==1.23\n"
-    assert story.upgraded_requirements(before, {"jinja2": "3.1.6", "zope-interface": "6.0"}) == after
+    assert story.upgrade_requirements(before, {"jinja2": "3.1.6", "zope-interface": "6.0"}) == after
 
 
 def test_a_port_in_use_is_replaced_and_the_new_port_is_stored(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.reports.samples import FINDINGS, MANIFEST, UNDETERMINED, inventory, reports, verdict
 
-from dockgate.reports import GateReport, ScanReport, load, load_inventory_format, names
+from dockgate.reports import GateReport, ScanReport, list_names, load, load_inventory_format
 from dockgate.reports._document import write
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import Coverage, Matches, State
@@ -19,7 +19,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "reference" / "json-report.md"
 
 def gated(*inventories: Any) -> Any:
     out = io.StringIO()
-    load("json").gate(GateReport("registry.test/app:1", verdict(), inventories), out)
+    load("json").write_verdict(GateReport("registry.test/app:1", verdict(), inventories), out)
     return json.loads(out.getvalue())
 
 
@@ -29,7 +29,7 @@ def scanned() -> Any:
     report = ScanReport(
         "registry.test/app:1", MANIFEST, ((inventory(), Matches(FINDINGS, UNDETERMINED[1:])),), coverage
     )
-    load("json").scan(report, out)
+    load("json").write_scan(report, out)
     return json.loads(out.getvalue())
 
 
@@ -127,7 +127,7 @@ def test_findings_have_epss_due_dates_states_and_base_layers() -> None:
     out = io.StringIO()
     report = reports()["odd scan"]
     assert isinstance(report, ScanReport)
-    load("json").scan(report, out)
+    load("json").write_scan(report, out)
     (platform,) = json.loads(out.getvalue())["platforms"]
     assert (platform["base_layers"], platform["base"], platform["user"]) == (1, "debian:10", "app")
     worst, _, disputed, later, *_ = platform["findings"]
@@ -155,13 +155,24 @@ def test_every_key_is_documented() -> None:
 
 
 def test_the_formats_are_found_by_their_files() -> None:
-    assert names() == ("case", "cyclonedx", "html", "json", "junit", "markdown", "openvex", "sarif", "spdx", "table")
+    assert list_names() == (
+        "case",
+        "cyclonedx",
+        "html",
+        "json",
+        "junit",
+        "markdown",
+        "openvex",
+        "sarif",
+        "spdx",
+        "table",
+    )
 
 
 def test_an_unknown_format_is_refused_with_the_list_of_formats() -> None:
     with pytest.raises(UsageError) as error:
         load("yaml")
-    assert error.value.advice == f"Formats: {', '.join(names())}."
+    assert error.value.advice == f"Formats: {', '.join(list_names())}."
 
 
 def test_a_format_without_inventories_is_refused_with_the_list_of_those_with() -> None:

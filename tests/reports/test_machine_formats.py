@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 from tests.reports.samples import ODD_FINDINGS, reports
 from tests.reports.test_schemas import INVENTORY_FORMATS, REPORTS, written
 
-from dockgate.reports._image_report import image_purl, relative_uri
+from dockgate.reports._image_report import build_image_purl, format_relative_uri
 
 
 def document(name: str, form: str) -> Any:
@@ -146,13 +146,13 @@ def test_openvex_products_are_package_urls_with_the_registry() -> None:
 
 
 def test_a_local_image_has_a_package_url_too() -> None:
-    assert image_purl("oci:/srv/App:1", "sha256:1") == "pkg:oci/app@sha256:1"
-    assert image_purl("./app.tar", "sha256:1") == "pkg:oci/app.tar@sha256:1"
-    assert image_purl("app@sha256:1", "sha256:1") == "pkg:oci/app@sha256:1"
+    assert build_image_purl("oci:/srv/App:1", "sha256:1") == "pkg:oci/app@sha256:1"
+    assert build_image_purl("./app.tar", "sha256:1") == "pkg:oci/app.tar@sha256:1"
+    assert build_image_purl("app@sha256:1", "sha256:1") == "pkg:oci/app@sha256:1"
 
 
 def test_a_path_becomes_a_relative_uri() -> None:
-    assert relative_uri("opt/\udcff ü%") == "opt/%5Cudcff%20%C3%BC%25"
+    assert format_relative_uri("opt/\udcff ü%") == "opt/%5Cudcff%20%C3%BC%25"
 
 
 def outcomes(name: str) -> dict[str, tuple[int, int, int, int]]:

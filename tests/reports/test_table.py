@@ -21,7 +21,7 @@ from tests.reports.samples import (
 from dockgate.gate.model import Status, Verdict, Violation
 from dockgate.reports import GateReport, ScanReport, View, load
 from dockgate.reports._verdict_lines import show_reasons
-from dockgate.reports._wording import support_status
+from dockgate.reports._wording import describe_support
 from dockgate.scanner.model import Distribution
 from dockgate.shared.terminal_lines import console, shell_command
 from dockgate.vulnerabilities.model import Coverage, Matches, Severity
@@ -34,7 +34,7 @@ class Terminal(io.StringIO):
 
 def gated(subject: Verdict, *inventories: object) -> str:
     out = io.StringIO()
-    load("table").gate(GateReport("registry.test/app:1", subject, inventories), out)  # type: ignore[arg-type]
+    load("table").write_verdict(GateReport("registry.test/app:1", subject, inventories), out)  # type: ignore[arg-type]
     return out.getvalue()
 
 
@@ -42,7 +42,7 @@ def scanned(matches: Matches) -> str:
     out = io.StringIO()
     coverage = (Coverage("Debian:13", True, (), "2026-11-24T10:00:00Z"),)
     scanned_inventory = inventory()
-    load("table").scan(
+    load("table").write_scan(
         ScanReport("registry.test/app:1", scanned_inventory.image, ((scanned_inventory, matches),), coverage), out
     )
     return out.getvalue()
@@ -85,7 +85,7 @@ def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
 
 def viewed(view: View) -> str:
     out = io.StringIO()
-    load("table").gate(GateReport("registry.test/app:1", verdict(), (inventory(),), view=view), out)
+    load("table").write_verdict(GateReport("registry.test/app:1", verdict(), (inventory(),), view=view), out)
     return out.getvalue()
 
 
@@ -109,7 +109,7 @@ def test_a_waived_finding_names_who_accepted_it_also_in_a_summary() -> None:
     assert isinstance(report, GateReport)
     for view in (View(), View(is_summary=True)):
         out = io.StringIO()
-        load("table").gate(report._replace(view=view), out)
+        load("table").write_verdict(report._replace(view=view), out)
         assert out.getvalue().count("Accepted by ana until 2026-12-31") == 1
         assert out.getvalue().count("It runs as <i>root: Accepted by bob") == 1
 
@@ -120,9 +120,9 @@ def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) ->
         out = Terminal()
         table = load("table")
         if isinstance(report, GateReport):
-            table.gate(report, out)
+            table.write_verdict(report, out)
         else:
-            table.scan(report, out)
+            table.write_scan(report, out)
         for row in re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()).splitlines():
             assert len(row) <= 80 or " " not in row.strip().removesuffix(" \\"), row
 
@@ -191,7 +191,7 @@ def test_findings_show_due_date_epss_disputed_and_base_image() -> None:
     out = io.StringIO()
     report = reports()["odd scan"]
     assert isinstance(report, ScanReport)
-    load("table").scan(report, out)
+    load("table").write_scan(report, out)
     text = out.getvalue()
     assert "known exploited, due 2025-02-01, EPSS 94%" in lines_of(text, "CVE-2025-0001")[0]
     assert "malicious" in lines_of(text, "MAL-2025-0001")[0]
@@ -205,8 +205,8 @@ def test_findings_show_due_date_epss_disputed_and_base_image() -> None:
 
 def test_a_supported_distribution_shows_its_end_of_support() -> None:
     distribution = Distribution("debian", "13", support_end="2030-06-30")
-    assert support_status(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)
-    assert support_status(distribution, "2030-07-01T00:00:00Z") == ("support ended 2030-06-30", True)
+    assert describe_support(distribution, "2026-11-25T00:00:00Z") == ("supported until 2030-06-30", False)
+    assert describe_support(distribution, "2030-07-01T00:00:00Z") == ("support ended 2030-06-30", True)
 
 
 def test_findings_are_counted_by_severity() -> None:
@@ -260,7 +260,7 @@ def test_text_from_an_image_cannot_steer_the_terminal() -> None:
     evil = pypi("\x1b]0;owned\x07[red]\u202e", "1.0\r\x9b2J")
     out = Terminal()
     report = verdict(platform_verdict(findings=(finding("CVE-1", evil, Severity.HIGH, "2\n\x1b[1m"),)))
-    load("table").gate(GateReport("x\x1b[2J", report), out)
+    load("table").write_verdict(GateReport("x\x1b[2J", report), out)
     text = out.getvalue()
     assert "\\x1b]0;owned\\x07[red]\\u202e" in text
     for steering in ("\x1b]", "\x07", "\x9b", "\u202e", "\x1b[2J", "2\n\x1b"):
@@ -270,7 +270,7 @@ def test_text_from_an_image_cannot_steer_the_terminal() -> None:
 def test_a_terminal_and_a_file_get_the_same_text(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     out = Terminal()
-    load("table").gate(GateReport("registry.test/app:1", verdict(), (inventory(),)), out)
+    load("table").write_verdict(GateReport("registry.test/app:1", verdict(), (inventory(),)), out)
     assert re.sub("\x1b\\[[0-9;]*m", "", out.getvalue()) == gated(verdict(), inventory())
 
 

@@ -19,7 +19,7 @@ def written(form: str) -> str:
     return out.getvalue()
 
 
-@pytest.mark.parametrize("form", [name for name in formats.names() if name != "case"])
+@pytest.mark.parametrize("form", [name for name in formats.list_names() if name != "case"])
 def test_every_format_shows_waived_findings_and_who_accepted_them(form: str) -> None:
     text = written(form)
     for finding in FINDINGS:

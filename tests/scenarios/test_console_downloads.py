@@ -33,7 +33,7 @@ def _verdict(site: Site) -> str:
 
 
 def test_every_format_of_reports_can_be_downloaded() -> None:
-    assert set(REPORT_KINDS) == set(reports.names())
+    assert set(REPORT_KINDS) == set(reports.list_names())
     assert set(SBOM_KINDS) == set(reports.INVENTORY_FORMATS)
 
 

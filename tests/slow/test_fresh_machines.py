@@ -30,7 +30,7 @@ def _sources(release: str) -> list[str]:
     if release == "noble":
         parts = ("noble", "noble-updates", "noble-security")
         return [f"deb {UBUNTU_MIRROR} {part} main universe" for part in parts]
-    return [line.replace(f" {base_image.SUITE}", f" {release}") for line in base_image.sources()]
+    return [line.replace(f" {base_image.SUITE}", f" {release}") for line in base_image.list_apt_sources()]
 
 
 @pytest.fixture(params=["trixie", "bookworm", "noble"])

@@ -24,4 +24,4 @@ def command(data: Path) -> None:
     from dockgate.demo.terminal import Terminal
 
     folder = demo_folder.open_folder(data.absolute())
-    Story(folder, Terminal(folder.environment())).play()
+    Story(folder, Terminal(folder.build_environment())).play()

@@ -71,7 +71,7 @@ def _load_recorded(name: str) -> "RecordedVerdict":
 
 
 def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
-    from dockgate.reports._verdict_lines import headline, show_inputs, show_reasons, show_waived
+    from dockgate.reports._verdict_lines import format_headline, show_inputs, show_reasons, show_waived
     from dockgate.shared.terminal_lines import bullets, console, line, show
 
     terminal = console(sys.stdout)
@@ -90,7 +90,7 @@ def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -
             bullets(terminal, replay.differs)
         terminal.print()
         if len(recorded_verdicts) == 1:
-            show(terminal, [headline(recorded_verdict.verdict)])
+            show(terminal, [format_headline(recorded_verdict.verdict)])
             show_reasons(terminal, recorded_verdict.verdict)
             show_waived(terminal, recorded_verdict.verdict)
             terminal.print()

@@ -62,8 +62,8 @@ def output_options(forms: Sequence[str], default: str = "table") -> Callable[[F]
     )
 
 
-scan_output_options = output_options(reports.scan_formats())
-verdict_output_options = output_options(reports.names())
+scan_output_options = output_options(reports.list_scan_formats())
+verdict_output_options = output_options(reports.list_names())
 inventory_output_options = output_options(reports.INVENTORY_FORMATS, "cyclonedx")
 
 
@@ -135,4 +135,4 @@ def write_report(
             raise
     is_on_stdout = any(output.file is None for output in outputs)
     if not (display.is_quiet or is_on_stdout or isinstance(report, reports.InventoryReport)):
-        echo(reports.result(report), err=True)
+        echo(reports.summarize_report(report), err=True)

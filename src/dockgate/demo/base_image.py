@@ -11,13 +11,13 @@ SUITE = "trixie"
 PACKAGES = ("ca-certificates", "python3", "python3-pip")
 
 
-def command(into: Path) -> list[str]:
+def build_command(into: Path) -> list[str]:
     """The mmdebstrap command that writes the image's only layer, as a tar file, to `into`."""
     packages = f"--include={','.join(PACKAGES)}"
-    return ["mmdebstrap", "--quiet", "--variant=minbase", packages, SUITE, str(into), *sources()]
+    return ["mmdebstrap", "--quiet", "--variant=minbase", packages, SUITE, str(into), *list_apt_sources()]
 
 
-def sources() -> list[str]:
+def list_apt_sources() -> list[str]:
     """Lines for apt, with the mirrors of this machine; empty for Debian's archive."""
     release = platform.freedesktop_os_release()
     codename = release.get("VERSION_CODENAME", "")
@@ -30,10 +30,10 @@ def sources() -> list[str]:
         text=True,
         check=False,
     )
-    return sorted(set(lines(result.stdout, codename)))
+    return sorted(set(build_source_lines(result.stdout, codename)))
 
 
-def lines(targets: str, codename: str) -> Iterator[str]:
+def build_source_lines(targets: str, codename: str) -> Iterator[str]:
     """One-line apt sources (sources.list(5)) for SUITE.
 
     They are made from this machine's targets for its release `codename`.

@@ -67,7 +67,7 @@ class DemoFolder:
             "CONTAINER_HOST": f"unix://{self.data / 'run' / 'podman.sock'}",
         }
 
-    def environment(self) -> Mapping[str, str]:
+    def build_environment(self) -> Mapping[str, str]:
         """The environment of the demo's commands: no proxy for loopback, no settings of the caller."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("DOCKGATE_", "GIT_"))}
         past_proxies = ",".join(filter(None, (environment.get("no_proxy", ""), "127.0.0.1,localhost")))
@@ -89,16 +89,16 @@ def open_folder(folder: Path) -> DemoFolder:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     (folder / "tmp").mkdir(exist_ok=True)
     ports_file = folder / "ports.json"
-    demo = DemoFolder(folder, *_saved_ports(ports_file))
+    demo = DemoFolder(folder, *_read_saved_ports(ports_file))
     if not demo.is_running and not (_is_free(demo.port) and _is_free(demo.registry_port)):
-        demo = DemoFolder(folder, *_two_free_ports())
+        demo = DemoFolder(folder, *_find_free_ports())
     new_file = ports_file.with_suffix(".new")
     new_file.write_text(json.dumps([demo.port, demo.registry_port]))
     new_file.replace(ports_file)
     return demo
 
 
-def _saved_ports(file: Path) -> tuple[int, int]:
+def _read_saved_ports(file: Path) -> tuple[int, int]:
     try:
         server, registry = json.loads(file.read_text())
         return int(server), int(registry)
@@ -116,7 +116,7 @@ def _is_free(port: int) -> bool:
     return True
 
 
-def _two_free_ports() -> tuple[int, int]:
+def _find_free_ports() -> tuple[int, int]:
     with socket.socket() as first, socket.socket() as second:
         first.bind(("127.0.0.1", 0))
         second.bind(("127.0.0.1", 0))

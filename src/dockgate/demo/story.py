@@ -58,7 +58,7 @@ class Story:
         rejected_approval = self._push_vulnerable()
         upgrades = self._show_verdict(rejected_approval)
         self._push_upgraded(upgrades)
-        self._terminal.step(5, "Show the pipeline")
+        self._terminal.show_step(5, "Show the pipeline")
         self._terminal.run("dockgate", "pipeline", "executions", PIPELINE)
         self._terminal.run("dockgate", "pipeline", "show", PIPELINE)
         self._terminal.run("dockgate", "deploy", "show", SERVICE)
@@ -67,7 +67,7 @@ class Story:
 
     def _start(self) -> None:
         demo, terminal = self._demo, self._terminal
-        terminal.step(1, "Start a server with advisories, a repository and a pipeline")
+        terminal.show_step(1, "Start a server with advisories, a repository and a pipeline")
         if demo.is_running:
             self._await_server()
             terminal.say(f"   The server of an earlier run is up at {demo.server}.")
@@ -83,42 +83,42 @@ class Story:
 
     def _push_vulnerable(self) -> Mapping[str, Any]:
         terminal, work = self._terminal, self._demo.working_copy
-        terminal.step(2, "Push an application with old requirements")
+        terminal.show_step(2, "Push an application with old requirements")
         shutil.rmtree(work, ignore_errors=True)
         terminal.run("git", "clone", "--quiet", f"{self._demo.server}/git/{REPOSITORY}.git", str(work))
         shutil.copytree(FILES / "app", work, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         terminal.say(_indent((work / "requirements.txt").read_text("utf-8")))
         execution = self._push("Add a page that lists its dependencies")
-        build = _action(execution, "Build")
+        build = _find_action(execution, "Build")
         _expect("build", build["state"], "Succeeded", build["reason"])
-        terminal.fact(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
+        terminal.show_fact(f"BuildVariables.IMAGE_DIGEST is {build['variables']['IMAGE_DIGEST']}")
         return execution
 
     def _show_verdict(self, execution: Mapping[str, Any]) -> dict[str, str]:
         terminal = self._terminal
-        terminal.step(3, "The gate rejects it because of its vulnerabilities")
-        approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
+        terminal.show_step(3, "The gate rejects it because of its vulnerabilities")
+        approval = _find_action(execution, "ContainerVulnerabilityAssessment")["approval"]
         _expect("first image's approval", approval["state"], "Rejected")
         _expect("first execution", execution["execution"]["state"], "Failed")
-        _expect("Deploy stage", _stage(execution, "Deploy")["state"], "Pending")
+        _expect("Deploy stage", _find_stage(execution, "Deploy")["state"], "Pending")
         report = self._demo.folder / "verdict.json"
         terminal.run("dockgate", "verdict", "show", approval["verdict"], "-o", "table", "-o", f"json={report}")
-        terminal.fact("Rejected. Nothing was deployed.")
-        return _upgrades(report)
+        terminal.show_fact("Rejected. Nothing was deployed.")
+        return _read_upgrades(report)
 
     def _push_upgraded(self, upgrades: Mapping[str, str]) -> None:
         terminal, work = self._terminal, self._demo.working_copy
-        terminal.step(4, "Push the upgrades that the verdict recommends: approved and deployed")
+        terminal.show_step(4, "Push the upgrades that the verdict recommends: approved and deployed")
         requirements = work / "requirements.txt"
-        requirements.write_text(upgraded_requirements(requirements.read_text("utf-8"), upgrades), "utf-8")
+        requirements.write_text(upgrade_requirements(requirements.read_text("utf-8"), upgrades), "utf-8")
         terminal.run("git", "--no-pager", "diff", "--unified=0", folder=work)
         execution = self._push("Upgrade the requirements as the verdict recommends")
         _expect("second execution", execution["execution"]["state"], "Succeeded")
-        approval = _action(execution, "ContainerVulnerabilityAssessment")["approval"]
+        approval = _find_action(execution, "ContainerVulnerabilityAssessment")["approval"]
         _expect("second image's approval", approval["state"], "Approved")
-        terminal.fact(f"Approved: {approval['summary']}; {approval['image']}")
+        terminal.show_fact(f"Approved: {approval['summary']}; {approval['image']}")
         terminal.run("dockgate", "deploy", "scale", SERVICE, "1")
-        task = self._running_task(approval["image"])
+        task = self._require_running_task(approval["image"])
         self._check_application(task)
         self._check_podman(task, approval["image"])
 
@@ -135,14 +135,14 @@ class Story:
 
     def _publish_base(self) -> None:
         terminal, tar = self._terminal, self._demo.base_image
-        if self._manifest(BASE.repository, BASE.tag):
+        if self._fetch_manifest(BASE.repository, BASE.tag):
             terminal.say(f"   {BASE}, the base image, is already in the registry.")
             return
         if not tar.exists():
             terminal.say("   Building the base image from the Debian archive (cached for later runs):")
             unfinished_tar = tar.with_name("unfinished.tar")
             unfinished_tar.unlink(missing_ok=True)
-            terminal.run(*base_image.command(unfinished_tar))
+            terminal.run(*base_image.build_command(unfinished_tar))
             unfinished_tar.replace(tar)
         reference = f"{self._demo.registry}/{BASE}"
         terminal.run("podman", "import", "--quiet", str(tar), reference)
@@ -151,7 +151,7 @@ class Story:
         terminal.run("podman", "push", "--quiet", "--tls-verify=false", f"--authfile={login}", reference)
         Path(login).unlink()
 
-    def _manifest(self, repository: str, reference: str) -> str:
+    def _fetch_manifest(self, repository: str, reference: str) -> str:
         """A manifest in the registry, "" if it does not exist."""
         demo = self._demo
         query = urlencode({"service": REGISTRY_SERVICE, "scope": f"repository:{repository}:pull"})
@@ -171,46 +171,46 @@ class Story:
         terminal.run("git", *author, "commit", "--quiet", "--allow-empty", "-m", message, folder=work)
         commit = terminal.ask("git", "rev-parse", "HEAD", folder=work).strip()
         terminal.run("git", "push", "origin", "HEAD:main", folder=work)
-        execution = self._execution_of(commit)
+        execution = self._await_execution(commit)
         terminal.run("dockgate", "pipeline", "logs", "--follow", execution, codes=OUTCOMES)
-        return self._end_of(execution)
+        return self._await_end(execution)
 
-    def _execution_of(self, commit: str) -> str:
+    def _await_execution(self, commit: str) -> str:
         ask = ("dockgate", "pipeline", "executions", PIPELINE, "-o", "json")
         for executions in _poll(START_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if executions and executions[0]["trigger"].get("commit") == commit:
                 return str(executions[0]["id"])
         raise DemoError(f"The push of {commit} started no execution within {START_SECONDS} seconds.", SEE_PIPELINE)
 
-    def _end_of(self, execution: str) -> Mapping[str, Any]:
+    def _await_end(self, execution: str) -> Mapping[str, Any]:
         ask = ("dockgate", "pipeline", "show", PIPELINE, "--execution", execution, "-o", "json")
         for answer in _poll(RUN_SECONDS, lambda: self._terminal.ask_json(*ask)):
             if answer["execution"]["state"] not in ("Pending", "InProgress"):
                 return dict(answer)
         raise DemoError(f"The execution {execution} did not end within {RUN_SECONDS} seconds.", SEE_PIPELINE)
 
-    def _running_task(self, digest: str) -> Mapping[str, Any]:
+    def _require_running_task(self, digest: str) -> Mapping[str, Any]:
         (task,) = self._terminal.ask_json("dockgate", "deploy", "show", SERVICE, "-o", "json")["tasks"]
         _expect("task", task["state"], "RUNNING")
         _expect("task's digest", task["digest"], digest)
-        self._terminal.fact(f"Task {task['id']} of revision {task['revision']} is RUNNING")
+        self._terminal.show_fact(f"Task {task['id']} of revision {task['revision']} is RUNNING")
         return dict(task)
 
     def _check_application(self, task: Mapping[str, Any]) -> None:
         url = f"http://127.0.0.1:{task['ports'][0][1]}/"
         self._terminal.say(f"   GET {url}")
         self._terminal.say(_indent(_get(url)))
-        self._terminal.fact("The application answers")
+        self._terminal.show_fact("The application answers")
 
     def _check_podman(self, task: Mapping[str, Any], digest: str) -> None:
         """Check that podman runs the approved digest, by the config digest in the approved manifest."""
         approved_image = f"{self._demo.registry}/{IMAGE}@{digest}"
-        manifest = json.loads(self._manifest(IMAGE, digest))
+        manifest = json.loads(self._fetch_manifest(IMAGE, digest))
         reported_image = self._terminal.ask("podman", "inspect", "--format", "{{.ImageName}} {{.Image}}", task["id"])
         _expect(
             "image in podman", reported_image.split(), [approved_image, manifest["config"]["digest"].partition(":")[2]]
         )
-        self._terminal.fact(f"podman runs {digest}, the approved digest")
+        self._terminal.show_fact(f"podman runs {digest}, the approved digest")
 
     def _show_next_commands(self) -> None:
         path = {"PATH": f"{Path(sys.executable).parent}:$PATH"}
@@ -229,19 +229,19 @@ The server is still running. Try:
         )
 
 
-def _stage(execution: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _find_stage(execution: Mapping[str, Any], name: str) -> Mapping[str, Any]:
     return next(stage for stage in execution["stages"] if stage["name"] == name)
 
 
-def _action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
+def _find_action(execution: Mapping[str, Any], stage: str) -> Mapping[str, Any]:
     """The stage's only action. Raises DemoError with the reason if it did not start."""
-    action: Mapping[str, Any] = _stage(execution, stage)["actions"][0]
+    action: Mapping[str, Any] = _find_stage(execution, stage)["actions"][0]
     if not action["attempt"]:
         raise DemoError(f"The stage {stage} did not start: {execution['execution']['reason']}", SEE_PIPELINE)
     return action
 
 
-def _upgrades(report: Path) -> dict[str, str]:
+def _read_upgrades(report: Path) -> dict[str, str]:
     """The recommended version of each Python project, by normalized name."""
     platforms = json.loads(report.read_text("utf-8"))["platforms"]
     upgrades = {
@@ -255,13 +255,13 @@ def _upgrades(report: Path) -> dict[str, str]:
     return upgrades
 
 
-def upgraded_requirements(requirements: str, upgrades: Mapping[str, str]) -> str:
+def upgrade_requirements(requirements: str, upgrades: Mapping[str, str]) -> str:
     """The requirements with pinned versions replaced by the recommended ones."""
 
-    def line(match: re.Match[str]) -> str:
+    def pin_version(match: re.Match[str]) -> str:
         return f"{match[1]}=={upgrades.get(normalize_pypi_name(match[1]), match[2])}"
 
-    return re.sub(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", line, requirements)
+    return re.sub(r"(?m)^([A-Za-z0-9._-]+)==(\S+)$", pin_version, requirements)
 
 
 def _get(url: str, token: str | None = None) -> str:

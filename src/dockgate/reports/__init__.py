@@ -36,7 +36,7 @@ class View(NamedTuple):
     only_fixable: bool = False
     is_summary: bool = False
 
-    def shows(self, finding: Finding) -> bool:
+    def should_show(self, finding: Finding) -> bool:
         """Return whether the table lists this finding."""
         return (
             not self.is_summary
@@ -85,11 +85,11 @@ class InventoryReport(NamedTuple):
 class Report(Protocol):
     """An output format. It must escape text from images for what displays it: a terminal, a browser."""
 
-    def scan(self, report: ScanReport, output: TextIO) -> None:
+    def write_scan(self, report: ScanReport, output: TextIO) -> None:
         """Write the packages and findings of an image."""
         ...
 
-    def gate(self, report: GateReport, output: TextIO) -> None:
+    def write_verdict(self, report: GateReport, output: TextIO) -> None:
         """Write a verdict with its violations and what would turn it."""
         ...
 
@@ -97,26 +97,26 @@ class Report(Protocol):
 class InventoryFormat(Report, Protocol):
     """An output format that also holds an inventory without findings (a bill of materials)."""
 
-    def inventory(self, report: InventoryReport, output: TextIO) -> None:
+    def write_inventory(self, report: InventoryReport, output: TextIO) -> None:
         """Write the packages of an image, without findings."""
         ...
 
 
 @cache
-def names() -> tuple[str, ...]:
+def list_names() -> tuple[str, ...]:
     """The names of all formats, without importing one."""
     return tuple(module.name for module in pkgutil.iter_modules(__path__) if not module.name.startswith("_"))
 
 
-def scan_formats() -> tuple[str, ...]:
+def list_scan_formats() -> tuple[str, ...]:
     """The names of the formats that can hold a scan."""
-    return tuple(name for name in names() if name not in VERDICT_FORMATS)
+    return tuple(name for name in list_names() if name not in VERDICT_FORMATS)
 
 
 def load(name: str) -> Report:
     """Import a format. Raises UsageError, which lists the formats."""
-    if name not in names():
-        raise UsageError(f"unknown output format {name!r}", f"Formats: {', '.join(names())}.")
+    if name not in list_names():
+        raise UsageError(f"unknown output format {name!r}", f"Formats: {', '.join(list_names())}.")
     report: Report = importlib.import_module(f"{__name__}.{name}").REPORT
     return report
 
@@ -139,22 +139,22 @@ def write(report: ScanReport | GateReport | InventoryReport, form: str, output: 
     """
     now = format_seconds(datetime.now(UTC))
     if isinstance(report, GateReport):
-        load(form).gate(report, output)
+        load(form).write_verdict(report, output)
     elif isinstance(report, ScanReport):
-        load(form).scan(report._replace(scanned_at=report.scanned_at or now), output)
+        load(form).write_scan(report._replace(scanned_at=report.scanned_at or now), output)
     else:
-        load_inventory_format(form).inventory(report._replace(scanned_at=report.scanned_at or now), output)
+        load_inventory_format(form).write_inventory(report._replace(scanned_at=report.scanned_at or now), output)
 
 
-def result(report: ScanReport | GateReport) -> str:
+def summarize_report(report: ScanReport | GateReport) -> str:
     """One line: the verdict with its reasons, or the numbers of findings and of unread paths."""
-    from dockgate.reports._wording import findings_summary
+    from dockgate.reports._wording import summarize_findings
     from dockgate.shared.wording import plural
 
     if isinstance(report, GateReport):
         verdict = report.verdict
         return f"{report.reference}: {verdict.status} by policy {verdict.policy}: {verdict.summary}"
-    findings = findings_summary([finding for _, matches in report.platforms for finding in matches.findings])
+    findings = summarize_findings([finding for _, matches in report.platforms for finding in matches.findings])
     unread_count = sum(len(inventory.unread) for inventory, _ in report.platforms)
     return f"{report.reference}: {findings}" + (
         f"; {plural(unread_count, 'path')} could not be read" if unread_count else ""

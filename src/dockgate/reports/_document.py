@@ -16,19 +16,19 @@ def write(document: Document, output: TextIO) -> None:
     text = json.dumps(document, indent=2, allow_nan=False)
     if r"\ud" in text:  # rare: to look for lone surrogates first would cost a tenth of the time
         text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False)
-        text = re.sub(r"[^\x00-\x7e]", _ascii, text)
+        text = re.sub(r"[^\x00-\x7e]", _escape_character, text)
     output.write(text)
     output.write("\n")
 
 
-def _ascii(match: re.Match[str]) -> str:
+def _escape_character(match: re.Match[str]) -> str:
     char = match[0]
     if char == "\x7f":
         return "\\u007f"
     return ("\\" if "\ud800" <= char <= "\udfff" else "") + json.dumps(char)[1:-1]
 
 
-def urn(document: Document) -> str:
+def make_urn(document: Document) -> str:
     """A URN that depends on the content of the document alone."""
     return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest_of(canonical.encode(document)))}"
 
@@ -43,6 +43,6 @@ def select_fields(source: object, *names: str) -> Document:
     return {name: getattr(source, name) for name in names}
 
 
-def nullable_fields(source: object, *names: str) -> Document:
+def select_nullable_fields(source: object, *names: str) -> Document:
     """These fields of a dataclass; None for empty text."""
     return {name: getattr(source, name) or None for name in names}

@@ -23,11 +23,11 @@ def show_explanation(terminal: Console, explanation: Explanation) -> None:
     show(terminal, [line(old, " → ", new, reason)])
     for change in explanation.changes:
         terminal.print()
-        _change(terminal, change)
+        _show_change(terminal, change)
 
 
-def _change(terminal: Console, change: Change) -> None:
-    effect = list(_effect(change))
+def _show_change(terminal: Console, change: Change) -> None:
+    effect = list(_describe_effect(change))
     status_change = (f"  now {change.status}", STATUS[change.status][1]) if change.is_status_changed else ""
     no_effect = ("  no effect", "dim") if not effect and not change.is_status_changed else ""
     show(terminal, [line((change.input.value, "bold"), status_change, no_effect)])
@@ -37,18 +37,18 @@ def _change(terminal: Console, change: Change) -> None:
         bullets(terminal, entries, indent=4)
 
 
-def _effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
+def _describe_effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
     effect = change.effect
     altered_lines = [
-        f"{_finding(finding.after)}{_on_platform(finding.platform)}, was: {_severity_and_fix(finding.before)}"
+        f"{_describe_finding(finding.after)}{_format_platform(finding.platform)}, was: {_format_state(finding.before)}"
         for finding in effect.changed
     ]
     for title, entries in (
-        ("New findings", _finding_lines(effect.added)),
-        ("Findings that are gone", _finding_lines(effect.removed)),
+        ("New findings", _describe_findings(effect.added)),
+        ("Findings that are gone", _describe_findings(effect.removed)),
         ("Changed findings", altered_lines),
-        ("Newly waived", _finding_lines(effect.newly_waived)),
-        ("No longer waived", _finding_lines(effect.no_longer_waived)),
+        ("Newly waived", _describe_findings(effect.newly_waived)),
+        ("No longer waived", _describe_findings(effect.no_longer_waived)),
         ("New reasons to block", list(effect.added_reasons)),
         ("Reasons that no longer block", list(effect.removed_reasons)),
     ):
@@ -57,18 +57,18 @@ def _effect(change: Change) -> Iterator[tuple[str, Sequence[str]]]:
             yield title, [*entries[:MAX_FINDINGS], *omission]
 
 
-def _finding_lines(entries: Sequence[PlatformFinding]) -> list[str]:
-    return [f"{_finding(entry.finding)}{_on_platform(entry.platform)}" for entry in entries]
+def _describe_findings(entries: Sequence[PlatformFinding]) -> list[str]:
+    return [f"{_describe_finding(entry.finding)}{_format_platform(entry.platform)}" for entry in entries]
 
 
-def _finding(finding: Finding) -> str:
-    return f"{finding.id} in {finding.package.name} {finding.package.version} ({_severity_and_fix(finding)})"
+def _describe_finding(finding: Finding) -> str:
+    return f"{finding.id} in {finding.package.name} {finding.package.version} ({_format_state(finding)})"
 
 
-def _severity_and_fix(finding: Finding) -> str:
+def _format_state(finding: Finding) -> str:
     fix = f"fixed in {finding.fixed}" if finding.fixed else finding.state.value
     return f"{finding.severity}, {fix}" + (", known exploited" if finding.exploited else "")
 
 
-def _on_platform(platform: str) -> str:
+def _format_platform(platform: str) -> str:
     return f" on {platform}" if platform else ""

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Mapping
 from typing import Any, TextIO
 
-from dockgate.reports._exposure_rows import COLUMNS, rows_of
+from dockgate.reports._exposure_rows import COLUMNS, build_rows
 from dockgate.shared.escaping import clean
 
 # With one of these a spreadsheet takes a cell for a formula (OWASP, "CSV Injection").
@@ -15,10 +15,10 @@ def write(exposure: Mapping[str, Any], output: TextIO) -> None:
     """Write it. Cells that a spreadsheet would calculate begin with an apostrophe."""
     writer = csv.writer(output, lineterminator="\r\n")
     writer.writerow(COLUMNS)
-    for row in rows_of(exposure):
-        writer.writerow([_cell(text) for text in row.values()])
+    for row in build_rows(exposure):
+        writer.writerow([_escape_cell(text) for text in row.values()])
 
 
-def _cell(text: str) -> str:
+def _escape_cell(text: str) -> str:
     text = clean(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

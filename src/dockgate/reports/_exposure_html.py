@@ -5,7 +5,7 @@ from html import escape
 from typing import Any, TextIO
 
 from dockgate.reports import _html_page as page
-from dockgate.reports._exposure_rows import COLUMNS, rows_of
+from dockgate.reports._exposure_rows import COLUMNS, build_rows
 from dockgate.shared.escaping import clean
 
 # Columns that a page has no room for; its headings say the `answer`.
@@ -22,37 +22,37 @@ _STATES = {
 
 def write(exposure: Mapping[str, Any], output: TextIO) -> None:
     """Write it. All text is escaped, and the content security policy blocks every script but the filter."""
-    output.write(page.head(_text(f"Exposure to {exposure['question']}")))
-    for piece in _body(exposure):
+    output.write(page.render_head(_escape(f"Exposure to {exposure['question']}")))
+    for piece in _render_body(exposure):
         output.write(piece + "\n")
     output.write(page.FOOT)
 
 
-def _body(exposure: Mapping[str, Any]) -> Iterator[str]:
+def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     kind, words = _STATES[exposure["state"]]
     unknown = exposure["unknown"]
     if kind == "approved" and (unknown["total"] or unknown["reason"]):
         kind = "undetermined"
-    yield f"<header><h1>Exposure to {_text(exposure['question'])}</h1>"
+    yield f"<header><h1>Exposure to {_escape(exposure['question'])}</h1>"
     names = [name for name in exposure["names"] if name != exposure["question"]]
     if names:
-        yield f'<p class="quiet">Also known as {_text(", ".join(names))}</p>'
-    yield f'<p class="verdict {kind}"><b>{_text(words)}</b><br>{exposure["total"]} images hold it, '
+        yield f'<p class="quiet">Also known as {_escape(", ".join(names))}</p>'
+    yield f'<p class="verdict {kind}"><b>{_escape(words)}</b><br>{exposure["total"]} images hold it, '
     yield f"{len(exposure['services'])} services run one; of {unknown['total']} images it is unknown.</p>"
     if unknown["reason"]:
-        yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_text(unknown["reason"])}</p>'
+        yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_escape(unknown["reason"])}</p>'
     yield "</header><table><tbody>"
-    for name, value in _facts(exposure):
-        yield f"<tr><th>{_text(name)}</th><td>{_text(value)}</td></tr>"
+    for name, value in _list_facts(exposure):
+        yield f"<tr><th>{_escape(name)}</th><td>{_escape(value)}</td></tr>"
     yield "</tbody></table>"
-    rows = list(rows_of(exposure))
-    yield from _table("Images that hold it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
-    yield from _table(
+    rows = list(build_rows(exposure))
+    yield from _render_table("Images that hold it", [row for row in rows if row["answer"] != "unknown"], _COLUMNS)
+    yield from _render_table(
         "Images of which it is unknown", [row for row in rows if row["answer"] == "unknown"], _UNKNOWN_COLUMNS
     )
 
 
-def _facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Answered at", exposure["answered_at"]
     if exposure["is_limited"]:
         yield "Searched", "only the repositories that the caller may see"
@@ -66,17 +66,17 @@ def _facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Services that run it", ", ".join(running)
 
 
-def _table(title: str, rows: list[dict[str, str]], columns: tuple[str, ...]) -> Iterator[str]:
-    yield f"<h2>{_text(title)}</h2>"
+def _render_table(title: str, rows: list[dict[str, str]], columns: tuple[str, ...]) -> Iterator[str]:
+    yield f"<h2>{_escape(title)}</h2>"
     if not rows:
         yield '<p class="quiet">None.</p>'
         return
-    heads = "".join(f"<th>{_text(column.replace('_', ' '))}</th>" for column in columns)
+    heads = "".join(f"<th>{_escape(column.replace('_', ' '))}</th>" for column in columns)
     yield f'<div class="wide"><table class="findings"><thead><tr>{heads}</tr></thead><tbody>'
     for row in rows:
-        yield "<tr>" + "".join(f"<td>{_text(row[column])}</td>" for column in columns) + "</tr>"
+        yield "<tr>" + "".join(f"<td>{_escape(row[column])}</td>" for column in columns) + "</tr>"
     yield "</tbody></table></div>"
 
 
-def _text(text: str) -> str:
+def _escape(text: str) -> str:
     return escape(clean(text))

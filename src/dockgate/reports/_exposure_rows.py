@@ -35,7 +35,7 @@ COLUMNS = (
 )
 
 
-def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
+def build_rows(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
     """Yield the rows of an answer of the server (`services.exposure.search.Exposure` as JSON).
 
     What makes the answer unknown for every image is a row without one.
@@ -49,11 +49,11 @@ def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         }
         for place in image["places"] or [None]:
             for package in image["packages"]:
-                yield _row(common_columns | _place(place) | _package(package, place))
+                yield _build_row(common_columns | _describe_place(place) | _describe_package(package, place))
     if exposure["unknown"]["reason"]:
-        yield _row({"answer": "unknown", "reason": exposure["unknown"]["reason"]})
+        yield _build_row({"answer": "unknown", "reason": exposure["unknown"]["reason"]})
     for image in exposure["unknown"]["images"]:
-        yield _row(
+        yield _build_row(
             {
                 "answer": "unknown",
                 "image": image["digest"],
@@ -64,7 +64,7 @@ def rows_of(exposure: Mapping[str, Any]) -> Iterator[dict[str, str]]:
         )
 
 
-def _place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
+def _describe_place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
     if place is None:
         return {}
     return {
@@ -75,7 +75,7 @@ def _place(place: Mapping[str, Any] | None) -> dict[str, str | None]:
     }
 
 
-def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, str | None]:
+def _describe_package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dict[str, str | None]:
     applied_waivers = [
         entry for entry in package["waived"] if place is None or entry["repository"] == place["repository"]
     ]
@@ -102,5 +102,5 @@ def _package(package: Mapping[str, Any], place: Mapping[str, Any] | None) -> dic
     }
 
 
-def _row(values: Mapping[str, str | None]) -> dict[str, str]:
+def _build_row(values: Mapping[str, str | None]) -> dict[str, str]:
     return {column: values.get(column) or "" for column in COLUMNS}

@@ -122,7 +122,7 @@ POLICY = (
 )
 
 
-def head(title: str) -> str:
+def render_head(title: str) -> str:
     """Everything up to the body. `title` must be escaped HTML."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'

@@ -78,7 +78,7 @@ class PlatformPart:
             tuple(entry for entry in self.platform_verdict.waived if not entry.finding) if self.platform_verdict else ()
         )
 
-    def without_package(self, finding: Finding) -> "tuple[Finding, AppliedWaiver | None]":
+    def strip_package(self, finding: Finding) -> "tuple[Finding, AppliedWaiver | None]":
         """The finding and what excludes it, without the package: alike for all packages with the same data."""
         by = self.waived_findings.get(finding)
         return replace(finding, package=_NO_PACKAGE), replace(by, finding=None) if by else None
@@ -109,7 +109,7 @@ class ImageReport:
         return len(self.parts) == 1 and self.parts[0].manifest == self.digest
 
 
-def image_report(report: ScanReport | GateReport | InventoryReport) -> ImageReport:
+def build_image_report(report: ScanReport | GateReport | InventoryReport) -> ImageReport:
     """The common view of a scan, a verdict or an inventory."""
     if isinstance(report, GateReport):
         verdict = report.verdict
@@ -150,20 +150,20 @@ class ImageFormat:
     def __init__(self, write: Callable[[ImageReport, TextIO], None]) -> None:
         self._write = write
 
-    def scan(self, report: ScanReport | GateReport | InventoryReport, output: TextIO) -> None:
-        self._write(image_report(report), output)
+    def write_scan(self, report: ScanReport | GateReport | InventoryReport, output: TextIO) -> None:
+        self._write(build_image_report(report), output)
 
-    gate = inventory = scan
+    write_verdict = write_inventory = write_scan
 
 
-def relative_uri(path: str) -> str:
+def format_relative_uri(path: str) -> str:
     """A path inside the image as a relative URI reference (RFC 3986)."""
     from urllib.parse import quote  # slow to import, and a plain scan does not need it
 
     return quote(path.lstrip("/"), safe="/", errors="backslashreplace")
 
 
-def image_purl(reference: str, digest: str, platform: str | None = None) -> str:
+def build_image_purl(reference: str, digest: str, platform: str | None = None) -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
     place = without_digest(reference)
     scheme, colon, remaining_place = place.partition(":")

@@ -28,30 +28,30 @@ STATUS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def severity(finding: Finding) -> Text:
+def format_severity(finding: Finding) -> Text:
     """The severity in its colour."""
     return Text(finding.severity.value, SEVERITY[finding.severity])
 
 
-def fix_text(finding: Finding) -> Text:
+def format_fix(finding: Finding) -> Text:
     """ "fixed in 1.2", or why there is no fix."""
     if finding.fixed:
         return line("fixed in ", (finding.fixed, "green"))
-    return Text(wording.fix_status(finding), "dim italic")
+    return Text(wording.describe_fix(finding), "dim italic")
 
 
-def finding_notes(finding: Finding) -> Text:
+def format_finding_notes(finding: Finding) -> Text:
     """List what makes a finding urgent beyond its severity, and other notes."""
     return Text(", ").join(
-        [line((word, "bold red")) for word in wording.urgency(finding)]
-        + [line((word, "dim")) for word in wording.other_notes(finding)]
+        [line((word, "bold red")) for word in wording.list_urgent_notes(finding)]
+        + [line((word, "dim")) for word in wording.list_other_notes(finding)]
     )
 
 
-def findings_line(findings: Iterable[Finding]) -> Text:
+def format_findings_line(findings: Iterable[Finding]) -> Text:
     """ "7 findings: 2 HIGH, 5 LOW"."""
     listed_findings = list(findings)
     text = Text(plural(len(listed_findings), "finding"), "bold")
-    for number, (count, kind) in enumerate(wording.severity_counts(listed_findings)):
+    for number, (count, kind) in enumerate(wording.count_severities(listed_findings)):
         text.append(": " if number == 0 else ", ").append(f"{count} {kind}", SEVERITY[kind])
     return text

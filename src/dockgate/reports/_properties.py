@@ -18,7 +18,7 @@ Properties = Iterator[tuple[str, str]]
 _STANDARD = {"name", "version", "purl"}
 
 
-def package_properties(package: Package) -> Properties:
+def list_package_properties(package: Package) -> Properties:
     """Every non-empty field but name, version and purl."""
     for field in fields(Package):
         value = getattr(package, field.name)
@@ -26,7 +26,7 @@ def package_properties(package: Package) -> Properties:
             yield f"dockgate:{field.name}", value
 
 
-def distribution_properties(distribution: Distribution) -> Properties:
+def list_distribution_properties(distribution: Distribution) -> Properties:
     """Every non-empty field of the distribution."""
     for field in fields(Distribution):
         value = getattr(distribution, field.name)
@@ -35,15 +35,15 @@ def distribution_properties(distribution: Distribution) -> Properties:
                 yield f"dockgate:distribution:{field.name}", text
 
 
-def part_properties(part: PlatformPart) -> Properties:
+def list_part_properties(part: PlatformPart) -> Properties:
     """The image: its layers from the base up, its base image, and each path that could not be read."""
     yield "dockgate:image", part.manifest
     yield "dockgate:platform", part.platform
     if part.inventory:
-        yield from _inventory_properties(part.inventory)
+        yield from _list_inventory_properties(part.inventory)
 
 
-def _inventory_properties(inventory: Inventory) -> Properties:
+def _list_inventory_properties(inventory: Inventory) -> Properties:
     for layer in inventory.layers:
         yield "dockgate:layers", layer
     if inventory.base_layers:
@@ -56,7 +56,7 @@ def _inventory_properties(inventory: Inventory) -> Properties:
             yield f"dockgate:unread:{field.name}", getattr(entry, field.name) or ""
 
 
-def report_properties(report: ImageReport) -> Properties:
+def list_report_properties(report: ImageReport) -> Properties:
     """The whole document: the reference as the user wrote it, and the verdict."""
     yield "dockgate:reference", report.reference
     if not report.is_single_manifest:
@@ -70,7 +70,7 @@ def report_properties(report: ImageReport) -> Properties:
             yield "dockgate:undetermined", doubt.reason
 
 
-def finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:
+def list_finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:
     """Return what vulnerabilities have no field for. `rules` are the rules that the finding breaks."""
     values = drop_empty(
         state=finding.state.value,

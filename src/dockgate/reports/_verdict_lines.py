@@ -11,13 +11,13 @@ from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.next_steps import next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
-from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, finding_notes, severity
+from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, format_finding_notes, format_severity
 from dockgate.shared.terminal_lines import align, bullets, line, print_heading, shell_command, show
 from dockgate.shared.wording import list_first, plural
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
-def headline(verdict: Verdict) -> Text:
+def format_headline(verdict: Verdict) -> Text:
     """The status and the policy. An approval with waived findings says so, in yellow instead of green."""
     glyph, style = STATUS[verdict.status]
     waived_counts = count_waived(verdict.platform_verdicts)
@@ -51,7 +51,7 @@ def show_reasons(
             other_entries = [entry for entry in platform_verdict.undetermined if entry.reason not in listed_violations]
             if listed_count := len(platform_verdict.undetermined) - len(other_entries):
                 bullets(terminal, [f"{plural(listed_count, 'path')} could not be read: see below."], inner + 2)
-            bullets(terminal, undetermined_sentences(other_entries), inner + 2)
+            bullets(terminal, describe_undetermined(other_entries), inner + 2)
             show(terminal, [line(" " * inner, ("Next step", "bold"))])
             for step in next_steps(platform_verdict.undetermined, verdict.image):
                 bullets(terminal, [step.sentence], inner + 2)
@@ -61,13 +61,13 @@ def show_reasons(
         blocking = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
         if has_findings and blocking:
             show(terminal, [line(" " * inner, ("Blocking findings", "bold"))])
-            _finding_rows(terminal, blocking, inner + 2)
+            _show_findings(terminal, blocking, inner + 2)
         for title, violations in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
             show(terminal, [line(" " * inner, (title, "bold"))] if violations else [])
             for violation in violations:
                 show(terminal, [line(" " * (inner + 2), (violation.message, "bold"))])
                 if has_findings:
-                    _finding_rows(terminal, violation.findings, inner + 4)
+                    _show_findings(terminal, violation.findings, inner + 4)
 
 
 def show_waiver_commands(terminal: Console, verdict: Verdict) -> None:
@@ -85,7 +85,7 @@ def show_waived(terminal: Console, verdict: Verdict, *, has_findings: bool = Tru
     for platform_verdict in verdict.platform_verdicts:
         entries = [entry for entry in platform_verdict.waived if has_findings or entry.finding is None]
         sentences = dict.fromkeys(
-            f"{wording.waived_subject(entry)}: {wording.waiver_sentence(entry)}" for entry in entries
+            f"{wording.describe_waived_subject(entry)}: {wording.describe_waiver(entry)}" for entry in entries
         )
         if sentences:
             platform_text = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
@@ -113,31 +113,31 @@ def show_inputs(terminal: Console, verdict: Verdict) -> None:
     show(terminal, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
 
 
-def undetermined_sentences(entries: Iterable[Undetermined]) -> Iterator[str]:
+def describe_undetermined(entries: Iterable[Undetermined]) -> Iterator[str]:
     """Each reason, prefixed with its subject where the reason does not name it."""
     for entry in entries:
         is_named = entry.subject in ("", "/") or entry.subject in entry.reason or entry.subject.startswith("pkg:")
         yield entry.reason if is_named else f"{entry.subject}: {entry.reason}"
 
 
-def _finding_rows(terminal: Console, findings: Iterable[Finding], indent: int) -> None:
+def _show_findings(terminal: Console, findings: Iterable[Finding], indent: int) -> None:
     places: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
         places.setdefault((finding.package.purl, finding.id), []).append(finding)
     if places:
-        rows = [_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()]
+        rows = [_build_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()]
         show(terminal, align(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
 
 
-def _finding_row(finding: Finding, places: int) -> list[Text]:
+def _build_finding_row(finding: Finding, places: int) -> list[Text]:
     """Severity, advisory, package with installed and fixed version, urgency."""
     package = finding.package
-    urgent = finding_notes(finding)
+    urgent = format_finding_notes(finding)
     if places > 1:
         urgent = Text.assemble(urgent, "  " if urgent else "", (f"in {places} places", "dim"))
-    fix_cell = (finding.fixed, "green") if finding.fixed else (wording.fix_status(finding), "dim italic")
+    fix_cell = (finding.fixed, "green") if finding.fixed else (wording.describe_fix(finding), "dim italic")
     return [
-        severity(finding),
+        format_severity(finding),
         line(finding.id),
         line((package.name, "bold"), f" {package.version} → ", fix_cell),
         urgent,
@@ -148,7 +148,7 @@ def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, inden
     """Print the upgrades, those of the base image on their own, their commands, and what else blocks."""
     remediation = platform_verdict.remediation
     if remediation.upgrades:
-        title = wording.remediation_title(remediation)
+        title = wording.format_remediation_title(remediation)
         show(terminal, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
         cells = [
             [
@@ -158,13 +158,13 @@ def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, inden
             for upgrade in remediation.upgrades
         ]
         rows = iter(align(cells, indent + 2))
-        for is_base, heading, commands in wording.upgrade_groups(remediation):
+        for is_base, heading, commands in wording.group_upgrades(remediation):
             if heading:
                 show(terminal, [line(" " * (indent + 2), (heading, "dim"))])
             show(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
             width = terminal.width if terminal.is_terminal else sys.maxsize
             show(terminal, [part for command in commands for part in shell_command(command, indent + 2, width)])
-    obstacles = wording.obstacle_reasons(platform_verdict)
+    obstacles = wording.list_obstacle_reasons(platform_verdict)
     if obstacles:
-        show(terminal, [line(" " * indent, (wording.obstacles_title(remediation), "bold"))])
+        show(terminal, [line(" " * indent, (wording.format_obstacles_title(remediation), "bold"))])
         bullets(terminal, dict.fromkeys(obstacles), indent + 2)

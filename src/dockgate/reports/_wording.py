@@ -23,12 +23,12 @@ _STATES = {
 }
 
 
-def fix_status(finding: Finding) -> str:
+def describe_fix(finding: Finding) -> str:
     """The fixed version, or the reason for no fix."""
     return finding.fixed or _STATES[finding.state]
 
 
-def urgency(finding: Finding) -> list[str]:
+def list_urgent_notes(finding: Finding) -> list[str]:
     """Name what makes a finding urgent beyond its severity."""
     notes = ["malicious"] if finding.is_malicious else []
     if finding.exploited:
@@ -36,7 +36,7 @@ def urgency(finding: Finding) -> list[str]:
     return notes
 
 
-def other_notes(finding: Finding) -> list[str]:
+def list_other_notes(finding: Finding) -> list[str]:
     """Notes on a finding that do not add urgency: EPSS, disputed, not reachable.
 
     EPSS is the probability of exploitation within 30 days.
@@ -51,7 +51,7 @@ def other_notes(finding: Finding) -> list[str]:
     return [text for applies, text in notes if applies]
 
 
-def support_status(distribution: Distribution, now: str) -> tuple[str, bool]:
+def describe_support(distribution: Distribution, now: str) -> tuple[str, bool]:
     """Say when support of the distribution ends ("" when unknown), or that it has ended at `now`."""
     end = distribution.support_end
     if not end:
@@ -60,19 +60,19 @@ def support_status(distribution: Distribution, now: str) -> tuple[str, bool]:
     return (f"support ended {end}" if has_ended else f"supported until {end}"), has_ended
 
 
-def severity_counts(findings: Iterable[Finding]) -> list[tuple[int, Severity]]:
+def count_severities(findings: Iterable[Finding]) -> list[tuple[int, Severity]]:
     """The number of findings of each severity, worst first."""
     severities = [finding.severity for finding in findings]
     return [(severities.count(kind), kind) for kind in Severity if kind in severities]
 
 
-def findings_summary(findings: Sequence[Finding]) -> str:
+def summarize_findings(findings: Sequence[Finding]) -> str:
     """ "7 findings: 2 HIGH, 5 LOW"."""
-    each = ", ".join(f"{count} {kind}" for count, kind in severity_counts(findings))
+    each = ", ".join(f"{count} {kind}" for count, kind in count_severities(findings))
     return plural(len(findings), "finding") + (f": {each}" if each else "")
 
 
-def remediation_title(remediation: "Remediation") -> tuple[str, str]:
+def format_remediation_title(remediation: "Remediation") -> tuple[str, str]:
     """The title of the upgrades, and whether their number is minimal."""
     if not remediation.is_sufficient:
         return "Upgrades that fix some of these findings", ""
@@ -80,12 +80,12 @@ def remediation_title(remediation: "Remediation") -> tuple[str, str]:
     return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({minimality})"
 
 
-def obstacles_title(remediation: "Remediation") -> str:
+def format_obstacles_title(remediation: "Remediation") -> str:
     """The title of what blocks besides the upgrades."""
     return "Still blocking after these upgrades" if remediation.upgrades else "No upgrade makes it pass"
 
 
-def upgrade_groups(remediation: "Remediation") -> list[tuple[bool, str, tuple[str, ...]]]:
+def group_upgrades(remediation: "Remediation") -> list[tuple[bool, str, tuple[str, ...]]]:
     """The upgrades of the own layers, then those of the base image, without empty groups.
 
     Each is: whether it is the base image's, a heading ("" for own layers), and the commands.
@@ -95,7 +95,7 @@ def upgrade_groups(remediation: "Remediation") -> list[tuple[bool, str, tuple[st
     return [group for group in groups if any(upgrade.base is group[0] for upgrade in remediation.upgrades)]
 
 
-def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
+def list_obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
     """List what blocks besides the upgrades; without undetermined entries, which are listed on their own."""
     doubts = {entry.reason for entry in platform_verdict.undetermined}
     reasons = [
@@ -107,7 +107,7 @@ def obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
     return [*reasons[:MAX_OBSTACLES], *omission]
 
 
-def remediation_sentence(finding: Finding) -> str:
+def describe_remediation(finding: Finding) -> str:
     """Say what to do about a finding, as a sentence."""
     package = finding.package
     if finding.is_malicious:
@@ -121,18 +121,18 @@ def remediation_sentence(finding: Finding) -> str:
     }.get(finding.state, f"There is no fixed version of {package.source_name} yet.")
 
 
-def waived_subject(waiver: "AppliedWaiver") -> str:
+def describe_waived_subject(waiver: "AppliedWaiver") -> str:
     """Name what is accepted: "CVE-2025-0001 in openssl 3.5.1-1", or the words of a violation."""
     finding = waiver.finding
-    return f"{finding.id} in {package_text(finding.package)}" if finding else waiver.violation or ""
+    return f"{finding.id} in {format_package(finding.package)}" if finding else waiver.violation or ""
 
 
-def package_text(package: Package) -> str:
+def format_package(package: Package) -> str:
     """ "openssl 3.5.1-1"."""
     return f"{package.name} {package.version}"
 
 
-def waiver_sentence(waiver: "AppliedWaiver") -> str:
+def describe_waiver(waiver: "AppliedWaiver") -> str:
     """Say who accepted a finding or violation, why, and until when, as a sentence."""
     if waiver.kind == "vex":
         return f"VEX statement of {waiver.owner}: {waiver.reason.rstrip('.')} (document {waiver.by})."
@@ -140,20 +140,20 @@ def waiver_sentence(waiver: "AppliedWaiver") -> str:
     return f"Accepted by {waiver.owner}{until}: {waiver.reason.rstrip('.')} (waiver {waiver.by})."
 
 
-def vex_status(waiver: "AppliedWaiver | None") -> str:
+def derive_vex_status(waiver: "AppliedWaiver | None") -> str:
     """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
     if waiver is None or waiver.kind != "vex":
         return ""
     return "fixed" if waiver.reason.startswith("fixed") else "not_affected"
 
 
-def finding_sentence(finding: Finding) -> str:
+def describe_finding(finding: Finding) -> str:
     """ "openssl 3.5.1-1 is affected by CVE-2025-0001: <summary>"."""
     package = finding.package
     summary = (finding.summary or "").strip()
     return f"{package.name} {package.version} is affected by {finding.id}{f': {summary}' if summary else ''}"
 
 
-def advisory_url(identity: str) -> str:
+def build_advisory_url(identity: str) -> str:
     """The page of a vulnerability at osv.dev, which has every id of our feeds; "" for a malformed id."""
     return f"https://osv.dev/vulnerability/{identity}" if identity and _URL_CHARACTERS.issuperset(identity) else ""

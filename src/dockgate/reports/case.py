@@ -12,11 +12,11 @@ class CaseReport(Report):
     """The report of the format case."""
 
     @override
-    def scan(self, report: ScanReport, output: TextIO) -> None:
+    def write_scan(self, report: ScanReport, output: TextIO) -> None:
         raise UsageError("the format case holds verdicts, not scans", "Use `dockgate gate`, or another format.")
 
     @override
-    def gate(self, report: GateReport, output: TextIO) -> None:
+    def write_verdict(self, report: GateReport, output: TextIO) -> None:
         if report.case is None:
             raise UsageError(
                 "the inputs of this verdict are not available here", "Run `dockgate explain VERDICT` to get them."

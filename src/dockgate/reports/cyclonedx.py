@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, TextIO
 from dockgate.reports import InventoryFormat
 from dockgate.reports import _properties as properties
 from dockgate.reports import _wording as wording
-from dockgate.reports._document import Document, drop_empty, urn, write
-from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
+from dockgate.reports._document import Document, drop_empty, make_urn, write
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, build_image_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.digest import Digest
 from dockgate.vulnerabilities.model import Finding, Severity
@@ -36,46 +36,46 @@ _STATES = {"not_affected": "not_affected", "fixed": "resolved"}
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
-    write(_document(report), output)
+    write(_build_document(report), output)
 
 
 REPORT: InventoryFormat = ImageFormat(_write)
 
 
-def _document(report: ImageReport) -> Document:
+def _build_document(report: ImageReport) -> Document:
     images: list[Document] = []
     vulnerabilities: list[Document] = []
     for part in report.parts:
-        image, part_vulnerabilities = _part(report, part)
+        image, part_vulnerabilities = _build_part(report, part)
         images.append(image)
         vulnerabilities += part_vulnerabilities
     if report.is_single_manifest:
         (component,) = images
         components = component.pop("components", [])
     else:
-        component, components = _image(report, report.digest), images
+        component, components = _build_image(report, report.digest), images
     content = {
         "metadata": {
             "timestamp": report.created_at,
             "tools": {"components": [{"type": "application", "name": TOOL, "version": VERSION}]},
             "component": component,
-            "properties": _properties(properties.report_properties(report)),
+            "properties": _build_properties(properties.list_report_properties(report)),
         },
         "components": components,
-        "compositions": _compositions(report),
+        "compositions": _build_compositions(report),
         "vulnerabilities": vulnerabilities,
     }
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
-        "serialNumber": urn(content),
+        "serialNumber": make_urn(content),
         "version": 1,
         **content,
     }
 
 
-def _part(report: ImageReport, part: PlatformPart) -> tuple[Document, list[Document]]:
+def _build_part(report: ImageReport, part: PlatformPart) -> tuple[Document, list[Document]]:
     """One platform's image with its packages as components, and their vulnerabilities."""
     prefix = "" if report.is_single_manifest else f"{part.manifest}/"
     refs: dict[Package, str] = {}
@@ -83,42 +83,42 @@ def _part(report: ImageReport, part: PlatformPart) -> tuple[Document, list[Docum
     for package in part.packages:
         counts[package.purl] = number = counts.get(package.purl, 0) + 1
         refs[package] = prefix + package.purl + (f"#{number}" if number > 1 else "")
-    image = _image(report, part.manifest, part)
+    image = _build_image(report, part.manifest, part)
     inventory = part.inventory
-    system = [_system(inventory.distribution, prefix)] if inventory and inventory.distribution else []
-    image["components"] = [*system, *(_component(package, ref) for package, ref in refs.items())]
-    return image, list(_vulnerabilities(part, refs, image["bom-ref"]))
+    system = [_build_system(inventory.distribution, prefix)] if inventory and inventory.distribution else []
+    image["components"] = [*system, *(_build_component(package, ref) for package, ref in refs.items())]
+    return image, list(_build_vulnerabilities(part, refs, image["bom-ref"]))
 
 
-def _image(report: ImageReport, digest: str, part: PlatformPart | None = None) -> Document:
+def _build_image(report: ImageReport, digest: str, part: PlatformPart | None = None) -> Document:
     algorithm, content = Digest.parse(digest)
     return drop_empty(
-        **{"bom-ref": _image_ref(digest, part)},
+        **{"bom-ref": _make_image_ref(digest, part)},
         type="container",
         name=report.reference,
         version=digest,
-        purl=image_purl(report.reference, digest, part.platform if part else "") if digest else "",
+        purl=build_image_purl(report.reference, digest, part.platform if part else "") if digest else "",
         hashes=[{"alg": "SHA-256", "content": content}] if algorithm == "sha256" and len(content) == 64 else [],
-        properties=_properties(properties.part_properties(part)) if part else [],
+        properties=_build_properties(properties.list_part_properties(part)) if part else [],
     )
 
 
-def _image_ref(digest: str, part: PlatformPart | None) -> str:
+def _make_image_ref(digest: str, part: PlatformPart | None) -> str:
     return f"{digest} {part.platform}" if part else digest or "image"
 
 
-def _system(distribution: Distribution, prefix: str) -> Document:
+def _build_system(distribution: Distribution, prefix: str) -> Document:
     return drop_empty(
         **{"bom-ref": f"{prefix}os:{distribution.id}@{distribution.version}"},
         type="operating-system",
         name=distribution.id,
         version=distribution.version,
         description=distribution.name,
-        properties=_properties(properties.distribution_properties(distribution)),
+        properties=_build_properties(properties.list_distribution_properties(distribution)),
     )
 
 
-def _component(package: Package, ref: str) -> Document:
+def _build_component(package: Package, ref: str) -> Document:
     return drop_empty(
         **{"bom-ref": ref},
         type="library",
@@ -126,37 +126,37 @@ def _component(package: Package, ref: str) -> Document:
         version=package.version,
         purl=package.purl,
         supplier=drop_empty(name=package.vendor),
-        properties=_properties(properties.package_properties(package)),
+        properties=_build_properties(properties.list_package_properties(package)),
     )
 
 
-def _compositions(report: ImageReport) -> list[Document]:
+def _build_compositions(report: ImageReport) -> list[Document]:
     """Return whether each image was read completely."""
     refs: dict[bool, list[str]] = {}
     for part in report.parts:
         is_complete = part.inventory is not None and not part.inventory.unread
-        refs.setdefault(is_complete, []).append(_image_ref(part.manifest, part))
+        refs.setdefault(is_complete, []).append(_make_image_ref(part.manifest, part))
     return [
         {"aggregate": "complete" if is_complete else "incomplete", "assemblies": images}
         for is_complete, images in refs.items()
     ]
 
 
-def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -> Iterable[Document]:
+def _build_vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -> Iterable[Document]:
     broken_rules = part.broken_rules
     groups: dict[tuple[Finding, tuple[str, ...], str, AppliedWaiver | None], list[Package]] = {}
     for finding in part.findings:
-        general, waived_packages = part.without_package(finding)
-        key = general, broken_rules.get(finding, ()), wording.remediation_sentence(finding), waived_packages
+        general, waived_packages = part.strip_package(finding)
+        key = general, broken_rules.get(finding, ()), wording.describe_remediation(finding), waived_packages
         groups.setdefault(key, []).append(finding.package)
     for (finding, rules, advice, waived_packages), packages in groups.items():
-        state = _STATES.get(wording.vex_status(waived_packages), "")
-        analysis = drop_empty(state=state, detail=wording.waiver_sentence(waived_packages)) if waived_packages else {}
+        state = _STATES.get(wording.derive_vex_status(waived_packages), "")
+        analysis = drop_empty(state=state, detail=wording.describe_waiver(waived_packages)) if waived_packages else {}
         yield drop_empty(
             id=finding.id,
-            source=_source(finding.id),
-            references=[{"id": alias, "source": _source(alias)} for alias in finding.aliases],
-            ratings=[_rating(finding)],
+            source=_build_source(finding.id),
+            references=[{"id": alias, "source": _build_source(alias)} for alias in finding.aliases],
+            ratings=[_build_rating(finding)],
             description=finding.summary,
             recommendation=advice,
             published=finding.published,
@@ -171,29 +171,29 @@ def _vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: str) -
                 )
                 for package in dict.fromkeys(packages)
             ],
-            properties=_properties(properties.finding_properties(finding, rules)),
+            properties=_build_properties(properties.list_finding_properties(finding, rules)),
         )
 
 
-def _source(identity: str) -> Document:
-    return drop_empty(name="OSV", url=wording.advisory_url(identity))
+def _build_source(identity: str) -> Document:
+    return drop_empty(name="OSV", url=wording.build_advisory_url(identity))
 
 
-def _rating(finding: Finding) -> Document:
+def _build_rating(finding: Finding) -> Document:
     rating = finding.rating
     return drop_empty(
         source=drop_empty(name=rating.source),
         score=rating.score,
         severity=_SEVERITIES[finding.severity],
-        method="other" if rating.score is None else _method(rating.vector),
+        method="other" if rating.score is None else _find_method(rating.vector),
         vector=rating.vector,
     )
 
 
-def _method(vector: str | None) -> str:
+def _find_method(vector: str | None) -> str:
     """The CVSS version of a vector; "other" without one."""
     return _METHODS.get(vector[:8], "CVSSv2") if vector else "other"
 
 
-def _properties(pairs: Iterable[tuple[str, str]]) -> list[Document]:
+def _build_properties(pairs: Iterable[tuple[str, str]]) -> list[Document]:
     return [{"name": name, "value": text} for name, text in pairs]

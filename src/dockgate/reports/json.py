@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate.gate.next_steps import advice_of
 from dockgate.reports import SCHEMA_VERSION, GateReport, InventoryFormat, InventoryReport, ScanReport
-from dockgate.reports._document import Document, nullable_fields, select_fields, write
-from dockgate.reports._image_report import ImageReport, PlatformPart, image_report
+from dockgate.reports._document import Document, select_fields, select_nullable_fields, write
+from dockgate.reports._image_report import ImageReport, PlatformPart, build_image_report
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.shared.canonical import plain
 from dockgate.shared.interfaces import override
@@ -20,50 +20,51 @@ class Json(InventoryFormat):
     """The report of the format json."""
 
     @override
-    def scan(self, report: ScanReport, output: TextIO) -> None:
-        document = _head("scan", image_report(report))
+    def write_scan(self, report: ScanReport, output: TextIO) -> None:
+        document = _build_head("scan", build_image_report(report))
         document["coverage"] = [
             {"ecosystem": coverage.ecosystem, "complete": coverage.complete, "checked_at": coverage.checked_at}
             for coverage in report.coverage
         ]
         undetermined_lists = [matches.undetermined for _, matches in report.platforms]
         document["platforms"] = [
-            {**_platform(part), "findings": _findings(part.findings, part), "undetermined": plain(doubts)}
-            for part, doubts in zip(image_report(report).parts, undetermined_lists, strict=True)
+            {**_build_platform(part), "findings": _build_findings(part.findings, part), "undetermined": plain(doubts)}
+            for part, doubts in zip(build_image_report(report).parts, undetermined_lists, strict=True)
         ]
         write(document, output)
 
     @override
-    def gate(self, report: GateReport, output: TextIO) -> None:
-        document = _head("gate", image_report(report))
+    def write_verdict(self, report: GateReport, output: TextIO) -> None:
+        document = _build_head("gate", build_image_report(report))
         document["verdict"] = {
             "status": report.verdict.status.value,
             "policy": report.verdict.policy,
             "summary": report.verdict.summary,
             "inputs": plain(report.verdict.inputs),
         }
-        parts = zip(image_report(report).parts, report.verdict.platform_verdicts, strict=True)
+        parts = zip(build_image_report(report).parts, report.verdict.platform_verdicts, strict=True)
         document["platforms"] = [
-            {**_platform(part), **_verdict_fields(part, platform_verdict)} for part, platform_verdict in parts
+            {**_build_platform(part), **_build_verdict_fields(part, platform_verdict)}
+            for part, platform_verdict in parts
         ]
         write(document, output)
 
     @override
-    def inventory(self, report: InventoryReport, output: TextIO) -> None:
-        document = _head("inventory", image_report(report))
-        document["platforms"] = [_platform(part) for part in image_report(report).parts]
+    def write_inventory(self, report: InventoryReport, output: TextIO) -> None:
+        document = _build_head("inventory", build_image_report(report))
+        document["platforms"] = [_build_platform(part) for part in build_image_report(report).parts]
         write(document, output)
 
 
 REPORT: InventoryFormat = Json()
 
 
-def _head(kind: str, report: ImageReport) -> Document:
+def _build_head(kind: str, report: ImageReport) -> Document:
     image = {"reference": report.reference, "digest": report.digest}
     return {"schema_version": SCHEMA_VERSION, "kind": kind, "image": image}
 
 
-def _platform(part: PlatformPart) -> Document:
+def _build_platform(part: PlatformPart) -> Document:
     inventory = part.inventory
     document = {
         "platform": part.platform,
@@ -75,68 +76,68 @@ def _platform(part: PlatformPart) -> Document:
         return document | dict.fromkeys(names)
     return {
         **document,
-        "distribution": _distribution(inventory.distribution) if inventory.distribution else None,
+        "distribution": _build_distribution(inventory.distribution) if inventory.distribution else None,
         "layers": list(inventory.layers),
         "base_layers": inventory.base_layers,
-        **nullable_fields(inventory, "base", "created", "user"),
-        "packages": [_package(package, inventory) for package in inventory.packages],
+        **select_nullable_fields(inventory, "base", "created", "user"),
+        "packages": [_build_package(package, inventory) for package in inventory.packages],
         "unread": plain(inventory.unread),
     }
 
 
-def _distribution(distribution: Distribution) -> Document:
+def _build_distribution(distribution: Distribution) -> Document:
     return {
         **select_fields(distribution, "id", "version", "name"),
         "like": list(distribution.like),
-        **nullable_fields(distribution, "support_end", "repository"),
+        **select_nullable_fields(distribution, "support_end", "repository"),
     }
 
 
-def _package(package: Package, inventory: Inventory) -> Document:
+def _build_package(package: Package, inventory: Inventory) -> Document:
     return {
         **select_fields(package, "name", "version", "purl", "ecosystem", "path", "layer"),
         "source": {"name": package.source_name, "version": package.source_version},
         "in_base": inventory.is_in_base(package) if inventory.base_layers else None,
-        **nullable_fields(package, "arch", "module", "vendor", "owner"),
+        **select_nullable_fields(package, "arch", "module", "vendor", "owner"),
     }
 
 
-def _verdict_fields(part: PlatformPart, platform_verdict: "PlatformVerdict") -> Document:
+def _build_verdict_fields(part: PlatformPart, platform_verdict: "PlatformVerdict") -> Document:
     return {
-        "findings": _findings(part.findings, part),
+        "findings": _build_findings(part.findings, part),
         "undetermined": [
             {**plain(entry), "advice": advice_of(entry, part.manifest)} for entry in platform_verdict.undetermined
         ],
         "status": platform_verdict.status.value,
         "counts": platform_verdict.counts,
-        "violations": _violations(platform_verdict.violations, part),
-        "warnings": _violations(platform_verdict.warnings, part),
-        "notes": _violations(platform_verdict.notes, part),
-        "waived": [_waived_entry(entry, part) for entry in platform_verdict.waived],
+        "violations": _build_violations(platform_verdict.violations, part),
+        "warnings": _build_violations(platform_verdict.warnings, part),
+        "notes": _build_violations(platform_verdict.notes, part),
+        "waived": [_build_waived_entry(entry, part) for entry in platform_verdict.waived],
         "remediation": plain(platform_verdict.remediation),
     }
 
 
-def _violations(violations: "Iterable[Violation]", part: PlatformPart) -> list[Document]:
+def _build_violations(violations: "Iterable[Violation]", part: PlatformPart) -> list[Document]:
     return [
-        {"rule": violation.rule, "message": violation.message, "findings": _findings(violation.findings, part)}
+        {"rule": violation.rule, "message": violation.message, "findings": _build_findings(violation.findings, part)}
         for violation in violations
     ]
 
 
-def _waived_entry(waiver: "AppliedWaiver", part: PlatformPart) -> Document:
+def _build_waived_entry(waiver: "AppliedWaiver", part: PlatformPart) -> Document:
     return {
         **select_fields(waiver, "kind", "by", "owner", "reason"),
-        "finding": _finding(waiver.finding, part) if waiver.finding else None,
-        **nullable_fields(waiver, "until", "violation", "unread"),
+        "finding": _build_finding(waiver.finding, part) if waiver.finding else None,
+        **select_nullable_fields(waiver, "until", "violation", "unread"),
     }
 
 
-def _findings(findings: Iterable[Finding], part: PlatformPart) -> list[Document]:
-    return [_finding(finding, part) for finding in findings]
+def _build_findings(findings: Iterable[Finding], part: PlatformPart) -> list[Document]:
+    return [_build_finding(finding, part) for finding in findings]
 
 
-def _finding(finding: Finding, part: PlatformPart) -> Document:
+def _build_finding(finding: Finding, part: PlatformPart) -> Document:
     package, rating = finding.package, finding.rating
     return {
         **select_fields(finding, "id", "disputed"),
@@ -153,5 +154,5 @@ def _finding(finding: Finding, part: PlatformPart) -> Document:
         "state": finding.state.value,
         "known_exploited_since": finding.exploited or None,
         "epss": None if finding.epss is None else {"score": finding.epss, "percentile": finding.percentile},
-        **nullable_fields(finding, "fixed", "note", "reachable", "due", "published", "summary"),
+        **select_nullable_fields(finding, "fixed", "note", "reachable", "due", "published", "summary"),
     }

@@ -23,21 +23,21 @@ _NO_FINDINGS: Case = (TOOL.lower(), "no findings", "", "", "", "")
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
-    suites = [(part, list(_cases(part)) or [_NO_FINDINGS]) for part in report.parts]
+    suites = [(part, list(_build_cases(part)) or [_NO_FINDINGS]) for part in report.parts]
     all_cases = [case for _, cases in suites for case in cases]
     output.write("<?xml version='1.0' encoding='UTF-8'?>\n")
-    output.write(f"<testsuites{_attributes(name=TOOL.lower(), **_totals(all_cases))}>\n")
+    output.write(f"<testsuites{_write_attributes(name=TOOL.lower(), **_count_outcomes(all_cases))}>\n")
     for part, cases in suites:
         skipped_count = str(sum(case[2] == "skipped" for case in cases))
         name = f"{report.reference} {part.label}".strip()
-        numbers = {**_totals(cases), "skipped": skipped_count, "timestamp": report.created_at[:19]}
-        output.write(f"  <testsuite{_attributes(name=name, **numbers)}>\n")
+        numbers = {**_count_outcomes(cases), "skipped": skipped_count, "timestamp": report.created_at[:19]}
+        output.write(f"  <testsuite{_write_attributes(name=name, **numbers)}>\n")
         output.write("    <properties>\n")
-        for key, value in _properties(report, part):
-            output.write(f"      <property{_attributes(name=key, value=value)}/>\n")
+        for key, value in _list_properties(report, part):
+            output.write(f"      <property{_write_attributes(name=key, value=value)}/>\n")
         output.write("    </properties>\n")
         for case in cases:
-            output.write(_case(*case))
+            output.write(_write_case(*case))
         output.write("  </testsuite>\n")
     output.write("</testsuites>\n")
 
@@ -45,7 +45,7 @@ def _write(report: ImageReport, output: TextIO) -> None:
 REPORT: Report = ImageFormat(_write)
 
 
-def _totals(cases: list[Case]) -> dict[str, str]:
+def _count_outcomes(cases: list[Case]) -> dict[str, str]:
     outcomes = [case[2] for case in cases]
     return {
         "tests": str(len(cases)),
@@ -54,7 +54,7 @@ def _totals(cases: list[Case]) -> dict[str, str]:
     }
 
 
-def _properties(report: ImageReport, part: PlatformPart) -> Iterator[tuple[str, str]]:
+def _list_properties(report: ImageReport, part: PlatformPart) -> Iterator[tuple[str, str]]:
     yield "digest", report.digest
     yield "manifest", part.manifest
     if report.verdict and part.platform_verdict:
@@ -63,23 +63,23 @@ def _properties(report: ImageReport, part: PlatformPart) -> Iterator[tuple[str, 
         yield from (("remediation", command) for command in part.platform_verdict.remediation.commands)
 
 
-def _cases(part: PlatformPart) -> Iterator[Case]:
+def _build_cases(part: PlatformPart) -> Iterator[Case]:
     broken_rules = part.broken_rules
     for finding in part.findings:
         rules = broken_rules.get(finding, ())
         outcome: Outcome = "failure" if rules or not part.platform_verdict else "skipped"
         waiver = part.waived_findings.get(finding)
         message = (
-            wording.waiver_sentence(waiver)
+            wording.describe_waiver(waiver)
             if waiver
-            else wording.finding_sentence(finding)
+            else wording.describe_finding(finding)
             if outcome == "failure"
-            else f"Within the policy: {wording.finding_sentence(finding)}"
+            else f"Within the policy: {wording.describe_finding(finding)}"
         )
-        name = f"{finding.id} in {wording.package_text(finding.package)}"
+        name = f"{finding.id} in {wording.format_package(finding.package)}"
         package = finding.package
         group = f"{package.ecosystem}/{package.source_name}".replace(".", "_")  # readers take dots for folders
-        yield group, name, outcome, finding.severity.value, message, "\n".join(_detail(finding, rules))
+        yield group, name, outcome, finding.severity.value, message, "\n".join(_describe_finding(finding, rules))
     for violation in part.platform_verdict.violations if part.platform_verdict else ():
         if not violation.findings:
             yield "policy", violation.rule, "failure", violation.rule, violation.message, ""
@@ -87,15 +87,22 @@ def _cases(part: PlatformPart) -> Iterator[Case]:
         for violation in violations:
             yield "policy", violation.rule, "skipped", kind, f"{kind.capitalize()}: {violation.message}", ""
     for entry in part.waived_violations:
-        yield "policy", wording.waived_subject(entry), "skipped", entry.kind, wording.waiver_sentence(entry), ""
+        yield (
+            "policy",
+            wording.describe_waived_subject(entry),
+            "skipped",
+            entry.kind,
+            wording.describe_waiver(entry),
+            "",
+        )
     for doubt in part.undetermined:
         steps = clean(advice_of(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
 
 
-def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
+def _describe_finding(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
     package = finding.package
-    yield clean(wording.remediation_sentence(finding))
+    yield clean(wording.describe_remediation(finding))
     yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'unknown'})")
     yield clean(f"package: {package.purl}")
     yield clean(f"path: {package.path}")
@@ -109,13 +116,13 @@ def _detail(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
         yield clean(f"breaks: {', '.join(rules)}")
 
 
-def _case(group: str, name: str, outcome: Outcome, kind: str, message: str, text: str) -> str:
-    head = f"    <testcase{_attributes(classname=group, name=name)}"
+def _write_case(group: str, name: str, outcome: Outcome, kind: str, message: str, text: str) -> str:
+    head = f"    <testcase{_write_attributes(classname=group, name=name)}"
     if not outcome:
         return head + "/>\n"
-    attributes = _attributes(type=kind, message=message)
+    attributes = _write_attributes(type=kind, message=message)
     return f"{head}>\n      <{outcome}{attributes}>{escape(text)}</{outcome}>\n    </testcase>\n"
 
 
-def _attributes(**values: str) -> str:
+def _write_attributes(**values: str) -> str:
     return "".join(f' {name}="{escape(clean(value))}"' for name, value in values.items())

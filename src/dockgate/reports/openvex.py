@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, TextIO
 
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
-from dockgate.reports._document import Document, drop_empty, urn, write
-from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
+from dockgate.reports._document import Document, drop_empty, make_urn, write
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, build_image_purl
 from dockgate.scanner.model import Package
 from dockgate.shared.digest import Digest
 from dockgate.shared.escaping import clean
@@ -28,21 +28,21 @@ def _write(report: ImageReport, output: TextIO) -> None:
         "timestamp": report.created_at,
         "version": 1,
         "tooling": f"{TOOL} {VERSION}",
-        "statements": list(_statements(report)),
+        "statements": list(_build_statements(report)),
     }
-    write({"@context": "https://openvex.dev/ns/v0.2.0", "@id": urn(content), **content}, output)
+    write({"@context": "https://openvex.dev/ns/v0.2.0", "@id": make_urn(content), **content}, output)
 
 
 REPORT: Report = ImageFormat(_write)
 
 
-def _statements(report: ImageReport) -> Iterator[Document]:
+def _build_statements(report: ImageReport) -> Iterator[Document]:
     affected_packages: dict[tuple[Finding, str, AppliedWaiver | None], dict[int, list[Package]]] = {}
     undetermined_subjects: dict[tuple[str, str], dict[int, list[str]]] = {}
     for number, part in enumerate(report.parts):
         for finding in part.findings:
-            general, waived_packages = part.without_package(finding)
-            places = affected_packages.setdefault((general, wording.remediation_sentence(finding), waived_packages), {})
+            general, waived_packages = part.strip_package(finding)
+            places = affected_packages.setdefault((general, wording.describe_remediation(finding), waived_packages), {})
             places.setdefault(number, []).append(finding.package)
         for entry in part.undetermined:
             for identity in entry.ids:
@@ -52,46 +52,46 @@ def _statements(report: ImageReport) -> Iterator[Document]:
     for (finding, advice, waived_packages), packages in affected_packages.items():
         purls = {number: [package.purl for package in listed_packages] for number, listed_packages in packages.items()}
         yield drop_empty(
-            vulnerability=_vulnerability(finding.id, finding.aliases, finding.summary),
-            products=list(_products(report, purls)),
-            **_status(finding, advice, waived_packages),
+            vulnerability=_build_vulnerability(finding.id, finding.aliases, finding.summary),
+            products=list(_build_products(report, purls)),
+            **_build_status(finding, advice, waived_packages),
         )
     for (identity, reason), subjects in undetermined_subjects.items():
         yield drop_empty(
-            vulnerability=_vulnerability(identity),
-            products=list(_products(report, subjects)),
+            vulnerability=_build_vulnerability(identity),
+            products=list(_build_products(report, subjects)),
             status="under_investigation",
             status_notes=clean(reason),
         )
 
 
-def _status(finding: Finding, advice: str, waiver: "AppliedWaiver | None") -> Document:
+def _build_status(finding: Finding, advice: str, waiver: "AppliedWaiver | None") -> Document:
     """The status fields. A VEX statement keeps its author; a waiver leaves the package affected."""
-    notes = clean(_notes(finding))
-    by = clean(wording.waiver_sentence(waiver)) if waiver else ""
-    if (status := wording.vex_status(waiver)) == "not_affected":
+    notes = clean(_describe_finding(finding))
+    by = clean(wording.describe_waiver(waiver)) if waiver else ""
+    if (status := wording.derive_vex_status(waiver)) == "not_affected":
         return {"status": status, "status_notes": notes, "impact_statement": by}
     if status:
         return {"status": status, "status_notes": f"{by} {notes}"}
     return {"status": "affected", "status_notes": notes, "action_statement": f"{clean(advice)} {by}".strip()}
 
 
-def _vulnerability(identity: str, aliases: Iterable[str] = (), summary: str | None = None) -> Document:
+def _build_vulnerability(identity: str, aliases: Iterable[str] = (), summary: str | None = None) -> Document:
     return drop_empty(
-        **{"@id": wording.advisory_url(identity)},
+        **{"@id": wording.build_advisory_url(identity)},
         name=clean(identity),
         aliases=[clean(alias) for alias in dict.fromkeys(aliases)],
         description=clean(summary or ""),
     )
 
 
-def _products(report: ImageReport, purls: dict[int, list[str]]) -> Iterator[Document]:
+def _build_products(report: ImageReport, purls: dict[int, list[str]]) -> Iterator[Document]:
     for number, listed_purls in purls.items():
-        yield _product(report, report.parts[number], list(dict.fromkeys(listed_purls)))
+        yield _build_product(report, report.parts[number], list(dict.fromkeys(listed_purls)))
 
 
-def _product(report: ImageReport, part: PlatformPart, purls: list[str]) -> Document:
-    purl = image_purl(report.reference, part.manifest, part.platform)
+def _build_product(report: ImageReport, part: PlatformPart, purls: list[str]) -> Document:
+    purl = build_image_purl(report.reference, part.manifest, part.platform)
     algorithm, content = Digest.parse(part.manifest)
     return drop_empty(
         **{"@id": purl},
@@ -101,7 +101,7 @@ def _product(report: ImageReport, part: PlatformPart, purls: list[str]) -> Docum
     )
 
 
-def _notes(finding: Finding) -> str:
+def _describe_finding(finding: Finding) -> str:
     notes = [
         f"Severity {finding.severity}" + (f" by {finding.rating.source}" if finding.rating.source else ""),
         f"known to be exploited since {finding.exploited}" if finding.exploited else "",

@@ -13,7 +13,7 @@ from dockgate.gate.next_steps import advice_of
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, write
-from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, relative_uri
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, format_relative_uri
 from dockgate.shared.escaping import clean
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
@@ -45,12 +45,12 @@ REPORT: Report = ImageFormat(_write)
 
 
 def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
-    rules = {finding.id: _rule(finding) for finding in reversed(part.findings)}
+    rules = {finding.id: _build_rule(finding) for finding in reversed(part.findings)}
     violations = part.platform_verdict.violations if part.platform_verdict else ()
     without_findings = [("error", violation) for violation in violations if not violation.findings]
     without_findings += [(level, violation) for level, violations in part.non_blocking for violation in violations]
     for _, violation in without_findings:
-        identity = _violation_id(violation)
+        identity = _make_violation_id(violation)
         text = f"The policy's rule {clean(violation.rule)}."
         rules[identity] = {"id": identity, "shortDescription": {"text": text}}
     if part.waived_violations:
@@ -68,29 +68,32 @@ def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
             {
                 "executionSuccessful": not part.undetermined,
                 "endTimeUtc": report.created_at,
-                "toolExecutionNotifications": [_notification(entry, part) for entry in part.undetermined],
+                "toolExecutionNotifications": [_build_notification(entry, part) for entry in part.undetermined],
             }
         ],
         "results": [
-            *(_result(finding, index[finding.id], part, broken_rules.get(finding, ())) for finding in part.findings),
             *(
-                _violation(identity, violation.message, level, index[identity])
+                _build_result(finding, index[finding.id], part, broken_rules.get(finding, ()))
+                for finding in part.findings
+            ),
+            *(
+                _build_violation(identity, violation.message, level, index[identity])
                 for level, violation in without_findings
-                for identity in [_violation_id(violation)]
+                for identity in [_make_violation_id(violation)]
             ),
             *(
                 {
-                    **_violation(_ACCEPTED_RULE, waived_violation.violation or "", "note", index[_ACCEPTED_RULE]),
-                    "suppressions": [_suppression(waived_violation)],
+                    **_build_violation(_ACCEPTED_RULE, waived_violation.violation or "", "note", index[_ACCEPTED_RULE]),
+                    "suppressions": [_build_suppression(waived_violation)],
                 }
                 for waived_violation in part.waived_violations
             ),
         ],
-        "properties": _properties(report, part),
+        "properties": _build_properties(report, part),
     }
 
 
-def _properties(report: ImageReport, part: PlatformPart) -> Document:
+def _build_properties(report: ImageReport, part: PlatformPart) -> Document:
     verdict = report.verdict
     return drop_empty(
         reference=clean(report.reference),
@@ -102,15 +105,15 @@ def _properties(report: ImageReport, part: PlatformPart) -> Document:
     )
 
 
-def _rule(finding: Finding) -> Document:
+def _build_rule(finding: Finding) -> Document:
     title = clean((finding.summary or "").strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
     score = f"{finding.rating.score:.1f}" if finding.rating.score is not None else _SEVERITIES[finding.severity][1]
-    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(wording.remediation_sentence(finding))}"
+    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(wording.describe_remediation(finding))}"
     return drop_empty(
         id=clean(finding.id),
         shortDescription={"text": title},
         help={"text": text},
-        helpUri=wording.advisory_url(finding.id),
+        helpUri=wording.build_advisory_url(finding.id),
         properties=drop_empty(
             **{"security-severity": score},
             precision="very-high",
@@ -120,7 +123,7 @@ def _rule(finding: Finding) -> Document:
     )
 
 
-def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, ...]) -> Document:
+def _build_result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, ...]) -> Document:
     package = finding.package
     level, _ = _SEVERITIES[finding.severity]
     if part.platform_verdict:
@@ -133,12 +136,12 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
         "ruleIndex": index,
         "level": level,
         "message": {
-            "text": clean(f"{wording.finding_sentence(finding).rstrip('.')}. {wording.remediation_sentence(finding)}")
+            "text": clean(f"{wording.describe_finding(finding).rstrip('.')}. {wording.describe_remediation(finding)}")
         },
         "locations": [
             {
                 "physicalLocation": {
-                    "artifactLocation": {"uri": relative_uri(package.path) or ".", "uriBaseId": ROOT},
+                    "artifactLocation": {"uri": format_relative_uri(package.path) or ".", "uriBaseId": ROOT},
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [
@@ -147,7 +150,7 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
             }
         ],
         "partialFingerprints": {"dockgate/v1": fingerprint},
-        **drop_empty(suppressions=[_suppression(waiver)] if waiver else []),
+        **drop_empty(suppressions=[_build_suppression(waiver)] if waiver else []),
         "properties": drop_empty(
             severity=finding.severity.value,
             ratedBy=finding.rating.source,
@@ -168,11 +171,11 @@ def _result(finding: Finding, index: int, part: PlatformPart, rules: tuple[str, 
     }
 
 
-def _violation_id(violation: "Violation") -> str:
+def _make_violation_id(violation: "Violation") -> str:
     return f"policy/{clean(violation.rule)}"
 
 
-def _violation(identity: str, message: str, level: str, index: int) -> Document:
+def _build_violation(identity: str, message: str, level: str, index: int) -> Document:
     """A result without findings: a violation, a rule's warning or note, or an accepted violation."""
     return {
         "ruleId": identity,
@@ -183,12 +186,12 @@ def _violation(identity: str, message: str, level: str, index: int) -> Document:
     }
 
 
-def _suppression(waiver: "AppliedWaiver") -> Document:
+def _build_suppression(waiver: "AppliedWaiver") -> Document:
     """A suppression from outside the source (section 3.35.2)."""
-    return {"kind": "external", "status": "accepted", "justification": clean(wording.waiver_sentence(waiver))}
+    return {"kind": "external", "status": "accepted", "justification": clean(wording.describe_waiver(waiver))}
 
 
-def _notification(entry: Undetermined, part: PlatformPart) -> Document:
+def _build_notification(entry: Undetermined, part: PlatformPart) -> Document:
     advice = advice_of(entry, part.manifest) if part.platform_verdict else ""
     return {
         "level": "error",

@@ -12,8 +12,8 @@ from typing import TextIO
 from dockgate.reports import InventoryFormat
 from dockgate.reports import _properties as properties
 from dockgate.reports import _wording as wording
-from dockgate.reports._document import Document, drop_empty, urn, write
-from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, image_purl
+from dockgate.reports._document import Document, drop_empty, make_urn, write
+from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, build_image_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.digest import Digest
 from dockgate.shared.escaping import clean
@@ -23,66 +23,68 @@ _BY = f"Tool: {TOOL}-{VERSION}"
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
-    write(_document(report), output)
+    write(_build_document(report), output)
 
 
 REPORT: InventoryFormat = ImageFormat(_write)
 
 
-def _document(report: ImageReport) -> Document:
+def _build_document(report: ImageReport) -> Document:
     created_at = report.created_at[:19] + "Z"
     packages: dict[str, Document] = {}
     relations: list[Document] = []
     for part in report.parts:
-        image = _identity("Image", part.manifest, part.platform)
-        packages[image] = _image(report, part, image, created_at)
-        relations.append(_relation("SPDXRef-DOCUMENT", "DESCRIBES", image))
-        for package in _contained_packages(part, created_at):
+        image = _make_id("Image", part.manifest, part.platform)
+        packages[image] = _build_image(report, part, image, created_at)
+        relations.append(_build_relation("SPDXRef-DOCUMENT", "DESCRIBES", image))
+        for package in _build_contained_packages(part, created_at):
             packages[package["SPDXID"]] = package
-            relations.append(_relation(image, "CONTAINS", package["SPDXID"]))
+            relations.append(_build_relation(image, "CONTAINS", package["SPDXID"]))
     document = {
         "spdxVersion": "SPDX-2.3",
         "dataLicense": "CC0-1.0",
         "SPDXID": "SPDXRef-DOCUMENT",
         "name": report.reference,
         "creationInfo": {"created": created_at, "creators": [_BY]},
-        "annotations": [_annotation(properties.report_properties(report), created_at)],
+        "annotations": [_build_annotation(properties.list_report_properties(report), created_at)],
         "packages": list(packages.values()),
         "relationships": relations,
     }
-    return {**document, "documentNamespace": urn(document)}
+    return {**document, "documentNamespace": make_urn(document)}
 
 
-def _image(report: ImageReport, part: PlatformPart, identity: str, created_at: str) -> Document:
+def _build_image(report: ImageReport, part: PlatformPart, identity: str, created_at: str) -> Document:
     algorithm, content = Digest.parse(part.manifest)
     sha256 = algorithm == "sha256" and len(content) == 64
-    locator = image_purl(report.reference, part.manifest, part.platform) if part.manifest else ""
+    locator = build_image_purl(report.reference, part.manifest, part.platform) if part.manifest else ""
     return {
-        **_package(identity, report.reference, part.manifest, "CONTAINER"),
+        **_build_package(identity, report.reference, part.manifest, "CONTAINER"),
         "checksums": [{"algorithm": "SHA256", "checksumValue": content}] if sha256 else [],
-        "externalRefs": [_purl(locator)] if locator else [],
-        "annotations": [_annotation(properties.part_properties(part), created_at)],
+        "externalRefs": [_build_purl_reference(locator)] if locator else [],
+        "annotations": [_build_annotation(properties.list_part_properties(part), created_at)],
     }
 
 
-def _contained_packages(part: PlatformPart, created_at: str) -> Iterable[Document]:
+def _build_contained_packages(part: PlatformPart, created_at: str) -> Iterable[Document]:
     inventory = part.inventory
     if inventory and inventory.distribution:
-        yield _system(inventory.distribution, part, created_at)
+        yield _build_system(inventory.distribution, part, created_at)
     references: dict[Package, list[Document]] = {}
     for finding in part.findings:
-        if locator := wording.advisory_url(finding.id):
+        if locator := wording.build_advisory_url(finding.id):
             by = part.waived_findings.get(finding)
-            waiver_text = f" {wording.waiver_sentence(by)}" if by else ""
-            comment = clean(f"{finding.severity}. {wording.remediation_sentence(finding)}{waiver_text}")
-            references.setdefault(finding.package, []).append(_reference("SECURITY", "advisory", locator, comment))
+            waiver_text = f" {wording.describe_waiver(by)}" if by else ""
+            comment = clean(f"{finding.severity}. {wording.describe_remediation(finding)}{waiver_text}")
+            references.setdefault(finding.package, []).append(
+                _build_reference("SECURITY", "advisory", locator, comment)
+            )
     for package in part.packages:
         source = package.source_name, package.source_version
         is_other_source = source != (package.name, package.version)
-        facts = json.dumps(dict(properties.package_properties(package)))
+        facts = json.dumps(dict(properties.list_package_properties(package)))
         yield {
-            **_package(
-                _identity("Package", part.manifest, part.platform, package.purl, facts),
+            **_build_package(
+                _make_id("Package", part.manifest, part.platform, package.purl, facts),
                 package.name,
                 package.version,
                 "LIBRARY",
@@ -91,24 +93,24 @@ def _contained_packages(part: PlatformPart, created_at: str) -> Iterable[Documen
                 sourceInfo=clean(f"built package from: {' '.join(source)}") if is_other_source else "",
                 supplier=f"Organization: {clean(package.vendor)}" if package.vendor else "",
             ),
-            "externalRefs": [_purl(package.purl), *references.get(package, ())],
-            "annotations": [_annotation(properties.package_properties(package), created_at)],
+            "externalRefs": [_build_purl_reference(package.purl), *references.get(package, ())],
+            "annotations": [_build_annotation(properties.list_package_properties(package), created_at)],
         }
 
 
-def _system(distribution: Distribution, part: PlatformPart, created_at: str) -> Document:
+def _build_system(distribution: Distribution, part: PlatformPart, created_at: str) -> Document:
     return {
-        **_package(
-            _identity("OperatingSystem", part.manifest, part.platform),
+        **_build_package(
+            _make_id("OperatingSystem", part.manifest, part.platform),
             distribution.id,
             distribution.version,
             "OPERATING_SYSTEM",
         ),
-        "annotations": [_annotation(properties.distribution_properties(distribution), created_at)],
+        "annotations": [_build_annotation(properties.list_distribution_properties(distribution), created_at)],
     }
 
 
-def _package(identity: str, name: str, version: str, purpose: str) -> Document:
+def _build_package(identity: str, name: str, version: str, purpose: str) -> Document:
     return {
         "SPDXID": identity,
         "name": name,
@@ -119,19 +121,19 @@ def _package(identity: str, name: str, version: str, purpose: str) -> Document:
     }
 
 
-def _purl(purl: str) -> Document:
-    return _reference("PACKAGE-MANAGER", "purl", purl)
+def _build_purl_reference(purl: str) -> Document:
+    return _build_reference("PACKAGE-MANAGER", "purl", purl)
 
 
-def _reference(category: str, kind: str, locator: str, comment: str | None = None) -> Document:
+def _build_reference(category: str, kind: str, locator: str, comment: str | None = None) -> Document:
     return drop_empty(referenceCategory=category, referenceType=kind, referenceLocator=locator, comment=comment)
 
 
-def _relation(subject: str, kind: str, related_id: str) -> Document:
+def _build_relation(subject: str, kind: str, related_id: str) -> Document:
     return {"spdxElementId": subject, "relationshipType": kind, "relatedSpdxElement": related_id}
 
 
-def _annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Document:
+def _build_annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Document:
     """An annotation; repeated names become a list of texts."""
     texts_by_name: dict[str, list[str]] = {}
     for name, text in pairs:
@@ -141,7 +143,7 @@ def _annotation(pairs: Iterable[tuple[str, str]], created_at: str) -> Document:
     return {"annotationDate": created_at, "annotationType": "OTHER", "annotator": _BY, "comment": comment}
 
 
-def _identity(kind: str, *parts: str) -> str:
+def _make_id(kind: str, *parts: str) -> str:
     """An SPDX id: the same for the same package in every document."""
     digest = hashlib.sha256("\n".join(parts).encode("utf-8", "backslashreplace")).hexdigest()
     return f"SPDXRef-{kind}-{digest[:24]}"

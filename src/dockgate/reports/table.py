@@ -9,23 +9,23 @@ from rich.text import Text
 from dockgate.gate.model import Status
 from dockgate.reports import GateReport, Report, ScanReport, View
 from dockgate.reports import _wording as wording
-from dockgate.reports._image_report import PlatformPart, image_report
+from dockgate.reports._image_report import PlatformPart, build_image_report
 from dockgate.reports._lines import (
     ID_WIDTH,
     NAME_WIDTH,
-    finding_notes,
-    findings_line,
-    fix_text,
-    severity,
+    format_finding_notes,
+    format_findings_line,
+    format_fix,
+    format_severity,
 )
 from dockgate.reports._verdict_lines import (
-    headline,
+    describe_undetermined,
+    format_headline,
     show_reasons,
     show_waived,
     show_waiver_commands,
-    undetermined_sentences,
 )
-from dockgate.reports._wording import support_status
+from dockgate.reports._wording import describe_support
 from dockgate.scanner.model import Inventory
 from dockgate.shared.interfaces import override
 from dockgate.shared.terminal_lines import align, bullets, console, line, print_heading, show
@@ -40,57 +40,57 @@ class Table(Report):
     """The verdict and the remediation first, then the packages with their findings."""
 
     @override
-    def scan(self, report: ScanReport, output: TextIO) -> None:
+    def write_scan(self, report: ScanReport, output: TextIO) -> None:
         terminal = console(output)
-        _image(terminal, report.reference, report.digest)
-        for part, (inventory, matches) in zip(image_report(report).parts, report.platforms, strict=True):
-            _platform(terminal, part, report.scanned_at or "")
+        _show_image(terminal, report.reference, report.digest)
+        for part, (inventory, matches) in zip(build_image_report(report).parts, report.platforms, strict=True):
+            _show_platform(terminal, part, report.scanned_at or "")
             _show_unread(terminal, inventory)
             if matches.undetermined:
                 print_heading(terminal, "Undetermined", len(matches.undetermined))
-                bullets(terminal, undetermined_sentences(matches.undetermined))
-            _findings(terminal, part, report.view)
+                bullets(terminal, describe_undetermined(matches.undetermined))
+            _show_findings(terminal, part, report.view)
         if report.coverage:
             words = (f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in report.coverage)
             terminal.print()
             show(terminal, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
 
     @override
-    def gate(self, report: GateReport, output: TextIO) -> None:
+    def write_verdict(self, report: GateReport, output: TextIO) -> None:
         terminal = console(output)
         verdict, view = report.verdict, report.view
-        _image(terminal, report.reference, verdict.image)
-        show(terminal, [headline(verdict)])
+        _show_image(terminal, report.reference, verdict.image)
+        show(terminal, [format_headline(verdict)])
         if verdict.status is Status.APPROVED:
             show(terminal, [line(f"  {verdict.summary}.")])
         unread_reasons = {entry.reason for inventory in report.inventories for entry in inventory.unread}
         show_reasons(terminal, verdict, () if view.is_summary else unread_reasons, has_findings=False)
         show_waiver_commands(terminal, verdict)
         show_waived(terminal, verdict, has_findings=view.is_summary)
-        for part in image_report(report).parts:
+        for part in build_image_report(report).parts:
             terminal.print()
-            _platform(terminal, part, verdict.inputs.now)
+            _show_platform(terminal, part, verdict.inputs.now)
             if part.inventory and not view.is_summary:
                 _show_unread(terminal, part.inventory)
-            _findings(terminal, part, view)
+            _show_findings(terminal, part, view)
 
 
 REPORT: Report = Table()
 
 
-def _image(terminal: Console, reference: str, digest: str) -> None:
+def _show_image(terminal: Console, reference: str, digest: str) -> None:
     show(terminal, [line((reference, "bold"))])
     if digest not in reference:
         show(terminal, [line((digest, "dim"))])
 
 
-def _platform(terminal: Console, part: PlatformPart, now: str) -> None:
+def _show_platform(terminal: Console, part: PlatformPart, now: str) -> None:
     """Print what the platform is, and the number of its findings."""
     words: list[tuple[str, str]] = [(part.label, "dim")] if part.label else []
     if part.inventory:
         distribution = part.inventory.distribution
         words.append((distribution.name or distribution.id if distribution else "unknown distribution", "dim"))
-        if distribution and (support := support_status(distribution, now))[0]:
+        if distribution and (support := describe_support(distribution, now))[0]:
             words.append((support[0], "bold red" if support[1] else "dim"))
         words.append((plural(len(part.inventory.packages), "package"), "dim"))
         if part.inventory.base:
@@ -98,13 +98,13 @@ def _platform(terminal: Console, part: PlatformPart, now: str) -> None:
     if words:
         show(terminal, [Text(" · ", "dim").join(line(word) for word in words)])
     scope = " in the packages that could be looked up" if part.undetermined else ""
-    show(terminal, [findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
+    show(terminal, [format_findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
 
 
-def _findings(terminal: Console, part: PlatformPart, view: View) -> None:
+def _show_findings(terminal: Console, part: PlatformPart, view: View) -> None:
     """Print findings by source package, worst first. Blocking ones are marked, waived ones name their waiver."""
     groups: dict[tuple[str, str, str], list[Finding]] = {}
-    for finding in filter(view.shows, part.findings):
+    for finding in filter(view.should_show, part.findings):
         package = finding.package
         groups.setdefault((package.ecosystem, package.source_name, package.source_version), []).append(finding)
     vulnerabilities = {
@@ -113,7 +113,12 @@ def _findings(terminal: Console, part: PlatformPart, view: View) -> None:
     }
     blocking, waived_findings = part.broken_rules, part.waived_findings
     cells = [
-        [Text("✗", "bold red") if blocks else Text(" "), severity(finding), line(finding.id), fix_text(finding)]
+        [
+            Text("✗", "bold red") if blocks else Text(" "),
+            format_severity(finding),
+            line(finding.id),
+            format_fix(finding),
+        ]
         for key, listed_findings in vulnerabilities.items()
         for finding in listed_findings
         for blocks in [
@@ -125,11 +130,11 @@ def _findings(terminal: Console, part: PlatformPart, view: View) -> None:
         terminal.print()
     width = terminal.width
     for key, listed_findings in vulnerabilities.items():
-        show(terminal, [_package_line(key, groups[key], part, width)])
+        show(terminal, [_format_package_line(key, groups[key], part, width)])
         for finding in listed_findings:
-            show(terminal, [_with_summary(next(lines), finding, width)])
+            show(terminal, [_append_summary(next(lines), finding, width)])
             for by in dict.fromkeys(
-                wording.waiver_sentence(waived_findings[other_finding])
+                wording.describe_waiver(waived_findings[other_finding])
                 for other_finding in groups[key]
                 if other_finding.id == finding.id and other_finding in waived_findings
             ):
@@ -141,9 +146,9 @@ def _findings(terminal: Console, part: PlatformPart, view: View) -> None:
         )
 
 
-def _with_summary(text: Text, finding: Finding, width: int) -> Text:
+def _append_summary(text: Text, finding: Finding, width: int) -> Text:
     """The line with the finding's notes, and as much of its summary as fits."""
-    urgency = finding_notes(finding)
+    urgency = format_finding_notes(finding)
     text.append_text(urgency)
     room = width - text.cell_len
     if finding.summary and room >= _SUMMARY_WIDTH:
@@ -153,7 +158,9 @@ def _with_summary(text: Text, finding: Finding, width: int) -> Text:
     return text
 
 
-def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: PlatformPart, width: int) -> Text:
+def _format_package_line(
+    key: tuple[str, str, str], findings: Iterable[Finding], part: PlatformPart, width: int
+) -> Text:
     """ "openssl 3.5.1-1  base image, Debian:13, installed as libssl3t64"; a language package has its folder."""
     ecosystem, name, version = key
     packages = [finding.package for finding in findings]
@@ -176,4 +183,4 @@ def _package_line(key: tuple[str, str, str], findings: Iterable[Finding], part: 
 def _show_unread(terminal: Console, inventory: Inventory) -> None:
     if inventory.unread:
         print_heading(terminal, "Could not be read", len(inventory.unread))
-        bullets(terminal, undetermined_sentences(Undetermined(entry.path, entry.reason) for entry in inventory.unread))
+        bullets(terminal, describe_undetermined(Undetermined(entry.path, entry.reason) for entry in inventory.unread))

@@ -13,7 +13,7 @@ from tests.fuzz.target import MEMORY, Part, Target
 from tests.fuzz.targets._ecosystem import DATA
 from tests.scanner.images import make, pieces
 
-from dockgate.reports import InventoryReport, ScanReport, scan_formats, write
+from dockgate.reports import InventoryReport, ScanReport, list_scan_formats, write
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.oci_image import OciImage
@@ -27,7 +27,7 @@ from dockgate.shared import canonical
 from dockgate.vulnerabilities.model import Matches
 
 _KINDS = ecosystems.load()
-_FORMATS = scan_formats()
+_FORMATS = list_scan_formats()
 _READ_AGAIN = ("cyclonedx", "spdx")
 _SPLIT = b"\n-- layer --\n"
 _BOUNDS = LayerLimits(inflated_bytes=8 * 2**20, ratio_from=2**20, headers=300)

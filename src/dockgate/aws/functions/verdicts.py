@@ -139,7 +139,7 @@ class Verdicts:
         bucket = self._settings.bucket
         for form, (suffix, kind) in _FORMS.items():
             page = io.StringIO()
-            load(form).gate(report, page)
+            load(form).write_verdict(report, page)
             body = page.getvalue().encode("utf-8", "backslashreplace")
             self._s3.put_object(Bucket=bucket, Key=f"{key}.{suffix}", Body=body, ContentType=kind)
         region = self._settings.region

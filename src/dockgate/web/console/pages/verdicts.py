@@ -14,7 +14,7 @@ from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.next_steps import NextStep, next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
-from dockgate.reports._verdict_lines import undetermined_sentences
+from dockgate.reports._verdict_lines import describe_undetermined
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.local_gate import Replay, compare, replay
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -73,12 +73,12 @@ class FindingRow:
     @property
     def fixed(self) -> str:
         """The version that fixes it, or that there is none, as text."""
-        return wording.fix_status(self.finding)
+        return wording.describe_fix(self.finding)
 
     @property
     def notes(self) -> list[str]:
         """List what makes the finding urgent, and remarks on it, in short phrases."""
-        return [*wording.urgency(self.finding), *wording.other_notes(self.finding)]
+        return [*wording.list_urgent_notes(self.finding), *wording.list_other_notes(self.finding)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -278,19 +278,19 @@ def _platform_page(
     return PlatformPage(
         platform=platform,
         rows=rows,
-        totals=wording.severity_counts(platform.findings),
+        totals=wording.count_severities(platform.findings),
         groups=[
             (group, title, count)
             for group, title in _TITLES.items()
             if (count := sum(row.group is group for row in rows))
         ],
-        undetermined=list(undetermined_sentences(platform.undetermined)),
+        undetermined=list(describe_undetermined(platform.undetermined)),
         steps=next_steps(platform.undetermined, stored_verdict.image),
-        upgrades=wording.upgrade_groups(platform.remediation),
-        obstacles=wording.obstacle_reasons(platform),
+        upgrades=wording.group_upgrades(platform.remediation),
+        obstacles=wording.list_obstacle_reasons(platform),
         accepted=list(
             dict.fromkeys(
-                f"{wording.waived_subject(entry)}: {wording.waiver_sentence(entry)}"
+                f"{wording.describe_waived_subject(entry)}: {wording.describe_waiver(entry)}"
                 for entry in platform.waived
                 if entry.finding is None
             )
@@ -314,7 +314,7 @@ def _rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list
     for finding in platform.findings:
         key = _key(finding)
         if key in waived_findings:
-            group, because = Group.WAIVED, wording.waiver_sentence(waived_findings[key])
+            group, because = Group.WAIVED, wording.describe_waiver(waived_findings[key])
         elif key in blocking:
             group, because = Group.BLOCKS, blocking[key]
         elif not finding.fixed:

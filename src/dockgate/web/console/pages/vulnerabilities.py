@@ -162,7 +162,7 @@ def vulnerability(
         facts=facts,
         affected=page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
         severity=_worst_severity(exposure),
-        source_url=wording.advisory_url(exposure.question),
+        source_url=wording.build_advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
