@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
 from dockgate.shared.timestamps import format_time
+from dockgate.vulnerabilities.model import Severity
 
 START = datetime(2026, 11, 1, tzinfo=UTC)
 TERMS = RiskTerms(notice=timedelta(days=2), recovery=timedelta(days=1))
-BEGAN, MOVED, NEAR, PASSED, ENDED = RiskChange
+BEGAN, INCREASED, MOVED, NEAR, PASSED, ENDED = RiskChange
 
 
 @dataclass
@@ -28,9 +29,11 @@ class Story:
         self.present, changes = advance("web", self.present, verdict, self.now, TERMS)
         self.changes += changes
 
-    def bad(self, days: float = 10, image: str = "a", hours: float = 0) -> None:
+    def bad(
+        self, days: float = 10, image: str = "a", hours: float = 0, severity: Severity | None = Severity.HIGH
+    ) -> None:
         self.now += timedelta(hours=hours)
-        self.see(RunningVerdict(image, "CVE-1", format_time(self.now + timedelta(days=days))))
+        self.see(RunningVerdict(image, "CVE-1", format_time(self.now + timedelta(days=days)), severity=severity))
 
     def good(self, image: str = "a", hours: float = 0) -> None:
         self.see(RunningVerdict(image), hours)
@@ -83,6 +86,32 @@ def test_a_worse_finding_moves_the_deadline_to_an_earlier_time() -> None:
     assert story.present is not None
     assert story.present.deadline == format_time(START + timedelta(days=6))
     assert story.changes == [BEGAN, MOVED, MOVED, NEAR]
+
+
+def test_a_more_severe_cause_is_announced_once_for_each_severity_however_often_it_flaps() -> None:
+    story = Story()
+    story.bad(14, severity=None)
+    for _ in range(40):
+        story.bad(14, hours=1, severity=Severity.HIGH)
+        story.bad(14, hours=1, severity=Severity.CRITICAL)
+    assert story.changes == [BEGAN, INCREASED, INCREASED]
+    story.good(hours=25)
+    story.good(hours=25)
+    story.bad(14, hours=1, severity=Severity.CRITICAL)
+    assert story.changes == [BEGAN, INCREASED, INCREASED, ENDED, BEGAN]
+
+
+def test_a_more_severe_cause_is_announced_after_the_deadline_too_and_never_beside_it() -> None:
+    story = Story()
+    story.bad(10, severity=Severity.HIGH)
+    story.bad(3, severity=Severity.CRITICAL)
+    assert story.changes == [BEGAN, MOVED]
+    late = Story()
+    late.bad(10, severity=Severity.LOW)
+    late.bad(10, hours=24 * 9, severity=Severity.MEDIUM)
+    late.bad(10, hours=24 * 1, severity=Severity.HIGH)
+    late.bad(10, hours=24 * 1, severity=Severity.CRITICAL)
+    assert late.changes == [BEGAN, NEAR, PASSED, INCREASED]
 
 
 def test_a_deadline_that_is_near_at_once_is_announced_once() -> None:

@@ -8,6 +8,7 @@ import pytest
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import fix_trigger
+from dockgate.delivery.service_risk import RiskChange
 from dockgate.events import aws_events, dockgate_events, governance_events, schemas
 from dockgate.events.envelope import NewEvent
 from dockgate.events.pattern import compile_pattern
@@ -49,8 +50,6 @@ def run(stage: str, action: str, state: RunState, attempt: int = 1, reason: str 
 PULLED, RUNNING = run("Source", "Pull", RunState.SUCCEEDED), run("Deploy", "Run", RunState.IN_PROGRESS)
 FAILED = run("Deploy", "Run", RunState.FAILED, reason="no healthy task")
 DEPLOYED = replace(run("Deploy", "Run", RunState.SUCCEEDED), variables={"REVISION": "2"})
-RISKS = ("service.at_risk", *(f"service.{kind}" for kind in ("deadline_moved", "deadline_near", "deadline_passed")))
-RISKS += ("service.recovered",)
 
 
 def all_events() -> list[NewEvent]:
@@ -92,7 +91,7 @@ def all_events() -> list[NewEvent]:
             dockgate_events.service_risk_changed(
                 *(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW), [("CVE-2026-1", "HIGH")]
             )
-            for kind in RISKS
+            for kind in RiskChange
         ),
         dockgate_events.finding_exploited(IMAGE, "team/app", [{"id": "CVE-2026-1", "severity": "HIGH"}], NOW),
         dockgate_events.watch_ended(IMAGE, "team/app", "default", "Rejected", NOW),

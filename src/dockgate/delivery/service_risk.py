@@ -5,7 +5,8 @@ Pure: no I/O, no clock.
 *Judged bad* puts a service at risk, with a deadline. *Cannot be judged* changes nothing: it neither begins nor ends a
 time at risk. Each kind of announcement is made once in a time at risk, also when an advisory appears and disappears
 every hour: a time at risk ends when another image runs that is not rejected, or when the image has not been rejected
-for a while. A deadline that moves is announced each time: it only moves to an earlier time.
+for a while. A deadline that moves is announced each time: it only moves to an earlier time. So is a reason that is
+more severe than all before.
 """
 
 from collections.abc import Sequence
@@ -14,12 +15,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from dockgate.shared.timestamps import format_time, latest_possible, to_datetime
+from dockgate.vulnerabilities.model import Severity
 
 
 class RiskChange(StrEnum):
     """An announced change; the values are the events' detail types."""
 
     BEGAN = "service.at_risk"
+    INCREASED = "service.risk_increased"
     DEADLINE_MOVED = "service.deadline_moved"
     DEADLINE_NEAR = "service.deadline_near"
     DEADLINE_PASSED = "service.deadline_passed"
@@ -43,7 +46,8 @@ class RunningVerdict:
 
     `rejection` is why its policies reject it now, with the `deadline` for replacing it; `cannot_judge` is why they
     cannot say. None: it is not so. `vulnerabilities` are names and severities of those that are the reason, that with
-    the earliest deadline first.
+    the earliest deadline first. `severity` is that of the worst of all reasons, None without a vulnerability;
+    UNTRIAGED counts as HIGH.
     """
 
     image: str
@@ -51,12 +55,14 @@ class RunningVerdict:
     deadline: str | None = None
     cannot_judge: str | None = None
     vulnerabilities: tuple[tuple[str, str], ...] = ()
+    severity: Severity | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TimeAtRisk:
     """A time at risk of a service, since `began_at`. `summary` is why `image` is rejected, or was at last.
 
+    `severity` is that of the worst vulnerability that was a reason since, None if there was none.
     `near_at` and `passed_at` are when the deadline was announced, `accepted_since` since when the image is not rejected
     any more; None: not yet.
     """
@@ -69,6 +75,7 @@ class TimeAtRisk:
     near_at: str | None = None
     passed_at: str | None = None
     accepted_since: str | None = None
+    severity: Severity | None = None
 
 
 def advance(
@@ -85,14 +92,23 @@ def advance(
     present = _drop_future(present, latest_possible(time)) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
-            present = TimeAtRisk(service, verdict.image, verdict.rejection, time, verdict.deadline)
+            present = TimeAtRisk(
+                service, verdict.image, verdict.rejection, time, verdict.deadline, severity=verdict.severity
+            )
             changes.append(RiskChange.BEGAN)
         else:
-            deadline = min(present.deadline, verdict.deadline)
-            if deadline < present.deadline and not was_ahead:
+            deadline, severity = min(present.deadline, verdict.deadline), _worse(present.severity, verdict.severity)
+            if deadline < present.deadline and not was_ahead and present.passed_at is None:
                 changes.append(RiskChange.DEADLINE_MOVED)
+            elif severity != present.severity:
+                changes.append(RiskChange.INCREASED)
             present = replace(
-                present, image=verdict.image, summary=verdict.rejection, deadline=deadline, accepted_since=None
+                present,
+                image=verdict.image,
+                summary=verdict.rejection,
+                deadline=deadline,
+                accepted_since=None,
+                severity=severity,
             )
     elif verdict is not None and verdict.cannot_judge is None and present is not None:
         if verdict.image != present.image:
@@ -108,16 +124,23 @@ def advance(
     notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
     if now >= deadline_at and present.passed_at is None:
         present = replace(present, passed_at=time)
-        changes = [*_drop_moves(changes), RiskChange.DEADLINE_PASSED]
+        changes = [*_drop_updates(changes), RiskChange.DEADLINE_PASSED]
     elif deadline_at - notice <= now < deadline_at and present.near_at is None and present.passed_at is None:
         present = replace(present, near_at=time)
-        changes = [*_drop_moves(changes), RiskChange.DEADLINE_NEAR]
+        changes = [*_drop_updates(changes), RiskChange.DEADLINE_NEAR]
     return present, tuple(changes)
 
 
-def _drop_moves(changes: Sequence[RiskChange]) -> list[RiskChange]:
-    """The changes before one that says the new deadline, too."""
-    return [change for change in changes if change is not RiskChange.DEADLINE_MOVED]
+def _worse(present: Severity | None, new: Severity | None) -> Severity | None:
+    """The worse of two severities, None for neither."""
+    return min(
+        (severity for severity in (present, new) if severity is not None), key=lambda each: each.rank, default=None
+    )
+
+
+def _drop_updates(changes: Sequence[RiskChange]) -> list[RiskChange]:
+    """The changes before one that says the new deadline and the new reasons, too."""
+    return [change for change in changes if change not in (RiskChange.DEADLINE_MOVED, RiskChange.INCREASED)]
 
 
 def _drop_future(risk: TimeAtRisk, latest_time: str) -> TimeAtRisk:

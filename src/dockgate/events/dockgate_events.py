@@ -60,8 +60,8 @@ def service_risk_changed(
 ) -> NewEvent:
     """The event of a change of a time at risk.
 
-    It is `service.at_risk`, `.deadline_moved`, `.deadline_near`, `.deadline_passed` or `service.recovered`. The time at
-    risk began `since`. `vulnerabilities` are names and severities of the reasons, the most urgent first.
+    It is `service.at_risk`, `.risk_increased`, `.deadline_moved`, `.deadline_near`, `.deadline_passed` or `.recovered`.
+    The time at risk began `since`. `vulnerabilities` are names and severities of the reasons, the most urgent first.
     `deadline` is when the policy wants the image replaced, `owners` are those of the image's repository.
     `time` identifies the change: a deadline that a clock announced which was ahead passes again.
     """

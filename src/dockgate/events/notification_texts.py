@@ -12,8 +12,8 @@ from dockgate.shared.wording import one_line, shorten
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (
-    *("service.at_risk", "service.deadline_moved", "service.deadline_near", "service.deadline_passed"),
-    *("service.recovered", "service.unhealthy"),
+    *("service.at_risk", "service.risk_increased", "service.deadline_moved", "service.deadline_near"),
+    *("service.deadline_passed", "service.recovered", "service.unhealthy"),
     *(
         "verdict.changed",
         "finding.exploited",
@@ -30,6 +30,7 @@ NOTIFIED_TYPES = (
 # Title and advice of kinds whose names do not say it; {} is the subject.
 _WORDS = {
     "service.at_risk": ("{} runs an image that would no longer be approved", "Its next deploy is blocked."),
+    "service.risk_increased": ("{} runs an image that is rejected for a worse reason", "Its next deploy is blocked."),
     "service.deadline_moved": ("{} runs an image that has to be replaced earlier", "Its next deploy is blocked."),
     "service.deadline_near": ("{} runs an image that has to be replaced soon", "Its next deploy is blocked."),
     "service.deadline_passed": ("{} still runs an image that should have been replaced", "It keeps running."),
@@ -63,6 +64,7 @@ _PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"
 _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "verdict.changed": (("image", "repository", "policy"), "Approved"),
     "service.at_risk": (("service",), ""),
+    "service.risk_increased": (("service",), ""),
     "service.deadline_moved": (("service",), ""),
     "service.deadline_near": (("service",), ""),
     "service.deadline_passed": (("service",), ""),

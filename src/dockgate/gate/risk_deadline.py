@@ -1,5 +1,6 @@
 """The deadline for replacing a running image that its policy rejects. Pure."""
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from dockgate.gate.model import Policy, Verdict
@@ -36,6 +37,18 @@ def most_urgent_findings(verdict: Verdict, policy: Policy, default_days: float) 
         key=lambda each: (_deadline_of(each, policy, start, default), _SEVERITIES.index(each.severity), each.id),
     )
     return list({finding.id: finding for finding in reversed(findings)}.values())[::-1]
+
+
+def worst_severity(verdicts: Iterable[Verdict]) -> Severity | None:
+    """Return the severity of the worst finding that violates a policy, None if none does.
+
+    UNTRIAGED counts as HIGH.
+    """
+    platforms = (platform for verdict in verdicts for platform in verdict.platform_verdicts)
+    violations = (violation for platform in platforms for violation in platform.violations)
+    severities = {finding.severity for violation in violations for finding in violation.findings}
+    known_severities = {Severity.HIGH if severity is Severity.UNTRIAGED else severity for severity in severities}
+    return min(known_severities, key=lambda severity: severity.rank, default=None)
 
 
 def _deadline_of(finding: Finding, policy: Policy, start: datetime, default: timedelta) -> datetime:

@@ -144,6 +144,23 @@ def test_a_vulnerability_that_is_known_to_be_exploited_moves_the_deadline_once_a
     assert [entry["severity"] for entry in moved] == ["HIGH", "CRITICAL"]
 
 
+def test_a_more_severe_vulnerability_of_a_rejected_image_is_announced_once_and_named(steps: Steps) -> None:
+    """Its time is as long as that of the other one, so it moves no deadline."""
+    steps.system.advisories.advisories.append(advisory("first", Severity.HIGH, "2", "high"))
+    steps.use_cases.service_risk.review()
+    steps.system.advisories.advisories.append(critical := advisory("first", Severity.CRITICAL, "2"))
+    for _ in range(3):
+        steps.system.clock.ahead += timedelta(hours=2)
+        steps.use_cases.service_risk.review()
+        steps.system.advisories.advisories.remove(critical)
+        steps.use_cases.service_risk.review()
+        steps.system.advisories.advisories.append(critical)
+    events = [event.body for event in steps.store.event_log.read() if event.detail_type.startswith("service.")]
+    assert [event["detail-type"] for event in events] == ["service.at_risk", "service.risk_increased"]
+    assert [entry["severity"] for entry in events[1]["detail"]["vulnerabilities"]] == ["CRITICAL", "HIGH"]
+    assert events[0]["detail"]["deadline"] == events[1]["detail"]["deadline"]
+
+
 def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:
     add_service(steps, "api")
     definition = steps.store.services.definition("web", steps.store.services.get("web").revision)

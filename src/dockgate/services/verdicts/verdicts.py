@@ -9,7 +9,7 @@ from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import PolicyReference
-from dockgate.gate.risk_deadline import most_urgent_findings, risk_deadline
+from dockgate.gate.risk_deadline import most_urgent_findings, risk_deadline, worst_severity
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
@@ -120,6 +120,7 @@ class Verdicts:
         doubts = [] if policies else ["every policy that judged it was removed since"]
         rejections, deadlines = [], []
         urgent: dict[str, str] = {}
+        rejecting_verdicts: list[Verdict] = []
         for usable in policies:
             self.provenance.fetch_once(context.repository, image, usable.policy.name)
             case = self._case(image, usable, context)
@@ -132,6 +133,7 @@ class Verdicts:
             if verdict.status is Status.REJECTED:
                 rejections.append(reason)
                 deadlines.append(deadline := risk_deadline(verdict, usable.policy, risk_days))
+                rejecting_verdicts.append(verdict)
                 findings = most_urgent_findings(verdict, usable.policy, risk_days)[:VULNERABILITIES_LIMIT]
                 names = {finding.id: finding.severity.value for finding in findings}
                 urgent = names | urgent if deadline == min(deadlines) else urgent | names
@@ -143,6 +145,7 @@ class Verdicts:
             deadline=min(deadlines, default=None),
             cannot_judge="; ".join(doubts) or None,
             vulnerabilities=tuple(urgent.items())[:VULNERABILITIES_LIMIT],
+            severity=worst_severity(rejecting_verdicts),
         )
 
     def build_deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:

@@ -9,6 +9,7 @@ from dockgate.store.records import ReportScope
 from dockgate.store.schema.base import metadata, optional, sequence, text
 from dockgate.store.schema.delivery import services
 from dockgate.store.schema.store import documents
+from dockgate.vulnerabilities.model import Severity
 
 policies = Table(
     "policies",
@@ -153,4 +154,5 @@ service_risks = Table(
     Column("near_at", SafeText),
     Column("passed_at", SafeText),
     Column("accepted_since", SafeText),
+    Column("severity", EnumText(Severity)),
 )
