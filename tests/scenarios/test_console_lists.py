@@ -133,14 +133,22 @@ def test_events_are_listed_from_the_oldest_on_too(site: Site, browser: Browser) 
     site.server.store.event_log.record([_event("filler", number) for number in range(MAX_READ)])
     site.server.store.event_log.record([_event("order", number) for number in range(250)])
     numbers = {}
-    for sort, title in (("-number", "Older"), ("number", "Newer")):
+    for sort, title, back in (("-number", "Older", "Newer"), ("number", "Newer", "Older")):
         listed: list[int] = []
         path = f"/events?sort={sort}"
         while path:
             html = browser.get(path).text
+            assert "1,000+ in all" in html
             listed += map(int, re.findall(r'<tr id="e(\d+)"', html))
             path = _next(html, title)
         numbers[sort] = listed
+        backwards: list[int] = []  # from the last page to the second one
+        while path := _next(html, back):
+            html = browser.get(path).text
+            backwards = [*map(int, re.findall(r'<tr id="e(\d+)"', html)), *backwards]
+        end = listed.index(backwards[-1]) + 1
+        assert backwards == listed[end - len(backwards) : end]
+        assert len(backwards) > MAX_READ
     numbers["number"] = [number for number in numbers["number"] if number <= numbers["-number"][0]]  # others come in
     assert numbers["number"] == sorted(numbers["number"]) == numbers["-number"][::-1]
     pattern = urlencode({"pattern": '{"detail": {"service": ["order"]}}'})

@@ -1,9 +1,11 @@
 """Pages of lists: by cursor, in both directions, whatever comes or goes meanwhile."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.paging import Page, PageQuery, page_of
+from dockgate.web.paging import MAX_COUNT, Page, PageQuery, page_of, stored_page
 
 KEYS = {"name": lambda entry: (entry[0],), "size": lambda entry: (entry[1], entry[0])}
 ENTRIES = [("a", 3), ("b", 1), ("c", 3), ("d", 2)]
@@ -36,6 +38,46 @@ def test_a_page_leads_back_to_the_one_before_and_counts_all_entries() -> None:
         after = pages[-1].next
     assert [page.total for page in pages] == [4, 4, 4, 4]
     assert [page.previous for page in pages] == [None, None, pages[0].next, pages[1].next]
+
+
+def _stored(query: PageQuery, numbers: Sequence[int] = range(7), count: int = 7) -> Page[int]:
+    def read(after: tuple[int] | None, limit: int, is_descending: bool) -> Sequence[int]:
+        ordered = sorted(numbers, reverse=is_descending)
+        return [each for each in ordered if after is None or (each < after[0] if is_descending else each > after[0])][
+            :limit
+        ]
+
+    return stored_page(read, lambda number: (number,), (int,), query, lambda most: min(count, most))
+
+
+@pytest.mark.parametrize("sort", ["number", "-number"])
+def test_a_page_of_the_store_leads_back_to_the_one_before_as_one_sorted_here_does(sort: str) -> None:
+    after = None
+    while True:
+        query = PageQuery(sort, after, 2)
+        page = _stored(query)
+        assert page == page_of(range(7), {"number": lambda number: (number,)}, query)
+        if page.next is None:
+            break
+        after = page.next
+
+
+def test_a_page_of_the_store_behind_the_last_entry_leads_back() -> None:
+    after = _stored(PageQuery("number", None, 6)).next
+    page = _stored(PageQuery("number", after, 2), numbers=range(5))
+    assert page.entries == []
+    assert page.previous is not None
+    assert _stored(PageQuery("number", page.previous, 2)).entries == [3, 4]
+
+
+def test_entries_of_the_store_are_counted_up_to_a_limit_and_only_for_pages_that_show_it() -> None:
+    many = _stored(PageQuery("number", None, 2), count=MAX_COUNT + 1)
+    assert (many.total, many.is_total_capped) == (MAX_COUNT, True)
+    exact = _stored(PageQuery("number", None, 2), count=MAX_COUNT)
+    assert (exact.total, exact.is_total_capped) == (MAX_COUNT, False)
+    assert _stored(PageQuery("number", None, 7), count=-1).total == 7
+    forward = _stored(PageQuery("number", many.next, 2, is_forward_only=True), count=-1)
+    assert forward == Page([2, 3], forward.next)
 
 
 def test_the_last_page_has_no_cursor_though_it_is_full() -> None:

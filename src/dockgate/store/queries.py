@@ -16,7 +16,9 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     bindparam,
+    func,
     literal,
+    literal_column,
     select,
 )
 from sqlalchemy.ext.compiler import compiles
@@ -96,6 +98,14 @@ def after_row(table: Table, row_id: str | None, is_descending: bool) -> list[Col
         return []
     position = select(table.c.seq).where(table.c.id == row_id).scalar_subquery()
     return after_value(table.c.seq, position, is_descending)
+
+
+def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
+    """The number of rows of a query, at most `limit`."""
+    ones: Select[Any] = query.with_only_columns(literal_column("1"), maintain_column_froms=True)
+    rows = ones.order_by(None).limit(limit).subquery()
+    number: int = connection.execute(select(func.count()).select_from(rows)).scalar_one()
+    return number
 
 
 def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:

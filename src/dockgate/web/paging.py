@@ -1,4 +1,4 @@
-"""Pages of lists that are sorted here: what the API's calls and the console's pages of them share.
+"""Pages of lists: what the API's calls and the console's pages of them share.
 
 The name of an order is that of a key, "-" before it turns the order round. A cursor is the key of a page's last entry,
 so entries that come or go meanwhile shift nothing.
@@ -18,6 +18,8 @@ U = TypeVar("U")
 # Entries of a page.
 PAGE, LARGEST_PAGE = 50, 1000
 MAX_CURSOR = 2000
+# Entries of a list in the store that are counted.
+MAX_COUNT = 1000
 
 Limit = Annotated[int, Query(ge=1, le=LARGEST_PAGE)]
 Cursor = Annotated[str | None, Query(max_length=MAX_CURSOR)]
@@ -27,11 +29,15 @@ Key = Callable[[T], tuple[str | int, ...]]
 
 @dataclass(frozen=True, slots=True)
 class PageQuery:
-    """A page of a list: at most `limit` entries in an order, after a cursor, None for the first page."""
+    """A page of a list: at most `limit` entries in an order, after a cursor, None for the first page.
+
+    `is_forward_only`: without the cursor of the page before and the number of entries.
+    """
 
     sort: str
     after: str | None = None
     limit: int = PAGE
+    is_forward_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,17 +45,19 @@ class Page(Generic[T]):
     """Entries of a list.
 
     `next` is the cursor of the page that follows, None for the last. `previous` is that of the page before, None if it
-    is the first page or not known. `total` is the number of all entries, None if they were not counted.
+    is the first page or not known. `total` is the number of all entries, None if they were not counted; there are more
+    if `is_total_capped`.
     """
 
     entries: list[T]
     next: str | None
     previous: str | None = None
     total: int | None = None
+    is_total_capped: bool = False
 
     def with_entries(self, entries: list[U]) -> "Page[U]":
         """The same page with others in place of the entries."""
-        return Page(entries, self.next, self.previous, self.total)
+        return Page(entries, self.next, self.previous, self.total, self.is_total_capped)
 
 
 def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) -> Page[T]:
@@ -73,19 +81,34 @@ def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) 
 
 
 def stored_page(
-    read: Callable[[Any, int, bool], Sequence[T]], key: Key[T], types: Sequence[type], query: PageQuery
+    read: Callable[[Any, int, bool], Sequence[T]],
+    key: Key[T],
+    types: Sequence[type],
+    query: PageQuery,
+    count: Callable[[int], int] | None = None,
 ) -> Page[T]:
     """A page of a list that the store sorts by a key. UsageError for a cursor of another order.
 
     `read` returns at most so many entries after a key (None: from the beginning), those with the largest keys first if
-    its last argument is true. `types` are those of a key.
+    its last argument is true. `types` are those of a key. `count` counts the entries, at most so many.
     """
     position = read_cursor(query.after, query.sort, types) if query.after else None
-    entries = list(read(position, query.limit + 1, query.sort.startswith("-")))
+    is_descending = query.sort.startswith("-")
+    entries = list(read(position, query.limit + 1, is_descending))
     shown_entries = entries[: query.limit]
-    return Page(
-        shown_entries, write_cursor(query.sort, key(shown_entries[-1])) if len(entries) > len(shown_entries) else None
-    )
+    following = write_cursor(query.sort, key(shown_entries[-1])) if len(entries) > len(shown_entries) else None
+    if query.is_forward_only:
+        return Page(shown_entries, following)
+    previous, total = None, len(entries)
+    if position is not None:
+        first = key(shown_entries[0]) if shown_entries else position
+        before = read(first, query.limit + 1, not is_descending)
+        previous = write_cursor(query.sort, key(before[-1])) if len(before) > query.limit else None
+    if following or position is not None:
+        if count is None:
+            return Page(shown_entries, following, previous)
+        total = count(MAX_COUNT + 1)
+    return Page(shown_entries, following, previous, min(total, MAX_COUNT), total > MAX_COUNT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +122,7 @@ class Paging:
 
     def query(self, sort: str) -> PageQuery:
         """The page of a list in this order."""
-        return PageQuery(sort, self.after, self.limit)
+        return PageQuery(sort, self.after, self.limit, is_forward_only=True)
 
     def entries(self, page: Page[T]) -> list[T]:
         """The answer of the call: the entries, and in the header `Link` the page that follows."""

@@ -60,6 +60,15 @@ def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
         assert [type(value) for value in position] == list(POSITIONS[sort])
     assert one_by_one == everything
     assert len(everything) == 3
+    last = position_of(everything[-1], sort)
+    assert lists.open_vulnerabilities(chosen, 10, last, is_backward=True) == everything[-2::-1]
+
+
+def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
+    count = fleet.store.vulnerability_lists.count_open_vulnerabilities
+    assert (count(VulnerabilityFilter(), 10), count(VulnerabilityFilter(), 2)) == (3, 2)
+    assert count(VulnerabilityFilter(severity=Severity.HIGH), 10) == 2
+    assert count(VulnerabilityFilter(only_fixable=True, start="CVE-2026-1"), 10) == 1
 
 
 def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:

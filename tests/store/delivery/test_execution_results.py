@@ -56,6 +56,8 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
     for result in ExecutionResult:
         listed = store.executions.list_for_pipeline("web", result=result)
         assert [execution.id for execution in listed] == [expected[result]], result
+        assert store.executions.count_for_pipeline("web", 10, result=result) == 1
+    assert store.executions.count_for_pipeline("web", 3) == 3
     names = [expected[result] for result in (ExecutionResult.REJECTED, ExecutionResult.UNDETERMINED)]
     assert store.execution_results.rejections([*names, expected[ExecutionResult.FAILED]]) == {
         key("Approve", execution=names[0]): Status.REJECTED,

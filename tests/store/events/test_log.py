@@ -41,6 +41,7 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
     assert ids(store, after=first.seq) == ["a", "c"]
     assert ids(store, after=first.seq, limit=1) == ["a"]
     assert ids(store, after=third.seq) == []
+    assert (store.event_log.count(10), store.event_log.count(2)) == (3, 2)
 
 
 def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:

@@ -188,6 +188,8 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
         (AuditFilter("ada", "POST /y"), []),
     ):
         assert [entry.id for entry in store.audit.list(chosen)] == expected
+        assert store.audit.count(chosen, 10) == len(expected)
+    assert store.audit.count(AuditFilter(), 2) == 2
     assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
     assert [entry.id for entry in store.audit.list(after="b")] == ["a"]
     assert [entry.id for entry in store.audit.list(after="b", newest_first=False)] == ["c"]

@@ -1,8 +1,9 @@
 """Executions of pipelines and the runs of their actions."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Select, exists, func, insert, or_, select, update
 
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import (
@@ -23,7 +24,7 @@ from dockgate.shared.wording import shorten
 from dockgate.store.delivery.execution_results import has_result
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import after_value, in_order, one_of, require_pipeline, select_as, text_list
+from dockgate.store.queries import after_value, count_rows, in_order, one_of, require_pipeline, select_as, text_list
 from dockgate.store.schema.delivery import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
@@ -99,16 +100,17 @@ class Executions:
 
         They are in a state and have a result, if given.
         """
-        query = _EXECUTION.where(
-            executions.c.pipeline == pipeline, *after_value(executions.c.number, after, newest_first)
-        )
+        query = _executions_of(pipeline, state, result).where(*after_value(executions.c.number, after, newest_first))
         query = query.order_by(in_order(executions.c.number, newest_first)).limit(limit)
-        if state is not None:
-            query = query.where(executions.c.state == state)
-        if result is not None:
-            query = query.where(has_result(result))
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
+
+    def count_for_pipeline(
+        self, pipeline: str, limit: int, state: RunState | None = None, result: ExecutionResult | None = None
+    ) -> int:
+        """The number of executions of a pipeline in a state and with a result, if given; at most `limit`."""
+        with self._database.read() as connection:
+            return count_rows(connection, _executions_of(pipeline, state, result), limit)
 
     def newest_executions(self, result: ExecutionResult | None = None) -> Sequence[Execution]:
         """The newest execution of each pipeline that has run, by pipeline: those with a result, if given."""
@@ -333,6 +335,13 @@ def append_ends(
         events.append(execution_events.end_event(pipeline, execution, run, now))
         events += execution_events.ended_deploy(pipeline, execution, run, now)
     append_events(connection, events)
+
+
+def _executions_of(pipeline: str, state: RunState | None, result: ExecutionResult | None) -> Select[Any]:
+    query = _EXECUTION.where(executions.c.pipeline == pipeline)
+    if state is not None:
+        query = query.where(executions.c.state == state)
+    return query if result is None else query.where(has_result(result))
 
 
 def _get(connection: Connection, execution_id: str, *, should_lock: bool = False) -> Execution:

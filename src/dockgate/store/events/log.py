@@ -17,7 +17,7 @@ from sqlalchemy.dialects import sqlite
 from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import select_as
+from dockgate.store.queries import count_rows, select_as
 from dockgate.store.records import OutboxKind
 from dockgate.store.schema.events import event_cursors, event_log, grouped_events, outbox, unsettled_states
 from dockgate.store.statements import delete_unlocked, insert_in_order, is_postgres, lock_name
@@ -99,6 +99,11 @@ class EventLog:
         with self._database.read() as connection:
             seq: int = connection.execute(_NEWEST_SEQ).scalar_one()
             return seq
+
+    def count(self, limit: int) -> int:
+        """The number of events, at most `limit`."""
+        with self._database.read() as connection:
+            return count_rows(connection, _EVENT, limit)
 
     def get(self, event_id: str) -> StoredEvent:
         """An event by its id. NotFoundError if it is unknown."""

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import literal_column, update
+from sqlalchemy import Select, literal_column, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
-from dockgate.store.queries import after_row, in_order, select_as
+from dockgate.store.queries import after_row, count_rows, in_order, select_as
 from dockgate.store.schema.identity import FIRST_REFUSAL, audit
 from dockgate.store.statements import insert_if_new
 
@@ -71,12 +72,22 @@ class Audit:
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
         order = in_order(audit.c.seq, newest_first)
-        query = _ENTRY.where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
-        if audit_filter.by:
-            query = query.where(audit.c.who == audit_filter.by)
-        if audit_filter.call:
-            query = query.where(audit.c.call == audit_filter.call)
-        if audit_filter.result is not None:
-            query = query.where(_RESULTS[audit_filter.result])
+        query = _filter(audit_filter).where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]
+
+    def count(self, audit_filter: AuditFilter, limit: int) -> int:
+        """The number of entries, at most `limit`."""
+        with self._database.read() as connection:
+            return count_rows(connection, _filter(audit_filter), limit)
+
+
+def _filter(audit_filter: AuditFilter) -> Select[Any]:
+    query = _ENTRY
+    if audit_filter.by:
+        query = query.where(audit.c.who == audit_filter.by)
+    if audit_filter.call:
+        query = query.where(audit.c.call == audit_filter.call)
+    if audit_filter.result is not None:
+        query = query.where(_RESULTS[audit_filter.result])
+    return query

@@ -4,13 +4,13 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
-from sqlalchemy import update
+from sqlalchemy import Select, update
 
 from dockgate.identity.model import Principal, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.identity.principals import PRINCIPAL, require_principal
-from dockgate.store.queries import after_row, in_order, row_of, select_as
+from dockgate.store.queries import after_row, count_rows, in_order, row_of, select_as
 from dockgate.store.schema.identity import principals, tokens
 from dockgate.store.statements import insert_if_new
 
@@ -49,11 +49,14 @@ class Tokens:
         `after` is the id of the one before.
         """
         order = in_order(tokens.c.seq, newest_first)
-        query = _TOKEN.where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
-        if principal is not None:
-            query = query.where(tokens.c.principal == principal)
+        query = _tokens_of(principal).where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
+
+    def count(self, principal: str | None, limit: int) -> int:
+        """The number of tokens of one principal or of all, at most `limit`."""
+        with self._database.read() as connection:
+            return count_rows(connection, _tokens_of(principal), limit)
 
     def mark_used(self, token_id: str, now: str) -> None:
         """Record when a token was last used."""
@@ -69,6 +72,10 @@ class Tokens:
             if row is None:
                 raise NotFoundError(f"there is no token {token_id!r}", "`dockgate token list` lists them all.")
             return Token(**row)
+
+
+def _tokens_of(principal: str | None) -> Select[Any]:
+    return _TOKEN if principal is None else _TOKEN.where(tokens.c.principal == principal)
 
 
 def read_holder(row: Sequence[Any]) -> tuple[Token, Principal]:

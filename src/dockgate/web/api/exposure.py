@@ -1,9 +1,10 @@
 """The places of vulnerabilities and packages."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from functools import partial
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 
@@ -127,7 +128,7 @@ def vulnerabilities(
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = vulnerability_page(server, filters, after, limit)
+    page = vulnerability_page(server, filters, PageQuery(sort, after, limit, is_forward_only=True))
     packages = server.store.vulnerability_lists.packages([entry.id for entry in page.entries])
     entries = [
         ListedVulnerability(
@@ -143,15 +144,19 @@ def vulnerabilities(
     return VulnerabilityPage(entries, page.next)
 
 
-def vulnerability_page(
-    server: WebServices, filters: VulnerabilityFilter, after: str | None, limit: int
-) -> Page[OpenVulnerability]:
+def vulnerability_page(server: WebServices, filters: VulnerabilityFilter, query: PageQuery) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
+    lists = server.store.vulnerability_lists
+
+    def read(after: tuple[Any, ...] | None, limit: int, is_backward: bool) -> Sequence[OpenVulnerability]:
+        return lists.open_vulnerabilities(filters, limit, after, is_backward=is_backward)
+
     return stored_page(
-        lambda position, count, _: server.store.vulnerability_lists.open_vulnerabilities(filters, count, position),
+        read,
         partial(position_of, sort=filters.sort),
         POSITIONS[filters.sort],
-        PageQuery(filters.sort, after, limit),
+        query,
+        partial(lists.count_open_vulnerabilities, filters),
     )
 
 

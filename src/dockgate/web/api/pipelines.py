@@ -180,7 +180,10 @@ def execution_page(
             name, limit, number, state, result=result, newest_first=newest_first
         )
 
-    return stored_page(read, lambda execution: (execution.number,), (int,), query)
+    def count(limit: int) -> int:
+        return server.store.executions.count_for_pipeline(name, limit, state, result)
+
+    return stored_page(read, lambda execution: (execution.number,), (int,), query, count)
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 from fastapi import Header
@@ -186,12 +187,13 @@ def tokens(
 
 def token_page(server: WebServices, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
     """A page of the tokens, optionally of those of one principal."""
+    principal = principal or None
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
-        tokens = server.store.tokens.list(principal or None, limit, after and after[0], newest_first=newest_first)
+        tokens = server.store.tokens.list(principal, limit, after and after[0], newest_first=newest_first)
         return [_token_view(token) for token in tokens]
 
-    return stored_page(read, lambda token: (token.id,), (str,), query)
+    return stored_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
 
 
 @router.post("/tokens", status_code=201)
@@ -245,4 +247,4 @@ def audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter)
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
         return server.store.audit.list(audit_filter, limit, after and after[0], newest_first=newest_first)
 
-    return stored_page(read, lambda entry: (entry.id,), (str,), query)
+    return stored_page(read, lambda entry: (entry.id,), (str,), query, partial(server.store.audit.count, audit_filter))

@@ -2,7 +2,10 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import Any
 from urllib.parse import urlencode
+
+from dockgate.web.paging import Page, PageQuery
 
 # A parameter of an address.
 Pair = tuple[str, str]
@@ -23,8 +26,9 @@ class ListLinks:
     `sorts` are the orders by their names, the first of which needs no parameter. "-" before the name of a column, or
     being one of `descending`, means that the last come first. Filters of the names `many` may have several values.
     `after` is the cursor of the page, `following` that of the next one, `previous` that of the one before if it is
-    known and not the first. `total` is the number of entries on all pages, if they were counted. `names` are the
-    parameters of order and cursor, and `fragment` the place on the page, of a table among others.
+    known and not the first. `total` is the number of entries on all pages, if they were counted; there are more if
+    `is_total_capped`. `names` are the parameters of order and cursor, and `fragment` the place on the page, of a table
+    among others.
     """
 
     path: str
@@ -37,8 +41,33 @@ class ListLinks:
     following: str | None = None
     previous: str | None = None
     total: int | None = None
+    is_total_capped: bool = False
     names: tuple[str, str] = ("sort", "after")
     fragment: str | None = None
+
+    @classmethod
+    def for_page(
+        cls,
+        path: str,
+        sorts: Sequence[str],
+        query: PageQuery,
+        page: Page[Any],
+        filters: Sequence[tuple[str, str | None]] = (),
+        descending: Collection[str] = (),
+    ) -> "ListLinks":
+        """The links of a page that was read for this query. Filters without a value are left out."""
+        return cls(
+            path,
+            sorts,
+            query.sort,
+            [(name, value) for name, value in filters if value],
+            descending=descending,
+            after=query.after,
+            following=page.next,
+            previous=page.previous,
+            total=page.total,
+            is_total_capped=page.is_total_capped,
+        )
 
     def direction(self, column: str) -> str | None:
         """The value of aria-sort for the head of a column, None if the list is not sorted by it."""

@@ -4,7 +4,7 @@ The links keep what the others show.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from fastapi import Request
@@ -55,18 +55,8 @@ def page_table(
     query = PageQuery(sort, fields.get(names[1], ""), limit)
     page = page_of(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
-    links = ListLinks(
-        request_path(request),
-        sorts,
-        sort,
-        filters,
-        after=fields.get(names[1], ""),
-        following=page.next,
-        previous=page.previous,
-        total=page.total,
-        names=names,
-        fragment=f"#{name}",
-    )
+    links = ListLinks.for_page(request_path(request), sorts, query, page)
+    links = replace(links, filters=filters, names=names, fragment=f"#{name}")
     return PageTable([entry for *_, entry in page.entries], links, len(entries))
 
 

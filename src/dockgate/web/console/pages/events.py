@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
 from fastapi import Request
@@ -19,7 +20,7 @@ from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.paging import Cursor, PageQuery, names_of
+from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, names_of
 
 # Events on a page, and how many are read for it.
 PAGE_SIZE = 100
@@ -51,27 +52,14 @@ def events(
     These are the newest, or those before a number; or the oldest, or those after one.
     """
     is_oldest_first = sort == "number"
-    shown_events: Sequence[StoredEvent] = ()
-    error, following = None, 0
+    position = (after if is_oldest_first else before) or 0
+    error, page = None, Page[StoredEvent]([], None)
     try:
-        event_pattern = _compile(pattern)
-        if is_oldest_first:
-            shown_events, following = _oldest_events(server, caller, event_pattern, after or 0)
-        else:
-            shown_events, following = _newest_events(server, caller, event_pattern, before)
+        page = _page(server, caller, _compile(pattern), position, is_oldest_first=is_oldest_first)
     except DefinitionError as problem:
         error = problem
-    names = ("sort", "after" if is_oldest_first else "before")
-    position = (after if is_oldest_first else before) or 0
-    links = ListLinks(
-        "/events",
-        names_of(EventSort),
-        sort,
-        [("pattern", pattern)] if pattern else [],
-        after=str(position or ""),
-        following=str(following or ""),
-        names=names,
-    )
+    query = PageQuery(sort, str(position or ""))
+    links = ListLinks.for_page("/events", names_of(EventSort), query, page, [("pattern", pattern)])
     return render(
         request,
         caller,
@@ -79,14 +67,14 @@ def events(
         422 if error else 200,
         live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
-        events=shown_events,
-        vulnerabilities={event.seq: _vulnerabilities(event.body) for event in shown_events},
-        bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in shown_events},
+        events=page.entries,
+        vulnerabilities={event.seq: _vulnerabilities(event.body) for event in page.entries},
+        bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in page.entries},
         pattern=pattern,
         position=position,
-        following=following,
+        following=int(page.next or 0),
         is_oldest_first=is_oldest_first,
-        links=links,
+        links=replace(links, names=("sort", "after" if is_oldest_first else "before")),
         error=error,
     )
 
@@ -112,6 +100,29 @@ def _compile(pattern: str) -> Pattern | None:
         return compile_pattern(json.loads(pattern)) if pattern else None
     except (json.JSONDecodeError, RecursionError) as error:
         raise DefinitionError(f"the pattern is not JSON: {error}", 'Such as {"source": ["dockgate"]}.') from None
+
+
+def _page(
+    server: WebServices, caller: Caller, event_pattern: Pattern | None, position: int, *, is_oldest_first: bool
+) -> Page[StoredEvent]:
+    """The events of a page, which begins after the event `position` in its order, or with the first (0).
+
+    They are counted if the caller sees all.
+    """
+    read, read_back = (_oldest_events, _newest_events) if is_oldest_first else (_newest_events, _oldest_events)
+    shown_events, following = read(server, caller, event_pattern, position)
+    step = 1 if is_oldest_first else -1
+    end = read_back(server, caller, event_pattern, position + step)[1] if position else 0
+    total = None
+    if event_pattern is None and not caller.is_limited and (position or following):
+        total = server.store.event_log.count(MAX_COUNT + 1)
+    return Page(
+        list(shown_events),
+        str(following) if following else None,
+        str(end - step) if end else None,
+        total and min(total, MAX_COUNT),
+        total is not None and total > MAX_COUNT,
+    )
 
 
 def _oldest_events(
@@ -169,24 +180,16 @@ def rules(
     after: Cursor = None,
 ) -> Response:
     """List event rules."""
-    page = calls.rule_page(server, PageQuery(sort, after), enabled)
-    filters = [] if enabled is None else [("enabled", str(enabled).lower())]
+    query = PageQuery(sort, after)
+    page = calls.rule_page(server, query, enabled)
+    filters = [("enabled", None if enabled is None else str(enabled).lower())]
     return render(
         request,
         caller,
         "event_rules.html",
         title="Event rules",
         rules=page.entries,
-        links=ListLinks(
-            "/events/rules",
-            names_of(calls.RuleSort),
-            sort,
-            filters,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/events/rules", names_of(calls.RuleSort), query, page, filters),
         filter_rows=[FilterRow("State", [("enabled", "true", "On"), ("enabled", "false", "Off")])],
     )
 
@@ -255,24 +258,15 @@ def targets(
     after: Cursor = None,
 ) -> Response:
     """List targets."""
-    page = calls.target_page(server, PageQuery(sort, after), state)
-    filters = [("state", state.value)] if state else []
+    query = PageQuery(sort, after)
+    page = calls.target_page(server, query, state)
     return render(
         request,
         caller,
         "event_targets.html",
         title="Targets",
         targets=[(target, calls.target_state(target)) for target in page.entries],
-        links=ListLinks(
-            "/events/targets",
-            names_of(calls.TargetSort),
-            sort,
-            filters,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/events/targets", names_of(calls.TargetSort), query, page, [("state", state)]),
         filter_rows=[FilterRow("State", [("state", each.value, each.value) for each in calls.TargetState])],
     )
 
@@ -292,8 +286,8 @@ def target(
 
     The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
     """
-    path, names = f"/events/targets/{name}", names_of(calls.DeadLetterSort)
-    page = calls.dead_letter_page(name, server, PageQuery(sort, after))
+    query = PageQuery(sort, after)
+    page = calls.dead_letter_page(name, server, query)
     return render(
         request,
         caller,
@@ -303,7 +297,7 @@ def target(
         letters=page.entries,
         is_tested=tested,
         again=again,
-        links=ListLinks(path, names, sort, after=after, following=page.next, previous=page.previous, total=page.total),
+        links=ListLinks.for_page(f"/events/targets/{name}", names_of(calls.DeadLetterSort), query, page),
     )
 
 

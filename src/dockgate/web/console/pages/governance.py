@@ -80,22 +80,15 @@ def policies(
     after: Cursor = None,
 ) -> Response:
     """List policies, and which image repositories they judge."""
-    page = policy_calls.policy_page(caller, server, PageQuery(sort, after))
+    query = PageQuery(sort, after)
+    page = policy_calls.policy_page(caller, server, query)
     return render(
         request,
         caller,
         "policies.html",
         title="Policies",
         policies=page.entries,
-        links=ListLinks(
-            "/policies",
-            names_of(policy_calls.PolicySort),
-            sort,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/policies", names_of(policy_calls.PolicySort), query, page),
         assignments=page_table(
             request, "assignments", policy_calls.assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
         ),
@@ -251,8 +244,9 @@ def waivers(
     after: Cursor = None,
 ) -> Response:
     """List waivers."""
-    page = calls.waiver_page(caller, server, PageQuery(sort, after), state, owner, is_ending=ending)
-    fields = ("state", state or ""), ("owner", owner), ("ending", "true" if ending else "")
+    query = PageQuery(sort, after)
+    page = calls.waiver_page(caller, server, query, state, owner, is_ending=ending)
+    filters = ("state", state), ("owner", owner), ("ending", "true" if ending else None)
     return render(
         request,
         caller,
@@ -261,16 +255,7 @@ def waivers(
         waivers=page.entries,
         owner=owner,
         filter_rows=[_WAIVER_STATES],
-        links=ListLinks(
-            "/waivers",
-            names_of(calls.WaiverSort),
-            sort,
-            [(name, value) for name, value in fields if value],
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/waivers", names_of(calls.WaiverSort), query, page, filters),
     )
 
 

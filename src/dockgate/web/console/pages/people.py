@@ -78,8 +78,6 @@ def _people(
     role: Role | None = None,
 ) -> Response:
     page = calls.principal_page(server, query, role)
-    filters = [("role", role.value)] if role else []
-    names = names_of(calls.PrincipalSort)
     return render(
         request,
         caller,
@@ -87,16 +85,7 @@ def _people(
         422 if error else 200,
         title="People",
         principals=page.entries,
-        links=ListLinks(
-            "/people",
-            names,
-            query.sort,
-            filters,
-            after=query.after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/people", names_of(calls.PrincipalSort), query, page, [("role", role)]),
         filter_rows=[FilterRow("Role", [("role", each.value, each.value) for each in Role])],
         roles=list(Role),
         error=error,
@@ -154,16 +143,7 @@ def _person(
 ) -> Response:
     principal = server.store.principals.get(name)
     page = calls.token_page(server, query, name)
-    names = names_of(calls.TokenSort)
-    links = ListLinks(
-        f"/people/{name}",
-        names,
-        query.sort,
-        after=query.after,
-        following=page.next,
-        previous=page.previous,
-        total=page.total,
-    )
+    links = ListLinks.for_page(f"/people/{name}", names_of(calls.TokenSort), query, page)
     call = replace(links, path="", filters=[("principal", name)])
     return render(
         request,
@@ -244,24 +224,16 @@ def audit(
     after: Cursor = None,
 ) -> Response:
     """List changing calls."""
-    page = calls.audit_page(server, PageQuery(sort, after), AuditFilter(by, call, result))
-    filters = [(name, value) for name, value in (("by", by), ("call", call), ("result", result or "")) if value]
+    query = PageQuery(sort, after)
+    page = calls.audit_page(server, query, AuditFilter(by, call, result))
+    filters = ("by", by), ("call", call), ("result", result)
     return render(
         request,
         caller,
         "audit.html",
         title="Audit",
         entries=page.entries,
-        links=ListLinks(
-            "/audit",
-            names_of(calls.AuditSort),
-            sort,
-            filters,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/audit", names_of(calls.AuditSort), query, page, filters),
         filter_rows=[_AUDIT_RESULTS],
     )
 

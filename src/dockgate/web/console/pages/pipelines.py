@@ -34,8 +34,8 @@ def pipelines(
     after: Cursor = None,
 ) -> Response:
     """List pipelines with the stages of their newest execution."""
-    page = calls.pipeline_page(caller, server, PageQuery(sort, after), result)
-    filters = [("result", result.value)] if result else []
+    query = PageQuery(sort, after)
+    page = calls.pipeline_page(caller, server, query, result)
     return render(
         request,
         caller,
@@ -43,16 +43,7 @@ def pipelines(
         live="",
         title="Pipelines",
         pipelines=page.entries,
-        links=ListLinks(
-            "/pipelines",
-            names_of(calls.PipelineSort),
-            sort,
-            filters,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/pipelines", names_of(calls.PipelineSort), query, page, [("result", result)]),
         filter_rows=[_RESULTS],
         rows=execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
     )
@@ -74,7 +65,6 @@ def pipeline(
     page = calls.execution_page(name, server, query, result=result)
     executions, is_newest = page.entries, result is None and query == PageQuery("-number")
     newest_executions = executions[:1] if is_newest else server.store.executions.list_for_pipeline(name, 1)
-    filters = [("result", result.value)] if result else []
     return render(
         request,
         caller,
@@ -84,15 +74,8 @@ def pipeline(
         pipeline=definition,
         executions=executions,
         newest=newest_executions[0] if newest_executions else None,
-        links=ListLinks(
-            f"/pipelines/{name}",
-            names_of(calls.ExecutionSort),
-            sort,
-            filters,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
+        links=ListLinks.for_page(
+            f"/pipelines/{name}", names_of(calls.ExecutionSort), query, page, [("result", result)]
         ),
         filter_rows=[_RESULTS],
         rows=execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),

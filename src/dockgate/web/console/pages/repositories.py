@@ -51,16 +51,9 @@ def repositories(
     after: Cursor = None,
 ) -> Response:
     """List git repositories with their branches."""
-    page = calls.repository_page(caller, server, PageQuery(sort, after))
-    links = ListLinks(
-        "/repositories",
-        names_of(calls.RepositorySort),
-        sort,
-        after=after,
-        following=page.next,
-        previous=page.previous,
-        total=page.total,
-    )
+    query = PageQuery(sort, after)
+    page = calls.repository_page(caller, server, query)
+    links = ListLinks.for_page("/repositories", names_of(calls.RepositorySort), query, page)
     return render(request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links)
 
 

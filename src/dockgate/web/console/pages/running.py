@@ -55,8 +55,8 @@ def services(
     after: Cursor = None,
 ) -> Response:
     """List services with their image and tasks."""
-    page = calls.service_page(caller, server, PageQuery(sort, after), trouble)
-    filters = [("trouble", trouble.value)] if trouble else []
+    query = PageQuery(sort, after)
+    page = calls.service_page(caller, server, query, trouble)
     return render(
         request,
         caller,
@@ -64,16 +64,7 @@ def services(
         live="",
         title="Running",
         services=page.entries,
-        links=ListLinks(
-            "/running",
-            names_of(calls.ServiceSort),
-            sort,
-            filters,
-            after=after,
-            following=page.next,
-            previous=page.previous,
-            total=page.total,
-        ),
+        links=ListLinks.for_page("/running", names_of(calls.ServiceSort), query, page, [("trouble", trouble)]),
         filter_rows=[_TROUBLES],
     )
 

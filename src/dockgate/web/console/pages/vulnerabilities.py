@@ -40,10 +40,8 @@ from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
 from dockgate.web.downloads import download
 from dockgate.web.page_paths import package_path, request_path, vulnerability_path
-from dockgate.web.paging import Cursor
+from dockgate.web.paging import Cursor, PageQuery
 
-# Vulnerabilities on one page.
-PAGE_SIZE = 50
 # Images on a page that asks where something is: each has a row for each of its packages.
 EXPOSED_IMAGES = 15
 # Rows of another table on such a page.
@@ -111,7 +109,8 @@ def vulnerabilities(
     With `only`, only exploited or fixable ones.
     """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = vulnerability_page(server, filters, after, PAGE_SIZE)
+    query = PageQuery(sort, after)
+    page = vulnerability_page(server, filters, query)
     return render(
         request,
         caller,
@@ -123,14 +122,13 @@ def vulnerabilities(
         q=q,
         severity=severity,
         only=only,
-        links=ListLinks(
+        links=ListLinks.for_page(
             "/vulnerabilities",
             list(VulnerabilitySort),
-            sort,
-            [(name, value) for name, value in (("q", q), ("severity", severity or ""), ("only", only)) if value],
+            query,
+            page,
+            [("q", q), ("severity", severity), ("only", only)],
             descending=(VulnerabilitySort.URGENCY, VulnerabilitySort.EPSS),
-            after=after,
-            following=page.next,
         ),
     )
 
