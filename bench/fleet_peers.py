@@ -83,7 +83,7 @@ def advisories(database: Path, generator: _fleets.Generator) -> Sequence[Advisor
         for name in names
     )
     with Database.open(database) as opened:
-        return opened.snapshot([Inventory("", "", None, (), packages, ())]).advisories
+        return opened.read_snapshot([Inventory("", "", None, (), packages, ())]).advisories
 
 
 def make_database(cache: Path, entries: Sequence[Advisory]) -> None:

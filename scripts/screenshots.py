@@ -40,7 +40,7 @@ from dockgate.shared.timestamps import format_time  # noqa: E402
 from dockgate.vulnerabilities import feeds  # noqa: E402
 from dockgate.vulnerabilities.database.build import build as build_database  # noqa: E402
 from dockgate.vulnerabilities.database.feed_states import change_states  # noqa: E402
-from dockgate.vulnerabilities.feed import public_url  # noqa: E402
+from dockgate.vulnerabilities.feed import redact_url  # noqa: E402
 from dockgate.vulnerabilities.feed_schedule import FeedState, PartFailure  # noqa: E402
 from dockgate.vulnerabilities.model import Severity  # noqa: E402
 
@@ -143,7 +143,7 @@ def _write_feeds(folder: Path, now: datetime) -> None:
         for feed in feeds.load():  # a folder of this machine says nothing to readers
             database.execute(
                 "UPDATE part SET source = ? WHERE feed = ?",
-                (public_url(feed.url) if feed.url else feed.file, feed.name),
+                (redact_url(feed.url) if feed.url else feed.file, feed.name),
             )
     done, due = (format_time(now + timedelta(minutes=minutes)) for minutes in (-12, 48))
     states = {
@@ -153,7 +153,7 @@ def _write_feeds(folder: Path, now: datetime) -> None:
     states["cvss"] = FeedState("cvss", done, next_at=due)
     failed = (PartFailure("epss", "epss.example.org did not answer within 60 s"),)
     states["epss"] = FeedState("epss", done, None, done, done, 3, failed, next_at=due)
-    change_states(settings.advisories, lambda before: before.with_feeds(states))
+    change_states(settings.advisories, lambda before: before.replace_feeds(states))
 
 
 def _layered(inventory: Inventory) -> Inventory:

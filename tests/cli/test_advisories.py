@@ -27,7 +27,7 @@ def test_a_database_that_appears_later_is_used(tmp_path: Path) -> None:
     with pytest.raises(DatabaseError, match="there is no advisory database"):
         current()
     build_database(tmp_path)
-    assert {coverage_entry.ecosystem for coverage_entry in current().coverage()} == {"Debian:13", "PyPI"}
+    assert {coverage_entry.ecosystem for coverage_entry in current().list_coverage()} == {"Debian:13", "PyPI"}
 
 
 def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_a_database_stays_open_until_it_is_replaced(tmp_path: Path) -> None:
     build_database(tmp_path, "more/feeds")
     second = current()
     assert second is not first
-    assert [advisory.id for advisory in first.snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
+    assert [advisory.id for advisory in first.read_snapshot([inventory()]).advisories] == ["PYSEC-2019-217"]
 
 
 def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
@@ -53,6 +53,6 @@ def test_a_deleted_database_is_reported_as_missing(tmp_path: Path) -> None:
 def test_many_threads_can_use_the_database_at_once(tmp_path: Path) -> None:
     current = advisories.CurrentDatabase(build_database(tmp_path))
     with ThreadPoolExecutor(8) as pool:
-        snapshots = list(pool.map(lambda _: current().snapshot([inventory()]), range(200)))
+        snapshots = list(pool.map(lambda _: current().read_snapshot([inventory()]), range(200)))
     assert len(snapshots) == 200
     assert all(snapshot == snapshots[0] for snapshot in snapshots)

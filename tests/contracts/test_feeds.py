@@ -132,13 +132,13 @@ def test_a_missing_feed_file_is_named_in_the_error(place: Place) -> None:
 
 def test_the_parts_of_a_feed_and_their_coverage_match_its_source(feed: Feed) -> None:
     part = PARTS.get(feed.name, "")
-    assert ("*" in feed.file) == bool(part) == bool(feed.ecosystem(part))
+    assert ("*" in feed.file) == bool(part) == bool(feed.get_ecosystem(part))
     with serving({}) as site:
-        parts = feed.parts(site.url, (feed.ecosystem(part).partition(":")[0],))
+        parts = feed.list_parts(site.url, (feed.get_ecosystem(part).partition(":")[0],))
         assert part in parts
-        assert list(feed.parts(site.url, ())) == ([] if part else [""])
+        assert list(feed.list_parts(site.url, ())) == ([] if part else [""])
     spoken = {row.ecosystem for row in feed.parse(BytesIO(SAMPLES[feed.name][0]), part) if isinstance(row, Advisory)}
-    assert all(is_covered_by(name, feed.ecosystem(part)) for name in spoken)
+    assert all(is_covered_by(name, feed.get_ecosystem(part)) for name in spoken)
     assert bool(spoken) == bool(part)
 
 

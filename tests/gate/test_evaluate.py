@@ -26,7 +26,7 @@ from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, TOO_MANY_FINDINGS, match, with_versions
+from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, TOO_MANY_FINDINGS, match, set_versions
 from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,
@@ -205,7 +205,7 @@ def test_the_remediation_skips_versions_with_findings_of_their_own() -> None:
     (platform_verdict,) = judge(inventory(package("a")), advisories, under).platform_verdicts
     (upgrade,) = platform_verdict.remediation.upgrades
     assert (upgrade.fixed, upgrade.clears) == ("1.4.0", ("CVE-2024-1",))
-    after = with_versions(inventory(package("a")), {upgrade.package: upgrade.fixed})
+    after = set_versions(inventory(package("a")), {upgrade.package: upgrade.fixed})
     assert judge(after, advisories, under).status is Status.APPROVED
 
 

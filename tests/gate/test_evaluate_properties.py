@@ -11,7 +11,7 @@ from tests.gate.samples import CHECKED, COVERED, ECOSYSTEMS, inventory, judge, p
 from dockgate.gate.model import PlatformVerdict, Policy, Status
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared import canonical
-from dockgate.vulnerabilities.matching import Matcher, with_versions
+from dockgate.vulnerabilities.matching import Matcher, set_versions
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Finding, Range, Rating, Severity
 
 NAMES = ("a", "b", "c")
@@ -164,12 +164,12 @@ def test_the_remediation_is_sufficient_and_minimum(judged: Inventory, published:
     remediation = platform_verdict.remediation
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
     if remediation.is_sufficient:
-        assert judge(with_versions(judged, made), published, under).status is Status.APPROVED
+        assert judge(set_versions(judged, made), published, under).status is Status.APPROVED
         assert remediation.is_minimum
     most = len(made) - 1 if remediation.is_sufficient else len(judged.packages)
     if platform_verdict.status is not Status.APPROVED:
         for way in every_way(judged, published, most):
-            assert judge(with_versions(judged, way), published, under).status is not Status.APPROVED, way
+            assert judge(set_versions(judged, way), published, under).status is not Status.APPROVED, way
 
 
 @given(inventories(), advisories(), policies)
@@ -183,14 +183,14 @@ def test_insufficient_upgrades_leave_the_least_and_name_obstacles(
         assert remediation.obstacles == ()
         return
     made = {upgrade.package: upgrade.fixed for upgrade in remediation.upgrades}
-    (after,) = judge(with_versions(judged, made), published, under).platform_verdicts
+    (after,) = judge(set_versions(judged, made), published, under).platform_verdicts
     assert after.status is not Status.APPROVED
     remaining = {(finding.package.purl, finding.id) for finding in breaking(after)}
     assert remaining == {(obstacle.package, obstacle.id) for obstacle in remediation.obstacles if obstacle.id}
     assert {entry.reason for entry in after.undetermined} <= {obstacle.reason for obstacle in remediation.obstacles}
     for purl in made:
         fewer = {second: version for second, version in made.items() if second != purl}
-        (without,) = judge(with_versions(judged, fewer), published, under).platform_verdicts
+        (without,) = judge(set_versions(judged, fewer), published, under).platform_verdicts
         assert by_rule(without) - by_rule(after) or without.undetermined != after.undetermined
 
 
@@ -201,7 +201,7 @@ def test_a_cleared_finding_is_gone_or_open_and_violates_nothing(
 ) -> None:
     (platform_verdict,) = judge(judged, published, under).platform_verdicts
     made = {upgrade.package: upgrade.fixed for upgrade in platform_verdict.remediation.upgrades}
-    (after,) = judge(with_versions(judged, made), published, under).platform_verdicts
+    (after,) = judge(set_versions(judged, made), published, under).platform_verdicts
     broken = {(finding.package.purl, finding.id) for finding in breaking(after)}
     remaining = {(finding.package.purl, finding.id) for finding in after.findings if finding.fixed}
     for upgrade in platform_verdict.remediation.upgrades:

@@ -26,7 +26,7 @@ from dockgate.gate.policy import make_policy
 from dockgate.gate.replay import case_file
 from dockgate.scanner.model import Distribution, Inventory, Unread
 from dockgate.shared import canonical
-from dockgate.vulnerabilities.matching import with_versions
+from dockgate.vulnerabilities.matching import set_versions
 from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapshot, Coverage, Cve, Rating, Severity
 
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
@@ -287,7 +287,7 @@ def test_lost_data_never_approves_an_image(case: VerdictCase) -> None:
 
 
 def _applied(case: VerdictCase, versions: Mapping[str, str]) -> VerdictCase:
-    return replace(case, inventories=tuple(with_versions(inventory, versions) for inventory in case.inventories))
+    return replace(case, inventories=tuple(set_versions(inventory, versions) for inventory in case.inventories))
 
 
 @given(gated())

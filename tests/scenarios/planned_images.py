@@ -47,26 +47,26 @@ class AdvisoryDatabase:
     def digest(self) -> str:
         return "sha256:" + sha256(repr((self.advisories, self.catalogue)).encode()).hexdigest()
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         affecting = tuple(advisory for advisory in self.advisories if advisory.name in names)
-        cves = tuple(self.cves(sorted(entry.id for entry in affecting)).values())
+        cves = tuple(self.find_cves(sorted(entry.id for entry in affecting)).values())
         ordered = tuple(sorted(affecting, key=lambda item: (item.name, item.id)))
-        return AdvisorySnapshot(ordered, tuple(self.coverage()), cves)
+        return AdvisorySnapshot(ordered, tuple(self.list_coverage()), cves)
 
-    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
-        return AdvisorySnapshot((), tuple(self.coverage())[1:])
+    def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+        return AdvisorySnapshot((), tuple(self.list_coverage())[1:])
 
-    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+    def find_cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         return {name: self.catalogue[name] for name in names if name in self.catalogue}
 
-    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+    def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return {("Debian", entry.name) for entry in self.advisories if entry.id in names} or None
 
-    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+    def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return [entry for entry in self.advisories if entry.id in names]
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         now = format_time(self.clock())
         return (Coverage("Debian:13", True, (), now), Coverage("kev", True, (), now))
 

@@ -91,7 +91,7 @@ def test_of_two_processes_one_fetches(site: Site, tmp_path: Path) -> None:
             reconciler = Reconciler(store.locks, 0.01, [tasks])
             stack.callback(reconciler.close)
             reconciler.start()
-        until(lambda: read_states(folder / "advisories.db").state_of("kev").next_at, seconds=30)
+        until(lambda: read_states(folder / "advisories.db").get_state("kev").next_at, seconds=30)
         time.sleep(0.5)
     assert [seen for seen in site.seen if seen.startswith(KEV)] == [f"{KEV} 200"]
     assert [seen for seen in site.seen if seen.startswith(EXPORT)] == [f"{EXPORT} 200"]

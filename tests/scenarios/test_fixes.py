@@ -42,8 +42,8 @@ def python_advisory(name: str, fixed: str) -> Advisory:
 class BothFeeds(AdvisoryDatabase):
     """Advisories of Debian and of PyPI."""
 
-    def coverage(self) -> Sequence[Coverage]:
-        return (*super().coverage(), Coverage("PyPI", True, (), format_time(self.clock())))
+    def list_coverage(self) -> Sequence[Coverage]:
+        return (*super().list_coverage(), Coverage("PyPI", True, (), format_time(self.clock())))
 
 
 class System(ServerSystem):

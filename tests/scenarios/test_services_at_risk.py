@@ -45,7 +45,7 @@ class UncheckedDatabase(AdvisoryDatabase):
 
     checked_at: str = ""
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         return (Coverage("Debian:13", True, (), self.checked_at), Coverage("kev", True, (), self.checked_at))
 
 

@@ -51,8 +51,10 @@ class Feeds(AdvisoryDatabase):
         """As in a real database, the time of the last check is part of it."""
         return digest_of(f"{super().digest} {self.checked_at}".encode())
 
-    def coverage(self) -> Sequence[Coverage]:
-        return tuple(replace(entry, checked_at=self.checked_at or entry.checked_at) for entry in super().coverage())
+    def list_coverage(self) -> Sequence[Coverage]:
+        return tuple(
+            replace(entry, checked_at=self.checked_at or entry.checked_at) for entry in super().list_coverage()
+        )
 
     def __call__(self) -> "Feeds":
         if self.is_missing:

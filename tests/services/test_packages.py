@@ -15,23 +15,25 @@ class Reader:
 
     digest = ""
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         events = (("introduced", "0"), ("fixed", "3.7"))
-        return AdvisorySnapshot((Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.coverage())
+        return AdvisorySnapshot(
+            (Advisory("PYSEC-1", "PyPI", "idna", (Range("ECOSYSTEM", events),)),), self.list_coverage()
+        )
 
-    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+    def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), ())
 
-    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+    def find_cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         return {}
 
-    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+    def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return None
 
-    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+    def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return ()
 
-    def coverage(self) -> tuple[Coverage, ...]:
+    def list_coverage(self) -> tuple[Coverage, ...]:
         return (Coverage("PyPI", True, (), "2026-01-01T00:00:00Z"),)
 
 

@@ -13,8 +13,8 @@ from dockgate.vulnerabilities.feed_schedule import (
     FeedAnnouncement,
     FeedState,
     PartFailure,
-    after_attempt,
     announce,
+    apply_attempt,
     is_due,
     schedule,
 )
@@ -46,7 +46,7 @@ def test_a_recent_database_is_not_fetched_again_at_the_start() -> None:
 
 
 def test_a_feed_that_works_is_fetched_every_period_with_jitter() -> None:
-    state = after_attempt(FeedState("osv"), NOW, [])
+    state = apply_attempt(FeedState("osv"), NOW, [])
     assert (state.succeeded_at, state.failures, state.failing_since) == (format_time(NOW), 0, None)
     assert next_hours(state) == 1
     latest = parse_time(schedule(state, NOW, HOUR, None, 1).next_at or "")
@@ -59,18 +59,18 @@ def test_a_part_that_keeps_failing_does_not_delay_the_retries_of_others() -> Non
     broken, brief = PartFailure("osv npm", "one record is unreadable"), PartFailure("osv Debian", "it answered 500")
     state = FeedState("osv", succeeded_at=format_time(NOW))
     for _ in range(9):
-        state = after_attempt(state, NOW, [broken], is_partial=True)
+        state = apply_attempt(state, NOW, [broken], is_partial=True)
     assert next_hours(state) == 1
-    both = after_attempt(state, NOW, [broken, brief], is_partial=True)
+    both = apply_attempt(state, NOW, [broken, brief], is_partial=True)
     assert next_hours(both) == pytest.approx(1 / 60)
-    assert next_hours(after_attempt(both, NOW, [broken], is_partial=True)) == 1
+    assert next_hours(apply_attempt(both, NOW, [broken], is_partial=True)) == 1
     assert [part.attempts for part in both.failed_parts] == [10, 1]
 
 
 def test_parts_that_work_keep_their_period_beside_one_that_fails() -> None:
     state = FeedState("osv", succeeded_at=format_time(NOW))
     for _ in range(9):
-        state = after_attempt(state, NOW, FAILED, is_partial=True)
+        state = apply_attempt(state, NOW, FAILED, is_partial=True)
     assert next_hours(state, period=HOUR / 6) == pytest.approx(1 / 6)
     assert next_hours(replace(state, is_partial=False), period=HOUR / 6) == 1
 
@@ -79,53 +79,53 @@ def test_more_failing_parts_than_are_stored_are_tried_with_growing_pauses() -> N
     state = FeedState("osv", succeeded_at=format_time(NOW))
     for _ in range(9):
         many = [PartFailure(f"osv {number}", "no") for number in range(2 * FAILURE_LIMIT)]
-        state = after_attempt(state, NOW, many)
+        state = apply_attempt(state, NOW, many)
     assert next_hours(state) == 1
 
 
 def test_failures_are_tried_again_with_growing_pauses_up_to_an_hour() -> None:
     state, minutes = FeedState("osv", succeeded_at=format_time(NOW)), []
     for _ in range(9):
-        state = after_attempt(state, NOW, FAILED)
+        state = apply_attempt(state, NOW, FAILED)
         minutes.append(round(next_hours(state) * 60))
     assert minutes == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert (state.failures, state.failing_since) == (9, format_time(NOW))
-    assert next_hours(after_attempt(state, at(1), []), at(1)) == 2
+    assert next_hours(apply_attempt(state, at(1), []), at(1)) == 2
 
 
 def test_a_failing_feed_is_never_tried_later_than_one_that_works_for_the_first_time() -> None:
-    assert next_hours(after_attempt(FeedState("osv"), NOW, FAILED), period=10) * 3600 == pytest.approx(10)
+    assert next_hours(apply_attempt(FeedState("osv"), NOW, FAILED), period=10) * 3600 == pytest.approx(10)
 
 
 def test_a_server_without_network_tries_every_six_hours() -> None:
     state = FeedState("osv")
     for _ in range(12):
-        state = after_attempt(state, NOW, FAILED, is_unreachable=True)
+        state = apply_attempt(state, NOW, FAILED, is_unreachable=True)
     assert next_hours(state) == 6
-    reached = after_attempt(FeedState("osv", succeeded_at=format_time(NOW)), NOW, FAILED, is_unreachable=True)
+    reached = apply_attempt(FeedState("osv", succeeded_at=format_time(NOW)), NOW, FAILED, is_unreachable=True)
     assert next_hours(reached) == pytest.approx(1 / 60)
 
 
 def test_a_clock_that_jumps_forward_leads_to_one_attempt() -> None:
-    state = schedule(after_attempt(FeedState("osv"), NOW, []), NOW, HOUR, None, 0)
+    state = schedule(apply_attempt(FeedState("osv"), NOW, []), NOW, HOUR, None, 0)
     later = at(24 * 365)
     assert is_due(schedule(state, later, HOUR, None, 0), later)
-    again = after_attempt(state, later, [])
+    again = apply_attempt(state, later, [])
     assert not is_due(schedule(again, later, HOUR, None, 0), later)
 
 
 def test_a_clock_that_jumps_back_leads_to_one_attempt() -> None:
     future = at(24 * 365)
-    state = schedule(after_attempt(FeedState("osv"), future, []), future, HOUR, None, 0)
+    state = schedule(apply_attempt(FeedState("osv"), future, []), future, HOUR, None, 0)
     jumped = schedule(state, NOW, HOUR, format_time(future), 0)
     assert is_due(jumped, NOW)
-    again = schedule(after_attempt(jumped, NOW, []), NOW, HOUR, None, 0)
+    again = schedule(apply_attempt(jumped, NOW, []), NOW, HOUR, None, 0)
     assert not is_due(again, NOW)
 
 
 def test_what_is_stored_of_failures_is_bounded() -> None:
     many = [PartFailure(f"osv {number}", "x" * 10_000) for number in range(100)]
-    state = after_attempt(FeedState("osv"), NOW, many)
+    state = apply_attempt(FeedState("osv"), NOW, many)
     assert len(state.failed_parts) == FAILURE_LIMIT
     assert {len(failure.reason) for failure in state.failed_parts} == {REASON_LIMIT}
 
@@ -139,7 +139,7 @@ class Story:
 
     def attempt(self, hours: float, *parts: str) -> int:
         """An attempt at that hour at which these parts fail. Returns how many announcements there are so far."""
-        self.state = after_attempt(self.state, at(hours), [PartFailure(part, "it answered 500") for part in parts])
+        self.state = apply_attempt(self.state, at(hours), [PartFailure(part, "it answered 500") for part in parts])
         for _ in range(3):
             self.state, announcement = announce(self.state, at(hours))
             self.announced += [announcement] if announcement else []

@@ -10,4 +10,4 @@ from dockgate.vulnerabilities.model import Finding
 def test_a_finding_of_another_package_differs_only_in_the_package() -> None:
     values = {field.name: cast(Any, field.name) for field in fields(Finding)}
     finding, second = Finding(**values), Package(*"nvpesrl")
-    assert finding.in_package(second) == replace(finding, package=second)
+    assert finding.with_package(second) == replace(finding, package=second)

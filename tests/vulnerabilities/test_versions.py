@@ -24,18 +24,18 @@ def advisory(*events: tuple[str, str]) -> Advisory:
 def test_a_version_refused_without_a_message_is_never_unaffected(version: str, end: str) -> None:
     order, messages = Order(key), advisory(("introduced", "2"), ("fixed", end))
     if "what" not in (version, end):
-        assert not order.affects(messages, version)
+        assert not order.is_affected(messages, version)
         return
     for _ in range(2):
         with pytest.raises(UncomparableError):
-            order.affects(messages, version)
+            order.is_affected(messages, version)
 
 
 def test_a_range_gives_the_same_answers_again() -> None:
     order, messages = Order(key), advisory(("fixed", "3"), ("introduced", "2"), ("limit", "5"), ("introduced", "4"))
     request = ["1", "2", "3", "4", "5"]
     expected = [False, True, False, True, False]
-    assert [[order.affects(messages, version) for version in request] for _ in range(2)] == [expected, expected]
+    assert [[order.is_affected(messages, version) for version in request] for _ in range(2)] == [expected, expected]
 
 
 def test_an_uncomparable_version_leaves_no_reference_cycles() -> None:
@@ -46,7 +46,7 @@ def test_an_uncomparable_version_leaves_no_reference_cycles() -> None:
     try:
         for _ in range(3):
             with pytest.raises(UncomparableError):
-                order.affects(messages, "1")
+                order.is_affected(messages, "1")
         assert _doubts() == before
     finally:
         gc.enable()

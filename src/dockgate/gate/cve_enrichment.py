@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from dockgate.gate.model import ExternalReport, Settings
 from dockgate.shared.timestamps import parse_time, to_datetime
-from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches, highest_score
+from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Cve, Finding, Matches, select_highest_score
 
 # The rule whose settings say after how many days a feed is stale.
 EVIDENCE_RULE = "evidence"
@@ -89,5 +89,5 @@ def _enrich_finding(finding: Finding, cve_by_id: dict[str, Cve], fields: Collect
         values["due"] = min((cve.due for cve in cves if cve.due), default=None)
     for name in ("epss", "percentile"):
         if name in fields:
-            values[name] = highest_score([getattr(finding, name), *(getattr(cve, name) for cve in cves)])
+            values[name] = select_highest_score([getattr(finding, name), *(getattr(cve, name) for cve in cves)])
     return replace(finding, **values)  # type: ignore[arg-type]

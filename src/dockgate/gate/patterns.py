@@ -55,7 +55,7 @@ def names_package(pattern: str, package: Package) -> bool:
 def identities(package: Package) -> tuple[tuple[str, str], ...]:
     """Path and version of the package, and those of its source if they differ.
 
-    A package from `matching.with_versions` counts with its new version, although its purl has the old one.
+    A package from `matching.set_versions` counts with its new version, although its purl has the old one.
     """
     path, version = split(package.purl)
     package_identity = path, package.version if _is_upgraded(package, version) else version
@@ -68,7 +68,7 @@ def identities(package: Package) -> tuple[tuple[str, str], ...]:
 
 
 def purl(package: Package) -> str:
-    """The package's purl with its current version, also after `matching.with_versions`."""
+    """The package's purl with its current version, also after `matching.set_versions`."""
     if not _is_upgraded(package, split(package.purl)[1]):
         return package.purl
     end = min((at for mark in "?#" if (at := package.purl.find(mark)) >= 0), default=len(package.purl))

@@ -12,7 +12,7 @@ from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined, without_release
+from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined, strip_release
 
 # What a rule says: violations, and entries that it cannot decide.
 Answers = Iterable[Violation | NonBlockingViolation | Undetermined]
@@ -37,7 +37,7 @@ BaselineFindings = Mapping[FindingKey, Exemption]
 def finding_key(finding: Finding) -> FindingKey:
     """The key by which a finding is found again in another image."""
     package = finding.package
-    return finding.id, without_release(package.ecosystem), package.source_name
+    return finding.id, strip_release(package.ecosystem), package.source_name
 
 
 def uncomparable(ecosystem: str, first: str, second: str) -> int:

@@ -76,7 +76,7 @@ def judge(
         now=at,
         engine=__version__,
         inventories=image.inventories,
-        snapshot=advisories.snapshot(image.inventories),
+        snapshot=advisories.read_snapshot(image.inventories),
         external_reports=external_reports,
         waivers=_applicable(all_waivers, image.reference, image.digest, inventories, at),
         provenance=provenance,
@@ -108,7 +108,7 @@ def judge_reported(
     waivers = _applicable(all_waivers, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
-        case = replace(case, snapshot=advisories.catalogues(cve_names_in(external_reports)))
+        case = replace(case, snapshot=advisories.read_catalogues(cve_names_in(external_reports)))
     return GateReport(reference, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 

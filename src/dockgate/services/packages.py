@@ -15,7 +15,7 @@ from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Finding, Undetermined
 from dockgate.vulnerabilities.ports import AdvisoryReader
-from dockgate.vulnerabilities.versions import ordered_as
+from dockgate.vulnerabilities.versions import list_order_names
 
 _OF_DISTRIBUTIONS = ("pkg:apk/", "pkg:deb/", "pkg:rpm/")
 _ADVICE = "Say of which release it is, as in ?distro=debian-12."
@@ -81,7 +81,7 @@ def check(batches: Iterable[Sequence[str]], advisories: AdvisoryReader) -> Itera
         with _collector_off():
             read = {text: _read_purl(purls, text) for text in batch}
             packages = tuple(answer.package for answer in read.values() if answer.package)
-            matcher = Matcher(advisories.snapshot([Inventory("", "", None, (), packages, ())]), kinds)
+            matcher = Matcher(advisories.read_snapshot([Inventory("", "", None, (), packages, ())]), kinds)
             answers = {text: _match_package(answer, matcher) for text, answer in read.items()}
         yield from (answers[text] for text in batch)
 
@@ -145,7 +145,7 @@ def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterat
     The name is OSV's ("Debian", "PyPI") or ours ("dpkg"). Raises NotFoundError, at once, for a name that is neither.
     """
     kinds = [kind for kind in ecosystems.load() if kind.osv_names]
-    for candidate in ordered_as(ecosystem.lower()):
+    for candidate in list_order_names(ecosystem.lower()):
         for kind in kinds:
             if candidate in (name.lower() for name in (kind.name, *kind.osv_names)):
                 return (_compare(kind.version_key, first, second) for first, second in pairs)

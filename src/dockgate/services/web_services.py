@@ -158,7 +158,7 @@ def describe_advisory_database(server: WebServices) -> dict[str, Any]:
             "digest": reader.digest,
             "coverage": [
                 {"ecosystem": item.ecosystem, "complete": item.complete, "checked_at": item.checked_at}
-                for item in reader.coverage()
+                for item in reader.list_coverage()
             ],
         }
     except DatabaseError as error:

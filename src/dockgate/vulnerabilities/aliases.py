@@ -11,7 +11,7 @@ _DISTRIBUTIONS = (
 )
 
 
-def alias_order(name: str) -> tuple[int, str]:
+def rank_alias(name: str) -> tuple[int, str]:
     """The sort key of vulnerability ids: CVE, then the distribution's, then GHSA, then others."""
     if name.startswith("CVE-"):
         return 0, name
@@ -28,23 +28,23 @@ class AliasGroups:
 
     def join(self, first: str, second: str) -> None:
         """Record that two names are of one vulnerability."""
-        low, high = self.root(first), self.root(second)
-        if alias_order(high) < alias_order(low):
+        low, high = self.find_root(first), self.find_root(second)
+        if rank_alias(high) < rank_alias(low):
             low, high = high, low
         self._parents[low] = low
         self._parents[high] = low
 
-    def root(self, name: str) -> str:
+    def find_root(self, name: str) -> str:
         """The best known name of the group, which identifies it."""
         while (parent := self._parents.get(name, name)) != name:
             name = parent
         return name
 
-    def groups(self) -> dict[str, set[str]]:
+    def list_groups(self) -> dict[str, set[str]]:
         """All groups of two or more names, by root."""
         groups: dict[str, set[str]] = {}
         for name in self._parents:
-            groups.setdefault(self.root(name), set()).add(name)
+            groups.setdefault(self.find_root(name), set()).add(name)
         return groups
 
 
@@ -57,25 +57,25 @@ class AliasIndex:
 
     def __init__(self, advisories: Sequence[Advisory]) -> None:
         groups = AliasGroups()
-        self._root = groups.root
+        self._root = groups.find_root
         for advisory in advisories:
             for alias in advisory.aliases:
                 groups.join(advisory.id, alias)
             for first, *other_names in advisory.alias_groups:
                 for alias in other_names:
                     groups.join(first, alias)
-        self._groups = groups.groups()
+        self._groups = groups.list_groups()
         self._advisories = advisories  # keeps them alive, so that id() stays unique
-        self._subjects = {id(advisory): self._subjects_of(advisory) for advisory in advisories}
+        self._subjects = {id(advisory): self._find_subjects(advisory) for advisory in advisories}
 
-    def _subjects_of(self, advisory: Advisory) -> tuple[str, ...]:
+    def _find_subjects(self, advisory: Advisory) -> tuple[str, ...]:
         names = advisory.upstream or (advisory.id,)
         if len(names) == 1:
             return (self._root(names[0]),)
         names = tuple(name for name in names if name.startswith("CVE-")) or names
         return tuple(sorted({self._root(name) for name in names}))
 
-    def subjects(self, advisory: Advisory) -> tuple[str, ...]:
+    def get_subjects(self, advisory: Advisory) -> tuple[str, ...]:
         """The vulnerabilities that it is about, each as the root of its alias group. Never empty."""
         return self._subjects[id(advisory)]
 
@@ -83,6 +83,6 @@ class AliasIndex:
         """Return whether it is about several vulnerabilities."""
         return len(self._subjects[id(advisory)]) > 1
 
-    def group(self, name: str) -> set[str]:
+    def get_group(self, name: str) -> set[str]:
         """The name with all its aliases."""
         return self._groups.get(self._root(name), {name})

@@ -109,14 +109,14 @@ class Feed(Protocol):
     # Where it is published: the base URL of its parts, or the URL of the file. "" if nowhere.
     url: str
 
-    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+    def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         """The parts at `url` for these OSV ecosystems (without release); ("",) for a feed without parts.
 
         Never fails: without a list of parts, returns all of them.
         """
         ...
 
-    def ecosystem(self, part: str) -> str:
+    def get_ecosystem(self, part: str) -> str:
         """The OSV ecosystem that the part covers completely: "Debian", "Amazon Linux:2023".
 
         It is covered with all its releases. "" for a feed without parts.
@@ -153,7 +153,7 @@ class Feed(Protocol):
         ...
 
 
-def public_url(url: str) -> str:
+def redact_url(url: str) -> str:
     """The URL without user, password and query, for messages and for the database."""
     try:
         parts = urlsplit(url)

@@ -20,7 +20,7 @@ def is_stale(checked_at: str, now: datetime, limit: timedelta = STALE_AFTER) -> 
     return checked_time is None or not -CLOCK_SKEW <= now - checked_time < limit
 
 
-def quiet_limit(days: Iterable[str]) -> timedelta | None:
+def compute_quiet_limit(days: Iterable[str]) -> timedelta | None:
     """Return how long a feed may bring no new record before it is suspect.
 
     None if its history is too short to say. `days` are those on which it published or changed records (YYYY-MM-DD). The
@@ -34,13 +34,13 @@ def quiet_limit(days: Iterable[str]) -> timedelta | None:
     return max(longest * 3, LEAST_QUIET)
 
 
-def suspect_since(days: Collection[str], now: datetime) -> str | None:
+def find_suspect_start(days: Collection[str], now: datetime) -> str | None:
     """Return when the feed became suspect, if it is: its newest record is unusually old.
 
     Days in the future do not count.
     """
     past = [day for day in days if (time := parse_time(day)) is not None and time <= now + CLOCK_SKEW]
-    limit, newest_date = quiet_limit(past), parse_time(max(past, default=""))
+    limit, newest_date = compute_quiet_limit(past), parse_time(max(past, default=""))
     if limit is None or newest_date is None or now - newest_date <= limit:
         return None
     return format_time(newest_date + limit)

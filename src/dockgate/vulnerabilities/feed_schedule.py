@@ -83,7 +83,7 @@ class FeedAnnouncement:
     key: str
 
 
-def after_attempt(
+def apply_attempt(
     state: FeedState,
     now: datetime,
     failures: Sequence[PartFailure],
@@ -123,7 +123,7 @@ def after_attempt(
     )
 
 
-def pause(state: FeedState, period: float) -> float:
+def compute_pause(state: FeedState, period: float) -> float:
     """Seconds between the last attempt and the next, without jitter.
 
     `period` is that of a feed that works. The part decides that has failed least often: a record that stays unreadable
@@ -145,7 +145,7 @@ def schedule(state: FeedState, now: datetime, period: float, checked_at: str | N
 
     `period` is in seconds, `checked_at` the last successful check of the feed's oldest part, `jitter` from 0 to 1.
     """
-    seconds = pause(state, period)
+    seconds = compute_pause(state, period)
     longest = timedelta(seconds=seconds * (1 + JITTER))
     planned_at = parse_time(state.next_at or "")
     if planned_at is not None and planned_at <= now + longest:

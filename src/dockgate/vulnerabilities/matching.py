@@ -10,7 +10,7 @@ from dataclasses import replace
 from dockgate.scanner.model import ANY_MODULE, Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UncomparableError
-from dockgate.vulnerabilities.aliases import AliasIndex, alias_order
+from dockgate.vulnerabilities.aliases import AliasIndex, rank_alias
 from dockgate.vulnerabilities.model import (
     FIX_UNKNOWN,
     VERSIONS_ONLY,
@@ -23,11 +23,11 @@ from dockgate.vulnerabilities.model import (
     Rating,
     Severity,
     Undetermined,
-    highest_first,
-    highest_score,
     is_same_ecosystem,
-    undetermined_order,
-    without_release,
+    rank_score,
+    rank_undetermined,
+    select_highest_score,
+    strip_release,
 )
 from dockgate.vulnerabilities.versions import Order, Orders
 
@@ -55,7 +55,7 @@ def match(
     return Matcher(snapshot, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
 
 
-def with_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory:
+def set_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory:
     """The inventory with some packages (by purl) at other versions of their source.
 
     The purls do not change: they identify the upgraded packages.
@@ -80,7 +80,7 @@ class Matcher:
         for advisory in snapshot.advisories:
             if advisory.withdrawn:
                 continue
-            self._advisories.setdefault((without_release(advisory.ecosystem), advisory.name), []).append(advisory)
+            self._advisories.setdefault((strip_release(advisory.ecosystem), advisory.name), []).append(advisory)
         self._by_source: dict[tuple[str, str, str | None], tuple[AliasIndex, list[tuple[str, list[Advisory]]]]] = {}
         self._results: dict[tuple[str | None, ...], tuple[list[Finding], list[Undetermined]]] = {}
 
@@ -92,7 +92,7 @@ class Matcher:
         """
         unowned_packages = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
-        undetermined_entries = set(self._uncovered_packages(unowned_packages))
+        undetermined_entries = set(self._report_uncovered(unowned_packages))
         possible = 0
         for package in unowned_packages:
             package_findings, package_doubts = self._judge(package)
@@ -102,12 +102,12 @@ class Matcher:
                 undetermined_entries.add(TOO_MANY_FINDINGS)
                 break
             for finding in package_findings:
-                placed_finding = finding if finding.package is package else finding.in_package(package)
+                placed_finding = finding if finding.package is package else finding.with_package(package)
                 findings[package.purl, package.path, finding.id] = placed_finding
             undetermined_entries |= doubts
         return Matches(
-            tuple(sorted(findings.values(), key=worst_first)),
-            tuple(sorted(undetermined_entries, key=undetermined_order)),
+            tuple(sorted(findings.values(), key=rank_finding)),
+            tuple(sorted(undetermined_entries, key=rank_undetermined)),
         )
 
     def count_vulnerabilities(self, package: Package) -> int:
@@ -115,7 +115,7 @@ class Matcher:
 
         The versions that they affect do not count.
         """
-        return len(self._advisories_of(package)[1])
+        return len(self._select_advisories(package)[1])
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1. Raises UncomparableError."""
@@ -129,34 +129,34 @@ class Matcher:
         return self._results[source]
 
     def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
-        order = self._orders.order_of(package.ecosystem)
+        order = self._orders.get_order(package.ecosystem)
         findings: list[Finding] = []
         doubts: dict[str, list[str]] = {}
-        names, subjects = self._advisories_of(package)
+        names, subjects = self._select_advisories(package)
         for subject, advisories in subjects:
             affecting: list[Advisory] = []
             doubt = ""
             for advisory in advisories:
                 try:
-                    if order.affects(advisory, package.source_version):
+                    if order.is_affected(advisory, package.source_version):
                         affecting.append(advisory)
                 except UncomparableError as error:
                     doubt = str(error)
             if affecting:
-                findings.append(self._finding(subject, package, affecting, advisories, order, names))
+                findings.append(self._make_finding(subject, package, affecting, advisories, order, names))
             elif not any(advisory.ranges or advisory.versions for advisory in advisories):
-                doubts.setdefault("It names no version.", []).append(_names_of(subject, advisories, names)[0])
+                doubts.setdefault("It names no version.", []).append(_collect_names(subject, advisories, names)[0])
             elif doubt:
-                doubts.setdefault(doubt, []).append(_names_of(subject, advisories, names)[0])
+                doubts.setdefault(doubt, []).append(_collect_names(subject, advisories, names)[0])
         package_name = f"{package.source_name} {package.source_version}".strip()
         return findings, [
             Undetermined(
-                "", f"{package_name} cannot be compared with {_some_names(ids)}: {reason}", "uncomparable", tuple(ids)
+                "", f"{package_name} cannot be compared with {_list_names(ids)}: {reason}", "uncomparable", tuple(ids)
             )
             for reason, ids in doubts.items()
         ]
 
-    def _advisories_of(self, package: Package) -> tuple[AliasIndex, list[tuple[str, list[Advisory]]]]:
+    def _select_advisories(self, package: Package) -> tuple[AliasIndex, list[tuple[str, list[Advisory]]]]:
         """The advisories for the package's release and module, by vulnerability, and the aliases of these alone.
 
         The findings of a package therefore do not depend on other packages in the image.
@@ -165,19 +165,19 @@ class Matcher:
         if key not in self._by_source:
             advisories = [
                 advisory
-                for advisory in self._advisories.get((without_release(package.ecosystem), package.source_name), ())
+                for advisory in self._advisories.get((strip_release(package.ecosystem), package.source_name), ())
                 if (not advisory.module or package.module in (ANY_MODULE, advisory.module))
                 and is_same_ecosystem(advisory.ecosystem, package.ecosystem)
             ]
             names = AliasIndex(advisories)
             by_subject: dict[str, list[Advisory]] = {}
             for advisory in advisories:
-                for subject in names.subjects(advisory):
+                for subject in names.get_subjects(advisory):
                     by_subject.setdefault(subject, []).append(advisory)
             self._by_source[key] = names, sorted(by_subject.items())
         return self._by_source[key]
 
-    def _finding(
+    def _make_finding(
         self,
         subject: str,
         package: Package,
@@ -188,13 +188,13 @@ class Matcher:
     ) -> Finding:
         """The finding from the affecting advisories. Those about this vulnerability alone go before bulletins."""
         if len(affecting) > 1:
-            affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), alias_order(row.id)))
+            affecting = sorted(affecting, key=lambda row: (names.is_bulletin(row), rank_alias(row.id)))
         own_advisories = [row for row in affecting if not names.is_bulletin(row)]
-        identity, *aliases = _names_of(subject, affecting, names)
-        fixed_version = _fixed_version(package.source_version, affecting, advisories, order)
+        identity, *aliases = _collect_names(subject, affecting, names)
+        fixed_version = _find_fixed_version(package.source_version, affecting, advisories, order)
         cves = [self._cves[name] for name in (identity, *aliases) if name in self._cves]
-        rating = _best_rating(own_advisories, []) or _best_rating(affecting, cves) or _UNTRIAGED_RATING
-        worst_facts = worst_of(cves)
+        rating = _select_best_rating(own_advisories, []) or _select_best_rating(affecting, cves) or _UNTRIAGED_RATING
+        worst_facts = combine_cves(cves)
         is_disputed = any(row.disputed for row in own_advisories)
         published_at = min([row.published for row in affecting if row.published], default=None)
         # Positional arguments: an image may have thousands, and keywords take 50% longer.
@@ -205,19 +205,19 @@ class Matcher:
             rating.severity,
             rating,
             fixed_version,
-            None if fixed_version else _note(affecting),
+            None if fixed_version else _choose_note(affecting),
             worst_facts.exploited,
             worst_facts.due,
             worst_facts.epss,
             worst_facts.percentile,
             is_disputed,
             published_at,
-            _fixed_at(affecting) if fixed_version else None,
+            _find_fix_date(affecting) if fixed_version else None,
             next((row.summary for row in affecting if row.summary), None),
-            _reachability(package.imports, affecting) if package.imports else None,
+            _judge_reachability(package.imports, affecting) if package.imports else None,
         )
 
-    def _uncovered_packages(self, packages: Sequence[Package]) -> list[Undetermined]:
+    def _report_uncovered(self, packages: Sequence[Package]) -> list[Undetermined]:
         packages_by_name: dict[str, dict[str, Package]] = {}
         for package in packages:
             packages_by_name.setdefault(package.ecosystem, {}).setdefault(package.source_name, package)
@@ -225,56 +225,58 @@ class Matcher:
         for ecosystem, by_name in packages_by_name.items():
             coverage = self._coverage.get(ecosystem)
             if coverage is None:
-                entries.append(_no_feed(ecosystem, sorted(by_name)))
+                entries.append(_report_no_feed(ecosystem, sorted(by_name)))
             elif not coverage.complete:
-                entries += _not_named(coverage, by_name)
+                entries += _report_unnamed(coverage, by_name)
         return entries
 
 
-def _names_of(subject: str, advisories: list[Advisory], names: AliasIndex) -> list[str]:
+def _collect_names(subject: str, advisories: list[Advisory], names: AliasIndex) -> list[str]:
     """All names of a vulnerability, the best known first."""
-    group = names.group(subject)
+    group = names.get_group(subject)
     all_names = set(group)
     for advisory in advisories:
         if advisory.id not in group:
-            all_names |= {advisory.id} if names.is_bulletin(advisory) else names.group(advisory.id)
-    return sorted(all_names, key=alias_order) if len(all_names) > 1 else [*all_names]
+            all_names |= {advisory.id} if names.is_bulletin(advisory) else names.get_group(advisory.id)
+    return sorted(all_names, key=rank_alias) if len(all_names) > 1 else [*all_names]
 
 
-def _no_feed(ecosystem: str, names: list[str]) -> Undetermined:
+def _report_no_feed(ecosystem: str, names: list[str]) -> Undetermined:
     if not ecosystem:
-        return Undetermined("/", f"The distribution is unknown, so {_some_names(names)} cannot be judged.", "uncovered")
-    reason = f"The advisory database has no feed for {ecosystem}, so {_some_names(names)} cannot be judged."
+        return Undetermined("/", f"The distribution is unknown, so {_list_names(names)} cannot be judged.", "uncovered")
+    reason = f"The advisory database has no feed for {ecosystem}, so {_list_names(names)} cannot be judged."
     return Undetermined(ecosystem, reason, "uncovered")
 
 
-def _not_named(coverage: Coverage, by_name: dict[str, Package]) -> list[Undetermined]:
+def _report_unnamed(coverage: Coverage, by_name: dict[str, Package]) -> list[Undetermined]:
     feed = f"The advisory database's feed for {coverage.ecosystem} is partial and does not cover"
     missing = sorted(by_name.keys() - set(coverage.names))
     if len(missing) > _NAMED_AT_ONCE:
-        return [Undetermined(coverage.ecosystem, f"{feed} {_some_names(missing)}.", "uncovered")]
+        return [Undetermined(coverage.ecosystem, f"{feed} {_list_names(missing)}.", "uncovered")]
     return [Undetermined(by_name[name].purl, f"{feed} {name}.", "uncovered") for name in missing]
 
 
-def _fixed_version(version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order) -> str | None:
+def _find_fixed_version(
+    version: str, affecting: list[Advisory], advisories: list[Advisory], order: Order
+) -> str | None:
     """The lowest version that no advisory calls affected, None if none of them names a fix.
 
     An advisory without a fix does not cancel the fix of another. If the advisories contradict each other at every
     version, the highest of their lowest fixes counts.
     """
     if len(advisories) == 1:
-        return order.fix(advisories[0], version)
-    lowest_fixes = {id(row): fix for row in affecting if (fix := order.fix(row, version))}
+        return order.find_fix(advisories[0], version)
+    lowest_fixes = {id(row): fix for row in affecting if (fix := order.find_fix(row, version))}
     if not lowest_fixes:
         return None
-    floor = max(lowest_fixes.values(), key=order.point)
+    floor = max(lowest_fixes.values(), key=order.get_point)
     closing = [row for row in advisories if id(row) in lowest_fixes or row not in affecting]
-    later_fixes = {fix for row in closing for fix in order.fixes(row, floor)}
-    candidates = [floor, *sorted(later_fixes, key=lambda fix: (order.point(fix), fix))]
-    return next((fix for fix in candidates if not any(order.surely_affects(row, fix) for row in closing)), floor)
+    later_fixes = {fix for row in closing for fix in order.list_fixes(row, floor)}
+    candidates = [floor, *sorted(later_fixes, key=lambda fix: (order.get_point(fix), fix))]
+    return next((fix for fix in candidates if not any(order.is_surely_affected(row, fix) for row in closing)), floor)
 
 
-def _reachability(imports: str, affecting: list[Advisory]) -> str | None:
+def _judge_reachability(imports: str, affecting: list[Advisory]) -> str | None:
     """Return "yes" if the program contains a vulnerable package, or "no"; None if none is named."""
     vulnerable = {path for row in affecting for path in row.imports}
     if not vulnerable:
@@ -282,7 +284,7 @@ def _reachability(imports: str, affecting: list[Advisory]) -> str | None:
     return "no" if vulnerable.isdisjoint(imports.split()) else "yes"
 
 
-def worst_of(cves: Sequence[Cve]) -> Cve:
+def combine_cves(cves: Sequence[Cve]) -> Cve:
     """The worst value of each field."""
     if len(cves) < 2:
         return cves[0] if cves else _NO_CVE
@@ -290,12 +292,12 @@ def worst_of(cves: Sequence[Cve]) -> Cve:
         "",
         exploited=min([cve.exploited for cve in cves if cve.exploited], default=None),
         due=min([cve.due for cve in cves if cve.due], default=None),
-        epss=highest_score(cve.epss for cve in cves),
-        percentile=highest_score(cve.percentile for cve in cves),
+        epss=select_highest_score(cve.epss for cve in cves),
+        percentile=select_highest_score(cve.percentile for cve in cves),
     )
 
 
-def _fixed_at(affecting: list[Advisory]) -> str | None:
+def _find_fix_date(affecting: list[Advisory]) -> str | None:
     """The publication of the first advisory that names a fix; at least one does."""
     if len(affecting) == 1:
         return affecting[0].published
@@ -307,7 +309,7 @@ def _fixed_at(affecting: list[Advisory]) -> str | None:
     return min(dates, default=None)
 
 
-def _note(affecting: list[Advisory]) -> str | None:
+def _choose_note(affecting: list[Advisory]) -> str | None:
     """The distribution's note on a missing fix, else whether the advisories say anything about a fix.
 
     A range that ends with `last_affected` or a `limit` implies that later versions are unaffected without naming a fix
@@ -321,30 +323,30 @@ def _note(affecting: list[Advisory]) -> str | None:
     return None if events else VERSIONS_ONLY
 
 
-def _best_rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
+def _select_best_rating(advisories: list[Advisory], cves: list[Cve]) -> Rating | None:
     """The preferred rating."""
     ratings = [row.ratings[0] for row in advisories if row.ratings]
     ratings += [cve.rating for cve in cves if cve.rating]
-    return preferred_rating(ratings)
+    return select_preferred_rating(ratings)
 
 
-def preferred_rating(ratings: Sequence[Rating]) -> Rating | None:
+def select_preferred_rating(ratings: Sequence[Rating]) -> Rating | None:
     """The rating that counts of several, None for none."""
-    return min(ratings, key=_preference) if len(ratings) > 1 else next(iter(ratings), None)
+    return min(ratings, key=_rank_rating) if len(ratings) > 1 else next(iter(ratings), None)
 
 
-def _preference(rating: Rating) -> tuple[int, int, float]:
+def _rank_rating(rating: Rating) -> tuple[int, int, float]:
     """The distribution's rating first, then the advisory's, then the CVE record's; among equals the worst."""
     source = _SOURCES.index(rating.source) if rating.source in _SOURCES else len(_SOURCES)
-    return source, rating.severity.rank, highest_first(rating.score)
+    return source, rating.severity.rank, rank_score(rating.score)
 
 
-def worst_first(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
+def rank_finding(finding: Finding) -> tuple[int, tuple[int, str], str, str, str]:
     """The key that sorts findings as `Matches` has them."""
     package = finding.package
-    return finding.severity.rank, alias_order(finding.id), package.name, package.purl, package.path
+    return finding.severity.rank, rank_alias(finding.id), package.name, package.purl, package.path
 
 
-def _some_names(names: Sequence[str]) -> str:
+def _list_names(names: Sequence[str]) -> str:
     text = ", ".join(names[:_NAMED_AT_ONCE])
     return text if len(names) <= _NAMED_AT_ONCE else f"{text} and {len(names) - _NAMED_AT_ONCE} more"

@@ -31,19 +31,19 @@ _RANKS = {severity: rank for rank, severity in enumerate(Severity)}
 _BANDS = ((9.0, Severity.CRITICAL), (7.0, Severity.HIGH), (4.0, Severity.MEDIUM), (0.1, Severity.LOW))
 
 
-def severity_of_score(score: float | None) -> Severity:
+def rate_score(score: float | None) -> Severity:
     """The severity by CVSS' bands ("Qualitative Severity Rating Scale"); UNTRIAGED without a score."""
     if score is None:
         return Severity.UNTRIAGED
     return next((severity for minimum, severity in _BANDS if score >= minimum), Severity.INFORMATIONAL)
 
 
-def highest_first(score: float | None) -> float:
+def rank_score(score: float | None) -> float:
     """The key that sorts scores, the highest first and absent ones last."""
     return 1.0 if score is None else -score
 
 
-def highest_score(scores: Iterable[float | None]) -> float | None:
+def select_highest_score(scores: Iterable[float | None]) -> float | None:
     """The highest of the scores, None if all are absent."""
     return max([score for score in scores if score is not None], default=None)
 
@@ -137,7 +137,7 @@ class Coverage:
     checked_at: str
 
 
-def without_release(ecosystem: str) -> str:
+def strip_release(ecosystem: str) -> str:
     """The name of an OSV ecosystem alone: "Debian" of "Debian:12"."""
     return ecosystem.partition(":")[0]
 
@@ -213,7 +213,7 @@ class Finding:
     summary: str | None = None
     reachable: str | None = None
 
-    def in_package(self, package: Package) -> "Finding":
+    def with_package(self, package: Package) -> "Finding":
         """The same finding in another package. A hot path: `dataclasses.replace` takes three times as long."""
         return Finding(self.id, self.aliases, package, *_fields_after_package(self))
 
@@ -261,7 +261,7 @@ class Undetermined:
     advice: str | None = None
 
 
-def undetermined_order(entry: Undetermined) -> tuple[str, str, str]:
+def rank_undetermined(entry: Undetermined) -> tuple[str, str, str]:
     """The key that sorts undetermined entries as `Matches` has them."""
     return entry.kind or "", entry.subject, entry.reason
 

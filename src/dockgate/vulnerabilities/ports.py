@@ -18,29 +18,29 @@ class AdvisoryReader(Protocol):
         """Identifies the content: changes whenever any answer could change."""
         ...
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         """The advisories for these inventories' packages, and the coverage of their ecosystems."""
         ...
 
-    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+    def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         """Return the KEV and EPSS data of these CVEs, without any advisory."""
         ...
 
-    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+    def find_cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         """The facts about those of the CVEs that the database knows, by name."""
         ...
 
-    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+    def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         """The packages (ecosystem without release, source name) that records of these names are about.
 
         None if no record has one of the names.
         """
         ...
 
-    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+    def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         """The advisories of records of these names, without withdrawn records."""
         ...
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         """The coverage of every ecosystem and catalogue in the database."""
         ...

@@ -68,14 +68,14 @@ class Order:
         self._optional_epoch = can_omit_epoch
         self._optional_local_label = can_omit_local_label
 
-    def point(self, version: str) -> Point:
+    def get_point(self, version: str) -> Point:
         """The place of a version in the order. Raises UncomparableError."""
         point = self._points[version]
         if point is None:
             raise UncomparableError(self._points.reasons[version])
         return point
 
-    def affects(self, advisory: Advisory, version: str) -> bool:
+    def is_affected(self, advisory: Advisory, version: str) -> bool:
         """Return whether the advisory affects the version.
 
         Raises UncomparableError if no part of it says "affected" and one cannot be compared. A listed version that is
@@ -91,27 +91,27 @@ class Order:
             except UncomparableError as error:
                 doubt = str(error)
         if advisory.versions:
-            point = self.point(version)
-            equal = (point, self._without_label(version) or point)
+            point = self.get_point(version)
+            equal = (point, self._strip_label(version) or point)
             if any(self._points[listed_version] in equal for listed_version in advisory.versions):
                 return True
         if doubt is not None:
             raise UncomparableError(doubt)
         return False
 
-    def surely_affects(self, advisory: Advisory, version: str) -> bool:
+    def is_surely_affected(self, advisory: Advisory, version: str) -> bool:
         """Return whether the advisory affects the version; False if they cannot be compared."""
         try:
-            return self.affects(advisory, version)
+            return self.is_affected(advisory, version)
         except UncomparableError:
             return False
 
-    def fixes(self, advisory: Advisory, installed_version: str) -> list[str]:
+    def list_fixes(self, advisory: Advisory, installed_version: str) -> list[str]:
         """Its fixed versions above this one, lowest first; [] for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
         fixed_versions = {version for kind, version in events if kind == "fixed" and version != "0"}
         point_of_version = (
-            self._points[self._without_optional_epoch(installed_version, has_epochs=self._name_epochs(events))]
+            self._points[self._strip_optional_epoch(installed_version, has_epochs=self._has_epochs(events))]
             if fixed_versions
             else None
         )
@@ -124,11 +124,11 @@ class Order:
         ]
         return [version for _, version in sorted(later_fixes)]
 
-    def fix(self, advisory: Advisory, installed_version: str) -> str | None:
+    def find_fix(self, advisory: Advisory, installed_version: str) -> str | None:
         """The lowest fixed version above this one that the advisory does not affect, None without one."""
         has_single_range = len(advisory.ranges) == 1 and not advisory.versions
-        for fix in self.fixes(advisory, installed_version):
-            if has_single_range or not self.surely_affects(
+        for fix in self.list_fixes(advisory, installed_version):
+            if has_single_range or not self.is_surely_affected(
                 advisory, fix
             ):  # a range is never within itself at one of its fixes
                 return fix
@@ -139,14 +139,14 @@ class Order:
         if ready.invalid_reason is not None:
             raise UncomparableError(ready.invalid_reason)
         if self._optional_epoch:
-            version = self._without_optional_epoch(version, has_epochs=ready.has_epochs)
+            version = self._strip_optional_epoch(version, has_epochs=ready.has_epochs)
         version_point = self._points[version]
         if version_point is None:
             if any(point not in (_BELOW_ALL, _ABOVE_ALL) for point, *_ in ready.steps):
                 raise UncomparableError(self._points.reasons[version])
             version_point = (1, None)
         # A labelled version comes right after the one without its label, so it distinguishes only these two.
-        public = self._without_label(version) or version_point
+        public = self._strip_label(version) or version_point
         inside = False
         for point, _, kind in ready.steps:
             if kind == "introduced" and point <= version_point:
@@ -157,40 +157,42 @@ class Order:
                 inside = False
         return inside and (not ready.limits or any(version_point < limit for limit in ready.limits))
 
-    def _without_label(self, version: str) -> Point | None:
+    def _strip_label(self, version: str) -> Point | None:
         """The point of the version without its local label; None without a label, or if its ecosystem has no labels."""
         public, plus, _ = version.partition("+")
         return self._points[public] if plus and self._optional_local_label else None
 
     def _sort(self, events: tuple[tuple[str, str], ...]) -> _Span:
         try:
-            possible = _without_empty_intervals(events)
-            steps = sorted([(self._event(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in possible])
+            possible = _drop_empty_intervals(events)
+            steps = sorted(
+                [(self._get_event_point(kind, text), _AT_ONE_VERSION[kind], kind) for kind, text in possible]
+            )
         except UncomparableError as error:
             span = _Span(invalid_reason=str(error))
         else:
             limits = tuple([point for point, _, kind in steps if kind == "limit"])
             begins = any(kind == "introduced" for kind, _ in events)
             invalid_reason = None if begins else "A range does not say where it begins."
-            span = _Span(tuple(steps), limits, self._name_epochs(events), invalid_reason)
+            span = _Span(tuple(steps), limits, self._has_epochs(events), invalid_reason)
         self._spans[events] = span
         return span
 
-    def _name_epochs(self, events: Iterable[tuple[str, str]]) -> bool:
+    def _has_epochs(self, events: Iterable[tuple[str, str]]) -> bool:
         """Return whether any event has an epoch, if epochs are optional."""
         return self._optional_epoch and any(":" in text for _, text in events)
 
-    def _without_optional_epoch(self, version: str, *, has_epochs: bool) -> str:
+    def _strip_optional_epoch(self, version: str, *, has_epochs: bool) -> str:
         """The version without its epoch if events may omit epochs and do; `has_epochs`: some event has one."""
         return version.partition(":")[2] if self._optional_epoch and not has_epochs and ":" in version else version
 
-    def _event(self, kind: str, version: str) -> Point:
+    def _get_event_point(self, kind: str, version: str) -> Point:
         """ "0" is before every version (dpkg knows some below "0"), so that "fixed 0" means never affected."""
         if version == "0" and kind in ("introduced", "fixed"):
             return _BELOW_ALL
         if version == "*" and kind == "limit":
             return _ABOVE_ALL
-        return self.point(version)
+        return self.get_point(version)
 
 
 class Orders:
@@ -214,9 +216,9 @@ class Orders:
             for name in ecosystem.osv_names
         }
 
-    def order_of(self, ecosystem: str) -> Order:
+    def get_order(self, ecosystem: str) -> Order:
         """The order of an OSV ecosystem, whatever its release."""
-        names = ordered_as(ecosystem)
+        names = list_order_names(ecosystem)
         base = next((name for name in names if name in self._orders), names[-1])
         if base not in self._orders:
             self._orders[base] = Order(partial(_refuse_order, base))
@@ -224,12 +226,12 @@ class Orders:
 
     def compare(self, ecosystem: str, first: str, second: str) -> int:
         """-1, 0 or 1: the first version is lower, equal or higher. Raises UncomparableError."""
-        order = self.order_of(ecosystem)
-        first_point, second_point = order.point(first), order.point(second)
+        order = self.get_order(ecosystem)
+        first_point, second_point = order.get_point(first), order.get_point(second)
         return (first_point > second_point) - (first_point < second_point)
 
 
-def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
+def _drop_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[str, str]]:
     """The events without each "introduced" that a "fixed 0" cancels: fixed before every version means never affected.
 
     It cancels the last "introduced" before it in the record, or the first one.
@@ -246,7 +248,7 @@ def _without_empty_intervals(events: tuple[tuple[str, str], ...]) -> list[tuple[
     return remaining or [("introduced", "0"), ("fixed", "0")]
 
 
-def ordered_as(ecosystem: str) -> tuple[str, ...]:
+def list_order_names(ecosystem: str) -> tuple[str, ...]:
     """The names under which an OSV ecosystem's version order may be registered.
 
     First with one part of the release, because some publishers rebuild several distributions ("TuxCare:Debian:10" is

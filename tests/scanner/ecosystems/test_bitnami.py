@@ -190,4 +190,4 @@ def test_a_range_that_opens_and_closes_at_one_version_closes(version: str, *, af
     events = (("introduced", "0"), ("fixed", "1.22.12"), ("introduced", "1.23.0-0"), ("fixed", "1.23.6"))
     span = Range("SEMVER", (*events, ("introduced", "1.24.0-0"), ("fixed", "1.24.0")))
     advisory = Advisory("BIT-golang-2025-22866", "Bitnami", "golang", (span,))
-    assert Order(ECOSYSTEM.version_key).affects(advisory, version) is affected
+    assert Order(ECOSYSTEM.version_key).is_affected(advisory, version) is affected

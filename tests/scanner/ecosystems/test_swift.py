@@ -81,7 +81,7 @@ def test_pins_without_version_do_not_compare(version: str) -> None:
 def test_repository_urls_are_normalised(location: str) -> None:
     (package,) = read({"pins": [{"location": location, "state": {"version": "1.0.0"}}]}).packages
     assert package.purl == "pkg:swift/github.com/Apple/swift-nio@1.0.0"
-    assert package.source_name == _names.name("SwiftURL", "https://github.com/apple/swift-nio.git")
+    assert package.source_name == _names.normalize_name("SwiftURL", "https://github.com/apple/swift-nio.git")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ LATER = format_time(NOW + timedelta(hours=1))
 
 
 def states_of(database: Path, *states: FeedState) -> None:
-    change_states(database, lambda before: before.with_feeds({state.feed: state for state in states}))
+    change_states(database, lambda before: before.replace_feeds({state.feed: state for state in states}))
 
 
 def test_feeds_that_wait_are_due_and_those_that_are_off_stay_so(tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_feeds_that_wait_are_due_and_those_that_are_off_stay_so(tmp_path: Path) 
     assert request_update(database, NOW) == ["kev", "osv"]
     states: FeedStates = read_states(database)
     assert [name for name, state in sorted(states.feeds.items()) if is_due(state, NOW)] == ["kev", "osv"]
-    assert states.state_of("epss").next_at is None
+    assert states.get_state("epss").next_at is None
     assert request_update(database, NOW + timedelta(minutes=1)) == ["kev", "osv"]
     assert read_states(database) == states  # they are due already
 

@@ -19,7 +19,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.feed_states import SUFFIX
-from dockgate.vulnerabilities.database.writer import database_lock
+from dockgate.vulnerabilities.database.writer import lock_database
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 OSV, KEV, EPSS = "/osv/PyPI/all.zip", "/kev.json", "/epss.csv.gz"
@@ -76,7 +76,7 @@ class Server:
     def ids(self) -> list[str]:
         """The ids of the advisories in the database."""
         with Database.open(self.settings.advisories) as database:
-            return sorted(database.records("osv", "PyPI"))
+            return sorted(database.list_record_times("osv", "PyPI"))
 
 
 @pytest.fixture
@@ -171,7 +171,7 @@ def test_one_feed_that_fails_delays_no_other(server: Server, site: Site) -> None
     site.files[KEV] = kev({"CVE-1": "2024-01-01", "CVE-2": "2026-01-01"})
     server.run(1.1)
     with Database.open(server.settings.advisories) as database:
-        assert database.cves(["CVE-2"])
+        assert database.find_cves(["CVE-2"])
     assert server.status("kev").failures == 0
 
 
@@ -322,7 +322,7 @@ def test_updates_can_be_turned_off(server: Server, site: Site) -> None:
 
 
 def test_a_command_that_writes_the_database_is_waited_for(server: Server, site: Site) -> None:
-    with database_lock(server.settings.advisories):
+    with lock_database(server.settings.advisories):
         server.run(0)
     assert site.seen == []
     assert server.events == []

@@ -50,29 +50,29 @@ class AdvisoryDatabase:
             raise DatabaseError("there is no advisory database", "Run `dockgate db update`.")
         return self
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         names = {package.source_name for inventory in inventories for package in inventory.packages}
         self.requested += sorted(names)
         affecting = tuple(entry for entry in self.advisories if entry.name in names)
-        return AdvisorySnapshot(affecting, tuple(self.coverage()), tuple(self.known_cves.values()))
+        return AdvisorySnapshot(affecting, tuple(self.list_coverage()), tuple(self.known_cves.values()))
 
-    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+    def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         return AdvisorySnapshot((), ())
 
-    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+    def find_cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         return {name: self.known_cves[name] for name in names if name in self.known_cves}
 
-    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+    def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         return {
             (entry.ecosystem.partition(":")[0], entry.name)
             for entry in self.advisories
             if {entry.id, *entry.aliases} & set(names)
         } or None
 
-    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+    def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         return [entry for entry in self.advisories if {entry.id, *entry.aliases} & set(names)]
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         return (Coverage("PyPI", True, (), NOW),)
 
 

@@ -146,19 +146,19 @@ class MissingAdvisories(AdvisoryDatabase):
     def digest(self) -> str:
         raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         raise DatabaseError("there is no advisory database at advisories.db", "Run `dockgate db update`.")
 
 
 class OldAdvisories(AdvisoryDatabase):
     """Feeds that were checked too long ago."""
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         checked = format_time(self.clock() - timedelta(days=8))
-        return tuple(replace(entry, checked_at=checked) for entry in super().coverage())
+        return tuple(replace(entry, checked_at=checked) for entry in super().list_coverage())
 
 
 def test_a_database_file_that_vanishes_announces_nothing_and_no_rejection_twice(promoted: Promoted) -> None:

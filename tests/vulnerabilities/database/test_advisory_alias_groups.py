@@ -21,7 +21,7 @@ VECTOR = "CVSS:3.1/AV:N/AC:L/PR:N/UI:N/S:U/C:H/I:H/A:H"
 def alias_groups(path: Path) -> AliasGroups:
     """Of the advisories for zlib and six."""
     with Database.open(path) as database:
-        return {row.id: row.alias_groups for row in database.snapshot([inventory(ZLIB, SIX)]).advisories}
+        return {row.id: row.alias_groups for row in database.read_snapshot([inventory(ZLIB, SIX)]).advisories}
 
 
 def of_six(*aliases: str, **more: str) -> Json:
@@ -82,7 +82,7 @@ def test_facts_about_a_cve_are_found_by_its_aliases(path: Path, tmp_path: Path) 
     pypi = [of_six("GHSA-1"), of_another("GHSA-1", "CVE-1")]
     built(path, folder_of(tmp_path / "feeds", {"PyPI": pypi}, cvss_csv_gz=cvss(("CVE-1", "3.1", VECTOR, ""))))
     with Database.open(path) as database:
-        assert [cve.id for cve in database.snapshot([inventory(SIX)]).cves] == ["CVE-1"]
+        assert [cve.id for cve in database.read_snapshot([inventory(SIX)]).cves] == ["CVE-1"]
 
 
 def test_an_update_joins_and_separates_groups(path: Path) -> None:

@@ -43,7 +43,7 @@ def test_complete_exports_cover_the_releases_in_them(path: Path, tmp_path: Path)
     result = built(path, folder_of(tmp_path / "feeds", {"Debian": DEBIAN, "PyPI": PYPI}))
     with Database.open(path) as database:
         assert database.digest == result.digest
-        assert database.coverage() == (
+        assert database.list_coverage() == (
             Coverage("Debian:12", True, (), NOW_TEXT),
             Coverage("Debian:13", True, (), NOW_TEXT),
             Coverage("PyPI", True, (), NOW_TEXT),
@@ -54,7 +54,7 @@ def test_a_record_without_release_does_not_cover_the_whole_distribution(path: Pa
     everywhere = record("DEBIAN-CVE-2", entry("Debian", "xz-utils", *fixed("2")))
     built(path, folder_of(tmp_path / "feeds", {"Debian": [*DEBIAN, everywhere]}))
     with Database.open(path) as database:
-        assert [row.ecosystem for row in database.coverage()] == ["Debian:12", "Debian:13"]
+        assert [row.ecosystem for row in database.list_coverage()] == ["Debian:12", "Debian:13"]
 
 
 def test_missing_feeds_are_named(path: Path, tmp_path: Path) -> None:
@@ -83,17 +83,19 @@ def test_a_snapshot_includes_facts_about_the_cves_of_its_advisories(path: Path, 
     low = Cve("CVE-1", Rating("cve", Severity.MEDIUM, 5.3, BETTER), epss=0.25, percentile=0.75)
     listed = Cve("CVE-2", exploited="2023-01-01", due="2023-02-01")
     with Database.open(path) as database:
-        assert database.snapshot([inventory(package("Debian:12", "zlib"))]).cves == (low, listed)
-        assert database.snapshot([inventory(package("Debian:13", "zlib"))]).cves == (low,)
-        assert database.snapshot([inventory(package("PyPI", "jinja2"))]).cves == (listed,)
-        assert all(row.ratings == () for row in database.snapshot([inventory(package("PyPI", "jinja2"))]).advisories)
+        assert database.read_snapshot([inventory(package("Debian:12", "zlib"))]).cves == (low, listed)
+        assert database.read_snapshot([inventory(package("Debian:13", "zlib"))]).cves == (low,)
+        assert database.read_snapshot([inventory(package("PyPI", "jinja2"))]).cves == (listed,)
+        assert all(
+            row.ratings == () for row in database.read_snapshot([inventory(package("PyPI", "jinja2"))]).advisories
+        )
 
 
 def test_a_record_id_that_is_a_cve_is_looked_up(path: Path, tmp_path: Path) -> None:
     value = record("CVE-3", entry("PyPI", "a", *fixed("1")))
     built(path, folder_of(tmp_path / "f", {"PyPI": [value]}, cvss_csv_gz=cvss(("CVE-3", "3.1", WORSE, ""))))
     with Database.open(path) as database:
-        (cve,) = database.snapshot([inventory(package("PyPI", "a"))]).cves
+        (cve,) = database.read_snapshot([inventory(package("PyPI", "a"))]).cves
     assert cve.rating == Rating("cve", Severity.CRITICAL, 9.8, WORSE)
 
 
@@ -102,7 +104,9 @@ def test_amazon_linux_is_covered_by_its_own_feed(path: Path, tmp_path: Path) -> 
     lay(folder, {"amazon/2023/updateinfo.xml.gz": updateinfo(bulletin("ALAS2023-1", {"name": "curl"}))})
     built(path, folder)
     with Database.open(path) as database:
-        result = database.snapshot([inventory(package("Amazon Linux:2023", "curl"), package("Amazon Linux:2", "curl"))])
+        result = database.read_snapshot(
+            [inventory(package("Amazon Linux:2023", "curl"), package("Amazon Linux:2", "curl"))]
+        )
     assert [row.id for row in result.advisories] == ["ALAS2023-1"]
     assert result.coverage == (Coverage("Amazon Linux:2023", True, (), NOW_TEXT),)
 
@@ -112,7 +116,7 @@ def test_a_partial_snapshot_can_include_amazon_linux(path: Path, tmp_path: Path)
     declare(folder, {"Amazon Linux:2023": ["curl"]})
     built(path, folder)
     with Database.open(path) as database:
-        assert database.coverage() == (Coverage("Amazon Linux:2023", False, ("curl",), NOW_TEXT),)
+        assert database.list_coverage() == (Coverage("Amazon Linux:2023", False, ("curl",), NOW_TEXT),)
     declare(folder, {"Amazon Linux:2": ["curl"]})
     with pytest.raises(DefinitionError, match="Amazon Linux:2,"):
         built(path, folder)
@@ -135,12 +139,12 @@ def test_a_partial_snapshot_covers_the_names_in_coverage_json(path: Path, tmp_pa
     declare(folder, {"Debian:13": ["zlib", "bash"], "PyPI": ["Jinja2", "zope.interface"]})
     built(path, folder)
     with Database.open(path) as database:
-        assert database.coverage() == (
+        assert database.list_coverage() == (
             Coverage("Debian:13", False, ("bash", "zlib"), NOW_TEXT),
             Coverage("PyPI", False, ("jinja2", "zope-interface"), NOW_TEXT),
         )
         request = inventory(package("Debian:13", "zlib"), package("Debian:12", "zlib"))
-        assert database.snapshot([request]).coverage == (Coverage("Debian:13", False, ("zlib",), NOW_TEXT),)
+        assert database.read_snapshot([request]).coverage == (Coverage("Debian:13", False, ("zlib",), NOW_TEXT),)
 
 
 @pytest.mark.parametrize("ecosystems", [None, [], {"PyPI": "jinja2"}, {"PyPI": [1]}, {"PyPI": [""]}])
@@ -177,21 +181,21 @@ def test_an_unreadable_record_ends_the_coverage_of_its_ecosystem(declared: bool,
     (debian,) = (part for part in result.parts if part.name == "Debian")
     assert [(fault.name, fault.is_contained) for fault in debian.faults] == [("broken-2.json", False)]
     with Database.open(path) as database:
-        assert [(row.ecosystem, row.complete) for row in database.coverage()] == [
+        assert [(row.ecosystem, row.complete) for row in database.list_coverage()] == [
             ("Debian:12", False),
             ("Debian:13", False),
             ("PyPI", not declared),
         ]
-        assert database.snapshot([inventory(package("Debian:13", "zlib"))]).coverage[0].names == ()
-        assert {part.faults for part in database.parts() if part.name == "Debian"} == {debian.faults}
+        assert database.read_snapshot([inventory(package("Debian:13", "zlib"))]).coverage[0].names == ()
+        assert {part.faults for part in database.list_parts() if part.name == "Debian"} == {debian.faults}
 
 
 def test_an_unreadable_entry_leaves_only_its_package_undetermined(path: Path, tmp_path: Path) -> None:
     broken = record("PYSEC-2", entry("PyPI", "bad", {"until": "1"}))
     built(path, folder_of(tmp_path / "feeds", {"PyPI": [*PYPI, broken]}))
     with Database.open(path) as database:
-        assert database.coverage() == (Coverage("PyPI", True, (), NOW_TEXT),)
-        (row,) = database.snapshot([inventory(package("PyPI", "bad"))]).advisories
+        assert database.list_coverage() == (Coverage("PyPI", True, (), NOW_TEXT),)
+        (row,) = database.read_snapshot([inventory(package("PyPI", "bad"))]).advisories
     assert row.ranges == (Range("ECOSYSTEM", ()),)
 
 
@@ -202,7 +206,7 @@ def test_a_release_that_its_publisher_removed_is_not_covered(path: Path, tmp_pat
     remaining = record("U-B", entry("Ubuntu:25.04", "zlib", *fixed("2")))
     built(path, folder_of(tmp_path / "feeds", {"Ubuntu": [*noble, gone, remaining]}))
     with Database.open(path) as database:
-        assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS", "Ubuntu:25.04"]
+        assert [coverage.ecosystem for coverage in database.list_coverage()] == ["Ubuntu:24.04:LTS", "Ubuntu:25.04"]
     built(
         path,
         folder_of(
@@ -211,7 +215,7 @@ def test_a_release_that_its_publisher_removed_is_not_covered(path: Path, tmp_pat
         ),
     )
     with Database.open(path) as database:
-        assert [coverage.ecosystem for coverage in database.coverage()] == ["Ubuntu:24.04:LTS"]
+        assert [coverage.ecosystem for coverage in database.list_coverage()] == ["Ubuntu:24.04:LTS"]
 
 
 @pytest.mark.parametrize("file", ["osv/PyPI/all.zip", "kev.json", "cvss.csv.gz"])
@@ -250,11 +254,11 @@ def test_an_open_reader_keeps_its_content_while_the_file_is_replaced(path: Path,
     built(path, folder)
     request = [inventory(package("PyPI", "jinja2"))]
     with Database.open(path) as old:
-        before = old.snapshot(request)
+        before = old.read_snapshot(request)
         built(path, folder_of(folder, {"PyPI": [record("PYSEC-9", entry("PyPI", "jinja2", *fixed("9")))]}))
-        assert old.snapshot(request) == before
+        assert old.read_snapshot(request) == before
     with Database.open(path) as new:
-        assert [row.id for row in new.snapshot(request).advisories] == ["PYSEC-9"]
+        assert [row.id for row in new.read_snapshot(request).advisories] == ["PYSEC-9"]
 
 
 def test_a_second_writer_is_refused(path: Path, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tests.vulnerabilities.database.updates import EPSS, KEV, LIST, PYPI, VECTOR
 from tests.vulnerabilities.feeds.feed_files import Json, cvss, entry, epss, export, fixed, kev, record
 from tests.vulnerabilities.feeds.feed_site import Site
 
-from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges, find_changes
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.model import Advisory, Coverage, is_same_ecosystem
 
@@ -75,23 +75,23 @@ def build_in(root: Path, content: dict[str, object]) -> Path:
 
 
 def answers(database: Database, ecosystem: str, name: str) -> tuple[Advisory, ...]:
-    return database.snapshot([inventory(package(ecosystem, name))]).advisories
+    return database.read_snapshot([inventory(package(ecosystem, name))]).advisories
 
 
 def coverage(database: Database) -> dict[str, Coverage]:
-    entries = (*database.coverage(), *database.catalogues([]).coverage)
+    entries = (*database.list_coverage(), *database.read_catalogues([]).coverage)
     return {entry.ecosystem: replace(entry, checked_at="") for entry in entries}
 
 
 def full_comparison(old: Database, new: Database) -> tuple[set[tuple[str, str]], frozenset[str], frozenset[str]]:
-    """What `changed_keys` promises, by reading everything."""
+    """What `find_changes` promises, by reading everything."""
     keys = {
         (ecosystem, name)
         for ecosystem, name in itertools.product(ECOSYSTEMS, NAMES)
         if answers(old, ecosystem, name) != answers(new, ecosystem, name)
     }
     before, after = coverage(old), coverage(new)
-    cves = frozenset(cve for cve in CVES if old.cves([cve]) != new.cves([cve]))
+    cves = frozenset(cve for cve in CVES if old.find_cves([cve]) != new.find_cves([cve]))
     changed = frozenset(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))
     return keys, cves, changed
 
@@ -115,7 +115,7 @@ def test_the_comparison_finds_what_reading_everything_finds(
     with TemporaryDirectory() as folder:
         paths = [build_in(Path(folder) / str(place), content) for place, content in enumerate((first, second))]
         with Database.open(paths[0]) as old, Database.open(paths[1]) as new:
-            for changes in (changed_keys(old, new), changed_keys(new, old), changed_keys(old, new, CVES)):
+            for changes in (find_changes(old, new), find_changes(new, old), find_changes(old, new, CVES)):
                 keys, cves, ecosystems = full_comparison(old, new)
                 assert keys_in(changes.keys) - {("PyPI", "other")} == keys
                 assert (changes.cves, changes.ecosystems) == (cves, ecosystems)
@@ -123,7 +123,7 @@ def test_the_comparison_finds_what_reading_everything_finds(
 
 def compare(before: Path, after: Path, cves: Iterable[str] | None = None) -> AdvisoryChanges:
     with Database.open(before) as old, Database.open(after) as new:
-        return changed_keys(old, new, None if cves is None else list(cves))
+        return find_changes(old, new, None if cves is None else list(cves))
 
 
 @pytest.fixture

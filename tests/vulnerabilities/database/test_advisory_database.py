@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
 def ids(path: Path, *ecosystems: str) -> list[tuple[str, str]]:
     with Database.open(path) as database:
-        result = database.snapshot([inventory(*(package(name, "zlib") for name in ecosystems))])
+        result = database.read_snapshot([inventory(*(package(name, "zlib") for name in ecosystems))])
     return [(row.ecosystem, row.id) for row in result.advisories]
 
 
@@ -57,34 +57,34 @@ def test_two_releases_share_advisories_without_a_release(path: Path) -> None:
 def test_a_package_without_a_release_gets_all_advisories_and_no_coverage(path: Path) -> None:
     assert len(ids(path, "Debian")) == 4
     with Database.open(path) as database:
-        assert database.snapshot([inventory(package("Debian", "zlib"))]).coverage == ()
+        assert database.read_snapshot([inventory(package("Debian", "zlib"))]).coverage == ()
 
 
 def test_an_unknown_ecosystem_has_neither_advisories_nor_coverage(path: Path) -> None:
     with Database.open(path) as database:
-        assert database.snapshot([inventory(package("Debian:9", "bash"), package("PyPI", "zlib"))]) == AdvisorySnapshot(
-            (), ()
-        )
-        assert database.snapshot([inventory()]) == AdvisorySnapshot((), ())
+        assert database.read_snapshot(
+            [inventory(package("Debian:9", "bash"), package("PyPI", "zlib"))]
+        ) == AdvisorySnapshot((), ())
+        assert database.read_snapshot([inventory()]) == AdvisorySnapshot((), ())
 
 
 def test_an_owned_package_is_not_looked_up(path: Path) -> None:
     with Database.open(path) as database:
         request = inventory(package("npm", "@a/b", owner="node-ab"), package("", "zlib"))
-        assert database.snapshot([request]) == AdvisorySnapshot((), ())
+        assert database.read_snapshot([request]) == AdvisorySnapshot((), ())
 
 
 def test_the_order_of_inventories_does_not_change_a_snapshot(path: Path) -> None:
     packages = [package("Debian:13", "zlib"), package("Debian:13", "bash"), package("npm", "@a/b")]
     with Database.open(path) as database:
-        together = database.snapshot([inventory(*packages)])
-        assert database.snapshot([inventory(each) for each in reversed(packages)]) == together
+        together = database.read_snapshot([inventory(*packages)])
+        assert database.read_snapshot([inventory(each) for each in reversed(packages)]) == together
     assert decode(AdvisorySnapshot, encode(together)) == together
 
 
 def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
     with Database.open(path) as database:
-        (row,) = database.snapshot([inventory(package("npm", "@a/b"))]).advisories
+        (row,) = database.read_snapshot([inventory(package("npm", "@a/b"))]).advisories
     assert row == Advisory(
         id="GHSA-1",
         ecosystem="npm",
@@ -104,9 +104,9 @@ def test_a_stored_advisory_is_read_back_unchanged(path: Path) -> None:
 
 def test_the_advisories_of_a_name_are_those_of_every_release_and_not_its_neighbours(path: Path) -> None:
     with Database.open(path) as database:
-        places = [(entry.ecosystem, entry.name, entry.id) for entry in database.advisories_of(["DSA-1"])]
+        places = [(entry.ecosystem, entry.name, entry.id) for entry in database.list_advisories(["DSA-1"])]
         assert places == [("Debian:12", "zlib", "DSA-1"), ("Debian:13", "zlib", "DSA-1")]
-        assert not database.advisories_of(["DSA", "CVE-1"])  # withdrawn
+        assert not database.list_advisories(["DSA", "CVE-1"])  # withdrawn
 
 
 def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_a_module_is_separate_from_the_package_outside_it(tmp_path: Path) -> Non
     )
     built(tmp_path / "a.db", folder_of(tmp_path / "feeds", {"AlmaLinux": [value]}))
     with Database.open(tmp_path / "a.db") as database:
-        rows = database.snapshot([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
+        rows = database.read_snapshot([inventory(package("AlmaLinux:8", "nodejs"))]).advisories
     assert [(row.module, row.note) for row in rows] == [(None, "wont-fix"), ("nodejs:18", None)]
 
 
@@ -159,4 +159,4 @@ def test_a_truncated_database_is_reported_by_queries(path: Path) -> None:
     data[16384:] = b"\xff" * (len(data) - 16384)
     path.write_bytes(data)
     with pytest.raises(DatabaseError, match="is broken"), Database.open(path) as database:
-        database.snapshot([inventory(package("Debian:13", "zlib"))])
+        database.read_snapshot([inventory(package("Debian:13", "zlib"))])

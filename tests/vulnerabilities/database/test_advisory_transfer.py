@@ -53,8 +53,10 @@ def test_an_export_is_imported_unchanged_with_its_check_times(path: Path, file: 
     assert here.read_bytes() == path.read_bytes()
     with Database.open(here) as database:
         assert database.digest == header.digest
-        assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
-        assert [row.id for row in database.snapshot([inventory(package("PyPI", "jinja2"))]).advisories] == ["PYSEC-1"]
+        assert {part.checked_at for part in database.list_parts()} == {NOW_TEXT}
+        assert [row.id for row in database.read_snapshot([inventory(package("PyPI", "jinja2"))]).advisories] == [
+            "PYSEC-1"
+        ]
     assert unpack(file, here, trust_all) == header
 
 
@@ -232,7 +234,7 @@ def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, f
     assert path.read_bytes() == newer
     assert unpack(file, path, trust_all, allow_older=True).size
     with Database.open(path) as database:
-        assert {part.checked_at for part in database.parts()} == {NOW_TEXT}
+        assert {part.checked_at for part in database.list_parts()} == {NOW_TEXT}
 
 
 def test_an_export_that_lacks_a_feed_counts_as_older(path: Path, tmp_path: Path) -> None:

@@ -63,7 +63,7 @@ def test_an_unchanged_feed_counts_as_checked(path: Path, site: Site) -> None:
     assert {row.checked_at for row in after.coverage} == {LATER_TEXT}
     assert result.digest != first.digest
     with Database.open(path) as database:
-        assert {part.changed_at for part in database.parts()} == {NOW_TEXT}
+        assert {part.changed_at for part in database.list_parts()} == {NOW_TEXT}
 
 
 def test_a_feed_that_lost_a_fifth_of_its_records_is_refused(path: Path, site: Site) -> None:
@@ -201,7 +201,7 @@ class Unreachable(Osv):
     requests = 0
     is_stalled = False
 
-    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+    def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return ecosystems
 
     def fetch(
@@ -347,5 +347,5 @@ def test_secrets_in_a_url_are_not_written_down(path: Path, site: Site) -> None:
 def test_the_database_lists_the_parts_of_the_update(path: Path, site: Site) -> None:
     result = run_update(path, site)
     with Database.open(path) as database:
-        assert tuple(database.parts()) == result.parts
+        assert tuple(database.list_parts()) == result.parts
     assert [part.statements for part in result.parts] == [1, 1, 1, 1, 1]

@@ -34,9 +34,9 @@ def everything(path: Path) -> list[Any]:
     """The content of PyPI's part of the database."""
     names = ("jinja2", "flask", "idna")
     with Database.open(path) as database:
-        result = database.snapshot([inventory(*(package("PyPI", name) for name in names))])
-        (part,) = (part for part in database.parts() if part.name == "PyPI")
-        records = database.records("osv", "PyPI")
+        result = database.read_snapshot([inventory(*(package("PyPI", name) for name in names))])
+        (part,) = (part for part in database.list_parts() if part.name == "PyPI")
+        records = database.list_record_times("osv", "PyPI")
     return [*((row.id, row.name, row.modified) for row in result.advisories), result.coverage, part.statements, records]
 
 
@@ -82,7 +82,7 @@ def test_a_repaired_record_restores_coverage(path: Path, site: Site) -> None:
     run_update(path, site, later=True)
     assert all(row.complete for row in read_snapshot(path).coverage)
     with Database.open(path) as database:
-        assert not any(part.faults for part in database.parts())
+        assert not any(part.faults for part in database.list_parts())
 
 
 def test_a_record_that_becomes_faulty_ends_coverage(path: Path, site: Site) -> None:

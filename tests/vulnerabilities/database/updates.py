@@ -55,9 +55,9 @@ def run_update(
 
 def read_snapshot(path: Path) -> AdvisorySnapshot:
     with Database.open(path) as database:
-        return database.snapshot([QUERIED])
+        return database.read_snapshot([QUERIED])
 
 
 def read_check_times(path: Path) -> dict[str, str]:
     with Database.open(path) as database:
-        return {part.title: part.checked_at for part in database.parts()}
+        return {part.title: part.checked_at for part in database.list_parts()}

@@ -120,8 +120,8 @@ LIST = "/al2023/core/mirrors/latest/x86_64/mirror.list"
 
 
 def test_the_feed_has_parts_only_for_amazon_linux() -> None:
-    assert FEED.parts(FEED.url, ("Amazon Linux", "Debian")) == ("2", "2023")
-    assert FEED.parts(FEED.url, ("Debian",)) == ()
+    assert FEED.list_parts(FEED.url, ("Amazon Linux", "Debian")) == ("2", "2023")
+    assert FEED.list_parts(FEED.url, ("Debian",)) == ()
 
 
 def test_an_unchanged_index_fetches_nothing_else(tmp_path: Path) -> None:

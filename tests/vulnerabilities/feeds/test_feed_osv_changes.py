@@ -139,14 +139,14 @@ def test_record_ids_are_quoted_in_urls(site: Site, tmp_path: Path) -> None:
 
 def test_only_published_ecosystems_are_fetched(site: Site) -> None:
     site.files["/ecosystems.txt"] = b"Debian\nPyPI\nnpm\n"
-    assert FEED.parts(site.url, ("Amazon Linux", "Debian", "PyPI")) == ["Debian", "PyPI"]
+    assert FEED.list_parts(site.url, ("Amazon Linux", "Debian", "PyPI")) == ["Debian", "PyPI"]
 
 
 def test_all_ecosystems_are_fetched_from_a_mirror_without_a_list(site: Site) -> None:
-    assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")
+    assert FEED.list_parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")
 
 
 @pytest.mark.parametrize("page", [b"", b"<html>Please log in</html>"])
 def test_all_ecosystems_are_fetched_if_the_list_is_another_page(site: Site, page: bytes) -> None:
     site.files["/ecosystems.txt"] = page
-    assert FEED.parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")
+    assert FEED.list_parts(site.url, ("Debian", "PyPI")) == ("Debian", "PyPI")

@@ -10,15 +10,15 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.scanner.osrelease import os_id
 from dockgate.shared.errors import UncomparableError, UsageError
-from dockgate.vulnerabilities.aliases import alias_order
+from dockgate.vulnerabilities.aliases import rank_alias
 from dockgate.vulnerabilities.model import (
     Finding,
     Matches,
     Rating,
     Undetermined,
-    highest_first,
-    highest_score,
-    undetermined_order,
+    rank_score,
+    rank_undetermined,
+    select_highest_score,
 )
 
 # Fields of `Finding` from CISA's catalogue (KEV) and from EPSS.
@@ -76,7 +76,7 @@ def make_finding(
     `note` says why there is no fixed version; `fields` are other fields of `Finding`, where "" is absent, too.
     """
     values: dict[str, Any] = {name: None if value == "" else value for name, value in fields.items()}
-    ordered_names = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=alias_order) or ["unknown"]
+    ordered_names = sorted(dict.fromkeys(filter(None, names[:ALIAS_LIMIT])), key=rank_alias) or ["unknown"]
     return Finding(
         id=ordered_names[0],
         aliases=tuple(ordered_names[1:]),
@@ -185,7 +185,7 @@ class ReportBuilder:
             ),
             matches=Matches(
                 tuple(sorted(findings.values(), key=_worst_first)),
-                tuple(sorted(set(self.undetermined), key=undetermined_order)),
+                tuple(sorted(set(self.undetermined), key=rank_undetermined)),
             ),
             unlisted_counts=dict(sorted(self.unlisted_counts.items())),
             missing_fields=tuple(sorted(self.missing_fields)),
@@ -206,8 +206,8 @@ def _merge(first: Finding, second: Finding) -> Finding:
         note=None if fixed_version else worse.note or better.note,
         exploited=min(filter(None, (worse.exploited, better.exploited)), default=None),
         due=min(filter(None, (worse.due, better.due)), default=None),
-        epss=highest_score((worse.epss, better.epss)),
-        percentile=highest_score((worse.percentile, better.percentile)),
+        epss=select_highest_score((worse.epss, better.epss)),
+        percentile=select_highest_score((worse.percentile, better.percentile)),
     )
 
 
@@ -219,7 +219,7 @@ def _worst_first(finding: Finding) -> tuple[int, float, str, str, str, str]:
     package = finding.package
     return (
         finding.severity.rank,
-        highest_first(finding.rating.score),
+        rank_score(finding.rating.score),
         finding.id,
         package.purl,
         package.name,

@@ -32,7 +32,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, highest_first, severity_of_score
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, rank_score, rate_score
 
 VERSIONS = ("1.4", "1.5", "1.6", "1.7")
 _NESTING_LIMIT = 64
@@ -171,13 +171,9 @@ def _rating(vulnerability: dict[str, Any], location: str) -> Rating:
     worst_severity = min(
         (word for word in words if word is not Severity.UNTRIAGED), key=lambda word: word.rank, default=None
     )
-    return Rating(
-        "advisory", worst_severity or severity_of_score(score), score, text(best_rating.get("vector")) or None
-    )
+    return Rating("advisory", worst_severity or rate_score(score), score, text(best_rating.get("vector")) or None)
 
 
 def _cvss_order(rating: dict[str, Any]) -> tuple[int, float]:
     method = text(rating.get("method"))
-    return _METHODS.index(method) if method in _METHODS else len(_METHODS), highest_first(
-        number(rating.get("score"), 10)
-    )
+    return _METHODS.index(method) if method in _METHODS else len(_METHODS), rank_score(number(rating.get("score"), 10))

@@ -30,7 +30,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
-from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, severity_of_score
+from dockgate.vulnerabilities.model import FIX_UNKNOWN, Finding, Rating, Severity, rate_score
 
 _VERSION = "2.1.0"
 # Kinds of results (3.27.9) without a problem; "open" and "review" may be one.
@@ -139,7 +139,7 @@ def _rating(rule: dict[str, Any]) -> Rating:
     """
     score = number(mapping(rule.get("properties")).get("security-severity"), 10)
     words = [word for tag in _tags(rule) if (word := severity(tag)) is not Severity.UNTRIAGED]
-    return Rating("advisory", min(words, key=lambda word: word.rank) if words else severity_of_score(score), score)
+    return Rating("advisory", min(words, key=lambda word: word.rank) if words else rate_score(score), score)
 
 
 def _tags(rule: dict[str, Any]) -> tuple[str, ...]:

@@ -193,7 +193,7 @@ class ComponentCounter:
 
     def _placed_facts(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
         package = place_package(package, place)
-        return self._facts((package,), tuple(finding.in_package(package) for finding in findings), place)
+        return self._facts((package,), tuple(finding.with_package(package) for finding in findings), place)
 
     def _facts(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
         inventory = inventory_of(packages, has_known_base=place is not Place.ANY)

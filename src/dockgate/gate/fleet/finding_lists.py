@@ -13,7 +13,7 @@ from dockgate.gate.fleet.component_counts import ComponentCounts, first_change, 
 from dockgate.gate.fleet.model import Place
 from dockgate.gate.rule import RuleInput
 from dockgate.shared.timestamps import to_datetime
-from dockgate.vulnerabilities.matching import worst_first
+from dockgate.vulnerabilities.matching import rank_finding
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches
 
 _NOWHERE = "own"  # no layer of an image has this digest
@@ -88,7 +88,7 @@ class FindingLists:
             for counts, place, paths in listed_components
             for finding in self._copies_of(counts, paths, layers[place])
         ]
-        matches = Matches(tuple(sorted(findings, key=worst_first)), rule_input.matches.undetermined)
+        matches = Matches(tuple(sorted(findings, key=rank_finding)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)
         return ask_rules(rule_input, rules), min(first_change(active, rule_input, self._judged_at) for active in rules)
 
@@ -100,6 +100,6 @@ class FindingLists:
             package = counts.findings[0].package
             packages = [replace(package, path=str(number), layer=layer or None) for number in range(paths)]
             self._copies[key] = tuple(
-                finding.in_package(package) for package in packages for finding in counts.findings
+                finding.with_package(package) for package in packages for finding in counts.findings
             )
         return self._copies[key]

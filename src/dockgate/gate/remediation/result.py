@@ -8,7 +8,7 @@ from dockgate.gate.rule import Evaluation
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade
 from dockgate.vulnerabilities.model import Finding, State
-from dockgate.vulnerabilities.versions import ordered_as
+from dockgate.vulnerabilities.versions import list_order_names
 
 # The version that the source of each package (by purl) is upgraded to.
 Versions = Mapping[str, str]
@@ -93,7 +93,7 @@ def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequ
         matching = [
             entry
             for entry in upgraded_packages
-            if not set(ordered_as(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
+            if not set(list_order_names(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
         ]
         if matching:
             lines += ecosystem.upgrade_commands(matching)

@@ -15,7 +15,7 @@ from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find
 from dockgate.gate.rule import Evaluation, PackageMatcher
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
-from dockgate.vulnerabilities.matching import TOO_MANY_FINDINGS, with_versions
+from dockgate.vulnerabilities.matching import TOO_MANY_FINDINGS, set_versions
 from dockgate.vulnerabilities.model import Finding
 
 # Combinations of versions of packages without a best version that are tried.
@@ -166,7 +166,7 @@ class _Trials:
     def evaluate(self, versions: Versions) -> Evaluation:
         key = frozenset(versions.items())
         if key not in self._evaluations:
-            self._evaluations[key] = self._evaluate(with_versions(self.inventory, versions))
+            self._evaluations[key] = self._evaluate(set_versions(self.inventory, versions))
         return self._evaluations[key]
 
 

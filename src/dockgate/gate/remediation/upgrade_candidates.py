@@ -138,7 +138,7 @@ def _findings_at(
         places = [replace(place, version=version, source_version=version) for place in places]
     matches = matcher.match(places)  # of all at once: that is limited
     findings = {
-        (finding.package.path, finding.id): finding.in_package(by_path[finding.package.path])
+        (finding.package.path, finding.id): finding.with_package(by_path[finding.package.path])
         for finding in matches.findings
     }
     return findings, frozenset(matches.undetermined)

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from dockgate.gate.model import VerdictCase
 from dockgate.scanner.model import Inventory, Package
-from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, without_release
+from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, strip_release
 
 
 def with_own_layers_of(
@@ -69,12 +69,10 @@ def advisories_between(old: VerdictCase, new: VerdictCase) -> AdvisorySnapshot:
     """
     old_snapshot, new_snapshot = old.snapshot, new.snapshot
     packages = _all_packages(old)
-    names = {(without_release(package.ecosystem), package.source_name) for package in packages}
+    names = {(strip_release(package.ecosystem), package.source_name) for package in packages}
     names_in_advisories = {name for row in old_snapshot.advisories for name in (row.id, *row.aliases, *row.upstream)}
     cve_ids = {cve.id for cve in old_snapshot.cves}
-    added_advisories = [
-        row for row in new_snapshot.advisories if (without_release(row.ecosystem), row.name) not in names
-    ]
+    added_advisories = [row for row in new_snapshot.advisories if (strip_release(row.ecosystem), row.name) not in names]
     coverage = _coverage(old_snapshot, new_snapshot, {package.ecosystem for package in packages}, names)
     cves = [*old_snapshot.cves, *(cve for cve in new_snapshot.cves if cve.id not in names_in_advisories | cve_ids)]
     cves.sort(key=lambda cve: cve.id)
@@ -85,10 +83,10 @@ def is_same_for(snapshot: AdvisorySnapshot, case: VerdictCase) -> bool:
     """Return whether a snapshot says the same about the packages of a case as the case's own snapshot."""
     packages = _all_packages(case)
     ecosystems = {package.ecosystem for package in packages}
-    names = {(without_release(package.ecosystem), package.source_name) for package in packages}
+    names = {(strip_release(package.ecosystem), package.source_name) for package in packages}
 
     def relevant(snapshot: AdvisorySnapshot) -> tuple[object, ...]:
-        rows = {row for row in snapshot.advisories if (without_release(row.ecosystem), row.name) in names}
+        rows = {row for row in snapshot.advisories if (strip_release(row.ecosystem), row.name) in names}
         names_in_rows = {name for row in rows for name in (row.id, *row.aliases, *row.upstream)}
         coverage = {(entry.ecosystem, entry.complete, entry.checked_at) for entry in snapshot.coverage}
         return (
@@ -112,7 +110,7 @@ def _coverage(
     new_coverages = {coverage.ecosystem: coverage for coverage in new_snapshot.coverage}
     for coverage in old_snapshot.coverage:
         new_coverage = new_coverages.pop(coverage.ecosystem, None)
-        base = without_release(coverage.ecosystem)
+        base = strip_release(coverage.ecosystem)
         new_names = [name for name in new_coverage.names if (base, name) not in names] if new_coverage else []
         yield replace(coverage, names=tuple(sorted({*coverage.names, *new_names})))
     yield from (coverage for name, coverage in new_coverages.items() if name not in ecosystems)

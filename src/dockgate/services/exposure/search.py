@@ -40,7 +40,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, HoldingImage, Places, RunningImage
 from dockgate.store.fleet.records import Component
-from dockgate.vulnerabilities.aliases import alias_order
+from dockgate.vulnerabilities.aliases import rank_alias
 
 # Names of vulnerabilities: CVE-2024-3094, GHSA-xxxx-xxxx-xxxx, DSA-5649-1, RUSTSEC-2024-0001, GO-2024-1, ALAS2-2024-1.
 _VULNERABILITY = re.compile(r"(ghsa(-[0-9a-z]{4}){3}|[a-z][a-z0-9]*(-[a-z]+)*-\d+([-:]\d+)+)", re.IGNORECASE)
@@ -348,4 +348,4 @@ def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipel
 
 def _names(subject: Subject) -> list[str]:
     names = {name for entry in subject.vulnerabilities.values() for name in (entry.name, *entry.aliases)}
-    return sorted(names, key=alias_order)
+    return sorted(names, key=rank_alias)

@@ -57,9 +57,11 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
     """Return what the advisory database knows of the vulnerabilities with these names."""
     try:
         reader = advisories()
-        packages = reader.packages_of(names)
-        is_known = packages is not None or bool(reader.cves(names))
-        uncovered_components = store.fleet.uncovered_components(reader.coverage(), packages or (), state.ecosystems)
+        packages = reader.find_packages(names)
+        is_known = packages is not None or bool(reader.find_cves(names))
+        uncovered_components = store.fleet.uncovered_components(
+            reader.list_coverage(), packages or (), state.ecosystems
+        )
     except DatabaseError as error:
         return AdvisoryKnowledge(False, reason=error.full_message)
     if not state.is_matched:

@@ -17,9 +17,9 @@ from dockgate.config import Settings
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import from_hex, require_digest
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UsageError
-from dockgate.vulnerabilities.database.changes import AdvisoryChanges, changed_keys
+from dockgate.vulnerabilities.database.changes import AdvisoryChanges, find_changes
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, without_release
+from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, strip_release
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def update(
     selected_feeds = [feed for feed in all_feeds.load() if feeds is None or feed.name in feeds]
     names = [feed.name for feed in selected_feeds if urls.get(feed.name) or feed.url]
     attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
-    osv_names = sorted({without_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
+    osv_names = sorted({strip_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     with attempt:
         client_context(settings.ca_bundle)
         result = update_from(
@@ -126,7 +126,9 @@ def describe_database(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Statu
     with Database.open(path) as database:
         feeds = read_feed_statuses(path, urls)
         suspect = record_ages(database, datetime.now(UTC)).suspect
-        return Status(path, database.digest, tuple(database.parts()), tuple(database.coverage()), feeds, suspect)
+        return Status(
+            path, database.digest, tuple(database.list_parts()), tuple(database.list_coverage()), feeds, suspect
+        )
 
 
 def export(
@@ -310,33 +312,33 @@ class _SharedDatabase:
         self._lock = Lock()
         weakref.finalize(self, database.close)
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         with self._lock:
-            return self._database.snapshot(inventories)
+            return self._database.read_snapshot(inventories)
 
-    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+    def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         with self._lock:
-            return self._database.catalogues(cve_names)
+            return self._database.read_catalogues(cve_names)
 
-    def cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
+    def find_cves(self, names: Iterable[str]) -> Mapping[str, Cve]:
         with self._lock:
-            return self._database.cves(names)
+            return self._database.find_cves(names)
 
-    def packages_of(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
+    def find_packages(self, names: Sequence[str]) -> Collection[tuple[str, str]] | None:
         with self._lock:
-            return self._database.packages_of(names)
+            return self._database.find_packages(names)
 
-    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+    def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         with self._lock:
-            return self._database.advisories_of(names)
+            return self._database.list_advisories(names)
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         with self._lock:
-            return self._database.coverage()
+            return self._database.list_coverage()
 
     def changes_to(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
         """Compare with another database, for these CVEs."""
         if present is self:
             return AdvisoryChanges()
         with self._lock, present._lock:
-            return changed_keys(self._database, present._database, cves)
+            return find_changes(self._database, present._database, cves)

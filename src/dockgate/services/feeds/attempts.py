@@ -11,7 +11,7 @@ from dockgate.shared.errors import ConflictError, DockgateError
 from dockgate.shared.timestamps import format_seconds, format_time
 from dockgate.vulnerabilities.database.feed_states import FeedStates, change_states
 from dockgate.vulnerabilities.database.parts import Failure, Result
-from dockgate.vulnerabilities.feed_schedule import PartFailure, after_attempt
+from dockgate.vulnerabilities.feed_schedule import PartFailure, apply_attempt
 
 _NOTHING = PartFailure("all", "The feeds cover no ecosystem: no database was built.", "Check DOCKGATE_FEED_OSV.")
 
@@ -39,9 +39,9 @@ class FeedAttempt:
         def begin(states: FeedStates) -> FeedStates:
             self._states_before = states
             attempted_states = {
-                name: replace(states.state_of(name), attempted_at=time, next_at=None) for name in self._feeds
+                name: replace(states.get_state(name), attempted_at=time, next_at=None) for name in self._feeds
             }
-            return states.with_feeds(attempted_states)
+            return states.replace_feeds(attempted_states)
 
         change_states(self._database, begin)
         return self
@@ -50,8 +50,8 @@ class FeedAttempt:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if isinstance(error, ConflictError):
-            before = {name: self._states_before.state_of(name) for name in self._feeds}
-            change_states(self._database, lambda states: states.with_feeds(before))
+            before = {name: self._states_before.get_state(name) for name in self._feeds}
+            change_states(self._database, lambda states: states.replace_feeds(before))
             return
         if error is not None and not isinstance(error, Exception):
             return
@@ -68,20 +68,20 @@ class FeedAttempt:
             for name in self._feeds:
                 own_failures = [failure for failure in failures if failure.feed == name]
                 parts = [PartFailure(failure.title, failure.reason, failure.advice) for failure in own_failures]
-                if (general or parts) and states.state_of(name).off is not None:
+                if (general or parts) and states.get_state(name).off is not None:
                     # The server does not fetch it: only the command that failed says so.
-                    ended_states[name] = self._states_before.state_of(name)
+                    ended_states[name] = self._states_before.get_state(name)
                     continue
                 is_unreachable = all(failure.is_unreachable for failure in own_failures)
-                ended_states[name] = after_attempt(
-                    states.state_of(name),
+                ended_states[name] = apply_attempt(
+                    states.get_state(name),
                     self._begin_time,
                     [general] if general else parts,
                     is_unreachable=is_unreachable,
                     is_partial=general is None and self._has_updated(name),
                 )
             origin = "update" if self._is_whole and self.result and self.result.digest else states.origin
-            return replace(states.with_feeds(ended_states), origin=origin)
+            return replace(states.replace_feeds(ended_states), origin=origin)
 
         change_states(self._database, end)
 

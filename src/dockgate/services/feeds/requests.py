@@ -23,7 +23,7 @@ def request_update(database: Path, now: datetime) -> Sequence[str]:
             for name, state in states.feeds.items()
             if state.off is None and state.next_at is not None and not is_due(state, now)
         }
-        return states.with_feeds(waiting)
+        return states.replace_feeds(waiting)
 
     states = change_states(database, make_due)
     names = sorted(name for name, state in states.feeds.items() if state.off is None)

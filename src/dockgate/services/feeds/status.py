@@ -11,8 +11,8 @@ from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.feed_states import read_states
 from dockgate.vulnerabilities.database.parts import Part
-from dockgate.vulnerabilities.feed import public_url
-from dockgate.vulnerabilities.feed_age import suspect_since
+from dockgate.vulnerabilities.feed import redact_url
+from dockgate.vulnerabilities.feed_age import find_suspect_start
 from dockgate.vulnerabilities.feed_schedule import FeedState
 
 
@@ -48,7 +48,7 @@ def read_feed_statuses(database: Path, urls: Sequence[tuple[str, str]]) -> tuple
     set_urls = dict(urls)
     all_urls = {feed.name: url for feed in feeds.load() if (url := set_urls.get(feed.name) or feed.url)}
     names = sorted({*(part.feed for part in parts), *states.feeds, *all_urls})
-    return tuple(_feed_status(name, parts, states.state_of(name), all_urls.get(name)) for name in names)
+    return tuple(_feed_status(name, parts, states.get_state(name), all_urls.get(name)) for name in names)
 
 
 def read_suspect_feeds(database: Path) -> dict[str, str]:
@@ -62,7 +62,7 @@ def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | 
     more_failures = f" ({plural(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""
     return FeedStatus(
         feed=name,
-        source=own_parts[0].source if own_parts else public_url(url) if url else None,
+        source=own_parts[0].source if own_parts else redact_url(url) if url else None,
         checked_at=min((part.checked_at for part in own_parts), default=None),
         changed_at=max((part.changed_at for part in own_parts), default=None),
         succeeded_at=state.succeeded_at,
@@ -82,7 +82,7 @@ def read_parts(database: Path) -> Sequence[Part]:
     """The parts of the database at this path, () if there is none."""
     try:
         with Database.open(database) as reader:
-            return reader.parts()
+            return reader.list_parts()
     except DatabaseError:
         return ()
 
@@ -127,11 +127,11 @@ def record_ages(database: Database, now: datetime) -> RecordAges:
     of the database, so it is not for each request.
     """
     suspect, newest_of = [], dict[str, str]()
-    for part in database.parts():
-        days = database.record_days(part.feed, part.name)
+    for part in database.list_parts():
+        days = database.list_record_days(part.feed, part.name)
         newest_day = max((day for day in days if day <= now.date().isoformat()), default="")
         if newest_day > newest_of.get(part.feed, ""):
             newest_of[part.feed] = newest_day
-        if since := suspect_since(days, now):
+        if since := find_suspect_start(days, now):
             suspect.append(SuspectPart(part.feed, part.title, newest_day, since))
     return RecordAges(tuple(suspect), newest_of)

@@ -80,7 +80,7 @@ class FeedUpdates:
         """
         now = self._clock()
         states = self.plan(now)
-        due = [feed for feed in self._feeds if is_due(states.state_of(feed.name), now) and self._may_fetch(feed, now)]
+        due = [feed for feed in self._feeds if is_due(states.get_state(feed.name), now) and self._may_fetch(feed, now)]
         if due:
             self._attempts |= {feed.name: now for feed in due}
             self._fetch([feed.name for feed in due], now)
@@ -104,7 +104,7 @@ class FeedUpdates:
                 stale_parts.setdefault(part.feed, []).append(part)
         states = read_states(self._path)
         for feed, parts in stale_parts.items():
-            if is_due(states.state_of(feed), now):
+            if is_due(states.get_state(feed), now):
                 continue  # a clock that jumps makes all feeds old until their next attempt
             since = min(part.checked_at for part in parts)
             event = dockgate_events.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
@@ -129,7 +129,7 @@ class FeedUpdates:
         events = [
             dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time)
             for each in suspects
-            if each.part not in states_before.state_of(each.feed).suspect_parts
+            if each.part not in states_before.get_state(each.feed).suspect_parts
         ]
         if events:
             self._record(events)
@@ -170,13 +170,13 @@ class FeedUpdates:
         planned_states = {}
         for feed in self._feeds:
             off_reason = self._why_off(feed, origin)
-            state = replace(states.state_of(feed.name), off=off_reason)
+            state = replace(states.get_state(feed.name), off=off_reason)
             if off_reason is not None:
                 planned_states[feed.name] = replace(state, next_at=None)
                 continue
             oldest_check = min((part.checked_at for part in parts if part.feed == feed.name), default=None)
             planned_states[feed.name] = schedule(state, now, self._period(feed), oldest_check, self._jitter())
-        return states.with_feeds(planned_states)
+        return states.replace_feeds(planned_states)
 
     def _why_off(self, feed: Feed, origin: str | None) -> str | None:
         if not (self._urls.get(feed.name) or feed.url):
@@ -239,10 +239,10 @@ def _with_ages(
     Feeds that are not suspect have neither.
     """
     names = {*states.feeds, *reasons, *newest_days}
-    return states.with_feeds(
+    return states.replace_feeds(
         {
             name: replace(
-                states.state_of(name),
+                states.get_state(name),
                 suspect=reasons.get(name),
                 suspect_parts=suspect_parts.get(name, ()),
                 newest=newest_days.get(name),
@@ -254,10 +254,10 @@ def _with_ages(
 
 def _merge_announced(states: FeedStates, changed_states: dict[str, FeedState]) -> FeedStates:
     """The states with what was announced; an attempt may have been made meanwhile."""
-    return states.with_feeds(
+    return states.replace_feeds(
         {
             name: replace(
-                states.state_of(name),
+                states.get_state(name),
                 announced_since=state.announced_since,
                 announced_parts=state.announced_parts,
                 recovered_at=state.recovered_at,

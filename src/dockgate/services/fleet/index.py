@@ -24,7 +24,7 @@ from dockgate.store.fleet.findings import MATCHING, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet.records import Change, Component, ComponentFinding, Vulnerability
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
-from dockgate.vulnerabilities.matching import preferred_rating, worst_of
+from dockgate.vulnerabilities.matching import combine_cves, select_preferred_rating
 from dockgate.vulnerabilities.model import Rating
 from dockgate.vulnerabilities.ports import AdvisoryReader
 
@@ -175,11 +175,11 @@ class FleetIndex:
         if not vulnerabilities:
             return {}, set()
         names = {name for entry in vulnerabilities.values() for name in (entry.name, *entry.aliases)}
-        by_name = reader.cves(name for name in names if name.startswith("CVE-"))
+        by_name = reader.find_cves(name for name in names if name.startswith("CVE-"))
         values, ratings = {}, {}
         for number, entry in vulnerabilities.items():
             facts = [by_name[name] for name in (entry.name, *entry.aliases) if name in by_name]
-            values[number] = entry.with_facts(worst_of(facts))
+            values[number] = entry.with_facts(combine_cves(facts))
             ratings[number] = [cve.rating for cve in facts if cve.rating]
         rated_names = {
             finding.component
@@ -194,7 +194,7 @@ def _has_rating(finding: ComponentFinding, ratings: Sequence[Rating]) -> bool:
     present = Rating(
         finding.source or None, finding.severity, None if finding.score < 0 else finding.score, finding.vector
     )
-    return present == preferred_rating(ratings) if ratings else not finding.source
+    return present == select_preferred_rating(ratings) if ratings else not finding.source
 
 
 def split_inventory(inventory: Inventory) -> NewPlatform:

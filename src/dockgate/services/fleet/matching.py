@@ -35,7 +35,7 @@ def _match(
     packages: Sequence[tuple[int, Package]], advisories: AdvisoryReader, ecosystems: Sequence[Ecosystem]
 ) -> Iterator[MatchResult]:
     inventory = Inventory("", "", None, (), tuple(package for _, package in packages), ())
-    matcher = Matcher(advisories.snapshot([inventory]), ecosystems)
+    matcher = Matcher(advisories.read_snapshot([inventory]), ecosystems)
     for number, package in packages:
         matches = matcher.match((package,))
         yield MatchResult(

@@ -87,7 +87,7 @@ class VerdictRenewal:
         try:
             reader = self.advisories()
             match = self.effects.run(EffectKind.REMATCH, self._match, reader)
-            coverage = (*reader.coverage(), *reader.catalogues(()).coverage)
+            coverage = (*reader.list_coverage(), *reader.read_catalogues(()).coverage)
         except DatabaseError as error:
             _log.warning("The fleet is not judged: %s", error)
             self.store.fleet_judging.mark_blind(self.clock.now())

@@ -169,7 +169,7 @@ def _read(
 
 def look_up(image: ScannedImage, advisories: AdvisoryReader) -> ScanReport:
     """Return what affects the packages, by these advisories."""
-    snapshot = advisories.snapshot(image.inventories)
+    snapshot = advisories.read_snapshot(image.inventories)
     matcher = Matcher(snapshot, ecosystems.load())
     return ScanReport(
         image.reference,

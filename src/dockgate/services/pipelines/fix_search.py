@@ -26,7 +26,7 @@ from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 from dockgate.shared.references import without_digest
 from dockgate.store import Store
-from dockgate.vulnerabilities.matching import with_versions
+from dockgate.vulnerabilities.matching import set_versions
 
 # Stands for the image that a build would give: waivers that name an image do not apply to it.
 REBUILT = "sha256:" + "0" * 64
@@ -240,7 +240,7 @@ class FixSearch:
                 commands |= dict.fromkeys((*remediation.commands, *remediation.base_commands))
         versions = {purl: needed_upgrade.upgrade.fixed for purl, needed_upgrade in upgrades.items()}
         for case in rebuilt:
-            upgraded_inventories = tuple(with_versions(inventory, versions) for inventory in case.inventories)
+            upgraded_inventories = tuple(set_versions(inventory, versions) for inventory in case.inventories)
             if (
                 self._judge(replace(case, inventories=upgraded_inventories), remediations=False).status
                 is not Status.APPROVED
@@ -256,7 +256,7 @@ class FixSearch:
         baseline_inventories = [
             inventory for listed_inventories in case.baselines.values() for inventory in listed_inventories
         ]
-        snapshot = self.advisories().snapshot([*rebuilt, *baseline_inventories])
+        snapshot = self.advisories().read_snapshot([*rebuilt, *baseline_inventories])
         return replace(case, image=REBUILT, inventories=rebuilt, snapshot=snapshot)
 
     def _on_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:

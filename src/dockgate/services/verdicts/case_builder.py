@@ -193,7 +193,7 @@ class CaseBuilder:
             return replace(
                 case,
                 inventories=inventories,
-                snapshot=self.advisories().snapshot([*inventories, *baseline_inventories]),
+                snapshot=self.advisories().read_snapshot([*inventories, *baseline_inventories]),
                 baselines=baselines.inventories,
                 baseline_exemptions=baselines.exemptions,
             )
@@ -224,6 +224,6 @@ class CaseBuilder:
     def _consult_catalogues(self, external_reports: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """Return what KEV and EPSS list of these findings; nothing where there is no advisory database."""
         try:
-            return self.advisories().catalogues(cve_names_in(external_reports))
+            return self.advisories().read_catalogues(cve_names_in(external_reports))
         except DatabaseError:
             return EMPTY_SNAPSHOT

@@ -10,7 +10,7 @@ from dockgate.shared.errors import DatabaseError, DefinitionError, UnreadableErr
 from dockgate.shared.timestamps import format_seconds
 from dockgate.vulnerabilities.database.coverage import FILE, is_covered_by, read_coverage
 from dockgate.vulnerabilities.database.parts import Part, Result
-from dockgate.vulnerabilities.database.writer import Writer, database_lock
+from dockgate.vulnerabilities.database.writer import Writer, lock_database
 from dockgate.vulnerabilities.feed import Feed, FeedStatement
 
 Report = Callable[[str], None]
@@ -26,11 +26,11 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
     DefinitionError for an invalid `coverage.json`. The old database then stays in place.
     """
     partial_coverage = read_coverage(folder)
-    parts_by_feed = {feed.name: _parts_in(folder, feed) for feed in feeds}
+    parts_by_feed = {feed.name: _find_parts(folder, feed) for feed in feeds}
     if not any(parts_by_feed.values()):
-        files = ", ".join(_file_pattern(feed) for feed in feeds)
+        files = ", ".join(_describe_files(feed) for feed in feeds)
         raise DatabaseError(f"{folder} has no advisories.", f"Give a folder with {files}.")
-    exports = {feed.ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name]} - {""}
+    exports = {feed.get_ecosystem(name) for feed in feeds for name in parts_by_feed[feed.name]} - {""}
     for name in partial_coverage or ():
         if not any(is_covered_by(name, export) for export in exports):
             raise DefinitionError(
@@ -39,7 +39,7 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
             )
     time = format_seconds(now)
     parts: list[Part] = []
-    with database_lock(path), Writer(path) as writer:
+    with lock_database(path), Writer(path) as writer:
         for feed in feeds:
             for name in parts_by_feed[feed.name]:
                 fetched_files = feed.fetch(folder, name, "", path.parent)
@@ -50,12 +50,12 @@ def build(path: Path, feeds: Sequence[Feed], folder: Path, now: datetime, report
                 )
                 with fetched_files.path.open("rb") as stream:
                     statements = parse(feed, part, stream)
-                    parts.append(writer.add(part, statements, feed.ecosystem(name), partial_coverage))
+                    parts.append(writer.add(part, statements, feed.get_ecosystem(name), partial_coverage))
                 report(f"{parts[-1].title}: {parts[-1].statements} statements")
         if not writer.has_coverage:
             raise DatabaseError(f"nothing in {folder} covers an ecosystem", "Give a folder with OSV exports in osv/.")
         digest = writer.commit()
-    missing = [f"no {_file_pattern(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
+    missing = [f"no {_describe_files(feed)} in {folder}" for feed in feeds if not parts_by_feed[feed.name]]
     return Result(digest, tuple(parts), tuple(missing))
 
 
@@ -68,13 +68,13 @@ def parse(feed: Feed, part: Part, stream: BinaryIO) -> Iterator[FeedStatement]:
         raise UnreadableError(f"{error} It came from {part.source}.", advice) from error
 
 
-def _parts_in(folder: Path, feed: Feed) -> tuple[str, ...]:
+def _find_parts(folder: Path, feed: Feed) -> tuple[str, ...]:
     """The parts of a feed in a folder, sorted; ("",) for a feed without parts."""
     place = Path(feed.file).parts.index("*") if "*" in feed.file else None
     paths = sorted(path.relative_to(folder) for path in folder.glob(feed.file) if path.is_file())
     return tuple("" if place is None else path.parts[place] for path in paths)
 
 
-def _file_pattern(feed: Feed) -> str:
+def _describe_files(feed: Feed) -> str:
     """The path of its files for people: "osv/ECOSYSTEM/all.zip", "amazon/RELEASE/updateinfo.xml.gz"."""
-    return feed.file.replace("*", "RELEASE" if ":" in feed.ecosystem("*") else "ECOSYSTEM")
+    return feed.file.replace("*", "RELEASE" if ":" in feed.get_ecosystem("*") else "ECOSYSTEM")

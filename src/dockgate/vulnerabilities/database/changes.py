@@ -28,7 +28,7 @@ class AdvisoryChanges:
         return bool(self.keys or self.cves or self.ecosystems)
 
 
-def changed_keys(old: Database, new: Database, cves: Collection[str] | None = None) -> AdvisoryChanges:
+def find_changes(old: Database, new: Database, cves: Collection[str] | None = None) -> AdvisoryChanges:
     """Compare two databases.
 
     Only these `cves` are compared, None for all: every day EPSS has other values for hundreds of thousands.
@@ -36,35 +36,37 @@ def changed_keys(old: Database, new: Database, cves: Collection[str] | None = No
     """
     if old.digest == new.digest:
         return AdvisoryChanges()
-    ecosystems_before, ecosystems_after = old.ecosystem_digests(), new.ecosystem_digests()
+    ecosystems_before, ecosystems_after = old.list_ecosystem_digests(), new.list_ecosystem_digests()
     keys = {
         (ecosystem, name)
-        for ecosystem in _differing_keys(ecosystems_before, ecosystems_after)
-        for name in _differing_keys(old.package_digests(ecosystem), new.package_digests(ecosystem))
+        for ecosystem in _find_differing_keys(ecosystems_before, ecosystems_after)
+        for name in _find_differing_keys(old.list_package_digests(ecosystem), new.list_package_digests(ecosystem))
     }
     coverage_before, coverage_after = (
         {
             entry.ecosystem: (entry.complete, entry.names)
-            for entry in (*database.coverage(), *database.catalogues(()).coverage)
+            for entry in (*database.list_coverage(), *database.read_catalogues(()).coverage)
         }
         for database in (old, new)
     )
     return AdvisoryChanges(
         frozenset(keys),
-        frozenset(_changed_cves(old, new, cves)),
-        frozenset(_differing_keys(coverage_before, coverage_after)),
+        frozenset(_find_changed_cves(old, new, cves)),
+        frozenset(_find_differing_keys(coverage_before, coverage_after)),
     )
 
 
-def _changed_cves(old: Database, new: Database, cves: Collection[str] | None) -> set[str]:
-    before, after = old.cve_digests(), new.cve_digests()
+def _find_changed_cves(old: Database, new: Database, cves: Collection[str] | None) -> set[str]:
+    before, after = old.list_cve_digests(), new.list_cve_digests()
     sources = [source for source in CVE_TABLES if before.get(source) != after.get(source)]
     if cves is not None and sources:
-        return _differing_keys(old.cves(cves), new.cves(cves))
-    return {cve for source in sources for cve in _differing_keys(old.cve_rows(source), new.cve_rows(source))}
+        return _find_differing_keys(old.find_cves(cves), new.find_cves(cves))
+    return {
+        cve for source in sources for cve in _find_differing_keys(old.read_cve_rows(source), new.read_cve_rows(source))
+    }
 
 
-def _differing_keys(before: Mapping[K, V], after: Mapping[K, V]) -> set[K]:
+def _find_differing_keys(before: Mapping[K, V], after: Mapping[K, V]) -> set[K]:
     """The keys with another value, or with a value on one side only."""
     changed_keys = {key for key, value in after.items() if key not in before or before[key] != value}
     return changed_keys | (before.keys() - after.keys())

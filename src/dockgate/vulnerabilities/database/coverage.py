@@ -41,7 +41,7 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
     for ecosystem, names in ecosystems.items():
         if not isinstance(names, list) or not all(isinstance(name, str) and name for name in names):
             raise DefinitionError(f"{path}: the key ecosystems.{ecosystem} is not a list of names.", _ADVICE)
-    return {ecosystem: _normal(ecosystem, names) for ecosystem, names in ecosystems.items()}
+    return {ecosystem: _normalize_names(ecosystem, names) for ecosystem, names in ecosystems.items()}
 
 
 def is_covered_by(ecosystem: str, covered_ecosystem: str) -> bool:
@@ -49,7 +49,7 @@ def is_covered_by(ecosystem: str, covered_ecosystem: str) -> bool:
     return ecosystem == covered_ecosystem or ecosystem.startswith(f"{covered_ecosystem}:")
 
 
-def covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:
+def list_covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:
     """The ecosystems that a complete export covers, by the number of statements about each.
 
     Withdrawn statements are not counted. If any of them has a release, the export is of a distribution and covers only
@@ -60,7 +60,7 @@ def covered_ecosystems(statement_counts: Mapping[str, int]) -> tuple[str, ...]:
     return tuple(sorted(name for name, count in releases.items() if count > minimum))
 
 
-def _normal(ecosystem: str, names: list[str]) -> tuple[str, ...]:
+def _normalize_names(ecosystem: str, names: list[str]) -> tuple[str, ...]:
     if ecosystem == "PyPI":
         names = [normalize_pypi_name(name) for name in names]
     elif ecosystem in ("GitHub Actions", "Go", "NuGet", "Packagist", "SwiftURL", "VSCode"):

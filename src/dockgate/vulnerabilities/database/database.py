@@ -46,8 +46,8 @@ class Database:
         """Open the database. Raises DatabaseError if it does not exist, is broken, or has another format."""
         if not path.is_file():
             raise DatabaseError(f"there is no advisory database at {path}", ADVICE)
-        with _database_errors(path), ExitStack() as stack:
-            url = f"{_uri(path)}?mode=ro&immutable=1"
+        with _convert_errors(path), ExitStack() as stack:
+            url = f"{_build_uri(path)}?mode=ro&immutable=1"
             sql = stack.enter_context(closing(sqlite3.connect(url, uri=True, check_same_thread=False)))
             ((application,),) = sql.execute("PRAGMA application_id")
             ((version,),) = sql.execute("PRAGMA user_version")
@@ -72,7 +72,7 @@ class Database:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
+    def read_snapshot(self, inventories: Sequence[Inventory]) -> AdvisorySnapshot:
         """The advisories for these inventories' packages, and the coverage of their ecosystems.
 
         Advisories are sorted; the coverage of catalogues is there, too. Leaves out packages that a distribution package
@@ -83,9 +83,9 @@ class Database:
             for package in inventory.packages:
                 if package.ecosystem and not package.owner:
                     names_by_ecosystem.setdefault(package.ecosystem, set()).add(package.source_name)
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             coverages = self._coverage
-            advisories = self._advisories(names_by_ecosystem)
+            advisories = self._read_advisories(names_by_ecosystem)
             vulnerabilities: set[str] = set()
             for row in advisories:
                 vulnerabilities.update((row.id,), row.aliases, row.upstream, *row.alias_groups)
@@ -94,17 +94,17 @@ class Database:
                 for ecosystem, names in sorted(names_by_ecosystem.items())
                 if (entry := coverages.get(ecosystem))
             ]
-            cves = tuple(self._cves(name for name in vulnerabilities if name.startswith("CVE-")))
-            return AdvisorySnapshot(advisories, (*coverage, *self._catalogues()), cves)
+            cves = tuple(self._find_cves(name for name in vulnerabilities if name.startswith("CVE-")))
+            return AdvisorySnapshot(advisories, (*coverage, *self._list_catalogues()), cves)
 
-    def catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
+    def read_catalogues(self, cve_names: Collection[str]) -> AdvisorySnapshot:
         """Return the KEV and EPSS data of these CVEs, and the coverage of both."""
-        with _database_errors(self.path):
-            return AdvisorySnapshot((), self._catalogues(), tuple(self._cves(cve_names)))
+        with _convert_errors(self.path):
+            return AdvisorySnapshot((), self._list_catalogues(), tuple(self._find_cves(cve_names)))
 
-    def coverage(self) -> Sequence[Coverage]:
+    def list_coverage(self) -> Sequence[Coverage]:
         """The coverage of every ecosystem with its release, sorted."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             return tuple(self._coverage.values())
 
     @cached_property
@@ -119,7 +119,7 @@ class Database:
             for ecosystem, complete, names, checked_at in rows
         }
 
-    def _catalogues(self) -> tuple[Coverage, ...]:
+    def _list_catalogues(self) -> tuple[Coverage, ...]:
         """The coverage of the feeds about CVEs; complete if all of the feed could be read."""
         rows = self._sql.execute(
             "SELECT feed, id NOT IN (SELECT part FROM fault), checked_at FROM part WHERE feed IN (?, ?) ORDER BY feed",
@@ -127,12 +127,12 @@ class Database:
         )
         return tuple(Coverage(feed, bool(complete), (), checked_at) for feed, complete, checked_at in rows)
 
-    def parts(self) -> "Sequence[Part]":
+    def list_parts(self) -> "Sequence[Part]":
         """The parts of the database by feed and name: their origin, last check and faults."""
         from dockgate.vulnerabilities.database.parts import Part
         from dockgate.vulnerabilities.feed import FaultyRecord
 
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             faults: dict[int, list[FaultyRecord]] = {}
             for part, name, reason, is_contained in self._sql.execute(
                 "SELECT part, name, reason, contained FROM fault ORDER BY rowid"
@@ -144,62 +144,62 @@ class Database:
             ).fetchall()
             return tuple(replace(Part(*row[1:]), faults=tuple(faults.get(row[0], ()))) for row in rows)
 
-    def ecosystem_digests(self) -> dict[str, bytes]:
+    def list_ecosystem_digests(self) -> dict[str, bytes]:
         """A digest of all advisories of each ecosystem, by its name in the database."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             return dict(self._sql.execute("SELECT name, digest FROM ecosystem").fetchall())
 
-    def package_digests(self, ecosystem: str) -> dict[str, bytes]:
+    def list_package_digests(self, ecosystem: str) -> dict[str, bytes]:
         """A digest of all advisories of each package of an ecosystem, by its name."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             return dict(self._sql.execute(_PACKAGE_DIGESTS, (ecosystem,)).fetchall())
 
-    def cve_digests(self) -> dict[str, bytes]:
+    def list_cve_digests(self) -> dict[str, bytes]:
         """A digest of the parts that state facts about CVEs, by table: another digest may mean other facts."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             return dict(self._sql.execute("SELECT source, digest FROM cve_key").fetchall())
 
-    def cves(self, names: Iterable[str]) -> dict[str, Cve]:
+    def find_cves(self, names: Iterable[str]) -> dict[str, Cve]:
         """The facts about those of the CVEs that the database knows, by name."""
-        with _database_errors(self.path):
-            return {cve.id: cve for cve in self._cves(names)}
+        with _convert_errors(self.path):
+            return {cve.id: cve for cve in self._find_cves(names)}
 
-    def packages_of(self, names: Sequence[str]) -> frozenset[tuple[str, str]] | None:
+    def find_packages(self, names: Sequence[str]) -> frozenset[tuple[str, str]] | None:
         """The packages (ecosystem without release, source name) that records of these names are about.
 
         None if no record has one of the names. Records that were withdrawn do not count.
         """
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
-            return _packages(packages for packages, _ in rows) if rows else None
+            return _parse_packages(packages for packages, _ in rows) if rows else None
 
-    def advisories_of(self, names: Sequence[str]) -> Sequence[Advisory]:
+    def list_advisories(self, names: Sequence[str]) -> Sequence[Advisory]:
         """The advisories of records of these names, sorted by ecosystem and package.
 
         Withdrawn records are left out.
         """
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             rows = self._sql.execute(_OF_NAMES, (json.dumps(sorted(names)),)).fetchall()
             packages: dict[str, set[str]] = {}
-            for ecosystem, name in _packages(packages for packages, _ in rows):
+            for ecosystem, name in _parse_packages(packages for packages, _ in rows):
                 packages.setdefault(ecosystem, set()).add(name)
-            return self._advisories(packages, {number for _, records in rows for number in json.loads(records)})
+            return self._read_advisories(packages, {number for _, records in rows for number in json.loads(records)})
 
-    def cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
+    def read_cve_rows(self, source: str) -> dict[str, tuple[object, ...]]:
         """Read the rows of the table `source` for each CVE. If several parts have one, the first part counts."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             rows = self._sql.execute(CVE_TABLES[source]).fetchall()
             return {row[0]: row[1:] for row in rows}
 
-    def tables(self) -> Sequence[tuple[str, str, str]]:
+    def list_tables(self) -> Sequence[tuple[str, str, str]]:
         """The schema of the file: type, name and SQL of everything that it declares."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             rows = self._sql.execute("SELECT type, name, coalesce(sql, '') FROM sqlite_master ORDER BY type, name")
             return tuple(rows.fetchall())
 
-    def records(self, feed: str, name: str) -> dict[str, str]:
+    def list_record_times(self, feed: str, name: str) -> dict[str, str]:
         """The `modified` time of every record of a part, by id."""
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             rows = self._sql.execute(
                 "SELECT r.body ->> 0, r.body ->> 5 FROM record r JOIN part p ON p.id = r.part"
                 " WHERE p.feed = ? AND p.name = ?",
@@ -207,16 +207,16 @@ class Database:
             )
             return dict(rows.fetchall())
 
-    def record_days(self, feed: str, name: str) -> set[str]:
+    def list_record_days(self, feed: str, name: str) -> set[str]:
         """The days (YYYY-MM-DD) on which a part of a feed brought something.
 
         Records were published or changed, or CVEs were listed by KEV.
         """
-        with _database_errors(self.path):
+        with _convert_errors(self.path):
             rows = self._sql.execute(_RECORD_DAYS, {"feed": feed, "name": name}).fetchall()
             return {day for (day,) in rows if day}
 
-    def _advisories(
+    def _read_advisories(
         self, requested_names: dict[str, set[str]], records: Collection[int] | None = None
     ) -> tuple[Advisory, ...]:
         """The advisories of these names by ecosystem, sorted. An advisory that matches twice is listed once.
@@ -242,9 +242,9 @@ class Database:
                     matches, parts[::3], parts[1::3], parts[2::3], strict=True
                 )
             ]
-        return tuple(_advisory(*row) for row in sorted(rows))
+        return tuple(_build_advisory(*row) for row in sorted(rows))
 
-    def _cves(self, names: Iterable[str]) -> Iterator[Cve]:
+    def _find_cves(self, names: Iterable[str]) -> Iterator[Cve]:
         """The known facts about these CVEs, sorted. If several parts have one, the first part counts."""
         rows = {cve: row for cve, *row in self._sql.execute(_OF_CVES, (json.dumps(sorted(names)),))}
         for cve, (severity, score, vector, since, due, epss, percentile) in rows.items():
@@ -264,7 +264,7 @@ _OF_RECORDS = " AND a.record IN (SELECT value FROM json_each(?))"
 _OF_NAMES = "SELECT packages, records FROM vulnerability WHERE name IN (SELECT value FROM json_each(?))"
 
 
-def _packages(arrays: Iterable[str]) -> frozenset[tuple[str, str]]:
+def _parse_packages(arrays: Iterable[str]) -> frozenset[tuple[str, str]]:
     """The packages of JSON arrays."""
     return frozenset((ecosystem, name) for array in arrays for ecosystem, name in json.loads(array))
 
@@ -293,7 +293,7 @@ WHERE s.cve IS NOT NULL OR e.cve IS NOT NULL OR p.cve IS NOT NULL
 ORDER BY names.value, s.part DESC, e.part DESC, p.part DESC"""
 
 
-def _advisory(
+def _build_advisory(
     ecosystem: str, name: str, record: list[Any], module: str, affected_body: list[Any], alias_groups: list[list[str]]
 ) -> Advisory:
     identity, aliases, upstream, summary, published_at, modified_at, withdrawn_at, is_disputed = record
@@ -325,7 +325,7 @@ def _advisory(
     )
 
 
-def _uri(path: Path) -> str:
+def _build_uri(path: Path) -> str:
     """The URI of a file for SQLite (sqlite.org/uri.html, 3.1).
 
     `Path.as_uri` takes 3 ms to import what it needs.
@@ -334,7 +334,7 @@ def _uri(path: Path) -> str:
 
 
 @contextmanager
-def _database_errors(path: Path) -> Iterator[None]:
+def _convert_errors(path: Path) -> Iterator[None]:
     """Turn SQLite errors into DatabaseError."""
     try:
         yield

@@ -27,11 +27,11 @@ class FeedStates:
     feeds: dict[str, FeedState] = field(default_factory=dict)
     origin: str | None = None
 
-    def state_of(self, feed: str) -> FeedState:
+    def get_state(self, feed: str) -> FeedState:
         """The state of a feed that may never have been fetched."""
         return self.feeds.get(feed) or FeedState(feed)
 
-    def with_feeds(self, changed_states: Mapping[str, FeedState]) -> "FeedStates":
+    def replace_feeds(self, changed_states: Mapping[str, FeedState]) -> "FeedStates":
         """The states with some of them replaced."""
         return replace(self, feeds={**self.feeds, **changed_states})
 
@@ -39,7 +39,7 @@ class FeedStates:
 def read_states(database: Path) -> FeedStates:
     """The states beside the database at this path; empty if there are none, or they cannot be read."""
     try:
-        with _file(database).open("rb") as file:
+        with _locate_file(database).open("rb") as file:
             data = file.read(_SIZE_LIMIT + 1)
         return canonical.decode(FeedStates, data) if len(data) <= _SIZE_LIMIT else FeedStates()
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
@@ -48,7 +48,7 @@ def read_states(database: Path) -> FeedStates:
 
 def change_states(database: Path, change: Callable[[FeedStates], FeedStates]) -> FeedStates:
     """Replace the states atomically by what `change` makes of them, and return that. Raises OSError."""
-    path = _file(database)
+    path = _locate_file(database)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -61,5 +61,5 @@ def change_states(database: Path, change: Callable[[FeedStates], FeedStates]) ->
     return after
 
 
-def _file(database: Path) -> Path:
+def _locate_file(database: Path) -> Path:
     return database.with_name(database.name + SUFFIX)

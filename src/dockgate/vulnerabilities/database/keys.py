@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from dockgate.shared import canonical
 from dockgate.vulnerabilities.database.database import CVE_TABLES
-from dockgate.vulnerabilities.model import without_release
+from dockgate.vulnerabilities.model import strip_release
 
 # Bytes of a digest.
 _SIZE = 16
@@ -18,11 +18,11 @@ _SIZE = 16
 def write_keys(sql: sqlite3.Connection) -> None:
     """Write the digests of each package, of each ecosystem and of the tables about CVEs.
 
-    Equal digests mean equal answers (`Database.snapshot`), whatever order the records were written in.
+    Equal digests mean equal answers (`Database.read_snapshot`), whatever order the records were written in.
     """
     sql.execute("DELETE FROM snapshot_key")
     # A list: SQLite does not promise that a table can be read while it is written.
-    sql.executemany("INSERT INTO snapshot_key VALUES (?, ?, ?)", list(_package_digests(sql)))
+    sql.executemany("INSERT INTO snapshot_key VALUES (?, ?, ?)", list(_compute_package_digests(sql)))
     rows = sql.execute("SELECT ecosystem, name, digest FROM snapshot_key ORDER BY ecosystem, name").fetchall()
     sql.execute("UPDATE ecosystem SET digest = x''")
     for ecosystem, group in groupby(rows, itemgetter(0)):
@@ -39,7 +39,7 @@ def write_keys(sql: sqlite3.Connection) -> None:
 def write_names(sql: sqlite3.Connection) -> None:
     """Write by which names vulnerabilities are known, and which packages the records of a name are about."""
     packages: dict[int, set[tuple[str, str]]] = {}
-    bases = {number: without_release(name) for number, name in sql.execute("SELECT id, name FROM ecosystem")}
+    bases = {number: strip_release(name) for number, name in sql.execute("SELECT id, name FROM ecosystem")}
     for ecosystem, name, record in sql.execute("SELECT ecosystem, name, record FROM affected"):
         packages.setdefault(record, set()).add((bases[ecosystem], name))
     by_name: dict[str, set[tuple[str, str]]] = {}
@@ -56,7 +56,7 @@ def write_names(sql: sqlite3.Connection) -> None:
     )
 
 
-def _package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]]:
+def _compute_package_digests(sql: sqlite3.Connection) -> Iterator[tuple[int, str, bytes]]:
     records = {
         number: _digest(f"{body}\n{alias_groups}".encode())
         for number, body, alias_groups in sql.execute("SELECT id, body, alias_groups FROM record")

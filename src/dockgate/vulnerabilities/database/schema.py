@@ -39,7 +39,7 @@ CREATE TABLE predicted (cve TEXT NOT NULL, part INTEGER NOT NULL, epss REAL NOT 
 """
 
 
-def stored_score(score: float | None) -> float:
+def encode_score(score: float | None) -> float:
     """The CVSS score as the tables have it: -1 without a score."""
     return -1.0 if score is None else score
 

@@ -21,7 +21,7 @@ from dockgate.shared.digest import hash_file
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.schema import FORMAT, TABLES
-from dockgate.vulnerabilities.database.writer import database_lock, flush
+from dockgate.vulnerabilities.database.writer import flush, lock_database
 
 KIND = "dockgate advisories"
 # Bytes of the database in a file.
@@ -89,10 +89,10 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
     """
     new = path.with_name(path.name + ".new")
     try:
-        with file.open("rb") as source, database_lock(path):
-            header_bytes = _frame(source, _MAGIC) or b""
-            header = _header(header_bytes, file)
-            trust(header_bytes, header, _frame(source, _SIGNATURE_MAGIC) or b"")
+        with file.open("rb") as source, lock_database(path):
+            header_bytes = _read_frame(source, _MAGIC) or b""
+            header = _parse_header(header_bytes, file)
+            trust(header_bytes, header, _read_frame(source, _SIGNATURE_MAGIC) or b"")
             try:
                 _inflate(source, new, header, file)
                 _check(new, header, file)
@@ -111,7 +111,7 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
     return header
 
 
-def _frame(source: BinaryIO, magic: int) -> bytes | None:
+def _read_frame(source: BinaryIO, magic: int) -> bytes | None:
     """Read the next skippable frame if it is of this kind. Otherwise None, and nothing is read."""
     position = source.tell()
     start = source.read(_START.size)
@@ -122,17 +122,17 @@ def _frame(source: BinaryIO, magic: int) -> bytes | None:
     return source.read(size)
 
 
-def _header(header_line: bytes, file: Path) -> Header:
+def _parse_header(header_line: bytes, file: Path) -> Header:
     if not header_line:
-        raise _refusal(file, "`dockgate db export` did not write it")
+        raise _make_refusal(file, "`dockgate db export` did not write it")
     try:
         header = canonical.decode(Header, header_line)
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise _refusal(file, f"its header cannot be read: {error}") from error
+        raise _make_refusal(file, f"its header cannot be read: {error}") from error
     if header.kind != KIND or not isinstance(header.size, int) or not 0 < header.size <= SIZE_LIMIT:
-        raise _refusal(file, "it contains something else")
+        raise _make_refusal(file, "it contains something else")
     if header.format != FORMAT:
-        raise _refusal(file, f"it has format {header.format}, this version reads {FORMAT}")
+        raise _make_refusal(file, f"it has format {header.format}, this version reads {FORMAT}")
     return header
 
 
@@ -149,20 +149,20 @@ def _inflate(source: BinaryIO, new: Path, header: Header, file: Path) -> None:
                 sha256.update(chunk)
                 into.write(chunk)
     except zstandard.ZstdError as error:
-        raise _refusal(file, f"it is damaged: {error}") from error
+        raise _make_refusal(file, f"it is damaged: {error}") from error
     if size != header.size or sha256.hexdigest() != header.content:
-        raise _refusal(file, "it does not match the digest in its header")
+        raise _make_refusal(file, "it does not match the digest in its header")
 
 
 def _check(new: Path, header: Header, file: Path) -> None:
     """Check that it has exactly our tables: a view in their place would run inside our queries."""
     with Database.open(new) as database, closing(sqlite3.connect(":memory:")) as new_tables:
         if database.digest != header.digest:
-            raise _refusal(file, "its database has another digest than its header says")
+            raise _make_refusal(file, "its database has another digest than its header says")
         new_tables.executescript(TABLES)
-        has_same_tables = database.tables() == Database(new, new_tables, "").tables()
+        has_same_tables = database.list_tables() == Database(new, new_tables, "").list_tables()
     if not has_same_tables:
-        raise _refusal(file, "its tables are not those of its format")
+        raise _make_refusal(file, "its tables are not those of its format")
 
 
 def _require_newer(new: Path, path: Path, file: Path) -> None:
@@ -172,11 +172,11 @@ def _require_newer(new: Path, path: Path, file: Path) -> None:
     """
     try:
         with Database.open(path) as present:
-            before = {part.title: part.checked_at for part in present.parts()}
+            before = {part.title: part.checked_at for part in present.list_parts()}
     except DatabaseError:
         return  # there is no usable database
     with Database.open(new) as database:
-        after = {part.title: part.checked_at for part in database.parts()}
+        after = {part.title: part.checked_at for part in database.list_parts()}
     older = sorted(title for title, checked_at in before.items() if after.get(title, "") < checked_at)
     if older:
         omission = f" and {len(older) - 3} more" if len(older) > 3 else ""
@@ -186,5 +186,5 @@ def _require_newer(new: Path, path: Path, file: Path) -> None:
         )
 
 
-def _refusal(file: Path, reason: str) -> DatabaseError:
+def _make_refusal(file: Path, reason: str) -> DatabaseError:
     return DatabaseError(f"{file} cannot be imported: {reason}.", "Export it again, with the same version of Dockgate.")

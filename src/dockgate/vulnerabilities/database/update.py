@@ -23,9 +23,9 @@ from dockgate.shared.timestamps import format_seconds, parse_time
 from dockgate.vulnerabilities.database.build import Report, parse
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Failure, Limits, Part, Result
-from dockgate.vulnerabilities.database.writer import Writer, database_lock
-from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, public_url
-from dockgate.vulnerabilities.model import without_release
+from dockgate.vulnerabilities.database.writer import Writer, lock_database
+from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, Feed, redact_url
+from dockgate.vulnerabilities.model import strip_release
 
 # Failed connections to a host, or files that it stopped sending, after which an update stops asking it: each takes
 # minutes, and an export has dozens of files.
@@ -60,17 +60,17 @@ def update(
     unchanged_titles: list[str] = []
     failures: list[Failure] = []
     unreachable = _UnreachableHosts()
-    with database_lock(path), _downloads(path) as into:
-        old_parts = _parts_in(path)
+    with lock_database(path), _make_download_folder(path) as into:
+        old_parts = _read_parts(path)
         with Writer(path, keeps_content=bool(old_parts)) as writer:
-            for feed, url, name in _downloads_to_make(feeds, urls, ecosystems, old_parts, ca_bundle):
+            for feed, url, name in _plan_downloads(feeds, urls, ecosystems, old_parts, ca_bundle):
                 old_part = old_parts.get((feed.name, name))
                 try:
                     unreachable.check(feed.name, url)
                     part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle, allow_smaller)
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
                     unreachable.record(error)
-                    failures.append(_failure(feed.name, name, error, has_old_data=old_part is not None))
+                    failures.append(_make_failure(feed.name, name, error, has_old_data=old_part is not None))
                     report(f"{feed.name} {name}".rstrip() + ": failed")
                     continue
                 parts[feed.name, name] = part
@@ -87,7 +87,7 @@ def update(
     return Result(digest, (*parts.values(), *others), missing, tuple(unchanged_titles), tuple(failures))
 
 
-def _failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) -> Failure:
+def _make_failure(feed: str, name: str, error: DockgateError, *, has_old_data: bool) -> Failure:
     failure = Failure(feed, name, str(error), error.advice, has_old_data)
     if isinstance(error, DownloadError):
         return replace(failure, host=error.host, cause=error.cause, is_unreachable=error.is_unreachable)
@@ -106,13 +106,13 @@ class _UnreachableHosts:
 
     def check(self, feed: str, url: str) -> None:
         """Raise a DownloadError of this feed, with the cause of the last one, if the URL's host is one of them."""
-        host = urlsplit(public_url(url)).netloc
+        host = urlsplit(redact_url(url)).netloc
         errors = self._errors.get(host, [])
         if len(errors) >= CONNECTION_FAILURE_LIMIT:
             last = errors[-1]
             raise DownloadError(
                 feed,
-                public_url(url),
+                redact_url(url),
                 host,
                 last.cause,
                 is_unreachable=last.is_unreachable,
@@ -120,7 +120,7 @@ class _UnreachableHosts:
             )
 
 
-def _downloads_to_make(
+def _plan_downloads(
     feeds: Sequence[Feed],
     urls: Mapping[str, str],
     ecosystems: Sequence[str],
@@ -137,10 +137,10 @@ def _downloads_to_make(
                 name
                 for (feed_name, name), part in old_parts.items()
                 if feed_name == feed.name
-                and part.source == public_url(url)
-                and without_release(feed.ecosystem(name)) in ecosystems
+                and part.source == redact_url(url)
+                and strip_release(feed.get_ecosystem(name)) in ecosystems
             ]
-            for name in dict.fromkeys((*feed.parts(url, ecosystems, ca_bundle), *before)):
+            for name in dict.fromkeys((*feed.list_parts(url, ecosystems, ca_bundle), *before)):
                 yield feed, url, name
 
 
@@ -160,7 +160,7 @@ def _renew(
 
     A part that another parser version read, or that came from another URL, is always fetched.
     """
-    time, source = format_seconds(now), public_url(url)
+    time, source = format_seconds(now), redact_url(url)
     is_same_source = old_part is not None and (old_part.version, old_part.source) == (feed.version, source)
     lookup = partial(_read_records, old, feed.name, name) if is_same_source else None
     fetched_files = feed.fetch(
@@ -181,8 +181,8 @@ def _renew(
     part = Part(feed.name, name, feed.version, source, fetched_files.fingerprint, new_content, time, changed_at, 0)
     try:
         with fetched_files.path.open("rb") as stream:
-            statements, ecosystem = parse(feed, part, stream), feed.ecosystem(name)
-            limits = _limits(old_part, now, allow_smaller) if old_part and is_same_source else NO_LIMITS
+            statements, ecosystem = parse(feed, part, stream), feed.get_ecosystem(name)
+            limits = _compute_limits(old_part, now, allow_smaller) if old_part and is_same_source else NO_LIMITS
             if old_part is None or fetched_files.replaces is None:
                 return writer.add(part, statements, ecosystem, None, limits)
             part = replace(part, statements=old_part.statements, faults=old_part.faults)
@@ -191,7 +191,7 @@ def _renew(
         fetched_files.path.unlink()
 
 
-def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
+def _compute_limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
     """Return what the part's new content may lack.
 
     A truncated part would hide the vulnerabilities that it lacks. A record that is new and unreadable is often repaired
@@ -206,22 +206,22 @@ def _limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
     return Limits(part.statements, minimum, faults if is_recent else None)
 
 
-def _parts_in(path: Path) -> dict[tuple[str, str], Part]:
+def _read_parts(path: Path) -> dict[tuple[str, str], Part]:
     """The parts of the present database by feed and name; none if it does not exist or cannot be read."""
     try:
         with Database.open(path) as database:
-            return {(part.feed, part.name): part for part in database.parts()}
+            return {(part.feed, part.name): part for part in database.list_parts()}
     except DatabaseError:
         return {}
 
 
 def _read_records(path: Path, feed: str, name: str) -> dict[str, str]:
     with Database.open(path) as database:
-        return database.records(feed, name)
+        return database.list_record_times(feed, name)
 
 
 @contextmanager
-def _downloads(path: Path) -> Iterator[Path]:
+def _make_download_folder(path: Path) -> Iterator[Path]:
     """A folder beside the database, because /tmp may be too small. Removed before and after."""
     folder = path.with_name(path.name + ".downloads")
     shutil.rmtree(folder, ignore_errors=True)

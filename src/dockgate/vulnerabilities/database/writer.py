@@ -17,10 +17,10 @@ from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import AliasGroups
-from dockgate.vulnerabilities.database.coverage import PartialCoverage, covered_ecosystems, is_covered_by
+from dockgate.vulnerabilities.database.coverage import PartialCoverage, is_covered_by, list_covered_ecosystems
 from dockgate.vulnerabilities.database.keys import dump, write_keys, write_names
 from dockgate.vulnerabilities.database.parts import NO_LIMITS, Limits, Part
-from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES, stored_score
+from dockgate.vulnerabilities.database.schema import APPLICATION, FORMAT, TABLES, encode_score
 from dockgate.vulnerabilities.feed import (
     CvePrediction,
     CveScore,
@@ -39,7 +39,7 @@ _PRAGMAS = "PRAGMA journal_mode = OFF; PRAGMA synchronous = OFF; PRAGMA cache_si
 
 
 @contextmanager
-def database_lock(path: Path) -> Iterator[None]:
+def lock_database(path: Path) -> Iterator[None]:
     """Lock the database at `path` for writing. Raises ConflictError while another process has the lock."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with path.with_name(path.name + ".lock").open("w") as lock:
@@ -56,7 +56,7 @@ def database_lock(path: Path) -> Iterator[None]:
 class Writer:
     """A new database at `<path>.new`. `commit` puts it in place; without that nothing changes.
 
-    It begins empty or, with `keeps_content`, as a copy of the database at `path`. Use it under `database_lock`: it
+    It begins empty or, with `keeps_content`, as a copy of the database at `path`. Use it under `lock_database`: it
     overwrites what an interrupted writer left behind. Raises DatabaseError if the copied database is broken, and
     UnavailableError if the new one cannot be written.
     """
@@ -113,11 +113,11 @@ class Writer:
         self._has_new_content = True
         added_statements = self._add(statements)
         self._require(part, added_statements, limits, added_statements.count, added_statements.faults)
-        self._forget(self._number(part), ecosystem)
+        self._forget(self._find_part_number(part), ecosystem)
         part = replace(part, statements=added_statements.count, faults=tuple(added_statements.faults))
         self._describe(added_statements.number, part)
         if ecosystem:
-            self._cover(added_statements.number, part, ecosystem, coverage, added_statements.valid)
+            self._write_coverage(added_statements.number, part, ecosystem, coverage, added_statements.valid)
         return part
 
     def amend(
@@ -134,26 +134,26 @@ class Writer:
         but the number of statements is not limited: only a whole export says that many are gone.
         """
         self._has_new_content = True
-        added_statements, number = self._add(_select_statements(statements, replaces)), self._number(part)
+        added_statements, number = self._add(_select_statements(statements, replaces)), self._find_part_number(part)
         remaining_faults = [fault for fault in part.faults if fault.name.removesuffix(".json") not in replaces]
         faults = (*remaining_faults, *added_statements.faults)
         self._require(part, added_statements, limits, limits.least_statements, faults)
         removed_count = self._erase(number, ecosystem, replaces)
         self._sql.execute("UPDATE record SET part = ? WHERE part = ?", (number, added_statements.number))
         part = replace(part, statements=part.statements - removed_count + added_statements.count, faults=faults)
-        self._undescribe(number)
+        self._delete_description(number)
         self._describe(number, part)
         counts = self._sql.execute(
             "SELECT e.name, count(*) FROM ecosystem e JOIN affected a ON a.ecosystem = e.id"
             " JOIN record r ON r.id = a.record WHERE r.part = ? AND r.body ->> 6 = '' GROUP BY e.name",
             (number,),
         )
-        self._cover(number, part, ecosystem, None, dict(counts.fetchall()))
+        self._write_coverage(number, part, ecosystem, None, dict(counts.fetchall()))
         return part
 
     def keep(self, part: Part) -> None:
         """Keep the old part, with the fingerprint and check time of `part`."""
-        check_values = (part.fingerprint, part.checked_at, self._number(part))
+        check_values = (part.fingerprint, part.checked_at, self._find_part_number(part))
         self._sql.execute("UPDATE part SET fingerprint = ?, checked_at = ? WHERE id = ?", check_values)
 
     @property
@@ -164,7 +164,7 @@ class Writer:
     def commit(self) -> str:
         """Replace the database durably, and return the digest of the new one."""
         if self._has_new_content:
-            self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._alias_group_updates()))
+            self._sql.executemany("UPDATE record SET alias_groups = ? WHERE id = ?", list(self._list_alias_groups()))
             write_keys(self._sql)
             write_names(self._sql)
         digest = self._digest()
@@ -187,11 +187,11 @@ class Writer:
                     continue
                 added_statements.count += not isinstance(statement, SilentRecord)
                 if isinstance(statement, Advisory):
-                    last = self._advisory(added_statements.number, statement, last)
+                    last = self._write_advisory(added_statements.number, statement, last)
                     added_statements.valid[statement.ecosystem] += not statement.withdrawn
                 elif isinstance(statement, CveScore):
                     rating = statement.rating
-                    values = rating.severity.value, stored_score(rating.score), rating.vector or ""
+                    values = rating.severity.value, encode_score(rating.score), rating.vector or ""
                     row = (statement.cve, added_statements.number, *values)
                     self._sql.execute("INSERT OR REPLACE INTO score VALUES (?, ?, ?, ?, ?)", row)
                 elif isinstance(statement, ExploitedCve):
@@ -203,7 +203,7 @@ class Writer:
                 else:
                     names = [statement.id, statement.aliases, ()]
                     body = [*names, "", "", statement.modified or "", statement.withdrawn or "", False]
-                    self._record(added_statements.number, dump(body))
+                    self._write_record(added_statements.number, dump(body))
         except UnreadableError:
             self._undo(added_statements)
             raise
@@ -236,37 +236,37 @@ class Writer:
         for name in (*added_statements.valid, ""):
             self._forget(added_statements.number, name)
 
-    def _alias_group_updates(self) -> Iterator[tuple[str, int]]:
+    def _list_alias_groups(self) -> Iterator[tuple[str, int]]:
         """The alias groups to write, and the number of the record to write them into.
 
         Two CVEs are two vulnerabilities, even if one record treats them as one. A group with both is therefore not
         used, and neither is one of more than ALIAS_GROUP_LIMIT names, which is a mistake in a record.
         """
         groups = AliasGroups()
-        for _, identity, aliases, _, _ in self._valid_records():
+        for _, identity, aliases, _, _ in self._list_valid_records():
             if _can_be_one((identity, *aliases)):
                 for alias in aliases:
                     groups.join(identity, alias)
         wide = {
             root: tuple(sorted(names))
-            for root, names in groups.groups().items()
+            for root, names in groups.list_groups().items()
             if len(names) <= ALIAS_GROUP_LIMIT and _can_be_one(names)
         }
-        for number, identity, aliases, upstream, present in self._valid_records():
+        for number, identity, aliases, upstream, present in self._list_valid_records():
             own_names = {identity, *aliases}
-            roots = sorted({groups.root(name) for name in (*own_names, *upstream)} & wide.keys())
+            roots = sorted({groups.find_root(name) for name in (*own_names, *upstream)} & wide.keys())
             alias_groups = dump([wide[root] for root in roots if not own_names.issuperset(wide[root])])
             if alias_groups != present:
                 yield alias_groups, number
 
-    def _valid_records(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
+    def _list_valid_records(self) -> Iterator[tuple[int, str, list[str], list[str], str]]:
         """Number, id, aliases, upstream and `alias_groups` of every record that is not withdrawn."""
         for number, body, alias_groups in self._sql.execute("SELECT id, body, alias_groups FROM record"):
             identity, aliases, upstream, *_, withdrawn_at, _ = json.loads(body)
             if not withdrawn_at:
                 yield number, identity, aliases, upstream, alias_groups
 
-    def _number(self, part: Part) -> int:
+    def _find_part_number(self, part: Part) -> int:
         """The number of a part in the database, 0 if it has none."""
         row = self._sql.execute("SELECT id FROM part WHERE feed = ? AND name = ?", (part.feed, part.name)).fetchone()
         return int(row[0]) if row else 0
@@ -277,7 +277,7 @@ class Writer:
             self._erase(number, ecosystem, None)
             for table in ("score", "exploited", "predicted"):
                 self._sql.execute(f"DELETE FROM {table} WHERE part = ?", (number,))  # noqa: S608 - named here
-            self._undescribe(number)
+            self._delete_description(number)
 
     def _erase(self, number: int, ecosystem: str, ids: frozenset[str] | None) -> int:
         """Remove a part's records, or those with some ids, and return the number of their statements."""
@@ -294,36 +294,36 @@ class Writer:
         self._sql.execute(f"DELETE FROM {selection}", parameters)  # noqa: S608 - as above
         return removed_count
 
-    def _undescribe(self, number: int) -> None:
+    def _delete_description(self, number: int) -> None:
         for table, key in (("coverage", "part"), ("fault", "part"), ("part", "id")):
             self._sql.execute(f"DELETE FROM {table} WHERE {key} = ?", (number,))  # noqa: S608 - as above
 
-    def _ecosystem(self, name: str) -> int:
+    def _ensure_ecosystem(self, name: str) -> int:
         if name not in self._ecosystems:
             self._ecosystems[name] = len(self._ecosystems) + 1
             self._sql.execute("INSERT INTO ecosystem (id, name) VALUES (?, ?)", (self._ecosystems[name], name))
         return self._ecosystems[name]
 
-    def _advisory(self, part: int, row: Advisory, last: str) -> str:
+    def _write_advisory(self, part: int, row: Advisory, last: str) -> str:
         """Write one advisory, and its record unless it is the `last` one again. Return the record's body."""
         texts = [text or "" for text in (row.summary, row.published, row.modified, row.withdrawn)]
         body = dump([row.id, row.aliases, row.upstream, *texts, row.disputed])
         if body != last:
-            self._record(part, body)
+            self._write_record(part, body)
         ranges = [[span.type, span.events] for span in row.ranges]
         ratings = [
-            [entry.source, entry.severity.value, stored_score(entry.score), entry.vector or ""] for entry in row.ratings
+            [entry.source, entry.severity.value, encode_score(entry.score), entry.vector or ""] for entry in row.ratings
         ]
         self._sql.execute(
             "INSERT INTO affected VALUES (?, ?, ?, ?, ?)",
             (
-                *(self._ecosystem(row.ecosystem), row.name, self._records, row.module or ""),
+                *(self._ensure_ecosystem(row.ecosystem), row.name, self._records, row.module or ""),
                 dump([ranges, row.versions, ratings, row.note or "", row.imports]),
             ),
         )
         return body
 
-    def _record(self, part: int, body: str) -> None:
+    def _write_record(self, part: int, body: str) -> None:
         self._records += 1
         self._sql.execute("INSERT INTO record VALUES (?, ?, ?, '[]')", (self._records, part, body))
 
@@ -338,13 +338,13 @@ class Writer:
         faults = ((number, fault.name, fault.reason, fault.is_contained) for fault in part.faults)
         self._sql.executemany("INSERT INTO fault VALUES (?, ?, ?, ?)", faults)
 
-    def _cover(
+    def _write_coverage(
         self, number: int, part: Part, ecosystem: str, coverage: PartialCoverage | None, valid: Mapping[str, int]
     ) -> None:
         """Write the coverage. An unreadable record may be about any package: the part is then incomplete."""
         has_faults = any(not fault.is_contained for fault in part.faults)
         if coverage is None:
-            rows = [(name, number, not has_faults, "[]") for name in covered_ecosystems(valid)]
+            rows = [(name, number, not has_faults, "[]") for name in list_covered_ecosystems(valid)]
         else:
             rows = [
                 (name, number, False, "[]" if has_faults else dump(names))

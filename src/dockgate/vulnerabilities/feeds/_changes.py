@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
 from dockgate.vulnerabilities.feed import FEW_RECORDS, LOST_FRACTION, RECORD_LIMIT, FeedFetch, RecordLookup
-from dockgate.vulnerabilities.feeds._lines import lines
+from dockgate.vulnerabilities.feeds._lines import read_lines
 from dockgate.vulnerabilities.feeds._transport import Web
 
 INDEX = "modified_id.csv"
@@ -41,7 +41,9 @@ def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: Rec
         published_times, stored_times = _read_list(index.path), lookup()
         removed_names = stored_times.keys() - published_times.keys()
         changed_names = [
-            name for name, time in published_times.items() if _instant(stored_times.get(name, "")) != _instant(time)
+            name
+            for name, time in published_times.items()
+            if _normalize_time(stored_times.get(name, "")) != _normalize_time(time)
         ]
         now = _MARK + index.fingerprint
         if published_times and not changed_names and not removed_names:
@@ -60,7 +62,7 @@ def _read_list(path: Path) -> Mapping[str, str]:
     """The modification time of each record, by id."""
     times: dict[str, str] = {}
     with path.open("rb") as stream:
-        for number, line in lines(stream, f"OSV list {INDEX}"):
+        for number, line in read_lines(stream, f"OSV list {INDEX}"):
             time, comma, name = line.partition(",")
             if not comma or not name or "/" in name:
                 raise UnreadableError(f"The OSV list {INDEX} has no row of time and id at line {number}.")
@@ -68,7 +70,7 @@ def _read_list(path: Path) -> Mapping[str, str]:
     return times
 
 
-def _instant(time: str) -> str:
+def _normalize_time(time: str) -> str:
     """RFC 3339 in UTC without trailing zeros: the list and the records write fractions differently."""
     seconds, _, fraction = time.removesuffix("Z").removesuffix("+00:00").partition(".")
     return f"{seconds}.{fraction.rstrip('0')}"

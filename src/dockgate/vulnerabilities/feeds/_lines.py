@@ -14,7 +14,7 @@ LINE_LIMIT = 4096
 ROW_LIMIT = 5_000_000
 
 
-def lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
+def read_lines(stream: BinaryIO, title: str) -> Iterator[tuple[int, str]]:
     """The number (from 1) and text of each line.
 
     Raises UnreadableError, which names the `title` ("CVSS file").

@@ -29,7 +29,7 @@ _UBUNTU_PRO = re.compile(r"Pro:(\d+\.\d+(?::LTS)?)")
 _CODENAMES = {"bookworm": "12", "trixie": "13", "forky": "14"}
 
 
-def ecosystems(text: str) -> tuple[str, ...]:
+def parse_ecosystems(text: str) -> tuple[str, ...]:
     """The ecosystems of packages for a record's ecosystem.
 
     A distribution has its release, a language no suffix. Products from one code base become one release: "Red
@@ -65,7 +65,7 @@ def ecosystems(text: str) -> tuple[str, ...]:
     return (f"{base}:{release}",)
 
 
-def name(base: str, text: str) -> str:
+def normalize_name(base: str, text: str) -> str:
     """A package's name in the ecosystem `base` (without release)."""
     return _NAMES.get(base, str)(text)
 
@@ -83,7 +83,7 @@ _NAMES: dict[str, Callable[[str], str]] = {
 }
 
 
-def version(base: str, package: str, text: str) -> str:
+def normalize_version(base: str, package: str, text: str) -> str:
     """The package's version in the ecosystem `base`, as installed packages have it.
 
     Raises ValueError for no version. Some records of Mageia and openEuler have the full name of a source package
@@ -100,7 +100,7 @@ def version(base: str, package: str, text: str) -> str:
     return bare.removesuffix(".tainted").removesuffix(".nonfree") if base == "Mageia" else bare
 
 
-def module(identity: str, summary: str, fixed_versions: list[str]) -> str:
+def find_module(identity: str, summary: str, fixed_versions: list[str]) -> str:
     """The rpm module and stream of these fixed versions ("nodejs:18"), "" for none or if it is unknown.
 
     Modular builds have ".module" in their release. Only the record's summary names the stream ("Important: nodejs:18

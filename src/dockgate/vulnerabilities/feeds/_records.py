@@ -13,8 +13,8 @@ import msgspec
 
 from dockgate.vulnerabilities.feed import FaultyRecord, FeedStatement, SilentRecord
 from dockgate.vulnerabilities.feeds import _names
-from dockgate.vulnerabilities.feeds._severity import by_vectors, by_word
-from dockgate.vulnerabilities.model import Advisory, Range, Rating, highest_first, without_release
+from dockgate.vulnerabilities.feeds._severity import rate_vectors, rate_word
+from dockgate.vulnerabilities.model import Advisory, Range, Rating, rank_score, strip_release
 
 _LAST_REVISION = 999_999
 _EVENTS = frozenset(("introduced", "fixed", "last_affected", "limit"))
@@ -131,20 +131,22 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
         try:
             affected_entries = _decode_affected(raw)
             package_name = affected_entries.package.name if affected_entries.package else ""
-            ranges = [_range(span, part, package_name) for span in affected_entries.ranges or () if span.type != "GIT"]
+            ranges = [
+                _convert_range(span, part, package_name) for span in affected_entries.ranges or () if span.type != "GIT"
+            ]
         except (ValueError, RecursionError) as error:
-            package = _package(raw)
+            package = _read_package(raw)
             readable = readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
             affected_entries, ranges = _AffectedEntry(package), [_UNREADABLE_RANGE]
-        if affected_entries.package is None or without_release(affected_entries.package.ecosystem) != part:
+        if affected_entries.package is None or strip_release(affected_entries.package.ecosystem) != part:
             continue
         fixed_versions = [version for span in ranges for kind, version in span.events if kind == "fixed"]
         name, module = (
-            _names.name(part, affected_entries.package.name),
-            _names.module(record.id, record.summary or "", fixed_versions),
+            _names.normalize_name(part, affected_entries.package.name),
+            _names.find_module(record.id, record.summary or "", fixed_versions),
         )
-        for ecosystem in _names.ecosystems(affected_entries.package.ecosystem):
+        for ecosystem in _names.parse_ecosystems(affected_entries.package.ecosystem):
             entry = entries.setdefault((ecosystem, name, module), _Entry())
             _join(entry, record, affected_entries, ranges, part in _names.DISTRIBUTIONS)
     if not entries and readable:
@@ -157,8 +159,8 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             ranges=tuple(entry.ranges),
             versions=tuple(entry.versions),
             aliases=tuple(record.aliases or ()),
-            upstream=_upstream(record, part),
-            ratings=tuple(_best_ratings(entry.ratings)),
+            upstream=_select_upstream(record, part),
+            ratings=tuple(_select_best_ratings(entry.ratings)),
             summary=record.summary or None,
             published=record.published or None,
             modified=record.modified or None,
@@ -170,18 +172,20 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
         )
 
 
-def _upstream(record: _Record, part: str) -> tuple[str, ...]:
+def _select_upstream(record: _Record, part: str) -> tuple[str, ...]:
     """The vulnerabilities of an advisory: its `upstream`, or `related` in bulletins like those before schema 1.7."""
     if record.upstream or record.aliases or part not in _names.DISTRIBUTIONS:
         return tuple(record.upstream or ())
     return tuple(name for name in record.related or () if name.startswith("CVE-"))
 
 
-def _range(span: _Range, part: str, package: str) -> Range:
+def _convert_range(span: _Range, part: str, package: str) -> Range:
     if span.type not in ("ECOSYSTEM", "SEMVER"):
         raise ValueError(f"it has a range of the unknown type {span.type!r}")
     events = [
-        (kind, _names.version(part, package, version)) for event in span.events for kind, version in event.items()
+        (kind, _names.normalize_version(part, package, version))
+        for event in span.events
+        for kind, version in event.items()
     ]
     if unknown := {kind for kind, _ in events} - _EVENTS:
         raise ValueError(f"it has an event of the unknown kind {min(unknown)!r}")
@@ -210,7 +214,7 @@ _LAST_REVISIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-def _package(raw: msgspec.Raw) -> _Package | None:
+def _read_package(raw: msgspec.Raw) -> _Package | None:
     try:
         return _decode_package(raw).package
     except (ValueError, RecursionError):
@@ -222,14 +226,14 @@ def _join(
 ) -> None:
     entry.ranges += [span for span in ranges if span not in entry.ranges]
     entry.versions.update(dict.fromkeys(affected_entry.versions or ()))
-    entry.ratings += _ratings(record, affected_entry, distribution)
-    entry.note = entry.note or _note(affected_entry)
-    imports = _imports(affected_entry)
+    entry.ratings += _list_ratings(record, affected_entry, distribution)
+    entry.note = entry.note or _read_note(affected_entry)
+    imports = _read_imports(affected_entry)
     entry.imports.update(dict.fromkeys(imports))
     entry.is_all_imports = entry.is_all_imports and bool(imports)
 
 
-def _imports(affected_entry: _AffectedEntry) -> list[str]:
+def _read_imports(affected_entry: _AffectedEntry) -> list[str]:
     """The vulnerable packages of a Go module (vuln.go.dev, "ecosystem_specific").
 
     Empty if missing or not understood: then the whole module is affected.
@@ -240,7 +244,7 @@ def _imports(affected_entry: _AffectedEntry) -> list[str]:
     return [path for path in paths if path] if all(isinstance(path, str) and path for path in paths) else []
 
 
-def _ratings(record: _Record, affected_entry: _AffectedEntry, is_distribution: bool) -> Iterator[Rating]:
+def _list_ratings(record: _Record, affected_entry: _AffectedEntry, is_distribution: bool) -> Iterator[Rating]:
     """The distribution's severity for this package, then the advisory's vectors, then the advisory's severity."""
     vectors = affected_entry.severity or record.severity or []
     source = "distribution" if is_distribution else "advisory"
@@ -248,23 +252,23 @@ def _ratings(record: _Record, affected_entry: _AffectedEntry, is_distribution: b
     for specific in (affected_entry.ecosystem_specific, affected_entry.database_specific, record.database_specific):
         if specific:
             words += [specific.urgency, specific.priority, specific.severity]
-    word = next((rating for text in words if (rating := by_word(source, text))), None)
-    vector = by_vectors("advisory", (vector.score for vector in vectors if vector.type.startswith("CVSS_")))
+    word = next((rating for text in words if (rating := rate_word(source, text))), None)
+    vector = rate_vectors("advisory", (vector.score for vector in vectors if vector.type.startswith("CVSS_")))
     if word and (is_distribution or not vector):
         yield word
     if vector:
         yield vector
 
 
-def _best_ratings(ratings: list[Rating]) -> Iterator[Rating]:
+def _select_best_ratings(ratings: list[Rating]) -> Iterator[Rating]:
     """The worst of each source, the distribution's first."""
     for source in ("distribution", "advisory"):
         of_source = [rating for rating in ratings if rating.source == source]
         if of_source:
-            yield min(of_source, key=lambda rating: (rating.severity.rank, highest_first(rating.score)))
+            yield min(of_source, key=lambda rating: (rating.severity.rank, rank_score(rating.score)))
 
 
-def _note(affected_entry: _AffectedEntry) -> str | None:
+def _read_note(affected_entry: _AffectedEntry) -> str | None:
     """The distribution's reason for having no fix."""
     for specific in (affected_entry.ecosystem_specific, affected_entry.database_specific):
         for word in (specific.urgency, specific.status, specific.fix_state) if specific else ():

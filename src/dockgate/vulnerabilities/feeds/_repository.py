@@ -5,9 +5,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from dockgate.shared.errors import UnavailableError, UnreadableError
-from dockgate.vulnerabilities.feed import FeedFetch, public_url
+from dockgate.vulnerabilities.feed import FeedFetch, redact_url
 from dockgate.vulnerabilities.feeds._transport import Web
-from dockgate.vulnerabilities.feeds._xml import elements
+from dockgate.vulnerabilities.feeds._xml import read_elements
 
 _ARCHITECTURE = "x86_64"
 _LIST_LIMIT = 64 * 1024
@@ -22,16 +22,16 @@ def fetch_updateinfo(web: Web, mirrors: str, fingerprint: str, into: Path) -> Fe
     `mirrors` is the URL of the mirror list. The fingerprint is its checksum in that file: nothing else is fetched while
     it is the same. Raises UnavailableError with the last mirror's failure.
     """
-    last = UnavailableError(f"The mirror list {public_url(mirrors)} names no mirror.", "Try again later.")
+    last = UnavailableError(f"The mirror list {redact_url(mirrors)} names no mirror.", "Try again later.")
     for mirror in _fetch_mirrors(web, mirrors, into)[:_MIRROR_LIMIT]:
         try:
-            return _from_mirror(web, mirror, fingerprint, into)
+            return _fetch_mirror(web, mirror, fingerprint, into)
         except UnavailableError as error:
             last = error
     raise last
 
 
-def _from_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFetch:
+def _fetch_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFetch:
     href, algorithm, checksum = _fetch_index(web, f"{mirror}/repodata/repomd.xml", into)
     new_fingerprint = f"{algorithm} {checksum}"
     if new_fingerprint == fingerprint:
@@ -39,7 +39,7 @@ def _from_mirror(web: Web, mirror: str, fingerprint: str, into: Path) -> FeedFet
     path = web.download(f"{mirror}/{href}", into)
     with path.open("rb") as file:
         if hashlib.file_digest(file, algorithm).hexdigest() != checksum:
-            raise UnavailableError(f"{public_url(mirror)}/{href} does not match its checksum.", "Try again later.")
+            raise UnavailableError(f"{redact_url(mirror)}/{href} does not match its checksum.", "Try again later.")
     return FeedFetch(new_fingerprint, path)
 
 
@@ -57,7 +57,7 @@ def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:
     href = algorithm = checksum = kind = ""
     try:
         with web.download(url, into, _INDEX_LIMIT).open("rb") as stream:
-            for element in elements(stream, f"index {public_url(url)}"):
+            for element in read_elements(stream, f"index {redact_url(url)}"):
                 if element.name == "data":
                     kind = "" if element.is_closed else element.attributes.get("type", "")
                 elif kind == "updateinfo" and element.name == "location":
@@ -68,7 +68,7 @@ def _fetch_index(web: Web, url: str, into: Path) -> tuple[str, str, str]:
         raise UnavailableError(str(error), "Try again later.") from error
     parts = urlsplit(href)
     if not href or parts.scheme or parts.netloc or href.startswith("/") or ".." in href.split("/"):
-        raise UnavailableError(f"The index {public_url(url)} names no update information.", "Try again later.")
+        raise UnavailableError(f"The index {redact_url(url)} names no update information.", "Try again later.")
     if algorithm not in _CHECKSUMS:
-        raise UnavailableError(f"The index {public_url(url)} has a checksum of type {algorithm!r}.", "Try again later.")
+        raise UnavailableError(f"The index {redact_url(url)} has a checksum of type {algorithm!r}.", "Try again later.")
     return href, algorithm, checksum

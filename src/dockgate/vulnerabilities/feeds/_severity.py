@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from functools import lru_cache
 
-from dockgate.vulnerabilities.model import Rating, Severity, highest_first, severity_of_score
+from dockgate.vulnerabilities.model import Rating, Severity, rank_score, rate_score
 
 _VECTOR_LIMIT = 1024  # characters
 _PREFIXES = ("CVSS:4.", "CVSS:3.1/", "CVSS:3.0/", "")
@@ -19,7 +19,7 @@ _WORDS = {
 }
 
 
-def by_word(source: str, word: object) -> Rating | None:
+def rate_word(source: str, word: object) -> Rating | None:
     """A rating from a publisher's word for a severity.
 
     Debian has urgencies, Ubuntu priorities, Red Hat and GitHub severities. None for a word without a severity ("not yet
@@ -29,22 +29,22 @@ def by_word(source: str, word: object) -> Rating | None:
     return Rating(source, severity) if severity else None
 
 
-def by_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
+def rate_vectors(source: str, vectors: Iterable[str]) -> Rating | None:
     """The rating by the newest CVSS version among these vectors, the worst of equals.
 
     None if none can be scored.
     """
-    ratings = [rating for vector in vectors if (rating := _score(source, vector))]
-    return min(ratings, key=_newest_and_worst, default=None)
+    ratings = [rating for vector in vectors if (rating := _rate_vector(source, vector))]
+    return min(ratings, key=_rank_vector, default=None)
 
 
-def _newest_and_worst(rating: Rating) -> tuple[int, float]:
+def _rank_vector(rating: Rating) -> tuple[int, float]:
     version = next(place for place, prefix in enumerate(_PREFIXES) if (rating.vector or "").startswith(prefix))
-    return version, highest_first(rating.score)
+    return version, rank_score(rating.score)
 
 
 @lru_cache(maxsize=16384)
-def _score(source: str, vector: str) -> Rating | None:
+def _rate_vector(source: str, vector: str) -> Rating | None:
     """The rating by the base score. A score of CVSS 2 has the severity that it has in CVSS 3."""
     from cvss import CVSS2, CVSS3, CVSS4, CVSSError  # type: ignore[import-untyped] # it ships no types
 
@@ -56,4 +56,4 @@ def _score(source: str, vector: str) -> Rating | None:
         score = float(kind(vector).base_score)
     except CVSSError:
         return None
-    return Rating(source, severity_of_score(score), score, vector)
+    return Rating(source, rate_score(score), score, vector)

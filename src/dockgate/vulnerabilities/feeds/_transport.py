@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from dockgate.shared.errors import DownloadError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
-from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup, public_url
+from dockgate.vulnerabilities.feed import Feed, FeedFetch, RecordLookup, redact_url
 
 if TYPE_CHECKING:
     import httpx
@@ -41,11 +41,11 @@ class FetchedFeed(Feed):
     limit = LIMIT
 
     @override
-    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+    def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return ("",)
 
     @override
-    def ecosystem(self, part: str) -> str:
+    def get_ecosystem(self, part: str) -> str:
         return ""
 
     @override
@@ -59,7 +59,7 @@ class FetchedFeed(Feed):
         lookup: RecordLookup | None = None,
     ) -> FeedFetch:
         if isinstance(origin, Path):
-            return _from_folder(origin, self.file.replace("*", part), fingerprint)
+            return _open_folder(origin, self.file.replace("*", part), fingerprint)
         with Web(self.name, ca_bundle) as web:
             return self.download(web, origin, part, fingerprint, into, lookup)
 
@@ -70,11 +70,11 @@ class FetchedFeed(Feed):
         return web.fetch(url, fingerprint, into, self.limit)
 
 
-def _from_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
+def _open_folder(folder: Path, file: str, fingerprint: str) -> FeedFetch:
     """The file in the folder, by the digest of its content. Raises NotFoundError, UnavailableError."""
     path = folder / file
     try:
-        new_fingerprint = _content(path)
+        new_fingerprint = _digest_content(path)
     except FileNotFoundError as error:
         raise NotFoundError(f"There is no {file} in {folder}.") from error
     except OSError as error:
@@ -147,8 +147,8 @@ class Web:
                 time.sleep(pause)
         raise DownloadError(
             self._feed,
-            public_url(url),
-            urlsplit(public_url(url)).netloc,
+            redact_url(url),
+            urlsplit(redact_url(url)).netloc,
             reason,
             is_unreachable=is_unreachable,
             is_stalled=is_stalled,
@@ -184,7 +184,9 @@ class Web:
                         raise ValueError(f"it sent {size} bytes in {seconds:.0f} seconds, which is too slow")
                     file.write(chunk)
             etag, last_modified = answer.headers.get("etag", ""), answer.headers.get("last-modified", "")
-        new_fingerprint = _ETAG + etag if etag else _LAST_MODIFIED + last_modified if last_modified else _content(path)
+        new_fingerprint = (
+            _ETAG + etag if etag else _LAST_MODIFIED + last_modified if last_modified else _digest_content(path)
+        )
         return FeedFetch(new_fingerprint, None if new_fingerprint == fingerprint else path)
 
 
@@ -197,6 +199,6 @@ def _refuse_downgrade(answer: "httpx.Response") -> None:
         raise ValueError("it redirects from https to http")
 
 
-def _content(path: Path) -> str:
+def _digest_content(path: Path) -> str:
     with path.open("rb") as file:
         return _CONTENT + hashlib.file_digest(file, "sha256").hexdigest()

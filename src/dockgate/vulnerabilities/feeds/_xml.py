@@ -31,7 +31,7 @@ class Element:
     is_closed: bool = False
 
 
-def elements(stream: BinaryIO, title: str) -> Iterator[Element]:
+def read_elements(stream: BinaryIO, title: str) -> Iterator[Element]:
     """Every element twice: at its beginning and at its end. Decompresses gzip and zstd.
 
     Raises UnreadableError, which names the `title`, also for a document above the limits.
@@ -39,7 +39,7 @@ def elements(stream: BinaryIO, title: str) -> Iterator[Element]:
     reader = _Reader()
     size = 0
     try:
-        file = _content(stream)
+        file = _open_stream(stream)
         while chunk := file.read(_CHUNK):
             size += len(chunk)
             reader.parser.Parse(chunk, False)
@@ -56,9 +56,9 @@ class _Reader:
     def __init__(self) -> None:
         self.parser = expat.ParserCreate()
         self.parser.buffer_text = True
-        self.parser.StartElementHandler = self._start
-        self.parser.EndElementHandler = self._end
-        self.parser.CharacterDataHandler = self._text
+        self.parser.StartElementHandler = self._start_element
+        self.parser.EndElementHandler = self._end_element
+        self.parser.CharacterDataHandler = self._append_text
         self.parser.StartDoctypeDeclHandler = _refuse
         self.parser.EntityDeclHandler = _refuse
         self._open_elements: list[tuple[Element, list[str]]] = []
@@ -70,7 +70,7 @@ class _Reader:
         elements, self._elements = self._elements, []
         return elements
 
-    def _start(self, name: str, attributes: dict[str, str]) -> None:
+    def _start_element(self, name: str, attributes: dict[str, str]) -> None:
         if len(self._open_elements) == _DEPTH_LIMIT:
             raise ValueError("it is nested too deeply")
         element = Element(name, attributes)
@@ -78,12 +78,12 @@ class _Reader:
         self._elements.append(element)
         self._length = 0
 
-    def _end(self, name: str) -> None:
+    def _end_element(self, name: str) -> None:
         element, texts = self._open_elements.pop()
         self._elements.append(Element(name, element.attributes, "".join(texts).strip(), is_closed=True))
         self._length = 0
 
-    def _text(self, text: str) -> None:
+    def _append_text(self, text: str) -> None:
         self._length += len(text)
         if self._length > _TEXT_LIMIT:
             raise ValueError("a text in it is too long")
@@ -94,7 +94,7 @@ def _refuse(*_: object) -> NoReturn:
     raise ValueError("it declares document types or entities")
 
 
-def _content(stream: BinaryIO) -> BinaryIO:
+def _open_stream(stream: BinaryIO) -> BinaryIO:
     is_packed = stream.read(len(_ZSTD)) == _ZSTD
     stream.seek(0)
     return cast(BinaryIO, _UnpackedStream(stream)) if is_packed else open_unpacked(stream)

@@ -15,9 +15,9 @@ from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import FaultyRecord, Feed, FeedFetch, FeedStatement, RecordLookup
 from dockgate.vulnerabilities.feeds._repository import fetch_updateinfo
-from dockgate.vulnerabilities.feeds._severity import by_word
+from dockgate.vulnerabilities.feeds._severity import rate_word
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed, Web
-from dockgate.vulnerabilities.feeds._xml import Element, elements
+from dockgate.vulnerabilities.feeds._xml import Element, read_elements
 from dockgate.vulnerabilities.model import Advisory, Range
 
 _ECOSYSTEM = "Amazon Linux"
@@ -36,11 +36,11 @@ class Amazon(FetchedFeed):
     url = "https://cdn.amazonlinux.com"
 
     @override
-    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+    def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         return tuple(_MIRRORS) if _ECOSYSTEM in ecosystems else ()
 
     @override
-    def ecosystem(self, part: str) -> str:
+    def get_ecosystem(self, part: str) -> str:
         return f"{_ECOSYSTEM}:{part}"
 
     @override
@@ -52,15 +52,15 @@ class Amazon(FetchedFeed):
     @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """Parse the security updates: those of the type "security", or that name a CVE."""
-        ecosystem, update, root = self.ecosystem(part), _Update(), ""
-        for element in elements(stream, f"update information of {ecosystem}"):
+        ecosystem, update, root = self.get_ecosystem(part), _Update(), ""
+        for element in read_elements(stream, f"update information of {ecosystem}"):
             root = root or element.name
             if root != "updates":
                 raise UnreadableError(f"The update information of {ecosystem} has {root!r} where updates should be.")
             if element.name == "update" and not element.is_closed:
                 update = _Update(is_security=element.attributes.get("type", "security") == "security")
             elif element.name == "update":
-                yield from update.statements(ecosystem)
+                yield from update.read_statements(ecosystem)
             else:
                 update.take(element)
 
@@ -94,9 +94,9 @@ class _Update:
         elif element.name == "package" and attributes.get("arch") != "src":
             name = attributes.get("name", "")
             self.has_nameless = self.has_nameless or not name
-            self.fixed_versions.setdefault(name, {})[_evr(attributes)] = None
+            self.fixed_versions.setdefault(name, {})[_format_evr(attributes)] = None
 
-    def statements(self, ecosystem: str) -> Iterator[FeedStatement]:
+    def read_statements(self, ecosystem: str) -> Iterator[FeedStatement]:
         identity, cves = self.texts.get("id", ""), [cve for cve in self.cves if cve.startswith("CVE-")]
         if not self.is_security and not cves:
             return
@@ -104,7 +104,7 @@ class _Update:
             problem = "it has a package without a name" if identity else "it has no id"
             yield FaultyRecord(identity or "update", problem)
             return
-        rating = by_word("distribution", self.texts.get("severity"))
+        rating = rate_word("distribution", self.texts.get("severity"))
         for name, versions in self.fixed_versions.items():
             if None in versions:
                 yield FaultyRecord(identity, f"its package {name} has no version and release", is_contained=True)
@@ -119,17 +119,17 @@ class _Update:
                 upstream=tuple(cves),
                 ratings=(rating,) if rating else (),
                 summary=self.texts.get("title") or None,
-                published=_time(self.texts.get("issued", "")) or None,
-                modified=_time(self.texts.get("updated", "")) or None,
+                published=_normalize_time(self.texts.get("issued", "")) or None,
+                modified=_normalize_time(self.texts.get("updated", "")) or None,
             )
 
 
-def _evr(attributes: Mapping[str, str]) -> str | None:
+def _format_evr(attributes: Mapping[str, str]) -> str | None:
     version, release, epoch = (attributes.get(part, "") for part in ("version", "release", "epoch"))
     return f"{epoch}{':' if epoch else ''}{version}-{release}" if version and release else None
 
 
-def _time(text: str) -> str:
+def _normalize_time(text: str) -> str:
     """RFC 3339 for "2023-02-22 23:22", with or without seconds; "" for another form."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?", text)
     return f"{match[1]}T{match[2]}{match[3] or ':00'}Z" if match else ""

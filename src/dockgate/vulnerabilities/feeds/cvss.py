@@ -6,8 +6,8 @@ from typing import BinaryIO
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import CveScore, FaultyRecord, Feed, FeedStatement
-from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, lines
-from dockgate.vulnerabilities.feeds._severity import by_vectors
+from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, read_lines
+from dockgate.vulnerabilities.feeds._severity import rate_vectors
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
 _HEADER = ["cve", "version", "vector"]
@@ -26,7 +26,7 @@ class Cvss(FetchedFeed):
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         """A rating for each CVE, by its vectors of the newest CVSS version; the worst of equals."""
         vectors: dict[str, list[str]] = {}
-        for number, line in lines(stream, "CVSS file"):
+        for number, line in read_lines(stream, "CVSS file"):
             fields = line.split(",")
             if number == 1:
                 if fields[:3] != _HEADER:
@@ -36,7 +36,7 @@ class Cvss(FetchedFeed):
             else:
                 vectors.setdefault(fields[0], []).append(fields[2])
         for cve, texts in vectors.items():
-            rating = by_vectors("cve", texts)
+            rating = rate_vectors("cve", texts)
             yield CveScore(cve, rating) if rating else FaultyRecord(cve, "none of its vectors can be scored")
 
 

@@ -9,7 +9,7 @@ from typing import BinaryIO
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.feed import CvePrediction, FaultyRecord, Feed, FeedStatement
-from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, lines
+from dockgate.vulnerabilities.feeds._lines import TABLE_LIMIT, read_lines
 from dockgate.vulnerabilities.feeds._transport import FetchedFeed
 
 _HEADER = "cve,epss,percentile"
@@ -27,7 +27,7 @@ class Epss(FetchedFeed):
     @override
     def parse(self, stream: BinaryIO, part: str) -> Iterator[FeedStatement]:
         has_header = False
-        for number, line in lines(stream, "EPSS file"):
+        for number, line in read_lines(stream, "EPSS file"):
             if not has_header:
                 has_header = line == _HEADER
                 if not has_header and not line.startswith("#"):
@@ -38,7 +38,7 @@ class Epss(FetchedFeed):
             try:
                 if not cve.startswith("CVE-"):
                     raise ValueError(repr(cve))
-                yield CvePrediction(cve, _share(epss), _share(percentile))
+                yield CvePrediction(cve, _read_share(epss), _read_share(percentile))
             except ValueError as error:
                 yield FaultyRecord(f"line {number}", f"{error} is not allowed in a row of {_HEADER}")
         if not has_header:
@@ -48,7 +48,7 @@ class Epss(FetchedFeed):
 FEED: Feed = Epss()
 
 
-def _share(text: str) -> float:
+def _read_share(text: str) -> float:
     """A number from 0 to 1. The comparison also refuses "nan"."""
     try:
         number = float(text)

@@ -31,7 +31,7 @@ class Osv(FetchedFeed):
     url = "https://storage.googleapis.com/osv-vulnerabilities"
 
     @override
-    def parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
+    def list_parts(self, url: str, ecosystems: Sequence[str], ca_bundle: Path | None = None) -> Sequence[str]:
         """The ecosystems that `ecosystems.txt` lists; all if it cannot be had.
 
         A mirror may lack it, and a proxy may answer with a page.
@@ -46,7 +46,7 @@ class Osv(FetchedFeed):
         return [name for name in ecosystems if name in names] or ecosystems
 
     @override
-    def ecosystem(self, part: str) -> str:
+    def get_ecosystem(self, part: str) -> str:
         return part
 
     @override
@@ -76,7 +76,7 @@ class Osv(FetchedFeed):
                 raise UnreadableError(f"The OSV export of {part} has no records.")
             for member in members:
                 try:
-                    data = _content(archive, member)
+                    data = _read_member(archive, member)
                 except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
                     yield FaultyRecord(member.filename, f"it cannot be unpacked: {error}")
                 else:
@@ -86,7 +86,7 @@ class Osv(FetchedFeed):
 FEED: Feed = Osv()
 
 
-def _content(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
+def _read_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> bytes:
     with archive.open(member) as file:
         data = file.read(RECORD_LIMIT + 1)
     if len(data) > RECORD_LIMIT:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
-from dockgate.vulnerabilities.model import Finding, Severity, highest_first
+from dockgate.vulnerabilities.model import Finding, Severity, rank_score
 
 # Characters of a text.
 LONGEST = 200
@@ -84,9 +84,9 @@ class FindingFilter:
     def order(self) -> Callable[[Finding], tuple[Any, ...]]:
         """The key by which findings are sorted; they are in the order of reasons already."""
         if self.sort == "severity":
-            return lambda finding: (finding.severity.rank, highest_first(finding.epss))
+            return lambda finding: (finding.severity.rank, rank_score(finding.epss))
         if self.sort == "epss":
-            return lambda finding: (highest_first(finding.epss), finding.severity.rank)
+            return lambda finding: (rank_score(finding.epss), finding.severity.rank)
         if self.sort == "package":
             return lambda finding: (finding.package.name, finding.package.version, finding.severity.rank)
         return lambda finding: ()
