@@ -30,7 +30,7 @@ from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.pipelines.build_images import RegistryBuildImages
 from dockgate.services.registry.registry_tokens import RegistryAccess, authfile
-from dockgate.shared.references import repository_in
+from dockgate.shared.references import parse_repository
 
 T = TypeVar("T")
 
@@ -193,7 +193,7 @@ class Host:
         return PodmanTarget(self.podman.url, self.podman.network, login=self.login)
 
     def login(self, image: str) -> tuple[str, str]:
-        return self.access.pull_login(repository_in(image).removeprefix(f"{self.registry.address}/"))
+        return self.access.pull_login(parse_repository(image).removeprefix(f"{self.registry.address}/"))
 
     def pull(self, image: str) -> "subprocess.CompletedProcess[str]":
         """What `podman pull` does with a login."""

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from dockgate.attestations.dsse import SIZE_LIMIT, PublicKey, Signer, new_key, pae, read, sign, verify
+from dockgate.attestations.dsse import SIZE_LIMIT, PublicKey, Signer, create_key, encode_pae, read, sign, verify
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 
@@ -28,24 +28,24 @@ def envelope(payload_type: str, payload: bytes, *signatures: bytes) -> bytes:
 
 def test_dsse_signs_the_pre_authentication_encoding() -> None:
     """The example of secure-systems-lab/dsse, protocol.md, "Test Vectors"."""
-    assert pae("http://example.com/HelloWorld", b"hello world") == (
+    assert encode_pae("http://example.com/HelloWorld", b"hello world") == (
         b"DSSEv1 29 http://example.com/HelloWorld 11 hello world"
     )
 
 
 def test_lengths_count_bytes() -> None:
-    assert pae("é", b"") == b"DSSEv1 2 \xc3\xa9 0 "
+    assert encode_pae("é", b"") == b"DSSEv1 2 \xc3\xa9 0 "
 
 
 def test_a_verified_envelope_returns_its_payload_and_key() -> None:
-    signer = Signer(new_key())
-    signed = verify(sign(b"{}", signer), [Signer(new_key()).public, signer.public])
+    signer = Signer(create_key())
+    signed = verify(sign(b"{}", signer), [Signer(create_key()).public, signer.public])
     assert (signed.payload, signed.payload_type) == (b"{}", "application/vnd.in-toto+json")
     assert signed.key == signer.public.id
 
 
 def test_a_key_is_known_by_its_public_half() -> None:
-    signer = Signer(new_key())
+    signer = Signer(create_key())
     assert PublicKey(signer.public.pem.encode()).id == signer.public.id
     assert signer.public.id.startswith("sha256:")
     assert "PRIVATE" not in signer.public.pem
@@ -53,7 +53,7 @@ def test_a_key_is_known_by_its_public_half() -> None:
 
 def test_keys_of_others_are_taken() -> None:
     rsa_key, ed_key = rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()
-    data = pae("t", b"p")
+    data = encode_pae("t", b"p")
     by_rsa = envelope("t", b"p", rsa_key.sign(data, padding.PKCS1v15(), SHA256()))
     assert verify(by_rsa, [PublicKey(public(rsa_key))]).payload == b"p"
     assert verify(envelope("t", b"p", ed_key.sign(data)), [PublicKey(public(ed_key))]).payload == b"p"
@@ -61,13 +61,13 @@ def test_keys_of_others_are_taken() -> None:
 
 def test_one_signature_of_several_is_enough() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
-    several = envelope("t", b"p", b"", b"nonsense", key.sign(pae("t", b"p")))
+    several = envelope("t", b"p", b"", b"nonsense", key.sign(encode_pae("t", b"p")))
     assert verify(several, [PublicKey(public(key))]).payload == b"p"
 
 
 @pytest.mark.parametrize("change", ["payload", "payloadType", "signatures"])
 def test_a_changed_envelope_has_no_valid_signature(change: str) -> None:
-    signer = Signer(new_key())
+    signer = Signer(create_key())
     document = json.loads(sign(b'{"a":1}', signer))
     document[change] = {
         "payload": base64.b64encode(b'{"a":2}').decode(),
@@ -79,7 +79,7 @@ def test_a_changed_envelope_has_no_valid_signature(change: str) -> None:
 
 
 def test_a_key_id_in_the_envelope_does_not_make_an_untrusted_key_valid() -> None:
-    mine, theirs = Signer(new_key()), Signer(new_key())
+    mine, theirs = Signer(create_key()), Signer(create_key())
     document = json.loads(sign(b"{}", theirs))
     document["signatures"][0]["keyid"] = mine.public.id
     with pytest.raises(DeniedError):
@@ -88,11 +88,11 @@ def test_a_key_id_in_the_envelope_does_not_make_an_untrusted_key_valid() -> None
 
 def test_without_keys_no_signature_is_valid() -> None:
     with pytest.raises(DeniedError):
-        verify(sign(b"{}", Signer(new_key())), [])
+        verify(sign(b"{}", Signer(create_key())), [])
 
 
 def test_both_alphabets_of_base64_are_read() -> None:
-    signer, payload = Signer(new_key()), b"\xff\xfe\xfb\xff"
+    signer, payload = Signer(create_key()), b"\xff\xfe\xfb\xff"
     document = json.loads(sign(payload, signer))
     document["payload"] = base64.urlsafe_b64encode(payload).decode()
     assert verify(json.dumps(document).encode(), [signer.public]).payload == payload

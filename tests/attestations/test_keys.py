@@ -12,24 +12,24 @@ from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 def test_the_key_is_made_when_it_is_first_needed_and_then_stays(tmp_path: Path) -> None:
     keys = Keys(tmp_path / "keys")
     assert not (tmp_path / "keys").exists()
-    first = keys.signer().public.id
-    assert Keys(tmp_path / "keys").signer().public.id == first
+    first = keys.get_signer().public.id
+    assert Keys(tmp_path / "keys").get_signer().public.id == first
     assert [(key.id, key.current) for key in keys.list_keys()] == [(first, True)]
 
 
 def test_only_the_owner_can_read_it(tmp_path: Path) -> None:
-    Keys(tmp_path / "keys").signer()
+    Keys(tmp_path / "keys").get_signer()
     assert (tmp_path / "keys").stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in (tmp_path / "keys").iterdir()} == {0o600}
 
 
 def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path) -> None:
     keys = Keys(tmp_path)
-    old = keys.signer()
+    old = keys.get_signer()
     new = keys.rotate()
     assert [(key.id, key.current) for key in keys.list_keys()] == [(new.public.id, True), (old.public.id, False)]
     with pytest.raises(DeniedError):
-        verify(sign(b"{}", keys.signer()), [old.public])
+        verify(sign(b"{}", keys.get_signer()), [old.public])
     private = b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"PRIVATE KEY-----\nMIG")
     assert private == 1, "the old private half is gone"
 
@@ -37,10 +37,10 @@ def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path
 def test_a_key_that_is_none_stops_signing(tmp_path: Path) -> None:
     (tmp_path / "attestation.pem").write_text("nonsense")
     with pytest.raises(UsageError, match="cannot be read"):
-        Keys(tmp_path).signer()
+        Keys(tmp_path).get_signer()
 
 
 def test_an_unusable_folder_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(UnavailableError, match="cannot be used"):
-        Keys(tmp_path / "file" / "keys").signer()
+        Keys(tmp_path / "file" / "keys").get_signer()

@@ -6,7 +6,13 @@ from dataclasses import replace
 import pytest
 from tests.gate.samples import IMAGE, NOW, inventory, judge, limits, package
 
-from dockgate.attestations.statements import PREDICATE_TYPE, attached_to, covered_digests, statement, verify_statement
+from dockgate.attestations.statements import (
+    PREDICATE_TYPE,
+    build_statement,
+    list_covered_digests,
+    parse_attachment_tag,
+    verify_statement,
+)
 from dockgate.gate.model import Status
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared.errors import DeniedError, UnreadableError
@@ -14,7 +20,7 @@ from dockgate.shared.errors import DeniedError, UnreadableError
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 DIGEST = "sha256:" + "5" * 64
 CHILD, UNRELATED = "sha256:" + "6" * 64, "sha256:" + "7" * 64
-STATEMENT = statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
+STATEMENT = build_statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30)
 
 
 def change_statement(**fields: object) -> bytes:
@@ -36,13 +42,13 @@ def test_an_attestation_is_an_in_toto_statement_about_the_digest() -> None:
 
 
 def test_the_same_verdict_gives_the_same_bytes() -> None:
-    assert statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30) == STATEMENT
+    assert build_statement(VERDICT, DIGEST, "registry.test/app", IMAGE, 30) == STATEMENT
 
 
 @pytest.mark.parametrize("status", [Status.REJECTED, Status.UNDETERMINED])
 def test_only_approved_images_are_attested(status: Status) -> None:
     with pytest.raises(ValueError, match=status.value):
-        statement(replace(VERDICT, status=status), DIGEST, "app", IMAGE, 30)
+        build_statement(replace(VERDICT, status=status), DIGEST, "app", IMAGE, 30)
 
 
 def test_a_statement_is_valid_until_it_expires() -> None:
@@ -54,7 +60,9 @@ def test_a_statement_is_valid_until_it_expires() -> None:
 
 def test_a_statement_from_the_future_is_refused() -> None:
     with pytest.raises(DeniedError, match="still to come"):
-        verify_statement(statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW)
+        verify_statement(
+            build_statement(VERDICT, DIGEST, "app", IMAGE, 30, "2027-11-24T12:00:00.000Z"), IMAGE, "strict", NOW
+        )
     with pytest.raises(DeniedError, match="still to come"):
         verify_statement(STATEMENT, IMAGE, "strict", "2026-11-24T11:54:00.000Z")
     assert verify_statement(STATEMENT, IMAGE, "strict", "2026-11-24T11:56:00.000Z").judged_at == NOW
@@ -64,7 +72,7 @@ def test_a_statement_about_another_image_is_refused() -> None:
     with pytest.raises(DeniedError, match="about another image"):
         verify_statement(STATEMENT, CHILD, "strict", NOW)
     judged = replace(VERDICT, platform_verdicts=(replace(VERDICT.platform_verdicts[0], image=CHILD),))
-    assert verify_statement(statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
+    assert verify_statement(build_statement(judged, DIGEST, "app", CHILD, 30), CHILD, "strict", NOW).image == CHILD
 
 
 def test_only_digests_that_the_verdict_judged_are_attested() -> None:
@@ -74,19 +82,19 @@ def test_only_digests_that_the_verdict_judged_are_attested() -> None:
         replace(platform_verdict, image=UNRELATED, source="trivy"),
     )
     index = replace(VERDICT, platform_verdicts=(scanned, reported))
-    assert covered_digests(index) == (IMAGE, CHILD)  # every pipeline may hand in a report of another image
-    assert covered_digests(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
-    assert covered_digests(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
+    assert list_covered_digests(index) == (IMAGE, CHILD)  # every pipeline may hand in a report of another image
+    assert list_covered_digests(replace(VERDICT, platform_verdicts=(reported,))) == (IMAGE, UNRELATED)
+    assert list_covered_digests(replace(VERDICT, platform_verdicts=(scanned, scanned))) == (IMAGE, CHILD)
     for verdict, digest in ((index, UNRELATED), (VERDICT, CHILD)):
         with pytest.raises(ValueError, match="does not cover"):
-            statement(verdict, DIGEST, "app", digest, 30)
+            build_statement(verdict, DIGEST, "app", digest, 30)
 
 
 def test_an_approval_by_another_policy_is_not_accepted() -> None:
     with pytest.raises(DeniedError, match="by the policy 'strict', not by 'default'"):
         verify_statement(STATEMENT, IMAGE, "default", NOW)
     digest = "sha256:" + "9" * 64
-    merge_rules = statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
+    merge_rules = build_statement(replace(VERDICT, policy=f"strict+{digest}"), DIGEST, "app", IMAGE, 30)
     assert verify_statement(merge_rules, IMAGE, "strict", NOW).policy == f"strict+{digest}"
     for policy_name in ("", "strict+", f"strict+{digest}", digest, "Strict"):
         with pytest.raises(DeniedError, match="not by"):
@@ -119,6 +127,8 @@ def test_a_statement_of_another_kind_is_unreadable(payload: bytes) -> None:
 
 def test_artifacts_beside_images_are_distinguished_from_images() -> None:
     hexes = "a" * 64
-    assert all(attached_to(f"sha256-{hexes}{end}") == f"sha256:{hexes}" for end in ("", ".att", ".sig", ".sbom"))
+    assert all(
+        parse_attachment_tag(f"sha256-{hexes}{end}") == f"sha256:{hexes}" for end in ("", ".att", ".sig", ".sbom")
+    )
     for tag in ("1", "", f"sha256-{hexes}.exe", f"sha256-{hexes[1:]}.att", f"x-sha256-{hexes}.att", f"{hexes}.att"):
-        assert not attached_to(tag)
+        assert not parse_attachment_tag(tag)

@@ -7,7 +7,7 @@ from tests.reports.samples import MANIFEST
 
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
 from dockgate.delivery.service_model import Rollout, Service, ServiceEvent, Task, TaskDefinition, TaskState
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.references import ImageReference
 
 NAME = "ContainerBuildDeployPipeline"
@@ -30,7 +30,7 @@ def execution(number: int = 1, state: RunState = RunState.FAILED, **changes: Any
         started_at=ago(200),
         finished_at=ago(135) if state.is_final else None,
     )
-    return plain(value) | changes
+    return to_plain(value) | changes
 
 
 def approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any) -> Any:
@@ -50,7 +50,7 @@ def approval(state: ApprovalState = ApprovalState.REJECTED, **changes: Any) -> A
         decided_by="policy" if settled else "",
         settled_at=ago(138) if settled else None,
     )
-    return plain(value) | changes
+    return to_plain(value) | changes
 
 
 def action(name: str, kind: str, state: RunState, **changes: Any) -> Any:
@@ -107,11 +107,11 @@ def service() -> Any:
     definition = TaskDefinition("web", 2, "app", ImageReference("127.0.0.1:7421/components", MANIFEST))
     task = Task("0123456789abcdef", "web", 2, TaskState.RUNNING, MANIFEST, ago(60), ports=((8000, 18000),))
     return {
-        "service": plain(Service("web", "podman", 1, 2)),
-        "definitions": [plain(definition)],
-        "tasks": [plain(task)],
-        "rollouts": [plain(rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again."))],
-        "events": [plain(ServiceEvent("restart", "web", ago(5), "task 0123 restarted: exited with code 7"))],
+        "service": to_plain(Service("web", "podman", 1, 2)),
+        "definitions": [to_plain(definition)],
+        "tasks": [to_plain(task)],
+        "rollouts": [to_plain(rollout(RunState.FAILED, "web: not healthy\nRevision 2 runs again."))],
+        "events": [to_plain(ServiceEvent("restart", "web", ago(5), "task 0123 restarted: exited with code 7"))],
         "failed_deploy": {"reason": "web: revision 3 did not become healthy", "at": ago(5), "execution": "Web-3"},
     }
 

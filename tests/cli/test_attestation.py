@@ -12,7 +12,7 @@ from tests.reports import samples
 from tests.scanner.images.make import image
 
 from dockgate.attestations.keys import Keys
-from dockgate.attestations.statements import statement
+from dockgate.attestations.statements import build_statement
 from dockgate.services.verdicts.attestations import RegistryAttestor
 
 KEYS = {"keys": [{"id": "k2", "pem": "PEM 2\n", "current": True}, {"id": "k1", "pem": "PEM 1\n", "current": False}]}
@@ -57,7 +57,7 @@ def test_reports_are_uploaded_file_by_file(dockgate: Dockgate, server: FakeServe
 def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, tmp_path: Path) -> None:
     verdict = judge(inventory(package("a")), under=limits(HIGH=0))
     public, other_key = tmp_path / "public.pem", tmp_path / "other.pem"
-    other_key.write_text(Keys(tmp_path / "others").signer().public.pem)
+    other_key.write_text(Keys(tmp_path / "others").get_signer().public.pem)
     with registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
@@ -78,7 +78,7 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
             digest,
             VERDICT,
             "p",
-            lambda name, digest: statement(replace(verdict, image=digest), VERDICT, name, digest, 36500),
+            lambda name, digest: build_statement(replace(verdict, image=digest), VERDICT, name, digest, 36500),
         )
         borne = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
         assert (borne.code, borne.out.startswith(digest), "approved by policy strict" in borne.out) == (0, True, True)

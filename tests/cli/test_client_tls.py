@@ -13,7 +13,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 
 from dockgate.shared.errors import UsageError
-from dockgate.shared.tls import client_context, speaks_tls
+from dockgate.shared.tls import can_speak_tls, create_client_context
 
 
 class _Empty(BaseHTTPRequestHandler):
@@ -83,8 +83,8 @@ def test_a_400_of_a_tls_proxy_names_the_https_url(dockgate: Dockgate, server: Fa
     server.answers["GET /pipelines"] = (400, b"Client sent an HTTP request to an HTTPS server.")
     ran = dockgate("pipeline", "list")
     assert "answered 400" in ran.err
-    assert not speaks_tls("127.0.0.1", int(server.url.rpartition(":")[2]))
-    assert speaks_tls("127.0.0.1", tls_port)
+    assert not can_speak_tls("127.0.0.1", int(server.url.rpartition(":")[2]))
+    assert can_speak_tls("127.0.0.1", tls_port)
 
 
 def test_tls_to_a_plain_http_port_names_the_http_url(
@@ -126,9 +126,9 @@ def test_a_ca_bundle_that_cannot_be_used_is_named_with_its_setting(
 
 def test_a_folder_as_ca_bundle_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot be used"):
-        client_context(tmp_path)
+        create_client_context(tmp_path)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "", "a" * 300, "host.invalid"])
 def test_a_closed_port_does_not_use_tls(host: str, unused_port: int) -> None:
-    assert not speaks_tls(host, unused_port)
+    assert not can_speak_tls(host, unused_port)

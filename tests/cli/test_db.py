@@ -10,7 +10,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.registryd import registry
 
-from dockgate.attestations.dsse import Signer, new_key, sign
+from dockgate.attestations.dsse import Signer, create_key, sign
 from dockgate.attestations.keys import Keys
 from dockgate.services.feeds.advisories import PAYLOAD_TYPE
 
@@ -156,7 +156,7 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
     exported = json.loads(dockgate("db", "export", file, "-o", "json").out)
     key = exporter(dockgate, tmp_path)
     stranger, attestation = tmp_path / "stranger.pub", tmp_path / "attestation.zst"
-    signer = Signer(new_key())
+    signer = Signer(create_key())
     stranger.write_text(signer.public.pem)
 
     def bring(*more: str, source: str = file) -> tuple[int, str]:
@@ -188,7 +188,7 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
     for expected, (source, options) in wrong.items():
         code, outputs = bring(*options, source=source)
         assert (code, expected in outputs) == (2, True), outputs
-    own = Keys(tmp_path / "data" / "keys").signer()
+    own = Keys(tmp_path / "data" / "keys").get_signer()
     for envelope in (sign(b"{}", own), sign(b"{}", own, PAYLOAD_TYPE), b"nonsense"):
         code, outputs = bring("--key", key, source=signed(envelope))
         assert (code, "signature" in outputs) == (2, True), outputs

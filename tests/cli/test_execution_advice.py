@@ -12,7 +12,7 @@ from tests.reports import samples
 
 from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.gate.model import Status
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 RETRY = f"dockgate pipeline retry {NAME}-1"
 
@@ -22,7 +22,7 @@ def show_advice(dockgate: Dockgate, server: FakeServer, view: Any, verdict: Any 
     server.answers |= {
         f"GET /pipelines/{NAME}/executions": [view["execution"]],
         f"GET /executions/{NAME}-1": view,
-        f"GET /verdicts/{VERDICT}": plain(verdict or samples.verdict()),
+        f"GET /verdicts/{VERDICT}": to_plain(verdict or samples.verdict()),
     }
     return " ".join(dockgate("pipeline", "show", NAME).out.rpartition("\n\n")[2].replace("\\\n", "").split())
 
@@ -99,7 +99,7 @@ def test_approval_show_offers_how_to_accept_a_rejection(dockgate: Dockgate, serv
     approval = answers.approval()
     server.answers |= {
         f"GET /approvals/{approval['id']}": approval,
-        f"GET /verdicts/{VERDICT}": plain(samples.verdict(samples.platform_verdict(undetermined=()))),
+        f"GET /verdicts/{VERDICT}": to_plain(samples.verdict(samples.platform_verdict(undetermined=()))),
     }
     out = dockgate("approval", "show", approval["id"]).out
     assert f"dockgate approval override {approval['id']}" in out

@@ -13,7 +13,7 @@ from tests.reports import samples
 from dockgate.delivery.fixes import Fix, FixDetails, FixKind, FixState
 from dockgate.delivery.model import FixAction, RunState
 from dockgate.gate.model import AppliedWaiver, Status
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 
 def serve(server: FakeServer, view: Any) -> None:
@@ -21,7 +21,7 @@ def serve(server: FakeServer, view: Any) -> None:
     server.answers |= {
         f"GET /pipelines/{NAME}/executions": [execution],
         f"GET /executions/{execution['id']}": view,
-        f"GET /verdicts/{VERDICT}": plain(samples.verdict()),
+        f"GET /verdicts/{VERDICT}": to_plain(samples.verdict()),
     }
 
 
@@ -62,7 +62,7 @@ def test_show_says_that_an_undetermined_verdict_rejected(dockgate: Dockgate, ser
     serve(server, answers.rejected())
     unsure = samples.platform_verdict(Status.UNDETERMINED, violations=(), remediation=(), findings=())
     verdict = samples.verdict(unsure, status=Status.UNDETERMINED)
-    server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
     assert "✗ Rejected by policy default, because the verdict is Undetermined" in out
     assert "no feed for npm" in out
@@ -167,7 +167,7 @@ def test_fixes_are_listed_with_what_they_change_and_where(dockgate: Dockgate, se
     values = "shop", "sha256:" + "a" * 64, "shop/app", FixKind.CHANGE, FixAction.BRANCH, details
     offered = Fix("f1", *values, "shop", "c" * 40, "2026-11-28T10:00:00.000Z", FixState.OFFERED, "dockgate/fix-f1")
     ended = replace(offered, id="f0", state=FixState.APPLIED, reason="shop-2 delivered another image")
-    server.answers[f"GET /pipelines/{NAME}/fixes"] = plain([offered, replace(offered, id="f2", branch=None), ended])
+    server.answers[f"GET /pipelines/{NAME}/fixes"] = to_plain([offered, replace(offered, id="f2", branch=None), ended])
     out = dockgate("pipeline", "fixes", NAME).out
     for text in ("f1", "Offered", "dockgate/fix-f1", "flask: 1.0 → 2.0", "go.mod is", "shop-2 delivered another"):
         assert text in out, out
@@ -292,7 +292,7 @@ def test_an_approval_with_waived_findings_is_never_shown_as_clean(dockgate: Dock
     platform_verdict = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
     waived = AppliedWaiver("waiver", "w-1", "ana", "Never called.", "2026-12-31T00:00:00.000Z", samples.FINDINGS[0])
     verdict = samples.verdict(replace(platform_verdict, waived=(waived,)), status=Status.APPROVED)
-    server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
     out = dockgate("pipeline", "show", NAME).out
     assert "✓ Approved with 1 waived finding by policy default" in out
     assert "✓ Approved with 1 waived finding by policy default" in dockgate("verdict", "show", VERDICT).out
@@ -307,7 +307,7 @@ def test_a_persons_rejection_is_shown_with_the_verdict_that_approved(dockgate: D
     view["stages"][2]["actions"][0]["approval"] |= {"decided_by": "ann", "summary": "rejected by ann: not today"}
     serve(server, view)
     clean = samples.platform_verdict(Status.APPROVED, violations=(), undetermined=(), remediation=())
-    server.answers[f"GET /verdicts/{VERDICT}"] = plain(samples.verdict(clean, status=Status.APPROVED))
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.verdict(clean, status=Status.APPROVED))
     out = dockgate("pipeline", "show", NAME).out
     assert "Rejected by ann" in out
     assert "rejected by ann: not today" in out
@@ -325,7 +325,7 @@ def test_wait_exits_by_the_outcome(dockgate: Dockgate, server: FakeServer) -> No
     for view, code in ((rejected, 1), (succeeded, 0), (stopped, 2), (failed, 2), (expired, 3)):
         serve(server, view)
         assert dockgate("pipeline", "wait", NAME).code == code
-    server.answers[f"GET /verdicts/{VERDICT}"] = plain(samples.verdict()) | {"status": "Undetermined"}
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(samples.verdict()) | {"status": "Undetermined"}
     server.answers[f"GET /executions/{NAME}-1"] = rejected
     ran = dockgate("pipeline", "wait", f"{NAME}-1")
     assert ran.code == 3

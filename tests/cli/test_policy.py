@@ -11,7 +11,7 @@ from tests.reports.samples import MANIFEST
 
 from dockgate.gate.model import Status
 from dockgate.gate.replay.policy_diff import BlockingReason, ImageComparison, PolicyComparison
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 TEXT = "max_findings:\n  HIGH: 0\n"
 
@@ -147,7 +147,7 @@ def test_a_whole_document_is_a_policy_for_the_gate_too(dockgate: Dockgate, tmp_p
 
 def comparisons(judged: int, next_: str = "", changes: tuple[ImageComparison, ...] = ()) -> Any:
     status_changes = {"Approved → Rejected": len(changes)} if changes else {}
-    return plain(PolicyComparison(judged, status_changes, changes, next_))
+    return to_plain(PolicyComparison(judged, status_changes, changes, next_))
 
 
 def test_a_policy_is_tried_in_parts(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:

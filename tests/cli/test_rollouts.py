@@ -13,7 +13,7 @@ from dockgate.cli.client import Client, ServerUnreachableError
 from dockgate.cli.rollout import wait_for_rollout
 from dockgate.config import from_environment
 from dockgate.delivery.model import RunState
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "dockgate deploy show web", "rollout": 4}
 
@@ -21,7 +21,7 @@ APPLIED = {"kind": "Service", "name": "web", "change": "updated", "advice": "doc
 def in_turn(*states: RunState, reason: str = "") -> Callable[[object], Any]:
     """Answers with one state after the other, then with the last again and again."""
     remaining = list(states)
-    return lambda _: plain(answers.rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
+    return lambda _: to_plain(answers.rollout(remaining.pop(0) if len(remaining) > 1 else remaining[0], reason))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ def test_apply_with_no_wait_returns_at_once(dockgate: Dockgate, server: FakeServ
 
 def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
     view = answers.service()
-    server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": plain(answers.rollout())}
+    server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": to_plain(answers.rollout())}
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     assert dockgate("deploy", "scale", "web", "3").out == "web: revision 3, 3 tasks healthy\n"
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")

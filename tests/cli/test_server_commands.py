@@ -9,7 +9,7 @@ from tests.cli.fake_server import FakeServer
 from tests.reports import samples
 
 from dockgate.delivery.model import ApprovalState
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 APPROVAL = f"{NAME}-1/Assess/Gate/1"
 COMPONENTS = {
@@ -159,8 +159,8 @@ def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServe
 
 def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:
     verdict = samples.verdict()
-    server.answers[f"GET /verdicts/{VERDICT}"] = plain(verdict)
-    server.answers[f"GET /documents/{verdict.inputs.inventories[0]}"] = plain(samples.inventory())
+    server.answers[f"GET /verdicts/{VERDICT}"] = to_plain(verdict)
+    server.answers[f"GET /documents/{verdict.inputs.inventories[0]}"] = to_plain(samples.inventory())
     ran = dockgate("verdict", "show", VERDICT)
     assert ran.code == 0
     assert "Debian GNU/Linux 13 (trixie) · 5 packages" in ran.out

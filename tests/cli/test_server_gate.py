@@ -14,7 +14,7 @@ from dockgate.cli.options import DurationType
 from dockgate.cli.server_gate import GateRequest, request_verdict
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import Status, Verdict
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import NotFoundError
 
 ID = "external/gate/1/gate/0f"
@@ -101,7 +101,7 @@ def test_exit_0_needs_an_approving_verdict_and_an_approved_approval(
     server: FakeServer, dockgate: Dockgate, state: str, verdict: Verdict, code: int
 ) -> None:
     server.answers["POST /approvals"] = (201, {"approval": approval(state, "sha256:v")})
-    server.answers["GET /verdicts/sha256:v"] = plain(verdict)
+    server.answers["GET /verdicts/sha256:v"] = to_plain(verdict)
     assert dockgate("gate", "quay.io/team/app:1", "--server", server.url).code == code
 
 

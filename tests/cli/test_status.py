@@ -10,7 +10,7 @@ from tests.reports import samples
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.services.feeds.status import FeedStatus
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 
 def serve(server: FakeServer, **database: Any) -> None:
@@ -74,7 +74,7 @@ def test_a_digest_prefix_is_sufficient(dockgate: Dockgate, server: FakeServer) -
         "GET /digests/verdict/ffffff": [VERDICT],
         "GET /digests/verdict/aaaaaaaa": [VERDICT, samples.MANIFEST],
         "GET /digests/verdict/bbbbbb": [],
-        f"GET /verdicts/{VERDICT}": plain(samples.verdict()),
+        f"GET /verdicts/{VERDICT}": to_plain(samples.verdict()),
     }
     for text in ("ffffff", "sha256:ffffff", "sha256:ffffff…", VERDICT):
         assert dockgate("verdict", "show", text).code == 0
@@ -98,7 +98,7 @@ def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: Fak
 
 def feed(name: str, **state: Any) -> dict[str, Any]:
     status = FeedStatus(name, None, None, None, None, None, None, failures=0, reason=None, next_at=None, off=None)
-    return {**plain(status), **state}
+    return {**to_plain(status), **state}
 
 
 def test_status_shows_the_feeds_that_fail_and_the_next_update(dockgate: Dockgate, server: FakeServer) -> None:

@@ -13,7 +13,7 @@ from tests.cli.layouts import image
 from tests.cli.test_scan import Run, run
 
 from dockgate.gate.model import Waiver
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 __all__ = ["run"]
 
@@ -28,7 +28,7 @@ DOCUMENT = "sha256:" + "d" * 64
 
 def view(state: str = "Active", **changes: Any) -> Any:
     return {
-        "waiver": plain(MADE),
+        "waiver": to_plain(MADE),
         "state": state,
         "revoked_at": None,
         "revoked_by": None,
@@ -59,7 +59,7 @@ def test_a_waiver_is_added_with_its_end(dockgate: Dockgate, server: FakeServer) 
 def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate, server: FakeServer) -> None:
     violation = "pkg:deb/debian/telnet is forbidden: telnet 0.17"
     server.answers["GET /waivers"] = [
-        {**view(), "waiver": plain(Waiver("w-2", "ana", "r", rule="x", violation=violation))}
+        {**view(), "waiver": to_plain(Waiver("w-2", "ana", "r", rule="x", violation=violation))}
     ]
     assert f"x ({violation})" in dockgate("waiver", "list").out
     server.answers["GET /waivers/w-2"] = server.answers["GET /waivers"][0]
@@ -77,7 +77,7 @@ def test_a_waiver_of_a_rule_shows_which_violation_it_accepts(dockgate: Dockgate,
 def test_a_waiver_that_ends_within_a_day_is_listed_with_the_time(
     dockgate: Dockgate, server: FakeServer, until: str, shown: str
 ) -> None:
-    server.answers["GET /waivers"] = [{**view(), "waiver": plain(replace(MADE, until=until))}]
+    server.answers["GET /waivers"] = [{**view(), "waiver": to_plain(replace(MADE, until=until))}]
     assert shown in dockgate("waiver", "list").out
 
 

@@ -16,9 +16,9 @@ from tests.parts import Faults
 from tests.registryd import Running, registry
 from tests.scanner.images.make import INDEX, MANIFEST, descriptor, image, listing
 
-from dockgate.attestations.dsse import Signer, new_key
+from dockgate.attestations.dsse import Signer, create_key
 from dockgate.attestations.keys import Keys
-from dockgate.attestations.statements import PREDICATE_TYPE, statement
+from dockgate.attestations.statements import PREDICATE_TYPE, build_statement
 from dockgate.delivery.ports import Attestor
 from dockgate.gate import provenance as core
 from dockgate.scanner.images.cosign_attestations import RegistryRepository, add_attestation, read_attestations
@@ -31,7 +31,7 @@ FIRST_VERDICT, SECOND_VERDICT = "sha256:" + "1" * 64, "sha256:" + "2" * 64
 
 
 def write(key: str, days: float = 30) -> Callable[[str, str], bytes]:
-    return lambda name, digest: statement(replace(VERDICT, image=digest), key, name, digest, days)
+    return lambda name, digest: build_statement(replace(VERDICT, image=digest), key, name, digest, days)
 
 
 @dataclass
@@ -159,7 +159,7 @@ def cosign(
 
 def other_key(folder: Path) -> Path:
     file = folder / "other.pem"
-    file.write_text(Signer(new_key()).public.pem)
+    file.write_text(Signer(create_key()).public.pem)
     return file
 
 

@@ -18,7 +18,7 @@ from dockgate.delivery.webhook_delivery import (
 )
 from dockgate.events.webhook_signature import key
 from dockgate.shared.errors import UsageError
-from dockgate.shared.references import RepositoryReference, own_repository
+from dockgate.shared.references import RepositoryReference, name_own_repository
 
 TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs"]), min_size=1, max_size=200)
 
@@ -65,7 +65,9 @@ def test_different_questions_have_different_ids() -> None:
 )
 def test_a_registry_before_a_repository_is_known_as_in_references(repository: str, foreign: bool) -> None:
     assert RepositoryReference.parse(repository).is_own is not foreign
-    assert own_repository(repository, "127.0.0.1:7421") == (f"127.0.0.1:7421/{repository}" if foreign else repository)
+    assert name_own_repository(repository, "127.0.0.1:7421") == (
+        f"127.0.0.1:7421/{repository}" if foreign else repository
+    )
 
 
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:

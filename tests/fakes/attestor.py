@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from dockgate.attestations.dsse import Signer, new_key, sign
+from dockgate.attestations.dsse import Signer, create_key, sign
 from dockgate.attestations.statements import ListedKey
 
 
@@ -14,7 +14,7 @@ class MemoryAttestor:
 
     def __init__(self, fault: Callable[[str], None] = lambda moment: None) -> None:
         self.fault = fault
-        self._keys = [Signer(new_key())]
+        self._keys = [Signer(create_key())]
         # Repository@image -> by key, the envelopes that were attached.
         self.provenance: dict[str, dict[str, bytes]] = {}
         # (repository@image, policy) -> what was attached, oldest first.
@@ -46,5 +46,5 @@ class MemoryAttestor:
         return [ListedKey(key.public.id, key.public.pem, current=key is self._keys[0]) for key in self._keys]
 
     def rotate(self) -> Sequence[ListedKey]:
-        self._keys.insert(0, Signer(new_key()))
+        self._keys.insert(0, Signer(create_key()))
         return self.keys()

@@ -23,7 +23,7 @@ from dockgate.gate.policy_choice import (
 from dockgate.identity.model import Principal, Role
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import ConflictError, DeniedError, NotFoundError, UsageError
-from dockgate.shared.references import canonical_registry
+from dockgate.shared.references import normalize_registry
 from dockgate.vulnerabilities.model import Advisory, Coverage
 
 POLICIES = {
@@ -167,4 +167,4 @@ def test_every_rule_is_covered_by_the_property(judged: VerdictCase, second: Verd
     ],
 )
 def test_aliases_of_a_registry_match_the_same_patterns(aliases: list[str], name: str) -> None:
-    assert {canonical_registry(alias) for alias in aliases} == {name}
+    assert {normalize_registry(alias) for alias in aliases} == {name}

@@ -145,7 +145,7 @@ def test_a_statement_about_another_image_is_refused() -> None:
 def test_an_approval_statement_is_not_provenance() -> None:
     """One key may sign both: the type inside of what was signed tells them apart."""
     verdict = judge(inventory(package("a")), under=limits(HIGH=0))
-    approval = statements.statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
+    approval = statements.build_statement(verdict, CHILD, "registry.example/shop", IMAGE, 30)
     assert facts(sign_payload(approval, "key-1")).statements == ()
     with pytest.raises(UnreadableError, match="is of the type 'https://dockgate"):
         read(approval, IMAGE)

@@ -15,7 +15,7 @@ from dockgate.identity.model import (
     RepositoryLimits,
     Role,
     Token,
-    digest,
+    hash_secret,
     read_roles,
     read_token,
     write_token,
@@ -30,7 +30,7 @@ def token(**more: object) -> Token:
     role_permissions = {
         "id": "0123456789ab",
         "principal": "ann",
-        "digest": digest(SECRET),
+        "digest": hash_secret(SECRET),
         "created_at": "2026-11-24T10:00:00.000Z",
         "expires_at": "2026-11-25T10:00:00.000Z",
         **more,
@@ -118,8 +118,8 @@ def test_a_role_for_some_repositories_counts_there(
 
 
 def test_a_role_for_some_repositories_never_administers() -> None:
-    assert READER.patterns(Permission.RUN) == ("team-a/*", "lab")
-    assert READER.patterns(Permission.ACCEPT) == ("lab",)
+    assert READER.list_patterns(Permission.RUN) == ("team-a/*", "lab")
+    assert READER.list_patterns(Permission.ACCEPT) == ("lab",)
     assert not READER.can_somewhere(Permission.ADMINISTER)
 
 
@@ -140,9 +140,9 @@ def test_stored_limits_reach_what_the_caller_reaches() -> None:
         for permission in (Permission.READ, Permission.RUN):
             for name in ("team-a/app", "team-a", "team-b/app", "lab"):
                 reached = caller.can(permission, repository=name)
-                assert caller.limits(permission).has(name) == reached, (token, permission, name)
-    assert Caller(READER).limits(Permission.READ) == ALL_REPOSITORIES
-    assert Caller(replace(READER, disabled_at="now")).limits(Permission.READ) == RepositoryLimits(())
+                assert caller.get_limits(permission).has(name) == reached, (token, permission, name)
+    assert Caller(READER).get_limits(Permission.READ) == ALL_REPOSITORIES
+    assert Caller(replace(READER, disabled_at="now")).get_limits(Permission.READ) == RepositoryLimits(())
 
 
 def test_a_disabled_principal_has_no_role_for_a_repository() -> None:

@@ -23,7 +23,7 @@ from dockgate.reports import GateReport, ScanReport, View, load
 from dockgate.reports._verdict_lines import show_reasons
 from dockgate.reports._wording import describe_support
 from dockgate.scanner.model import Distribution
-from dockgate.shared.terminal_lines import console, shell_command
+from dockgate.shared.terminal_lines import create_console, wrap_shell_command
 from dockgate.vulnerabilities.model import Coverage, Matches, Severity
 
 
@@ -79,7 +79,7 @@ def test_a_finding_that_breaks_several_rules_is_listed_once() -> None:
     listed = [line for line in lines_of(gated(subject), FINDINGS[0].id) if "waiver add" not in line]
     assert len(listed) == 1
     out = io.StringIO()
-    show_reasons(console(out), subject)
+    show_reasons(create_console(out), subject)
     assert len(lines_of(out.getvalue(), FINDINGS[0].id)) == 1
 
 
@@ -129,7 +129,7 @@ def test_no_line_on_a_terminal_breaks_a_word(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_long_command_is_wrapped_with_backslashes() -> None:
     command = "python3 -m pip install --upgrade " + " ".join(f"'package{n}>=1.{n}'" for n in range(9))
-    lines = [text.plain for text in shell_command(command, 4, 80)]
+    lines = [text.plain for text in wrap_shell_command(command, 4, 80)]
     assert max(map(len, lines)) <= 80
     assert [line.endswith(" \\") for line in lines] == [True] * (len(lines) - 1) + [False]
     assert " ".join("".join(lines).replace("\\", " ").split()) == command

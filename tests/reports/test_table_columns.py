@@ -3,14 +3,14 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.shared.terminal_lines import fit_rows, line
+from dockgate.shared.terminal_lines import fit_rows, make_line
 
 ID = "ContainerBuildDeployPipeline-2/ContainerVulnerabilityAssessment/ApproveImage/1"
 WORDS = st.lists(st.text("abcdefgh-", min_size=1, max_size=30), max_size=8).map(" ".join)
 
 
 def shown(rows: list[list[str]], width: int) -> list[str]:
-    return [text.plain.rstrip() for text in fit_rows([[line(cell) for cell in row] for row in rows], width)]
+    return [text.plain.rstrip() for text in fit_rows([[make_line(cell) for cell in row] for row in rows], width)]
 
 
 def test_a_table_that_fits_has_aligned_columns() -> None:

@@ -24,7 +24,7 @@ from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
 
 DEBIAN = "sha256:" + "d" * 64
-THEIRS = dsse.Signer(dsse.new_key())
+THEIRS = dsse.Signer(dsse.create_key())
 CI = "https://ci.example/builder"
 ASSIGNMENT = """
 kind: PolicyAssignment

@@ -96,7 +96,7 @@ class Adapter:
 
     def answer(self, name: str = "ada+developers") -> tuple[str, str | None]:
         """Code and issuer of the provider's answer."""
-        query = parse_qs(urlsplit(walk(self.provider.sign_in_url(REQUEST), name)).query)
+        query = parse_qs(urlsplit(walk(self.provider.build_sign_in_url(REQUEST), name)).query)
         assert query["state"] == [REQUEST.state]
         return query["code"][0], query["iss"][0]
 
@@ -127,7 +127,7 @@ def test_a_wrong_verifier_nonce_or_issuer_is_refused(issuer: str) -> None:
         with pytest.raises(DeniedError, match="another identity provider"):
             adapter.provider.redeem(REQUEST, code, sender)
     with pytest.raises(UnavailableError, match="its issuer is not"):
-        Adapter(issuer.replace("127.0.0.1", "localhost")).provider.sign_in_url(REQUEST)
+        Adapter(issuer.replace("127.0.0.1", "localhost")).provider.build_sign_in_url(REQUEST)
 
 
 SECOND, SECOND_SECRET = "another", "secret-of-another-0123456789"

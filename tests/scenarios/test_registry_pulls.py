@@ -17,7 +17,7 @@ from tests.scenarios.pull_site import ASSIGNMENT, BAD, Site, new_image, pull_sit
 
 from dockgate.delivery.registry_access import PULL, PUSH
 from dockgate.services.registry import registry_pulls
-from dockgate.shared.digest import digest_of, hex_of
+from dockgate.shared.digest import digest_of, get_hex
 from dockgate.shared.errors import StoreError
 from dockgate.vulnerabilities.model import Severity
 
@@ -180,7 +180,7 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
     approved = site.approved("gated/app", "attached")
     unapproved = site.push("gated/app", "unapproved", new_image("unapproved"))
     for subject, status in ((approved, 200), (unapproved, 403)):
-        hexadecimal = hex_of(subject)
+        hexadecimal = get_hex(subject)
         signature = json.dumps({"critical": {"image": {"docker-manifest-digest": subject}}}).encode()
         statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": hexadecimal}}]}
         envelope = {"payload": b64encode(json.dumps(statement).encode()).decode(), "signatures": []}
@@ -204,7 +204,7 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
 
 def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
     approved = site.approved("gated/app", "bait")
-    tag = f"sha256-{hex_of(approved)}"
+    tag = f"sha256-{get_hex(approved)}"
     subject: dict[str, Any] = {"subject": {"digest": approved}}
     evil = new_image("evil")
     content = json.loads(evil.blobs[evil.digest])

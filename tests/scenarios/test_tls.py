@@ -18,7 +18,7 @@ from tests.scenarios.live import Clone, Live, free_port, until
 from tests.store.factories import NOW
 
 from dockgate.delivery.registry_access import PULL, PUSH, Access
-from dockgate.identity.model import Principal, Role, Token, digest, write_token
+from dockgate.identity.model import Principal, Role, Token, hash_secret, write_token
 from dockgate.store import open_store
 
 pytestmark = pytest.mark.real
@@ -147,7 +147,7 @@ def test_only_the_trusted_proxys_headers_count(tmp_path: Path) -> None:
     live = Live(tmp_path / "server")
     live.environment = {"DOCKGATE_PUBLIC_URL": "https://gate.test", "DOCKGATE_TRUSTED_PROXIES": "127.0.0.1"}
     secret = "ab" * 32
-    token = Token("0123456789ab", "ada", digest(secret), NOW, "2999-01-01T00:00:00.000Z")
+    token = Token("0123456789ab", "ada", hash_secret(secret), NOW, "2999-01-01T00:00:00.000Z")
     try:
         live.start()
         assert not live.alive()

@@ -25,7 +25,7 @@ from dockgate.shared.digest import digest_of
 from dockgate.shared.timestamps import format_time as text
 from dockgate.vulnerabilities.model import Severity
 
-KEY = dsse.Signer(dsse.new_key())
+KEY = dsse.Signer(dsse.create_key())
 
 
 @pytest.fixture(scope="module")
@@ -276,7 +276,11 @@ def test_an_uploaded_vex_document_applies_until_it_is_removed(server: ServerSyst
         ("signed", attest_document, "Succeeded"),
         ("unsigned", lambda image, document: document, "Failed"),
         ("of-another", lambda image, document: attest_document("sha256:" + "0" * 64, document), "Failed"),
-        ("by-another", lambda image, document: attest_document(image, document, dsse.Signer(dsse.new_key())), "Failed"),
+        (
+            "by-another",
+            lambda image, document: attest_document(image, document, dsse.Signer(dsse.create_key())),
+            "Failed",
+        ),
     ],
 )
 def test_an_attached_vex_document_counts_if_a_trusted_key_signed_it(

@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.delivery.builders.sandbox.network import rules
-from dockgate.shared.addresses import METADATA, Nearness, is_loopback, is_private, nearness, refusal
+from dockgate.shared.addresses import METADATA, Nearness, classify_address, explain_refusal, is_loopback, is_private
 
 
 @pytest.mark.parametrize(
@@ -30,14 +30,14 @@ from dockgate.shared.addresses import METADATA, Nearness, is_loopback, is_privat
     ],
 )
 def test_the_nearness_of_an_address(address: str, expected: Nearness) -> None:
-    assert nearness(address) is expected
+    assert classify_address(address) is expected
     assert is_private(address) is (expected is not Nearness.PUBLIC)
 
 
 @pytest.mark.parametrize("address", [str(address) for address in METADATA])
 def test_no_metadata_address_is_called_or_reached_by_a_build(address: str) -> None:
-    assert nearness(address) is Nearness.METADATA
-    assert refusal(address, allows_loopback=True)
+    assert classify_address(address) is Nearness.METADATA
+    assert explain_refusal(address, allows_loopback=True)
     assert is_private(address)
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.shared.byte_sizes import byte_size
+from dockgate.shared.byte_sizes import format_byte_size
 
 
 @pytest.mark.parametrize(
@@ -17,4 +17,4 @@ from dockgate.shared.byte_sizes import byte_size
     ],
 )
 def test_a_size_has_the_largest_unit_that_it_fills(size: int, text: str) -> None:
-    assert byte_size(size) == text
+    assert format_byte_size(size) == text

@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.gate.summaries import SUMMARY_LIMIT
-from dockgate.shared.wording import list_first, plural, shorten
+from dockgate.shared.wording import format_count, list_first, shorten
 
 
 def test_a_summary_fits_where_the_reference_solution_puts_it() -> None:
@@ -15,7 +15,7 @@ def test_a_summary_fits_where_the_reference_solution_puts_it() -> None:
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 paths"), (1, "1 path"), (2, "2 paths"), (1200, "1,200 paths")])
 def test_a_count_has_its_noun(count: int, text: str) -> None:
-    assert plural(count, "path") == text
+    assert format_count(count, "path") == text
 
 
 def test_a_long_list_says_how_many_more_there_are() -> None:

@@ -26,23 +26,23 @@ def test_values_are_plain_and_every_key_and_item_has_its_line() -> None:
         "name": "demo",
         "stages": [{"name": "Source", "actions": []}, {"name": "Build", "timeout": 5}],
     }
-    assert document.line(()) == 1
-    assert document.line(("name",)) == 3
-    assert document.line(("stages", 1)) == 7
-    assert document.line(("stages", 1, "timeout")) == 8
+    assert document.find_line(()) == 1
+    assert document.find_line(("name",)) == 3
+    assert document.find_line(("stages", 1)) == 7
+    assert document.find_line(("stages", 1, "timeout")) == 8
 
 
 def test_a_missing_location_has_the_line_of_its_parent() -> None:
     document = load(TEXT, "pipeline.yaml")
-    assert document.line(("stages", 0, "actions", "source", "branch")) == 6
-    assert document.line(("nothing",)) == 1
+    assert document.find_line(("stages", 0, "actions", "source", "branch")) == 6
+    assert document.find_line(("nothing",)) == 1
 
 
 def test_an_error_names_file_line_and_key_and_has_advice() -> None:
-    error = load(TEXT, "pipeline.yaml").error(("stages", 1, "timeout"), "too short", "Use 60 or more.")
+    error = load(TEXT, "pipeline.yaml").make_error(("stages", 1, "timeout"), "too short", "Use 60 or more.")
     assert str(error) == "pipeline.yaml:8: stages.1.timeout: too short"
     assert error.advice == "Use 60 or more."
-    assert str(load("", "p.yaml").error((), "it is empty")) == "p.yaml:1: it is empty"
+    assert str(load("", "p.yaml").make_error((), "it is empty")) == "p.yaml:1: it is empty"
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ class PublicKey:
         self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
         self.id = digest_of(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
-    def verifies(self, signature: bytes, data: bytes) -> bool:
+    def has_signed(self, signature: bytes, data: bytes) -> bool:
         """Return whether the signature of `data` was made with the private half of this key."""
         from cryptography.exceptions import InvalidSignature
         from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
@@ -115,7 +115,7 @@ class Signer:
         return self._key.sign(data, ECDSA(SHA256()))
 
 
-def new_key() -> bytes:
+def create_key() -> bytes:
     """A fresh private key in PEM."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
@@ -123,7 +123,7 @@ def new_key() -> bytes:
     return generate_private_key(SECP256R1()).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
-def pae(payload_type: str, payload: bytes) -> bytes:
+def encode_pae(payload_type: str, payload: bytes) -> bytes:
     """The bytes that are signed: DSSE's pre-authentication encoding."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
@@ -131,7 +131,7 @@ def pae(payload_type: str, payload: bytes) -> bytes:
 
 def sign(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
     """An envelope, as JSON, with one signature."""
-    signature = signer.sign(pae(payload_type, payload))
+    signature = signer.sign(encode_pae(payload_type, payload))
     return json.dumps(
         {
             "payloadType": payload_type,
@@ -168,9 +168,9 @@ def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
     Raises UnreadableError for other bytes, DeniedError when none of these keys signed it.
     """
     envelope = read(data)
-    signed_bytes = pae(envelope.payload_type, envelope.payload)
+    signed_bytes = encode_pae(envelope.payload_type, envelope.payload)
     for key in keys:
-        if any(key.verifies(signature, signed_bytes) for signature in envelope.signatures):
+        if any(key.has_signed(signature, signed_bytes) for signature in envelope.signatures):
             return SignedStatement(envelope.payload_type, envelope.payload, key.id)
     raise DeniedError("No trusted key signed the envelope.", "Was it signed by another key, or changed?")
 

@@ -6,9 +6,9 @@ The key is one file in a folder of its own.
 from collections.abc import Sequence
 from pathlib import Path
 
-from dockgate.attestations.dsse import PublicKey, Signer, new_key
+from dockgate.attestations.dsse import PublicKey, Signer, create_key
 from dockgate.attestations.statements import ListedKey
-from dockgate.shared.digest import hex_of
+from dockgate.shared.digest import get_hex
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.files import replace_file
 
@@ -25,7 +25,7 @@ class Keys:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def signer(self) -> Signer:
+    def get_signer(self) -> Signer:
         """The present key."""
         path = self._folder / _PRIVATE
         try:
@@ -37,16 +37,16 @@ class Keys:
 
     def rotate(self) -> Signer:
         """A new key from now on. The old private half is gone, its public half stays listed."""
-        self.signer()
+        self.get_signer()
         try:
             self._make()
         except OSError as error:
             raise UnavailableError(f"No new key can be written to {self._folder}: {error.strerror}.") from error
-        return self.signer()
+        return self.get_signer()
 
     def list_keys(self) -> Sequence[ListedKey]:
         """The present key first, then those before it, the newest first."""
-        current = self.signer().public
+        current = self.get_signer().public
         paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         public_keys = (PublicKey(path.read_bytes()) for path in paths)
         others = [ListedKey(key.id, key.pem, current=False) for key in public_keys if key.id != current.id]
@@ -58,7 +58,7 @@ class Keys:
         Of two processes that come at once the later key stays, and both are listed.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        pem = new_key()
+        pem = create_key()
         public = Signer(pem).public
-        replace_file(self._folder / (hex_of(public.id)[:16] + _PUBLIC), public.pem.encode(), 0o600)
+        replace_file(self._folder / (get_hex(public.id)[:16] + _PUBLIC), public.pem.encode(), 0o600)
         replace_file(self._folder / _PRIVATE, pem, 0o600)

@@ -13,9 +13,9 @@ from dockgate.gate.model import Status, Verdict
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.provenance import STATEMENT_TYPE
 from dockgate.shared import canonical
-from dockgate.shared.digest import from_hex, hex_of
+from dockgate.shared.digest import from_hex, get_hex
 from dockgate.shared.errors import DeniedError, UnreadableError
-from dockgate.shared.timestamps import format_time, latest_possible, parse_time, to_datetime
+from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, to_datetime
 
 # Of the predicate that docs/how-to/attestations.md describes.
 PREDICATE_TYPE = "https://dockgate.dev/attestation/verdict/v1"
@@ -70,7 +70,7 @@ class Claim:
     evidence: str
 
 
-def attached_to(tag: str) -> str | None:
+def parse_attachment_tag(tag: str) -> str | None:
     """The image digest that a tag of attachments belongs to, None for any other tag.
 
     Such tags are cosign's and ours, and those that replace OCI referrers (distribution spec 1.1, "Referrers Tag
@@ -80,7 +80,7 @@ def attached_to(tag: str) -> str | None:
     return from_hex(match[1]) if match else None
 
 
-def covered_digests(verdict: Verdict) -> tuple[str, ...]:
+def list_covered_digests(verdict: Verdict) -> tuple[str, ...]:
     """The digests that the verdict speaks for: its image, and the images in it that were judged.
 
     Where any was scanned, those that only another scanner's report names do not count: every developer can upload a
@@ -93,7 +93,7 @@ def covered_digests(verdict: Verdict) -> tuple[str, ...]:
     return tuple(dict.fromkeys((verdict.image, *judged_images)))
 
 
-def statement(
+def build_statement(
     verdict: Verdict, verdict_digest: str, name: str, digest: str, days: float, renewed_at: str | None = None
 ) -> bytes:
     """Write the statement that an image was approved.
@@ -102,7 +102,7 @@ def statement(
     was judged, or from `renewed_at`, when it was judged again with the same result. ValueError for a verdict that
     approves nothing, and for a digest that it does not cover.
     """
-    if digest not in covered_digests(verdict):
+    if digest not in list_covered_digests(verdict):
         raise ValueError(f"the verdict {verdict_digest} does not cover {digest}")
     if verdict.status is not Status.APPROVED:
         raise ValueError(f"the verdict {verdict_digest} is {verdict.status}")
@@ -111,7 +111,7 @@ def statement(
     return canonical.encode(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": name, "digest": {"sha256": hex_of(digest)}}],
+            "subject": [{"name": name, "digest": {"sha256": get_hex(digest)}}],
             "predicateType": PREDICATE_TYPE,
             "predicate": {
                 "status": verdict.status,
@@ -124,7 +124,7 @@ def statement(
                 "engine": verdict.inputs.engine,
                 "evidence": [source or "scan" for source in sources],
                 "waived": sum(len(platform_verdict.waived) for platform_verdict in verdict.platform_verdicts),
-                "inputs": canonical.plain(verdict.inputs),
+                "inputs": canonical.to_plain(verdict.inputs),
             },
         }
     )
@@ -160,7 +160,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
         raise UnreadableError(f"The statement cannot be read: {type(error).__name__}: {error}.") from None
     if document.get("_type") != STATEMENT_TYPE or kind != PREDICATE_TYPE or expires is None or confirmed_time is None:
         raise UnreadableError("It is not a statement of a verdict.")
-    if hex_of(digest) not in [subject_hex for _, subject_hex in subjects]:
+    if get_hex(digest) not in [subject_hex for _, subject_hex in subjects]:
         raise DeniedError("The statement is about another image.", "Request an approval of this image.")
     if status != Status.APPROVED:
         raise DeniedError(
@@ -171,7 +171,7 @@ def verify_statement(payload: bytes, digest: str, policy: str, now: str) -> Clai
             f"The approval is by the policy {claim.policy!r}, not by {policy!r}.",
             f"Request an approval by {policy!r}, or name the other one with --policy.",
         )
-    if confirmed_time > to_datetime(latest_possible(now)):
+    if confirmed_time > to_datetime(compute_latest_time(now)):
         raise DeniedError(
             f"The approval is of {confirmed_at}, which is still to come.", "Check the clocks here and on the server."
         )

@@ -43,9 +43,9 @@ from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
-from dockgate.shared.aws import QUEUE, Client, RegionalClients, boto3_client, parse_arn, parse_s3
+from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
-from dockgate.shared.references import repository_in
+from dockgate.shared.references import parse_repository
 from dockgate.store import Store
 from dockgate.store.blobs import Blobs
 from dockgate.store.s3 import S3Blobs
@@ -76,7 +76,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     def login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
         prefix = f"{registry_address}/"
-        return access.pull_login(repository_in(image).removeprefix(prefix)) if image.startswith(prefix) else None
+        return access.pull_login(parse_repository(image).removeprefix(prefix)) if image.startswith(prefix) else None
 
     target = PodmanTarget(podman.url, podman.network, login=login)
     return Adapters(
@@ -101,7 +101,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
                 url, links=VerdictLinks(programs.secret, url, clock, store.verdicts.count_link_revocations)
             )
         },
-        findings=InspectorFindings(settings.inspector, boto3_client()) if settings.inspector else None,
+        findings=InspectorFindings(settings.inspector, load_boto3()) if settings.inspector else None,
         attestor=RegistryAttestor(
             Keys(settings.shared_data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
@@ -158,7 +158,7 @@ def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
     if not settings.blobs:
         return None
     bucket, prefix = parse_s3("DOCKGATE_BLOBS", settings.blobs)
-    make = partial(client or boto3_client(), "s3", None)
+    make = partial(client or load_boto3(), "s3", None)
     return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
 
 
@@ -181,7 +181,7 @@ def pollers(settings: Settings, server: WebServices, client: Client | None = Non
 
 
 def _queue(queue: re.Match[str], client: Client | None) -> SqsQueue:
-    return SqsQueue(partial(client or boto3_client(), "sqs", queue["region"]), queue["name"], queue["account"])
+    return SqsQueue(partial(client or load_boto3(), "sqs", queue["region"]), queue["name"], queue["account"])
 
 
 def _builder(

@@ -15,7 +15,7 @@ from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.image_copy import copy_image
 from dockgate.scanner.images.reference import parse_remote
-from dockgate.shared.aws import Client, boto3_client
+from dockgate.shared.aws import Client, load_boto3
 from dockgate.shared.interfaces import override
 from dockgate.shared.references import ImageReference
 
@@ -44,7 +44,7 @@ class DeployTargets(Mapping[str, Target]):
         with self._lock:
             if name not in self._targets and name.startswith(ECS):
                 region, cluster, repository = name.removeprefix(ECS).split("/", 2)
-                client = partial(self._client or boto3_client(), "ecs", region)
+                client = partial(self._client or load_boto3(), "ecs", region)
                 self._targets[name] = EcsTarget(client, cluster, partial(self._publish, repository))
             return self._targets[name]
 

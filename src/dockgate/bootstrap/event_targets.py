@@ -12,7 +12,7 @@ from dockgate.events.targets.sns import SnsAdapter
 from dockgate.events.targets.sqs import SqsAdapter
 from dockgate.events.targets.webhook import WebhookAdapter
 from dockgate.events.webhooks.http import HttpWebhooks
-from dockgate.shared.aws import BUS, TOPIC, Client, RegionalClients, boto3_client, parse_arn
+from dockgate.shared.aws import BUS, TOPIC, Client, RegionalClients, load_boto3, parse_arn
 
 
 def target_adapters(settings: Settings, client: Client | None = None, *, is_public: bool) -> list[TargetAdapter]:
@@ -41,6 +41,6 @@ def builtin_targets(settings: Settings, client: Client | None = None) -> list[Ta
     ):
         if arn:
             parse_arn(setting, arn, form)
-            _ = client or boto3_client()
+            _ = client or load_boto3()
             targets.append(Target(name, kind, arn, {"arn": arn}))
     return targets

@@ -175,10 +175,10 @@ class Client:
 
     def _needs_tls(self) -> bool:
         """Return whether the server was called without TLS and accepts only TLS."""
-        from dockgate.shared.tls import speaks_tls
+        from dockgate.shared.tls import can_speak_tls
 
         url = urlsplit(self._settings.server)
-        return url.scheme == "http" and speaks_tls(url.hostname or "", url.port or 80)
+        return url.scheme == "http" and can_speak_tls(url.hostname or "", url.port or 80)
 
     def _http_calls(self) -> HttpCalls:
         """Make the HTTP calls. Proxies of the environment are not used for servers on loopback."""
@@ -214,11 +214,11 @@ def _split_url(server: str) -> SplitResult:
 
 def _verify(settings: Settings, scheme: str) -> Any:
     """The certificates that a server is checked by."""
-    from dockgate.shared.tls import client_context, plain_http_context
+    from dockgate.shared.tls import create_client_context, create_plain_http_context
 
     if scheme == "http":
-        return plain_http_context()
-    return client_context(settings.ca_bundle) if settings.ca_bundle else True
+        return create_plain_http_context()
+    return create_client_context(settings.ca_bundle) if settings.ca_bundle else True
 
 
 def _next_page(link: str) -> str:
@@ -231,9 +231,9 @@ def _tls_fault(server: str, error: Exception) -> DockgateError | None:
     """The error of a failed TLS handshake; None for other failures."""
     import ssl
 
-    from dockgate.shared.tls import tls_fault
+    from dockgate.shared.tls import find_tls_error
 
-    fault = tls_fault(error)
+    fault = find_tls_error(error)
     if fault is None:
         return None
     if isinstance(fault, ssl.SSLCertVerificationError):

@@ -23,10 +23,10 @@ from dockgate.cli.options import FILE, ca_bundle_option, database_option, databa
 from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.services.feeds import advisories
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import DatabaseError, UnavailableError
 from dockgate.shared.escaping import clean
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 
 if TYPE_CHECKING:
     from dockgate.services.feeds.advisories import Status, Transfer
@@ -115,7 +115,7 @@ def status(database: Path | None, output_format: str) -> None:
     """
     database_status = advisories.describe_database(database_path(database), from_environment().feeds)
     if output_format == "json":
-        print_json(plain(database_status) | {"path": str(database_status.path)})
+        print_json(to_plain(database_status) | {"path": str(database_status.path)})
     else:
         _print_status(database_status)
 
@@ -172,7 +172,7 @@ def key() -> None:
 
 def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> None:
     if output_format == "json":
-        print_json(plain(transfer))
+        print_json(to_plain(transfer))
         return
     manifest = f"@{transfer.manifest}" if transfer.manifest else ""
     echo(f"{transfer.digest} {action} {clean(transfer.place)}{manifest}")
@@ -199,7 +199,7 @@ def _print_status(status: "Status") -> None:
         "The database has no feeds.",
     )
     echo()
-    print_feeds([plain(feed) for feed in status.feeds])
+    print_feeds([to_plain(feed) for feed in status.feeds])
     for part in status.suspect:
         echo(f"{clean(part.part)} is suspect: its newest record is of {part.newest}, unusually old for this feed.")
     echo()
@@ -213,13 +213,13 @@ def _print_status(status: "Status") -> None:
 
 def _print_result(result: "Result", path: Path, output_format: str) -> None:
     if output_format == "json":
-        print_json(plain(result))
+        print_json(to_plain(result))
         return
     failed_parts = {(failure.feed, failure.name) for failure in result.failures}
     for part in result.parts:
         if (part.feed, part.name) in failed_parts:
             continue
-        change = plural(part.statements, "statement")
+        change = format_count(part.statements, "statement")
         change = "unchanged" if part.title in result.unchanged else change
         echo(f"{part.title}: {change}{_fault_lines(part)}")
     for line in _failure_lines(result.failures):

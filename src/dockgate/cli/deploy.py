@@ -22,7 +22,7 @@ from dockgate.cli.output import echo
 from dockgate.cli.rollout import describe, wait_for_rollout
 from dockgate.delivery.service_model import Probe, Rollout, Service, ServiceEvent, Task, TaskDefinition
 from dockgate.shared.escaping import clean
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 
 EVENTS_SHOWN = 10
 
@@ -147,7 +147,7 @@ def _changes(rollouts: list[object], events: list[object]) -> None:
         rows = [
             (
                 times.format_age(change.started_at),
-                plural(change.desired_count, "task"),
+                format_count(change.desired_count, "task"),
                 styled_state(change.state, (change.reason or "").partition("\n")[0]),
                 change.started_by,
             )

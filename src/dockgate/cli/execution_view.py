@@ -17,14 +17,14 @@ from dockgate.gate.summaries import count_waived
 from dockgate.reports._verdict_lines import show_reasons
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
-from dockgate.shared.terminal_lines import align, bullets, console, line, shell_command, show
+from dockgate.shared.terminal_lines import align, create_console, make_line, print_bullets, show, wrap_shell_command
 
 _WORDS = {RunState.IN_PROGRESS: "in progress", RunState.PENDING: "not started"}
 
 
 def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     """Print an execution, given as the API's JSON. Rejecting verdicts are fetched, to list each violation."""
-    terminal = console(sys.stdout)
+    terminal = create_console(sys.stdout)
     execution = parse_answer(Execution, answer["execution"])
     show(terminal, _head(execution))
     waiting = [
@@ -44,18 +44,18 @@ def _head(execution: Execution) -> Iterator[Text]:
     duration = times.format_duration(execution.started_at, execution.finished_at)
     name = f"{execution.pipeline}  #{execution.number}"
     yield _title_line(name, execution.state, duration, indent=0)
-    yield line(
+    yield make_line(
         ("  started ", "dim"), times.format_time(execution.started_at), ("  by ", "dim"), trigger_text(execution)
     )
     if execution.finished_at:
-        yield line(("  ended   ", "dim"), times.format_time(execution.finished_at))
-    yield line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
+        yield make_line(("  ended   ", "dim"), times.format_time(execution.finished_at))
+    yield make_line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
 
 
 def _title_line(name: str, state: str, duration: str, indent: int) -> Text:
     glyph, style = STATES[state]
     word = _WORDS.get(RunState(state), state.lower())
-    return line(
+    return make_line(
         " " * indent, (f"{glyph} ", style), (name, "bold" if indent == 0 else ""), "  ", (word, style),
         (f"  {duration}" if duration else "", "dim"),
     )  # fmt: skip
@@ -74,25 +74,31 @@ def _action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_
     show(terminal, [_title_line(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
         show(
-            terminal, [line("      ", (f"{action['type']}, started {times.format_time(action['started_at'])}", "dim"))]
+            terminal,
+            [make_line("      ", (f"{action['type']}, started {times.format_time(action['started_at'])}", "dim"))],
         )
     for name, value in sorted(action["variables"].items()):
-        show(terminal, [line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
+        show(terminal, [make_line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]
     if approval:
         _approval(terminal, client, approval, is_one_of_several=is_one_of_several)
     if action["reason"] and not (approval and approval["summary"] == action["reason"]):
-        bullets(terminal, action["reason"].splitlines(), indent=6)
+        print_bullets(terminal, action["reason"].splitlines(), indent=6)
 
 
 def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
-    show(terminal, [line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))])
+    show(
+        terminal,
+        [make_line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))],
+    )
     if approval["state"] == "Waiting":
-        bullets(terminal, approval_wait.waiting_reasons(client, approval), indent=6)
+        print_bullets(terminal, approval_wait.waiting_reasons(client, approval), indent=6)
         action = ApprovalId(approval["id"]).action
         name = approval["id"] if is_one_of_several or action is None else action.execution
         answers = approval_wait.answer_commands(approval, name)
-        show(terminal, align([[line(command), line((effect, "dim"))] for command, effect in answers], indent=6))
+        show(
+            terminal, align([[make_line(command), make_line((effect, "dim"))] for command, effect in answers], indent=6)
+        )
         return
     glyph, style = STATES[approval["state"]]
     decider = f" by {approval['decided_by']}" if approval["decided_by"] else ""
@@ -102,15 +108,15 @@ def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *,
     style = "yellow" if waived_count else style
     word = f"{approval['state']} with {waived_count}" if waived_count else approval["state"]
     unsure = ", because the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
-    show(terminal, [line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
+    show(terminal, [make_line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
     if approval["state"] == "Approved" or approval["decided_by"] != BY_POLICY or verdict is None:
-        bullets(terminal, [approval["summary"]] if approval["summary"] else [], indent=8)
+        print_bullets(terminal, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:
         if approval["decided_by"] != BY_POLICY and approval["state"] != "Approved":
-            show(terminal, [line("        ", f"The verdict was {verdict.status}.")])
+            show(terminal, [make_line("        ", f"The verdict was {verdict.status}.")])
         elif approval["state"] != "Approved":
             show_reasons(terminal, verdict, indent=8)
-        show(terminal, [line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
+        show(terminal, [make_line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
 
 
 def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
@@ -132,11 +138,11 @@ def _advice(terminal: Console, client: Client, execution: Execution, answer: Map
     approval = first_failed["approval"] if first_failed else None
     verdict = _verdict(client, approval) if approval else None
     next_steps = advice(execution, first_failed, verdict, answer.get("superseded_by"))
-    show(terminal, [line((sentence, "dim")) for sentence in next_steps.sentences])
+    show(terminal, [make_line((sentence, "dim")) for sentence in next_steps.sentences])
     approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
     for command, effect in next_steps.commands:
         if approval and terminal.is_terminal:  # shortened, to fit the terminal
             command = command.replace(approval["image"], from_hex(short_digest(approval["image"])))
             command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
-        show(terminal, [line("  ", (f"{effect}:", "dim"))])
-        show(terminal, shell_command(command, 4, max(20, terminal.width)))
+        show(terminal, [make_line("  ", (f"{effect}:", "dim"))])
+        show(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))

@@ -9,7 +9,7 @@ import click
 from dockgate.cli.client import Client
 from dockgate.cli.digest_lookup import DIGEST_PREFIX, verdict_digest
 from dockgate.cli.listing_output import format_option, print_json
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 if TYPE_CHECKING:
     from dockgate.gate.replay.case_file import RecordedVerdict
@@ -43,16 +43,18 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
     explanation = local_gate.compare(*recorded_verdicts) if len(recorded_verdicts) > 1 else None
     if output_format == "json":
         content = (
-            {"explanation": plain(explanation)} if explanation else {"verdict": plain(recorded_verdicts[0].verdict)}
+            {"explanation": to_plain(explanation)}
+            if explanation
+            else {"verdict": to_plain(recorded_verdicts[0].verdict)}
         )
-        print_json({"replays": plain(replays), **content})
+        print_json({"replays": to_plain(replays), **content})
     else:
         _show(recorded_verdicts, replays)
         if explanation:
             from dockgate.reports._explanation_lines import show_explanation
-            from dockgate.shared.terminal_lines import console
+            from dockgate.shared.terminal_lines import create_console
 
-            show_explanation(console(sys.stdout), explanation)
+            show_explanation(create_console(sys.stdout), explanation)
     context.exit(0 if all(replay.same for replay in replays) else FAULT)
 
 
@@ -72,22 +74,22 @@ def _load_recorded(name: str) -> "RecordedVerdict":
 
 def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
     from dockgate.reports._verdict_lines import format_headline, show_inputs, show_reasons, show_waived
-    from dockgate.shared.terminal_lines import bullets, console, line, show
+    from dockgate.shared.terminal_lines import create_console, make_line, print_bullets, show
 
-    terminal = console(sys.stdout)
+    terminal = create_console(sys.stdout)
     for recorded_verdict, replay in zip(recorded_verdicts, replays, strict=True):
-        show(terminal, [line((replay.digest, "bold"))])
+        show(terminal, [make_line((replay.digest, "bold"))])
         show(
             terminal,
-            [line((recorded_verdict.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded_verdict.case.now)],
+            [make_line((recorded_verdict.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded_verdict.case.now)],
         )
         is_same_engine = replay.engine == replay.present
         engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"
         if replay.same:
-            show(terminal, [line(("✓ replay is identical", "green"), engine)])
+            show(terminal, [make_line(("✓ replay is identical", "green"), engine)])
         else:
-            show(terminal, [line(("✗ replay differs", "bold red"), engine)])
-            bullets(terminal, replay.differs)
+            show(terminal, [make_line(("✗ replay differs", "bold red"), engine)])
+            print_bullets(terminal, replay.differs)
         terminal.print()
         if len(recorded_verdicts) == 1:
             show(terminal, [format_headline(recorded_verdict.verdict)])

@@ -11,7 +11,7 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import display_digest, format_option, print_json, print_list, print_table
 from dockgate.cli.output import echo
-from dockgate.shared.byte_sizes import byte_size
+from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.errors import DockgateError
 
 _PAUSE_SECONDS = 1.0
@@ -75,7 +75,7 @@ def _list(collections: list[dict[str, Any]], output_format: str) -> None:
             times.format_age(collection["requested_at"]),
             times.format_age(collection["finished_at"]) if collection["finished_at"] else "-",
             str(len(collection["report"]["images"])) if collection["report"] else "-",
-            byte_size(collection["report"]["blob_bytes"]) if collection["report"] else "-",
+            format_byte_size(collection["report"]["blob_bytes"]) if collection["report"] else "-",
             collection["error"] or "-",
         )
         for collection in collections
@@ -91,15 +91,15 @@ def _print(report: Mapping[str, Any]) -> None:
             ", ".join(image["tags"]) or "-",
             display_digest(image["digest"]),
             times.format_age(image["used_at"]),
-            byte_size(image["size"]),
+            format_byte_size(image["size"]),
         )
         for image in report["images"]
     ]
     print_table(("IMAGE", "TAGS", "DIGEST", "LAST USED", "SIZE"), rows, "No image.")
     for entry in report["others"]:
-        size = f", {byte_size(entry['size'])}" if entry["size"] is not None else ""
+        size = f", {format_byte_size(entry['size'])}" if entry["size"] is not None else ""
         echo(f"{entry['kind']}: {entry['count']}{size}")
-    echo(f"blobs of images: {report['blobs']}, {byte_size(report['blob_bytes'])}")
+    echo(f"blobs of images: {report['blobs']}, {format_byte_size(report['blob_bytes'])}")
     reasons = Counter(image["reason"] for image in report["kept_images"])
     if reasons:
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))

@@ -21,7 +21,7 @@ from dockgate.cli.listing_output import (
 )
 from dockgate.cli.options import found_at_option
 from dockgate.cli.output import echo
-from dockgate.shared.byte_sizes import byte_size
+from dockgate.shared.byte_sizes import format_byte_size
 
 # Images of one request, where all are fetched.
 PAGE = 1000
@@ -268,7 +268,7 @@ def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
     findings = layer["findings"]
     return (
         display_digest(layer["digest"]),
-        "-" if layer["size"] is None else byte_size(layer["size"]),
+        "-" if layer["size"] is None else format_byte_size(layer["size"]),
         {True: "base", False: "own", None: "unknown"}[layer["is_base"]],
         str(layer["packages"]),
         _counts(None if findings is None else dict.fromkeys(SEVERITIES, 0) | findings),

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from dockgate.cli.output import echo
-from dockgate.shared.digest import hex_of
+from dockgate.shared.digest import get_hex
 
 if TYPE_CHECKING:
     from dockgate.delivery.model import Execution
@@ -72,23 +72,23 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str 
     On a terminal, columns that do not fit move to lines below their row (`fit_rows`); elsewhere a row is always one
     line.
     """
-    from dockgate.shared.terminal_lines import align, console, fit_rows, line, show
+    from dockgate.shared.terminal_lines import align, create_console, fit_rows, make_line, show
 
-    terminal = console(sys.stdout)
+    terminal = create_console(sys.stdout)
     if not rows:
-        show(terminal, [line((empty or "", "dim"))])
+        show(terminal, [make_line((empty or "", "dim"))])
         return
-    cells = [[line((name, "dim")) for name in head], *([line(cell) for cell in row] for row in rows)]
+    cells = [[make_line((name, "dim")) for name in head], *([make_line(cell) for cell in row] for row in rows)]
     show(terminal, fit_rows(cells, terminal.width) if terminal.is_terminal else align(cells, indent=0))
 
 
 def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """Print a title and, below it, names with values; rows without a value are omitted."""
-    from dockgate.shared.terminal_lines import align, console, line, show
+    from dockgate.shared.terminal_lines import align, create_console, make_line, show
 
-    terminal = console(sys.stdout)
-    show(terminal, [line((title, "bold"))])
-    show(terminal, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+    terminal = create_console(sys.stdout)
+    show(terminal, [make_line((title, "bold"))])
+    show(terminal, align([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2))
 
 
 def styled_state(word: str, reason: str | None = None) -> Cell:
@@ -110,7 +110,7 @@ def display_digest(digest: str) -> str:
 
 def short_digest(digest: str) -> str:
     """The first characters of a digest, which commands accept, on a terminal; all of it elsewhere."""
-    return hex_of(digest)[:12] if sys.stdout.isatty() else digest
+    return get_hex(digest)[:12] if sys.stdout.isatty() else digest
 
 
 def short_reference(reference: str) -> str:

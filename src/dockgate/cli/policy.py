@@ -186,11 +186,11 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
     when one fails, 2 when a file is invalid.
     """
     from dockgate.services.policies import policy_examples
-    from dockgate.shared.canonical import plain
+    from dockgate.shared.canonical import to_plain
 
     results = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
     if output_format == "json":
-        print_json([{**plain(entry), "passed": entry.has_passed} for entry in results])
+        print_json([{**to_plain(entry), "passed": entry.has_passed} for entry in results])
     else:
         for entry in results:
             _show_outcomes(entry.policy, entry.file, [(each.name, each.line, each.problems) for each in entry.outcomes])

@@ -15,7 +15,7 @@ from dockgate.cli.output import echo
 from dockgate.config import from_environment
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import UsageError
 
 ON_SERVER = ("history", "running")
@@ -73,7 +73,7 @@ def command(
             status_changes[turn] = status_changes.get(turn, 0) + count
     changes = [change for part in parts for change in part.changes]
     if output_format == "json":
-        print_json({"judged": judged_count, "status_changes": status_changes, "changes": plain(changes)})
+        print_json({"judged": judged_count, "status_changes": status_changes, "changes": to_plain(changes)})
     else:
         _show_changes(judged_count, status_changes, changes)
 
@@ -121,9 +121,9 @@ def _try_on_image(text: str, file: Path, reference: str, policy: str, database: 
 
 
 def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
-    from dockgate.shared.terminal_lines import console, line, show
+    from dockgate.shared.terminal_lines import create_console, make_line, show
 
-    terminal = console(sys.stdout)
+    terminal = create_console(sys.stdout)
     for change in changes:
         turn = (
             (styled_state(change.before), (" → ", ""), styled_state(change.after))
@@ -131,11 +131,11 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
             else (styled_state(change.after), (", unchanged", "dim"))
         )
         subject = f"{short_reference(change.image)}{f' of {short_reference(change.subject)}' if change.subject else ''}"
-        show(terminal, [line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
+        show(terminal, [make_line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""
-                show(terminal, [line(f"  {sign} {rule}{entry.text}")])
+                show(terminal, [make_line(f"  {sign} {rule}{entry.text}")])
     unchanged_count = judged_count - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
     echo(f"{judged_count} evaluated: {', '.join([*counts, f'{unchanged_count} unchanged'])}")

@@ -7,7 +7,7 @@ from dockgate.cli.client import TRANSIENT_ERRORS, Client, parse_answer
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout
 from dockgate.shared.errors import DeployError
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 
 POLL_SECONDS = 0.5
 # Seconds to retry while the server restarts.
@@ -41,4 +41,4 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
 
 def describe(rollout: Rollout) -> str:
     """One line on a successful rollout."""
-    return f"{rollout.service}: revision {rollout.revision}, {plural(rollout.desired_count, 'task')} healthy"
+    return f"{rollout.service}: revision {rollout.revision}, {format_count(rollout.desired_count, 'task')} healthy"

@@ -13,7 +13,7 @@ from dockgate.cli.client import TRANSIENT_ERRORS, Client
 from dockgate.cli.verdict import fetch_report
 from dockgate.config import from_environment
 from dockgate.delivery.model import ApprovalState
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import UsageError
 from dockgate.shared.retry import RetrySchedule
 
@@ -59,7 +59,7 @@ def request_verdict(
     """
     seconds = gate_request.timeout if wait else min(NO_WAIT_SECONDS, gate_request.timeout)
     caller = _RetryingCaller(time.monotonic() + seconds, show, sleep)
-    body = plain(replace(gate_request, execution=gate_request.execution or uuid.uuid4().hex))
+    body = to_plain(replace(gate_request, execution=gate_request.execution or uuid.uuid4().hex))
     body = {name: value for name, value in body.items() if name not in ("server", "with_case")}
     with closing(Client(from_environment()._replace(server=gate_request.server.rstrip("/")))) as client:
         approval = caller.call(client.post, "approvals", body=body)["approval"]
@@ -92,7 +92,7 @@ class _RetryingCaller:
                 return function(*arguments, **keywords)
             except TRANSIENT_ERRORS as error:
                 failures += 1
-                pause = RETRY_SCHEDULE.pause(failures)
+                pause = RETRY_SCHEDULE.compute_pause(failures)
                 if self.seconds_left < pause:
                     raise
                 self._show(f"{error} Retrying.")

@@ -10,7 +10,7 @@ from dockgate.cli.listing_output import format_option, print_answer, print_json,
 from dockgate.cli.principal import show_token_once
 from dockgate.config import from_environment
 from dockgate.identity.model import Permission
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 
 
 @click.group()
@@ -60,7 +60,10 @@ def create(principal: str, days: float, local: bool, output_format: str, **limit
 
         scopes = [Permission(scope) for scope in limits.pop("scopes")]
         token, text = people.issue_local_token(from_environment(), principal, days, scopes, **limits)
-        answer: Any = {"token": {name: value for name, value in plain(token).items() if name != "digest"}, "text": text}
+        answer: Any = {
+            "token": {name: value for name, value in to_plain(token).items() if name != "digest"},
+            "text": text,
+        }
     else:
         body = {"principal": principal, "days": days, **{name: list(values) for name, values in limits.items()}}
         answer = Client().post("tokens", body=body)

@@ -7,7 +7,7 @@ from typing import TextIO
 
 import click
 
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import UsageError
 
 
@@ -40,7 +40,7 @@ def command(ecosystem: str, output_format: str) -> None:
         if output_format == "text":
             sys.stdout.write(comparison.order + "\n")
         else:
-            sys.stdout.write(json.dumps(plain(comparison)) + "\n")
+            sys.stdout.write(json.dumps(to_plain(comparison)) + "\n")
 
 
 def _pairs(lines: TextIO) -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
 from dockgate.cli.output import echo
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 
 UNDETERMINED = 3
 # Images of one request, where all are fetched.
@@ -126,7 +126,7 @@ def _print(exposure: Mapping[str, Any]) -> None:
 
 def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     total, unknown = exposure["total"], exposure["unknown"]["total"]
-    answer: Cell = (f"{plural(total, 'image')} hold{'s' if total == 1 else ''} it", "red")
+    answer: Cell = (f"{format_count(total, 'image')} hold{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
         verb = "was known to hold it then" if exposure["as_of"] else "is known to hold it"
         answer = (f"no image {verb}", "" if unknown or exposure["unknown"]["reason"] else "green")

@@ -42,7 +42,7 @@ def vote_objection(
     `committers` are the names and e-mail addresses of the contributors. A principal without an e-mail address could be
     one of them, and is refused.
     """
-    roles = principal.roles_for(repository)
+    roles = principal.list_roles(repository)
     if principal.disabled_at or not any(Permission.DECIDE in PERMISSIONS[role] for role in roles):
         return f"{principal.name} does not have the permission to decide"
     is_named = principal.name in approvers.principals or any(role in approvers.roles for role in roles)

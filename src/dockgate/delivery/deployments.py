@@ -83,4 +83,4 @@ def has_expected_tasks(service: Service, definition: TaskDefinition, tasks: Sequ
 
 def _pause_after(restarts: int) -> timedelta:
     """Return how long to wait before the next restart."""
-    return timedelta(seconds=RESTARTS.pause(max(1, restarts + 1)))
+    return timedelta(seconds=RESTARTS.compute_pause(max(1, restarts + 1)))

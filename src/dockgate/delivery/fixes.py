@@ -21,8 +21,8 @@ from dockgate.delivery.model import FixAction
 from dockgate.gate.model import Upgrade
 from dockgate.scanner.model import Package
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, hex_of
-from dockgate.shared.references import ImageReference, without_digest
+from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.references import ImageReference, strip_digest
 
 # Branches with fixes. No pipeline watches them unless it names one.
 BRANCH_PREFIX = "dockgate/fix-"
@@ -207,7 +207,7 @@ class _Draft:
         )
 
     def change_base(self, base: BaseChange) -> None:
-        name = without_digest(base.reference)
+        name = strip_digest(base.reference)
         if base.pinned_digest is None:
             self._changes.append(f"{name} has a newer image, {base.new_digest}")
             return
@@ -272,7 +272,7 @@ class _Draft:
 def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
     """The id of a fix: the same for the same changes of the same image."""
     parts = [pipeline, image, action, plan.kind, plan.changes]
-    return hex_of(digest_of(canonical.encode(parts)))[:16]
+    return get_hex(digest_of(canonical.encode(parts)))[:16]
 
 
 def branch_name(identity: str) -> str:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from dockgate.shared.timestamps import format_time, latest_possible, to_datetime
+from dockgate.shared.timestamps import compute_latest_time, format_time, to_datetime
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -88,8 +88,8 @@ def advance(
     """
     changes: list[RiskChange] = []
     time = format_time(now)
-    was_ahead = present is not None and present.began_at > latest_possible(time)
-    present = _drop_future(present, latest_possible(time)) if present is not None else None
+    was_ahead = present is not None and present.began_at > compute_latest_time(time)
+    present = _drop_future(present, compute_latest_time(time)) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
         if present is None:
             present = TimeAtRisk(

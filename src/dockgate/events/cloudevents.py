@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate.events.message import Message
-from dockgate.shared.wording import valid_text
+from dockgate.shared.wording import replace_surrogates
 
 TYPE_PREFIX = "dev.dockgate."
 
@@ -36,13 +36,13 @@ def http_message(message: Message, mode: CloudEventsMode) -> tuple[dict[str, str
     content_type = "application/json" if is_json else "text/plain; charset=utf-8"
     if mode is CloudEventsMode.BINARY:
         headers = {f"ce-{name}": _header(value) for name, value in attributes.items() if value}
-        return {**headers, "content-type": content_type}, valid_text(message.data)
+        return {**headers, "content-type": content_type}, replace_surrogates(message.data)
     body = {
         **{name: value for name, value in attributes.items() if value},
         "datacontenttype": content_type,
         "data": data,
     }
-    content = valid_text(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
+    content = replace_surrogates(json.dumps(body, ensure_ascii=False, separators=(",", ":")))
     return {"content-type": "application/cloudevents+json; charset=utf-8"}, content
 
 
@@ -63,4 +63,4 @@ def _header(value: str) -> str:
 
     All but printable ASCII without space, " and % is percent-encoded.
     """
-    return quote(valid_text(value), safe="!#$&'()*+,/:;<=>?@[\\]^_`{|}~-.")
+    return quote(replace_surrogates(value), safe="!#$&'()*+,/:;<=>?@[\\]^_`{|}~-.")

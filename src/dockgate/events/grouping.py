@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.shared.wording import one_line, plural, shorten
+from dockgate.shared.wording import format_count, shorten, to_one_line
 
 WORST_LIMIT = 10
 VULNERABILITIES_LIMIT = 20
@@ -59,13 +59,13 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
     """Read an event in its envelope. Fields of unknown shape are ignored."""
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
-    kind = one_line(str(event.get("detail-type", "event")))
+    kind = to_one_line(str(event.get("detail-type", "event")))
     names, severities = _vulnerabilities(detail)
     service, status = _text(detail, "service"), _text(detail, "status", "state")
     image = _text(detail, "image", "image-digest", "digest")
     repository = _text(detail, "repository", "repository-name").rpartition(":repository/")[2]
     place = f"{repository}@{image}" if repository and image else repository or image
-    subject = service or place or _text(detail, "pipeline", "waiver", "feed") or one_line(str(event.get("id", "")))
+    subject = service or place or _text(detail, "pipeline", "waiver", "feed") or to_one_line(str(event.get("id", "")))
     parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
     parts += [status, ", ".join(names[:3]) + (" …" if len(names) > 3 else "")]
     parts.append(shorten(_text(detail, "summary", "reason"), 160))
@@ -141,14 +141,14 @@ def _severity_rank(severity: str | None) -> int:
 def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
     if len(vulnerabilities) == 1:
         name, vulnerability = vulnerabilities[0]
-        return f"{name}: {plural(len(vulnerability.members), 'image')} affected"
+        return f"{name}: {format_count(len(vulnerability.members), 'image')} affected"
     if vulnerabilities:
         images: set[str] = set().union(*(each.members for _, each in vulnerabilities))
-        return f"{len(vulnerabilities)} vulnerabilities, {plural(len(images), 'image')} affected"
+        return f"{len(vulnerabilities)} vulnerabilities, {format_count(len(images), 'image')} affected"
     if len(kinds) == 1:
         (kind,) = kinds
-        return f"{plural(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
-    return plural(count, "event")
+        return f"{format_count(count, 'event')}: {kind.replace('.', ' ').replace('_', ' ')}"
+    return format_count(count, "event")
 
 
 def _text_of(
@@ -163,7 +163,7 @@ def _text_of(
     for name, each in vulnerabilities[:VULNERABILITIES_LIMIT]:
         running = f", {len(each.services)} running" if each.services else ""
         severity = f" ({each.severity})" if each.severity else ""
-        lines.append(f"{name}{severity}: {plural(len(each.members), 'image')}{running}")
+        lines.append(f"{name}{severity}: {format_count(len(each.members), 'image')}{running}")
     if len(vulnerabilities) > VULNERABILITIES_LIMIT:
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
     lines += [
@@ -195,10 +195,10 @@ def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
         name = value.get("id") if isinstance(value, Mapping) else value
         if name:
             severity = value.get("severity") if isinstance(value, Mapping) else ""
-            names.setdefault(shorten(one_line(str(name)), 60), str(severity or ""))
+            names.setdefault(shorten(to_one_line(str(name)), 60), str(severity or ""))
     return tuple(names), tuple(names.values())
 
 
 def _text(detail: Mapping[str, Any], *names: str) -> str:
     value = next((detail[name] for name in names if detail.get(name)), "")
-    return one_line(value if isinstance(value, str) else json.dumps(value, default=str))
+    return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str))

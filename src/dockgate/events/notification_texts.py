@@ -8,7 +8,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from dockgate.shared.wording import one_line, shorten
+from dockgate.shared.wording import shorten, to_one_line
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (
@@ -81,7 +81,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     """A title and a text for people, of an event in its envelope. No line has a control character."""
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
-    kind = one_line(str(event.get("detail-type", "event")))
+    kind = to_one_line(str(event.get("detail-type", "event")))
     subject, text = _subject(detail), _text(detail)
     subject += _image(detail, subject) if kind == _TAG_MOVED else ""
     words, advice = _WORDS.get(kind, ("{}: " + _words(kind), "")) if subject else (_words(kind), "")
@@ -89,7 +89,7 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
         if name not in ("summary", "reason") and value not in (None, "", [], {}):
-            lines.append(f"{one_line(str(name))}: {shorten(one_line(_value(value)), 500)}")
+            lines.append(f"{to_one_line(str(name))}: {shorten(to_one_line(_value(value)), 500)}")
     return shorten(title, _TITLE_LIMIT), shorten("\n".join(lines), _TEXT_LIMIT)
 
 
@@ -115,12 +115,14 @@ def summarize(event: Mapping[str, Any]) -> str:
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
     subject, text, kind = _subject(detail), _text(detail), str(event.get("detail-type"))
-    state = one_line(str(detail.get("status") or detail.get("state") or ""))
+    state = to_one_line(str(detail.get("status") or detail.get("state") or ""))
     if not text and kind in _WORDS and subject:
         return shorten(_WORDS[kind][0].replace("{}", subject), _TITLE_LIMIT)
     if not text and not state:
         values = ((name, value) for name, value in list(detail.items())[:_FIELDS_LIMIT] if isinstance(value, str | int))
-        text = ", ".join(f"{one_line(str(name))}: {one_line(str(value))}" for name, value in values if value != subject)
+        text = ", ".join(
+            f"{to_one_line(str(name))}: {to_one_line(str(value))}" for name, value in values if value != subject
+        )
     subject = subject.rpartition(":repository/")[2] + _image(detail, subject)
     shown_state = state if state and not text.startswith(state) else ""
     return shorten(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
@@ -171,7 +173,7 @@ def _hash(text: str) -> str:
 
 
 def _subject(detail: Mapping[str, Any]) -> str:
-    return next((one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
+    return next((to_one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
 
 
 def _image(detail: Mapping[str, Any], subject: str) -> str:
@@ -180,7 +182,7 @@ def _image(detail: Mapping[str, Any], subject: str) -> str:
         return ""
     tag = detail.get("tag") or detail.get("image-tag")
     digest = detail.get("image") or detail.get("image-digest")
-    return f":{one_line(str(tag))}" if tag else f"@{_shorten_digest(digest)}" if digest else ""
+    return f":{to_one_line(str(tag))}" if tag else f"@{_shorten_digest(digest)}" if digest else ""
 
 
 def _text(detail: Mapping[str, Any]) -> str:
@@ -194,11 +196,11 @@ def _text(detail: Mapping[str, Any]) -> str:
         text = ": ".join(filter(None, (f"{status}, before: {previous}", text)))
     elif not text and previous and detail.get("image"):
         text = f"from {_shorten_digest(previous)} to {_shorten_digest(detail['image'])}"
-    return one_line(str(text or ""))
+    return to_one_line(str(text or ""))
 
 
 def _shorten_digest(digest: object) -> str:
-    return one_line(str(digest))[:19]
+    return to_one_line(str(digest))[:19]
 
 
 def _words(kind: str) -> str:

@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate.shared import canonical
-from dockgate.shared.digest import Digest, digest_of, from_hex, hex_of, is_digest
+from dockgate.shared.digest import Digest, digest_of, from_hex, get_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
-from dockgate.shared.references import repository_in
+from dockgate.shared.references import parse_repository
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 # The types that are read. cosign 2 writes v0.1, which has the same fields.
@@ -95,7 +95,7 @@ def _digest_set(digest: str) -> dict[str, str]:
 
 def _purl(reference: str, digest: str) -> str:
     """The package URL of a base image (package-url/purl-spec, types/oci)."""
-    repository = repository_in(reference)
+    repository = parse_repository(reference)
     name = repository.rpartition("/")[2].lower()
     return f"pkg:oci/{quote(name, safe='')}@{quote(digest, safe='')}?repository_url={quote(repository, safe='/')}"
 
@@ -191,7 +191,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
-    if not is_digest(image) or hex_of(image) not in subjects:
+    if not is_digest(image) or get_hex(image) not in subjects:
         raise DeniedError("A signed statement is about another image.")
     if not statement.builder:
         raise UnreadableError("A signed statement names no builder.")

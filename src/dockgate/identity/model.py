@@ -123,7 +123,7 @@ class Principal:
         """Return whether it has the permission everywhere."""
         return not self.disabled_at and any(permission in PERMISSIONS[role] for role in self.roles)
 
-    def patterns(self, permission: Permission) -> tuple[str, ...]:
+    def list_patterns(self, permission: Permission) -> tuple[str, ...]:
         """The repositories for which project roles give the permission.
 
         They never give *administer*: who defines pipelines could have them build into other repositories.
@@ -133,9 +133,9 @@ class Principal:
 
     def can_somewhere(self, permission: Permission) -> bool:
         """Return whether it has the permission everywhere, or for some repositories."""
-        return self.can(permission) or bool(self.patterns(permission))
+        return self.can(permission) or bool(self.list_patterns(permission))
 
-    def roles_for(self, repository: str) -> tuple[Role, ...]:
+    def list_roles(self, repository: str) -> tuple[Role, ...]:
         """The roles that it has for a repository."""
         project_roles = (
             each.role for each in self.project_roles if Project((each.repositories,)).has_repository(repository)
@@ -173,7 +173,7 @@ class Token:
 
     def is_of(self, secret: str) -> bool:
         """Return whether this is the token's secret, compared in constant time."""
-        return hmac.compare_digest(digest(secret), self.digest)
+        return hmac.compare_digest(hash_secret(secret), self.digest)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,11 +230,11 @@ class Caller:
         """Return whether the caller has the permission everywhere, or for some repositories."""
         return self._has_scope(permission) and self.principal.can_somewhere(permission)
 
-    def limits(self, permission: Permission) -> RepositoryLimits:
+    def get_limits(self, permission: Permission) -> RepositoryLimits:
         """The repositories for which the caller has the permission, to be stored with what it does."""
         if not self._has_scope(permission):
             return RepositoryLimits(())
-        roles = ("*",) if self.principal.can(permission) else self.principal.patterns(permission)
+        roles = ("*",) if self.principal.can(permission) else self.principal.list_patterns(permission)
         token = self.token.repositories if self.token is not None and self._has_limited_token else ("*",)
         return RepositoryLimits(roles, token)
 
@@ -326,7 +326,7 @@ def read_roles(texts: Iterable[str]) -> tuple[tuple[Role, ...], tuple[ProjectRol
 LOCAL = Principal("local", (Role.ADMIN,))
 
 
-def digest(secret: str) -> str:
+def hash_secret(secret: str) -> str:
     """The digest of a secret, as a token stores it."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 

@@ -8,7 +8,7 @@ from dockgate.identity.sign_in import Identity, SignInRequest
 class IdentityProvider(Protocol):
     """A provider at which people sign in."""
 
-    def sign_in_url(self, request: SignInRequest) -> str:
+    def build_sign_in_url(self, request: SignInRequest) -> str:
         """Return the page of the provider to which the browser goes.
 
         Raises UnavailableError if the provider does not answer, or not as its standard requires.
@@ -19,6 +19,6 @@ class IdentityProvider(Protocol):
         """Exchange the code that the browser brought back.
 
         `issuer` is what the answer names as its sender, if any. Raises DeniedError if the code, or the ID token for it,
-        is not one for this request, this server and this time; UnavailableError as `sign_in_url`.
+        is not one for this request, this server and this time; UnavailableError as `build_sign_in_url`.
         """
         ...

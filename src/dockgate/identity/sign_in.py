@@ -41,7 +41,9 @@ class GroupRole:
     role: Role | ProjectRole
 
 
-def roles_of(mapping: Sequence[GroupRole], groups: Collection[str]) -> tuple[tuple[Role, ...], tuple[ProjectRole, ...]]:
+def find_roles(
+    mapping: Sequence[GroupRole], groups: Collection[str]
+) -> tuple[tuple[Role, ...], tuple[ProjectRole, ...]]:
     """The roles of a member of these groups, in the order of the mapping; both empty if none is mapped."""
     roles = list(dict.fromkeys(entry.role for entry in mapping if entry.group in groups))
     return (

@@ -149,7 +149,7 @@ def write(report: ScanReport | GateReport | InventoryReport, form: str, output: 
 def summarize_report(report: ScanReport | GateReport) -> str:
     """One line: the verdict with its reasons, or the numbers of findings and of unread paths."""
     from dockgate.reports._wording import summarize_findings
-    from dockgate.shared.wording import plural
+    from dockgate.shared.wording import format_count
 
     if isinstance(report, GateReport):
         verdict = report.verdict
@@ -157,5 +157,5 @@ def summarize_report(report: ScanReport | GateReport) -> str:
     findings = summarize_findings([finding for _, matches in report.platforms for finding in matches.findings])
     unread_count = sum(len(inventory.unread) for inventory, _ in report.platforms)
     return f"{report.reference}: {findings}" + (
-        f"; {plural(unread_count, 'path')} could not be read" if unread_count else ""
+        f"; {format_count(unread_count, 'path')} could not be read" if unread_count else ""
     )

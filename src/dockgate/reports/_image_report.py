@@ -8,7 +8,7 @@ from dockgate import __version__
 from dockgate.reports import GateReport, InventoryReport, ScanReport
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared import purl
-from dockgate.shared.references import without_digest
+from dockgate.shared.references import strip_digest
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def format_relative_uri(path: str) -> str:
 
 def build_image_purl(reference: str, digest: str, platform: str | None = None) -> str:
     """The package URL of an image, of the type "oci" (purl-spec, types/oci-definition)."""
-    place = without_digest(reference)
+    place = strip_digest(reference)
     scheme, colon, remaining_place = place.partition(":")
     is_local = bool(colon) and scheme in ("oci", "oci-archive", "docker-archive")
     local = is_local or place.startswith((".", "/"))

@@ -12,8 +12,8 @@ from dockgate.gate.next_steps import next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, format_finding_notes, format_severity
-from dockgate.shared.terminal_lines import align, bullets, line, print_heading, shell_command, show
-from dockgate.shared.wording import list_first, plural
+from dockgate.shared.terminal_lines import align, make_line, print_bullets, print_heading, show, wrap_shell_command
+from dockgate.shared.wording import format_count, list_first
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
@@ -22,8 +22,10 @@ def format_headline(verdict: Verdict) -> Text:
     glyph, style = STATUS[verdict.status]
     waived_counts = count_waived(verdict.platform_verdicts)
     if verdict.status is Status.APPROVED and waived_counts:
-        return line((f"{glyph} {verdict.status} with {waived_counts}", "bold yellow"), f" by policy {verdict.policy}")
-    return line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
+        return make_line(
+            (f"{glyph} {verdict.status} with {waived_counts}", "bold yellow"), f" by policy {verdict.policy}"
+        )
+    return make_line((f"{glyph} {verdict.status}", style), f" by policy {verdict.policy}")
 
 
 def show_reasons(
@@ -43,29 +45,33 @@ def show_reasons(
         inner = indent
         if len(verdict.platform_verdicts) > 1:
             glyph, style = STATUS[platform_verdict.status]
-            show(terminal, [line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
+            show(terminal, [make_line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
             inner += 2
-        show(terminal, [line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations])
+        show(
+            terminal, [make_line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations]
+        )
         if platform_verdict.undetermined:
-            show(terminal, [line(" " * inner, ("Undetermined", "bold"))])
+            show(terminal, [make_line(" " * inner, ("Undetermined", "bold"))])
             other_entries = [entry for entry in platform_verdict.undetermined if entry.reason not in listed_violations]
             if listed_count := len(platform_verdict.undetermined) - len(other_entries):
-                bullets(terminal, [f"{plural(listed_count, 'path')} could not be read: see below."], inner + 2)
-            bullets(terminal, describe_undetermined(other_entries), inner + 2)
-            show(terminal, [line(" " * inner, ("Next step", "bold"))])
+                print_bullets(
+                    terminal, [f"{format_count(listed_count, 'path')} could not be read: see below."], inner + 2
+                )
+            print_bullets(terminal, describe_undetermined(other_entries), inner + 2)
+            show(terminal, [make_line(" " * inner, ("Next step", "bold"))])
             for step in next_steps(platform_verdict.undetermined, verdict.image):
-                bullets(terminal, [step.sentence], inner + 2)
+                print_bullets(terminal, [step.sentence], inner + 2)
                 if step.command:
-                    show(terminal, shell_command(step.command, inner + 4, max(20, terminal.width)))
+                    show(terminal, wrap_shell_command(step.command, inner + 4, max(20, terminal.width)))
         show_remediation(terminal, platform_verdict, inner)
         blocking = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
         if has_findings and blocking:
-            show(terminal, [line(" " * inner, ("Blocking findings", "bold"))])
+            show(terminal, [make_line(" " * inner, ("Blocking findings", "bold"))])
             _show_findings(terminal, blocking, inner + 2)
         for title, violations in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
-            show(terminal, [line(" " * inner, (title, "bold"))] if violations else [])
+            show(terminal, [make_line(" " * inner, (title, "bold"))] if violations else [])
             for violation in violations:
-                show(terminal, [line(" " * (inner + 2), (violation.message, "bold"))])
+                show(terminal, [make_line(" " * (inner + 2), (violation.message, "bold"))])
                 if has_findings:
                     _show_findings(terminal, violation.findings, inner + 4)
 
@@ -75,9 +81,9 @@ def show_waiver_commands(terminal: Console, verdict: Verdict) -> None:
     commands = waiver_commands(verdict)
     if commands:
         condition = ("  needs the role security; without a server use --waivers", "dim")
-        show(terminal, [line("  ", ("Or accept the findings", "bold"), condition)])
+        show(terminal, [make_line("  ", ("Or accept the findings", "bold"), condition)])
     for command in commands:
-        show(terminal, shell_command(command, 4, max(20, terminal.width)))
+        show(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))
 
 
 def show_waived(terminal: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
@@ -90,7 +96,7 @@ def show_waived(terminal: Console, verdict: Verdict, *, has_findings: bool = Tru
         if sentences:
             platform_text = f" on {platform_verdict.label}" if len(verdict.platform_verdicts) > 1 else ""
             print_heading(terminal, f"Waived{platform_text}", len(sentences))
-            bullets(terminal, sentences)
+            print_bullets(terminal, sentences)
 
 
 def show_inputs(terminal: Console, verdict: Verdict) -> None:
@@ -109,8 +115,8 @@ def show_inputs(terminal: Console, verdict: Verdict) -> None:
         ("engine", inputs.engine),
         ("not scanned", inputs.no_scan_reason),
     ]
-    show(terminal, [line(("Inputs", "bold"))])
-    show(terminal, align([[line((name, "dim")), line(value)] for name, value in rows if value], indent=2))
+    show(terminal, [make_line(("Inputs", "bold"))])
+    show(terminal, align([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2))
 
 
 def describe_undetermined(entries: Iterable[Undetermined]) -> Iterator[str]:
@@ -138,8 +144,8 @@ def _build_finding_row(finding: Finding, places: int) -> list[Text]:
     fix_cell = (finding.fixed, "green") if finding.fixed else (wording.describe_fix(finding), "dim italic")
     return [
         format_severity(finding),
-        line(finding.id),
-        line((package.name, "bold"), f" {package.version} → ", fix_cell),
+        make_line(finding.id),
+        make_line((package.name, "bold"), f" {package.version} → ", fix_cell),
         urgent,
     ]
 
@@ -149,22 +155,22 @@ def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, inden
     remediation = platform_verdict.remediation
     if remediation.upgrades:
         title = wording.format_remediation_title(remediation)
-        show(terminal, [line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
+        show(terminal, [make_line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
         cells = [
             [
-                line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
-                line(("fixes " + list_first(upgrade.clears) if upgrade.clears else "", "dim")),
+                make_line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
+                make_line(("fixes " + list_first(upgrade.clears) if upgrade.clears else "", "dim")),
             ]
             for upgrade in remediation.upgrades
         ]
         rows = iter(align(cells, indent + 2))
         for is_base, heading, commands in wording.group_upgrades(remediation):
             if heading:
-                show(terminal, [line(" " * (indent + 2), (heading, "dim"))])
+                show(terminal, [make_line(" " * (indent + 2), (heading, "dim"))])
             show(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
             width = terminal.width if terminal.is_terminal else sys.maxsize
-            show(terminal, [part for command in commands for part in shell_command(command, indent + 2, width)])
+            show(terminal, [part for command in commands for part in wrap_shell_command(command, indent + 2, width)])
     obstacles = wording.list_obstacle_reasons(platform_verdict)
     if obstacles:
-        show(terminal, [line(" " * indent, (wording.format_obstacles_title(remediation), "bold"))])
-        bullets(terminal, dict.fromkeys(obstacles), indent + 2)
+        show(terminal, [make_line(" " * indent, (wording.format_obstacles_title(remediation), "bold"))])
+        print_bullets(terminal, dict.fromkeys(obstacles), indent + 2)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from dockgate.scanner.model import Distribution, Package
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding, Severity, State
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def count_severities(findings: Iterable[Finding]) -> list[tuple[int, Severity]]:
 def summarize_findings(findings: Sequence[Finding]) -> str:
     """ "7 findings: 2 HIGH, 5 LOW"."""
     each = ", ".join(f"{count} {kind}" for count, kind in count_severities(findings))
-    return plural(len(findings), "finding") + (f": {each}" if each else "")
+    return format_count(len(findings), "finding") + (f": {each}" if each else "")
 
 
 def format_remediation_title(remediation: "Remediation") -> tuple[str, str]:
@@ -77,7 +77,7 @@ def format_remediation_title(remediation: "Remediation") -> tuple[str, str]:
     if not remediation.is_sufficient:
         return "Upgrades that fix some of these findings", ""
     minimality = "minimum" if remediation.is_minimum else "all are needed"
-    return f"To pass: upgrade {plural(len(remediation.upgrades), 'package')}", f"  ({minimality})"
+    return f"To pass: upgrade {format_count(len(remediation.upgrades), 'package')}", f"  ({minimality})"
 
 
 def format_obstacles_title(remediation: "Remediation") -> str:

@@ -16,7 +16,7 @@ from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart
 from dockgate.scanner.model import Package
 from dockgate.shared.escaping import clean
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding, Severity
 
 _GLYPHS = {Status.APPROVED: "✓", Status.REJECTED: "✗", Status.UNDETERMINED: "?"}
@@ -104,7 +104,7 @@ def _list_summary_parts(report: ImageReport, part: PlatformPart) -> Iterator[str
             yield f'<b class="rejected">{_escape(support_text)}</b>' if is_over else _escape(support_text)
     else:
         yield "unknown distribution"
-    yield plural(len(inventory.packages), "package")
+    yield format_count(len(inventory.packages), "package")
     if inventory.base:
         yield f"built on {_escape(inventory.base)}"
 
@@ -201,7 +201,7 @@ def _render_packages(part: PlatformPart) -> Iterator[str]:
         f"<td><small>{_render_place(package, part)}</small></td></tr>"
         for package in inventory.packages
     )
-    yield f"<details><summary>{plural(len(inventory.packages), 'package')}</summary>"
+    yield f"<details><summary>{format_count(len(inventory.packages), 'package')}</summary>"
     yield from _render_table(("Package", "Version", "Package URL", "Where"), rows)
     yield "</details>"
 

@@ -8,7 +8,7 @@ from dockgate.reports import SCHEMA_VERSION, GateReport, InventoryFormat, Invent
 from dockgate.reports._document import Document, select_fields, select_nullable_fields, write
 from dockgate.reports._image_report import ImageReport, PlatformPart, build_image_report
 from dockgate.scanner.model import Distribution, Inventory, Package
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
 
@@ -28,7 +28,11 @@ class Json(InventoryFormat):
         ]
         undetermined_lists = [matches.undetermined for _, matches in report.platforms]
         document["platforms"] = [
-            {**_build_platform(part), "findings": _build_findings(part.findings, part), "undetermined": plain(doubts)}
+            {
+                **_build_platform(part),
+                "findings": _build_findings(part.findings, part),
+                "undetermined": to_plain(doubts),
+            }
             for part, doubts in zip(build_image_report(report).parts, undetermined_lists, strict=True)
         ]
         write(document, output)
@@ -40,7 +44,7 @@ class Json(InventoryFormat):
             "status": report.verdict.status.value,
             "policy": report.verdict.policy,
             "summary": report.verdict.summary,
-            "inputs": plain(report.verdict.inputs),
+            "inputs": to_plain(report.verdict.inputs),
         }
         parts = zip(build_image_report(report).parts, report.verdict.platform_verdicts, strict=True)
         document["platforms"] = [
@@ -81,7 +85,7 @@ def _build_platform(part: PlatformPart) -> Document:
         "base_layers": inventory.base_layers,
         **select_nullable_fields(inventory, "base", "created", "user"),
         "packages": [_build_package(package, inventory) for package in inventory.packages],
-        "unread": plain(inventory.unread),
+        "unread": to_plain(inventory.unread),
     }
 
 
@@ -106,7 +110,7 @@ def _build_verdict_fields(part: PlatformPart, platform_verdict: "PlatformVerdict
     return {
         "findings": _build_findings(part.findings, part),
         "undetermined": [
-            {**plain(entry), "advice": advice_of(entry, part.manifest)} for entry in platform_verdict.undetermined
+            {**to_plain(entry), "advice": advice_of(entry, part.manifest)} for entry in platform_verdict.undetermined
         ],
         "status": platform_verdict.status.value,
         "counts": platform_verdict.counts,
@@ -114,7 +118,7 @@ def _build_verdict_fields(part: PlatformPart, platform_verdict: "PlatformVerdict
         "warnings": _build_violations(platform_verdict.warnings, part),
         "notes": _build_violations(platform_verdict.notes, part),
         "waived": [_build_waived_entry(entry, part) for entry in platform_verdict.waived],
-        "remediation": plain(platform_verdict.remediation),
+        "remediation": to_plain(platform_verdict.remediation),
     }
 
 

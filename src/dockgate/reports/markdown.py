@@ -15,7 +15,7 @@ from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import ImageFormat, ImageReport, PlatformPart
 from dockgate.shared.escaping import clean
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding
 
 # Bytes; the rest of GitHub's limit is for text that the poster adds.
@@ -42,7 +42,7 @@ def _write(report: ImageReport, output: TextIO) -> None:
         room -= _count_bytes(text) if may_go else 0
         output.write(f"{text}\n")
     if cut_count:
-        output.write(f"\n**{plural(cut_count, 'row')} omitted**: they exceed the size limit of a comment.\n")
+        output.write(f"\n**{format_count(cut_count, 'row')} omitted**: they exceed the size limit of a comment.\n")
 
 
 REPORT: Report = ImageFormat(_write)
@@ -120,7 +120,7 @@ def _build_violation(violation: Violation, part: PlatformPart) -> Iterator[Line]
 
 def _build_other_sections(part: PlatformPart, platform_text: str) -> Iterator[Line]:
     if part.undetermined:
-        title = f"{plural(len(part.undetermined), 'undetermined result')}{platform_text}"
+        title = f"{format_count(len(part.undetermined), 'undetermined result')}{platform_text}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_format_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
         yield from _fold(title, reasons, " open" if decides else "")
@@ -129,14 +129,14 @@ def _build_other_sections(part: PlatformPart, platform_text: str) -> Iterator[Li
             yield from _build_fixed_lines("", "**Next step**", "")
             yield from ((f"- {_format_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, violations in part.non_blocking:
-        count = plural(len(violations), title)
+        count = format_count(len(violations), title)
         yield from _fold(
             f"{count}{platform_text}", (line for violation in violations for line in _build_violation(violation, part))
         )
     broken_rules = part.broken_rules
     waived_findings = part.waived_findings
     if waived_findings or part.waived_violations:
-        title = f"{plural(len(waived_findings) + len(part.waived_violations), 'waived item')}{platform_text}"
+        title = f"{format_count(len(waived_findings) + len(part.waived_violations), 'waived item')}{platform_text}"
         yield from _fold(title, _build_waived_section(part))
     other_findings = [
         finding for finding in part.findings if finding not in broken_rules and finding not in waived_findings

@@ -28,8 +28,8 @@ from dockgate.reports._verdict_lines import (
 from dockgate.reports._wording import describe_support
 from dockgate.scanner.model import Inventory
 from dockgate.shared.interfaces import override
-from dockgate.shared.terminal_lines import align, bullets, console, line, print_heading, show
-from dockgate.shared.wording import list_first, plural
+from dockgate.shared.terminal_lines import align, create_console, make_line, print_bullets, print_heading, show
+from dockgate.shared.wording import format_count, list_first
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 # Columns; with less room on the line an advisory's summary is omitted.
@@ -41,28 +41,28 @@ class Table(Report):
 
     @override
     def write_scan(self, report: ScanReport, output: TextIO) -> None:
-        terminal = console(output)
+        terminal = create_console(output)
         _show_image(terminal, report.reference, report.digest)
         for part, (inventory, matches) in zip(build_image_report(report).parts, report.platforms, strict=True):
             _show_platform(terminal, part, report.scanned_at or "")
             _show_unread(terminal, inventory)
             if matches.undetermined:
                 print_heading(terminal, "Undetermined", len(matches.undetermined))
-                bullets(terminal, describe_undetermined(matches.undetermined))
+                print_bullets(terminal, describe_undetermined(matches.undetermined))
             _show_findings(terminal, part, report.view)
         if report.coverage:
             words = (f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in report.coverage)
             terminal.print()
-            show(terminal, [line(("Advisories last checked: " + ", ".join(words), "dim"))])
+            show(terminal, [make_line(("Advisories last checked: " + ", ".join(words), "dim"))])
 
     @override
     def write_verdict(self, report: GateReport, output: TextIO) -> None:
-        terminal = console(output)
+        terminal = create_console(output)
         verdict, view = report.verdict, report.view
         _show_image(terminal, report.reference, verdict.image)
         show(terminal, [format_headline(verdict)])
         if verdict.status is Status.APPROVED:
-            show(terminal, [line(f"  {verdict.summary}.")])
+            show(terminal, [make_line(f"  {verdict.summary}.")])
         unread_reasons = {entry.reason for inventory in report.inventories for entry in inventory.unread}
         show_reasons(terminal, verdict, () if view.is_summary else unread_reasons, has_findings=False)
         show_waiver_commands(terminal, verdict)
@@ -79,9 +79,9 @@ REPORT: Report = Table()
 
 
 def _show_image(terminal: Console, reference: str, digest: str) -> None:
-    show(terminal, [line((reference, "bold"))])
+    show(terminal, [make_line((reference, "bold"))])
     if digest not in reference:
-        show(terminal, [line((digest, "dim"))])
+        show(terminal, [make_line((digest, "dim"))])
 
 
 def _show_platform(terminal: Console, part: PlatformPart, now: str) -> None:
@@ -92,11 +92,11 @@ def _show_platform(terminal: Console, part: PlatformPart, now: str) -> None:
         words.append((distribution.name or distribution.id if distribution else "unknown distribution", "dim"))
         if distribution and (support := describe_support(distribution, now))[0]:
             words.append((support[0], "bold red" if support[1] else "dim"))
-        words.append((plural(len(part.inventory.packages), "package"), "dim"))
+        words.append((format_count(len(part.inventory.packages), "package"), "dim"))
         if part.inventory.base:
             words.append((f"built on {part.inventory.base}", "dim"))
     if words:
-        show(terminal, [Text(" · ", "dim").join(line(word) for word in words)])
+        show(terminal, [Text(" · ", "dim").join(make_line(word) for word in words)])
     scope = " in the packages that could be looked up" if part.undetermined else ""
     show(terminal, [format_findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
 
@@ -116,7 +116,7 @@ def _show_findings(terminal: Console, part: PlatformPart, view: View) -> None:
         [
             Text("✗", "bold red") if blocks else Text(" "),
             format_severity(finding),
-            line(finding.id),
+            make_line(finding.id),
             format_fix(finding),
         ]
         for key, listed_findings in vulnerabilities.items()
@@ -138,11 +138,16 @@ def _show_findings(terminal: Console, part: PlatformPart, view: View) -> None:
                 for other_finding in groups[key]
                 if other_finding.id == finding.id and other_finding in waived_findings
             ):
-                show(terminal, [line((f"      {by}", "yellow"))])
+                show(terminal, [make_line((f"      {by}", "yellow"))])
     shown_count = sum(map(len, groups.values()))
     if shown_count < len(part.findings):
         show(
-            terminal, [line((f"{plural(len(part.findings) - shown_count, 'finding')} counted but not listed.", "dim"))]
+            terminal,
+            [
+                make_line(
+                    (f"{format_count(len(part.findings) - shown_count, 'finding')} counted but not listed.", "dim")
+                )
+            ],
         )
 
 
@@ -152,7 +157,7 @@ def _append_summary(text: Text, finding: Finding, width: int) -> Text:
     text.append_text(urgency)
     room = width - text.cell_len
     if finding.summary and room >= _SUMMARY_WIDTH:
-        summary = line((("  " if urgency else "") + finding.summary.strip(), "dim"))
+        summary = make_line((("  " if urgency else "") + finding.summary.strip(), "dim"))
         summary.truncate(room, overflow="ellipsis")
         text.append_text(summary)
     return text
@@ -174,8 +179,8 @@ def _format_package_line(
         )
     elif ":" not in ecosystem:
         origins.append(list_first(list(dict.fromkeys(package.path.rpartition("/")[0] for package in packages))))
-    heading = line((name, "bold"), f" {version}")
-    detail = line(("  " + ", ".join(filter(None, origins)), "dim"))
+    heading = make_line((name, "bold"), f" {version}")
+    detail = make_line(("  " + ", ".join(filter(None, origins)), "dim"))
     detail.truncate(max(width - heading.cell_len, 0), overflow="ellipsis")
     return heading.append_text(detail)
 
@@ -183,4 +188,6 @@ def _format_package_line(
 def _show_unread(terminal: Console, inventory: Inventory) -> None:
     if inventory.unread:
         print_heading(terminal, "Could not be read", len(inventory.unread))
-        bullets(terminal, describe_undetermined(Undetermined(entry.path, entry.reason) for entry in inventory.unread))
+        print_bullets(
+            terminal, describe_undetermined(Undetermined(entry.path, entry.reason) for entry in inventory.unread)
+        )

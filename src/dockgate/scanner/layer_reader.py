@@ -10,7 +10,7 @@ from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pac
 from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolve_link
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
-from dockgate.shared.digest import digest_of, hex_of
+from dockgate.shared.digest import digest_of, get_hex
 from dockgate.shared.errors import ImageError, UnreadableError
 
 # Raise it when the same layer would give other facts. Plugins have versions of their own.
@@ -49,7 +49,7 @@ def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
     versions have an order (`is_older_scanner`).
     """
     plugins = sum(kind.version for kind in ecosystems)
-    return f"{FACTS_VERSION}.{plugins}-{hex_of(digest_of(facts_version(ecosystems).encode()))[:8]}"
+    return f"{FACTS_VERSION}.{plugins}-{get_hex(digest_of(facts_version(ecosystems).encode()))[:8]}"
 
 
 def is_older_scanner(version: str | None, reference_version: str) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from dockgate.delivery.ports import UnreferencedBlob
 from dockgate.server.supervisor import end_with_thread, find
-from dockgate.shared.digest import PATTERN, hex_of
+from dockgate.shared.digest import PATTERN, get_hex
 from dockgate.shared.errors import UnavailableError
 
 # A collection that takes longer is ended. The next one goes on.
@@ -55,7 +55,7 @@ class DistributionStorage:
     def _blob(self, digest: str) -> UnreferencedBlob:
         if self._folder is not None:
             with suppress(OSError):
-                status = _data(self._folder / _ROOT, hex_of(digest)).stat()
+                status = _data(self._folder / _ROOT, get_hex(digest)).stat()
                 return UnreferencedBlob(digest, status.st_size, status.st_mtime)
         return UnreferencedBlob(digest, None, None)
 

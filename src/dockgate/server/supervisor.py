@@ -134,7 +134,7 @@ class ChildProcess:
             if self._stop.is_set():
                 return
             failures = 1 if time.monotonic() - began > STEADY_SECONDS else failures + 1
-            pause = RESTARTS.pause(failures)
+            pause = RESTARTS.compute_pause(failures)
             _log.warning("%s ended (%s); it starts again in %.1f s. See %s.", self.name, code, pause, self._log)
             self._stop.wait(pause)
 

@@ -79,8 +79,8 @@ def is_metadata(address: Address) -> bool:
     return address.is_link_local or address in METADATA
 
 
-def nearness(text: str) -> Nearness:
-    """The nearness of an address. Raises ValueError for other text."""
+def classify_address(text: str) -> Nearness:
+    """Return the nearness of an address. Raises ValueError for other text."""
     address = parse(text)
     if is_metadata(address):
         return Nearness.METADATA
@@ -91,7 +91,7 @@ def nearness(text: str) -> Nearness:
 
 def is_private(text: str) -> bool:
     """Return whether the address is not public. Raises ValueError for other text."""
-    return nearness(text) is not Nearness.PUBLIC
+    return classify_address(text) is not Nearness.PUBLIC
 
 
 def is_loopback(host: str) -> bool:
@@ -108,7 +108,7 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def refusal(text: str, allows_loopback: bool) -> str | None:
+def explain_refusal(text: str, allows_loopback: bool) -> str | None:
     """Return why an address is not called, None when it may be."""
     address = parse(text)
     if is_metadata(address):

@@ -71,7 +71,7 @@ class EcrRegistry(NamedTuple):
         return f"{self.account}.dkr.ecr.{self.region}.amazonaws.com{china}"
 
 
-def boto3_client() -> Client:
+def load_boto3() -> Client:
     """A maker of clients. Raises UsageError without boto3."""
     try:
         import boto3
@@ -108,7 +108,7 @@ class RegionalClients:
         """The client of a service ("ecr") in a region, the same at every call."""
         with self._lock:
             if (service, region) not in self._clients:
-                self._clients[service, region] = (self._make or boto3_client())(service, region)
+                self._clients[service, region] = (self._make or load_boto3())(service, region)
             return self._clients[service, region]
 
 
@@ -142,7 +142,9 @@ Classify = Callable[[AwsFailure], DockgateError | None]
 
 
 @contextmanager
-def aws_errors(action: str, classify: Classify = lambda failure: None, secret: str | None = None) -> Iterator[None]:
+def translate_aws_errors(
+    action: str, classify: Classify = lambda failure: None, secret: str | None = None
+) -> Iterator[None]:
     """Raise our errors for botocore's: what `classify` returns, else UnavailableError.
 
     By default every failure may be retried, since permissions may be granted meanwhile. The message begins with
@@ -167,7 +169,7 @@ def classify_denied(failure: AwsFailure) -> DockgateError | None:
     return DeniedError(failure.text, PERMISSIONS_ADVICE) if failure.is_denied else None
 
 
-def error_code(error: Exception) -> str | None:
+def find_error_code(error: Exception) -> str | None:
     """The code with which AWS refused a call, None for other errors."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
@@ -178,7 +180,7 @@ def _make_failure(action: str, error: Any, secret: str | None) -> AwsFailure:
     from botocore import exceptions as boto
 
     if isinstance(error, boto.ClientError):
-        code, message = error_code(error), str(error.response["Error"].get("Message", ""))
+        code, message = find_error_code(error), str(error.response["Error"].get("Message", ""))
         message = message.replace(secret, "…") if secret else message
         text = f"{action}: {error.operation_name}: {code or ''}: {message}"
         return AwsFailure(FailureKind.REFUSED, text, message, error.operation_name, code)

@@ -25,18 +25,18 @@ def encode(value: object) -> bytes:
     return _JSON.encode(value).encode("utf-8", "backslashreplace")
 
 
-def plain(value: object) -> Any:
+def to_plain(value: object) -> Any:
     """Dataclasses to dicts, tuples to lists, enums to their values, all the way down."""
     if type(value) in _LEAVES:
         return value
     if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, Enum):
         return value.value
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(field_value) for name, field_value in _collect_stored_fields(value).items()}
+        return {name: to_plain(field_value) for name, field_value in _collect_stored_fields(value).items()}
     return value
 
 

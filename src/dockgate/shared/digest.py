@@ -61,7 +61,7 @@ def require_digest(text: str) -> str:
     return text
 
 
-def hex_of(digest: str) -> str:
+def get_hex(digest: str) -> str:
     """The hexadecimal digits of a digest."""
     return digest.removeprefix(PREFIX)
 

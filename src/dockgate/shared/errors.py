@@ -146,6 +146,6 @@ def describe(error: Exception) -> str:
     return " ".join([text, *getattr(error, "__notes__", ())])
 
 
-def unexpected_error(error: Exception) -> Exception | None:
+def find_unexpected_error(error: Exception) -> Exception | None:
     """The error, if a log needs its traceback: None for one that Dockgate raised on purpose."""
     return None if isinstance(error, DockgateError) else error

@@ -28,7 +28,7 @@ class ImageReference:
         repository, _, digest = text.partition("@")
         return cls(repository, digest) if repository and digest else None
 
-    def repository_in(self, registry: str) -> str:
+    def strip_registry(self, registry: str) -> str:
         """The repository, without the registry if it is this one."""
         return self.repository.removeprefix(f"{registry}/")
 
@@ -78,29 +78,29 @@ class RepositoryReference:
         return f"{self.registry or default}/{self.name}"
 
 
-def own_repository(name: str, address: str) -> str:
+def name_own_repository(name: str, address: str) -> str:
     """The name of a repository of our own registry, with `address` if the name alone is ambiguous."""
     return name if RepositoryReference.parse(name).is_own else f"{address}/{name}"
 
 
-def without_digest(reference: str) -> str:
+def strip_digest(reference: str) -> str:
     """The reference to an image without its digest, with its tag."""
     return reference.partition("@")[0]
 
 
-def digest_in(reference: str) -> str | None:
+def find_digest(reference: str) -> str | None:
     """The SHA-256 digest of a reference to an image, or of a text that is only a digest; None without one."""
     digest = reference.rpartition("@")[2]
     return digest if is_digest(digest) else None
 
 
-def repository_in(reference: str) -> str:
+def parse_repository(reference: str) -> str:
     """The repository in a reference to an image, with its registry, without tag and digest."""
-    folder, slash, name = without_digest(reference).rpartition("/")
+    folder, slash, name = strip_digest(reference).rpartition("/")
     return f"{folder}{slash}{name.partition(':')[0]}"
 
 
-def canonical_registry(registry: str) -> str:
+def normalize_registry(registry: str) -> str:
     """One spelling for all names of a registry, so that no alias escapes a rule.
 
     In lower case, without a trailing dot and the port of HTTPS; Docker Hub and loopback have one name each.

@@ -22,15 +22,15 @@ class RetrySchedule:
     give_up_after: float | None = None
     minimum_attempts: int = 1
 
-    def pause(self, failures: int) -> float:
+    def compute_pause(self, failures: int) -> float:
         """Seconds to wait after so many failures in a row, at least one."""
         return min(self.first_pause * 2.0 ** min(failures - 1, 64), self.longest_pause)
 
-    def pauses(self) -> tuple[float, ...]:
+    def compute_pauses(self) -> tuple[float, ...]:
         """The seconds between all attempts. For schedules with a number of attempts."""
-        return tuple(self.pause(failures) for failures in range(1, self.attempts or 1))
+        return tuple(self.compute_pause(failures) for failures in range(1, self.attempts or 1))
 
-    def next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:
+    def compute_next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:
         """Return when to try again; None: never.
 
         `failures` includes the present one, `since` is the first attempt (RFC 3339). The key adds up to a quarter to
@@ -39,7 +39,7 @@ class RetrySchedule:
         if self.attempts is not None and failures >= self.attempts:
             return None
         jitter = int(hashlib.sha256(f"{key}/{failures}".encode()).hexdigest()[:4], 16) / 0x10000
-        following = now + timedelta(seconds=self.pause(failures) * (1 + jitter / 4))
+        following = now + timedelta(seconds=self.compute_pause(failures) * (1 + jitter / 4))
         if self.give_up_after is not None and since is not None and failures >= self.minimum_attempts:
             end = to_datetime(since) + timedelta(seconds=self.give_up_after)
             return following if following < end else None

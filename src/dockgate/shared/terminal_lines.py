@@ -24,13 +24,13 @@ class _Console(Console):
         raise BrokenPipeError
 
 
-def console(output: TextIO) -> Console:
+def create_console(output: TextIO) -> Console:
     """A Rich console without markup, emoji codes and highlighting: text is printed as it is."""
     width = None if output.isatty() else PLAIN_WIDTH
     return _Console(file=output, width=width, highlight=False, markup=False, emoji=False)
 
 
-def line(*parts: str | tuple[str, str]) -> Text:
+def make_line(*parts: str | tuple[str, str]) -> Text:
     """A line of parts, each a text or (text, style); control characters are escaped."""
     return Text.assemble(*((clean(part), "") if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts))
 
@@ -94,7 +94,7 @@ def show(terminal: Console, lines: Iterable[Text]) -> None:
 
 def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
     """Wrap a line between words; later parts are indented by `indent` (default: deeper than the first)."""
-    if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `shell_command`
+    if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `wrap_shell_command`
         return [text]
     if indent is None:
         indent = min(len(text.plain) - len(text.plain.lstrip()) + CONTINUATION_INDENT, width // 2)
@@ -116,10 +116,10 @@ def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
     return [*parts, remaining_text]
 
 
-def shell_command(command: str, indent: int, width: int) -> list[Text]:
+def wrap_shell_command(command: str, indent: int, width: int) -> list[Text]:
     """A command to copy, wrapped at `width` with a backslash. Comments cannot be wrapped."""
     if command.startswith("#"):
-        return [line((" " * indent + command, "cyan"))]
+        return [make_line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent
     for word in _split_shell_words(command):
         if current.strip() and len(current) + 1 + len(word) + 2 > width:
@@ -127,7 +127,7 @@ def shell_command(command: str, indent: int, width: int) -> list[Text]:
             current = " " * (indent + CONTINUATION_INDENT) + word
         else:
             current += (" " if current.strip() else "") + word
-    return [line((text, "cyan")) for text in (*lines, current)]
+    return [make_line((text, "cyan")) for text in (*lines, current)]
 
 
 def _split_shell_words(command: str) -> list[str]:
@@ -139,12 +139,12 @@ def _split_shell_words(command: str) -> list[str]:
 def print_heading(terminal: Console, text: str, count: int) -> None:
     """Print an empty line, and a heading with a count."""
     terminal.print()
-    show(terminal, [line((text, "bold"), (f"  {count}", "dim"))])
+    show(terminal, [make_line((text, "bold"), (f"  {count}", "dim"))])
 
 
-def bullets(terminal: Console, sentences: Iterable[str], indent: int = 2) -> None:
+def print_bullets(terminal: Console, sentences: Iterable[str], indent: int = 2) -> None:
     """Each sentence wrapped, under a bullet."""
     width = max(20, terminal.width)
     for sentence in sentences:
-        text = Text(" " * indent + "• ").append_text(line(sentence))
+        text = Text(" " * indent + "• ").append_text(make_line(sentence))
         show(terminal, wrap(text, width, indent + 2))

@@ -43,7 +43,7 @@ def is_within_days(text: str | None, now: str, days: float) -> bool:
     return time is not None and present_time is not None and present_time < time <= present_time + timedelta(days=days)
 
 
-def latest_possible(now: str) -> str:
+def compute_latest_time(now: str) -> str:
     """The latest time that may be on record now, in RFC 3339 as `now`."""
     return format_time(shift_time(to_datetime(now), CLOCK_DIFFERENCE))
 

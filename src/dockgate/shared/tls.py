@@ -9,7 +9,7 @@ from dockgate.shared.errors import UsageError
 _PROBE_SECONDS = 3.0
 
 
-def client_context(ca_bundle: Path | None) -> ssl.SSLContext:
+def create_client_context(ca_bundle: Path | None) -> ssl.SSLContext:
     """A context for clients that trusts the authorities of a PEM file, or those of the system.
 
     Raises UsageError for a file that is missing or holds no certificate.
@@ -26,7 +26,7 @@ def client_context(ca_bundle: Path | None) -> ssl.SSLContext:
     )
 
 
-def plain_http_context() -> ssl.SSLContext:
+def create_plain_http_context() -> ssl.SSLContext:
     """A context for clients that use plain HTTP alone.
 
     It is made in no time, and without authorities it accepts no server. A client of httpx that is given none loads the
@@ -35,7 +35,7 @@ def plain_http_context() -> ssl.SSLContext:
     return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def speaks_tls(host: str, port: int) -> bool:
+def can_speak_tls(host: str, port: int) -> bool:
     """Return whether a TLS handshake with this address succeeds; no certificate is checked.
 
     Nothing is sent.
@@ -53,7 +53,7 @@ def speaks_tls(host: str, port: int) -> bool:
         return False
 
 
-def tls_fault(error: BaseException) -> ssl.SSLError | None:
+def find_tls_error(error: BaseException) -> ssl.SSLError | None:
     """The TLS error that caused another; None without one."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):

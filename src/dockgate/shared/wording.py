@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 
-def plural(count: int, noun: str) -> str:
+def format_count(count: int, noun: str) -> str:
     """The count with its noun: "1 path", "2 paths", "1,200 paths"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
@@ -18,11 +18,11 @@ def list_first(words: Sequence[str], limit: int = 3) -> str:
     return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
 
 
-def valid_text(text: str) -> str:
+def replace_surrogates(text: str) -> str:
     """The text with "�" in place of each half of a surrogate pair that is alone, which no encoding has."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def one_line(text: str) -> str:
+def to_one_line(text: str) -> str:
     """The text in one line without control characters, which could steer a terminal or add a header."""
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -34,17 +34,17 @@ class Document:
     value: Any
     lines: dict[Location, int]
 
-    def line(self, location: Location) -> int:
+    def find_line(self, location: Location) -> int:
         """The line, from 1, of the key or item, or of the nearest existing one above it."""
         while location not in self.lines:
             location = location[:-1]
         return self.lines[location]
 
-    def error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
+    def make_error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """ "policy.yaml:7: max_findings.HIHG: <message>"."""
         key_path = ".".join(str(part) for part in location)
         return DefinitionError(
-            f"{self.name}:{self.line(location)}: {key_path + ': ' if key_path else ''}{message}", advice
+            f"{self.name}:{self.find_line(location)}: {key_path + ': ' if key_path else ''}{message}", advice
         )
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.config import DEFAULT_BLOBS_LIMIT
-from dockgate.shared.digest import from_hex, hash_file, hex_of, is_digest
+from dockgate.shared.digest import from_hex, get_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 
@@ -106,7 +106,7 @@ class FileBlobs(Blobs):
         path = self._blobs / blob_name(digest)
         if not path.is_file():
             raise artifact_not_found(digest)
-        if (actual := hash_file(path)) != hex_of(digest):
+        if (actual := hash_file(path)) != get_hex(digest):
             raise damaged_artifact(str(path), actual)
         return path
 
@@ -180,7 +180,7 @@ def blob_name(digest: str) -> str:
     """
     if not is_digest(digest):
         raise artifact_not_found(digest)
-    return hex_of(digest)
+    return get_hex(digest)
 
 
 def artifact_not_found(digest: str) -> NotFoundError:

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-from dockgate.shared.aws import AwsFailure, LazyClient, aws_errors
+from dockgate.shared.aws import AwsFailure, LazyClient, translate_aws_errors
 from dockgate.shared.digest import from_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError
 from dockgate.store.blobs import (
@@ -97,7 +97,7 @@ class S3Blobs:
     def list(self) -> Iterator[StoredBlob]:
         """Every object below the prefix whose name is a digest."""
         prefix = f"{self._prefix}sha256/"
-        with aws_errors(f"listing s3://{self._bucket}/{prefix}", lambda _: None):
+        with translate_aws_errors(f"listing s3://{self._bucket}/{prefix}", lambda _: None):
             for page in self._client().get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix):
                 for entry in page.get("Contents") or ():
                     digest = from_hex(entry["Key"].removeprefix(prefix))
@@ -152,7 +152,7 @@ class S3Blobs:
         def classify(failure: AwsFailure) -> DockgateError | None:
             return artifact_not_found(from_hex(name)) if failure.code in _MISSING else None
 
-        return aws_errors(f"{action} {self._place(name)}", classify)
+        return translate_aws_errors(f"{action} {self._place(name)}", classify)
 
 
 def _stat(path: Path) -> os.stat_result | None:

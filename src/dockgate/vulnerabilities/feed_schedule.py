@@ -136,7 +136,7 @@ def compute_pause(state: FeedState, period: float) -> float:
         longest = _UNREACHABLE_PAUSE
     is_complete = len(state.failed_parts) < FAILURE_LIMIT
     failures = min((part.attempts for part in state.failed_parts), default=0) if is_complete else 0
-    seconds = RetrySchedule(min(_FIRST_PAUSE, period), longest).pause(failures or state.failures)
+    seconds = RetrySchedule(min(_FIRST_PAUSE, period), longest).compute_pause(failures or state.failures)
     return min(seconds, period) if state.is_partial else seconds
 
 

@@ -10,7 +10,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.registry.push_permits import PushPermits
 from dockgate.services.registry.pushes import OUR_OWN
 from dockgate.services.web_services import WebServices
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.interfaces import override
 from dockgate.web.api import ServerDependency
 from dockgate.web.authorization import (
@@ -70,7 +70,7 @@ def _grant(server: WebServices, caller: Caller | Login, service: str, scopes: li
             if PUSH in entry.actions:
                 subject = f"{entry.type}:{entry.name}:{','.join(entry.actions)}"
                 server.store.audit.finish(begin_audit_entry(server, caller, "GET /registry/token", subject), 200)
-    return JSONResponse(plain(token), headers={"Cache-Control": "no-store"})
+    return JSONResponse(to_plain(token), headers={"Cache-Control": "no-store"})
 
 
 router.add_api_route("/registry/token", token, methods=["GET"], route_class_override=GuardedRoute)

@@ -37,7 +37,7 @@ class Case:
 
     def sign_in(self, request: SignInRequest = REQUEST, issuer: str | None = ISSUER, **person: Any) -> Identity:
         """A whole sign-in; `request` is what the browser brings back."""
-        back = self.fake.authorize(self.provider.sign_in_url(REQUEST), **(person or ADA))
+        back = self.fake.authorize(self.provider.build_sign_in_url(REQUEST), **(person or ADA))
         return self.provider.redeem(request, parse_qs(urlsplit(back).query)["code"][0], issuer)
 
 
@@ -55,7 +55,7 @@ def test_a_person_is_named_by_issuer_and_subject_with_address_and_groups(case: C
 
 
 def test_the_browser_is_sent_with_state_nonce_and_challenge_but_no_secret(case: Case) -> None:
-    url = case.provider.sign_in_url(REQUEST)
+    url = case.provider.build_sign_in_url(REQUEST)
     query = parse_qs(urlsplit(url).query)
     assert query["state"] == [REQUEST.state]
     assert query["nonce"] == [REQUEST.nonce]
@@ -199,7 +199,7 @@ def test_keys_are_not_fetched_for_every_sign_in(case: Case) -> None:
 
 
 def test_a_code_counts_once(case: Case) -> None:
-    back = case.fake.authorize(case.provider.sign_in_url(REQUEST), **ADA)
+    back = case.fake.authorize(case.provider.build_sign_in_url(REQUEST), **ADA)
     code = parse_qs(urlsplit(back).query)["code"][0]
     case.provider.redeem(REQUEST, code, ISSUER)
     with pytest.raises(DeniedError, match="invalid_grant"):
@@ -291,7 +291,7 @@ DISCOVERY = "/.well-known/openid-configuration"
 def test_unsafe_metadata_is_refused(case: Case, metadata: dict[str, Any]) -> None:
     case.fake.metadata = metadata
     with pytest.raises(UnavailableError, match="cannot be used"):
-        case.provider.sign_in_url(REQUEST)
+        case.provider.build_sign_in_url(REQUEST)
 
 
 @pytest.mark.parametrize(
@@ -318,7 +318,7 @@ def test_a_failure_is_repeated_for_a_moment_without_another_request(case: Case) 
     case.fake.answers[DISCOVERY] = httpx.Response(500)
     for _ in range(3):
         with pytest.raises(UnavailableError):
-            case.provider.sign_in_url(REQUEST)
+            case.provider.build_sign_in_url(REQUEST)
     assert case.fake.calls(DISCOVERY) == 1
     del case.fake.answers[DISCOVERY]
     case.now += timedelta(seconds=FAILURE_SECONDS)

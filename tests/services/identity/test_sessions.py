@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.identity.model import Permission, Role, digest
+from dockgate.identity.model import Permission, Role, hash_secret
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.people import People
 from dockgate.services.identity.sessions import IDLE_HOURS, MOST_DAYS, Sessions
@@ -107,11 +107,11 @@ def test_a_limited_token_neither_sees_nor_ends_the_sessions_of_other_tokens(door
     _, text = door.people.issue("ada", 1, [Permission.READ])
     limited_session, full_session = door.sessions.start(text), door.sessions.start(door.token)
     reader, ada = door.sessions.authenticate(limited_session), door.sessions.authenticate(full_session)
-    assert [session.digest for session in door.sessions.list_sessions(reader)] == [digest(limited_session)]
+    assert [session.digest for session in door.sessions.list_sessions(reader)] == [hash_secret(limited_session)]
     assert {session.digest for session in door.sessions.list_sessions(ada)} == {
-        digest(limited_session),
-        digest(full_session),
+        hash_secret(limited_session),
+        hash_secret(full_session),
     }
     with pytest.raises(NotFoundError):
-        door.sessions.end_session(reader, digest(full_session))
+        door.sessions.end_session(reader, hash_secret(full_session))
     assert door.is_open(full_session)

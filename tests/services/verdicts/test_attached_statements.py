@@ -40,7 +40,7 @@ from dockgate.vulnerabilities.model import Matches
 
 __all__ = ["dockgate", "run"]
 
-OURS, THEIRS = dsse.Signer(dsse.new_key()), dsse.Signer(dsse.new_key())
+OURS, THEIRS = dsse.Signer(dsse.create_key()), dsse.Signer(dsse.create_key())
 IMAGE = make.image([{"etc/os-release": b"ID=debian\n"}])
 SECOND_IMAGE = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
 NAME = "registry.example/shop"
@@ -123,7 +123,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
         ),
         pytest.param(
             dsse.sign(
-                statements.statement(
+                statements.build_statement(
                     replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30
                 ),
                 OURS,
@@ -170,7 +170,9 @@ def test_no_field_of_an_envelope_beside_an_image_keeps_the_others_from_being_rea
 
 def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_read() -> None:
     chance = Random(10)  # noqa: S311 - it chooses cases
-    approval = statements.statement(replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30)
+    approval = statements.build_statement(
+        replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30
+    )
     payloads = [b64decode(json.loads(GOOD)["payload"]), vex_statement(IMAGE.digest), approval]
     for number in range(150):
         payload = json_text(payloads[number % 3], chance, blind(chance))

@@ -17,7 +17,7 @@ from dockgate.aws.functions.verdicts import Evidence, JudgedImage, Verdicts
 from dockgate.aws.functions.wait_table import WaitTable
 from dockgate.gate.model import Status
 from dockgate.shared.digest import is_digest
-from dockgate.shared.references import ImageReference, RepositoryReference, repository_in
+from dockgate.shared.references import ImageReference, RepositoryReference, parse_repository
 
 # Host name prefixes of ECR's private registries, "dkr-ecr" over IPv6.
 _ECR = re.compile(r"^\d{12}\.dkr[.-]ecr")
@@ -124,7 +124,7 @@ class RiskMonitor:
                     if image is None or not is_digest(image.digest):
                         self.tell("ServiceUnread", service=service.name, image=container["image"])
                         continue
-                    repository = RepositoryReference.parse(repository_in(image.repository))
+                    repository = RepositoryReference.parse(parse_repository(image.repository))
                     if repository.registry and _ECR.search(repository.registry):
                         definitions[repository.name, image.digest] = None
         return list(definitions)

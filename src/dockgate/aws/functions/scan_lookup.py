@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from dockgate.aws.functions.wait_table import ImageItems, WaitTable
 from dockgate.aws.indexes import Indexes
 from dockgate.aws.scans import Scans, ScanState
-from dockgate.shared.aws import error_code
+from dockgate.shared.aws import find_error_code
 from dockgate.shared.errors import ImageError
 
 # ECR's errors for a repository that is missing in the stack's parameter ImageRepositories.
@@ -52,7 +52,7 @@ class ScanLookup:
         try:
             platforms = self.indexes.platforms(repository, digest)
         except Exception as error:
-            if error_code(error) not in _NOT_OURS:
+            if find_error_code(error) not in _NOT_OURS:
                 raise
             self.tell("IndexUnknown", digest=digest, repository=repository, error=f"{type(error).__name__}: {error}")
             return ()

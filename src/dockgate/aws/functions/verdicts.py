@@ -17,7 +17,7 @@ from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, hex_of
+from dockgate.shared.digest import digest_of, get_hex
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.versions import Orders
 
@@ -132,8 +132,8 @@ class Verdicts:
         from dockgate.reports import GateReport, load
 
         verdict, case = judged_image.verdict, judged_image.case
-        name = hex_of(digest_of(canonical.encode(verdict)))
-        key = f"verdicts/{hex_of(verdict.image)}/{name}"
+        name = get_hex(digest_of(canonical.encode(verdict)))
+        key = f"verdicts/{get_hex(verdict.image)}/{name}"
         reference = f"{judged_image.repository}@{verdict.image}" if judged_image.repository else verdict.image
         report = GateReport(reference, verdict, tuple(report.inventory for report in case.external_reports), case)
         bucket = self._settings.bucket

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import Any
 
 from dockgate.aws.stack.permissions import ACTIONS
-from dockgate.shared.aws import AwsFailure, FailureKind, aws_errors
+from dockgate.shared.aws import AwsFailure, FailureKind, translate_aws_errors
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
 
 # Makes a boto3 client by its service's name.
@@ -73,7 +73,7 @@ class Account:
 
 def explain_errors(action: str) -> AbstractContextManager[None]:
     """Raise our errors for botocore's, with the failed operation and the next step."""
-    return aws_errors(action, _classify)
+    return translate_aws_errors(action, _classify)
 
 
 def _classify(failure: AwsFailure) -> DockgateError:

@@ -15,7 +15,7 @@ from dockgate.aws.stack.data_resources import Resource
 from dockgate.gate.model import Policy, Waivers
 from dockgate.gate.policy import encode_policy
 from dockgate.shared import canonical
-from dockgate.shared.digest import hex_of
+from dockgate.shared.digest import get_hex
 from dockgate.shared.errors import NotFoundError
 
 # The registry's scanning configuration before we changed it, and as we left it.
@@ -88,7 +88,7 @@ class StackBucket:
 
     def put_policy(self, policy: Policy) -> str:
         """Store the policy in canonical form; returns its key."""
-        return self._put(f"policies/{hex_of(policy.digest)}.json", encode_policy(policy))
+        return self._put(f"policies/{get_hex(policy.digest)}.json", encode_policy(policy))
 
     def put_waivers(self, waivers: Waivers) -> str:
         """Store the waivers in canonical form; returns its key."""

@@ -20,7 +20,7 @@ from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Pat
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, hex_of
+from dockgate.shared.digest import digest_of, get_hex
 from dockgate.shared.errors import BuildError, UnavailableError
 from dockgate.shared.files import replace_file
 from dockgate.shared.interfaces import override
@@ -101,7 +101,7 @@ class PodmanBuilder(Builder):
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
         pushed_digest = self._registry.resolve(request.repository, request.key)
-        records = _Records(self._records / hex_of(digest_of(request.repository.encode())))
+        records = _Records(self._records / get_hex(digest_of(request.repository.encode())))
         earlier_result = records.read(request.key) if pushed_digest is not None else None
         if earlier_result is not None and earlier_result.digest == pushed_digest:
             log(f"{name} is in the registry already: {pushed_digest}")
@@ -247,7 +247,7 @@ def _save_commands(paths: Paths, diff_ids: Iterable[str]) -> list[list[str]]:
     write.
     """
     blobs = f"{paths.layout}/blobs/sha256"
-    empty = [f"{blobs}/{hex_of(diff_id)}" for diff_id in dict.fromkeys(diff_ids)]
+    empty = [f"{blobs}/{get_hex(diff_id)}" for diff_id in dict.fromkeys(diff_ids)]
     return [
         ["mkdir", "-p", blobs],
         ["touch", f"{paths.layout}/oci-layout", *empty],

@@ -28,10 +28,10 @@ def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Poli
     if document.value is None:
         return None
     if not isinstance(document.value, dict):
-        raise document.error((), "it is not a mapping", f"Allowed here: {', '.join(KEYS)}.")
+        raise document.make_error((), "it is not a mapping", f"Allowed here: {', '.join(KEYS)}.")
     for key in document.value:
         if key not in KEYS:
-            raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+            raise document.make_error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
     if "policy" not in document.value:
         return None
     return policies.parse_rules(document, ("policy",), NAME, rules, should_add_mandatory=False)

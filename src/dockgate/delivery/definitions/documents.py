@@ -169,7 +169,7 @@ def definition_of(document: Document) -> Definition:
     """The definition that a document holds. Raises DefinitionError."""
     value = document.value
     if not isinstance(value, dict):
-        raise document.error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED_KINDS}.")
+        raise document.make_error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED_KINDS}.")
     kind = value.get("kind")
     if kind == policies.KIND:
         return PolicyDocument(document)
@@ -178,7 +178,7 @@ def definition_of(document: Document) -> Definition:
     if kind == targets.KIND:
         return targets.read_target(document)
     if kind not in _KINDS:
-        raise document.error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED_KINDS}.")
+        raise document.make_error(("kind",), f"unknown kind {kind!r}", f"Allowed here: {_ALLOWED_KINDS}.")
     try:
         model = _KINDS[kind].model_validate(value)
     except ValidationError as error:
@@ -195,24 +195,24 @@ def definition_of(document: Document) -> Definition:
 def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
     if model.fixesPerDay is not None and model.onFix is None:
         advice = f"onFix: one of {', '.join(FixAction)}."
-        raise document.error(("fixesPerDay",), "a limit of fixes without onFix", advice)
+        raise document.make_error(("fixesPerDay",), "a limit of fixes without onFix", advice)
     stages: set[str] = set()
     outputs: set[str] = set()
     for index, stage in enumerate(model.stages):
         place = ("stages", index)
         if stage.name in stages:
-            raise document.error((*place, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
+            raise document.make_error((*place, "name"), f"a second stage {stage.name!r}", "Stage names are unique.")
         stages.add(stage.name)
         actions: set[str] = set()
         for number, action in enumerate(stage.actions):
             location = (*place, "actions", number)
             if action.name in actions:
-                raise document.error(
+                raise document.make_error(
                     (*location, "name"), f"a second action {action.name!r}", "Names are unique in a stage."
                 )
             actions.add(action.name)
             if (index == 0) != isinstance(action, SourceAction):
-                raise document.error(
+                raise document.make_error(
                     (*location, "type"),
                     f"a {action.type} action in stage {index + 1}",
                     "The first stage holds source actions, and only the first.",
@@ -222,13 +222,13 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
             input_name = getattr(action, "input", None)
             if input_name and input_name not in outputs:
                 names = ", ".join(sorted(outputs))
-                raise document.error(
+                raise document.make_error(
                     (*location, "input"), f"nothing before this puts out {input_name!r}", f"Known: {names}."
                 )
         for number, action in enumerate(stage.actions):
             output = getattr(action, "output", None)
             if output in outputs:
-                raise document.error(
+                raise document.make_error(
                     (*place, "actions", number, "output"), f"a second output {output!r}", "Output names are unique."
                 )
             if output:
@@ -241,7 +241,7 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
 def _check_approvers(document: Document, location: Location, approvers: _Approvers) -> None:
     """Refuse approvers of whom there can never be enough."""
     if approvers.principals and not approvers.roles and approvers.count > len(set(approvers.principals)):
-        raise document.error(
+        raise document.make_error(
             (*location, "count"),
             f"{approvers.count} approvals of {len(set(approvers.principals))} principals",
             "Name more of them, or a role.",
@@ -249,7 +249,7 @@ def _check_approvers(document: Document, location: Location, approvers: _Approve
     deciders = [role for role, permissions in PERMISSIONS.items() if Permission.DECIDE in permissions]
     for index, role in enumerate(approvers.roles):
         if role not in deciders:
-            raise document.error(
+            raise document.make_error(
                 (*location, "roles", index), f"a {role} may not decide", f"Allowed here: {', '.join(deciders)}."
             )
 

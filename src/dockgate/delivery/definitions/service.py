@@ -86,18 +86,18 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
     check = definition.healthCheck
     place = model.ecs
     if (model.target == "ecs") != (place is not None):
-        raise document.error(("target",), "`ecs` says where a service of target ecs is", "Give both, or neither.")
+        raise document.make_error(("target",), "`ecs` says where a service of target ecs is", "Give both, or neither.")
     if place is not None:
         _refuse_task_settings(document, model)
     elif check is not None and (check.http is None) == (not check.command):
-        raise document.error(
+        raise document.make_error(
             ("taskDefinition", "healthCheck"),
             "a health check is either http or command",
             "Give exactly one of the two.",
         )
     for index, port in enumerate(definition.ports):
         if port.hostPort and model.desiredCount > 1:
-            raise document.error(
+            raise document.make_error(
                 ("taskDefinition", "ports", index, "hostPort"),
                 "two tasks cannot share one host port",
                 "Use hostPort 0, or desiredCount 1.",
@@ -120,21 +120,23 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
     try:
         check_service(service.service, service.definition)
     except UsageError as error:
-        raise document.error(("taskDefinition",), str(error), error.advice) from None
+        raise document.make_error(("taskDefinition",), str(error), error.advice) from None
     return service
 
 
 def _refuse_task_settings(document: Document, model: ServiceModel) -> None:
     """Refuse settings that only the task definition in ECS has."""
     for key in sorted(model.taskDefinition.model_fields_set - {"container", "healthCheck"}):
-        raise document.error(("taskDefinition", key), f"{key} has no effect on ECS", "Set it in ECS's task definition.")
+        raise document.make_error(
+            ("taskDefinition", key), f"{key} has no effect on ECS", "Set it in ECS's task definition."
+        )
     check = model.taskDefinition.healthCheck
     if check is not None and check.model_fields_set - {"startPeriod"}:
-        raise document.error(
+        raise document.make_error(
             ("taskDefinition", "healthCheck"), "ECS uses its own health checks", "Set startPeriod alone."
         )
     if "." in model.name:
-        raise document.error(("name",), f"{model.name!r} cannot name a service on ECS", "Leave out the dots.")
+        raise document.make_error(("name",), f"{model.name!r} cannot name a service on ECS", "Leave out the dots.")
 
 
 def _health_check(model: HealthCheckModel) -> HealthCheck:

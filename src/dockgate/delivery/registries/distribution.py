@@ -10,7 +10,7 @@ from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.tls import plain_http_context
+from dockgate.shared.tls import create_plain_http_context
 
 if TYPE_CHECKING:
     import httpx
@@ -131,7 +131,7 @@ class DistributionRegistry(RegistryContent):
         try:
             # The registry is ours and on loopback: a proxy of the environment has nothing to do with it.
             with httpx.Client(
-                base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False, verify=plain_http_context()
+                base_url=f"http://{self.address}", timeout=_TIMEOUT, trust_env=False, verify=create_plain_http_context()
             ) as client:
                 answer = client.request(method, path, headers=headers, content=content.data if content else None)
         except (httpx.HTTPError, httpx.InvalidURL) as error:

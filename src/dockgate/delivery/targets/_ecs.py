@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.delivery.service_model import Probe, Task, TaskDefinition, TaskState
-from dockgate.shared.aws import AwsFailure, aws_errors, classify_denied, error_code
+from dockgate.shared.aws import AwsFailure, classify_denied, find_error_code, translate_aws_errors
 from dockgate.shared.errors import DeployError, DockgateError
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_seconds
@@ -132,12 +132,12 @@ def reason_of(task: Mapping[str, Any]) -> str:
 
 def is_missing(error: Exception) -> bool:
     """Return whether a call failed because the service or the cluster does not exist."""
-    return error_code(error) in _MISSING
+    return find_error_code(error) in _MISSING
 
 
 def ecs_errors(action: str) -> AbstractContextManager[None]:
     """Raise our errors for botocore's: DeniedError, UnavailableError, DeployError for what ECS refuses."""
-    return aws_errors(action, _classify)
+    return translate_aws_errors(action, _classify)
 
 
 def _classify(failure: AwsFailure) -> DockgateError | None:

@@ -156,7 +156,7 @@ class PodmanTarget(Target):
                     raise self._task_failure(container, container.reason or self._unhealthy_reason(container, patience))
             if missing:
                 checks += 1
-                time.sleep(schedule.pause(checks))
+                time.sleep(schedule.compute_pause(checks))
 
     def _healthy(self, container: Container, seconds: float) -> bool:
         if not container.is_running or container.started_at is None:

@@ -53,11 +53,11 @@ def read_rule(document: Document) -> Rule:
     try:
         compile_pattern(model.pattern)
     except DefinitionError as error:
-        raise document.error(("pattern",), str(error), error.advice) from None
+        raise document.make_error(("pattern",), str(error), error.advice) from None
     targets = tuple(_target(document, index, target) for index, target in enumerate(model.targets))
     for index, target in enumerate(targets):
         if target.name in {each.name for each in targets[:index]}:
-            raise document.error(("targets", index), f"a second target {target.name!r}", "Name a target once.")
+            raise document.make_error(("targets", index), f"a second target {target.name!r}", "Name a target once.")
     return Rule(model.name, model.pattern, targets, model.state == "enabled")
 
 
@@ -65,7 +65,7 @@ def _target(document: Document, index: int, model: _Target) -> RuleTarget:
     inputs = [name for name in ("input", "inputPath", "inputTransformer") if getattr(model, name) is not None]
     if len(inputs) > 1:
         message = f"{inputs[0]} and {inputs[1]} together"
-        raise document.error(("targets", index, inputs[1]), message, "Write one of them.")
+        raise document.make_error(("targets", index, inputs[1]), message, "Write one of them.")
     transformer = model.inputTransformer
     value = Input(
         constant=None if model.input is None else json.dumps(model.input, ensure_ascii=False),
@@ -76,9 +76,9 @@ def _target(document: Document, index: int, model: _Target) -> RuleTarget:
     try:
         compile_input(value)
     except DefinitionError as error:
-        raise document.error(("targets", index, *inputs), str(error), error.advice) from None
+        raise document.make_error(("targets", index, *inputs), str(error), error.advice) from None
     if inputs and model.group is not None:
-        raise document.error(
+        raise document.make_error(
             ("targets", index, "group"), f"group and {inputs[0]} together", "A group is one message of many events."
         )
     return RuleTarget(model.name, value, model.group)

@@ -118,18 +118,20 @@ def read_target(document: Document) -> TargetDefinition:
     kind = document.value.get("type")
     if not isinstance(kind, str) or kind not in _MODELS:
         problem = "the key 'type' is missing" if kind is None else f"unknown type {kind!r}"
-        raise document.error(("type",), problem, f"Allowed here: {', '.join(_MODELS)}.")
+        raise document.make_error(("type",), problem, f"Allowed here: {', '.join(_MODELS)}.")
     try:
         model = TypeAdapter(_MODELS[kind]).validate_python(document.value)
     except ValidationError as error:
         raise translate(document, error, lambda location: _allowed_keys(_MODELS[kind], location)) from None
     if model.name in (OWNERS, *RESERVED_TARGETS):
-        raise document.error(("name",), f"the name {model.name!r} is reserved", "Choose another name.")
+        raise document.make_error(("name",), f"the name {model.name!r} is reserved", "Choose another name.")
     values = model.model_dump(mode="json")
     secrets = {name: values[name] for name in _SECRET if values.get(name) is not None}
     quiet, summary = model.quietHours, model.summary
     if quiet is not None and quiet.start == quiet.end:
-        raise document.error(("quietHours", "to"), "the quiet hours begin and end at the same time", "Leave them out.")
+        raise document.make_error(
+            ("quietHours", "to"), "the quiet hours begin and end at the same time", "Leave them out."
+        )
     target = Target(
         name=model.name,
         type=TargetType(kind),

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from dockgate.events.ports import Message, Queue
-from dockgate.shared.aws import aws_errors
+from dockgate.shared.aws import translate_aws_errors
 from dockgate.shared.interfaces import override
 
 # Messages per request, and seconds that a request waits for the first one: limits of ReceiveMessage.
@@ -31,7 +31,7 @@ class SqsQueue(Queue):
 
     @override
     def receive(self) -> Sequence[Message]:
-        with aws_errors(f"receiving from the queue {self.name}"):
+        with translate_aws_errors(f"receiving from the queue {self.name}"):
             client, url = self._queue()
             answer = client.receive_message(
                 QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
@@ -43,13 +43,13 @@ class SqsQueue(Queue):
 
     @override
     def delete(self, message: Message) -> None:
-        with aws_errors(f"deleting from the queue {self.name}"):
+        with translate_aws_errors(f"deleting from the queue {self.name}"):
             client, url = self._queue()
             client.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
 
     @override
     def release(self, message: Message) -> None:
-        with aws_errors(f"giving a message back to the queue {self.name}"):
+        with translate_aws_errors(f"giving a message back to the queue {self.name}"):
             client, url = self._queue()
             client.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=0)
 

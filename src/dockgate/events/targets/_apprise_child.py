@@ -17,7 +17,7 @@ import sys
 import sysconfig
 from typing import Any
 
-from dockgate.shared.addresses import refusal
+from dockgate.shared.addresses import explain_refusal
 from dockgate.shared.interfaces import override
 
 _MEMORY = 1 << 30  # bytes
@@ -84,7 +84,7 @@ class Guard:
         if not isinstance(address, tuple):
             self._refuse("a local socket is not called")
         try:
-            reason = refusal(str(address[0]), self._loopback)
+            reason = explain_refusal(str(address[0]), self._loopback)
         except ValueError:
             return  # a name, which socket.getaddrinfo checks; its address comes here again
         if reason:

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from dockgate.events.message import Message
-from dockgate.shared.wording import shorten, valid_text
+from dockgate.shared.wording import replace_surrogates, shorten
 
 # Bytes; EventBridge, SNS and SQS take 256 KiB with all attributes.
 BODY_LIMIT = 200_000
@@ -13,7 +13,7 @@ BODY_LIMIT = 200_000
 
 def body_of(message: Message) -> str:
     """The message's data. If it is too long: the event without its detail, and the text for people."""
-    data = valid_text(message.data)
+    data = replace_surrogates(message.data)
     if len(data.encode()) <= BODY_LIMIT:
         return data
     return json.dumps(short_detail(message), separators=(",", ":"))

@@ -20,7 +20,7 @@ from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import one_line, shorten, valid_text
+from dockgate.shared.wording import replace_surrogates, shorten, to_one_line
 
 CHILD = "dockgate.events.targets._apprise_child"
 SECONDS = 30.0
@@ -109,7 +109,7 @@ class AppriseAdapter(TargetAdapter):
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         require_scheme(secrets["url"])
-        title, body = one_line(valid_text(message.title)), valid_text(message.body)
+        title, body = to_one_line(replace_surrogates(message.title)), replace_surrogates(message.body)
         texts = {"title": shorten(title, TITLE_LIMIT), "body": shorten(body, TEXT_LIMIT)}
         self._run({"url": secrets["url"], "id": message.id, **texts})
 
@@ -141,7 +141,7 @@ class AppriseAdapter(TargetAdapter):
         reason = scrub(str(answer.get("error") or "it ended without an answer"), request["url"])
         error = UsageError if answer.get("final") else UnavailableError
         raise error(
-            f"{scheme_of(request['url'])}: {shorten(one_line(reason), 300)}", "Check the URL in the Target document."
+            f"{scheme_of(request['url'])}: {shorten(to_one_line(reason), 300)}", "Check the URL in the Target document."
         )
 
     def _environment(self) -> dict[str, str]:
@@ -171,7 +171,7 @@ def require_scheme(url: str) -> None:
 def scheme_of(url: str) -> str:
     """The scheme of a URL in lower case, "" for none."""
     scheme, separator, _ = url.partition("://")
-    return one_line(scheme).lower() if separator else ""
+    return to_one_line(scheme).lower() if separator else ""
 
 
 def scrub(text: str, url: str) -> str:

@@ -8,10 +8,10 @@ from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import detail_of
-from dockgate.shared.aws import BUS, aws_errors, parse_arn
+from dockgate.shared.aws import BUS, parse_arn, translate_aws_errors
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import valid_text
+from dockgate.shared.wording import replace_surrogates
 
 # PutEvents refuses sources that begin with "aws.": events in AWS's shape get this in its place.
 _AWS_PREFIX, _OWN_PREFIX = "aws.", "dockgate."
@@ -42,7 +42,7 @@ class EventBridgeAdapter(TargetAdapter):
         entry: dict[str, Any] = {
             "Source": f"{_OWN_PREFIX}{source.removeprefix(_AWS_PREFIX)}" if source.startswith(_AWS_PREFIX) else source,
             "DetailType": str(message.event.get("detail-type") or "event")[:_LONGEST_TYPE],
-            "Detail": valid_text(
+            "Detail": replace_surrogates(
                 json.dumps(
                     {**detail_of(message), "dockgate-event": message.key}, ensure_ascii=False, separators=(",", ":")
                 )
@@ -50,7 +50,7 @@ class EventBridgeAdapter(TargetAdapter):
             "EventBusName": bus,
             "Resources": [str(resource) for resource in message.event.get("resources") or ()],
         }
-        with aws_errors(f"putting an event on the bus {bus}"):
+        with translate_aws_errors(f"putting an event on the bus {bus}"):
             answer = self._clients("events", region).put_events(Entries=[entry])
         if answer["FailedEntryCount"]:
             (answer_entry,) = answer["Entries"]

@@ -7,7 +7,7 @@ from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import one_line, shorten
+from dockgate.shared.wording import shorten, to_one_line
 
 _log = logging.getLogger("dockgate.events")
 _LIMIT = 2000  # characters
@@ -24,7 +24,7 @@ class LogAdapter(TargetAdapter):
 
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
-        title, body = one_line(message.title), one_line(message.body)
-        kind = one_line(str(message.event.get("detail-type", "")))
+        title, body = to_one_line(message.title), to_one_line(message.body)
+        kind = to_one_line(str(message.event.get("detail-type", "")))
         text = shorten(f"{title}: {body}" if body else title, _LIMIT)
-        _log.info("%s: %s (%s)", kind, text, one_line(message.key))
+        _log.info("%s: %s (%s)", kind, text, to_one_line(message.key))

@@ -7,9 +7,9 @@ from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import attributes, body_of, fifo_ids
-from dockgate.shared.aws import TOPIC, aws_errors, parse_arn
+from dockgate.shared.aws import TOPIC, parse_arn, translate_aws_errors
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import one_line
+from dockgate.shared.wording import to_one_line
 
 # Characters: SNS takes fewer than 100 (Publish, "Subject").
 _LONGEST_SUBJECT = 99
@@ -44,11 +44,11 @@ class SnsAdapter(TargetAdapter):
             request["Subject"] = subject
         if topic.endswith(".fifo"):
             request["MessageGroupId"], request["MessageDeduplicationId"] = fifo_ids(message)
-        with aws_errors(f"publishing to the topic {topic}"):
+        with translate_aws_errors(f"publishing to the topic {topic}"):
             self._clients("sns", region).publish(**request)
 
 
 def _subject(title: str) -> str:
     """One line of printable ASCII, as SNS requires of a subject."""
-    line = one_line(title)
+    line = to_one_line(title)
     return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()

@@ -7,7 +7,7 @@ from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.events.targets._aws import attributes, body_of, fifo_ids
-from dockgate.shared.aws import QUEUE, aws_errors, parse_arn
+from dockgate.shared.aws import QUEUE, parse_arn, translate_aws_errors
 from dockgate.shared.interfaces import override
 
 
@@ -31,7 +31,7 @@ class SqsAdapter(TargetAdapter):
         arn = str(target.settings["arn"])
         queue = parse_arn("arn", arn, QUEUE)
         client = self._clients("sqs", queue["region"])
-        with aws_errors(f"sending to the queue {arn}"):
+        with translate_aws_errors(f"sending to the queue {arn}"):
             url = client.get_queue_url(QueueName=queue["name"], QueueOwnerAWSAccountId=queue["account"])["QueueUrl"]
             request: dict[str, Any] = {
                 "QueueUrl": url,

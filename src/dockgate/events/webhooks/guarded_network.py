@@ -7,7 +7,7 @@ from typing import Any
 
 import httpcore
 
-from dockgate.shared.addresses import refusal
+from dockgate.shared.addresses import explain_refusal
 from dockgate.shared.interfaces import override
 
 
@@ -70,7 +70,7 @@ class GuardedBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(f"{host} is not found: {error}") from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
-            if reason := refusal(address, self._loopback):
+            if reason := explain_refusal(address, self._loopback):
                 failure = httpcore.ConnectError(f"{address}, the address of {host}, {reason}: it is not called")
                 continue
             try:

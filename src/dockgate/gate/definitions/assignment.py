@@ -8,7 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from dockgate.gate.definitions.fields import NAME, Name, Strict, read_seconds
 from dockgate.gate.policy_choice import AllowedPolicies, PolicyAssignment, PullPolicy, Watch, WatchStart
 from dockgate.identity.model import PRINCIPAL, Role
-from dockgate.shared.references import RepositoryReference, canonical_registry
+from dockgate.shared.references import RepositoryReference, normalize_registry
 
 KIND = "PolicyAssignment"
 
@@ -19,7 +19,7 @@ def _require_known_spelling(pattern: str) -> str:
     The pattern would match nothing.
     """
     registry = RepositoryReference.parse(pattern).registry
-    if registry and "*" not in registry and (canonical := canonical_registry(registry)) != registry:
+    if registry and "*" not in registry and (canonical := normalize_registry(registry)) != registry:
         raise ValueError(f"write {canonical} in place of {registry}: repositories of this registry are named so here")
     return pattern
 

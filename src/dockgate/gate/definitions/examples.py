@@ -187,11 +187,11 @@ class LocatedExample:
     @property
     def line(self) -> int:
         """The line of the document that the example starts at, from 1."""
-        return self.document.line(self.location)
+        return self.document.find_line(self.location)
 
     def error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """The error that a place within the example causes; it names the file and the line."""
-        return self.document.error((*self.location, *location), message, advice)
+        return self.document.make_error((*self.location, *location), message, advice)
 
 
 def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]:
@@ -203,16 +203,16 @@ def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]
     value = document.value
     if not isinstance(value, dict) or "examples" not in value:
         advice = "Add `examples` to a document `kind: Policy`, or to a file with `policy`."
-        raise document.error((), "the document has no examples", advice)
+        raise document.make_error((), "the document has no examples", advice)
     entries = value["examples"]
     if not isinstance(entries, list) or not entries:
-        raise document.error(("examples",), "this must be a list of examples", "Begin each with a dash.")
+        raise document.make_error(("examples",), "this must be a list of examples", "Begin each with a dash.")
     return document, [_example(document, ("examples", index), entry) for index, entry in enumerate(entries)]
 
 
 def _example(document: Document, location: Location, entry: object) -> LocatedExample:
     if not isinstance(entry, dict):
-        raise document.error(
+        raise document.make_error(
             location, "an example must be a mapping", f"Allowed here: {', '.join(Example.model_fields)}."
         )
     try:
@@ -238,13 +238,13 @@ def _error(document: Document, location: Location, entry: Mapping[str, Any], err
         present.append(part)
     place, key = (*location, *present), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
-        return document.error(
+        return document.make_error(
             place, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed_keys(problem['loc']))}."
         )
     if problem["type"] == "missing":
-        return document.error(place, f"the key {key!r} is missing", "Add it.")
+        return document.make_error(place, f"the key {key!r} is missing", "Add it.")
     actual = "" if isinstance(problem.get("input"), dict | list) else f" (found {problem.get('input')!r})"
-    return document.error(place, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
+    return document.make_error(place, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
 
 
 def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -34,7 +34,9 @@ def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str | N
     document = load(text, file or f"{name}.yaml")
     policy = _parse(document, name, rules)
     if policy.name != name:
-        raise document.error(("name",), f"this is the policy {policy.name!r}, not {name!r}", "Use one name for both.")
+        raise document.make_error(
+            ("name",), f"this is the policy {policy.name!r}, not {name!r}", "Use one name for both."
+        )
     return policy
 
 
@@ -58,17 +60,17 @@ def parse_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Po
     """The name and the policy of a document `kind: Policy`. `definitions.examples` reads its examples."""
     value = document.value
     if value.get("kind") != KIND:
-        raise document.error(("kind",), f"unknown kind {value.get('kind')!r}", f"Allowed here: {KIND}.")
+        raise document.make_error(("kind",), f"unknown kind {value.get('kind')!r}", f"Allowed here: {KIND}.")
     for key in value:
         if key not in KEYS:
-            raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+            raise document.make_error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
     name = value.get("name")
     if not isinstance(name, str) or not is_policy_name(name):
-        raise document.error(
+        raise document.make_error(
             ("name",), f"{name!r} is not a policy name", "Use letters, digits, '.', '_' and '-', at most 48."
         )
     if "rules" not in value:
-        raise document.error((), "the key 'rules' is missing", "Add it, with the rules and their settings.")
+        raise document.make_error((), "the key 'rules' is missing", "Add it, with the rules and their settings.")
     return name, parse_rules(document, ("rules",), name, rules)
 
 
@@ -84,13 +86,13 @@ def parse_rules(
     for key in location:
         mapping = mapping[key]
     if not isinstance(mapping, dict) or not mapping:
-        raise document.error(
+        raise document.make_error(
             location, f"a policy is a mapping from rules to their settings; rules: {', '.join(rules_by_name)}"
         )
     settings: dict[str, tuple[dict[str, object], ...]] = {}
     for key, uses in mapping.items():
         if key not in rules_by_name:
-            raise document.error((*location, key), f"unknown rule; allowed here: {', '.join(rules_by_name)}")
+            raise document.make_error((*location, key), f"unknown rule; allowed here: {', '.join(rules_by_name)}")
         settings[key] = tuple(_uses(document, rules_by_name[key], uses, (*location, key)))
     return canonical.make_policy(name, _add_mandatory_rules(settings, rules) if should_add_mandatory else settings)
 
@@ -187,9 +189,9 @@ def _uses(document: "Document", rule: Rule, value: Any, location: "Location") ->
     """A rule's settings: a mapping, or a list of them if the policy uses the rule several times."""
     if isinstance(value, list):
         if not value:
-            raise document.error(location, "the list of settings is empty; remove the rule, or write {}")
+            raise document.make_error(location, "the list of settings is empty; remove the rule, or write {}")
         if len(value) > MAX_USES:
-            raise document.error(location, f"the rule is used {len(value)} times, at most {MAX_USES} are allowed")
+            raise document.make_error(location, f"the rule is used {len(value)} times, at most {MAX_USES} are allowed")
         for index, item in enumerate(value):
             yield _settings(document, rule, item, (*location, index))
     else:
@@ -198,11 +200,11 @@ def _uses(document: "Document", rule: Rule, value: Any, location: "Location") ->
 
 def _settings(document: "Document", rule: Rule, value: Any, entry_location: "Location") -> dict[str, object]:
     if value is not None and not isinstance(value, dict):
-        raise document.error(entry_location, "the settings of a rule must be a mapping; write {} for none")
+        raise document.make_error(entry_location, "the settings of a rule must be a mapping; write {} for none")
     try:
         return complete_settings(rule, value or {})
     except DefinitionError as error:
         key, _, reason = str(error).partition(": ")
         parts = (int(part) if part.isdecimal() else part for part in key.split("."))
         location = entry_location if key == rule.name else (*entry_location, *parts)
-        raise document.error(location, reason, error.advice) from None
+        raise document.make_error(location, reason, error.advice) from None

@@ -26,15 +26,15 @@ def translate(
     location = tuple(_existing_location(document.value, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         keys = ", ".join(allowed_keys(problem["loc"][:-1]))
-        return document.error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {keys}.")
+        return document.make_error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {keys}.")
     if problem["type"] == "missing":
-        return document.error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
+        return document.make_error(location, f"the key {problem['loc'][-1]!r} is missing", "Add it.")
     if needed_type := _NEEDED_TYPES.get(problem["type"]):
         keys = ", ".join(allowed_keys(problem["loc"])) if problem["type"] == "model_type" else ""
-        return document.error(location, f"write {needed_type} here", f"Allowed here: {keys}." if keys else "")
+        return document.make_error(location, f"write {needed_type} here", f"Allowed here: {keys}." if keys else "")
     is_hidden = isinstance(problem.get("input"), dict | list) or problem["loc"][-1] in _SECRET_KEYS
     value = "" if is_hidden else f" (found {problem.get('input')!r})"
-    return document.error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
+    return document.make_error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
 
 
 def _existing_location(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:

@@ -22,12 +22,14 @@ def read_waivers(text: str, name: str) -> tuple[Waiver, ...]:
     if document.value is None:
         return ()
     if not isinstance(document.value, list):
-        raise document.error((), "this must be a list of waivers", "Begin each with a dash.")
+        raise document.make_error((), "this must be a list of waivers", "Begin each with a dash.")
     by_id: dict[str, Waiver] = {}
     for index, entry in enumerate(document.value):
         waiver = parse_waiver(document, (index,), entry)
         if waiver.id in by_id:
-            raise document.error((index, "id"), f"the id {waiver.id!r} is used twice", "Give each waiver its own id.")
+            raise document.make_error(
+                (index, "id"), f"the id {waiver.id!r} is used twice", "Give each waiver its own id."
+            )
         by_id[waiver.id] = waiver
     return tuple(by_id.values())
 
@@ -35,19 +37,21 @@ def read_waivers(text: str, name: str) -> tuple[Waiver, ...]:
 def parse_waiver(document: "Document", location: "Location", entry: Any) -> Waiver:
     """The waiver at `here`. Raises DefinitionError."""
     if not isinstance(entry, dict):
-        raise document.error(location, "a waiver must be a mapping", f"Its keys: {', '.join(KEYS)}.")
+        raise document.make_error(location, "a waiver must be a mapping", f"Its keys: {', '.join(KEYS)}.")
     for key, value in entry.items():
         if key not in KEYS:
-            raise document.error((*location, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
+            raise document.make_error((*location, key), f"unknown key {key!r}", f"Allowed here: {', '.join(KEYS)}.")
         if key == "until_fixed" and not isinstance(value, bool):
-            raise document.error((*location, key), "this must be true or false")
+            raise document.make_error((*location, key), "this must be true or false")
         if key != "until_fixed" and not isinstance(value, str):
-            raise document.error((*location, key), "this must be a text")
+            raise document.make_error((*location, key), "this must be a text")
     set_fields = {key: value for key, value in entry.items() if value != ""}
-    waiver = Waiver(**{"id": f"{document.name}:{document.line(location)}", "owner": "", "reason": "", **set_fields})
+    waiver = Waiver(
+        **{"id": f"{document.name}:{document.find_line(location)}", "owner": "", "reason": "", **set_fields}
+    )
     try:
         waivers.check_waiver(waiver)
     except UsageError as error:
         key, _, reason = str(error).partition(": ")
-        raise document.error((*location, key), reason, error.advice) from None
+        raise document.make_error((*location, key), reason, error.advice) from None
     return waiver

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dockgate.shared.errors import UsageError
-from dockgate.shared.references import digest_in
+from dockgate.shared.references import find_digest
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.vulnerabilities.model import Severity
 
@@ -132,7 +132,7 @@ def _parse_time(value: str) -> datetime | None:
 
 def digest(reference: Any) -> str:
     """The digest of "repository@sha256:…", or of a plain digest; "" without one."""
-    return digest_in(text(reference)) or ""
+    return find_digest(text(reference)) or ""
 
 
 def severity(word: Any) -> Severity:

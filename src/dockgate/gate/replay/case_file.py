@@ -45,8 +45,8 @@ def document(recorded_verdict: RecordedVerdict) -> dict[str, Any]:
         "kind": KIND,
         "schema_version": SCHEMA_VERSION,
         "digest": recorded_verdict.digest,
-        "verdict": canonical.plain(recorded_verdict.verdict),
-        "case": canonical.plain(recorded_verdict.case),
+        "verdict": canonical.to_plain(recorded_verdict.verdict),
+        "case": canonical.to_plain(recorded_verdict.case),
     }
 
 

@@ -11,7 +11,7 @@ from urllib.parse import unquote
 from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats import Format
 from dockgate.gate.vex_formats._fields import Node, latest_time, sha256, unique
-from dockgate.shared.digest import hex_of
+from dockgate.shared.digest import get_hex
 from dockgate.shared.interfaces import override
 
 _VERSIONS = ("1.4", "1.5", "1.6", "1.7")
@@ -154,7 +154,7 @@ def _identities(component: Node) -> tuple[str, ...]:
             if entry.get("alg").name() == "SHA-256"
         ]
         version = component.get("version").name()
-        names.append(version if sha256(hex_of(version)) == version else "")
+        names.append(version if sha256(get_hex(version)) == version else "")
     return unique(*names)
 
 

@@ -93,7 +93,7 @@ def is_safe_url(url: object, *, may_be_plain: bool) -> bool:
     return bool(host) and parts.username is None and not parts.fragment and (parts.scheme == "https" or is_plain)
 
 
-def readable_code(value: object) -> str:
+def format_error_code(value: object) -> str:
     """A provider's error code, for a message: other text is not shown."""
     text = value if isinstance(value, str) else ""
     return text if 0 < len(text) <= 60 and text.replace("_", "").isalnum() and text.isascii() else "no reason"

@@ -10,7 +10,7 @@ from joserfc.errors import ClaimError, InvalidKeyIdError, JoseError
 from joserfc.jwk import KeySet
 from joserfc.jws import JWSRegistry
 
-from dockgate.identity.openid.connection import ProviderConnection, readable_code
+from dockgate.identity.openid.connection import ProviderConnection, format_error_code
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 # Signatures that only the provider can make. With HMAC and `none` everyone who knows its public key could.
@@ -69,7 +69,7 @@ def verify(
         claims = CodeIDToken(decoded_token.claims, decoded_token.header, options, parameters)
         claims.validate(now=int(now.timestamp()), leeway=LEEWAY_SECONDS)
     except JoseError as error:
-        reason = " ".join([error.error, *([readable_code(error.claim)] if isinstance(error, ClaimError) else [])])
+        reason = " ".join([error.error, *([format_error_code(error.claim)] if isinstance(error, ClaimError) else [])])
         raise _make_denied_error(f"not valid ({reason})") from error
     except (ValueError, TypeError, KeyError, RecursionError, OverflowError) as error:
         raise _make_denied_error("malformed") from error

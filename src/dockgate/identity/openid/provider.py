@@ -11,7 +11,7 @@ from authlib.oauth2.client import OAuth2Client
 
 from dockgate.config import OidcSettings
 from dockgate.identity.openid.cached import CachedValue
-from dockgate.identity.openid.connection import ProviderConnection, readable_code
+from dockgate.identity.openid.connection import ProviderConnection, format_error_code
 from dockgate.identity.openid.id_token import fetch_keys, verify
 from dockgate.identity.openid.metadata import fetch_metadata
 from dockgate.identity.ports import IdentityProvider
@@ -49,7 +49,7 @@ class OpenIdProvider(IdentityProvider):
         )
 
     @override
-    def sign_in_url(self, request: SignInRequest) -> str:
+    def build_sign_in_url(self, request: SignInRequest) -> str:
         endpoint = self._metadata.get().authorization_endpoint
         url, _ = self._create_client().create_authorization_url(
             endpoint, state=request.state, code_verifier=request.verifier, nonce=request.nonce
@@ -92,7 +92,7 @@ class OpenIdProvider(IdentityProvider):
                 redirect_uri=self._return_url,
             )  # fmt: skip
         except OAuth2Error as error:
-            reason = readable_code(error.error)
+            reason = format_error_code(error.error)
             raise DeniedError(
                 f"You are not signed in: the provider refuses the code ({reason}).", "Sign in again."
             ) from error
@@ -110,7 +110,7 @@ class OpenIdProvider(IdentityProvider):
         return claims
 
     def _create_client(self) -> OAuth2Client:
-        secret = client_secret(self._settings)
+        secret = read_client_secret(self._settings)
         return OAuth2Client(
             self._connection,
             client_id=self._settings.client_id,
@@ -122,7 +122,7 @@ class OpenIdProvider(IdentityProvider):
         )
 
 
-def client_secret(settings: OidcSettings) -> str | None:
+def read_client_secret(settings: OidcSettings) -> str | None:
     """The client's secret, read from its file each time: it can be replaced while the server runs."""
     if settings.client_secret_file is None:
         return settings.client_secret
@@ -140,7 +140,7 @@ def make_provider(
     settings: OidcSettings, return_url: str, clock: Callable[[], datetime], ca_bundle: Path | None
 ) -> OpenIdProvider:
     """The provider of the settings, over the network."""
-    client_secret(settings)  # a missing file is reported at the start
+    read_client_secret(settings)  # a missing file is reported at the start
     return OpenIdProvider(settings, return_url, clock, ProviderConnection(ca_bundle))
 
 

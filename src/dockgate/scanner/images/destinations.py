@@ -29,14 +29,14 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
     addresses of clouds, which give out credentials. A host without an address is accepted: a proxy may resolve it.
     Raises UnavailableError.
     """
-    from dockgate.shared.addresses import Nearness, nearness
+    from dockgate.shared.addresses import Nearness, classify_address
 
     host = urlsplit(url).hostname or ""
     registry_host = host_of(registry).strip("[]")
     if host == registry_host or _has_proxy(url, host):
         return
     with suppress(OSError, UnicodeError):
-        host_nearness = max(map(nearness, resolve(host)), default=Nearness.PUBLIC)
+        host_nearness = max(map(classify_address, resolve(host)), default=Nearness.PUBLIC)
         if host_nearness is Nearness.PUBLIC:
             return
         if host_nearness is Nearness.METADATA or host_nearness > _find_farthest(registry_host, resolve):
@@ -49,10 +49,10 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
 
 def _find_farthest(registry_host: str, resolve: Resolve) -> "Nearness":
     """Return the nearness of the farthest address: a registry can claim any other address too."""
-    from dockgate.shared.addresses import Nearness, nearness
+    from dockgate.shared.addresses import Nearness, classify_address
 
     try:
-        return min(map(nearness, resolve(registry_host)), default=Nearness.PUBLIC)
+        return min(map(classify_address, resolve(registry_host)), default=Nearness.PUBLIC)
     except (OSError, UnicodeError):
         return Nearness.PUBLIC
 

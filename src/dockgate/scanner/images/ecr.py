@@ -12,7 +12,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dockgate.shared.aws import AwsFailure, EcrRegistry, FailureKind, aws_errors, classify_denied
+from dockgate.shared.aws import AwsFailure, EcrRegistry, FailureKind, classify_denied, translate_aws_errors
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UsageError
 
 # Renew a token so long before its end: a transfer that uses it must finish in this time.
@@ -54,7 +54,7 @@ class EcrTokens:
     def _request_token(self, registry: str, region: str) -> tuple[str, str, datetime]:
         client = self._ecr_client(region)
         action = f"requesting a token for {registry}"
-        with aws_errors(action, _classify):
+        with translate_aws_errors(action, _classify):
             response = client.get_authorization_token()
         try:
             answer = response["authorizationData"][0]

@@ -105,17 +105,17 @@ def _download(reference: EngineReference, place: Path) -> BinaryIO:
     """Download the image from the engine into an unlinked file."""
     import httpx
 
-    from dockgate.shared.tls import plain_http_context
+    from dockgate.shared.tls import create_plain_http_context
 
     engine_place = f"{reference.engine} at {place}"
     with (
         _translate_errors(engine_place, reference.engine),
         httpx.Client(
             base_url=f"http://{reference.engine}",
-            transport=httpx.HTTPTransport(uds=str(place), verify=plain_http_context()),
+            transport=httpx.HTTPTransport(uds=str(place), verify=create_plain_http_context()),
             timeout=_TIMEOUT,
             trust_env=False,
-            verify=plain_http_context(),
+            verify=create_plain_http_context(),
         ) as client,
     ):
         if reference.engine == "podman" and client.get(_LIST_EXISTS.format(quote(reference.name))).status_code == 204:

@@ -84,7 +84,7 @@ class ResumableBlob(io.RawIOBase):
         self._disconnected_at = self._position
         if self._stalled_count == RETRIES.attempts or self._disconnects > MAX_DISCONNECTS:
             raise self._make_failure(fault) from fault
-        self._transport.sleep(retry_delay(RETRIES.pause(self._stalled_count)))
+        self._transport.sleep(retry_delay(RETRIES.compute_pause(self._stalled_count)))
 
     def _resume(self) -> None:
         try:

@@ -103,7 +103,7 @@ class Transport:
         `url` may be a path on the registry. Redirects are not followed. With `should_retry`, connection errors, 429 and
         5xx are retried. Raises UnavailableError.
         """
-        for wait in RETRIES.pauses() if should_retry else ():
+        for wait in RETRIES.compute_pauses() if should_retry else ():
             retry_after = None
             try:
                 response = self._send(url, headers, form)
@@ -128,7 +128,7 @@ class Transport:
 
         Raises UnavailableError, and errors of `ask`.
         """
-        for wait in RETRIES.pauses():
+        for wait in RETRIES.compute_pauses():
             response = ask()
             with suppress(UnavailableError), self.body(response) as body:
                 return response, body.take(limit)

@@ -24,7 +24,7 @@ from dockgate.identity.model import Principal
 from dockgate.services.approvals.requests import ApprovalRequests
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.verdict_links import VerdictLinks
-from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
+from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_aws_errors
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.references import RepositoryReference
@@ -171,4 +171,4 @@ class CodePipelineAnswers(ports.Answers):
 
 
 def _translated_errors(action: Request, doing: str) -> AbstractContextManager[None]:
-    return aws_errors(f"{doing} {action.pipeline}/{action.stage}/{action.action}", secret=action.token)
+    return translate_aws_errors(f"{doing} {action.pipeline}/{action.stage}/{action.action}", secret=action.token)

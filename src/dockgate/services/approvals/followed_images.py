@@ -19,7 +19,7 @@ from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
-from dockgate.shared.timestamps import format_time, latest_possible, parse_time
+from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.records import FollowedImage
 
@@ -104,7 +104,7 @@ class ApprovedImages:
     def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
         """Record the end of the watch, and forget the image some days later: it may be watched again till then."""
         now, ended_at = self.clock.now(), followed_image.unwatched_at
-        if ended_at is None or ended_at > latest_possible(now):
+        if ended_at is None or ended_at > compute_latest_time(now):
             summary = f"The image is not watched any more{f' since {until}' if until else ''}."
             self.store.followed_images.end_watch(followed_image, summary, now)
         elif ended_at <= self.clock.time_before(FORGET_DAYS):
@@ -119,11 +119,11 @@ class ApprovedImages:
             return False
         half = self.attestation_days / 2
         if followed_image.renew_at is not None:
-            return not now < followed_image.renew_at <= latest_possible(self.clock.time_after(half * 86400))
+            return not now < followed_image.renew_at <= compute_latest_time(self.clock.time_after(half * 86400))
         since = parse_time(followed_image.changed_at)
         if since is None or followed_image.changes > 0:
             return True
-        return not self.clock.time_before(half) < format_time(since) <= latest_possible(now)
+        return not self.clock.time_before(half) < format_time(since) <= compute_latest_time(now)
 
     def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""

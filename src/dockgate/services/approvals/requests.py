@@ -24,7 +24,7 @@ from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared import canonical
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.references import RepositoryReference, own_repository
+from dockgate.shared.references import RepositoryReference, name_own_repository
 from dockgate.store import Store
 from dockgate.store.records import Scan, ScanState
 
@@ -69,7 +69,7 @@ class ApprovalRequests:
             raise UsageError(
                 f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
-        repository = own_repository(self._repository(image, variables), self.registry)
+        repository = name_own_repository(self._repository(image, variables), self.registry)
         policy = self.selection.choose_for_action(repository, pipeline, key)
         scan = self.store.images.request_scan(image, repository, self.clock.now())
         if scan.finished_at and not self.watched_images.is_watched(image):

@@ -254,7 +254,7 @@ class ExposureSearch:
         return [name for name in self.store.exposures.repositories() if caller.can_reach(repository=name)]
 
     def _may_see(self, entry: RunningImage, caller: Caller | None) -> bool:
-        return caller is None or caller.can_reach(repository=entry.reference.repository_in(self.registry))
+        return caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))
 
 
 class _Holders:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 from dockgate.store import Store
 from dockgate.store.exposure.records import HistoryBegin, IndexState, Places, UnknownImage
 from dockgate.store.fleet.records import FleetImage, TagPeriod
@@ -106,7 +106,7 @@ class UnknownImages:
             [*components.values()], self._places, packages, self._exposed_images, limit
         )
         for image, count in partly_read_images:
-            self._add(image, f"{plural(count, 'file')} of it could not be read")
+            self._add(image, f"{format_count(count, 'file')} of it could not be read")
         for reason, images in zip(components, holders, strict=True):
             for image in images:
                 self._add(image, reason)

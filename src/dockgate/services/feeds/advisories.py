@@ -98,7 +98,7 @@ def update(
     """
     from dockgate.scanner import ecosystems
     from dockgate.services.feeds.attempts import FeedAttempt
-    from dockgate.shared.tls import client_context
+    from dockgate.shared.tls import create_client_context
     from dockgate.vulnerabilities import feeds as all_feeds
     from dockgate.vulnerabilities.database.update import update as update_from
 
@@ -108,7 +108,7 @@ def update(
     attempt = FeedAttempt(path, names, time, is_whole=feeds is None)
     osv_names = sorted({strip_release(name) for ecosystem in ecosystems.load() for name in ecosystem.osv_names})
     with attempt:
-        client_context(settings.ca_bundle)
+        create_client_context(settings.ca_bundle)
         result = update_from(
             *(path, selected_feeds, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
         )
@@ -227,7 +227,7 @@ def _signer(settings: Settings) -> "Signer":
     from dockgate.attestations.keys import Keys
     from dockgate.services.verdicts.attestations import KEYS
 
-    return Keys(settings.shared_data / KEYS).signer()
+    return Keys(settings.shared_data / KEYS).get_signer()
 
 
 def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Trust":

@@ -6,7 +6,7 @@ from datetime import datetime
 from pathlib import Path
 
 from dockgate.shared.errors import DatabaseError
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities import feeds
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.feed_states import read_states
@@ -59,7 +59,7 @@ def read_suspect_feeds(database: Path) -> dict[str, str]:
 def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | None) -> FeedStatus:
     own_parts = [part for part in parts if part.feed == name]
     reasons = [failure.reason for failure in state.failed_parts]
-    more_failures = f" ({plural(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""
+    more_failures = f" ({format_count(len(reasons) - 1, 'more failure')})" if len(reasons) > 1 else ""
     return FeedStatus(
         feed=name,
         source=own_parts[0].source if own_parts else redact_url(url) if url else None,

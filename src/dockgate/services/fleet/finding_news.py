@@ -23,7 +23,7 @@ from dockgate.services.fleet.judging import FleetJudging
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
-from dockgate.shared.timestamps import latest_possible
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, FindingNews, HoldingImage
 from dockgate.store.fleet.records import NewsKind
@@ -150,7 +150,7 @@ class NewsEvents:
         A status of a clock that was ahead was there before.
         """
         verdict = self.store.fleet_verdicts.list_of_policy(self._policies[repository], [image]).get(image)
-        return verdict is not None and not since <= verdict.since <= latest_possible(self.clock.now())
+        return verdict is not None and not since <= verdict.since <= compute_latest_time(self.clock.now())
 
     def _waived_findings(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
         """Vulnerability and package of the findings that a waiver or a VEX statement excuses in the repository."""

@@ -30,7 +30,7 @@ from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DatabaseError
-from dockgate.shared.timestamps import latest_possible
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage, FleetVerdict
 from dockgate.store.fleet.verdicts import is_changed
@@ -282,7 +282,7 @@ class _Renewal:
         By less than servers' clocks may differ, they come true by themselves.
         """
         judged_at = self.service.store.fleet_judging.judged_at(self.policy)
-        return judged_at is not None and judged_at > latest_possible(self.service.clock.now())
+        return judged_at is not None and judged_at > compute_latest_time(self.service.clock.now())
 
     def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
         """The present verdicts on the images that are judged."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from dockgate.config import Settings
-from dockgate.identity.model import digest
+from dockgate.identity.model import hash_secret
 from dockgate.services.identity.people import People
 from dockgate.shared.errors import DeniedError
 from dockgate.shared.timestamps import format_time
@@ -29,11 +29,11 @@ class FirstAdmin:
         """Return the secret of a new link, the only one that works from now on; None if there is a principal."""
         secret = secrets.token_urlsafe(32)
         expires_at = format_time(self.clock() + timedelta(minutes=LINK_MINUTES))
-        return secret if self.store.first_admin_links.replace(digest(secret), expires_at) else None
+        return secret if self.store.first_admin_links.replace(hash_secret(secret), expires_at) else None
 
     def require(self, secret: str) -> None:
         """Raise DeniedError unless this is the secret of the link."""
-        if not self.store.first_admin_links.is_valid(digest(secret), format_time(self.clock())):
+        if not self.store.first_admin_links.is_valid(hash_secret(secret), format_time(self.clock())):
             raise _not_valid()
 
     def add(self, secret: str, name: str, email: str) -> str:

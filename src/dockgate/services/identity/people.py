@@ -24,7 +24,7 @@ from dockgate.identity.model import (
     ProjectRole,
     Role,
     Token,
-    digest,
+    hash_secret,
     read_roles,
     read_token,
     write_token,
@@ -127,13 +127,13 @@ class People:
 
     def add_project_pipelines(self, caller: Caller) -> Caller:
         """The caller with the pipelines of the repositories for which it has roles."""
-        limited_permissions = [permission for permission in Permission if caller.principal.patterns(permission)]
+        limited_permissions = [permission for permission in Permission if caller.principal.list_patterns(permission)]
         if not limited_permissions:
             return caller
         sources = self.store.pipelines.sources()
         projects = {}
         for permission in limited_permissions:
-            project = Project(caller.principal.patterns(permission))
+            project = Project(caller.principal.list_patterns(permission))
             names = (
                 name
                 for name, repositories in sources.items()
@@ -168,7 +168,7 @@ class People:
             )
         if owner.disabled_at:
             raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
-        token, text = self._new_token(principal, days, digest(key)[:12] if key else None)
+        token, text = self._new_token(principal, days, hash_secret(key)[:12] if key else None)
         token = replace(
             token,
             scopes=tuple(dict.fromkeys(scopes)),
@@ -186,7 +186,7 @@ class People:
 
     def _new_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
         token_id, secret = token_id or secrets.token_hex(6), secrets.token_hex(32)
-        token = Token(token_id, principal, digest(secret), self._time_in(0), self._time_in(days * 86400))
+        token = Token(token_id, principal, hash_secret(secret), self._time_in(0), self._time_in(days * 86400))
         return token, write_token(token_id, secret)
 
     def _time_in(self, seconds: float) -> str:

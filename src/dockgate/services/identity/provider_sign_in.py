@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from dockgate.identity.model import Caller, Principal, read_roles
 from dockgate.identity.ports import IdentityProvider
-from dockgate.identity.sign_in import GroupRole, Identity, SignInRequest, roles_of
+from dockgate.identity.sign_in import GroupRole, Identity, SignInRequest, find_roles
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.people import EMAIL, require_name
 from dockgate.services.identity.sessions import Sessions
@@ -32,7 +32,7 @@ class ProviderSignIn:
     def begin(self) -> tuple[str, SignInRequest]:
         """Return the provider's page to go to, and what the browser must bring back. Raises UnavailableError."""
         request = SignInRequest(*(secrets.token_urlsafe(32) for _ in range(3)))
-        return self.provider.sign_in_url(request), request
+        return self.provider.build_sign_in_url(request), request
 
     def finish(self, request: SignInRequest, state: str, code: str, issuer: str | None) -> tuple[str, Caller]:
         """Return the secret of a new session and its caller.
@@ -52,7 +52,7 @@ class ProviderSignIn:
             require_name(identity.name)
         except UsageError as error:
             raise DeniedError(f"You are not signed in: {error}.", "Ask an admin of the identity provider.") from error
-        roles, project_roles = roles_of(self.mapping, identity.groups)
+        roles, project_roles = find_roles(self.mapping, identity.groups)
         if not roles and not project_roles:
             self.store.principals.withdraw(identity.issuer, identity.subject)
             raise DeniedError(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from dockgate.identity.model import Caller, Session, Token, digest
+from dockgate.identity.model import Caller, Session, Token, hash_secret
 from dockgate.services.clock import ServerClock
 from dockgate.services.identity.people import People
 from dockgate.shared.errors import ConflictError, NotFoundError, UnknownCallerError
@@ -47,8 +47,8 @@ class Sessions:
         now = self.clock()
         ends_at = format_time(now + timedelta(hours=PROVIDER_HOURS))
         # No one gets the token's secret: the session is all that it is for.
-        unused_digest = digest(secrets.token_hex(32))
-        token = Token(digest(key)[:12], principal, unused_digest, format_time(now), ends_at, is_session=True)
+        unused_digest = hash_secret(secrets.token_hex(32))
+        token = Token(hash_secret(key)[:12], principal, unused_digest, format_time(now), ends_at, is_session=True)
         try:
             self.store.tokens.add(token)
         except ConflictError:
@@ -59,7 +59,7 @@ class Sessions:
         secret, now = secrets.token_urlsafe(32), self.clock()
         ends_at = min(format_time(now + timedelta(days=MOST_DAYS)), token.expires_at)
         at = format_time(now)
-        self.store.sessions.add(Session(digest(secret), token.id, created_at=at, seen_at=at, ends_at=ends_at))
+        self.store.sessions.add(Session(hash_secret(secret), token.id, created_at=at, seen_at=at, ends_at=ends_at))
         return secret
 
     def authenticate(self, secret: str) -> Caller:
@@ -67,7 +67,7 @@ class Sessions:
 
         Raises UnknownCallerError for a session that is unknown or over, or whose token is.
         """
-        record = self.store.sessions.find(digest(secret))
+        record = self.store.sessions.find(hash_secret(secret))
         if record is None or not self._is_active(record[0]):
             raise _not_signed_in()
         session, token, principal = record
@@ -80,7 +80,7 @@ class Sessions:
 
     def end(self, secret: str) -> None:
         """Sign out. Does nothing for an unknown session."""
-        self._end(digest(secret))
+        self._end(hash_secret(secret))
 
     def list_sessions(self, caller: Caller) -> Sequence[Session]:
         """List the caller's sessions that are not over, newest first.

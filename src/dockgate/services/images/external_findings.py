@@ -19,7 +19,7 @@ from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.images.reference import RegistryReference, parse
 from dockgate.scanner.images.registry import registry_source
-from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, aws_errors
+from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_aws_errors
 from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import ImageError, UsageError
 from dockgate.shared.interfaces import override
@@ -87,7 +87,7 @@ class InspectorFindings(FindingsSource):
         ecr, name = EcrRegistry.parse(place.registry or ""), place.name
         assert ecr is not None  # noqa: S101 - only repositories that it knows are asked about
         region = ecr.region
-        with aws_errors(f"asking {self.title} about {repository}@{digest}"):
+        with translate_aws_errors(f"asking {self.title} about {repository}@{digest}"):
             client = self._clients("inspector2", region)
             scans = Scans(client, self._lists, client.meta.partition, region, ecr.account, clock=self._clock)
             look = scans.look(digest, name, None)

@@ -14,7 +14,7 @@ from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.images import image_inventory
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import DeniedError, UsageError
-from dockgate.shared.references import RepositoryReference, canonical_registry
+from dockgate.shared.references import RepositoryReference, normalize_registry
 
 # For all that is asked of a registry to read an image, in one try.
 SCAN_SECONDS = 3600.0
@@ -43,7 +43,7 @@ class ImageAccess:
     def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         image = parse_remote(reference)
-        if self.public_registry and canonical_registry(image.registry) == canonical_registry(self.public_registry):
+        if self.public_registry and normalize_registry(image.registry) == normalize_registry(self.public_registry):
             image = image._replace(registry=self.own_registry)
         self.require(image.registry)
         digest = image.digest
@@ -52,9 +52,9 @@ class ImageAccess:
         if must_exist or not digest:
             with closing(self._origin(image)) as origin:
                 digest, _ = origin.root()
-        registry = canonical_registry(image.registry)
+        registry = normalize_registry(image.registry)
         is_own = (
-            registry == canonical_registry(self.own_registry) and RepositoryReference.parse(image.repository).is_own
+            registry == normalize_registry(self.own_registry) and RepositoryReference.parse(image.repository).is_own
         )
         return image.repository if is_own else f"{registry}/{image.repository}", digest
 

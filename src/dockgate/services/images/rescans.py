@@ -103,7 +103,7 @@ class ImageRescans:
         except (UnavailableError, TooSlowError) as error:
             is_slow = isinstance(error, TooSlowError)  # it took its whole time, in which nothing else was read
             failures = self._pauses.get(registry, (0.0, 0))[1] + 1
-            pause = REGISTRY_RETRIES.longest_pause if is_slow else REGISTRY_RETRIES.pause(failures)
+            pause = REGISTRY_RETRIES.longest_pause if is_slow else REGISTRY_RETRIES.compute_pause(failures)
             if is_slow:
                 self._put_off(scan)
             self._pauses[registry] = self.monotonic() + pause, failures

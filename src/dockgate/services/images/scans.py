@@ -28,7 +28,7 @@ from dockgate.shared.errors import (
     PendingError,
     UnavailableError,
     describe,
-    unexpected_error,
+    find_unexpected_error,
 )
 from dockgate.shared.references import RepositoryReference
 from dockgate.shared.retry import RetrySchedule
@@ -238,7 +238,7 @@ class ScanScheduler:
                     self._run(scan)
         except Exception as error:
             text = "the scan of %s broke off, and will run again: %s"
-            _log.warning(text, scan.image, describe(error), exc_info=unexpected_error(error))
+            _log.warning(text, scan.image, describe(error), exc_info=find_unexpected_error(error))
         finally:
             with self._lock:
                 self._running.discard((scan.image, scan.number))
@@ -285,7 +285,7 @@ class ScanScheduler:
             self._pending[name] = since, now + min(max(least_seconds, (now - since) / 5), least_seconds * 10)
 
     def _run_with_retries(self, scan: Scan) -> None:
-        for pause in READING.pauses():
+        for pause in READING.compute_pauses():
             try:
                 self.effects.run(EffectKind.READ_IMAGE, self.runner.run, scan)
                 return

@@ -196,7 +196,7 @@ class ImageSearch:
         return [
             entry
             for entry in running
-            if caller is None or caller.can_reach(repository=entry.reference.repository_in(self.registry))
+            if caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))
         ]
 
     def list_repositories(self, caller: Caller | None = None) -> Sequence[str]:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.shared.errors import DockgateError, describe, unexpected_error
+from dockgate.shared.errors import DockgateError, describe, find_unexpected_error
 from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time
 from dockgate.store.events.outbox import Outbox
@@ -126,7 +126,9 @@ class _Lane:
                 self._claim()
             except Exception as error:
                 _log.warning(
-                    "Reading the outbox failed and is retried: %s", describe(error), exc_info=unexpected_error(error)
+                    "Reading the outbox failed and is retried: %s",
+                    describe(error),
+                    exc_info=find_unexpected_error(error),
                 )
             self.wakeup.wait(self.pause_seconds)
 
@@ -157,7 +159,7 @@ class _Lane:
             self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
             text = "The result of sending %s was not stored: %s"
-            _log.warning(text, _label(entry), describe(error), exc_info=unexpected_error(error))
+            _log.warning(text, _label(entry), describe(error), exc_info=find_unexpected_error(error))
             with self._lock:
                 self._unstored_entries.append(entry)
         finally:
@@ -180,7 +182,9 @@ class _Lane:
             self.outbox.complete(entry, format_time(self.clock()), result)
 
     def _retry(self, entry: OutboxEntry, error: str) -> None:
-        following = OUTBOX_RETRIES.next_attempt(entry.key, entry.attempts + 1, self.clock(), since=entry.due_since)
+        following = OUTBOX_RETRIES.compute_next_attempt(
+            entry.key, entry.attempts + 1, self.clock(), since=entry.due_since
+        )
         if following is None:
             self.outbox.fail(entry, error, None)
             _log.error("Gave up %s after %d attempts: %s", _label(entry), entry.attempts + 1, error)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import urlsplit
 
-from dockgate.attestations.statements import covered_digests, statement
+from dockgate.attestations.statements import build_statement, list_covered_digests
 from dockgate.delivery.ports import Answers, Attestor
 from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
 from dockgate.events.ports import Webhooks
@@ -91,10 +91,12 @@ class AttestationHandler:
             raise UndeliverableError(f"the verdict is {verdict.status}: a person approved the image, not the policy")
 
         def write(name: str, subject: str) -> bytes:
-            return statement(verdict, digest, name, subject, self.days, renewed_at)
+            return build_statement(verdict, digest, name, subject, self.days, renewed_at)
 
         key = f"{digest}@{renewed_at}" if renewed_at else digest
-        return self.attestor.attest(repository, image, key, entry.payload["policy"], write, covered_digests(verdict))
+        return self.attestor.attest(
+            repository, image, key, entry.payload["policy"], write, list_covered_digests(verdict)
+        )
 
 
 class ProvenanceHandler(OutboxHandler):

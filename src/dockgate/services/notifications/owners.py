@@ -103,4 +103,4 @@ class Owners:
             image = self.store.services.definition(name, service.revision).image
         except DockgateError:
             return ""
-        return image.repository_in(self.registry) if image else ""
+        return image.strip_registry(self.registry) if image else ""

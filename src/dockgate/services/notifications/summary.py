@@ -17,7 +17,7 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
-from dockgate.shared.wording import one_line, plural, shorten
+from dockgate.shared.wording import format_count, shorten, to_one_line
 from dockgate.store import Store
 from dockgate.store.images.listing import ImageFilter, ImageSort, PlaceVerdict
 from dockgate.store.records import ScanState
@@ -81,25 +81,25 @@ class NotificationSummary:
         waivers = self._expiring_waivers(now, owners, target, is_owner)
         images = self._images(now, owners, target, is_owner)
         stale_advisories = self._stale_advisories(now)
-        suspect = [f"{feed}: {one_line(reason)}" for feed, reason in sorted(self.suspect_feeds().items())]
+        suspect = [f"{feed}: {to_one_line(reason)}" for feed, reason in sorted(self.suspect_feeds().items())]
         total = sum(images.counts.values()) - images.count(_State.UNWATCHED)
         rejected_count, undetermined_count = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
         unjudged_count, unwatched_count = images.count(_State.UNJUDGED), images.count(_State.UNWATCHED)
         not_watched = f", {unwatched_count} not watched" if unwatched_count else ""
         problems = (
-            (at_risk, f"{len(at_risk)} of {plural(services, 'service')} at risk"),
-            (unclear, f"{plural(len(unclear), 'service')} not judged"),
-            (rejected_count, f"{rejected_count:,} of {plural(total, 'image')} rejected"),
-            (undetermined_count, f"{plural(undetermined_count, 'image')} undetermined"),
-            (unjudged_count, f"{plural(unjudged_count, 'image')} without a verdict"),
-            (waivers, f"{plural(len(waivers), 'waiver')} ending soon"),
+            (at_risk, f"{len(at_risk)} of {format_count(services, 'service')} at risk"),
+            (unclear, f"{format_count(len(unclear), 'service')} not judged"),
+            (rejected_count, f"{rejected_count:,} of {format_count(total, 'image')} rejected"),
+            (undetermined_count, f"{format_count(undetermined_count, 'image')} undetermined"),
+            (unjudged_count, f"{format_count(unjudged_count, 'image')} without a verdict"),
+            (waivers, f"{format_count(len(waivers), 'waiver')} ending soon"),
             (stale_advisories, "stale advisories"),
-            (suspect, f"{plural(len(suspect), 'feed')} without new records"),
+            (suspect, f"{format_count(len(suspect), 'feed')} without new records"),
         )
         title = ", ".join(text for is_there, text in problems if is_there)
         if not title:
-            title = f"All is well: {plural(services, 'service')}, none at risk; {plural(total, 'image')}, all approved"
-            title += not_watched
+            counts = f"{format_count(services, 'service')}, none at risk; {format_count(total, 'image')}, all approved"
+            title = f"All is well: {counts}{not_watched}"
         scope = "of your repositories" if is_owner else "of this server"
         lines = [f"Services {scope}: {services}, at risk: {len(at_risk)}.", *_list_lines(at_risk)]
         if unclear:
@@ -195,7 +195,7 @@ class NotificationSummary:
         active = [record.waiver for record in self.store.waivers.active(at)]
         owned_repositories = self._owned_repositories(owners, target) if is_owner else []
         return [
-            f"{waiver.id} of {one_line(waiver.owner)} expires at {waiver.until}"
+            f"{waiver.id} of {to_one_line(waiver.owner)} expires at {waiver.until}"
             for waiver in select_expiring_waivers(active, at, WAIVER_DAYS)
             if not is_owner or _applies_to_any(waiver, owned_repositories)
         ]
@@ -242,6 +242,6 @@ def _why_unjudged(place: PlaceVerdict) -> str:
 
 def _list_lines(lines: list[str], count: int | None = None) -> list[str]:
     """The first lines of `count`, by default as many as there are."""
-    visible_lines = [f"- {shorten(one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
+    visible_lines = [f"- {shorten(to_one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
     remaining = (len(lines) if count is None else count) - len(visible_lines)
     return [*visible_lines, f"and {remaining} more"] if remaining > 0 else visible_lines

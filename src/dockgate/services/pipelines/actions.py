@@ -21,7 +21,7 @@ from dockgate.delivery.source_ports import Source
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.shared.errors import BuildError, UsageError
-from dockgate.shared.references import own_repository, repository_in
+from dockgate.shared.references import name_own_repository, parse_repository
 from dockgate.store import Store
 from dockgate.store.records import PushedImage
 
@@ -128,9 +128,9 @@ class Actions:
         tag = key.tag(self.secret)
         self.store.images.add_push(PushedImage(name, tag, digest, self.clock.now(), SERVER))
         for base in result.bases:
-            place = repository_in(base.reference)
+            place = parse_repository(base.reference)
             if place.startswith(f"{self.registry}/"):
-                own_name = own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
+                own_name = name_own_repository(place.removeprefix(f"{self.registry}/"), self.registry)
                 self.store.image_uses.record_pull(own_name, base.digest, self.clock.now())
         self.provenance.record(key, pipeline, action, result)
         return ActionResult({"IMAGE_DIGEST": digest, "IMAGE_REPOSITORY": name, "IMAGE_TAG": tag}, artifact)

@@ -118,7 +118,7 @@ class Deployments:
         last = self._deployed_by(service)
         if last:
             check_not_superseded(self.store.executions.get(key.execution), last, service)
-        context = DeploymentContext(image.repository_in(self.registry), service, key.execution)
+        context = DeploymentContext(image.strip_registry(self.registry), service, key.execution)
         self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
 
 
@@ -196,7 +196,7 @@ class Rollouts:
         self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now(), repository=repository)
 
     def _repository_of(self, definition: TaskDefinition) -> str | None:
-        return definition.image.repository_in(self.registry) if definition.image else None
+        return definition.image.strip_registry(self.registry) if definition.image else None
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
         """The revision to deploy: the goal of the rollout with the image that the service has now."""
@@ -206,7 +206,7 @@ class Rollouts:
         return self.store.services.register(rollout.service, goal, RevisionCause(rollout.key, present.revision))
 
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
-        repository = image.repository_in(self.registry)
+        repository = image.strip_registry(self.registry)
         context = DeploymentContext(repository, rollout.service, self.store.services.deployed_by(rollout.service))
         self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
 

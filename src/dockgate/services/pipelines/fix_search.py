@@ -24,7 +24,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
-from dockgate.shared.references import without_digest
+from dockgate.shared.references import strip_digest
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import set_versions
 
@@ -310,7 +310,7 @@ class FixSearch:
         if image.registry != self.registry:
             # Only registries that a build was allowed to read are asked.
             built_on = self._base_reference(delivered_image, delivered_image.commit) or ""
-            is_known = without_digest(built_on) == without_digest(reference)
+            is_known = strip_digest(built_on) == strip_digest(reference)
             return self.find_newest(str(image._replace(digest=None))) if image.tag and is_known else None
         tag = image.tag or self._only_tag(image.repository, image.digest)
         return self.store.tag_history.find_digest(image.repository, tag) if tag else None

@@ -85,7 +85,7 @@ def _policy(document: Document) -> Policy:
         return policies.parse_document(document, known_rules)[1]
     for key in document.value:
         if key not in definitions.KEYS:
-            raise document.error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(definitions.KEYS)}.")
+            raise document.make_error((key,), f"unknown key {key!r}", f"Allowed here: {', '.join(definitions.KEYS)}.")
     name = document.value.get("policy")
     if not isinstance(name, str):
         return policies.parse_rules(document, ("policy",) if "policy" in document.value else (), "policy", known_rules)
@@ -97,7 +97,9 @@ def _policy(document: Document) -> Policy:
     except (OSError, UnicodeDecodeError) as error:
         names = ", ".join(policies.BUILTIN)
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-        raise document.error(("policy",), f"{path}: {reason}", f"Name a policy's file, or one of: {names}.") from None
+        raise document.make_error(
+            ("policy",), f"{path}: {reason}", f"Name a policy's file, or one of: {names}."
+        ) from None
 
 
 class _Bench:
@@ -303,7 +305,7 @@ def _absent_findings(located_example: LocatedExample, platform_verdict: Platform
     }
     for index, finding in enumerate(located_example.example.findings):
         if (finding.id, finding.package.partition("?")[0]) not in present:
-            line = located_example.document.line((*located_example.location, "findings", index))
+            line = located_example.document.find_line((*located_example.location, "findings", index))
             hint = f": is the version below {finding.fixed}, where it is fixed?" if finding.fixed else "."
             yield f"line {line}: {finding.id} does not affect {finding.package}{hint}"
 

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from dockgate.attestations.statements import attached_to
+from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.aws.messages import Record, body
 from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver, Registry
@@ -30,7 +30,7 @@ from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.aws import EcrRegistry
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import DeniedError, DockgateError, NotFoundError, UnavailableError, UsageError
-from dockgate.shared.references import RepositoryReference, own_repository
+from dockgate.shared.references import RepositoryReference, name_own_repository
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
 
@@ -115,7 +115,7 @@ class RegistryPushes:
         if (pushed_at := parse_time(at)) and pushed_at <= self.clock():
             detail["pushed_at"] = format_time(pushed_at)
         event = Event(f"registry/{event_id}", EventKind.IMAGE_PUSH, detail, self.clock.now())
-        if subject := attached_to(tag):
+        if subject := parse_attachment_tag(tag):
             self.effects.run(EffectKind.RECORD_IMAGE, self.waivers.record_attached_vex, repository, subject)
             return
         scan = self.effects.run(EffectKind.RECORD_EVENT, self.store.images.accept_push, event)
@@ -131,7 +131,7 @@ class RegistryPushes:
         def record(place: tuple[str, str]) -> None:
             name, tag = place
             digest = self.registry.resolve(name, tag)
-            repository = own_repository(name, self.registry.address)
+            repository = name_own_repository(name, self.registry.address)
             if digest is not None and (repository, tag, digest) not in recorded_images:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
 
@@ -253,7 +253,9 @@ class RegistryNotifications:
             return False
 
     def _record_push(self, form: str, registry: str, push: RegistryPush) -> None:
-        repository = f"{registry}/{push.repository}" if registry else own_repository(push.repository, self.registry)
+        repository = (
+            f"{registry}/{push.repository}" if registry else name_own_repository(push.repository, self.registry)
+        )
         digest, tag = push.digest or self.resolve_image(f"{repository}:{push.tag}")[1], push.tag or ""
         event = push.id or f"{push.repository}:{tag}@{digest}"
         if not registry:

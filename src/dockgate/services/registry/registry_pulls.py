@@ -23,7 +23,7 @@ from typing import Any
 
 import msgspec
 
-from dockgate.attestations.statements import attached_to
+from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.delivery.ports import Registry
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PullPolicy
 from dockgate.scanner.images import manifest as manifests
@@ -34,7 +34,7 @@ from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared.digest import from_hex, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DeployError, ImageError
-from dockgate.shared.references import own_repository
+from dockgate.shared.references import name_own_repository
 
 # How long an answer may be repeated, in seconds.
 CACHE_SECONDS = 5.0
@@ -245,7 +245,7 @@ class RegistryPulls:
 
     def _name(self, repository: str) -> str:
         """The repository's name in assignments and verdicts."""
-        return own_repository(repository, self._registry.address)
+        return name_own_repository(repository, self._registry.address)
 
     # --- attached documents ---------------------------------------------------------------------------------------
 
@@ -253,7 +253,7 @@ class RegistryPulls:
         """The images that the manifest's documents are attached to; none if it holds anything but documents."""
         try:
             content = manifests.load(manifest.data, "The manifest", _NAMES)
-            subjects = [attached_to(manifest.reference) or ""]
+            subjects = [parse_attachment_tag(manifest.reference) or ""]
             if "manifests" in content:
                 # Clients get each entry by a request of its own, which is judged, unless the entry is embedded.
                 if content.keys() & {"layers", "config"} or any("data" in entry for entry in content["manifests"]):

@@ -6,7 +6,7 @@ from datetime import timedelta
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.notifications.event_dispatch import TOPIC_DAYS
-from dockgate.shared.timestamps import format_time, latest_possible
+from dockgate.shared.timestamps import compute_latest_time, format_time
 from dockgate.store import Store
 from dockgate.store.records import OutboxKind
 
@@ -38,7 +38,7 @@ class Purge:
         outbox, delivered_before = self.store.outbox, self.clock.time_before(DELIVERED_DAYS)
         self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered_before)
         self.effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
-        latest_time = latest_possible(self.clock.now())
+        latest_time = compute_latest_time(self.clock.now())
         self.effects.run(
             EffectKind.PURGE, self.store.event_cursor.purge_topics, self.clock.time_before(TOPIC_DAYS), latest_time
         )

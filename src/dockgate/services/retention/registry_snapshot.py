@@ -5,7 +5,7 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dockgate.attestations.statements import attached_to
+from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.delivery.ports import RegistryContent, Target
 from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
 from dockgate.gate.policy_choice import Watch
@@ -13,7 +13,7 @@ from dockgate.gate.watch import WatchState, watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.digest import is_digest
-from dockgate.shared.references import own_repository
+from dockgate.shared.references import name_own_repository
 from dockgate.store import Store
 from dockgate.store.retention.images import UsedImage
 
@@ -85,7 +85,7 @@ class RegistryReader:
             tags[repository] = self._tags(repository)
             attached_digests: defaultdict[str, list[str]] = defaultdict(list)
             for tag, digest in sorted(tags[repository].items()):
-                subject = attached_to(tag)
+                subject = parse_attachment_tag(tag)
                 if subject and (repository, subject) in images:
                     attached_digests[subject].append(digest)
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
@@ -145,7 +145,7 @@ class RegistryReader:
         own_images = [
             image
             for image in pushed_images
-            if own_repository(self.name_in_registry(image.use.repository), self.registry.address)
+            if name_own_repository(self.name_in_registry(image.use.repository), self.registry.address)
             == image.use.repository
         ]
         assignments = self.selection.assignments_of({image.use.repository for image in own_images})

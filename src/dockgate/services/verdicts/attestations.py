@@ -80,7 +80,7 @@ class RegistryAttestor(Attestor):
         place = self._place(repository)
         with self._lock_of(place):
             with self._lock:
-                signer = self._keys.signer()
+                signer = self._keys.get_signer()
             others = set(covered_digests) - {image}
             children = list_manifests(place, image) if others else ()
             for digest in (image, *(child for child in children if child in others)):
@@ -118,7 +118,7 @@ class RegistryAttestor(Attestor):
     @override
     def sign(self, statement: bytes) -> bytes:
         with self._lock:
-            return dsse.sign(statement, self._keys.signer())
+            return dsse.sign(statement, self._keys.get_signer())
 
     @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:

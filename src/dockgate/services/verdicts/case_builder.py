@@ -119,7 +119,7 @@ class Baselines:
         try:
             revision = self.store.services.get(service).revision
             image = self.store.services.definition(service, revision).image
-            return image.digest if image and image.repository_in(self.registry) == repository else None
+            return image.digest if image and image.strip_registry(self.registry) == repository else None
         except NotFoundError:
             return None
 
@@ -130,7 +130,7 @@ def find_running_image(store: Store, service: Service, registry: str) -> tuple[s
     if image is None:
         return None
     execution = store.services.deployed_by(service.name)
-    return image.digest, DeploymentContext(image.repository_in(registry), service.name, execution, keep_baselines=True)
+    return image.digest, DeploymentContext(image.strip_registry(registry), service.name, execution, keep_baselines=True)
 
 
 def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:

@@ -74,7 +74,7 @@ class ServiceRisk:
         """
         common, running = self.inputs.revision(), self.store.services.running_images()
         numbers = self.store.verdicts.newest_numbers({service.digest for service in running})
-        places = {service: (service.digest, service.reference.repository_in(self.registry)) for service in running}
+        places = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
         provenance = self.store.provenance.revisions(set(places.values()))
         return {
             service.service: " ".join(
@@ -129,7 +129,7 @@ class ServiceRisk:
         image = self.store.services.definition(service.name, service.revision).image
         if image is not None:
             verdict = RunningVerdict(image.digest, cannot_judge=f"judging it failed: {reason}")
-            self._record(service, image.repository_in(self.registry), verdict)
+            self._record(service, image.strip_registry(self.registry), verdict)
 
     def _is_due(self, risk: TimeAtRisk) -> bool:
         """Return whether time alone has changed something."""

@@ -20,7 +20,7 @@ from dockgate.services.error_isolation import for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
-from dockgate.shared.timestamps import format_time, latest_possible, parse_time
+from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 
@@ -201,7 +201,7 @@ class ServerWaivers:
         What a clock announced that was ahead does not count.
         """
         now = self.clock.now()
-        self.store.waivers.forget_announcements(latest_possible(now))
+        self.store.waivers.forget_announcements(compute_latest_time(now))
         active = self.store.waivers.active(now)
         unannounced_waivers = [record.waiver for record in active if record.announced_at is None]
         expiring = waivers.select_expiring_waivers(unannounced_waivers, now, self.notice_days)

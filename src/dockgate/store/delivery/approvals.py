@@ -12,7 +12,7 @@ from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import Principal
-from dockgate.shared.canonical import plain
+from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.wording import shorten
 from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
@@ -295,7 +295,7 @@ def _needed_event(approval: Approval, now: str) -> NewEvent:
         service=approval.service,
         summary=approval.summary,
         expires=approval.expires_at,
-        approvers=plain(approval.approvers or Approvers()),
+        approvers=to_plain(approval.approvers or Approvers()),
         time=now,
     )
 

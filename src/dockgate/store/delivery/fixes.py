@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Select, and_, delete, insert, or_, select, up
 
 from dockgate.delivery.fixes import Fix, FixKind, FixState
 from dockgate.events.envelope import NewEvent
-from dockgate.shared.timestamps import latest_possible
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import row_of, select_as
@@ -54,7 +54,7 @@ class Fixes:
                     new_fix = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
                 connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(new_fix)))
                 return new_fix if new_fix.state is FixState.PLANNED else None
-            recent = fixes.c.created_at > since, fixes.c.created_at <= latest_possible(fix.created_at)
+            recent = fixes.c.created_at > since, fixes.c.created_at <= compute_latest_time(fix.created_at)
             is_by_hand = fixes.c.kind == FixKind.BY_HAND
             alike = is_by_hand if fix.kind is FixKind.BY_HAND else ~is_by_hand
             if len(connection.scalars(select(fixes.c.id).where(of_pipeline, alike, *recent)).all()) >= limit:

@@ -66,7 +66,9 @@ class OutboxReceivers:
             failures = state.failures + 1
             until = None
             if failures >= FAILURES_LIMIT:
-                until = format_time(RECEIVER_PAUSES.next_attempt(receiver, failures - FAILURES_LIMIT + 1, now) or now)
+                until = format_time(
+                    RECEIVER_PAUSES.compute_next_attempt(receiver, failures - FAILURES_LIMIT + 1, now) or now
+                )
             self._change(
                 connection, receiver, {"failures": failures, "paused_until": until, "last_error": error[:2000]}
             )

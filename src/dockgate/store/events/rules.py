@@ -7,7 +7,7 @@ from sqlalchemy import Connection, delete, insert, or_, select, update
 
 from dockgate.events.rule import Rule, Target
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.shared.timestamps import latest_possible
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.secret_box import SecretBox
 from dockgate.store.schema.events import (
@@ -156,7 +156,7 @@ class PipelineStarts:
         table = pipeline_starts
         with self._database.write() as connection:
             lock_name(connection, table, f"{rule}/{pipeline}")
-            is_void = or_(table.c.at < since, table.c.at > latest_possible(now))
+            is_void = or_(table.c.at < since, table.c.at > compute_latest_time(now))
             connection.execute(delete(table).where(table.c.rule == rule, table.c.pipeline == pipeline, is_void))
             causes = connection.scalars(
                 select(table.c.cause).where(table.c.rule == rule, table.c.pipeline == pipeline)

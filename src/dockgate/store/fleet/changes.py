@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, Select, bindparam, delete, or_, select, update
 
 from dockgate.events.envelope import NewEvent
-from dockgate.shared.timestamps import format_time, latest_possible, shift_time, to_datetime
+from dockgate.shared.timestamps import compute_latest_time, format_time, shift_time, to_datetime
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import Change, NewsKind
@@ -79,7 +79,7 @@ class FleetChanges:
             .add_columns(fleet_vulnerabilities.c.exploited)
             .join(fleet_findings, is_of_news)
             .join(fleet_vulnerabilities, fleet_vulnerabilities.c.id == fleet_news.c.vulnerability)
-            .where(fleet_news.c.at.between(since, latest_possible(now)))
+            .where(fleet_news.c.at.between(since, compute_latest_time(now)))
         )
         by_component: dict[int, list[tuple[bool, int, str]]] = {}
         digests = sorted(images)
@@ -177,7 +177,7 @@ def record_news(
     if not worst_news:
         return
     kept_since = format_time(shift_time(to_datetime(now), -NEWS_KEPT))
-    is_over = or_(fleet_news.c.at < kept_since, fleet_news.c.at > latest_possible(now))
+    is_over = or_(fleet_news.c.at < kept_since, fleet_news.c.at > compute_latest_time(now))
     delete_unlocked(connection, fleet_news, fleet_news.c.announced, is_over)
     connection.execute(_FORGET, [{"of_component": pair[0], "of_vulnerability": pair[1]} for pair in worst_news])
     row = {"at": now, "announced": not should_announce}

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, Text, case, cast, func, literal, null, or_
 
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
-from dockgate.shared.timestamps import latest_possible
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.queries import one_of, text_list
 from dockgate.store.schema.delivery import approvals
@@ -93,7 +93,7 @@ class ImageUses:
     def _record(self, repository: str, image: str, column: ColumnElement[str], now: str) -> None:
         name = column.key or ""
         key = image_uses.c.image == image, image_uses.c.repository == repository
-        is_other = or_(column.is_(None), column < now, column > latest_possible(now))
+        is_other = or_(column.is_(None), column < now, column > compute_latest_time(now))
         with self._database.write() as connection:
             if not insert_if_new(connection, image_uses, {"image": image, "repository": repository, name: now}):
                 connection.execute(update(image_uses).where(*key, is_other).values({name: now}))

@@ -11,7 +11,7 @@ from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.retention import Hold, Reason, kept_revisions
 from dockgate.gate.model import Status
 from dockgate.gate.watch import ImageUse
-from dockgate.shared.references import digest_in
+from dockgate.shared.references import find_digest
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches
@@ -156,7 +156,7 @@ def _holds_of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
     for query in (runs, select(executions.c.id, executions.c.trigger)):
         for execution, values in connection.execute(query.where(executions.c.state.in_(OPEN))):
             for value in values.values():
-                if digest := digest_in(value):
+                if digest := find_digest(value):
                     yield digest, Hold(Reason.EXECUTION, f"execution {execution}")
 
 

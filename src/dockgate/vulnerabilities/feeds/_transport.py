@@ -124,7 +124,7 @@ class Web:
         import httpx
 
         reason, is_unreachable, is_stalled = "", False, False
-        for pause in (*RETRIES.pauses(), None):
+        for pause in (*RETRIES.compute_pauses(), None):
             try:
                 return self._request(url, fingerprint, into, limit)
             except httpx.HTTPStatusError as error:

@@ -13,7 +13,7 @@ from dockgate.events.webhook_signature import key
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.references import RepositoryReference, repository_in
+from dockgate.shared.references import RepositoryReference, parse_repository
 from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, api_router, checks_token_limits
 from dockgate.web.api.approvals import ApprovalView, require_reach, view
 from dockgate.web.api.deploys import visible_services
@@ -135,7 +135,7 @@ async def wait_for_decision(
 
 def _qualified_repository(reference: str) -> str:
     """The repository with its registry; a short name is of Docker Hub."""
-    place = repository_in(reference)
+    place = parse_repository(reference)
     repository = RepositoryReference.parse(place)
     return str(repository) if repository.registry else f"docker.io/{place if '/' in place else f'library/{place}'}"
 

@@ -114,7 +114,7 @@ def visible_services(caller: Caller, server: WebServices) -> list[Service]:
         return list(services)
     running = server.store.services.running_images()
     reachable_services = (
-        entry for entry in running if caller.can_reach(repository=entry.reference.repository_in(server.registry))
+        entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(server.registry))
     )
     names = {entry.service for entry in reachable_services}
     return [service for service in services if service.name in names]
@@ -142,7 +142,7 @@ def _may_see(caller: Caller, service: Service, server: WebServices) -> bool:
 
 def _reaches_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
     image = definition.image
-    return image is not None and caller.can_reach(repository=image.repository_in(server.registry))
+    return image is not None and caller.can_reach(repository=image.strip_registry(server.registry))
 
 
 def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:

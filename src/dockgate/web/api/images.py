@@ -319,7 +319,7 @@ def _report(
     external_report = reading.read(body, name[:200], digest, found_at)
     names = ImageVisibility(server.store, caller).all_repositories(digest) or {""}
     may_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
-    scope = ReportScope(caller.limits(Permission.RUN), caller.limits(Permission.ACCEPT) if may_accept else None)
+    scope = ReportScope(caller.get_limits(Permission.RUN), caller.get_limits(Permission.ACCEPT) if may_accept else None)
     return list(server.finding_reports.add(external_report, caller.name, scope))
 
 

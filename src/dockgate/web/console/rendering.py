@@ -13,8 +13,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
-from dockgate.shared.byte_sizes import byte_size
-from dockgate.shared.wording import plural
+from dockgate.shared.byte_sizes import format_byte_size
+from dockgate.shared.wording import format_count
 from dockgate.web import page_paths
 from dockgate.web.compression import LEAST_BYTES, accepts_gzip, compress
 from dockgate.web.console import charts, empty_states, formats, terminal_text
@@ -196,7 +196,7 @@ _FUNCTIONS = (
     charts.share_bar,
     formats.ago,
     formats.bars,
-    byte_size,
+    format_byte_size,
     formats.breakable,
     formats.check_words,
     empty_states.empty_state,
@@ -205,7 +205,7 @@ _FUNCTIONS = (
     formats.mark,
     formats.named_field,
     page_paths.package_path,
-    plural,
+    format_count,
     formats.prose,
     formats.audit_text,
     page_paths.repository_path,

@@ -13,7 +13,7 @@ from dockgate.events.envelope import StoredEvent
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 
 # Rows that are shown, and events that are read for them.
 MAX_CHANGES = 12
@@ -118,7 +118,7 @@ def _describe_event(event: StoredEvent, detail: Mapping[str, Any]) -> Change | N
 def _deployment_sentence(detail: Mapping[str, Any]) -> str:
     revision = f"Runs revision {detail['revision']}" if "revision" in detail else "Runs a new revision"
     if "desired_count" in detail:
-        return f"{revision} with {plural(detail['desired_count'], 'task')}, changed by hand."
+        return f"{revision} with {format_count(detail['desired_count'], 'task')}, changed by hand."
     return f"{revision}, deployed by {detail['execution']}." if "execution" in detail else f"{revision}."
 
 
@@ -148,6 +148,6 @@ def _merge_images(change: Change) -> Change:
     """Verdicts of several images as one row, which leads to the images of this status."""
     if not change.more:
         return change
-    subject = plural(change.more + 1, "image")
+    subject = format_count(change.more + 1, "image")
     sentence = change.sentence.replace("Was ", "Were ", 1)
     return replace(change, subject=subject, sentence=sentence, href=f"/images?status={change.state}", more=0)

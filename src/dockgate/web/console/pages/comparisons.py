@@ -10,7 +10,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.shared.wording import plural
+from dockgate.shared.wording import format_count
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding
 from dockgate.web.api.images import visible_digests
@@ -45,7 +45,7 @@ def candidates(
     """
     running: dict[str, list[str]] = {}
     for entry in server.store.services.running_images():
-        name = entry.reference.repository_in(server.registry)
+        name = entry.reference.strip_registry(server.registry)
         if (
             repository
             and name == repository
@@ -117,7 +117,7 @@ def effect_lines(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
     ):
         if lines:
             omission = [f"and {len(lines) - MAX_FINDINGS:,} more"] if len(lines) > MAX_FINDINGS else []
-            yield f"{plural(len(lines), noun)} {verb}", [*lines[:MAX_FINDINGS], *omission]
+            yield f"{format_count(len(lines), noun)} {verb}", [*lines[:MAX_FINDINGS], *omission]
 
 
 def _lines(entries: Sequence[PlatformFinding]) -> Sequence[str]:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.identity.model import ProjectRole, Role, Session, digest, read_roles
+from dockgate.identity.model import ProjectRole, Role, Session, hash_secret, read_roles
 from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.store.identity.audit import AuditFilter, AuditResult
@@ -262,7 +262,7 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),
-        present_session=digest(session_secret(request)),
+        present_session=hash_secret(session_secret(request)),
         server=server,
     )
 
