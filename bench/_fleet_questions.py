@@ -20,7 +20,7 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store import Store
-from dockgate.store.images.listing import ImageSort, Origin
+from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.vulnerabilities.model import Severity
 
 NAMES, REPEATS = 200, 15

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -27,7 +27,8 @@ from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import ImageReference
 from dockgate.store.fleet.records import FleetVerdict
-from dockgate.store.images.listing import ImageFilter, ImageListing, ImageSort, Origin
+from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
+from dockgate.store.images.listing import ImageListing
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Cve, Severity
 
@@ -215,12 +216,23 @@ def test_pages_have_every_image_once_in_each_order(fleet: Fleet, sort: ImageSort
         ImageSort.NAME: ["both", "clean", "base", "own"],
     }[sort]
     assert repository_names(fleet, sort=sort) == expected
-    seen, after = [], ""
-    for _ in range(2):
-        page = search(fleet).list_images(ImageQuery(sort=sort, limit=2, after=after))
+    seen: list[str] = []
+    cursors: list[str | None] = [None]
+    for number in range(4):
+        query = ImageQuery(sort=sort, limit=1, after=cursors[-1])
+        page = search(fleet).list_images(query)
         seen += [image.repository.rpartition("/")[2] for image in page.images]
-        after = page.next or ""
-    assert (seen, after) == (expected, "")
+        assert search(fleet).find_previous_page(query) == (cursors[-2] if number else None)
+        cursors.append(page.next)
+    assert (seen, cursors[-1]) == (expected, None)
+
+
+def test_images_are_counted_unless_verdicts_or_findings_must_be_read_for_it(fleet: Fleet) -> None:
+    def count(**query: object) -> int | None:
+        return search(fleet).count_images(ImageQuery(**query), 3)  # type: ignore[arg-type]
+
+    assert (count(), count(repository="team/*")) == (3, 2)
+    assert count(statuses=["Rejected"]) is count(severities=[Severity.LOW]) is count(origin=Origin.OWN) is None
 
 
 @pytest.mark.parametrize("wide", [1, 2, 3, 100])
@@ -239,12 +251,15 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
     ]
     for which, sort, expected in pages:
         for limit in (1, 2, 10):
-            seen, after = [], None
+            seen: list[str] = []
+            ends: list[Sequence[str | int] | None] = [None]
             while True:
-                rows, after = listing.page(which, sort, after, limit, day(1))
+                rows, end = listing.page(which, sort, ends[-1], limit, day(1))
                 seen += [row.repository.rpartition("/")[2] for row in rows]
-                if after is None:
+                if end is None:
                     break
+                assert listing.previous_position(which, sort, end, limit, day(1)) == ends[-1]
+                ends.append(end)
             assert seen == expected, (which, sort, limit)
 
 

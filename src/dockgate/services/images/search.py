@@ -12,7 +12,8 @@ from dockgate.services.images.watched_images import WatchedImages, WatchedReposi
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
-from dockgate.store.images.listing import ImageFilter, ImageSort, ListedImage, Origin
+from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
+from dockgate.store.images.listing import ListedImage
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
@@ -112,27 +113,46 @@ class ImageSearch:
 
     def list_images(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
-        after = read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
+        after = _read_cursor(query)
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            running = self.visible_services(self.store.services.running_images(), query.caller)
-            image_filter = ImageFilter(
-                repositories=self._repositories(query.repository, query.caller),
-                severities=query.severities,
-                is_fixable=query.is_fixable,
-                is_exploited=query.is_exploited,
-                epss=query.epss,
-                components=self.packages.find(query.package).keys() if query.package else None,
-                origin=query.origin,
-                layer=query.layer,
-                statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
-                digests={entry.digest for entry in running} if query.is_running else None,
-                include_moved=query.include_moved,
-            )
+            running, image_filter = self._filter(query)
             images, position = self._read(image_filter, query.sort, after, query.limit, running, {})
             if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
                 rows, position = self._read(image_filter, query.sort, position, missing, running, {})
                 images += rows
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
+
+    def find_previous_page(self, query: ImageQuery) -> str | None:
+        """The cursor of the page before that of the query; None if it is the first one, or the query is."""
+        after = _read_cursor(query)
+        if after is None:
+            return None
+        _, image_filter = self._filter(query)
+        position = self.store.image_listing.previous_position(
+            image_filter, query.sort, after, query.limit, self.clock.time_before(JUDGING_MINUTES / 1440)
+        )
+        return write_cursor(query.sort, position) if position else None
+
+    def count_images(self, query: ImageQuery, limit: int) -> int | None:
+        """The number of images on all pages, at most `limit`. None for a query by verdict or findings."""
+        return self.store.image_listing.count(self._filter(query)[1], limit)
+
+    def _filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
+        """What runs that the caller may see, and the conditions of the query."""
+        running = self.visible_services(self.store.services.running_images(), query.caller)
+        return running, ImageFilter(
+            repositories=self._repositories(query.repository, query.caller),
+            severities=query.severities,
+            is_fixable=query.is_fixable,
+            is_exploited=query.is_exploited,
+            epss=query.epss,
+            components=self.packages.find(query.package).keys() if query.package else None,
+            origin=query.origin,
+            layer=query.layer,
+            statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
+            digests={entry.digest for entry in running} if query.is_running else None,
+            include_moved=query.include_moved,
+        )
 
     def places(
         self,
@@ -216,6 +236,10 @@ class ImageSearch:
         repositories = [name for name in names if not pattern or patterns.matches(name, pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories
+
+
+def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
+    return read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
 
 
 def _summary(

@@ -19,7 +19,8 @@ from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
 from dockgate.shared.wording import format_count, shorten, to_one_line
 from dockgate.store import Store
-from dockgate.store.images.listing import ImageFilter, ImageSort, PlaceVerdict
+from dockgate.store.images.image_filter import ImageFilter, ImageSort
+from dockgate.store.images.listing import PlaceVerdict
 from dockgate.store.records import ScanState
 from dockgate.vulnerabilities.feed_age import STALE_AFTER, is_stale
 

@@ -6,7 +6,6 @@ image is listed that has a finding of this severity with a fix.
 """
 
 from collections.abc import Collection, Sequence
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, literal, null, or_, select, tuple_
@@ -14,7 +13,8 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, case, func, lite
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.bundles import decode
-from dockgate.store.queries import BATCH, numbers_of, select_as, texts_of
+from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
+from dockgate.store.queries import BATCH, count_rows, in_order, numbers_of, select_as, texts_of
 from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
@@ -29,43 +29,6 @@ from dockgate.store.schema.fleet import (
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import scans
 from dockgate.vulnerabilities.model import Severity
-
-
-class ImageSort(StrEnum):
-    """The order of a list: the latest push first, the worst findings first, or by repository and tag."""
-
-    PUSHED = "pushed"
-    SEVERITY = "severity"
-    NAME = "name"
-
-
-class Origin(StrEnum):
-    """The origin of a layer: the base image, or not."""
-
-    BASE = "base"
-    OWN = "own"
-
-
-class ImageFilter(NamedTuple):
-    """The conditions for an image to be listed; None and () for no matter.
-
-    `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
-    exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
-    image that was not judged. `digests` are those of which its own must be one. With `include_moved`, tags count that
-    have moved on.
-    """
-
-    repositories: Collection[str] | None = None
-    severities: Collection[Severity] = ()
-    is_fixable: bool = False
-    is_exploited: bool = False
-    epss: float | None = None
-    components: Collection[int] | None = None
-    origin: Origin | None = None
-    layer: str | None = None
-    statuses: Collection[Status | None] = ()
-    digests: Collection[str] | None = None
-    include_moved: bool = False
 
 
 class ListedImage(NamedTuple):
@@ -155,41 +118,40 @@ class ImageListing:
         An indexed image that was scanned before `judged_before` and has no current verdict is not watched any more: its
         status is Undetermined.
         """
-        status = _status(judged_before)
         key = _SORTS[sort]
-        query = (
-            select(
-                *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
-                func.coalesce(_IMAGES.repository, _TAGS.repository),
-                _SCANS.state,
-                _IMAGES.scanner,
-                status,
-                _CURRENT.policy,
-                _CURRENT.since,
-                _CURRENT.cannot_judge_since,
-                _CURRENT.waived,
-                _IMAGES.gone_at,
-                *_COUNTS,
-                *key,
-            )
-            .select_from(fleet_tags)
-            .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
-            .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
-            .outerjoin(scans, _SCANS.image == _TAGS.digest)
-            .where(*_conditions(image_filter, status, self._wide))
-        )
+        query = _places(image_filter, sort, judged_before, self._wide)
         is_ascending = sort is ImageSort.NAME
         if after is not None:
             position = _position(key, after)
             query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
-        query = query.order_by(*key) if is_ascending else query.order_by(*(column.desc() for column in key))
         with self._database.read() as connection:
-            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide)
+            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
         has_more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
         by_place = {row[0]: _listed_image(row) for row in reversed(rows[:limit])}
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if has_more else None
+
+    def previous_position(
+        self, image_filter: ImageFilter, sort: ImageSort, after: Sequence[str | int], limit: int, judged_before: str
+    ) -> Sequence[str | int] | None:
+        """The position of the page before the one after this position; None if that is the first page."""
+        key = _SORTS[sort]
+        query = _places(image_filter, sort, judged_before, self._wide)
+        position = _position(key, after)
+        is_ascending = sort is not ImageSort.NAME  # backwards
+        query = query.where(tuple_(*key) >= position if is_ascending else tuple_(*key) <= position)
+        with self._database.read() as connection:
+            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
+        return tuple(rows[limit][-len(key) :]) if len(rows) > limit else None
+
+    def count(self, image_filter: ImageFilter, limit: int) -> int | None:
+        """The number of rows, at most `limit`. None for filters of verdicts and findings, which take long."""
+        if image_filter.statuses or _holders(image_filter) is not None:
+            return None
+        query = select(_TAGS.id).where(*_conditions(image_filter, null(), self._wide))
+        with self._database.read() as connection:
+            return count_rows(connection, query, limit)
 
     def current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
         """Every image in each of these repositories (None: all) where it is now, with its verdicts.
@@ -234,10 +196,45 @@ class ImageListing:
             return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
 
 
+def _places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
+    """The places of images with what a row shows, and the columns of the order at its end."""
+    status = _status(judged_before)
+    return (
+        select(
+            *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
+            func.coalesce(_IMAGES.repository, _TAGS.repository),
+            _SCANS.state,
+            _IMAGES.scanner,
+            status,
+            _CURRENT.policy,
+            _CURRENT.since,
+            _CURRENT.cannot_judge_since,
+            _CURRENT.waived,
+            _IMAGES.gone_at,
+            *_COUNTS,
+            *_SORTS[sort],
+        )
+        .select_from(fleet_tags)
+        .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
+        .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
+        .outerjoin(scans, _SCANS.image == _TAGS.digest)
+        .where(*_conditions(image_filter, status, wide))
+    )
+
+
 def _rows(
-    connection: Connection, query: Select[Any], image_filter: ImageFilter, sort: ImageSort, limit: int, wide: int
+    connection: Connection,
+    query: Select[Any],
+    image_filter: ImageFilter,
+    sort: ImageSort,
+    limit: int,
+    wide: int,
+    *,
+    is_ascending: bool,
 ) -> Sequence[Sequence[Any]]:
-    """The first rows of the query of images that have what the filter asks for."""
+    """The first rows of the query of images, in this order, that have what the filter asks for."""
+    key = _SORTS[sort]
+    query = query.order_by(*(in_order(column, not is_ascending) for column in key))
     if (holders := _holders(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.
@@ -247,11 +244,12 @@ def _rows(
     filtered_query = query.where(_holds(holders, image_filter, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
-        key = _SORTS[sort]
         first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
         if first:
-            is_first = numbers_of(_TAGS.id, {row[0] for row in first}), tuple_(*key) >= _position(key, first[-1][1:])
-            rows = connection.execute(filtered_query.where(*is_first)).all()
+            last = _position(key, first[-1][1:])
+            is_first = tuple_(*key) <= last if is_ascending else tuple_(*key) >= last
+            ids = numbers_of(_TAGS.id, {row[0] for row in first})
+            rows = connection.execute(filtered_query.where(ids, is_first)).all()
             if len(rows) == limit or len(first) < wide:
                 return rows
     return connection.execute(filtered_query).all()

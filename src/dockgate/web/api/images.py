@@ -24,7 +24,7 @@ from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.store.images.listing import ImageSort, Origin
+from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan, TagMove, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from fastapi import Request
 from fastapi.responses import Response
@@ -10,11 +11,12 @@ from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
 from dockgate.services.images.findings import ImageLayer
-from dockgate.services.images.search import NOT_JUDGED, ImageQuery
+from dockgate.services.images.search import NOT_JUDGED, ImageQuery, ImageSummary
 from dockgate.services.images.visibility import ImageVisibility
+from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
-from dockgate.store.images.listing import ImageSort, Origin
+from dockgate.store.images.image_filter import ImageSort, Origin
 from dockgate.store.records import PushedImage, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
@@ -27,6 +29,7 @@ from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
 from dockgate.web.console.tables import page_table
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download
+from dockgate.web.paging import MAX_COUNT, Page, PageQuery
 
 # Images on one page, verdicts on that of an image, and characters of a filter.
 PAGE_SIZE = 50
@@ -101,7 +104,7 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         limit=PAGE_SIZE,
         after=after,
     )
-    page = server.image_search.list_images(query)
+    page = _page(server, query)
     filters: list[tuple[str, str]] = [
         *(("severity", name.value) for name in severities),
         *(("status", name) for name in statuses),
@@ -110,22 +113,31 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         *((name, value) for name, value in (("epss", epss), ("layer", layer)) if value),
         *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
     ]
-    links = ListLinks(
-        "/images", list(ImageSort), sort, filters, REPEATABLE, descending=LAST_FIRST, after=after, following=page.next
-    )
+    links = ListLinks.for_page("/images", list(ImageSort), PageQuery(sort, after), page, filters, LAST_FIRST)
     return render(
         request,
         caller,
         "images.html",
         title="Images",
-        images=page.images,
+        images=page.entries,
         repositories=server.image_search.list_repositories(caller),
         query=query,
         filters=filters,
-        links=links,
+        links=replace(links, many=REPEATABLE),
         filter_rows=_filter_rows(layer),
         page_size=PAGE_SIZE,
     )
+
+
+def _page(server: WebServices, query: ImageQuery) -> Page[ImageSummary]:
+    with server.store.database.read():  # one connection, and one state of the tables
+        page = server.image_search.list_images(query)
+        if not query.after and not page.next:
+            return Page(page.images, None)
+        total = server.image_search.count_images(query, MAX_COUNT + 1)
+        previous = server.image_search.find_previous_page(query)
+    is_capped = total is not None and total > MAX_COUNT
+    return Page(page.images, page.next, previous, MAX_COUNT if is_capped else total, is_capped)
 
 
 def _filter_rows(layer: str) -> Sequence[FilterRow]:
