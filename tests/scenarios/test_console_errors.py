@@ -50,6 +50,31 @@ def test_a_wrong_address_is_answered_with_a_page(admin: Browser, path: str) -> N
     assert admin.get(f"/api/v1{path}", headers={"Accept": "text/html"}).headers["content-type"] == "application/json"
 
 
+@pytest.mark.parametrize(
+    ("address", "headers", "status", "heading"),
+    [
+        ("/audit?by=a&by=b", {}, 400, "The request repeats the parameter"),
+        ("/images?q=%00", {}, 400, "NUL character"),
+        ("/images", {"Content-Encoding": "gzip"}, 415, "Compressed bodies are not accepted"),
+        (
+            "/images",
+            {"Origin": "https://evil.example"},
+            403,
+            "Requests from the origin https://evil.example are refused",
+        ),
+    ],
+)
+def test_what_no_route_sees_is_refused_with_a_page_too(
+    admin: Browser, address: str, headers: dict[str, str], status: int, heading: str
+) -> None:
+    answer = admin.get(address, headers=headers)
+    assert answer.status_code == status
+    assert heading in answer.text.partition("<h1>")[2].partition("</h1>")[0]
+    call = admin.get(f"/api/v1{address}", headers={"Accept": "text/html", **headers})
+    assert call.status_code == status
+    assert set(call.json()) == {"error", "advice"}
+
+
 def test_a_cursor_of_another_order_leads_to_the_list_and_not_to_itself(admin: Browser) -> None:
     answer = admin.get("/waivers?state=Active&after=//evil.example")
     assert answer.status_code == 400

@@ -37,7 +37,7 @@ from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.error_responses import add_error_schema, request_id
 from dockgate.web.git_process import GitProcesses
 from dockgate.web.json_responses import AsciiResponse
-from dockgate.web.request_limits import BodySizeLimit, refuse_ambiguous
+from dockgate.web.request_limits import BodySizeLimit, Refusal, refuse_ambiguous
 from dockgate.web.threads import TakenSlots, Threads
 from dockgate.web.validation_messages import describe_problem
 
@@ -101,7 +101,7 @@ def create_internal_app(server: WebServices) -> FastAPI:
 
 
 def _new_app(
-    server: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Response | None]] = ()
+    server: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Refusal | None]] = ()
 ) -> FastAPI:
     app = _Application(
         title="Dockgate",
@@ -149,36 +149,39 @@ def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
 
 
 class RefusalMiddleware:
-    """Answers a request with the response of `refuse`, if any; otherwise passes it on."""
+    """Answers a request with the refusal of `refuse`, if any; otherwise passes it on."""
 
-    def __init__(self, app: ASGIApp, refuse: Callable[[Request], Response | None]) -> None:
+    def __init__(self, app: ASGIApp, refuse: Callable[[Request], Refusal | None]) -> None:
         self._app = app
         self._refuse = refuse
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI)."""
-        answer = self._refuse(Request(scope)) if scope["type"] == "http" else None
-        await (answer or self._app)(scope, receive, send)
+        refusal = self._refuse(Request(scope)) if scope["type"] == "http" else None
+        answer = self._app if refusal is None else _refusal_response(Request(scope), refusal)
+        await answer(scope, receive, send)
 
 
-def _refuse_other_origins(request: Request) -> Response | None:
+def _refusal_response(request: Request, refusal: Refusal) -> Response:
+    if console.wants_page(request):
+        return console.error_page(request, refusal.status, refusal.error, refusal.advice)
+    return AsciiResponse({"error": refusal.error, "advice": refusal.advice}, refusal.status)
+
+
+def _refuse_other_origins(request: Request) -> Refusal | None:
     """Refuse requests from scripts of other origins."""
     origin = request.headers.get("origin")
     own_origins = (request.app.state.server.url, f"{request.url.scheme}://{request.headers.get('host')}")
     if origin is None or origin in own_origins:
         return None
-    return AsciiResponse(
-        {"error": f"requests from the origin {origin} are refused", "advice": "Use the command `dockgate`."}, 403
-    )
+    return Refusal(403, f"requests from the origin {origin} are refused", "Use the command `dockgate`.")
 
 
-def _refuse_plain_http(request: Request) -> Response | None:
+def _refuse_plain_http(request: Request) -> Refusal | None:
     """Refuse plain HTTP from other machines."""
     if request.url.scheme == "https" or is_loopback(request.client.host if request.client else ""):
         return None
-    return AsciiResponse(
-        {"error": "this server accepts only TLS", "advice": "Use a URL that begins with https://."}, 403
-    )
+    return Refusal(403, "this server accepts only TLS", "Use a URL that begins with https://.")
 
 
 async def _error_response(request: Request, error: Exception) -> Response:

@@ -121,12 +121,13 @@ class RegistryProxy:
     async def _respond(self, request: Request, slots: AsyncExitStack, send: Send) -> None:
         """Answer. `slots` is closed after the response."""
         try:
-            refusal = refuse_ambiguous(request)
-            if refusal is not None:
-                refusal.headers["Connection"] = "close"  # where its body ends is not sure
-            if refusal is None:
+            if (refusal := refuse_ambiguous(request)) is not None:
+                content = {"error": refusal.error, "advice": refusal.advice}
+                response: Response = AsciiResponse(content, refusal.status)
+                response.headers["Connection"] = "close"  # where its body ends is not sure
+            else:
                 await slots.enter_async_context(self._requests.take(self._caller(request)))
-            response = refusal or await self._answer(request, slots)
+                response = await self._answer(request, slots)
         except ClientDisconnect:
             return
         except ConflictError as error:

@@ -3,10 +3,10 @@
 import json
 import re
 from collections import Counter
+from dataclasses import dataclass
 from urllib.parse import parse_qsl
 
 from fastapi import Request
-from fastapi.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.services.identity.first_admin import LINK_PATH
@@ -86,7 +86,16 @@ def require_storable(body: bytes) -> None:
         raise UsageError("the request body contains NUL or a lone surrogate", "Send valid Unicode.")
 
 
-def refuse_ambiguous(request: Request) -> Response | None:
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """The answer to a request that no route sees: its status, what is wrong, and the next step."""
+
+    status: int
+    error: str
+    advice: str
+
+
+def refuse_ambiguous(request: Request) -> Refusal | None:
     """Refuse repeated headers or parameters, and compressed bodies. None for other requests."""
     headers = Counter(name.decode("latin-1") for name, _ in request.scope["headers"])
     repeated_parts = [f"the header {name}" for name in _SINGLE if headers[name] > 1]
@@ -99,9 +108,9 @@ def refuse_ambiguous(request: Request) -> Response | None:
     if headers["content-length"] and headers["transfer-encoding"]:
         repeated_parts.append("the body's length")
     if repeated_parts:
-        return JSONResponse({"error": f"the request repeats {repeated_parts[0]}", "advice": "Send it once."}, 400)
+        return Refusal(400, f"the request repeats {repeated_parts[0]}", "Send it once.")
     if "\0" in request.url.path or "\0" in "".join(names) or "%00" in request.url.query:
-        return JSONResponse({"error": "the URL contains a NUL character", "advice": "Remove it."}, 400)
+        return Refusal(400, "the URL contains a NUL character", "Remove it.")
     if headers["content-encoding"] and not request.url.path.startswith("/git/"):
-        return JSONResponse({"error": "compressed bodies are not accepted", "advice": "Send it uncompressed."}, 415)
+        return Refusal(415, "compressed bodies are not accepted", "Send it uncompressed.")
     return None

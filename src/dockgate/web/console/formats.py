@@ -30,10 +30,21 @@ _CODE = re.compile(r"`([^`]+)`")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
 _FIRST_WORDS = frozenset(
     (
-        *("a", "an", "another", "artifacts", "authentication", "beyond", "callbacks", "cannot", "documents"),
+        *(
+            "a",
+            "an",
+            "another",
+            "artifacts",
+            "authentication",
+            "beyond",
+            "callbacks",
+            "cannot",
+            "compressed",
+            "documents",
+        ),
         *("every", "everybody", "execution", "holds", "internal", "it", "its", "line", "manual", "more"),
         *("name", "neither", "no", "not", "nothing", "only", "package", "page", "permission", "principals"),
-        *("processes", "revision", "several", "tasks", "texts", "that", "the", "there", "this", "too"),
+        *("processes", "requests", "revision", "several", "tasks", "texts", "that", "the", "there", "this", "too"),
         *("unknown", "version", "waiving", "what", "write", "you"),
     )
 )
