@@ -6,6 +6,7 @@ Pure: no I/O, no clock.
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from dockgate.shared.wording import shorten, to_one_line
@@ -77,6 +78,20 @@ _SUBJECT_FIELDS = ("service", "pipeline", "repository", "repository-name", "waiv
 _TITLE_LIMIT, _TEXT_LIMIT, _FIELDS_LIMIT = 200, 4000, 30
 
 
+@dataclass(frozen=True, slots=True)
+class StateTopics:
+    """How the topics begin of a `state` that comes and goes, and those that give it the same `value`.
+
+    Those that begin with `reopened` are news again: that an image is approved is news after it was rejected, and the
+    other way round.
+    """
+
+    state: str
+    value: str
+    reopened: str
+    is_well: bool
+
+
 def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     """A title and a text for people, of an event in its envelope. No line has a control character."""
     detail = event.get("detail")
@@ -131,11 +146,11 @@ def summarize(event: Mapping[str, Any]) -> str:
 def topic_of(event: Mapping[str, Any]) -> str:
     """Return the topic of the event: the same for events that say the same at another time.
 
-    All topics of one state begin alike (`reopened_topics`).
+    All topics of one state begin alike, and so do those that say the same of it (`state_topics`).
     """
-    state, is_well = _state_of(event)
-    if is_well:
-        return f"{state}{_WELL}"
+    topics = state_topics(event)
+    if topics is not None and topics.is_well:
+        return f"{topics.state}{_WELL}"
     detail = event.get("detail")
     kind = str(event.get("detail-type"))
     time = ("since",) if kind.startswith(_PERIODIC) else ("deadline",) if kind == _MOVED_DEADLINE else ()
@@ -143,29 +158,23 @@ def topic_of(event: Mapping[str, Any]) -> str:
     fields = {name: detail[name] for name in names if name in detail} if isinstance(detail, Mapping) else {}
     content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
     text = f"{event.get('source')}/{event.get('detail-type')}/{content}"
-    return f"{state}{_hash(text)[: 32 - len(state)]}"
+    start = topics.value if topics is not None else ""
+    return f"{start}{_hash(text)[: 32 - len(start)]}"
 
 
-def reopened_topics(event: Mapping[str, Any]) -> tuple[str, str, bool] | None:
-    """Return the prefixes of a state's topics and of those that are news again, and whether all is well.
-
-    That an image is approved is news after it was rejected, and the other way round. None for other events.
-    """
-    state, is_well = _state_of(event)
-    if not state:
-        return None
-    return (state, state, True) if is_well else (state, f"{state}{_WELL}", False)
-
-
-def _state_of(event: Mapping[str, Any]) -> tuple[str, bool]:
-    """A digest of what has the state that an event is about, "" if it is about none, and whether that is well."""
+def state_topics(event: Mapping[str, Any]) -> StateTopics | None:
+    """Return how the topics of the state begin that an event is about. None if it is about none."""
     kind, detail = event.get("detail-type"), event.get("detail")
-    if isinstance(detail, Mapping) and isinstance(kind, str) and kind in _STATES:
-        names, well = _STATES[kind]
-        if any(name in detail for name in names):
-            content = json.dumps([kind.partition(".")[0], [detail.get(name) for name in names]], default=str)
-            return _hash(content)[: len(_WELL)], well is None or (well != "" and detail.get("status") == well)
-    return "", False
+    if not isinstance(detail, Mapping) or not isinstance(kind, str) or kind not in _STATES:
+        return None
+    names, well = _STATES[kind]
+    if not any(name in detail for name in names):
+        return None
+    state = _hash(json.dumps([kind.partition(".")[0], [detail.get(name) for name in names]], default=str))[:16]
+    if well is None or (well != "" and detail.get("status") == well):
+        return StateTopics(state, f"{state}{_WELL}", state, is_well=True)
+    status = _hash(json.dumps(detail.get("status"), default=str))[:4]
+    return StateTopics(state, f"{state}{status}", f"{state}{_WELL}", is_well=False)
 
 
 def _hash(text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
@@ -124,6 +125,55 @@ def test_a_state_that_contradicts_the_last_message_is_announced_once_it_has_sett
     server.passes(hours=4)
     assert server.sent() == []
     assert publish_verdict(server, "Approved") == 1
+
+
+def test_the_last_message_is_true_of_a_verdict_that_alternates_between_two_bad_states(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    statuses = ["Undetermined", "Rejected"] * 3
+    assert [publish_verdict(server, status) for status in statuses] == [1, 1, 0, 0, 0, 0]
+    server.passes(hours=4)
+    assert server.sent() == []
+    assert publish_verdict(server, "Undetermined") == 0
+    server.passes(hours=4)
+    (entry,) = server.sent()
+    assert entry.payload["body"]["detail"]["status"] == "Undetermined"
+    server.passes(days=10)
+    assert publish_verdict(server, "Rejected") == 0
+    server.passes(hours=4)
+    (entry,) = server.sent()
+    assert entry.payload["body"]["detail"]["status"] == "Rejected"
+    assert publish_verdict(server, "Approved") == 1
+
+
+def test_whatever_verdicts_do_the_last_message_is_true_once_they_have_settled(server: Server) -> None:
+    server.add_target()
+    server.add_rule("verdict.changed")
+    chance = Random(0)  # noqa: S311 - no secret
+    states, announced = dict[str, str](), dict[str, str]()
+    for _ in range(15):
+        for image in chance.sample(["sha256:a", "sha256:b"], chance.choice((1, 2))):
+            former = states.get(image)
+            states[image] = chance.choice([each for each in ("Approved", "Rejected", "Undetermined") if each != former])
+            detail = {"image": image, "repository": "team/app", "policy": "default", "status": states[image]}
+            server.happens("verdict.changed", **detail, vulnerabilities=chance.choice((["CVE-1"], ["CVE-2"])))
+        server.passes(hours=chance.choice((0.2, 1, 5, 30)))
+        announced |= announced_statuses(server.sent())
+    server.passes(hours=4)
+    announced |= announced_statuses(server.sent())
+    assert announced == states
+
+
+def announced_statuses(entries: list[OutboxEntry]) -> dict[str, str]:
+    """By image, the status in the last message."""
+    statuses: dict[str, str] = {}
+    for entry in entries:
+        detail = entry.payload["body"]["detail"]
+        texts = [worst["text"] for worst in detail.get("worst", ())]
+        statuses |= {text.split("@")[1][:8]: text.split(": ")[2] for text in texts}
+        if not texts:
+            statuses[detail["image"]] = detail["status"]
+    return statuses
 
 
 def test_a_state_that_changes_back_before_it_has_settled_is_not_announced(server: Server) -> None:

@@ -129,7 +129,7 @@ def test_events_of_messages_that_are_not_sent_are_not_purged(store: Store) -> No
 def test_an_event_that_is_sent_once_its_state_has_settled_is_not_purged(store: Store) -> None:
     store.event_log.record([event(name) for name in ("bad", "well", "bad again", "newest")])
     bad, well, again, _ = store.event_log.read()
-    is_bad, is_well = Reopening("aa", "aa0"), Reopening("aa", "aa", NOW, is_well=True)
+    is_bad, is_well = Reopening("aa", "aa1", "aa0"), Reopening("aa", "aa0", "aa", NOW)
     states = ((bad, "aa1", is_bad), (well, "aa0", is_well), (again, "aa1", is_bad))
     match_events(
         store, grouped=[GroupedEvent("ops", "rule", of.seq, NOW, 30, topic, state) for of, topic, state in states]

@@ -134,7 +134,7 @@ def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
 
 
 def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
-    cursor, every = store.event_cursor, Reopening("aa", "aa")
+    cursor, every = store.event_cursor, Reopening("aa", "aa0", "aa")
     assert cursor.advance(0, 3, [], [group(1, "aa01"), group(2, "aa02"), group(3, "ab01")], NOW)
     again = [
         replace(group(4, "aa00", LATER), reopens=every),
@@ -146,7 +146,7 @@ def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
     assert cursor.grouped_positions("chat", "tell", 10) == [1, 2, 3, 4, 5]
     assert cursor.advance(7, 8, [], [group(8, "aa02", LATER)], NOW)
     assert cursor.grouped_positions("chat", "tell", 10)[5:] == [8]
-    recent = replace(group(9, "aa03", LATER), reopens=Reopening("aa", "aa", LATER))
+    recent = replace(group(9, "aa03", LATER), reopens=Reopening("aa", "aa0", "aa", LATER))
     assert cursor.advance(8, 10, [], [recent, group(10, "aa02", LATER)], NOW)
     assert cursor.grouped_positions("chat", "tell", 10)[6:] == [9]
 

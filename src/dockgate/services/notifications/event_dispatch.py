@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import reopened_topics, topic_of
+from dockgate.events.notification_texts import state_topics, topic_of
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
@@ -217,10 +217,10 @@ _LAST_POSITION = 1 << 62
 
 def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
     """The topics of which people are notified again after this event."""
-    if (topics := reopened_topics(event)) is None:
+    if (topics := state_topics(event)) is None:
         return None
-    state, start, is_well = topics
-    return Reopening(state, start, format_time(now - REOPEN_AFTER) if is_well else None, is_well)
+    since = format_time(now - REOPEN_AFTER) if topics.is_well else None
+    return Reopening(topics.state, topics.value, topics.reopened, since)
 
 
 def _is_complete(waiting: Group, now: datetime) -> bool:

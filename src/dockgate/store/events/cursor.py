@@ -3,7 +3,7 @@
 A crash between two of these would lose a message or send it twice.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
@@ -15,6 +15,7 @@ from dockgate.store.records import OutboxEntry
 from dockgate.store.schema.events import (
     event_cursors,
     grouped_events,
+    notified_states,
     notified_topics,
     sent_summaries,
     unsettled_states,
@@ -30,13 +31,14 @@ class Reopening:
     """Topics that are news again: those that begin with `start`.
 
     Only those that did not occur at or after `since`, None for all. `state` is how all topics of the state begin that
-    the event is about. If the event says that something is wrong, `start` is the topic that says that all is well.
+    the event is about, and `value` how those begin that say the same of it. If the event says that something is wrong,
+    `start` is the topic that says that all is well.
     """
 
     state: str
+    value: str
     start: str
     since: str | None = None
-    is_well: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,11 +120,12 @@ class EventCursor:
             for row in connection.execute(select(unsettled_states).where(is_due)).mappings().all():
                 group_row = {column.name: row[column.name] for column in grouped_events.c} | {"at": now}
                 insert_all_new(connection, grouped_events, [group_row])
-                topics = row["topic"], row["opposite"]
-                conditions = notified_topics.c.target == row["target"], notified_topics.c.topic.in_(topics)
-                connection.execute(delete(notified_topics).where(*conditions))
-                connection.execute(insert(notified_topics).values(target=row["target"], topic=row["topic"], at=now))
-                _settle(connection, [(row["target"], row["state"])])
+                target, state, topic = row["target"], row["state"], row["topic"]
+                is_topic = notified_topics.c.topic.in_((topic, row["reopened"]))
+                connection.execute(delete(notified_topics).where(notified_topics.c.target == target, is_topic))
+                connection.execute(insert(notified_topics).values(target=target, topic=topic, at=now))
+                _record_states(connection, {(target, state): topic}, now)
+                _settle(connection, [(target, state)])
 
     def groups(self) -> Sequence[Group]:
         """Return what waits to become messages."""
@@ -186,10 +189,13 @@ class EventCursor:
 
         Returns how many.
         """
-        old = or_(notified_topics.c.at < before, notified_topics.c.at > after)
+        old_states, old_topics = (
+            or_(table.c.at < before, table.c.at > after) for table in (notified_states, notified_topics)
+        )
         with self._database.write() as connection:
             delete_unlocked(connection, unsettled_states, unsettled_states.c.at < before)
-            return delete_unlocked(connection, notified_topics, old)
+            delete_unlocked(connection, notified_states, old_states)
+            return delete_unlocked(connection, notified_topics, old_topics)
 
 
 def _is_group(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
@@ -210,37 +216,39 @@ def _settle(connection: Connection, states: Iterable[tuple[str, str]]) -> None:
 def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
     """The first event of each topic that its target was not notified about since. All topics are recorded.
 
-    So is the last event of a state that contradicts what the target was notified about.
+    So is the last event of a state that contradicts what the target was last notified of.
     """
-    opposites = {(event.target, event.reopens.start) for event in events if event.reopens and not event.reopens.is_well}
-    times = _topic_times(connection, {(event.target, event.topic) for event in events} | opposites)
+    times = _topic_times(connection, {(event.target, event.topic) for event in events})
     present = set(times)
+    states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
+    last_topics = _last_topics(connection, states, since)
     news: list[GroupedEvent] = []
     unsettled_topics: dict[tuple[str, str], GroupedEvent | None] = {}
     for event in events:
         key = event.target, event.topic
         is_news = times.get(key, "") < since
         if event.reopens is not None:
-            opposite = event.target, event.reopens.start
-            is_contradiction = not is_news and not event.reopens.is_well and times.get(opposite, "") >= since
-            unsettled_topics[event.target, event.reopens.state] = event if is_contradiction else None
+            state = event.target, event.reopens.state
+            last_topics[state] = event.topic if is_news else last_topics.get(state, event.topic)
+            is_contradiction = not last_topics[state].startswith(event.reopens.value)
+            unsettled_topics[state] = event if is_contradiction else None
         if is_news:
             news.append(event)
             if event.reopens is not None:
                 reopened_topics = _reopen(connection, event.target, event.reopens, times)
                 present -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
+    _record_states(connection, last_topics, max((event.at for event in events), default=""))
     _settle(connection, unsettled_topics)
     insert_all_new(
         connection,
         unsettled_states,
         [
-            {**_row(event), "state": state, "topic": event.topic, "opposite": event.reopens.start}
+            {**_row(event), "state": state, "topic": event.topic, "reopened": event.reopens.start}
             for (_, state), event in unsettled_topics.items()
             if event is not None and event.reopens is not None
         ],
     )
-    present -= opposites - {(event.target, event.topic) for event in events}
     for target in dict.fromkeys(event.target for event in events):
         at = max(event.at for event in events if event.target == target)
         topics = sorted(topic for name, topic in present if name == target)
@@ -253,6 +261,33 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
     rows = [{"target": target, "topic": topic, "at": times[target, topic]} for target, topic in sorted(new_topics)]
     insert_all_new(connection, notified_topics, rows)
     return news
+
+
+def _last_topics(connection: Connection, states: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:
+    """Return the topic of the last message to each target about a state that occurred since then."""
+    topics: dict[tuple[str, str], str] = {}
+    for target in sorted({target for target, _ in states}):
+        of_target = sorted(state for name, state in states if name == target)
+        for start in range(0, len(of_target), BATCH // 2):
+            conditions = (
+                notified_states.c.target == target,
+                notified_states.c.state.in_(of_target[start : start + BATCH // 2]),
+                notified_states.c.at >= since,
+            )
+            query = select(notified_states.c.state, notified_states.c.topic).where(*conditions)
+            topics |= {(target, row.state): row.topic for row in connection.execute(query)}
+    return topics
+
+
+def _record_states(connection: Connection, topics: Mapping[tuple[str, str], str], at: str) -> None:
+    """Record of what each target was last notified about each state, which occurred then."""
+    for target in sorted({target for target, _ in topics}):
+        of_target = sorted(state for name, state in topics if name == target)
+        for start in range(0, len(of_target), BATCH // 2):
+            is_state = notified_states.c.state.in_(of_target[start : start + BATCH // 2])
+            connection.execute(delete(notified_states).where(notified_states.c.target == target, is_state))
+    rows = [{"target": target, "state": state, "topic": topic, "at": at} for (target, state), topic in topics.items()]
+    insert_all_new(connection, notified_states, rows)
 
 
 def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:

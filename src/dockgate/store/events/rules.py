@@ -14,9 +14,11 @@ from dockgate.store.schema.events import (
     event_rules,
     event_targets,
     grouped_events,
+    notified_states,
     notified_topics,
     pipeline_starts,
     sent_summaries,
+    unsettled_states,
 )
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -133,7 +135,7 @@ class EventTargets:
                     f"the target {name!r} is in use by the rules: {', '.join(users)}", "Change these rules first."
                 )
             connection.execute(delete(event_targets).where(event_targets.c.name == name))
-            for table in (grouped_events, notified_topics, sent_summaries):
+            for table in (grouped_events, notified_topics, notified_states, unsettled_states, sent_summaries):
                 connection.execute(delete(table).where(table.c.target == name))
 
 

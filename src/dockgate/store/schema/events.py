@@ -97,8 +97,19 @@ notified_topics = Table(
 )
 Index(None, notified_topics.c.at)
 
-# The last event of each state (the beginning of its topics) that contradicts the last message to the target, which was
-# about the topic `opposite`.
+# The topic of the last message about each state (the beginning of its topics), and when the state last occurred.
+notified_states = Table(
+    "notified_states",
+    metadata,
+    text("target", primary_key=True),
+    text("state", primary_key=True),
+    text("topic"),
+    text("at"),
+)
+Index(None, notified_states.c.at)
+
+# The last event of each state that contradicts the last message about it. Once it is sent, the topic `reopened` is news
+# again.
 unsettled_states = Table(
     "unsettled_states",
     metadata,
@@ -109,7 +120,7 @@ unsettled_states = Table(
     text("at"),
     Column("pause_seconds", Integer, nullable=False),
     text("topic"),
-    text("opposite"),
+    text("reopened"),
 )
 Index(None, unsettled_states.c.at)
 
