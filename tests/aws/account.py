@@ -17,7 +17,7 @@ from tests.aws.fakes.inspector import ENDED, Inspector
 from tests.aws.fakes.registry import Registry
 from tests.aws.fakes.server import Service, serving
 
-from dockgate.aws.functions.handlers import Functions, functions
+from dockgate.aws.functions.handlers import Functions, make_functions
 from dockgate.aws.functions.settings import from_environment
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin_policy
@@ -249,7 +249,7 @@ class Account:
         return self.services
 
     def functions(self, **environment: str) -> Functions:
-        return functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
+        return make_functions(from_environment({**ENVIRONMENT, **environment}), self.client, lambda: self.now)
 
     def ask(self, image: str, pipeline: str = PIPELINE, started: float | None = None, **named: str) -> str:
         """A pipeline's approval action begins to wait, or began at `started`; returns its token."""

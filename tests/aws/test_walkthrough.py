@@ -22,7 +22,7 @@ import pytest
 from botocore import xform_name
 from tests.aws.account import Account, account, approval_event, digest_of, finding, scan_event
 
-from dockgate.aws.stack.archive import first_commit
+from dockgate.aws.stack.archive import pack_first_commit
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "how-to" / "aws.md").read_text()
@@ -51,7 +51,7 @@ def _commits(tmp_path: Path) -> list[dict[str, str]]:
     repository, start = tmp_path / "repository.git", tmp_path / "start"
     run(tmp_path, "git", "init", "--quiet", "--bare", "--initial-branch=main", str(repository))
     run(tmp_path, "git", "clone", "--quiet", str(repository), str(start), **who)
-    for name, body in files(first_commit(APPLICATION)).items():
+    for name, body in files(pack_first_commit(APPLICATION)).items():
         (start / name).parent.mkdir(exist_ok=True)
         (start / name).write_bytes(body)
     run(start, "git", "add", "--all")
@@ -70,7 +70,7 @@ def tree(repository: Path, revision: str) -> dict[str, str]:
 
 
 def test_the_first_commit_holds_what_codebuild_builds() -> None:
-    content = files(first_commit(APPLICATION))
+    content = files(pack_first_commit(APPLICATION))
     assert set(content) == {"Dockerfile", "app.py", "requirements.txt", "templates/index.html"}
     lines = content["Dockerfile"].decode().splitlines()
     assert [line for line in lines if line.startswith("FROM")] == [
@@ -78,7 +78,7 @@ def test_the_first_commit_holds_what_codebuild_builds() -> None:
     ]
     for source in [line.split()[1] for line in lines if line.startswith("COPY")]:
         assert any(name.split("/")[0] == source for name in content), source
-    assert first_commit(APPLICATION) == first_commit(APPLICATION)
+    assert pack_first_commit(APPLICATION) == pack_first_commit(APPLICATION)
 
 
 def test_no_page_and_no_dockerfile_pulls_from_docker_hub() -> None:

@@ -44,7 +44,7 @@ class Answers:
         return answer
 
 
-def summary(text: str, link: str) -> str:
+def fit_summary(text: str, link: str) -> str:
     """The verdict's summary with a link, in PutApprovalResult's 512 characters.
 
     A long summary is cut; a link that leaves no room for the summary is dropped.

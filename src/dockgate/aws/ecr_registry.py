@@ -13,7 +13,7 @@ _QUALIFIED_NAME = re.compile(
 )
 
 
-def repository(name: str, account: str, region: str) -> str:
+def strip_registry(name: str, account: str, region: str) -> str:
     """The repository's name without this account's registry in this region.
 
     Raises UsageError for a name with another ECR registry, whose images cannot be looked up.

@@ -21,12 +21,12 @@ class Indexes:
     def __init__(self, ecr: Any) -> None:
         self._ecr = ecr
 
-    def platforms(self, repository: str, digest: str) -> tuple[str, ...] | None:
-        """The digests of `children`."""
-        children = self.children(repository, digest)
+    def find_platforms(self, repository: str, digest: str) -> tuple[str, ...] | None:
+        """The digests of `find_children`."""
+        children = self.find_children(repository, digest)
         return None if children is None else tuple(child.digest for child in children)
 
-    def children(self, repository: str, digest: str) -> tuple["Descriptor", ...] | None:
+    def find_children(self, repository: str, digest: str) -> tuple["Descriptor", ...] | None:
         """The images of an index, without attestation manifests.
 
         () for a digest that is not an index, None for one that does not exist (yet). Raises ImageError for an index
@@ -34,7 +34,7 @@ class Indexes:
         """
         from dockgate.scanner.images import manifest
 
-        data = self._manifests(repository, [digest]).get(digest)
+        data = self._read_manifests(repository, [digest]).get(digest)
         if data is None:
             return None
         index = manifest.parse(data, digest)
@@ -58,7 +58,7 @@ class Indexes:
         others = [entry for entry in index.manifests if entry.platform == manifest.NOT_RUNNABLE]
         if len(others) > _PLATFORMS:
             raise ImageError(f"The index {digest} holds {len(others)} attestations, of {_PLATFORMS} at most.")
-        manifests = self._manifests(repository, [entry.digest for entry in others]) if others else {}
+        manifests = self._read_manifests(repository, [entry.digest for entry in others]) if others else {}
         for entry in others:
             data = manifests.get(entry.digest)
             reason = "ECR does not have it" if data is None else find_objection(entry, images, data)
@@ -68,7 +68,7 @@ class Indexes:
                     "Push an index of images and their attestations alone.",
                 )
 
-    def _manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
+    def _read_manifests(self, repository: str, digests: list[str]) -> dict[str, bytes]:
         """The manifests in ECR, by digest. Raises ImageError for one that does not match its digest."""
         from dockgate.scanner.images import manifest
 

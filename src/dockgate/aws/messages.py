@@ -26,7 +26,7 @@ _ADVICE = "It is not a message of CodePipeline or EventBridge."
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One message of an event, not parsed: see `body`.
+    """One message of an event, not parsed: see `parse_body`.
 
     Only messages of a queue have an `id`, to report failures.
     """
@@ -80,7 +80,7 @@ class Scan:
     at: str | None = None
 
 
-def records(event: Any) -> Iterator[Record]:
+def iterate_records(event: Any) -> Iterator[Record]:
     """The messages of an SNS or SQS event, or of a list from EventBridge Pipes.
 
     Any other event is one message. They are not parsed, so that an invalid one does not block the others.
@@ -94,31 +94,31 @@ def records(event: Any) -> Iterator[Record]:
         yield Record(message, str(identity) if identity else None)
 
 
-def body(record: Record) -> dict[str, Any]:
+def parse_body(record: Record) -> dict[str, Any]:
     """The content of a message from SNS, SQS, SNS in SQS, or a dead-letter queue.
 
     Raises UsageError if it is not a JSON object.
     """
     content = record.content
     if isinstance(content, dict) and "Sns" in content:
-        content = _json(content["Sns"].get("Message") if isinstance(content["Sns"], dict) else None)
+        content = _parse_json(content["Sns"].get("Message") if isinstance(content["Sns"], dict) else None)
     elif isinstance(content, dict) and "body" in content:
-        content = _json(content["body"])
+        content = _parse_json(content["body"])
     if isinstance(content, dict) and content.get("Type") == "Notification" and "Message" in content:
-        content = _json(content["Message"])
+        content = _parse_json(content["Message"])
     if not isinstance(content, dict):
         raise UsageError("A message is not a JSON object.", _ADVICE)
     return content
 
 
-def request(body: Mapping[str, Any]) -> Request:
+def parse_request(body: Mapping[str, Any]) -> Request:
     """The approval request of a message. Raises UsageError for any other message."""
     approval = body.get("approval")
     if not isinstance(approval, dict):
         raise UsageError(
             "The message has no `approval`.", "Subscribe the function only to the topic of the approval action."
         )
-    entries = custom_data(str(approval.get("customData") or ""))
+    entries = parse_custom_data(str(approval.get("customData") or ""))
     names = {key: str(approval.get(key) or "") for key in ("pipelineName", "stageName", "actionName")}
     unfit = [key for key, name in names.items() if not _NAME.fullmatch(name)]
     unfit += [] if is_token(str(approval.get("token") or "")) else ["token"]
@@ -130,13 +130,13 @@ def request(body: Mapping[str, Any]) -> Request:
         stage=names["stageName"],
         action=names["actionName"],
         token=str(approval["token"]),
-        expires=moment(approval.get("expires")),
+        expires=normalize_time(approval.get("expires")),
         execution=entries.execution,
         repository=entries.repository,
     )
 
 
-def custom_data(comment: str) -> CustomData:
+def parse_custom_data(comment: str) -> CustomData:
     """The entries of CustomData: NAME=VALUE, separated by spaces.
 
     Raises UsageError if it gives one of them two values: a variable in it may have the text of a committer.
@@ -152,7 +152,7 @@ def custom_data(comment: str) -> CustomData:
     digest = entries.get(_DIGEST, "")
     return CustomData(
         digest=digest if is_digest(digest) else "",
-        repository=_repository(entries.get(_PLACE, "")) or None,
+        repository=_filter_repository(entries.get(_PLACE, "")) or None,
         execution=entries.get(_EXECUTION),
         policy=entries.get(_POLICY),
     )
@@ -163,7 +163,7 @@ def is_token(text: str) -> bool:
     return _TOKEN.fullmatch(text) is not None
 
 
-def scan(event: Mapping[str, Any]) -> Scan | None:
+def parse_scan(event: Mapping[str, Any]) -> Scan | None:
     """The scan of an `Inspector2 Scan` event; None for scans of EC2 instances and Lambda functions."""
     detail = event.get("detail")
     if not isinstance(detail, dict) or not is_digest(str(detail.get("image-digest", ""))):
@@ -173,14 +173,14 @@ def scan(event: Mapping[str, Any]) -> Scan | None:
     repository_name = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
-        repository=_repository(repository_name.rpartition(":repository/")[2]),
+        repository=_filter_repository(repository_name.rpartition(":repository/")[2]),
         status=str(detail.get("scan-status", "")),
         counts={str(key): value for key, value in counts.items() if type(value) is int},
-        at=moment(event.get("time")),
+        at=normalize_time(event.get("time")),
     )
 
 
-def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
+def parse_coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
     """Scans that ended because Inspector cannot scan the image, from an `Inspector2 Coverage` event.
 
     Their status is the reason. Other events give none.
@@ -193,12 +193,12 @@ def coverage(event: Mapping[str, Any]) -> Iterator[Scan]:
         return
     for name in resources if isinstance(resources, list) else ():
         place, _, digest = str(name).rpartition("/")
-        repository = _repository(place.rpartition(":repository/")[2])
+        repository = _filter_repository(place.rpartition(":repository/")[2])
         if ":ecr:" in place and repository and is_digest(digest):
-            yield Scan(digest, repository, reason, at=moment(event.get("time")))
+            yield Scan(digest, repository, reason, at=normalize_time(event.get("time")))
 
 
-def images(event: Mapping[str, Any]) -> set[str]:
+def parse_images(event: Mapping[str, Any]) -> set[str]:
     """The digests of the images in an `Inspector2 Finding` event."""
     detail = event.get("detail")
     resources = detail.get("resources") if isinstance(detail, dict) else None
@@ -212,7 +212,7 @@ def images(event: Mapping[str, Any]) -> set[str]:
     return digests
 
 
-def moment(value: Any) -> str | None:
+def normalize_time(value: Any) -> str | None:
     """A time in any AWS format ("2016-07-07T20:22Z", a timestamp), as RFC 3339 in UTC.
 
     None if it is invalid.
@@ -226,12 +226,12 @@ def moment(value: Any) -> str | None:
         return None
 
 
-def _repository(name: str) -> str:
+def _filter_repository(name: str) -> str:
     """A valid repository name, else "": it becomes part of a key."""
     return name if _REPOSITORY.fullmatch(name) else ""
 
 
-def _json(text: Any) -> Any:
+def _parse_json(text: Any) -> Any:
     try:
         return json.loads(text)
     except (TypeError, ValueError, RecursionError):

@@ -88,9 +88,9 @@ class Pipelines:
 
         Nothing of the request is trusted: its execution only narrows the search. Raises the client's errors.
         """
-        if request.execution and (pending := self._with_token(request, request.execution)):
+        if request.execution and (pending := self._find_by_token(request, request.execution)):
             return pending
-        return self._with_token(request)
+        return self._find_by_token(request)
 
     def list_pending(
         self, pipeline: str, execution: str | None = None, pages: int = _PAGES
@@ -105,7 +105,7 @@ class Pipelines:
         except self._codepipeline.exceptions.PipelineNotFoundException:
             return
         if declaration.get("executionMode") == "PARALLEL":
-            for entry in self._entries(pipeline, execution, pages):
+            for entry in self._iterate_entries(pipeline, execution, pages):
                 # In PARALLEL mode this is the token (API reference of PutApprovalResult).
                 result = entry.get("output", {}).get("executionResult", {})
                 if pending := self._read_pending(declaration, entry, str(result.get("externalExecutionId", ""))):
@@ -113,11 +113,11 @@ class Pipelines:
             return
         for state in self._open_states(pipeline):
             if execution in (None, state.execution):
-                for entry in self._entries(pipeline, state.execution):
-                    if state.matches(entry) and (pending := self._read_pending(declaration, entry, state.token)):
+                for entry in self._iterate_entries(pipeline, state.execution):
+                    if state.is_match(entry) and (pending := self._read_pending(declaration, entry, state.token)):
                         yield pending
 
-    def _with_token(self, request: Request, execution: str | None = None) -> PendingApproval | None:
+    def _find_by_token(self, request: Request, execution: str | None = None) -> PendingApproval | None:
         if execution and not messages.is_token(execution):  # executions have the form of tokens, too
             return None
         for pending in self.list_pending(request.pipeline, execution, _RECENT_PAGES):
@@ -147,7 +147,9 @@ class Pipelines:
                     pipelines.append(_State(name, execution, str(latest_execution.get("actionExecutionId", "")), token))
         return pipelines
 
-    def _entries(self, pipeline: str, execution: str | None, page_limit: int = _PAGES) -> Iterator[Mapping[str, Any]]:
+    def _iterate_entries(
+        self, pipeline: str, execution: str | None, page_limit: int = _PAGES
+    ) -> Iterator[Mapping[str, Any]]:
         """Open executions of our actions, newest first; of one pipeline execution if it is given."""
         parameters = {"filter": {"pipelineExecutionId": execution}} if execution else {}
         oldest_time = datetime.fromtimestamp(self._clock(), UTC) - timedelta(days=LONGEST_WAIT_DAYS)
@@ -179,19 +181,21 @@ class Pipelines:
             stage=entry["stageName"],
             action=entry["actionName"],
             token=token,
-            expires=messages.moment(datetime.fromtimestamp(waiting_since, UTC) + _timeout(pipeline, entry)),
+            expires=messages.normalize_time(
+                datetime.fromtimestamp(waiting_since, UTC) + _find_timeout(pipeline, entry)
+            ),
             execution=entry.get("pipelineExecutionId"),
         )
-        comment = _comment(entry)
+        comment = _read_comment(entry)
         if comment is None:
             return PendingApproval(request, int(waiting_since), is_readable=False)
         objection = None
         try:
-            entries = messages.custom_data(comment)
+            entries = messages.parse_custom_data(comment)
             objection = None if entries.digest else _NO_DIGEST
             request = replace(request, digest=entries.digest)
             if entries.repository:
-                request = replace(request, repository=ecr_registry.repository(entries.repository, *self._place))
+                request = replace(request, repository=ecr_registry.strip_registry(entries.repository, *self._place))
         except UsageError as error:
             objection = objection or f"Undetermined: {error.full_message}"
         return PendingApproval(request, int(waiting_since), comment=comment, objection=objection)
@@ -206,7 +210,7 @@ class _State:
     action_execution: str
     token: str
 
-    def matches(self, entry: Mapping[str, Any]) -> bool:
+    def is_match(self, entry: Mapping[str, Any]) -> bool:
         """Return whether this is the same run of the action. Executions before March 2020 have no id."""
         if (entry["stageName"], entry["actionName"]) != (self.action.stage, self.action.name):
             return False
@@ -214,7 +218,7 @@ class _State:
         return not number or not self.action_execution or number == self.action_execution
 
 
-def _comment(entry: Mapping[str, Any]) -> str | None:
+def _read_comment(entry: Mapping[str, Any]) -> str | None:
     """CustomData with its variables resolved; None until CodePipeline shows it resolved."""
     inputs = entry.get("input", {})
     if "resolvedConfiguration" in inputs:
@@ -223,7 +227,7 @@ def _comment(entry: Mapping[str, Any]) -> str | None:
     return None if _VARIABLE_START in custom_data else custom_data
 
 
-def _timeout(pipeline: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
+def _find_timeout(pipeline: Mapping[str, Any], entry: Mapping[str, Any]) -> timedelta:
     """The action's timeout, from the pipeline's definition."""
     named_timeouts = (
         action.get("timeoutInMinutes")

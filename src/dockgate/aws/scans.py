@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from dockgate.aws.messages import Scan, moment
+from dockgate.aws.messages import Scan, normalize_time
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import to_datetime
 
@@ -66,7 +66,7 @@ class ScanState:
 class SeenLists(Protocol):
     """Stores the last list of findings of each image."""
 
-    def since(self, digest: str, repository: str, findings: str) -> int:
+    def record_list(self, digest: str, repository: str, findings: str) -> int:
         """Record this list, and return since when (epoch seconds) it has been seen without a change.
 
         It is recorded by a hash of it. May be called twice with the same list, and by several callers at once.
@@ -82,7 +82,7 @@ class MemoryLists(SeenLists):
         self._lists: dict[tuple[str, str], tuple[str, int]] = {}
 
     @override
-    def since(self, digest: str, repository: str, findings: str) -> int:
+    def record_list(self, digest: str, repository: str, findings: str) -> int:
         seen_list = self._lists.pop((digest, repository), None)
         if seen_list is None or seen_list[0] != findings:
             seen_list = findings, int(self._clock())
@@ -96,7 +96,7 @@ class Scans:
     """Scans of one registry.
 
     `inspector` is a boto3 client of inspector2; `partition`, `region` and `account` are those of the registry. Without
-    `details`, exploitation details are not requested. `clock` gives epoch seconds.
+    `should_read_details`, exploitation details are not requested. `clock` gives epoch seconds.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Scans:
         partition: str,
         region: str,
         account: str,
-        details: bool = True,
+        should_read_details: bool = True,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._inspector = inspector
@@ -114,20 +114,20 @@ class Scans:
         self._partition = partition
         self._region = region
         self._account = account
-        self._asks_details = details
+        self._should_read_details = should_read_details
         self._clock = clock
 
-    def look(self, digest: str, repository: str, scan: Scan | None) -> ScanState:
+    def look_up(self, digest: str, repository: str, scan: Scan | None) -> ScanState:
         """Get the current state. `scan` is from the event, if it has arrived.
 
         Coverage takes precedence over the event, which is about the initial scan only. For images that Inspector
         watches, coverage is current; for images scanned once, it is as of that scan.
         """
-        is_fresh = scan is not None and self._age(scan.at) < FRESH_SECONDS
+        is_fresh = scan is not None and self._compute_age(scan.at) < FRESH_SECONDS
         name = f"arn:{self._partition}:ecr:{self._region}:{self._account}:repository/{repository}/{digest}"
-        coverage_entry = self._coverage_entry(name) if repository else None
+        coverage_entry = self._find_coverage(name) if repository else None
         reason = str(coverage_entry.get("scanStatus", {}).get("reason", "")) if coverage_entry else ""
-        ended_at = moment(coverage_entry.get("lastScannedAt")) if coverage_entry else None
+        ended_at = normalize_time(coverage_entry.get("lastScannedAt")) if coverage_entry else None
         if coverage_entry and reason == _SUCCESS_REASON:
             coverage_entry = {**coverage_entry, "lastScannedAt": int(self._clock())}
         elif coverage_entry and reason == _ON_PUSH_REASON and coverage_entry.get("lastScannedAt"):
@@ -145,19 +145,19 @@ class Scans:
             return ScanState(False, f"Inspector has not scanned the image{f': {reason}' if reason else ''}.")
         else:
             return ScanState(True, f"Inspector cannot scan the image: {reason or 'no reason given'}.")
-        findings = self._findings(digest, repository)
-        missing, is_unconfirmed = self._incomplete(digest, repository, findings, ended_at, scan)
+        findings = self._list_findings(digest, repository)
+        missing, is_unconfirmed = self._explain_incomplete(digest, repository, findings, ended_at, scan)
         if missing:
             return ScanState(False, missing, is_unconfirmed=is_unconfirmed)
         still_open = [finding for finding in findings if finding.get("status") != "CLOSED"]
         document = {
             "findings": still_open,
-            "findingDetails": self._details(still_open),
+            "findingDetails": self._read_details(still_open),
             "coveredResources": [coverage_entry],
         }
         return ScanState(True, documents={digest: document})
 
-    def _incomplete(
+    def _explain_incomplete(
         self,
         digest: str,
         repository: str,
@@ -170,37 +170,37 @@ class Scans:
         The scan ended at that time (RFC 3339).
         """
         counted_findings = _count_in_event(scan) if scan is not None and scan.status == COMPLETE else None
-        findings_hash = _hash(findings)
-        since = self._lists.since(digest, repository, findings_hash)
+        findings_hash = _hash_findings(findings)
+        since = self._lists.record_list(digest, repository, findings_hash)
         if scan is not None and counted_findings is not None:
             if len(findings) >= counted_findings:
                 return None, False
-            if not (ended_at and scan.at) or _seconds(ended_at) - _seconds(scan.at) < SETTLE_SECONDS:
+            if not (ended_at and scan.at) or _parse_seconds(ended_at) - _parse_seconds(scan.at) < SETTLE_SECONDS:
                 return f"Inspector lists {len(findings)} findings of the {counted_findings} that it counted.", False
         if not ended_at:
             return "Inspector does not say when it scanned the image.", False
-        if self._age(ended_at) < SETTLE_SECONDS:
+        if self._compute_age(ended_at) < SETTLE_SECONDS:
             minutes = SETTLE_SECONDS // 60
             return f"Inspector's scan ended at {ended_at}: findings may still be added for {minutes} minutes.", False
-        if self._age(ended_at) >= FRESH_SECONDS:
-            is_confirmed = _hash(self._findings(digest, repository)) == findings_hash
+        if self._compute_age(ended_at) >= FRESH_SECONDS:
+            is_confirmed = _hash_findings(self._list_findings(digest, repository)) == findings_hash
         else:
             is_confirmed = self._clock() - since >= CONFIRM_SECONDS
         if is_confirmed:
             return None, False
         return f"Inspector lists {len(findings)} findings, which a second list has to confirm.", True
 
-    def _age(self, at: str | None) -> float:
+    def _compute_age(self, at: str | None) -> float:
         """Seconds since that time; infinite without a time."""
-        return self._clock() - _seconds(at) if at else float("inf")
+        return self._clock() - _parse_seconds(at) if at else float("inf")
 
-    def _coverage_entry(self, name: str) -> Mapping[str, Any] | None:
+    def _find_coverage(self, name: str) -> Mapping[str, Any] | None:
         """The image's entry in ListCoverage."""
         criteria = {"resourceId": [{"comparison": "EQUALS", "value": name}]}
         pages = self._inspector.get_paginator("list_coverage").paginate(filterCriteria=criteria)
         return next((entry for page in pages for entry in page["coveredResources"]), None)
 
-    def _findings(self, digest: str, repository: str) -> list[Mapping[str, Any]]:
+    def _list_findings(self, digest: str, repository: str) -> list[Mapping[str, Any]]:
         """Findings of the image in its repository, or in all repositories if it is unknown."""
         criteria = {
             "ecrImageHash": [{"comparison": "EQUALS", "value": digest}],
@@ -211,9 +211,9 @@ class Scans:
         pages = self._inspector.get_paginator("list_findings").paginate(filterCriteria=criteria)
         return [finding for page in pages for finding in page["findings"]]
 
-    def _details(self, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    def _read_details(self, findings: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
         """Details about exploitation, which ListFindings does not have."""
-        names = [finding["findingArn"] for finding in findings] if self._asks_details else []
+        names = [finding["findingArn"] for finding in findings] if self._should_read_details else []
         details: list[Mapping[str, Any]] = []
         for start in range(0, len(names), _DETAILS_AT_ONCE):
             answer = self._inspector.batch_get_finding_details(findingArns=names[start : start + _DETAILS_AT_ONCE])
@@ -221,7 +221,7 @@ class Scans:
         return details
 
 
-def will_pass(reason: str) -> bool:
+def is_temporary_reason(reason: str) -> bool:
     """Return whether the reason of a scan status is temporary: the image is scanned, or will be."""
     return reason == _SUCCESS_REASON or reason in _PENDING_REASONS
 
@@ -233,7 +233,7 @@ def _count_in_event(scan: Scan) -> int | None:
     return max(scan.counts["TOTAL"], sum(count for key, count in scan.counts.items() if key != "TOTAL"))
 
 
-def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
+def _hash_findings(findings: Sequence[Mapping[str, Any]]) -> str:
     """A hash that differs for other findings, and for other states of the same ones."""
     lines = sorted(
         f"{finding.get('findingArn')} {finding.get('status')} {finding.get('updatedAt')}" for finding in findings
@@ -241,6 +241,6 @@ def _hash(findings: Sequence[Mapping[str, Any]]) -> str:
     return hashlib.sha256("\n".join(lines).encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def _seconds(at: str) -> float:
+def _parse_seconds(at: str) -> float:
     """The epoch seconds of an RFC 3339 time."""
     return to_datetime(at).timestamp()

@@ -35,9 +35,9 @@ def template(output: Path | None) -> None:
     from dockgate.aws.stack import parameters
 
     if output is None:
-        sys.stdout.write(parameters.template())
+        sys.stdout.write(parameters.read_template())
     else:
-        output.write_text(parameters.template(), "utf-8")
+        output.write_text(parameters.read_template(), "utf-8")
 
 
 @command.command()
@@ -143,9 +143,9 @@ def deploy(
 def status(stack: str, region: str, output_format: str) -> None:
     """Show the stack's resources and its state."""
     from dockgate.aws.stack.account import Account
-    from dockgate.aws.stack.status import status
+    from dockgate.aws.stack.status import read_stack_status
 
-    stack_status = status(Account(region), stack)
+    stack_status = read_stack_status(Account(region), stack)
     if output_format == "json":
         print_json({name: getattr(stack_status, name) for name in stack_status.__dataclass_fields__})
         return
@@ -172,10 +172,10 @@ def redrive(stack: str, region: str) -> None:
     Resent messages and events are deleted from their dead-letter queues, the others stay there.
     """
     from dockgate.aws.stack.account import Account
-    from dockgate.aws.stack.redrive import redrive
+    from dockgate.aws.stack.redrive import redrive_messages
     from dockgate.shared.errors import UnavailableError
 
-    outcome = redrive(Account(region), stack, _say)
+    outcome = redrive_messages(Account(region), stack, _say)
     for fault in outcome.faults:
         _say(fault)
     echo(f"{stack}: {outcome.moved_count} resent, {len(outcome.faults)} failed")
@@ -198,7 +198,7 @@ def destroy(stack: str, region: str, is_confirmed: bool) -> None:
     from dockgate.aws.stack.account import Account
 
     account = Account(region)
-    contents = destroy.contents(account, stack)
+    contents = destroy.list_contents(account, stack)
     if not contents:
         echo(f"{stack}: not found in {account.region}")
         return
@@ -206,7 +206,7 @@ def destroy(stack: str, region: str, is_confirmed: bool) -> None:
         echo(line)
     if not is_confirmed:
         click.confirm("Delete all of this?", abort=True)
-    destroy.destroy(account, stack, _say)
+    destroy.destroy_stack(account, stack, _say)
     echo(f"{stack}: deleted")
 
 

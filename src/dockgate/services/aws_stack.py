@@ -9,7 +9,7 @@ from pathlib import Path
 from dockgate.aws import ecr_registry
 from dockgate.aws.stack import archive, change_set, cloudformation, deploy, parameters
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.archive import first_commit
+from dockgate.aws.stack.archive import pack_first_commit
 from dockgate.aws.stack.change_set import Confirm
 from dockgate.aws.stack.cloudformation import Patience, Tell
 from dockgate.aws.stack.stack_bucket import StackBucket
@@ -29,13 +29,13 @@ def package(policy: str) -> bytes:
 
     Raises what `policy_of` does, and UsageError naming the rules that cannot run in it.
     """
-    return archive.build(policy_of(policy), rules.load())
+    return archive.build_archive(policy_of(policy), rules.load())
 
 
 def policy_document(policy: str) -> bytes:
     """This policy, a name or a YAML file, in the form that the functions read. Raises as `package` does."""
     policy_to_store = policy_of(policy)
-    archive.refuse(policy_to_store, rules.load())
+    archive.refuse_policy(policy_to_store, rules.load())
     return encode_policy(policy_to_store)
 
 
@@ -45,10 +45,10 @@ def deploy_stack(
     policy: str,
     waivers: Path | None,
     given_parameters: Sequence[str],
-    manage_scanning: bool,
+    should_manage_scanning: bool,
     tell: Tell,
     patience: Patience | None = None,
-    confirm: Confirm = change_set.refuse,
+    confirm: Confirm = change_set.refuse_losses,
 ) -> bool:
     """Deploy the stack; False when nothing changed. `confirm` is called before an update that loses data.
 
@@ -56,21 +56,21 @@ def deploy_stack(
     policy for a new stack. All arguments are checked before anything is changed.
     """
     deploy.check_name(stack)
-    values = parameters.read(given_parameters)
+    values = parameters.parse_assignments(given_parameters)
     stored_waivers = _waivers(account, waivers) if waivers else None
     stored_policy, parameter = _policy(account, policy) if policy else _present_policy(account, stack)
-    archive.refuse(stored_policy, rules.load())
+    archive.refuse_policy(stored_policy, rules.load())
     spec = deploy.StackSpec(
         stack=stack,
-        archive=archive.build(policy_of(_DEFAULT), rules.load()),
-        first_commit=first_commit(resources.files("dockgate.demo").joinpath("app")),
+        archive=archive.build_archive(policy_of(_DEFAULT), rules.load()),
+        first_commit=pack_first_commit(resources.files("dockgate.demo").joinpath("app")),
         policy=None if parameter else stored_policy,
         policy_parameter=parameter,
         waivers=stored_waivers,
         parameters=values,
-        manage_scanning=manage_scanning,
+        should_manage_scanning=should_manage_scanning,
     )
-    return deploy.deploy(account, spec, tell, patience, confirm)
+    return deploy.deploy_stack(account, spec, tell, patience, confirm)
 
 
 def _policy(account: Account, location: str) -> tuple[Policy, str]:
@@ -82,22 +82,22 @@ def _policy(account: Account, location: str) -> tuple[Policy, str]:
                 f"{location!r} names no SSM parameter.", "Write ssm:/NAME, with a slash in front of the name."
             )
         with explain_errors(f"reading the parameter {name}"):
-            answer = account.client("ssm").get_parameter(Name=name, WithDecryption=True)
+            answer = account.get_client("ssm").get_parameter(Name=name, WithDecryption=True)
         return _read(str(answer["Parameter"]["Value"]).encode(), location), name
     if location.startswith(_S3):
         bucket, slash, key = location.removeprefix(_S3).partition("/")
         if not bucket or not slash or not key:
             raise UsageError(f"{location!r} names no object.", "Write s3://BUCKET/KEY.")
         with explain_errors(f"reading {location}"):
-            body = account.client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
+            body = account.get_client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         return _read(body, location), ""
     return policy_of(location), ""
 
 
 def _present_policy(account: Account, stack: str) -> tuple[Policy, str]:
     """The policy that the stack has: its rules have to be there in a new archive, too."""
-    description = cloudformation.describe(account, stack)
-    stack_parameters = cloudformation.parameters(description) if description else {}
+    description = cloudformation.describe_stack(account, stack)
+    stack_parameters = cloudformation.read_parameters(description) if description else {}
     if name := stack_parameters.get("PolicyParameter"):
         return _policy(account, f"{_SSM}{name}")
     if key := stack_parameters.get("PolicyKey"):
@@ -146,6 +146,6 @@ def _repository(account: Account, waiver: Waiver) -> str:
     if not waiver.repository:
         return ""
     try:
-        return ecr_registry.repository(waiver.repository, account.id, account.region)
+        return ecr_registry.strip_registry(waiver.repository, account.id, account.region)
     except UsageError as error:
         raise UsageError(f"the waiver {waiver.id}: {error}", error.advice) from None

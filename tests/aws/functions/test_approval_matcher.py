@@ -144,7 +144,7 @@ def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Acco
     handlers.record(approval_event(token, image=IMAGE))
     aws.scanned(IMAGE)
     waits = _waits(aws)
-    (wait,) = waits.at(IMAGE).waits
+    (wait,) = waits.read_items(IMAGE).waits
     assert waits.claim(wait)
     aws.client("codepipeline").put_approval_result(
         pipelineName=PIPELINE,
@@ -165,22 +165,22 @@ def test_after_a_crash_behind_the_answer_the_next_run_finds_it_settled(aws: Acco
 def test_a_claim_is_given_back_by_its_holder_alone(aws: Account) -> None:
     waits = _waits(aws)
     aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
-    (wait,) = waits.at(IMAGE).waits
+    (wait,) = waits.read_items(IMAGE).waits
     first = waits.claim(wait)
     assert waits.claim(wait) == 0
     aws.now += LEASE_SECONDS + 1
     second = waits.claim(wait)
     assert second > first
     waits.release(wait, first)
-    assert waits.at(IMAGE).waits == ()
+    assert waits.read_items(IMAGE).waits == ()
     waits.release(wait, second)
-    assert len(waits.at(IMAGE).waits) == 1
+    assert len(waits.read_items(IMAGE).waits) == 1
 
 
 def test_the_first_answer_to_an_approval_counts(aws: Account) -> None:
     waits = _waits(aws)
     aws.functions().record(approval_event(aws.ask(IMAGE), image=IMAGE))
-    (wait,) = waits.at(IMAGE).waits
+    (wait,) = waits.read_items(IMAGE).waits
     waits.claim(wait)
     waits.settle(wait, "Approved", "ours", "")
     waits.settle(wait, "Settled", "theirs", "")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from tests.aws.account import ENVIRONMENT, account, approval_event, digest_of, finding, scan_event
 
-from dockgate.aws.functions.handlers import functions
+from dockgate.aws.functions.handlers import make_functions
 from dockgate.aws.functions.settings import from_environment
 from dockgate.aws.functions.wait_table import LEASE_SECONDS
 
@@ -59,7 +59,7 @@ def survives(at: int, after: bool) -> bool:
     """Two executions, a scan whose event comes twice, and a death; False when there were not so many calls."""
     with account() as aws:
         death = Death(at, after)
-        handlers = functions(
+        handlers = make_functions(
             from_environment(ENVIRONMENT), lambda name: death.client(aws.client(name)), lambda: aws.now
         )
         tokens = [aws.ask(IMAGE), aws.ask(IMAGE)]

@@ -205,7 +205,7 @@ def test_ecs_is_not_asked_about_images_that_no_service_runs(aws: Account) -> Non
     running.handlers.sweep(_queued(*(running.finds(digest_of(number)) for number in range(5, 9))))
     with pytest.raises(ClientError):
         running.handlers.sweep(running.finds(IMAGE))
-    running.handlers.risk_monitor.waits.relate(IMAGE, [digest_of(5)])
+    running.handlers.risk_monitor.waits.record_platforms(IMAGE, [digest_of(5)])
     with pytest.raises(ClientError):
         running.handlers.sweep(running.finds(digest_of(5)))
 
@@ -245,10 +245,10 @@ def test_an_image_that_cannot_be_judged_does_not_block_another_of_its_service(aw
     class FailingLookup:
         """Fails for one image."""
 
-        def look(self, digest: str, *more: Any) -> ScanState:
+        def look_up(self, digest: str, *more: Any) -> ScanState:
             if digest == digest_of(5):
                 raise ValueError("half a record")
-            return monitor.scan_lookup.look(digest, *more)
+            return monitor.scan_lookup.look_up(digest, *more)
 
     with pytest.raises(ValueError, match="half a record"):
         replace(monitor, scan_lookup=FailingLookup()).renew()  # type: ignore[arg-type]

@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dockgate.aws.functions.table import _from_dynamodb_item, _to_dynamodb_item
+from dockgate.aws.functions.table import _encode_item, _from_dynamodb_item
 
 values = st.recursive(
     st.text() | st.integers(-(10**20), 10**20),
@@ -14,4 +14,4 @@ values = st.recursive(
 @settings(max_examples=50)
 @given(st.dictionaries(st.text(), values, max_size=3))
 def test_an_item_comes_back_as_it_was_put(item: dict[str, object]) -> None:
-    assert _from_dynamodb_item(_to_dynamodb_item(item)) == item
+    assert _from_dynamodb_item(_encode_item(item)) == item

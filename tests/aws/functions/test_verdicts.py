@@ -10,7 +10,7 @@ from tests.aws.account import ENVIRONMENT, Account, approval_event, digest_of, f
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.reference import Reference
 
-from dockgate.aws.approval_answers import summary
+from dockgate.aws.approval_answers import fit_summary
 from dockgate.aws.functions.settings import from_environment
 from dockgate.aws.functions.verdicts import Verdicts
 from dockgate.aws.scans import ScanState
@@ -174,10 +174,10 @@ def test_an_image_that_was_not_scanned_is_undetermined_under_every_policy() -> N
 
 def test_a_summary_gives_way_to_the_link() -> None:
     link = "https://example.com/" + "x" * 200
-    assert summary("Fine", link) == f"Fine {link}"
-    long = summary("y" * 600, link)
+    assert fit_summary("Fine", link) == f"Fine {link}"
+    long = fit_summary("y" * 600, link)
     assert (len(long), long.endswith(f"y… {link}")) == (512, True)
-    assert len(summary("y" * 600, "")) == 512
+    assert len(fit_summary("y" * 600, "")) == 512
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ def test_a_summary_gives_way_to_the_link() -> None:
 def test_the_link_leads_to_the_console_of_its_partition(aws: Account, partition: str, region: str, host: str) -> None:
     environment = {**ENVIRONMENT, **REFERENCE, "AWS_REGION": region, "DOCKGATE_PARTITION": partition}
     verdicts = Verdicts(from_environment(environment), aws.client("s3"), None, lambda: NOW)
-    page = verdicts.keep(verdicts.judge(IMAGE, "dockgate-app", _look())).page
+    page = verdicts.keep_evidence(verdicts.judge(IMAGE, "dockgate-app", _look())).page
     assert page.startswith(f"https://{host}/s3/object/verdicts?region={region}&prefix=verdicts/")
 
 
 def test_a_link_without_room_for_words_is_left_out() -> None:
-    assert summary("y" * 600, "https://example.com/" + "x" * 500) == "y" * 511 + "…"
+    assert fit_summary("y" * 600, "https://example.com/" + "x" * 500) == "y" * 511 + "…"
 
 
 def test_the_verdict_is_kept_as_page_and_json_with_a_case_that_can_be_explained(aws: Account) -> None:

@@ -17,7 +17,7 @@ from tests.aws.real.cloud import ACCOUNT_ID, SOURCE, Cloud, cloud, until
 
 from dockgate.aws.stack import change_set, cloudformation
 from dockgate.aws.stack.account import Account
-from dockgate.aws.stack.parameters import template
+from dockgate.aws.stack.parameters import read_template
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.shared.errors import UsageError
 
@@ -156,26 +156,26 @@ def test_an_update_is_made_by_a_change_set_that_names_what_it_removes(gate: Gate
     output = gate.cloud.dockgate("deploy", "--stack", "gate", "--parameter", "RiskDays=3")
     assert output.startswith("gate: deployed")
     account = Account(client=gate.cloud.client)
-    renamed = template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
+    renamed = read_template().replace("VerdictBucket", "EvidenceBucket").replace("SweepAlarm", "SilenceAlarm")
     (stack,) = gate.cloud.client("cloudformation").describe_stacks(StackName="gate")["Stacks"]
     values: list[dict[str, Any]] = [
-        {"ParameterKey": name, "UsePreviousValue": True} for name in cloudformation.parameters(stack)
+        {"ParameterKey": name, "UsePreviousValue": True} for name in cloudformation.read_parameters(stack)
     ]
     upgrade: list[dict[str, Any]] = [
         {"ParameterKey": "ArchiveKey", "ParameterValue": "functions/of-the-next-version.zip"}
     ]
     upgrade += [value for value in values if value["ParameterKey"] != "ArchiveKey"]
-    same = StackBucket(account, "gate").put_template(template().encode())
-    result = change_set.create(account, "gate", same, upgrade, cloudformation.Patience())
+    same = StackBucket(account, "gate").put_template(read_template().encode())
+    result = change_set.create_change_set(account, "gate", same, upgrade, cloudformation.Patience())
     assert result is not None
     assert result.losses == ()  # an upgrade of Dockgate asks nothing
     url = StackBucket(account, "gate").put_template(renamed.encode())
-    result = change_set.create(account, "gate", url, values, cloudformation.Patience())
+    result = change_set.create_change_set(account, "gate", url, values, cloudformation.Patience())
     assert result is not None
     removed = {(loss.logical, loss.is_retained) for loss in result.losses if not loss.replacement}
     assert {("VerdictBucket", True), ("SweepAlarm", False)} <= removed
     with pytest.raises(UsageError, match="VerdictBucket"):
-        change_set.review(account, "gate", result, change_set.refuse)
+        change_set.review_losses(account, "gate", result, change_set.refuse_losses)
     summaries = gate.cloud.client("cloudformation").list_change_sets(StackName="gate")["Summaries"]
     assert result.identifier not in [item["ChangeSetId"] for item in summaries]
 

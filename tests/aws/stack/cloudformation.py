@@ -8,7 +8,7 @@ from typing import Any
 
 import yaml
 
-from dockgate.aws.stack.parameters import template
+from dockgate.aws.stack.parameters import read_template
 
 PSEUDO = {
     "AWS::AccountId": "123456789012",
@@ -49,7 +49,7 @@ def parse(text: str) -> dict[str, Any]:
 
 
 def ours() -> dict[str, Any]:
-    return parse(template())
+    return parse(read_template())
 
 
 def walk(value: Any, *path: str) -> Iterator[tuple[tuple[str, ...], Any]]:

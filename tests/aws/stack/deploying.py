@@ -6,8 +6,8 @@ from typing import Any
 from tests.aws.stack.cloud import SOON, Cloud
 from tests.aws.stack.stack_state import ID, REGION
 
-from dockgate.aws.stack.change_set import Confirm, refuse
-from dockgate.aws.stack.destroy import destroy as destroy_stack
+from dockgate.aws.stack.change_set import Confirm, refuse_losses
+from dockgate.aws.stack.destroy import destroy_stack as destroy_stack
 from dockgate.services import aws_stack
 
 NETWORK = ("VpcId=vpc-12345678", "SubnetIds=subnet-12345678")
@@ -24,7 +24,7 @@ def deploy(
     waivers: Path | None = None,
     scanning: bool = False,
     output: Any = None,
-    confirm: Confirm = refuse,
+    confirm: Confirm = refuse_losses,
 ) -> bool:
     tell = output.append if output is not None else lambda line: None
     return aws_stack.deploy_stack(cloud.account, "gate", policy, waivers, value, scanning, tell, SOON, confirm)

@@ -15,7 +15,7 @@ from tests.aws.stack.cloudformation import MODES, Stack
 from tests.scanner.ecosystems.test_upgrades import CASES, raised
 
 from dockgate.aws.stack import archive
-from dockgate.aws.stack.archive import pack
+from dockgate.aws.stack.archive import pack_files
 from dockgate.gate import rules
 from dockgate.gate.definitions.policy import builtin_policy, read_named_policy
 from dockgate.gate.policy import decode_policy, make_policy
@@ -51,7 +51,7 @@ def test_the_archive_has_no_foreign_files(packed: bytes) -> None:
 def test_a_large_policy_is_packed_like_any_other() -> None:
     names = [{"name": hashlib.sha256(str(item).encode()).hexdigest(), "versions": ""} for item in range(20_000)]
     large = make_policy("large", {"forbidden_packages": [{"packages": names, "action": "reject"}]})
-    assert decode_policy(members(archive.build(large, rules.load()))[archive.POLICY]) == large
+    assert decode_policy(members(archive.build_archive(large, rules.load()))[archive.POLICY]) == large
 
 
 def test_the_archive_has_only_the_packages_files_and_the_policy(packed: bytes) -> None:
@@ -65,8 +65,8 @@ def test_the_archive_has_only_the_packages_files_and_the_policy(packed: bytes) -
 def test_an_archive_depends_only_on_names_and_bytes() -> None:
     """The digest was taken once: any Python has to give it."""
     first, second = {"a.py": b"1\n" * 5000, "b/c.txt": "ä".encode()}, {"b/c.txt": "ä".encode(), "a.py": b"1\n" * 5000}
-    assert pack(first) == pack(second)
-    assert hashlib.sha256(pack(first)).hexdigest() == DIGEST
+    assert pack_files(first) == pack_files(second)
+    assert hashlib.sha256(pack_files(first)).hexdigest() == DIGEST
 
 
 def test_the_same_bytes_each_time(packed: bytes) -> None:
@@ -93,7 +93,7 @@ sys.path.insert(0, sys.argv[1])
 from dockgate.gate import rules
 from dockgate.aws.stack import archive
 from dockgate.gate.policy import decode_policy
-print(hashlib.sha256(archive.build(decode_policy(sys.stdin.buffer.read()), rules.load())).hexdigest())
+print(hashlib.sha256(archive.build_archive(decode_policy(sys.stdin.buffer.read()), rules.load())).hexdigest())
 """
 PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for minor in range(11, 16)}
 
@@ -118,13 +118,13 @@ def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:
 def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
     needs = read_named_policy(NEEDS_CEL, "ours", rules.load())
     with pytest.raises(UsageError, match=r"expression \(needs ") as refused:
-        archive.build(needs, rules.load())
+        archive.build_archive(needs, rules.load())
     assert "ours" in str(refused.value)
 
 
 def test_every_builtin_policy_can_run() -> None:
     for name in ("default", "reference-2022"):
-        archive.refuse(builtin_policy(name, rules.load()), rules.load())
+        archive.refuse_policy(builtin_policy(name, rules.load()), rules.load())
 
 
 ALONE = """

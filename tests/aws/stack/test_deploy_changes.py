@@ -10,7 +10,7 @@ from tests.aws.stack.deploying import ALONE, DIGEST, DOCUMENTS, NETWORK, deploy,
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.account import Account
-from dockgate.aws.stack.change_set import Loss, create
+from dockgate.aws.stack.change_set import Loss, create_change_set
 from dockgate.aws.stack.cloudformation import Patience
 from dockgate.shared.errors import DeniedError, DeployError, UsageError
 
@@ -146,7 +146,7 @@ class Formation:
 
 def losses(formation: Formation) -> tuple[Loss, ...]:
     account = Account(client=lambda name: formation)
-    result = create(account, "gate", "https://s3/template", [], Patience(seconds=0, times=3))
+    result = create_change_set(account, "gate", "https://s3/template", [], Patience(seconds=0, times=3))
     assert result is not None
     return result.losses
 

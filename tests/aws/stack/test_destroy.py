@@ -6,7 +6,7 @@ import pytest
 from tests.aws.stack.cloud import Cloud
 from tests.aws.stack.deploying import ALONE, DOCUMENTS, NETWORK, deploy, destroy
 
-from dockgate.aws.stack.destroy import contents
+from dockgate.aws.stack.destroy import list_contents
 from dockgate.shared.errors import DeniedError, DeployError
 
 
@@ -26,7 +26,7 @@ def fill(cloud: Cloud) -> str:
 def test_destroy_empties_first_and_leaves_nothing(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
-    content = contents(cloud.account, "gate")
+    content = list_contents(cloud.account, "gate")
     assert f"bucket {bucket} with all that is in it" in content
     assert "image repository dockgate-app with all its images" in content
     assert "source repository container-components with all its commits" in content
@@ -50,7 +50,7 @@ def test_data_outlives_a_stack_that_is_deleted_without_dockgate(cloud: Cloud) ->
 def test_destroy_can_be_repeated(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     destroy(cloud)
-    assert contents(cloud.account, "gate") == []
+    assert list_contents(cloud.account, "gate") == []
     destroy(cloud)
 
 
@@ -59,7 +59,7 @@ def test_destroy_deletes_a_stack_that_could_not_be_created(cloud: Cloud) -> None
     with pytest.raises(DeployError):
         deploy(cloud, *NETWORK)
     destroy(cloud)
-    assert contents(cloud.account, "gate") == []
+    assert list_contents(cloud.account, "gate") == []
 
 
 def test_the_next_destroy_completes_an_interrupted_one(cloud: Cloud) -> None:
@@ -67,12 +67,12 @@ def test_the_next_destroy_completes_an_interrupted_one(cloud: Cloud) -> None:
     cloud.formation.denied = {"DeleteStack"}
     with pytest.raises(DeniedError, match="DeleteStack"):
         destroy(cloud)
-    content = contents(cloud.account, "gate")
+    content = list_contents(cloud.account, "gate")
     assert content[0] == "stack gate"
     assert content[-1] == f"bucket {DOCUMENTS} with archives, policies and waivers"
     cloud.formation.denied = set()
     destroy(cloud)
-    assert contents(cloud.account, "gate") == []
+    assert list_contents(cloud.account, "gate") == []
 
 
 def test_a_bucket_that_is_written_to_while_it_is_deleted_is_emptied_again(cloud: Cloud) -> None:
@@ -92,7 +92,7 @@ def test_resources_that_an_update_retained_are_shown_and_deleted_with_the_stack(
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     deploy(cloud, *ALONE, confirm=lambda losses: None)
-    content = contents(cloud.account, "gate")
+    content = list_contents(cloud.account, "gate")
     for line in ("image repository dockgate-app with all its images", "source repository container-components with"):
         assert any(item.startswith(line) for item in content), content
     destroy(cloud)
@@ -106,7 +106,7 @@ def test_destroy_finds_resources_that_outlived_the_stack(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
     bucket = fill(cloud)
     del cloud.formation.stacks["gate"]  # in the console
-    content = contents(cloud.account, "gate")
+    content = list_contents(cloud.account, "gate")
     assert f"bucket {bucket} with all that is in it" in content
     assert "stack gate" not in content
     destroy(cloud)
@@ -121,7 +121,7 @@ def test_another_repository_that_has_the_name_since_is_left_alone(cloud: Cloud) 
     ecr = cloud.client("ecr")
     ecr.delete_repository(repositoryName="dockgate-app", force=True)
     ecr.create_repository(repositoryName="dockgate-app")
-    assert not any("dockgate-app" in line for line in contents(cloud.account, "gate"))
+    assert not any("dockgate-app" in line for line in list_contents(cloud.account, "gate"))
     destroy(cloud)
     assert [repository["repositoryName"] for repository in ecr.describe_repositories()["repositories"]] == [
         "dockgate-app"
@@ -135,7 +135,7 @@ def test_a_repository_that_stood_in_the_way_of_the_stack_is_left_alone(cloud: Cl
     cloud.formation.fails = ("ImageRepository", "Repository already exists")
     with pytest.raises(DeployError):
         deploy(cloud, *NETWORK)
-    assert not any("dockgate-app" in line for line in contents(cloud.account, "gate"))
+    assert not any("dockgate-app" in line for line in list_contents(cloud.account, "gate"))
     destroy(cloud)
     assert [repository["repositoryName"] for repository in ecr.describe_repositories()["repositories"]] == [
         "dockgate-app"

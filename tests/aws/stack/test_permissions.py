@@ -13,10 +13,10 @@ from tests.aws.stack.cloudformation import ours
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack import status
-from dockgate.aws.stack.destroy import contents
-from dockgate.aws.stack.destroy import destroy as destroy_stack
+from dockgate.aws.stack.destroy import destroy_stack as destroy_stack
+from dockgate.aws.stack.destroy import list_contents
 from dockgate.aws.stack.permissions import ACTIONS
-from dockgate.aws.stack.redrive import redrive as redrive_stack
+from dockgate.aws.stack.redrive import redrive_messages as redrive_stack
 from dockgate.services import aws_stack
 from dockgate.shared.errors import DeployError
 
@@ -74,14 +74,14 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     aws_stack.deploy_stack(cloud.account, "gate", "default", None, [], False, print, SOON)
     aws_stack.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
     aws_stack.deploy_stack(cloud.account, "gate", "", None, ["RiskDays=1"], False, print, SOON)
-    status.status(cloud.account, "gate")
+    status.read_stack_status(cloud.account, "gate")
     failures = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     for body in ('{"detail-type": "Inspector2 Scan"}', "none of ours"):
         cloud.client("sqs").send_message(QueueUrl=failures, MessageBody=body)
     redrive_stack(cloud.account, "gate", print)
     manifest = '{"schemaVersion": 2, "mediaType": "application/vnd.docker.distribution.manifest.v2+json", "layers": []}'
     cloud.client("ecr").put_image(repositoryName="dockgate-app", imageManifest=manifest, imageTag="1")
-    contents(cloud.account, "gate")
+    list_contents(cloud.account, "gate")
     destroy_stack(cloud.account, "gate", print, SOON)
     assert cloud.operations() == set(ACTIONS)
 

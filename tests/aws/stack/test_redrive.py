@@ -10,7 +10,7 @@ from tests.aws.stack.deploying import ALONE, DIGEST, deploy
 
 from dockgate.aws.stack import status
 from dockgate.aws.stack.redrive import Redriven
-from dockgate.aws.stack.redrive import redrive as redrive_stack
+from dockgate.aws.stack.redrive import redrive_messages as redrive_stack
 from dockgate.shared.errors import NotFoundError, UsageError
 
 TOKEN = "11111111-2222-3333-4444-555555555555"
@@ -34,7 +34,7 @@ class Queues:
         return text
 
     def counts(self) -> list[int]:
-        result = status.status(self.cloud.account, "gate")
+        result = status.read_stack_status(self.cloud.account, "gate")
         return [result.approval_failures, result.failures]
 
     def redrive(self) -> Redriven:

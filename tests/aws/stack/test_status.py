@@ -15,7 +15,7 @@ def test_status_shows_waiting_approvals_and_failures(cloud: Cloud) -> None:
     cloud.client("dynamodb").put_item(TableName="approvals", Item=item)
     url = cloud.client("sqs").get_queue_url(QueueName="failures")["QueueUrl"]
     cloud.client("sqs").send_message(QueueUrl=url, MessageBody="{}")
-    result = status.status(cloud.account, "gate")
+    result = status.read_stack_status(cloud.account, "gate")
     assert (result.state, result.waiting, result.failures, result.scanning) == (
         "CREATE_COMPLETE",
         1,
@@ -28,7 +28,7 @@ def test_status_shows_waiting_approvals_and_failures(cloud: Cloud) -> None:
 
 def test_status_of_a_full_stack_shows_its_pipelines_state(cloud: Cloud) -> None:
     deploy(cloud, *NETWORK)
-    result = status.status(cloud.account, "gate")
+    result = status.read_stack_status(cloud.account, "gate")
     stages = result.stages
     assert list(stages) == ["Source", "Build", "ContainerVulnerabilityAssessment", "Deploy"]
     assert (stages["Source"], stages["Build"]) == ("Succeeded", "never ran")
@@ -37,4 +37,4 @@ def test_status_of_a_full_stack_shows_its_pipelines_state(cloud: Cloud) -> None:
 
 def test_status_of_no_stack(cloud: Cloud) -> None:
     with pytest.raises(NotFoundError, match="no stack 'gate' in eu-west-1"):
-        status.status(cloud.account, "gate")
+        status.read_stack_status(cloud.account, "gate")

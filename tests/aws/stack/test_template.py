@@ -323,7 +323,7 @@ def test_every_parameter_is_used_described_and_in_a_group() -> None:
     used = {value for path, value in walk(ours()) if path and path[-1] == "Ref"}
     texts = " ".join(value for _, value in walk(ours()["Resources"]) if isinstance(value, str))
     assert [name for name in content if name not in used and f"${{{name}}}" not in texts] == []
-    assert sorted(parameters.names()) == sorted(content)
+    assert sorted(parameters.list_names()) == sorted(content)
 
 
 def test_every_resource_carries_the_stacks_name_or_one_that_was_given(stack: Stack) -> None:

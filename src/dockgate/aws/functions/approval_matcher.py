@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from dockgate.aws.approval_answers import Answers, summary
+from dockgate.aws.approval_answers import Answers, fit_summary
 from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
 from dockgate.aws.functions.wait_table import WAITING, ImageItems, Wait, WaitTable
@@ -128,10 +128,10 @@ class ApprovalMatcher:
         Raises the first fault after all were tried; the sweep retries.
         """
         faults: list[Exception] = []
-        halves = self.waits.at(digest)
+        halves = self.waits.read_items(digest)
         self._answer_all(digest, halves, faults)
         for index in halves.indexes:
-            self._answer_all(index, self.waits.at(index), faults)
+            self._answer_all(index, self.waits.read_items(index), faults)
         if faults:
             raise faults[0]
 
@@ -160,9 +160,9 @@ class ApprovalMatcher:
                 unanswered_count += len(images[digest])
                 continue
             image_faults: list[Exception] = []
-            unanswered_count += self._answer_all(digest, self.waits.at(digest), image_faults, listing)
+            unanswered_count += self._answer_all(digest, self.waits.read_items(digest), image_faults, listing)
             if image_faults:
-                self.tell("SweepFailed", digest=digest, error=_describe(image_faults[0]))
+                self.tell("SweepFailed", digest=digest, error=_describe_error(image_faults[0]))
                 faults.append(image_faults[0])
         if has_enough():
             self.tell("SweepCut", waiting=unanswered_count)
@@ -184,8 +184,8 @@ class ApprovalMatcher:
             try:
                 approvals = list(self.pipelines.list_pending(name))
             except Exception as error:
-                self.tell("PipelineFailed", pipeline=name, error=_describe(error))
-                listing.faults[name] = _describe(error)
+                self.tell("PipelineFailed", pipeline=name, error=_describe_error(error))
+                listing.faults[name] = _describe_error(error)
                 faults.append(error)
                 continue
             for pending in approvals:
@@ -220,13 +220,13 @@ class ApprovalMatcher:
             if pending.request.digest == request.digest and not pending.objection:
                 is_waiting = self.waits.verify(wait, pending.request, pending.waiting_since)
                 return (Wait(pending.request, wait.state, pending.waiting_since, True) if is_waiting else None), ""
-            self._contradict(wait, pending)
+            self._settle_contradiction(wait, pending)
         except Exception as error:
             faults.append(error)
-            return wait, _describe(error)
+            return wait, _describe_error(error)
         return None, ""
 
-    def _contradict(self, wait: Wait, pending: PendingApproval) -> None:
+    def _settle_contradiction(self, wait: Wait, pending: PendingApproval) -> None:
         """Replace the message's data with the action's own: it names another image, or one that cannot be judged."""
         named_digest = pending.request.digest or "no image"
         if pending.request.digest != wait.request.digest:
@@ -251,7 +251,7 @@ class ApprovalMatcher:
             if not wait.is_verified:
                 unanswered_count += self._answer_unverified(wait, reason, faults)
                 continue
-            scan, is_named = halves.scan(wait.request.repository), bool(wait.request.repository)
+            scan, is_named = halves.find_scan(wait.request.repository), bool(wait.request.repository)
             repository = wait.request.repository or (scan.repository if scan else "")
             group = _Group(digest, repository, halves, is_named=is_named)
             groups.setdefault((repository, is_named), group).waits.append(wait)
@@ -275,10 +275,10 @@ class ApprovalMatcher:
     def _answer_group(self, group: _Group, faults: list[Exception]) -> int:
         """Judge once for all approvals that can be answered: after the scan all of them, before it the due ones."""
         try:
-            look = self.scan_lookup.look(group.digest, group.repository, group.halves)
+            look = self.scan_lookup.look_up(group.digest, group.repository, group.halves)
         except Exception as error:
             faults.append(error)
-            look = ScanState(False, f"The image could not be looked at: {_describe(error)}")
+            look = ScanState(False, f"The image could not be looked at: {_describe_error(error)}")
         ready = group.waits if look.is_over else [wait for wait in group.waits if self._is_overdue(wait)]
         claimed_waits = [(wait, lease) for wait in ready if (lease := self.waits.claim(wait))]
         unanswered_count = len(group.waits) - len(ready)
@@ -289,7 +289,7 @@ class ApprovalMatcher:
         try:
             judged_image = self.verdicts.judge(group.digest, group.repository, look, is_named=group.is_named)
             earlier_evidence = [Evidence(**wait.evidence) for wait, _ in claimed_waits if wait.evidence]
-            evidence = self.verdicts.keep(judged_image, earlier_evidence)
+            evidence = self.verdicts.keep_evidence(judged_image, earlier_evidence)
         except Exception as error:
             faults.append(error)
             return unanswered_count + self._give_up(claimed_waits, error, faults)
@@ -302,7 +302,7 @@ class ApprovalMatcher:
     def _give_up(self, claimed_waits: Sequence[tuple[Wait, int]], error: Exception, faults: list[Exception]) -> int:
         """Answer due approvals without a verdict; the others keep waiting."""
         unanswered_count = 0
-        text = f"Undetermined: the image could not be judged: {_describe(error)}"
+        text = f"Undetermined: the image could not be judged: {_describe_error(error)}"
         for wait, lease in claimed_waits:
             if self._is_overdue(wait):
                 unanswered_count += self._answer(wait, lease, Status.UNDETERMINED, text, None, faults)
@@ -316,12 +316,12 @@ class ApprovalMatcher:
     ) -> int:
         """Give one answer. Returns 1 if that failed and must be retried."""
         request, page = wait.request, evidence.page if evidence else ""
-        text = summary(reason, page)
+        text = fit_summary(reason, page)
         try:
             answer = self.answers.answer(request, status, text)
         except Exception as error:
             faults.append(error)
-            expires = _epoch(request.expires)
+            expires = _parse_epoch(request.expires)
             if expires is None or self.clock() <= expires:
                 self.waits.release(wait, lease, asdict(evidence) if evidence else None)
                 return 1
@@ -345,15 +345,15 @@ class ApprovalMatcher:
         Of a short timeout, the last third counts.
         """
         now = self.clock()
-        expires = _epoch(wait.request.expires)
+        expires = _parse_epoch(wait.request.expires)
         if expires is not None and now >= expires - min(BEFORE_EXPIRY, max(0, expires - wait.waiting_since) / 3):
             return True
         return now - wait.waiting_since >= self.patience * 60
 
 
-def _describe(error: Exception) -> str:
+def _describe_error(error: Exception) -> str:
     return f"{type(error).__name__}: {error}"
 
 
-def _epoch(text: str | None) -> float | None:
+def _parse_epoch(text: str | None) -> float | None:
     return to_datetime(text).timestamp() if text else None

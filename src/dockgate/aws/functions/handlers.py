@@ -25,7 +25,7 @@ from dockgate.aws.functions.wait_table import WaitTable
 from dockgate.aws.indexes import Indexes
 from dockgate.aws.messages import Scan
 from dockgate.aws.pipelines import Pipelines
-from dockgate.aws.scans import Scans, will_pass
+from dockgate.aws.scans import Scans, is_temporary_reason
 from dockgate.gate import rules
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time
@@ -52,11 +52,11 @@ class Functions:
 
     def record(self, event: Any) -> dict[str, Any]:
         """Record approval requests, from SNS or a queue."""
-        return self._handle_records(event, messages.request, self.approvals.record_request)
+        return self._handle_records(event, messages.parse_request, self.approvals.record_request)
 
     def judge(self, event: Any) -> dict[str, Any]:
         """Handle ended scans, and images that cannot be scanned, from EventBridge or a queue."""
-        return self._handle_records(event, _ends, self._record_scans)
+        return self._handle_records(event, _list_ended_scans, self._record_scans)
 
     def _record_scans(self, scans: Sequence[Scan]) -> None:
         for scan in scans:
@@ -84,9 +84,9 @@ class Functions:
     def _renew(self, event: Any) -> dict[str, Any]:
         """Re-evaluate the images of a batch, which fails as a whole: its events are about the same few images."""
         images: set[str] = set()
-        for record in messages.records(event):
+        for record in messages.iterate_records(event):
             try:
-                images |= messages.images(messages.body(record))
+                images |= messages.parse_images(messages.parse_body(record))
             except UsageError as error:
                 self.telemetry("MessageRefused", error=error.full_message)
         if images:
@@ -104,9 +104,9 @@ class Functions:
         """
         failed_items: list[dict[str, str]] = []
         fault: Exception | None = None
-        for record in messages.records(event):
+        for record in messages.iterate_records(event):
             try:
-                message = read_record(messages.body(record))
+                message = read_record(messages.parse_body(record))
             except UsageError as error:
                 self.telemetry("MessageRefused", error=error.full_message)
                 continue
@@ -123,11 +123,11 @@ class Functions:
         return {"batchItemFailures": failed_items}
 
 
-def _ends(event: dict[str, Any]) -> Sequence[Scan]:
+def _list_ended_scans(event: dict[str, Any]) -> Sequence[Scan]:
     """The ended scans of an event."""
     if event.get("detail-type") == _COVERAGE_TYPE:
-        return [scan for scan in messages.coverage(event) if not will_pass(scan.status)]
-    scan = messages.scan(event)
+        return [scan for scan in messages.parse_coverage(event) if not is_temporary_reason(scan.status)]
+    scan = messages.parse_scan(event)
     return [scan] if scan else []
 
 
@@ -141,14 +141,14 @@ class OnUse:
         return getattr(self._make(), name)
 
 
-def functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
+def make_functions(settings: Settings, client: Client, clock: Callable[[], float] = time.time) -> Functions:
     """The functions with these clients; `clock` gives epoch seconds."""
     clients = {name: OnUse(partial(client, name)) for name in _SERVICES}
     tell = Telemetry(clock=clock)
     waits = WaitTable(Table(clients["dynamodb"], settings.table), clock)
-    details = settings.thresholds is None
+    should_read_details = settings.thresholds is None
     place = settings.partition, settings.region, settings.account
-    scans = Scans(clients["inspector2"], waits, *place, details, clock)
+    scans = Scans(clients["inspector2"], waits, *place, should_read_details, clock)
     scan_lookup = ScanLookup(waits, scans, Indexes(clients["ecr"]), tell)
     verdicts = Verdicts(
         settings, clients["s3"], clients["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC))
@@ -168,25 +168,25 @@ _SERVICES = ("codepipeline", "dynamodb", "ecr", "ecs", "inspector2", "s3", "sns"
 
 def record(event: Any, context: Any) -> dict[str, Any]:
     """Record approval requests (messages of the approval topic)."""
-    return _functions().record(event)
+    return _get_functions().record(event)
 
 
 def judge(event: Any, context: Any) -> dict[str, Any]:
     """Judge ended scans (events of Inspector)."""
-    return _functions().judge(event)
+    return _get_functions().judge(event)
 
 
 def sweep(event: Any, context: Any) -> dict[str, Any]:
     """Answer what still waits, and judge what runs (the clock, events of findings)."""
-    return _functions().sweep(event, lambda: float(context.get_remaining_time_in_millis()) / 1000)
+    return _get_functions().sweep(event, lambda: float(context.get_remaining_time_in_millis()) / 1000)
 
 
 @cache
-def _functions() -> Functions:
-    return functions(from_environment(os.environ), _client)
+def _get_functions() -> Functions:
+    return make_functions(from_environment(os.environ), _make_client)
 
 
-def _client(name: str) -> Any:
+def _make_client(name: str) -> Any:
     """A client that tries a call three times, for at most half a minute: less than the functions' own timeout."""
     import boto3
     from botocore.config import Config

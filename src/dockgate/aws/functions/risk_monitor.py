@@ -49,9 +49,9 @@ class RiskMonitor:
         for service in self.services:
             name = f"{service.cluster}/{service.name}"
             try:
-                if services and not self._may_run(name, services):
+                if services and not self._can_run(name, services):
                     continue
-                images = self._images(service)
+                images = self._list_images(service)
                 self.waits.record_running(name, {digest for _, digest in images})
             except Exception as error:
                 self._note(name, error, faults)
@@ -68,21 +68,23 @@ class RiskMonitor:
         self.tell("ServiceFailed", service=service, error=f"{type(error).__name__}: {error}")
         faults.append(error)
 
-    def _may_run(self, service: str, digests: Collection[str]) -> bool:
+    def _can_run(self, service: str, digests: Collection[str]) -> bool:
         """Return whether the service ran one of these, or an index of one, at the last sweep.
 
         True for a service that is not recorded yet. The next sweep judges what was deployed since.
         """
-        noted_images = self.waits.running_images(service)
+        noted_images = self.waits.find_running_images(service)
         if noted_images is None or not noted_images.isdisjoint(digests):
             return True
-        return any(not set(digests).isdisjoint(self.waits.at(digest).platforms or ()) for digest in noted_images)
+        return any(
+            not set(digests).isdisjoint(self.waits.read_items(digest).platforms or ()) for digest in noted_images
+        )
 
     def _renew(self, service: str, repository: str, digest: str, services: Collection[str]) -> None:
-        halves = self.waits.at(digest)
+        halves = self.waits.read_items(digest)
         if services and not {digest, *(halves.platforms or ())} & set(services):
             return
-        look = self.scan_lookup.look(digest, repository, halves)
+        look = self.scan_lookup.look_up(digest, repository, halves)
         if not look.is_over:
             return
         judged_image = self.verdicts.judge(digest, repository, look)
@@ -97,18 +99,22 @@ class RiskMonitor:
     def _warn(self, service: str, judged_image: JudgedImage, until: int) -> None:
         """Send a notice once; if that fails, the next run sends it."""
         verdict, evidence = judged_image.verdict, None
-        stored_evidence = self.waits.risk_evidence(verdict.image, service)
+        stored_evidence = self.waits.read_risk_evidence(verdict.image, service)
         try:
-            evidence = self.verdicts.keep(judged_image, [Evidence(**stored_evidence)] if stored_evidence else [])
+            evidence = self.verdicts.keep_evidence(
+                judged_image, [Evidence(**stored_evidence)] if stored_evidence else []
+            )
             if self.topic:
-                self.sns.publish(**_message(self.topic, service, judged_image, evidence.page, until))
+                self.sns.publish(**_make_message(self.topic, service, judged_image, evidence.page, until))
         except Exception:
             self.waits.release_notice(verdict.image, service, asdict(evidence) if evidence else None)
             raise
         self.waits.confirm_notice(verdict.image, service)
-        self.tell("ServiceAtRisk", service=service, digest=verdict.image, until=_date(until), verdict=evidence.page)
+        self.tell(
+            "ServiceAtRisk", service=service, digest=verdict.image, until=_format_date(until), verdict=evidence.page
+        )
 
-    def _images(self, service: Service) -> list[tuple[str, str]]:
+    def _list_images(self, service: Service) -> list[tuple[str, str]]:
         """(repository, digest) of each of our images that the service's task definition names by digest."""
         answer = self.ecs.describe_services(cluster=service.cluster, services=[service.name])
         definitions: dict[tuple[str, str], None] = {}
@@ -130,21 +136,21 @@ class RiskMonitor:
         return list(definitions)
 
 
-def _message(topic: str, service: str, judged_image: JudgedImage, page: str, until: int) -> dict[str, str]:
+def _make_message(topic: str, service: str, judged_image: JudgedImage, page: str, until: int) -> dict[str, str]:
     """The arguments of `publish`."""
     message = {
         "service": service,
         "image": judged_image.verdict.image,
         "summary": judged_image.verdict.summary,
-        "until": _date(until),
+        "until": _format_date(until),
         "verdict": page,
         "advice": "It keeps running. Deploy an image with the upgrades that the verdict names before then.",
     }
-    subject = f"{service} is at risk until {_date(until)}"
+    subject = f"{service} is at risk until {_format_date(until)}"
     if len(subject) > 100:
-        subject = f"A service is at risk until {_date(until)}"
+        subject = f"A service is at risk until {_format_date(until)}"
     return {"TopicArn": topic, "Subject": subject, "Message": json.dumps(message, indent=2)}
 
 
-def _date(until: int) -> str:
+def _format_date(until: int) -> str:
     return datetime.fromtimestamp(until, UTC).date().isoformat()

@@ -25,24 +25,24 @@ class ScanLookup:
     indexes: Indexes
     tell: Tell
 
-    def look(self, digest: str, repository: str, halves: ImageItems) -> ScanState:
+    def look_up(self, digest: str, repository: str, halves: ImageItems) -> ScanState:
         """The scan of an image. `repository` is "" if unknown: then that of the last scan is used.
 
         A digest that Inspector does not know may be an index: then its manifests are looked up, and the result combines
         theirs. Raises the client's errors.
         """
-        scan = halves.scan(repository)
+        scan = halves.find_scan(repository)
         repository = repository or (scan.repository if scan else "")
-        look = self.scans.look(digest, repository, scan)
+        look = self.scans.look_up(digest, repository, scan)
         if scan is not None or look.documents or not repository:
             return look
         try:
-            platforms = self._platforms(digest, repository, halves)
+            platforms = self._list_platforms(digest, repository, halves)
         except ImageError as error:
             return ScanState(True, str(error))
-        return self._state_of_platforms(platforms, repository) if platforms else look
+        return self._combine_platforms(platforms, repository) if platforms else look
 
-    def _platforms(self, digest: str, repository: str, halves: ImageItems) -> Sequence[str]:
+    def _list_platforms(self, digest: str, repository: str, halves: ImageItems) -> Sequence[str]:
         """The manifests of an index, looked up once and recorded.
 
         The end of a manifest's scan then triggers the approvals of the index.
@@ -50,7 +50,7 @@ class ScanLookup:
         if halves.platforms is not None:
             return halves.platforms
         try:
-            platforms = self.indexes.platforms(repository, digest)
+            platforms = self.indexes.find_platforms(repository, digest)
         except Exception as error:
             if find_error_code(error) not in _NOT_OURS:
                 raise
@@ -58,16 +58,17 @@ class ScanLookup:
             return ()
         if platforms is None:
             return ()
-        self.waits.relate(digest, platforms)
+        self.waits.record_platforms(digest, platforms)
         return platforms
 
-    def _state_of_platforms(self, platforms: Sequence[str], repository: str) -> ScanState:
+    def _combine_platforms(self, platforms: Sequence[str], repository: str) -> ScanState:
         """Combine the scans of all platforms: over when all are.
 
         The fault of one scan does not hide the findings of the others.
         """
         looks = [
-            self.scans.look(platform, repository, self.waits.at(platform).scan(repository)) for platform in platforms
+            self.scans.look_up(platform, repository, self.waits.read_items(platform).find_scan(repository))
+            for platform in platforms
         ]
         are_over = all(look.is_over for look in looks)
         faults = [look.fault for look in looks if look.fault and look.is_over is are_over]

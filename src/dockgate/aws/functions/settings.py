@@ -70,26 +70,26 @@ class Settings:
 def from_environment(environment: Mapping[str, str]) -> Settings:
     """Read the settings. Raises UsageError, which names the variable."""
     thresholds = {
-        severity: _number(environment, name) for severity, name in THRESHOLDS.items() if environment.get(name)
+        severity: _read_number(environment, name) for severity, name in THRESHOLDS.items() if environment.get(name)
     }
     return Settings(
         table=_require(environment, "DOCKGATE_TABLE"),
         bucket=_require(environment, "DOCKGATE_BUCKET"),
         region=_require(environment, "AWS_REGION"),
-        actions=tuple(_actions(_require(environment, "DOCKGATE_APPROVALS"))),
+        actions=tuple(_parse_actions(_require(environment, "DOCKGATE_APPROVALS"))),
         partition=_require(environment, "DOCKGATE_PARTITION"),
         account=environment.get("DOCKGATE_ACCOUNT", ""),
         policy=environment.get("DOCKGATE_POLICY") or None,
         waivers=environment.get("DOCKGATE_WAIVERS") or None,
         thresholds=thresholds or None,
-        services=tuple(_services(environment.get("DOCKGATE_SERVICES", ""))),
+        services=tuple(_parse_services(environment.get("DOCKGATE_SERVICES", ""))),
         topic=environment.get("DOCKGATE_TOPIC") or None,
-        risk_days=_number(environment, "DOCKGATE_RISK_DAYS", 14),
-        patience=_number(environment, "DOCKGATE_SCAN_PATIENCE", 60),
+        risk_days=_read_number(environment, "DOCKGATE_RISK_DAYS", 14),
+        patience=_read_number(environment, "DOCKGATE_SCAN_PATIENCE", 60),
     )
 
 
-def _actions(text: str) -> list[Action]:
+def _parse_actions(text: str) -> list[Action]:
     actions = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         parts = item.rpartition(":")[2].split("/")  # ARNs end in :PIPELINE/STAGE/ACTION
@@ -102,7 +102,7 @@ def _actions(text: str) -> list[Action]:
     return actions
 
 
-def _services(text: str) -> list[Service]:
+def _parse_services(text: str) -> list[Service]:
     services = []
     for item in filter(None, (part.strip() for part in text.split(","))):
         cluster, slash, name = item.rpartition(":service/")[2].partition("/")  # the template has ARNs of services
@@ -120,7 +120,7 @@ def _require(environment: Mapping[str, str], name: str) -> str:
     return environment[name]
 
 
-def _number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
+def _read_number(environment: Mapping[str, str], name: str, default: int | None = None) -> int:
     text = environment.get(name) or ("" if default is None else str(default))
     if not text.isdecimal():
         raise UsageError(f"{name} is {text!r}.", "Set it to a whole number, 0 or more.")

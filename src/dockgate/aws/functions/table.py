@@ -19,9 +19,7 @@ class Table:
 
     def get(self, key: Item) -> Item | None:
         """Return the item with this key, read consistently; None if there is none."""
-        item = self._dynamodb.get_item(TableName=self._name, Key=_to_dynamodb_item(key), ConsistentRead=True).get(
-            "Item"
-        )
+        item = self._dynamodb.get_item(TableName=self._name, Key=_encode_item(key), ConsistentRead=True).get("Item")
         return _from_dynamodb_item(item) if item else None
 
     def put(
@@ -32,10 +30,8 @@ class Table:
         values: Mapping[str, Any] | None = None,
     ) -> bool:
         """Write an item if `condition` (an expression of DynamoDB) is met."""
-        arguments = _condition_arguments(condition, names, values)
-        return self._write(
-            lambda: self._dynamodb.put_item(TableName=self._name, Item=_to_dynamodb_item(item), **arguments)
-        )
+        arguments = _make_condition_arguments(condition, names, values)
+        return self._write(lambda: self._dynamodb.put_item(TableName=self._name, Item=_encode_item(item), **arguments))
 
     def update(
         self,
@@ -46,21 +42,17 @@ class Table:
         values: Mapping[str, Any] | None = None,
     ) -> bool:
         """Apply an update expression if `condition` is met. `names` and `values` are those of both."""
-        arguments = {"UpdateExpression": change, **_condition_arguments(condition, names, values)}
-        return self._write(
-            lambda: self._dynamodb.update_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)
-        )
+        arguments = {"UpdateExpression": change, **_make_condition_arguments(condition, names, values)}
+        return self._write(lambda: self._dynamodb.update_item(TableName=self._name, Key=_encode_item(key), **arguments))
 
     def delete(self, key: Item) -> bool:
         """Delete an item; returns whether it existed."""
-        arguments = _condition_arguments("attribute_exists(digest)", None, None)
-        return self._write(
-            lambda: self._dynamodb.delete_item(TableName=self._name, Key=_to_dynamodb_item(key), **arguments)
-        )
+        arguments = _make_condition_arguments("attribute_exists(digest)", None, None)
+        return self._write(lambda: self._dynamodb.delete_item(TableName=self._name, Key=_encode_item(key), **arguments))
 
     def query(self, **query: Any) -> Iterator[Item]:
         """All items, page by page. `query` is in the form of the client, with plain values."""
-        query["ExpressionAttributeValues"] = _to_dynamodb_item(query["ExpressionAttributeValues"])
+        query["ExpressionAttributeValues"] = _encode_item(query["ExpressionAttributeValues"])
         while True:
             answer = self._dynamodb.query(TableName=self._name, **query)
             yield from map(_from_dynamodb_item, answer["Items"])
@@ -77,7 +69,7 @@ class Table:
         return True
 
 
-def _condition_arguments(
+def _make_condition_arguments(
     condition: str | None, names: Mapping[str, str] | None, values: Mapping[str, Any] | None
 ) -> dict[str, Any]:
     """The arguments that are set: DynamoDB refuses empty ones."""
@@ -87,26 +79,26 @@ def _condition_arguments(
     if names:
         arguments["ExpressionAttributeNames"] = dict(names)
     if values:
-        arguments["ExpressionAttributeValues"] = _to_dynamodb_item(values)
+        arguments["ExpressionAttributeValues"] = _encode_item(values)
     return arguments
 
 
-def _to_dynamodb_item(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: _to_dynamodb(value) for key, value in values.items()}
+def _encode_item(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: _encode_value(value) for key, value in values.items()}
 
 
 def _from_dynamodb_item(values: Mapping[str, Any]) -> Item:
     return {key: _from_dynamodb(value) for key, value in values.items()}
 
 
-def _to_dynamodb(value: Any) -> dict[str, Any]:
+def _encode_value(value: Any) -> dict[str, Any]:
     if isinstance(value, str):
         return {"S": value}
     if isinstance(value, int):
         return {"N": str(value)}
     if isinstance(value, Mapping):
-        return {"M": _to_dynamodb_item(value)}
-    return {"L": [_to_dynamodb(entry) for entry in value]}
+        return {"M": _encode_item(value)}
+    return {"L": [_encode_value(entry) for entry in value]}
 
 
 def _from_dynamodb(typed_value: Mapping[str, Any]) -> Any:

@@ -99,33 +99,35 @@ class Verdicts:
         )
         case = VerdictCase(
             image=digest,
-            policy=self.policy(),
+            policy=self.read_policy(),
             now=now,
             engine=__version__,
             waivers=Waivers(
-                waivers.select_waivers(self._waivers(), repository if is_named else "", (digest, *look.documents), now)
+                waivers.select_waivers(
+                    self._read_waivers(), repository if is_named else "", (digest, *look.documents), now
+                )
             ),
             external_reports=tuple(part for parts in external_reports for part in parts),
             no_scan_reason=look.fault or None,
         )
         return JudgedImage(evaluate.judge(case, self._ecosystems, self._rules), case, repository)
 
-    def policy(self) -> Policy:
+    def read_policy(self) -> Policy:
         """The current policy: thresholds of the environment, else a document, else the archive's."""
         if self._settings.thresholds:
             rule = next(rule for rule in self._rules if rule.name == REFERENCE_RULE)
             settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
             return make_policy(REFERENCE, {rule.name: (settings,)})
         if self._settings.policy:
-            return decode_policy(self._document(self._settings.policy))
+            return decode_policy(self._read_document(self._settings.policy))
         return decode_policy(resources.files("dockgate.aws").joinpath(POLICY_FILE).read_bytes())
 
-    def keep(self, judged_image: JudgedImage, earlier_evidence: Collection[Evidence] = ()) -> Evidence:
+    def keep_evidence(self, judged_image: JudgedImage, earlier_evidence: Collection[Evidence] = ()) -> Evidence:
         """Store the verdict as a page and as JSON, with its case, under its digest. Idempotent.
 
         `known` is the evidence of an earlier attempt: the same verdict at another time is not stored again.
         """
-        content = _content(judged_image)
+        content = _hash_content(judged_image)
         for evidence in earlier_evidence:
             if evidence.content == content:
                 return evidence
@@ -149,12 +151,12 @@ class Verdicts:
             place = f"s3://{bucket}/{key}.html"
         return Evidence(place, content)
 
-    def _waivers(self) -> Sequence[Waiver]:
+    def _read_waivers(self) -> Sequence[Waiver]:
         if not self._settings.waivers:
             return ()
-        return canonical.decode(Waivers, self._document(self._settings.waivers)).waivers
+        return canonical.decode(Waivers, self._read_document(self._settings.waivers)).waivers
 
-    def _document(self, place: str) -> bytes:
+    def _read_document(self, place: str) -> bytes:
         """The document at s3://BUCKET/KEY or ssm:NAME."""
         if place.startswith("ssm:"):
             answer = self._ssm.get_parameter(Name=place.removeprefix("ssm:"), WithDecryption=True)
@@ -166,7 +168,7 @@ class Verdicts:
         return body
 
 
-def _content(judged_image: JudgedImage) -> str:
+def _hash_content(judged_image: JudgedImage) -> str:
     verdict, inputs = judged_image.verdict, judged_image.verdict.inputs
     made_from = [judged_image.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]

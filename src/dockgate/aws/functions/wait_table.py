@@ -57,7 +57,7 @@ class ImageItems:
     platforms: tuple[str, ...] | None = None
     indexes: tuple[str, ...] = ()
 
-    def scan(self, repository: str | None) -> Scan | None:
+    def find_scan(self, repository: str | None) -> Scan | None:
         """The last scan in this repository, or in any repository for None or ""."""
         return next((scan for scan in self.scans if repository in (None, "", scan.repository)), None)
 
@@ -72,11 +72,11 @@ class WaitTable:
     def record_request(self, request: Request, waiting_since: int | None = None, is_verified: bool = False) -> bool:
         """Record an approval; returns False if it exists. `waiting_since` is in epoch seconds, None for now."""
         item = {
-            **_key(request.digest, _APPROVAL + request.token),
+            **_make_key(request.digest, _APPROVAL + request.token),
             "state": WAITING,
-            "waiting_since": self._now() if waiting_since is None else waiting_since,
-            "ttl": self._ttl(),
-            "request": _request(request),
+            "waiting_since": self._read_clock() if waiting_since is None else waiting_since,
+            "ttl": self._compute_ttl(),
+            "request": _encode_request(request),
             "verified": int(is_verified),
         }
         return self._table.put(item, "attribute_not_exists(digest)")
@@ -86,7 +86,12 @@ class WaitTable:
 
         Returns False if it was answered meanwhile. Digest and token must be the same.
         """
-        values = {":request": _request(request), ":waiting_since": waiting_since, ":verified": 1, ":answered": ANSWERED}
+        values = {
+            ":request": _encode_request(request),
+            ":waiting_since": waiting_since,
+            ":verified": 1,
+            ":answered": ANSWERED,
+        }
         change = "SET #request = :request, waiting_since = :waiting_since, verified = :verified"
         condition = "attribute_exists(digest) AND #state <> :answered"
         return self._update(wait, change, condition, values, {"#request": "request"})
@@ -94,39 +99,41 @@ class WaitTable:
     def record_scan(self, scan: Scan) -> None:
         """Record the end of a scan; of several events the latest counts."""
         item = {
-            **_key(scan.digest, _SCAN + scan.repository),
+            **_make_key(scan.digest, _SCAN + scan.repository),
             "at": scan.at or "0",
-            "ttl": self._ttl(),
+            "ttl": self._compute_ttl(),
             "scan": {"repository": scan.repository, "status": scan.status, "counts": dict(scan.counts)},
         }
         condition = "attribute_not_exists(digest) OR #at <= :at"
         self._table.put(item, condition, {"#at": "at"}, {":at": item["at"]})
 
-    def since(self, digest: str, repository: str, findings: str) -> int:
+    def record_list(self, digest: str, repository: str, findings: str) -> int:
         """See `scans.SeenLists`."""
-        key = _key(digest, _FINDINGS + repository)
+        key = _make_key(digest, _FINDINGS + repository)
         seen_row = self._table.get(key)
         if seen_row and seen_row["findings"] == findings:
             return int(seen_row["since"])
-        self._table.put({**key, "findings": findings, "since": self._now(), "ttl": self._ttl()})
-        return self._now()
+        self._table.put({**key, "findings": findings, "since": self._read_clock(), "ttl": self._compute_ttl()})
+        return self._read_clock()
 
-    def relate(self, index: str, platforms: Sequence[str]) -> None:
+    def record_platforms(self, index: str, platforms: Sequence[str]) -> None:
         """Record the manifests of an index, so that the end of their scans wakes the approvals of the index."""
         for platform in platforms:
-            self._table.put({**_key(platform, _INDEX + index), "ttl": self._ttl()})
-        self._table.put({**_key(index, _PLATFORMS), "platforms": list(platforms), "ttl": self._ttl()})
+            self._table.put({**_make_key(platform, _INDEX + index), "ttl": self._compute_ttl()})
+        self._table.put({**_make_key(index, _PLATFORMS), "platforms": list(platforms), "ttl": self._compute_ttl()})
 
-    def at(self, digest: str) -> ImageItems:
+    def read_items(self, digest: str) -> ImageItems:
         """All items of the image, read consistently: of two concurrent writers at least one sees both."""
         condition, values = "digest = :digest", {":digest": digest}
         items = list(
             self._table.query(KeyConditionExpression=condition, ExpressionAttributeValues=values, ConsistentRead=True)
         )
         platforms = next((item["platforms"] for item in items if item["half"] == _PLATFORMS), None)
-        scans = [_scan(item) for item in items if item["half"].startswith(_SCAN)]
+        scans = [_parse_scan(item) for item in items if item["half"].startswith(_SCAN)]
         return ImageItems(
-            waits=tuple(_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._is_waiting(item)),
+            waits=tuple(
+                _parse_wait(item) for item in items if item["half"].startswith(_APPROVAL) and self._is_waiting(item)
+            ),
             scans=tuple(sorted(scans, key=lambda scan: scan.at or "", reverse=True)),
             platforms=None if platforms is None else tuple(platforms),
             indexes=tuple(item["half"].removeprefix(_INDEX) for item in items if item["half"].startswith(_INDEX)),
@@ -141,14 +148,14 @@ class WaitTable:
                 ExpressionAttributeNames={"#state": "state"},
                 ExpressionAttributeValues={":state": state},
             )
-            yield from (_wait(item) for item in items if self._is_waiting(item))
+            yield from (_parse_wait(item) for item in items if self._is_waiting(item))
 
     def claim(self, wait: Wait) -> int:
         """Claim an approval in order to answer it.
 
         Returns the lease, 0 if it is settled or claimed by another.
         """
-        now = self._now()
+        now = self._read_clock()
         lease = now + LEASE_SECONDS
         is_leased = self._update(
             wait,
@@ -181,22 +188,22 @@ class WaitTable:
         Returns the deadline, 0 if the notice was sent or is being sent by another. An existing deadline does not
         change.
         """
-        now = self._now()
-        item = {**_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
+        now = self._read_clock()
+        item = {**_make_key(digest, _RISK + service), "until": until, "ttl": until + KEEP_DAYS * 86400}
         if self._table.put({**item, "lease": now + LEASE_SECONDS}, "attribute_not_exists(digest)"):
             return until
         is_marked = self._table.update(
-            _key(digest, _RISK + service),
+            _make_key(digest, _RISK + service),
             "SET lease = :lease",
             "attribute_exists(digest) AND lease < :now",
             values={":lease": now + LEASE_SECONDS, ":now": now},
         )
-        marked_row = self._table.get(_key(digest, _RISK + service)) if is_marked else None
+        marked_row = self._table.get(_make_key(digest, _RISK + service)) if is_marked else None
         return int(marked_row["until"]) if marked_row else 0
 
     def confirm_notice(self, digest: str, service: str) -> None:
         """Record that the notice was sent."""
-        self._table.update(_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
+        self._table.update(_make_key(digest, _RISK + service), "REMOVE lease", "attribute_exists(digest)")
 
     def release_notice(self, digest: str, service: str, evidence: Mapping[str, str] | None = None) -> None:
         """Release the notice after a failure, so that the next run can retry at once.
@@ -205,21 +212,21 @@ class WaitTable:
         """
         change, values = "SET lease = :past", {":past": 0, **({":evidence": dict(evidence)} if evidence else {})}
         change += ", evidence = :evidence" if evidence else ""
-        self._table.update(_key(digest, _RISK + service), change, "attribute_exists(lease)", values=values)
+        self._table.update(_make_key(digest, _RISK + service), change, "attribute_exists(lease)", values=values)
 
-    def risk_evidence(self, digest: str, service: str) -> Mapping[str, str]:
+    def read_risk_evidence(self, digest: str, service: str) -> Mapping[str, str]:
         """The evidence that an earlier attempt to send the notice stored, {} for none."""
-        mark = self._table.get(_key(digest, _RISK + service)) or {}
+        mark = self._table.get(_make_key(digest, _RISK + service)) or {}
         evidence: Mapping[str, str] = mark.get("evidence", {})
         return evidence
 
     def clear_risk(self, digest: str, service: str) -> bool:
         """Remove the mark, and return whether there was one."""
-        return self._table.delete(_key(digest, _RISK + service))
+        return self._table.delete(_make_key(digest, _RISK + service))
 
-    def running_images(self, service: str) -> frozenset[str] | None:
+    def find_running_images(self, service: str) -> frozenset[str] | None:
         """The digests that a service ran at the last check; None if it was never checked."""
-        noted_row = self._table.get(_key(_SERVICE + service, "running"))
+        noted_row = self._table.get(_make_key(_SERVICE + service, "running"))
         return None if noted_row is None else frozenset(noted_row["images"])
 
     def record_running(self, service: str, digests: Collection[str]) -> None:
@@ -227,19 +234,21 @@ class WaitTable:
 
         A digest that returns, for example after a rollback, gets a new notice with the old deadline.
         """
-        key = _key(_SERVICE + service, "running")
-        noted_images = self.running_images(service)
+        key = _make_key(_SERVICE + service, "running")
+        noted_images = self.find_running_images(service)
         before = noted_images or frozenset()
         if noted_images is not None and noted_images == set(digests):
             return
         for digest in before.difference(digests):
             change = "SET lease = :past"
-            self._table.update(_key(digest, _RISK + service), change, "attribute_exists(digest)", values={":past": 0})
-        self._table.put({**key, "images": sorted(digests), "ttl": self._ttl()})
+            self._table.update(
+                _make_key(digest, _RISK + service), change, "attribute_exists(digest)", values={":past": 0}
+            )
+        self._table.put({**key, "images": sorted(digests), "ttl": self._compute_ttl()})
 
     def _is_waiting(self, item: Mapping[str, Any]) -> bool:
         state = str(item["state"])
-        return state == WAITING or (state == ANSWERING and int(item.get("lease", 0)) < self._now())
+        return state == WAITING or (state == ANSWERING and int(item.get("lease", 0)) < self._read_clock())
 
     def _update(
         self,
@@ -249,21 +258,21 @@ class WaitTable:
         values: Mapping[str, Any],
         names: Mapping[str, str] | None = None,
     ) -> bool:
-        key = _key(wait.request.digest, _APPROVAL + wait.request.token)
+        key = _make_key(wait.request.digest, _APPROVAL + wait.request.token)
         return self._table.update(key, change, condition, {"#state": "state", **(names or {})}, values)
 
-    def _now(self) -> int:
+    def _read_clock(self) -> int:
         return int(self._clock())
 
-    def _ttl(self) -> int:
-        return self._now() + KEEP_DAYS * 86400
+    def _compute_ttl(self) -> int:
+        return self._read_clock() + KEEP_DAYS * 86400
 
 
-def _key(digest: str, half: str) -> dict[str, Any]:
+def _make_key(digest: str, half: str) -> dict[str, Any]:
     return {"digest": digest, "half": half}
 
 
-def _wait(item: Mapping[str, Any]) -> Wait:
+def _parse_wait(item: Mapping[str, Any]) -> Wait:
     names = {field.name for field in fields(Request)}
     request = Request(**{key: value for key, value in item["request"].items() if key in names})
     return Wait(
@@ -271,11 +280,11 @@ def _wait(item: Mapping[str, Any]) -> Wait:
     )
 
 
-def _request(request: Request) -> dict[str, str]:
+def _encode_request(request: Request) -> dict[str, str]:
     return {key: value for key, value in asdict(request).items() if value}
 
 
-def _scan(item: Mapping[str, Any]) -> Scan:
+def _parse_scan(item: Mapping[str, Any]) -> Scan:
     scan = item["scan"]
     at = None if item["at"] == "0" else item["at"]
     return Scan(item["digest"], scan["repository"], scan["status"], scan["counts"], at=at)

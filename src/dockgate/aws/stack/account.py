@@ -36,7 +36,7 @@ class Account:
         self._region = region
         self._clients: dict[str, Any] = {}
 
-    def client(self, service: str) -> Any:
+    def get_client(self, service: str) -> Any:
         """Return the boto3 client of a service, made at its first use."""
         if service not in self._clients:
             self._clients[service] = (
@@ -47,18 +47,18 @@ class Account:
     @property
     def region(self) -> str:
         """The name of the region, as boto3 found it."""
-        return str(self.client("cloudformation").meta.region_name)
+        return str(self.get_client("cloudformation").meta.region_name)
 
     @property
     def partition(self) -> str:
         """ "aws", "aws-cn" or "aws-us-gov"."""
-        return str(self.client("cloudformation").meta.partition)
+        return str(self.get_client("cloudformation").meta.partition)
 
     @cached_property
     def id(self) -> str:
         """The number of the account, twelve digits."""
         with explain_errors("asking who we are"):
-            return str(self.client("sts").get_caller_identity()["Account"])
+            return str(self.get_client("sts").get_caller_identity()["Account"])
 
     @cached_property
     def _session(self) -> Any:

@@ -29,13 +29,13 @@ _APPLICATION_FILES = (".html", ".py", ".txt")
 _EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
-def build(policy: Policy, rules: Iterable[Rule]) -> bytes:
-    """The archive, with the policy in canonical form. Raises UsageError as `refuse` does."""
-    refuse(policy, rules)
-    return pack({**_sources(), POLICY: encode_policy(policy)})
+def build_archive(policy: Policy, rules: Iterable[Rule]) -> bytes:
+    """The archive, with the policy in canonical form. Raises UsageError as `refuse_policy` does."""
+    refuse_policy(policy, rules)
+    return pack_files({**_read_sources(), POLICY: encode_policy(policy)})
 
 
-def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
+def refuse_policy(policy: Policy, rules: Iterable[Rule]) -> None:
     """Raise UsageError for a policy with a rule that needs more than the archive has. It names the rule."""
     lacking = []
     for rule in rules:
@@ -50,21 +50,21 @@ def refuse(policy: Policy, rules: Iterable[Rule]) -> None:
 
 
 @cache
-def _sources() -> Mapping[str, bytes]:
+def _read_sources() -> Mapping[str, bytes]:
     """The files of every module that ROOTS import, directly or indirectly, with their data files, by their names.
 
     They are looked for once in a process: it takes seconds.
     """
     package = resources.files("dockgate")
-    waiting = [name for root in ROOTS for name in _modules(package, root)]
+    waiting = [name for root in ROOTS for name in _list_modules(package, root)]
     sources: dict[str, bytes] = {}
     while waiting:
         name = waiting.pop()
         if name in sources:
             continue
         sources[name] = package.joinpath(name).read_bytes()
-        for module in _imports(ast.parse(sources[name])):
-            waiting += _files(package, module.split(".")[1:])
+        for module in _list_imports(ast.parse(sources[name])):
+            waiting += _list_files(package, module.split(".")[1:])
     folders = {name.rpartition("/")[0] for name in sources}
     for folder in sorted(folders):
         for file in package.joinpath(folder).iterdir():
@@ -73,7 +73,7 @@ def _sources() -> Mapping[str, bytes]:
     return {f"dockgate/{name}": data for name, data in sources.items()}
 
 
-def _modules(package: Traversable, name: str) -> Iterator[str]:
+def _list_modules(package: Traversable, name: str) -> Iterator[str]:
     """A module by its file name, or all modules of a folder, except readers of files."""
     place = package.joinpath(name)
     if place.is_file():
@@ -86,7 +86,7 @@ def _modules(package: Traversable, name: str) -> Iterator[str]:
             yield f"{name}/{item.name}"
 
 
-def _imports(tree: ast.AST) -> Iterator[str]:
+def _list_imports(tree: ast.AST) -> Iterator[str]:
     """The dotted names below `dockgate` that a module imports anywhere, except for type checking."""
     for node in ast.iter_child_nodes(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
@@ -95,10 +95,10 @@ def _imports(tree: ast.AST) -> Iterator[str]:
             yield from (f"{node.module}.{alias.name}" for alias in node.names)
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names if alias.name.startswith("dockgate."))
-        yield from _imports(node)
+        yield from _list_imports(node)
 
 
-def _files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
+def _list_files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
     """The files of a module and of its packages; `parts` may end in a name inside the module."""
     for count in range(len(parts) + 1):
         path = "/".join(parts[:count])
@@ -107,24 +107,24 @@ def _files(package: Traversable, parts: Sequence[str]) -> Iterator[str]:
                 yield name
 
 
-def first_commit(application: Traversable) -> bytes:
+def pack_first_commit(application: Traversable) -> bytes:
     """The demo application, which the gate rejects, on a base image that CodeBuild can pull.
 
     A Dockerfile is in it.
     """
     dockerfile = resources.files("dockgate.aws.stack").joinpath("application", "Dockerfile").read_bytes()
-    return pack({**dict(_application_files(application)), "Dockerfile": dockerfile})
+    return pack_files({**dict(_read_application_files(application)), "Dockerfile": dockerfile})
 
 
-def _application_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
+def _read_application_files(folder: Traversable, prefix: str = "") -> Iterator[tuple[str, bytes]]:
     for item in folder.iterdir():
         if item.is_dir() and item.name != "__pycache__":
-            yield from _application_files(item, f"{prefix}{item.name}/")
+            yield from _read_application_files(item, f"{prefix}{item.name}/")
         elif item.is_file() and item.name.endswith(_APPLICATION_FILES):
             yield f"{prefix}{item.name}", item.read_bytes()
 
 
-def pack(members: Mapping[str, bytes]) -> bytes:
+def pack_files(members: Mapping[str, bytes]) -> bytes:
     """A zip archive of these files, by name.
 
     Sorted, with one date and one mode (Lambda unpacks as another user), and not compressed: deflate output depends on

@@ -65,12 +65,12 @@ class ChangeSet:
     losses: tuple[Loss, ...]
 
 
-def refuse(losses: Sequence[str]) -> None:
+def refuse_losses(losses: Sequence[str]) -> None:
     """The confirmation of a caller that cannot ask: raises UsageError."""
     raise UsageError(f"the update would remove or replace: {'; '.join(losses)}", "Allow it with --yes.")
 
 
-def create(
+def create_change_set(
     account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], patience: Patience
 ) -> ChangeSet | None:
     """A change set for an existing stack; None if nothing changes.
@@ -78,7 +78,7 @@ def create(
     `url` is the template's, `values` are parameters in CloudFormation's form. Raises DeployError with CloudFormation's
     reason for a failure.
     """
-    formation = account.client("cloudformation")
+    formation = account.get_client("cloudformation")
     with explain_errors(f"asking what would change in the stack {stack}"):
         identifier = formation.create_change_set(
             StackName=stack,
@@ -88,29 +88,31 @@ def create(
             Parameters=values,
             Capabilities=["CAPABILITY_IAM"],
         )["Id"]
-    with _deleted_on_error(account, stack, identifier):
+    with _delete_on_error(account, stack, identifier):
         pages = _wait_for_changes(account, stack, identifier, patience)
         reason = str(pages[0].get("StatusReason", ""))
         if pages[0]["Status"] == "CREATE_COMPLETE":
-            return ChangeSet(identifier, tuple(loss for page in pages for loss in _losses(page.get("Changes", []))))
+            return ChangeSet(
+                identifier, tuple(loss for page in pages for loss in _list_losses(page.get("Changes", [])))
+            )
         if not any(text in reason for text in _NO_CHANGES):
             raise DeployError(f"the stack {stack} cannot be updated: {reason}", "Fix what it names, and deploy again.")
-    _delete(account, stack, identifier)
+    _delete_change_set(account, stack, identifier)
     return None
 
 
-def review(account: Account, stack: str, change_set: ChangeSet, confirm: Confirm) -> None:
+def review_losses(account: Account, stack: str, change_set: ChangeSet, confirm: Confirm) -> None:
     """Ask for confirmation if something would be lost.
 
     If it is refused, the change set is deleted, and the error of `confirm` raised.
     """
     if change_set.losses:
-        with _deleted_on_error(account, stack, change_set.identifier):
+        with _delete_on_error(account, stack, change_set.identifier):
             confirm([str(loss) for loss in change_set.losses])
 
 
 def _wait_for_changes(account: Account, stack: str, identifier: str, patience: Patience) -> list[Mapping[str, Any]]:
-    paginator = account.client("cloudformation").get_paginator("describe_change_set")
+    paginator = account.get_client("cloudformation").get_paginator("describe_change_set")
     for _ in range(patience.times):
         with explain_errors(f"reading what would change in the stack {stack}"):
             pages: list[Mapping[str, Any]] = list(paginator.paginate(StackName=stack, ChangeSetName=identifier))
@@ -120,7 +122,7 @@ def _wait_for_changes(account: Account, stack: str, identifier: str, patience: P
     raise DeployError(f"CloudFormation has not worked out what would change in {stack}", "Deploy again.")
 
 
-def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
+def _list_losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
     """The losses of an update. An action or policy that CloudFormation does not name counts as a loss."""
     for change in (entry["ResourceChange"] for entry in changes if "ResourceChange" in entry):
         action, replacement = change.get("Action"), change.get("Replacement")
@@ -138,15 +140,15 @@ def _losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
 
 
 @contextmanager
-def _deleted_on_error(account: Account, stack: str, identifier: str) -> Iterator[None]:
+def _delete_on_error(account: Account, stack: str, identifier: str) -> Iterator[None]:
     try:
         yield
     except BaseException:
         with suppress(DockgateError):
-            _delete(account, stack, identifier)
+            _delete_change_set(account, stack, identifier)
         raise
 
 
-def _delete(account: Account, stack: str, identifier: str) -> None:
+def _delete_change_set(account: Account, stack: str, identifier: str) -> None:
     with explain_errors("deleting the change set"):
-        account.client("cloudformation").delete_change_set(StackName=stack, ChangeSetName=identifier)
+        account.get_client("cloudformation").delete_change_set(StackName=stack, ChangeSetName=identifier)

@@ -24,11 +24,11 @@ class Patience:
     times: int = 720
 
 
-def describe(account: Account, stack: str) -> Mapping[str, Any] | None:
+def describe_stack(account: Account, stack: str) -> Mapping[str, Any] | None:
     """The stack from CloudFormation, None if it does not exist."""
     try:
         with explain_errors(f"looking for the stack {stack}"):
-            description: Mapping[str, Any] = account.client("cloudformation").describe_stacks(StackName=stack)[
+            description: Mapping[str, Any] = account.get_client("cloudformation").describe_stacks(StackName=stack)[
                 "Stacks"
             ][0]
             return description
@@ -36,23 +36,23 @@ def describe(account: Account, stack: str) -> Mapping[str, Any] | None:
         return None
 
 
-def outputs(stack: Mapping[str, Any]) -> dict[str, str]:
+def read_outputs(stack: Mapping[str, Any]) -> dict[str, str]:
     """The outputs of a described stack, by name."""
     return {output["OutputKey"]: output["OutputValue"] for output in stack.get("Outputs", [])}
 
 
-def parameters(stack: Mapping[str, Any]) -> dict[str, str]:
+def read_parameters(stack: Mapping[str, Any]) -> dict[str, str]:
     """The parameters of a described stack, by name."""
     return {parameter["ParameterKey"]: parameter.get("ParameterValue", "") for parameter in stack.get("Parameters", [])}
 
 
-def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
+def wait_until_idle(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
     """Wait until no change is in progress, also one that others started.
 
     Returns the stack, None if it does not exist. Raises DeployError if that takes too long.
     """
     for turn in range(patience.times):
-        description = describe(account, stack)
+        description = describe_stack(account, stack)
         state = description["StackStatus"] if description else ""
         if state == "REVIEW_IN_PROGRESS" or not state.endswith("_IN_PROGRESS"):
             return description
@@ -62,14 +62,14 @@ def at_rest(account: Account, stack: str, tell: Tell, patience: Patience) -> Map
     raise DeployError(f"the stack {stack} is still {state}", "Look at its events; then run the command again.")
 
 
-def resources(account: Account, stack: str, kind: str) -> list[str]:
+def list_resources(account: Account, stack: str, kind: str) -> list[str]:
     """The names of the stack's resources of this type ("AWS::S3::Bucket").
 
     The stack may have failed half way. Resources that could not be created are omitted: the name can be that of a
     foreign resource.
     """
     with explain_errors(f"looking at what the stack {stack} holds"):
-        pages = account.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
+        pages = account.get_client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack)
         summaries = [summary for page in pages for summary in page["StackResourceSummaries"]]
     return [
         summary["PhysicalResourceId"]
@@ -80,10 +80,10 @@ def resources(account: Account, stack: str, kind: str) -> list[str]:
     ]
 
 
-def reasons(account: Account, stack: str, token: str | None = None) -> str:
+def describe_failures(account: Account, stack: str, token: str | None = None) -> str:
     """The first failures of the change with this token, or of the last one, in CloudFormation's words."""
     with explain_errors(f"looking at the events of {stack}"):
-        pages = account.client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
+        pages = account.get_client("cloudformation").get_paginator("describe_stack_events").paginate(StackName=stack)
         events = [event for page in pages for event in page["StackEvents"]]
     token = token or next((event["ClientRequestToken"] for event in events if "ClientRequestToken" in event), "")
     failed_events = [

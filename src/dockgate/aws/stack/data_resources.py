@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.cloudformation import resources
+from dockgate.aws.stack.cloudformation import list_resources
 from dockgate.shared.errors import DeployError, NotFoundError
 
 _BATCH = 100
@@ -29,40 +29,40 @@ class Resource:
     created_at: str | None = None
 
 
-def of_stack(account: Account, stack: str) -> list[Resource]:
+def list_resources_of_stack(account: Account, stack: str) -> list[Resource]:
     """The resources of the stack, also of one that failed half way."""
-    stack_resources = [Resource(kind, physical) for kind in KINDS for physical in resources(account, stack, kind)]
-    return [replace(resource, created_at=_creation_time(account, resource)) for resource in stack_resources]
+    stack_resources = [Resource(kind, physical) for kind in KINDS for physical in list_resources(account, stack, kind)]
+    return [replace(resource, created_at=_find_creation_time(account, resource)) for resource in stack_resources]
 
 
-def name(account: Account, resource: Resource) -> str | None:
+def find_name(account: Account, resource: Resource) -> str | None:
     """The name that people use; None if it was deleted. Source repositories also have an id."""
     try:
-        if resource.created_at and _creation_time(account, resource) != resource.created_at:
+        if resource.created_at and _find_creation_time(account, resource) != resource.created_at:
             return None
         return _KINDS[resource.kind][0](account, resource.physical)
     except NotFoundError:
         return None
 
 
-def delete(account: Account, resource: Resource) -> None:
+def delete_resource(account: Account, resource: Resource) -> None:
     """Delete it with all its data. Does nothing if it does not exist."""
-    resource_name = name(account, resource)
+    resource_name = find_name(account, resource)
     if resource_name is not None:
         _KINDS[resource.kind][1](account, resource_name)
 
 
-def _bucket(account: Account, physical: str) -> str:
+def _find_bucket(account: Account, physical: str) -> str:
     with explain_errors(f"looking for the bucket {physical}"):
-        account.client("s3").head_bucket(Bucket=physical, ExpectedBucketOwner=account.id)
+        account.get_client("s3").head_bucket(Bucket=physical, ExpectedBucketOwner=account.id)
     return physical
 
 
 def _delete_bucket(account: Account, bucket: str) -> None:
-    s3 = account.client("s3")
+    s3 = account.get_client("s3")
     for attempt in range(1, _ATTEMPTS + 1):
         try:
-            _empty(account, bucket)
+            _empty_bucket(account, bucket)
             with explain_errors(f"deleting the bucket {bucket}"):
                 try:
                     s3.delete_bucket(Bucket=bucket, ExpectedBucketOwner=account.id)
@@ -74,9 +74,9 @@ def _delete_bucket(account: Account, bucket: str) -> None:
             return
 
 
-def _empty(account: Account, bucket: str) -> None:
+def _empty_bucket(account: Account, bucket: str) -> None:
     """Delete every version of every object: a versioned bucket must be emptied first."""
-    s3, owner = account.client("s3"), account.id
+    s3, owner = account.get_client("s3"), account.id
     with explain_errors(f"emptying {bucket}"):
         pages = s3.get_paginator("list_object_versions").paginate(Bucket=bucket, ExpectedBucketOwner=owner)
         for page in pages:
@@ -90,11 +90,11 @@ def _empty(account: Account, bucket: str) -> None:
                     raise DeployError(text, "It needs the permission s3:DeleteObjectVersion, and no object lock.")
 
 
-def _image_repository(account: Account, physical: str) -> str:
+def _find_image_repository(account: Account, physical: str) -> str:
     return str(_describe_repository(account, physical)["repositoryName"])
 
 
-def _creation_time(account: Account, resource: Resource) -> str | None:
+def _find_creation_time(account: Account, resource: Resource) -> str | None:
     """The creation time, None for other kinds and deleted repositories."""
     if resource.kind != "AWS::ECR::Repository":
         return None
@@ -106,7 +106,7 @@ def _creation_time(account: Account, resource: Resource) -> str | None:
 
 def _describe_repository(account: Account, repository: str) -> Mapping[str, Any]:
     with explain_errors(f"looking for the image repository {repository}"):
-        repositories = account.client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
+        repositories = account.get_client("ecr").describe_repositories(repositoryNames=[repository])["repositories"]
     description: Mapping[str, Any] = repositories[0]
     return description
 
@@ -116,9 +116,9 @@ def _delete_image_repository(account: Account, repository: str) -> None:
 
     As long as some are deleted, the others are tried again.
     """
-    ecr, before = account.client("ecr"), -1
+    ecr, before = account.get_client("ecr"), -1
     with explain_errors(f"deleting the images of {repository}"):
-        while digests := _images(ecr, repository):
+        while digests := _list_images(ecr, repository):
             if len(digests) == before:
                 raise DeployError(
                     f"{len(digests)} images of {repository} cannot be deleted, among them {digests[0]}",
@@ -131,14 +131,14 @@ def _delete_image_repository(account: Account, repository: str) -> None:
         ecr.delete_repository(repositoryName=repository)
 
 
-def _images(ecr: Any, repository: str) -> list[str]:
+def _list_images(ecr: Any, repository: str) -> list[str]:
     pages = ecr.get_paginator("list_images").paginate(repositoryName=repository)
     return list(dict.fromkeys(image["imageDigest"] for page in pages for image in page["imageIds"]))
 
 
-def _source_repository(account: Account, physical: str) -> str:
+def _find_source_repository(account: Account, physical: str) -> str:
     with explain_errors("looking for the source repository"):
-        pages = account.client("codecommit").get_paginator("list_repositories").paginate()
+        pages = account.get_client("codecommit").get_paginator("list_repositories").paginate()
         names = {
             repository["repositoryId"]: repository["repositoryName"]
             for page in pages
@@ -151,13 +151,13 @@ def _source_repository(account: Account, physical: str) -> str:
 
 def _delete_source_repository(account: Account, repository: str) -> None:
     with explain_errors(f"deleting the source repository {repository}"):
-        account.client("codecommit").delete_repository(repositoryName=repository)
+        account.get_client("codecommit").delete_repository(repositoryName=repository)
 
 
 # By CloudFormation's type: its name by its physical id, and its deletion by that name.
 _KINDS: Mapping[str, tuple[Callable[[Account, str], str], Callable[[Account, str], None]]] = {
-    "AWS::S3::Bucket": (_bucket, _delete_bucket),
-    "AWS::ECR::Repository": (_image_repository, _delete_image_repository),
-    "AWS::CodeCommit::Repository": (_source_repository, _delete_source_repository),
+    "AWS::S3::Bucket": (_find_bucket, _delete_bucket),
+    "AWS::ECR::Repository": (_find_image_repository, _delete_image_repository),
+    "AWS::CodeCommit::Repository": (_find_source_repository, _delete_source_repository),
 }
 KINDS = tuple(_KINDS)

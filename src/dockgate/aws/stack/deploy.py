@@ -9,8 +9,16 @@ from typing import Any
 from dockgate.aws.stack import change_set, data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
 from dockgate.aws.stack.change_set import ChangeSet, Confirm
-from dockgate.aws.stack.cloudformation import Patience, Tell, at_rest, describe, outputs, parameters, reasons
-from dockgate.aws.stack.parameters import as_arns, names, pipelines, template
+from dockgate.aws.stack.cloudformation import (
+    Patience,
+    Tell,
+    describe_failures,
+    describe_stack,
+    read_outputs,
+    read_parameters,
+    wait_until_idle,
+)
+from dockgate.aws.stack.parameters import expand_arns, list_names, list_pipelines, read_template
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate.model import Policy, Waivers
 from dockgate.shared.errors import DeployError, NotFoundError, UsageError
@@ -33,7 +41,8 @@ class StackSpec:
 
     The policy is `policy`, or the SSM parameter `policy_parameter`, which has a validated canonical policy. Without
     both, and without `waivers`, the stack keeps its own. `first_commit` is a zip archive for a new source repository.
-    `manage_scanning` turns on Inspector for the repository's images, which changes a setting of the whole registry.
+    `should_manage_scanning` turns on Inspector for the images of the repository. That changes a setting of the whole
+    registry.
     """
 
     stack: str
@@ -43,7 +52,7 @@ class StackSpec:
     policy_parameter: str | None = None
     waivers: Waivers | None = None
     parameters: Mapping[str, str] = field(default_factory=dict)
-    manage_scanning: bool = False
+    should_manage_scanning: bool = False
 
 
 def check_name(stack: str) -> None:
@@ -54,12 +63,12 @@ def check_name(stack: str) -> None:
         )
 
 
-def deploy(
+def deploy_stack(
     account: Account,
     spec: StackSpec,
     tell: Tell = lambda line: None,
     patience: Patience | None = None,
-    confirm: Confirm = change_set.refuse,
+    confirm: Confirm = change_set.refuse_losses,
 ) -> bool:
     """Create or update the stack; returns False if nothing changed. May be repeated after any failure.
 
@@ -67,10 +76,10 @@ def deploy(
     failed and the reasons.
     """
     patience = patience or Patience()
-    parameter_values = {**as_arns(account, spec.parameters), **_existing_service(account, spec)}
-    stack = _stack_to_update(account, spec.stack, tell, patience)
-    all_parameters = {**parameters(stack or {}), **parameter_values}
-    parameter_values["ApprovalPipelines"] = pipelines(all_parameters.get("ApprovalActions", ""))
+    parameter_values = {**expand_arns(account, spec.parameters), **_read_existing_service(account, spec)}
+    stack = _prepare_stack(account, spec.stack, tell, patience)
+    all_parameters = {**read_parameters(stack or {}), **parameter_values}
+    parameter_values["ApprovalPipelines"] = list_pipelines(all_parameters.get("ApprovalActions", ""))
     if "ReservedConcurrency" not in all_parameters:
         parameter_values["ReservedConcurrency"] = str(_RESERVED_EXECUTIONS if _can_reserve(account) else 0)
         if parameter_values["ReservedConcurrency"] == "0":
@@ -84,26 +93,26 @@ def deploy(
         parameter_values |= {"PolicyKey": key, "PolicyParameter": spec.policy_parameter or ""}
     if spec.waivers is not None:
         parameter_values |= {"WaiversKey": documents.put_waivers(spec.waivers)}
-    if "CloneUrl" not in outputs(stack or {}):
+    if "CloneUrl" not in read_outputs(stack or {}):
         parameter_values |= {"SourceKey": documents.put_first_commit(spec.first_commit)}
     if stack is not None:
-        parameter_values = {**_running_parameters(account, stack, parameter_values), **parameter_values}
-    values = _values(stack, parameter_values)
-    url = documents.put_template(template().encode())
-    changes = None if stack is None else change_set.create(account, spec.stack, url, values, patience)
+        parameter_values = {**_read_running_parameters(account, stack, parameter_values), **parameter_values}
+    values = _make_values(stack, parameter_values)
+    url = documents.put_template(read_template().encode())
+    changes = None if stack is None else change_set.create_change_set(account, spec.stack, url, values, patience)
     if changes is not None:
-        change_set.review(account, spec.stack, changes, confirm)
+        change_set.review_losses(account, spec.stack, changes, confirm)
     if stack is not None:
-        documents.remember(data_resources.of_stack(account, spec.stack))
-    if spec.manage_scanning:
-        previous = parameters(stack) if stack else {}
+        documents.remember_resources(data_resources.list_resources_of_stack(account, spec.stack))
+    if spec.should_manage_scanning:
+        previous = read_parameters(stack) if stack else {}
         name = parameter_values.get("ImageRepositoryName") or previous.get("ImageRepositoryName") or "dockgate-app"
-        tell(registry_scanning.enhance(account, documents, name))
+        tell(registry_scanning.enhance_scanning(account, documents, name))
     if stack is not None and changes is None:
         return False
-    token = _start(account, spec.stack, url, values, changes, tell)
+    token = _start_change(account, spec.stack, url, values, changes, tell)
     stack_outputs = _wait_for_outputs(account, spec.stack, token, tell, patience)
-    documents.remember(data_resources.of_stack(account, spec.stack))
+    documents.remember_resources(data_resources.list_resources_of_stack(account, spec.stack))
     documents.log_access(stack_outputs["LogBucketName"])
     return True
 
@@ -111,21 +120,21 @@ def deploy(
 def _can_reserve(account: Account) -> bool:
     """Return whether the account has executions to reserve: new accounts have too few."""
     with explain_errors("asking for the limits of Lambda"):
-        limits = account.client("lambda").get_account_settings()["AccountLimit"]
+        limits = account.get_client("lambda").get_account_settings()["AccountLimit"]
     return int(limits["UnreservedConcurrentExecutions"]) - _FUNCTION_COUNT * _RESERVED_EXECUTIONS >= _MINIMUM_UNRESERVED
 
 
-def _stack_to_update(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
+def _prepare_stack(account: Account, stack: str, tell: Tell, patience: Patience) -> Mapping[str, Any] | None:
     """The stack to update, None for one to create."""
-    description = at_rest(account, stack, tell, patience)
+    description = wait_until_idle(account, stack, tell, patience)
     if description is None:
         return None
     state = description["StackStatus"]
     if state in _NEVER_CREATED_STATES:
         tell(f"deleting what is left of {stack}, which could not be created")
         with explain_errors(f"deleting the stack {stack}"):
-            account.client("cloudformation").delete_stack(StackName=stack)
-        if at_rest(account, stack, tell, patience) is not None:
+            account.get_client("cloudformation").delete_stack(StackName=stack)
+        if wait_until_idle(account, stack, tell, patience) is not None:
             raise DeployError(f"what is left of {stack} cannot be deleted", f"dockgate aws destroy --stack {stack}")
         return None
     if state == "DELETE_FAILED":
@@ -136,20 +145,22 @@ def _stack_to_update(account: Account, stack: str, tell: Tell, patience: Patienc
     return description
 
 
-def _values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]) -> list[dict[str, Any]]:
+def _make_values(stack: Mapping[str, Any] | None, parameter_values: Mapping[str, str]) -> list[dict[str, Any]]:
     """The parameters in CloudFormation's form; an update keeps the others."""
-    unchanged_names = [name for name in parameters(stack or {}) if name in names() and name not in parameter_values]
+    unchanged_names = [
+        name for name in read_parameters(stack or {}) if name in list_names() and name not in parameter_values
+    ]
     values: list[dict[str, Any]] = [
         {"ParameterKey": name, "ParameterValue": value} for name, value in sorted(parameter_values.items())
     ]
     return values + [{"ParameterKey": name, "UsePreviousValue": True} for name in sorted(unchanged_names)]
 
 
-def _start(
+def _start_change(
     account: Account, stack: str, url: str, values: Sequence[Mapping[str, Any]], changes: ChangeSet | None, tell: Tell
 ) -> str:
     """Start to create the stack, or to update it by a change set; returns the token of the events."""
-    formation, names = account.client("cloudformation"), {"StackName": stack}
+    formation, names = account.get_client("cloudformation"), {"StackName": stack}
     names["ClientRequestToken"] = f"dockgate-{uuid.uuid4()}"
     tell(f"{'updating' if changes else 'creating'} the stack {stack}")
     with explain_errors(f"deploying the stack {stack}"):
@@ -162,23 +173,23 @@ def _start(
 
 def _wait_for_outputs(account: Account, stack: str, token: str, tell: Tell, patience: Patience) -> dict[str, str]:
     """Wait for the end; returns the stack's outputs. Raises DeployError with what failed and why."""
-    end_state = at_rest(account, stack, tell, patience)
+    end_state = wait_until_idle(account, stack, tell, patience)
     if end_state is None or end_state["StackStatus"] not in _DONE_STATES:
-        reason = reasons(account, stack, token) if end_state else "it was deleted"
+        reason = describe_failures(account, stack, token) if end_state else "it was deleted"
         raise DeployError(f"the stack {stack} could not be deployed: {reason}", "Fix what it names, and deploy again.")
-    return outputs(end_state)
+    return read_outputs(end_state)
 
 
-def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
+def _read_existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
     """Family and roles of an existing service's task definition; empty unless a new service is named."""
     service_names = ("ClusterName", "ServiceName")
     if not set(service_names) & set(spec.parameters) or spec.parameters.get("TaskFamily"):
         return {}
-    current = parameters(describe(account, spec.stack) or {})
+    current = read_parameters(describe_stack(account, spec.stack) or {})
     cluster, service = (spec.parameters.get(name, current.get(name, "")) for name in service_names)
     if not cluster:
         return {}
-    service_description = _service(account, cluster, service)
+    service_description = _find_service(account, cluster, service)
     if service_description is None:
         raise NotFoundError(f"there is no service {service!r} in the cluster {cluster!r}", "Check both names.")
     _, definition = service_description
@@ -186,15 +197,15 @@ def _existing_service(account: Account, spec: StackSpec) -> dict[str, str]:
     return {"TaskFamily": definition["family"], "TaskRoleArns": ",".join(role for role in roles if role)}
 
 
-def _running_parameters(
+def _read_running_parameters(
     account: Account, stack: Mapping[str, Any], parameter_values: Mapping[str, str]
 ) -> dict[str, str]:
     """The desired count and the image of the stack's own service, which an update keeps."""
-    stack_outputs = outputs(stack)
-    old = parameters(stack)
+    stack_outputs = read_outputs(stack)
+    old = read_parameters(stack)
     if "ServiceName" not in stack_outputs or old.get("ClusterName"):
         return {}
-    running_service = _service(account, stack_outputs["ClusterName"], stack_outputs["ServiceName"])
+    running_service = _find_service(account, stack_outputs["ClusterName"], stack_outputs["ServiceName"])
     if running_service is None:
         return {}
     service, definition = running_service
@@ -204,9 +215,9 @@ def _running_parameters(
     return {"DesiredCount": str(service["desiredCount"]), "ServiceImage": approved_image}
 
 
-def _service(account: Account, cluster: str, service: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+def _find_service(account: Account, cluster: str, service: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
     """The service and its task definition, None if there is none."""
-    ecs = account.client("ecs")
+    ecs = account.get_client("ecs")
     try:
         with explain_errors(f"looking at the service {cluster}/{service}"):
             services = ecs.describe_services(cluster=cluster, services=[service])["services"]

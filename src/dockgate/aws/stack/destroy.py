@@ -2,7 +2,14 @@
 
 from dockgate.aws.stack import data_resources, registry_scanning
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.cloudformation import Patience, Tell, at_rest, describe, reasons, resources
+from dockgate.aws.stack.cloudformation import (
+    Patience,
+    Tell,
+    describe_failures,
+    describe_stack,
+    list_resources,
+    wait_until_idle,
+)
 from dockgate.aws.stack.data_resources import KINDS, Resource
 from dockgate.aws.stack.deploy import check_name
 from dockgate.aws.stack.stack_bucket import StackBucket
@@ -21,58 +28,64 @@ _LOST_DATA = {
 }
 
 
-def contents(account: Account, stack: str) -> list[str]:
+def list_contents(account: Account, stack: str) -> list[str]:
     """List what would be deleted, a line each, to be confirmed. Empty if there is nothing."""
     check_name(stack)
     lines = []
-    exists = describe(account, stack) is not None
-    if exists:
+    has_stack = describe_stack(account, stack) is not None
+    if has_stack:
         lines.append(f"stack {stack}")
     documents = StackBucket(account, stack)
-    resource_names = {resource: data_resources.name(account, resource) for resource in _data(account, stack, documents)}
+    resource_names = {
+        resource: data_resources.find_name(account, resource) for resource in _list_data(account, stack, documents)
+    }
     lines += [_LOST_DATA[resource.kind].format(name) for resource, name in resource_names.items() if name is not None]
-    if exists:
+    if has_stack:
         others = [kind for kind in _LOST_DATA if kind not in KINDS]
-        lines += [_LOST_DATA[kind].format(name) for kind in others for name in resources(account, stack, kind)]
-    if documents.exists():
+        lines += [_LOST_DATA[kind].format(name) for kind in others for name in list_resources(account, stack, kind)]
+    if documents.is_created():
         lines.append(f"bucket {documents.bucket} with archives, policies and waivers")
     return lines
 
 
-def destroy(account: Account, stack: str, tell: Tell = lambda line: None, patience: Patience | None = None) -> None:
+def destroy_stack(
+    account: Account, stack: str, tell: Tell = lambda line: None, patience: Patience | None = None
+) -> None:
     """Delete the data, then the stack. May be repeated after any failure, and if nothing is left."""
     patience = patience or Patience()
     documents = StackBucket(account, stack)
-    at_rest(account, stack, tell, patience)
-    for resource in _data(account, stack, documents):
-        if name := data_resources.name(account, resource):
+    wait_until_idle(account, stack, tell, patience)
+    for resource in _list_data(account, stack, documents):
+        if name := data_resources.find_name(account, resource):
             tell(f"deleting {_LOST_DATA[resource.kind].format(name)}")
-            data_resources.delete(account, resource)
+            data_resources.delete_resource(account, resource)
     for attempt in range(1, _ATTEMPTS + 1):
-        if at_rest(account, stack, tell, patience) is None:
+        if wait_until_idle(account, stack, tell, patience) is None:
             break
-        reason = _delete(account, stack, tell, patience)
+        reason = _delete_stack(account, stack, tell, patience)
         if reason and attempt == _ATTEMPTS:
             raise DeployError(f"the stack {stack} could not be deleted: {reason}", "Fix what it names; then again.")
-    if not documents.exists():
+    if not documents.is_created():
         return
-    message = registry_scanning.restore(account, documents)
+    message = registry_scanning.restore_scanning(account, documents)
     if message:
         tell(message)
     tell(f"deleting {documents.bucket}")
-    data_resources.delete(account, Resource("AWS::S3::Bucket", documents.bucket))
+    data_resources.delete_resource(account, Resource("AWS::S3::Bucket", documents.bucket))
 
 
-def _data(account: Account, stack: str, documents: StackBucket) -> list[Resource]:
+def _list_data(account: Account, stack: str, documents: StackBucket) -> list[Resource]:
     """Resources with data: those of the stack, and earlier ones that the account retained."""
-    resources = data_resources.of_stack(account, stack) if describe(account, stack) is not None else []
-    return list(dict.fromkeys([*resources, *documents.data_resources()]))
+    resources = (
+        data_resources.list_resources_of_stack(account, stack) if describe_stack(account, stack) is not None else []
+    )
+    return list(dict.fromkeys([*resources, *documents.list_data_resources()]))
 
 
-def _delete(account: Account, stack: str, tell: Tell, patience: Patience) -> str | None:
+def _delete_stack(account: Account, stack: str, tell: Tell, patience: Patience) -> str | None:
     """Delete the stack once; returns why it still exists, None if it does not."""
     tell(f"deleting the stack {stack}")
     with explain_errors(f"deleting the stack {stack}"):
-        account.client("cloudformation").delete_stack(StackName=stack)
-    end_state = at_rest(account, stack, tell, patience)
-    return reasons(account, stack) if end_state else None
+        account.get_client("cloudformation").delete_stack(StackName=stack)
+    end_state = wait_until_idle(account, stack, tell, patience)
+    return describe_failures(account, stack) if end_state else None

@@ -12,7 +12,7 @@ from dockgate.aws import ecr_registry
 from dockgate.aws.stack.account import Account
 from dockgate.shared.errors import UsageError
 
-# Parameters that `deploy` sets itself, each with the alternative.
+# Parameters that `deploy_stack` sets itself, each with the alternative.
 FILLED_IN = {
     "ApprovalPipelines": "Give ApprovalActions, PIPELINE/STAGE/ACTION.",
     "ArchiveBucket": "The archive is uploaded to the bucket of the stack.",
@@ -25,21 +25,21 @@ FILLED_IN = {
 }
 
 
-def template() -> str:
+def read_template() -> str:
     """The CloudFormation template as it is deployed."""
     return resources.files("dockgate.aws.stack").joinpath("template.yaml").read_text("utf-8")
 
 
 @cache
-def names() -> tuple[str, ...]:
+def list_names() -> tuple[str, ...]:
     """The names of the template's parameters."""
-    return tuple(yaml.load(template(), _Template)["Parameters"])  # noqa: S506 - a safe loader, and our own file
+    return tuple(yaml.load(read_template(), _Template)["Parameters"])  # noqa: S506 - a safe loader, and our own file
 
 
-def read(assignments: Sequence[str]) -> dict[str, str]:
+def parse_assignments(assignments: Sequence[str]) -> dict[str, str]:
     """Parse NAME=VALUE items.
 
-    Raises UsageError for a name that the template does not have, and for one that `deploy` sets itself.
+    Raises UsageError for a name that the template does not have, and for one that `deploy_stack` sets itself.
     """
     values: dict[str, str] = {}
     for text in assignments:
@@ -48,8 +48,8 @@ def read(assignments: Sequence[str]) -> dict[str, str]:
             raise UsageError(f"{text!r} is not a parameter.", "Write NAME=VALUE.")
         if name in FILLED_IN:
             raise UsageError(f"the parameter {name} is filled in by `dockgate aws deploy`", FILLED_IN[name])
-        if name not in names():
-            near_names = get_close_matches(name, names(), n=1)
+        if name not in list_names():
+            near_names = get_close_matches(name, list_names(), n=1)
             advice = f"Did you mean {near_names[0]}? " if near_names else ""
             raise UsageError(
                 f"the template has no parameter {name!r}", f"{advice}`dockgate aws template` shows all of them."
@@ -62,7 +62,7 @@ _REPOSITORY = "REPOSITORY"
 _REPOSITORIES = ("ImageRepositories", "ImageRepositoryName")
 
 
-def as_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
+def expand_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
     """The parameters with PIPELINE/STAGE/ACTION, CLUSTER/SERVICE and REPOSITORY expanded to ARNs.
 
     Of this account and region. Repositories may have this account's registry in front; another registry is a
@@ -79,19 +79,19 @@ def as_arns(account: Account, values: Mapping[str, str]) -> dict[str, str]:
         if value and name in _REPOSITORIES:
             repositories = (part.strip() for part in value.split(","))
             expanded_values[name] = ",".join(
-                ecr_registry.repository(part, account.id, account.region) for part in repositories
+                ecr_registry.strip_registry(part, account.id, account.region) for part in repositories
             )
         if value and name in kinds:
-            expanded_values[name] = _arns(expanded_values[name], *kinds[name], name)
+            expanded_values[name] = _expand_value(expanded_values[name], *kinds[name], name)
     return expanded_values
 
 
-def pipelines(actions: str) -> str:
+def list_pipelines(actions: str) -> str:
     """The pipeline ARNs, each once, of a comma-separated list of ARNs of approval actions."""
     return ",".join(dict.fromkeys(action.partition("/")[0] for action in actions.split(",") if action))
 
 
-def _arns(value: str, head: str, shape: str, name: str) -> str:
+def _expand_value(value: str, head: str, shape: str, name: str) -> str:
     parts = r"/".join([r"[^/:*\s]+"] * (shape.count("/") + 1))
     if shape == _REPOSITORY:  # whose name may have slashes in it
         parts = rf"{parts}(?:/{parts})*"

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.cloudformation import Tell, describe, outputs
+from dockgate.aws.stack.cloudformation import Tell, describe_stack, read_outputs
 from dockgate.aws.stack.deploy import check_name
 from dockgate.shared.errors import NotFoundError
 
@@ -41,7 +41,7 @@ class _Queue:
     sqs: Any
     url: str
 
-    def messages(self) -> Iterator[Mapping[str, Any]]:
+    def iterate_messages(self) -> Iterator[Mapping[str, Any]]:
         """All messages, each once."""
         for _ in range(_MESSAGE_LIMIT // _BATCH_SIZE):
             answer = self.sqs.receive_message(
@@ -51,48 +51,48 @@ class _Queue:
                 return
             yield from answer["Messages"]
 
-    def delete(self, message: Mapping[str, Any]) -> None:
+    def delete_message(self, message: Mapping[str, Any]) -> None:
         self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
 
-    def show(self, message: Mapping[str, Any]) -> None:
+    def show_message(self, message: Mapping[str, Any]) -> None:
         """Make it visible at once for the next run."""
         self.sqs.change_message_visibility(
             QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"], VisibilityTimeout=0
         )
 
 
-def redrive(account: Account, stack: str, tell: Tell = lambda line: None) -> Redriven:
+def redrive_messages(account: Account, stack: str, tell: Tell = lambda line: None) -> Redriven:
     """Pass every message to its function, and delete those that were taken. May be repeated.
 
     Raises NotFoundError if the stack does not exist.
     """
     check_name(stack)
-    description = describe(account, stack)
+    description = describe_stack(account, stack)
     if description is None:
         raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "Check --stack and --region.")
-    urls = outputs(description)
+    urls = read_outputs(description)
     choices: tuple[tuple[str, Callable[[str], str | None]], ...] = (
         (APPROVALS, lambda body: "record"),
-        (OTHERS, _function),
+        (OTHERS, _select_function),
     )
     handed_count, faults = 0, []
     with explain_errors(f"handing over what {stack} set aside"):
-        functions = _Functions(account.client("lambda"), stack)
+        functions = _Functions(account.get_client("lambda"), stack)
         for output, choose in choices:
             if output not in urls:
                 continue
-            queue, failed_messages = _Queue(account.client("sqs"), urls[output]), []
-            for message in queue.messages():
+            queue, failed_messages = _Queue(account.get_client("sqs"), urls[output]), []
+            for message in queue.iterate_messages():
                 name = choose(message["Body"])
-                if fault := functions.hand_over(name, message["Body"]):
+                if fault := functions.pass_event(name, message["Body"]):
                     faults.append(f"{message['MessageId']}: {fault}")
                     failed_messages.append(message)
                     continue
-                queue.delete(message)
+                queue.delete_message(message)
                 handed_count += 1
                 tell(f"{message['MessageId']}: taken by {stack}-{name}")
             for message in failed_messages:
-                queue.show(message)
+                queue.show_message(message)
     return Redriven(handed_count, tuple(faults))
 
 
@@ -104,7 +104,7 @@ class _Functions:
     stack: str
     has_swept: bool = False
 
-    def hand_over(self, name: str | None, body: str) -> str | None:
+    def pass_event(self, name: str | None, body: str) -> str | None:
         """Pass it to the function; returns why that failed, None if it did not.
 
         One sweep covers all messages for `sweep`. It may take minutes, and is not awaited.
@@ -129,7 +129,7 @@ class _Functions:
         return f"{name}: {reply.get('errorType', answer['FunctionError'])}: {reply.get('errorMessage', '')}"
 
 
-def _function(body: str) -> str | None:
+def _select_function(body: str) -> str | None:
     """The function of an event, None for events without one: a commit whose pipeline could not be started."""
     try:
         event = json.loads(body)

@@ -11,37 +11,37 @@ from dockgate.aws.stack.stack_bucket import StackBucket
 _CONTINUAL = "CONTINUOUS_SCAN"
 
 
-def enhance(account: Account, documents: StackBucket, repository: str) -> str:
+def enhance_scanning(account: Account, documents: StackBucket, repository: str) -> str:
     """Turn on Inspector's continuous scanning for this repository, in addition to existing rules.
 
     Returns a message. The earlier configuration is stored in `documents` before the change.
     """
     message = f"Inspector scans {repository}"
-    before = _current_configuration(account)
+    before = _read_configuration(account)
     filters = {"filter": repository, "filterType": "WILDCARD"}
-    was_enhanced = before.get("scanType") == "ENHANCED"
-    rules = _add_rule(before.get("rules", []) if was_enhanced else [], filters)
+    is_enhanced = before.get("scanType") == "ENHANCED"
+    rules = _add_rule(before.get("rules", []) if is_enhanced else [], filters)
     configuration = {"scanType": "ENHANCED", "rules": rules}
     if configuration == before:
         return message
     documents.remember_scanning(before, configuration)
     with explain_errors("having Inspector scan the registry"):
-        account.client("ecr").put_registry_scanning_configuration(**configuration)
-    if not was_enhanced and before.get("rules"):
+        account.get_client("ecr").put_registry_scanning_configuration(**configuration)
+    if not is_enhanced and before.get("rules"):
         message += "; until then ECR's basic scanning is off in every repository: a registry has one of the two"
     return message
 
 
-def restore(account: Account, documents: StackBucket) -> str | None:
+def restore_scanning(account: Account, documents: StackBucket) -> str | None:
     """Restore the earlier configuration; returns a message, None if we never changed it.
 
     A configuration that others changed since stays, and the message says so.
     """
-    previous = documents.recorded_scanning()
+    previous = documents.read_recorded_scanning()
     if previous is None:
         return None
     before, our_settings = previous
-    now = _current_configuration(account)
+    now = _read_configuration(account)
     if now == before:
         return "the registry's scanning configuration is as it was"
     if now != our_settings:
@@ -50,15 +50,15 @@ def restore(account: Account, documents: StackBucket) -> str | None:
             f"before the stack it was {before}"
         )
     with explain_errors("putting the registry's scanning configuration back"):
-        account.client("ecr").put_registry_scanning_configuration(
+        account.get_client("ecr").put_registry_scanning_configuration(
             scanType=before.get("scanType", "BASIC"), rules=before.get("rules", [])
         )
     return "the registry's scanning configuration is as it was"
 
 
-def _current_configuration(account: Account) -> dict[str, Any]:
+def _read_configuration(account: Account) -> dict[str, Any]:
     with explain_errors("reading the registry's scanning configuration"):
-        configuration: dict[str, Any] = account.client("ecr").get_registry_scanning_configuration()[
+        configuration: dict[str, Any] = account.get_client("ecr").get_registry_scanning_configuration()[
             "scanningConfiguration"
         ]
     return configuration

@@ -34,11 +34,11 @@ class StackBucket:
 
     def __init__(self, account: Account, stack: str) -> None:
         self._account = account
-        self.bucket = _name(stack, f"dockgate-{account.id}-{account.region}")
+        self.bucket = _make_bucket_name(stack, f"dockgate-{account.id}-{account.region}")
 
     def create(self) -> None:
         """Create the bucket: private, only over TLS. S3 encrypts it by default. Does nothing if it exists."""
-        s3, region = self._account.client("s3"), self._account.region
+        s3, region = self._account.get_client("s3"), self._account.region
         with explain_errors(f"making the bucket {self.bucket}"):
             constraint = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
             with suppress(s3.exceptions.BucketAlreadyOwnedByYou):
@@ -50,22 +50,22 @@ class StackBucket:
                 ExpectedBucketOwner=self._account.id,
             )
             s3.put_bucket_policy(
-                Bucket=self.bucket, Policy=json.dumps(self._policy()), ExpectedBucketOwner=self._account.id
+                Bucket=self.bucket, Policy=json.dumps(self._make_policy()), ExpectedBucketOwner=self._account.id
             )
 
     def log_access(self, logs: str) -> None:
         """Have S3 log access to the bucket into the bucket `logs`."""
         target = {"LoggingEnabled": {"TargetBucket": logs, "TargetPrefix": "documents/"}}
         with explain_errors(f"logging the access to {self.bucket}"):
-            self._account.client("s3").put_bucket_logging(
+            self._account.get_client("s3").put_bucket_logging(
                 Bucket=self.bucket, BucketLoggingStatus=target, ExpectedBucketOwner=self._account.id
             )
 
-    def exists(self) -> bool:
+    def is_created(self) -> bool:
         """Return whether the bucket exists in this account."""
         try:
             with explain_errors(f"looking for the bucket {self.bucket}"):
-                self._account.client("s3").head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account.id)
+                self._account.get_client("s3").head_bucket(Bucket=self.bucket, ExpectedBucketOwner=self._account.id)
         except NotFoundError:
             return False
         return True
@@ -84,7 +84,7 @@ class StackBucket:
         Returns its URL for CloudFormation, with the bucket in the path as in AWS's CLI.
         """
         key = self._put(f"templates/{hashlib.sha256(template).hexdigest()}.yaml", template)
-        return f"{self._account.client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
+        return f"{self._account.get_client('s3').meta.endpoint_url.rstrip('/')}/{self.bucket}/{key}"
 
     def put_policy(self, policy: Policy) -> str:
         """Store the policy in canonical form; returns its key."""
@@ -100,14 +100,14 @@ class StackBucket:
 
         Changes by others in between are part of the former.
         """
-        configuration = self.recorded_scanning()
+        configuration = self.read_recorded_scanning()
         body = {
             "before": configuration[0] if configuration and before in configuration else before,
             "ours": our_settings,
         }
         self._put(_SCANNING_KEY, json.dumps(body, sort_keys=True).encode())
 
-    def recorded_scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
+    def read_recorded_scanning(self) -> tuple[dict[str, Any], dict[str, Any]] | None:
         """The configuration before our change, and the one that we set; None if we changed nothing."""
         try:
             configuration = json.loads(self.read(_SCANNING_KEY))
@@ -115,9 +115,9 @@ class StackBucket:
             return None
         return configuration["before"], configuration["ours"]
 
-    def remember(self, resources: Iterable[Resource]) -> None:
-        """Store which resources have data, so that `destroy` finds them after they left the stack."""
-        listed_resources = self.data_resources()
+    def remember_resources(self, resources: Iterable[Resource]) -> None:
+        """Store which resources have data, so that `destroy_stack` finds them after they left the stack."""
+        listed_resources = self.list_data_resources()
         if added_resources := [resource for resource in resources if resource not in listed_resources]:
             self._put(
                 _DATA_KEY,
@@ -126,7 +126,7 @@ class StackBucket:
                 ).encode(),
             )
 
-    def data_resources(self) -> list[Resource]:
+    def list_data_resources(self) -> list[Resource]:
         """Resources that have or had data of the stack."""
         try:
             return [Resource(**row) for row in json.loads(self.read(_DATA_KEY))]
@@ -136,13 +136,13 @@ class StackBucket:
     def read(self, key: str) -> bytes:
         """The content of a key. Raises NotFoundError for a missing key or bucket."""
         with explain_errors(f"reading {key} of {self.bucket}"):
-            answer = self._account.client("s3").get_object(
+            answer = self._account.get_client("s3").get_object(
                 Bucket=self.bucket, Key=key, ExpectedBucketOwner=self._account.id
             )
             body: bytes = answer["Body"].read()
             return body
 
-    def _policy(self) -> dict[str, Any]:
+    def _make_policy(self) -> dict[str, Any]:
         arn = f"arn:{self._account.partition}:s3:::{self.bucket}"
         only_over_tls = {
             "Sid": "OnlyOverTls",
@@ -156,13 +156,13 @@ class StackBucket:
 
     def _put(self, key: str, body: bytes) -> str:
         with explain_errors(f"uploading {key}"):
-            self._account.client("s3").put_object(
+            self._account.get_client("s3").put_object(
                 Bucket=self.bucket, Key=key, Body=body, ExpectedBucketOwner=self._account.id
             )
         return key
 
 
-def _name(stack: str, tail: str) -> str:
+def _make_bucket_name(stack: str, tail: str) -> str:
     """The bucket's name. A long name, or one with capitals, is shortened and gets a part of its digest."""
     plain = f"{stack}-{tail}"
     if plain == plain.lower() and len(plain) <= _NAME_LIMIT:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dockgate.aws.stack.account import Account, explain_errors
-from dockgate.aws.stack.cloudformation import describe, outputs
+from dockgate.aws.stack.cloudformation import describe_stack, read_outputs
 from dockgate.shared.errors import NotFoundError
 
 
@@ -29,30 +29,30 @@ class Status:
     summaries: Mapping[str, str]
 
 
-def status(account: Account, stack: str) -> Status:
+def read_stack_status(account: Account, stack: str) -> Status:
     """The status of the stack. Raises NotFoundError if it does not exist."""
-    description = describe(account, stack)
+    description = describe_stack(account, stack)
     if description is None:
         raise NotFoundError(f"there is no stack {stack!r} in {account.region}", "`dockgate aws deploy` makes one.")
-    stack_outputs = outputs(description)
+    stack_outputs = read_outputs(description)
     with explain_errors(f"looking at the stack {stack}"):
         stages: Sequence[Mapping[str, Any]] = []
         if pipeline := stack_outputs.get("PipelineName"):
-            stages = account.client("codepipeline").get_pipeline_state(name=pipeline)["stageStates"]
+            stages = account.get_client("codepipeline").get_pipeline_state(name=pipeline)["stageStates"]
         table = stack_outputs.get("TableName")
-        registry = account.client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
+        registry = account.get_client("ecr").get_registry_scanning_configuration()["scanningConfiguration"]
         return Status(
             stack=stack,
             state=description["StackStatus"],
             outputs=stack_outputs,
-            waiting=_count_waiting(account.client("dynamodb"), table) if table else 0,
-            approval_failures=_messages(account, stack_outputs.get("ApprovalFailuresUrl", "")),
-            failures=_messages(account, stack_outputs.get("FailuresUrl", "")),
+            waiting=_count_waiting(account.get_client("dynamodb"), table) if table else 0,
+            approval_failures=_count_messages(account, stack_outputs.get("ApprovalFailuresUrl", "")),
+            failures=_count_messages(account, stack_outputs.get("FailuresUrl", "")),
             scanning=str(registry.get("scanType", "BASIC")),
             stages={
                 stage["stageName"]: stage.get("latestExecution", {}).get("status", "never ran") for stage in stages
             },
-            summaries={stage["stageName"]: text for stage in stages if (text := _summary(stage))},
+            summaries={stage["stageName"]: text for stage in stages if (text := _summarize_failures(stage))},
         )
 
 
@@ -68,16 +68,16 @@ def _count_waiting(dynamodb: Any, table: str) -> int:
     return sum(page["Count"] for page in pages)
 
 
-def _messages(account: Account, url: str) -> int:
+def _count_messages(account: Account, url: str) -> int:
     """The number of messages in the queue, 0 without one."""
     if not url:
         return 0
     name = "ApproximateNumberOfMessages"
-    answer = account.client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
+    answer = account.get_client("sqs").get_queue_attributes(QueueUrl=url, AttributeNames=[name])
     return int(answer["Attributes"][name])
 
 
-def _summary(stage: Mapping[str, Any]) -> str:
+def _summarize_failures(stage: Mapping[str, Any]) -> str:
     """Return why the stage's actions failed, in their words: the gate lists its violations. "" if none failed."""
     runs = [action.get("latestExecution", {}) for action in stage.get("actionStates", [])]
     failed_runs = [run for run in runs if run.get("status") == "Failed"]

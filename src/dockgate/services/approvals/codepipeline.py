@@ -12,8 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from dockgate.aws.approval_answers import Answers, summary
-from dockgate.aws.messages import Record, Request, body, custom_data, request
+from dockgate.aws.approval_answers import Answers, fit_summary
+from dockgate.aws.messages import Record, Request, parse_body, parse_custom_data, parse_request
 from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
 from dockgate.delivery import ports
 from dockgate.delivery.approval_request import TIMEOUT_LIMIT, ApprovalRequest
@@ -62,8 +62,8 @@ class CodePipelineRequests:
         UsageError for an invalid or incomplete message; ConflictError for a message that contradicts the action;
         NotFoundError for an approval that CodePipeline does not list, and for a policy that does not exist.
         """
-        message = body(Record({"body": text}))
-        action = request(message)
+        message = parse_body(Record({"body": text}))
+        action = parse_request(message)
         action_path = f"{action.pipeline}/{action.stage}/{action.action}"
         if not action.digest:
             raise UsageError(
@@ -96,7 +96,7 @@ class CodePipelineRequests:
             stage=action.stage,
             execution=action.execution or "unknown",
             reference=f"{self._repository(action, region)}@{action.digest}",
-            policy=custom_data(comment).policy,
+            policy=parse_custom_data(comment).policy,
             callback=Callback(f"{SCHEME}://{region}/{action_path}", action.token),
             key=hashlib.sha256(action.token.encode()).hexdigest(),
         )
@@ -160,7 +160,7 @@ class CodePipelineAnswers(ports.Answers):
         link = self._link(data["verdict"], data["approval"])
         with _translated_errors(action_request, "answering"):
             answers = Answers(self._clients(SCHEME, callback.netloc))
-            outcome = answers.answer(action_request, status, summary(data["summary"], link))
+            outcome = answers.answer(action_request, status, fit_summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
 

@@ -90,14 +90,14 @@ class InspectorFindings(FindingsSource):
         with translate_aws_errors(f"asking {self.title} about {repository}@{digest}"):
             client = self._clients("inspector2", region)
             scans = Scans(client, self._lists, client.meta.partition, region, ecr.account, clock=self._clock)
-            look = scans.look(digest, name, None)
+            look = scans.look_up(digest, name, None)
             if look.documents:
                 return self._answer({digest: look}, {digest: ""})
             try:
                 platforms = self._in_index(digest, name, region)
             except ImageError as error:
                 return ScannerAnswer((self.report_unknown(digest, str(error)),))
-            looks = {image: scans.look(image, name, None) for image in platforms} or {digest: look}
+            looks = {image: scans.look_up(image, name, None) for image in platforms} or {digest: look}
         return self._answer(looks, platforms)
 
     @override
@@ -133,7 +133,7 @@ class InspectorFindings(FindingsSource):
         It is asked for once: what is behind a digest never changes.
         """
         if digest not in self._platforms:
-            children = Indexes(self._clients("ecr", region)).children(repository, digest)
+            children = Indexes(self._clients("ecr", region)).find_children(repository, digest)
             if children is None:
                 return {}
             names = [child.platform for child in children]

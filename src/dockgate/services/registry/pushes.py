@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.attestations.statements import parse_attachment_tag
-from dockgate.aws.messages import Record, body
+from dockgate.aws.messages import Record, parse_body
 from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.ports import ImageResolver, Registry
 from dockgate.events import pushes
@@ -216,7 +216,7 @@ class RegistryNotifications:
         The event comes by a queue, alone or inside a message of Amazon SNS. The queue decides who may send to it.
         Raises UsageError for an invalid event; events about anything else are ignored.
         """
-        event = body(Record({"body": text}))
+        event = parse_body(Record({"body": text}))
         for report in _read_reports(ECR, "", lambda: event):
             registry = report.registry or ""
             if EcrRegistry.parse(registry) is None:
