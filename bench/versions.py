@@ -18,7 +18,7 @@ EXAMPLES = 3
 
 
 def main() -> None:
-    keys = {name: kind.version_key for kind in ecosystems.load() for name in kind.osv_names}
+    keys = {name: kind.make_version_key for kind in ecosystems.load() for name in kind.osv_names}
     counted = refused = 0
     for export in sorted(FEEDS.glob("osv/*/all.zip")):
         name = export.parent.name

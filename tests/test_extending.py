@@ -48,8 +48,8 @@ def test_the_page_s_version_order_holds(luarocks: Ecosystem) -> None:
     cases = re.findall(r"`(\S+) ([<=]) (\S+)`", PAGE)
     assert len(cases) >= 4
     for first, order, second in cases:
-        first, right = luarocks.version_key(first), luarocks.version_key(second)
+        first, right = luarocks.make_version_key(first), luarocks.make_version_key(second)
         assert (first < right) if order == "<" else (first == right)
     for version in re.findall(r"`(\S+) !`", PAGE):
         with pytest.raises(UncomparableError):
-            luarocks.version_key(version)
+            luarocks.make_version_key(version)

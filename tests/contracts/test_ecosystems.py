@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.layer_reader import trigger_lookup
+from dockgate.scanner.layer_reader import build_trigger_lookup
 from dockgate.scanner.model import Distribution
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.packages import Purls
@@ -44,14 +44,14 @@ def zip_attributes(*names: str) -> list[list[str]]:
 @every
 @given(path=paths, mode=st.sampled_from([0o644, 0o755]), head=st.sampled_from(MAGICS))
 def test_wanted_paths_trigger_their_ecosystem(kind: Ecosystem, path: str, mode: int, head: bytes) -> None:
-    if kind.wants(path, 4096, mode, head):
-        assert trigger_lookup([kind])(path, head), f"{kind.name} wants {path}, and none of its triggers holds"
+    if kind.should_read(path, 4096, mode, head):
+        assert build_trigger_lookup([kind])(path, head), f"{kind.name} wants {path}, and none of its triggers holds"
 
 
 @every
 @given(path=paths, content=st.one_of(st.binary(max_size=200), st.sampled_from(MAGICS)))
 def test_whatever_is_wanted_is_read_or_refused(kind: Ecosystem, path: str, content: bytes) -> None:
-    if kind.wants(path, len(content), 0o755, content[:64]):
+    if kind.should_read(path, len(content), 0o755, content[:64]):
         try:
             extract = kind.read(path, io.BytesIO(content))
         except UnreadableError:
@@ -63,11 +63,11 @@ def test_whatever_is_wanted_is_read_or_refused(kind: Ecosystem, path: str, conte
 @given(version=st.text(max_size=20))
 def test_a_version_is_ordered_or_refused(kind: Ecosystem, version: str) -> None:
     try:
-        key = kind.version_key(version)
+        key = kind.make_version_key(version)
     except UncomparableError:
         return
-    assert key == kind.version_key(version)
-    assert not key < kind.version_key(version)
+    assert key == kind.make_version_key(version)
+    assert not key < kind.make_version_key(version)
 
 
 @every

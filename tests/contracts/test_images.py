@@ -106,7 +106,7 @@ def opened(store: Store) -> Iterator[OpenedImages]:
 
 
 def _entries(layer: Layer) -> list[Entry]:
-    return list(layer.entries())
+    return list(layer.read_entries())
 
 
 def test_the_layers_are_there_base_first(opened: OpenedImages) -> None:
@@ -140,7 +140,7 @@ def test_each_entry_is_reported_with_its_kind(opened: OpenedImages) -> None:
 
 
 def test_files_have_their_size_mode_and_first_bytes(opened: OpenedImages) -> None:
-    entries = {entry.path: entry for entry in opened.images[0].layers[0].entries()}
+    entries = {entry.path: entry for entry in opened.images[0].layers[0].read_entries()}
     small, big = entries["etc/os-release"], entries["usr/lib/big"]
     assert (small.size, small.mode, small.head) == (10, 0o644, b"ID=debian\n")
     assert (big.size, big.head) == (2**21, bytes(range(64)))
@@ -148,7 +148,7 @@ def test_files_have_their_size_mode_and_first_bytes(opened: OpenedImages) -> Non
 
 def test_content_is_read_when_it_is_opened(opened: OpenedImages) -> None:
     read = {}
-    for entry in opened.images[0].layers[0].entries():
+    for entry in opened.images[0].layers[0].read_entries():
         if entry.open:
             read[entry.path] = entry.open().read()
     assert read == {"etc/os-release": b"ID=debian\n", "usr/lib/big": bytes(range(256)) * 8192}
@@ -169,7 +169,7 @@ def test_a_layer_can_be_read_again_and_beside_others(opened: OpenedImages) -> No
 
 
 def test_reading_may_stop_in_the_middle(opened: OpenedImages) -> None:
-    entries = opened.images[0].layers[0].entries()
+    entries = opened.images[0].layers[0].read_entries()
     assert next(entries).path == ""
     del entries
     assert len(_entries(opened.images[0].layers[0])) == 5
@@ -351,7 +351,7 @@ def root(tmp_path: Path) -> Iterator[Layer]:
 
 
 def test_entries_of_a_folder_are_listed_by_name(root: Layer) -> None:
-    assert [(entry.path, entry.kind, entry.target) for entry in root.entries()] == [
+    assert [(entry.path, entry.kind, entry.target) for entry in root.read_entries()] == [
         ("", "directory", ""),
         ("etc", "directory", ""),
         ("etc/link", "symlink", "../usr/lib/os-release"),
@@ -364,21 +364,21 @@ def test_entries_of_a_folder_are_listed_by_name(root: Layer) -> None:
 
 
 def test_a_folders_files_have_what_a_layers_have(root: Layer) -> None:
-    read = {entry.path: (entry.size, entry.head, entry.open().read()) for entry in root.entries() if entry.open}
+    read = {entry.path: (entry.size, entry.head, entry.open().read()) for entry in root.read_entries() if entry.open}
     content = bytes(range(256)) * 8192
     release = (10, b"ID=debian\n", b"ID=debian\n")
     assert read == {
         "etc/os-release": release, "usr/lib/hard": release, "usr/lib/big": (2**21, bytes(range(64)), content)
     }  # fmt: skip
-    assert next(entry.mode for entry in root.entries() if entry.path == "etc/os-release") == 0o644
+    assert next(entry.mode for entry in root.read_entries() if entry.path == "etc/os-release") == 0o644
 
 
 def test_a_folder_can_be_read_again_and_beside_itself(root: Layer) -> None:
-    item, two = root.entries(), root.entries()
+    item, two = root.read_entries(), root.read_entries()
     pairs = list(zip(item, two, strict=True))
     assert len(pairs) == 8
     assert all(first_entry.path == right.path for first_entry, right in pairs)
-    stopped = root.entries()
+    stopped = root.read_entries()
     assert next(stopped).path == ""
     del stopped
     assert len(_entries(root)) == 8

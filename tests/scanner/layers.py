@@ -75,7 +75,7 @@ class FakeLayer:
     holds: str = "sha256:content"
     hashed: int = field(default=0)
 
-    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+    def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         self.read += 1
         yield from self.content
         if self.failure:

@@ -27,7 +27,7 @@ from tests.scanner.layers import (
 
 from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine, read_image
 from dockgate.scanner.layer_index import LayerFacts, PackageFile
-from dockgate.scanner.layer_reader import TIME_LIMIT, facts_version, read_layer
+from dockgate.scanner.layer_reader import TIME_LIMIT, compute_facts_version, read_layer
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Entry
 from dockgate.shared import canonical
@@ -232,7 +232,7 @@ def test_facts_survive_being_stored() -> None:
 
 
 def test_the_version_of_facts_names_every_plugin() -> None:
-    assert facts_version(ECOSYSTEMS).split()[1:] == [f"{kind.name}:{kind.version}" for kind in ECOSYSTEMS]
+    assert compute_facts_version(ECOSYSTEMS).split()[1:] == [f"{kind.name}:{kind.version}" for kind in ECOSYSTEMS]
 
 
 def test_a_path_that_cannot_exist_is_unread() -> None:

@@ -30,7 +30,7 @@ class Kind:
     triggers: Triggers = Triggers(suffixes=(".pkg",))  # noqa: RUF009 - frozen
     calls: list[str] = field(default_factory=list)
 
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         self.calls.append(path)
         return path.endswith(".pkg")
 
@@ -64,13 +64,13 @@ class Kind:
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         return package
 
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise NotImplementedError
 
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         raise NotImplementedError
 
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         return version.encode()
 
 

@@ -6,7 +6,7 @@ from copy import copy
 import pytest
 
 from dockgate.scanner import ecosystems
-from dockgate.scanner.layer_reader import is_older_scanner, scanner_version
+from dockgate.scanner.layer_reader import compute_scanner_version, is_older_scanner
 
 
 @pytest.mark.parametrize(
@@ -30,10 +30,10 @@ def test_versions_have_an_order(version: str | None, than: str, expected: bool) 
 
 def test_a_newer_plugin_makes_a_newer_scanner() -> None:
     kinds = list(ecosystems.load())
-    present = scanner_version(kinds)
+    present = compute_scanner_version(kinds)
     assert re.fullmatch(r"[0-9]+\.[0-9]+-[0-9a-f]{8}", present)
     plugin = copy(kinds[0])
     plugin.version += 1
-    newer = scanner_version([plugin, *kinds[1:]])
+    newer = compute_scanner_version([plugin, *kinds[1:]])
     assert is_older_scanner(present, newer)
     assert not is_older_scanner(newer, present)

@@ -151,7 +151,7 @@ def test_own_package_may_lack_the_vendor(release: str, distribution: Distributio
 )
 def test_a_package_url_names_the_vendor(kind: Ecosystem, package: Package, distribution: Distribution) -> None:
     settled = kind.assign_distribution(package, distribution)
-    again = kind.package_from_purl(parse(settled.purl), None)
+    again = kind.build_from_purl(parse(settled.purl), None)
     assert settled.vendor
     assert (again.vendor, again.ecosystem, again.purl) == (settled.vendor or "", settled.ecosystem, settled.purl)
     assert kind.assign_distribution(settled, distribution) == settled

@@ -85,11 +85,11 @@ class Site:
             documents = [digest for digest, data in image.blobs.items() if b'"schemaVersion"' in data]
             for digest, data in image.blobs.items():
                 if digest not in documents:
-                    pusher.blob(data)
+                    pusher.push_blob(data)
             for digest in sorted(documents, key=lambda digest: digest == image.digest):
                 data = image.blobs[digest]
                 kind = make.INDEX if b'"manifests"' in data else make.MANIFEST
-                pusher.manifest(data, by_digest=digest != image.digest, kind=kind)
+                pusher.push_manifest(data, by_digest=digest != image.digest, kind=kind)
                 name = tag if digest == image.digest else ""
                 self.system.store.images.add_push(PushedImage(REPOSITORY, name, digest, self.now))
         return image.digest

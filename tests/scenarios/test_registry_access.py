@@ -27,7 +27,7 @@ from dockgate.delivery.registries.tokens import TOKEN_SECONDS, RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, SERVER, SERVICE, Login
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
-from dockgate.scanner.images.registry import registry_source
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 pytestmark = pytest.mark.real
@@ -219,17 +219,17 @@ def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) 
     issuers = {site.registry: site.tokens.repository_token}
     reference = RegistryReference(site.registry, "base/python", "3")
     with Pusher(reference, issuers=issuers) as pusher:
-        blob, size = pusher.blob(b"{}")
+        blob, size = pusher.push_blob(b"{}")
         manifest = {"schemaVersion": 2, "mediaType": MANIFEST, "layers": [], "config": {
             "mediaType": "application/vnd.oci.image.config.v1+json", "digest": blob, "size": size}}  # fmt: skip
-        digest = pusher.manifest(json.dumps(manifest).encode())
+        digest = pusher.push_manifest(json.dumps(manifest).encode())
     assert registry.resolve("base/python", "3") == digest
     assert registry.resolve("base/python", "none") is None
     assert ("base/python", "3") in set(registry.tags())
-    with closing(registry_source(reference, issuers=issuers)) as origin:
-        assert origin.root()[0] == digest
-    with closing(registry_source(reference)) as stranger, pytest.raises(DeniedError):
-        stranger.root()
+    with closing(open_registry_source(reference, issuers=issuers)) as origin:
+        assert origin.read_root()[0] == digest
+    with closing(open_registry_source(reference)) as stranger, pytest.raises(DeniedError):
+        stranger.read_root()
     with pytest.raises(UnavailableError, match="401"):
         DistributionRegistry(site.registry).resolve("base/python", "3")
 
@@ -245,9 +245,9 @@ def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
 
     assert site.push("base/renewed", "1", site.own("base/renewed", PULL, PUSH)).status_code == 201
     with closing(
-        registry_source(RegistryReference(site.registry, "base/renewed", "1"), issuers={site.registry: issue})
+        open_registry_source(RegistryReference(site.registry, "base/renewed", "1"), issuers={site.registry: issue})
     ) as origin:
-        origin.root()
+        origin.read_root()
     assert len(made) == 2
 
 

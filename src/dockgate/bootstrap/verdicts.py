@@ -9,7 +9,7 @@ from dockgate.delivery.definitions.approval_request import read_requested_policy
 from dockgate.gate import rules
 from dockgate.gate.model import Policy
 from dockgate.scanner import ecosystems
-from dockgate.scanner.layer_reader import scanner_version
+from dockgate.scanner.layer_reader import compute_scanner_version
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.followed_images import ApprovedImages
 from dockgate.services.approvals.settlement import WaitingApprovals
@@ -62,7 +62,7 @@ class VerdictWiring:
         self.rules = rules.load()
         self.ecosystems = ecosystems.load()
         self.answer_priority = AnswerPriority()
-        self.scanner_version = scanner_version(self.ecosystems)
+        self.scanner_version = compute_scanner_version(self.ecosystems)
 
     def make_verdicts(self, read_policy: Callable[[str], Policy] | None) -> None:
         """Make what judges an image by a policy."""

@@ -7,10 +7,10 @@ from operator import attrgetter
 from dockgate.scanner.duplicates import Duplicates
 from dockgate.scanner.image_metadata import add_image_metadata
 from dockgate.scanner.integrity import checks, language_packages, layer_verification
-from dockgate.scanner.integrity.package_databases import evidence_names
+from dockgate.scanner.integrity.package_databases import list_evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, PackageFile
-from dockgate.scanner.layer_reader import memory_cost, read_layer, unread_reason
+from dockgate.scanner.layer_reader import estimate_memory_cost, format_unread_reason, read_layer
 from dockgate.scanner.model import THIRD_PARTY, Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem, Image
 from dockgate.shared.errors import UnreadableError
@@ -23,13 +23,13 @@ _PATH_COST = 110  # bytes of memory that a path takes besides its own, where pre
 _required_fields = attrgetter(*[field.name for field in fields(Package)][:7])
 
 
-def by_package(package: Package) -> tuple[str, ...]:
+def make_package_key(package: Package) -> tuple[str, ...]:
     """The order of an inventory's packages: by all their fields."""
     optional = package.layer, package.arch, package.owner, package.module, package.vendor, package.imports
     return (*_required_fields(package), *[text or "" for text in optional])
 
 
-def by_unread(entry: Unread) -> tuple[str, str, str]:
+def make_unread_key(entry: Unread) -> tuple[str, str, str]:
     """The order of what could not be read: by all its fields."""
     return entry.path, entry.reason, entry.layer or ""
 
@@ -56,8 +56,8 @@ def combine(
         platform="",
         distribution=distribution,
         layers=tuple(layer.layer for layer in facts),
-        packages=tuple(sorted(packages, key=by_package)),
-        unread=tuple(sorted(unread_entries, key=by_unread)),
+        packages=tuple(sorted(packages, key=make_package_key)),
+        unread=tuple(sorted(unread_entries, key=make_unread_key)),
         diff_ids=tuple(layer.diff_id or "" for layer in facts) if any(layer.diff_id for layer in facts) else (),
     )
     return add_image_metadata(inventory, image)
@@ -94,7 +94,7 @@ def _compare(
                     packages.add(_set_origin(package, facts[at].layer, owner))
         if not owner:  # the distribution's advisories cover files that its packages own
             unread_entries.update(_list_unread_parts(file, facts[at].layer))
-            if folders.lacks_list(file):
+            if folders.has_no_list(file):
                 reason = (
                     f"{file.path} has no RECORD beside it, so no file list shows which files belong to the package."
                 )
@@ -102,7 +102,7 @@ def _compare(
     for at, release in stack.releases.values():
         if release.unread_reason:
             unread_entries.add(
-                Unread(release.path, unread_reason(release.path, release.unread_reason), facts[at].layer)
+                Unread(release.path, format_unread_reason(release.path, release.unread_reason), facts[at].layer)
             )
     return distribution, packages, unread_entries
 
@@ -111,15 +111,15 @@ def _complete_packages(
     stack: LayerStack, distribution: Distribution | None, system: Mapping[str, Ecosystem]
 ) -> Iterator[Package]:
     """Yield the packages of the package databases, completed for the distribution."""
-    third_party = {name: stack.third_party(name) for name in system}
+    third_party = {name: stack.list_third_party_names(name) for name in system}
     for at, file in stack.present_files:
         if file.ecosystem in system:
             strange = third_party[file.ecosystem]
             for package in file.packages:
                 placed_package = _set_origin(
-                    package, stack.facts[stack.introducing_layer(file, package, at)].layer, None
+                    package, stack.facts[stack.find_introducing_layer(file, package, at)].layer, None
                 )
-                if strange and not strange.isdisjoint(evidence_names(package.name, package.arch)):
+                if strange and not strange.isdisjoint(list_evidence_names(package.name, package.arch)):
                     placed_package = replace(placed_package, vendor=THIRD_PARTY + (placed_package.vendor or ""))
                 assigned_package = (
                     system[file.ecosystem].assign_distribution(placed_package, distribution) if distribution else None
@@ -167,7 +167,7 @@ def _estimate_facts_cost(facts: LayerFacts) -> int:
     path_lists = (facts.implied_folders, facts.folders, facts.whiteouts, facts.opaques)
     texts = 2 * len(facts.files) + sum(sum(map(len, paths)) for paths in (*path_lists, links, links.values()))
     count = facts.files.count("\0") + sum(map(len, path_lists)) + 2 * len(links)
-    return texts + _PATH_COST * count + sum(map(memory_cost, facts.package_files))
+    return texts + _PATH_COST * count + sum(map(estimate_memory_cost, facts.package_files))
 
 
 def _drop_content(facts: LayerFacts) -> LayerFacts:
@@ -196,10 +196,10 @@ def _set_origin(package: Package, layer: str, owner: str | None) -> Package:
 
 def _list_unread_parts(file: PackageFile, layer: str) -> Iterator[Unread]:
     if file.unread_reason:
-        yield Unread(file.path, unread_reason(file.path, file.unread_reason), layer)
+        yield Unread(file.path, format_unread_reason(file.path, file.unread_reason), layer)
     for inner, reason in file.unread_parts:
         path = f"{file.path}!/{inner}"
-        yield Unread(path, unread_reason(path, reason), layer)
+        yield Unread(path, format_unread_reason(path, reason), layer)
 
 
 def _find_distribution(stack: LayerStack) -> Distribution | None:

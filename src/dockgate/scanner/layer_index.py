@@ -9,7 +9,7 @@ from dockgate.scanner import osrelease
 from dockgate.scanner.model import Distribution, Package, Unread
 from dockgate.shared.errors import UnreadableError
 
-# Paths that `paths_below` yields for one image, which takes seconds.
+# Paths that `list_paths_below` yields for one image, which takes seconds.
 WALK_LIMIT = 2_000_000
 # Comparisons of paths and packages for one image, each about a microsecond; the largest images in use take a million.
 STEPS_LIMIT = 50_000_000
@@ -125,7 +125,7 @@ class LayerStack:
         last = max(self._top.get(path, -1), self._whiteouts.get(path, -1), self._folders.get(path, -1))
         return last <= layer and self._find_last_removal(path.rpartition("/")[0]) <= layer
 
-    def source_layers(self, path: str) -> Iterator[int]:
+    def find_source_layers(self, path: str) -> Iterator[int]:
         """Yield the layer with the file at `path`: none if it was removed, two if /usr is partly merged.
 
         dpkg's lists may name lib/x for usr/lib/x and vice versa, so both are checked.
@@ -151,7 +151,7 @@ class LayerStack:
             self._introduced_by_key[key] = answer
         return answer
 
-    def introducing_layer(self, file: PackageFile, package: Package, layer: int) -> int:
+    def find_introducing_layer(self, file: PackageFile, package: Package, layer: int) -> int:
         """Return the layer that added a package to a package database that `layer` wrote.
 
         Every layer that installs something writes the whole database again, so this is the lowest layer from which on
@@ -164,14 +164,14 @@ class LayerStack:
                 layer = at
         return layer
 
-    def third_party(self, ecosystem: str) -> frozenset[str]:
+    def list_third_party_names(self, ecosystem: str) -> frozenset[str]:
         """Return the evidence names of packages that the distribution did not build.
 
         Their file lists show it. Empty if most lists of the base layer show that: then the lists are of the
         distribution and were shortened. A list that was shortened above the layer that introduced this version does not
         count either.
         """
-        lists = [(at, file) for at, file in self.files_of(ecosystem) if file.owns]
+        lists = [(at, file) for at, file in self.list_files(ecosystem) if file.owns]
         base = [file.is_third_party for at, file in lists if at == lists[0][0]]
         if 2 * sum(base) > len(base):
             return frozenset()
@@ -188,7 +188,7 @@ class LayerStack:
                 )
         return frozenset(third_party)
 
-    def paths_below(self, folder: str) -> Iterator[str]:
+    def list_paths_below(self, folder: str) -> Iterator[str]:
         """Yield every path in any layer below `folder`, which ends with "/".
 
         Raises UnreadableError above WALK_LIMIT paths for one image, which only hostile images need.
@@ -208,11 +208,11 @@ class LayerStack:
         at = bisect_left(paths, folder)
         return at < len(paths) and paths[at].startswith(folder)
 
-    def file_paths(self) -> Collection[str]:
+    def get_file_paths(self) -> Collection[str]:
         """Return the paths of the files of all layers, present or removed."""
         return self._top
 
-    def files_of(self, ecosystem: str) -> Sequence[tuple[int, PackageFile]]:
+    def list_files(self, ecosystem: str) -> Sequence[tuple[int, PackageFile]]:
         """Return the files that an ecosystem has read, present or removed, each with its layer, base first."""
         return self._files_by_ecosystem.get(ecosystem, ())
 

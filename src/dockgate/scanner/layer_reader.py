@@ -37,19 +37,19 @@ _EMPTY_EXTRACT = Extract()
 _RELEASES = frozenset(osrelease.PATHS)
 
 
-def facts_version(ecosystems: Sequence[Ecosystem]) -> str:
+def compute_facts_version(ecosystems: Sequence[Ecosystem]) -> str:
     """The version under which facts are stored: it changes when the same layer would give other facts."""
     return " ".join([f"facts:{FACTS_VERSION}", *(f"{kind.name}:{kind.version}" for kind in ecosystems)])
 
 
-def scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
+def compute_scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
     """The version of the scanner for people, such as "13.58-0f2a7c41".
 
     Another version may find other things in an image. The second number is the sum of the plugins' versions, so that
     versions have an order (`is_older_scanner`).
     """
     plugins = sum(kind.version for kind in ecosystems)
-    return f"{FACTS_VERSION}.{plugins}-{get_hex(digest_of(facts_version(ecosystems).encode()))[:8]}"
+    return f"{FACTS_VERSION}.{plugins}-{get_hex(digest_of(compute_facts_version(ecosystems).encode()))[:8]}"
 
 
 def is_older_scanner(version: str | None, reference_version: str) -> bool:
@@ -80,16 +80,16 @@ def read_layer(
     """
     draft = _Draft(ecosystems, clock)
     try:
-        draft.take(layer.entries(should_hash=should_hash))
+        draft.take(layer.read_entries(should_hash=should_hash))
         draft.tree.check()
         if draft.hardlinks:
-            draft.take_linked(layer.entries())
+            draft.take_linked(layer.read_entries())
     except ImageError as error:
         return LayerFacts(layer.digest, unread=(Unread("/", f"The layer cannot be read: {error}", layer.digest),))
     return replace(draft.build_facts(layer.digest), compression=layer.compression, diff_id=layer.content_digest)
 
 
-def memory_cost(file: PackageFile) -> int:
+def estimate_memory_cost(file: PackageFile) -> int:
     """Estimate the bytes of memory that it takes."""
     parts = 1 + len(file.packages) + len(file.owns) + len(file.unread_parts)
     texts = sum(len(package.purl) + len(package.imports or "") for package in file.packages) + sum(
@@ -98,7 +98,7 @@ def memory_cost(file: PackageFile) -> int:
     return READ_COST * parts + texts
 
 
-def unread_reason(path: str, reason: str) -> str:
+def format_unread_reason(path: str, reason: str) -> str:
     """The reason of an unread entry, as a sentence."""
     return f"{path} cannot be read: {reason}"
 
@@ -114,7 +114,7 @@ class _Draft:
         self.clock = clock
         self.seconds_used = 0.0
         self.languages = frozenset(kind.name for kind in ecosystems if not kind.distributions)
-        self.trigger_lookup = trigger_lookup(ecosystems)
+        self.trigger_lookup = build_trigger_lookup(ecosystems)
         self.package_files: dict[tuple[str, str], PackageFile] = {}
         self.releases: dict[str, OsRelease] = {}
         self.lists: dict[str, Mapping[str, tuple[str, ...]]] = {}
@@ -169,7 +169,7 @@ class _Draft:
             if kind != "hardlink" and not candidates and path not in _RELEASES:
                 continue
             mode = entry.mode
-            kinds = [ecosystem for ecosystem in candidates if ecosystem.wants(path, size, mode, head)]
+            kinds = [ecosystem for ecosystem in candidates if ecosystem.should_read(path, size, mode, head)]
             if kind == "hardlink":
                 kinds = self._select_link_kinds(entry, kinds, size, head)
             if kinds or path in _RELEASES:
@@ -199,7 +199,7 @@ class _Draft:
             self._mark_unread(path, _describe_outside_link(target), kinds)
         for path, target in self.unresolved_hardlinks.items():
             if path not in self.hardlinks:
-                self.unlisted_folders.append(Unread(path, unread_reason(path, _describe_outside_link(target))))
+                self.unlisted_folders.append(Unread(path, format_unread_reason(path, _describe_outside_link(target))))
         tree = self.tree
         files = tree.files
         if tree.devices:  # rootless podman makes none, and what is below stays
@@ -246,7 +246,8 @@ class _Draft:
         chosen_kinds = [
             kind
             for kind in kinds
-            if is_read(kind) or not (kind.wants("-", size, mode, head) and kind.wants(target, size, mode, head))
+            if is_read(kind)
+            or not (kind.should_read("-", size, mode, head) and kind.should_read(target, size, mode, head))
         ]
         return chosen_kinds + [kind for kind in self.by_content if kind not in chosen_kinds and is_read(kind)]
 
@@ -255,7 +256,7 @@ class _Draft:
         try:
             open_folder().close()
         except UnreadableError as error:
-            self.unlisted_folders.append(Unread(path, unread_reason(path, str(error))))
+            self.unlisted_folders.append(Unread(path, format_unread_reason(path, str(error))))
 
     def _take_evidence(self, entry: Entry, kinds: list[Ecosystem]) -> None:
         path = entry.path
@@ -308,7 +309,7 @@ class _Draft:
                 release=extract.release,
                 is_third_party=extract.is_third_party,
             )
-            self.memory_used += memory_cost(file)
+            self.memory_used += estimate_memory_cost(file)
             if self.memory_used > FACTS_LIMIT:
                 raise ImageError("Its files name too many packages.")
             self.package_files[path, kind.name] = file
@@ -357,7 +358,7 @@ class _Draft:
         )
 
 
-def trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
+def build_trigger_lookup(ecosystems: Sequence[Ecosystem]) -> Callable[[str, bytes], Collection[Ecosystem]]:
     """Return a function that finds the ecosystems that may want a file.
 
     Their triggers match its path and the first bytes of its content.

@@ -53,7 +53,7 @@ def read(file: BinaryIO) -> Distribution:
     )
 
 
-def os_id(name: str) -> str:
+def find_os_id(name: str) -> str:
     """Return the os-release ID for a distribution name of another tool."""
     return _NAMES.get(name.lower(), name.lower())
 

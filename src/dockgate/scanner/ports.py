@@ -49,7 +49,7 @@ class Layer(Protocol):
     # Of the uncompressed content ("sha256:…"), None until it was computed.
     content_digest: str | None
 
-    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+    def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """Yield every entry, in order. Each call reads the blob again. Memory does not grow with the layer.
 
         `should_hash`: `content_digest` is set at the end.
@@ -60,7 +60,7 @@ class Layer(Protocol):
         ...
 
     def hash_content(self) -> str:
-        """Read the blob only for the digest of its uncompressed content. Raises the same as `entries`."""
+        """Read the blob only for the digest of its uncompressed content. Raises the same as `read_entries`."""
         ...
 
 
@@ -122,16 +122,16 @@ class Ecosystem(Protocol):
     can_omit_epoch: bool
     # Whether an advisory's "2.10.0" includes "2.10.0+cu126" (PEP 440, local version labels)
     can_omit_local_label: bool
-    # The package URL types that `package_from_purl` understands: ("deb",)
+    # The package URL types that `build_from_purl` understands: ("deb",)
     purl_types: tuple[str, ...]
     # os-release IDs whose package database this is; () for languages.
     distributions: tuple[str, ...]
     # The paths one of which must exist on those distributions ("var/lib/dpkg/status", "var/lib/dpkg/status.d/")
     database_paths: tuple[str, ...]
-    # `wants` is called only for files that match one of these.
+    # `should_read` is called only for files that match one of these.
     triggers: Triggers
 
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Return whether `read` is to see this file.
 
         Called for very many files of every layer: string tests only, no pattern. Links and folders are asked about too,
@@ -150,7 +150,7 @@ class Ecosystem(Protocol):
         """
         ...
 
-    def package_from_purl(self, purl: "Purl", distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: "Purl", distribution: Distribution | None) -> Package:
         """The package that a package URL of one of `purl_types` names, `path` empty, settled as far as can be.
 
         `distribution` is the one that the document names which the purl stands in; the purl's own `distro` goes before
@@ -158,7 +158,7 @@ class Ecosystem(Protocol):
         """
         ...
 
-    def upgrade_commands(self, upgrades: "Sequence[PackageUpgrade]") -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: "Sequence[PackageUpgrade]") -> tuple[str, ...]:
         """The commands that a build of the image runs to have these packages at these versions or later.
 
         One line of shell each, as few as possible; a line that begins with "#" says what no command can do. Names,
@@ -166,7 +166,7 @@ class Ecosystem(Protocol):
         """
         ...
 
-    def version_key(self, version: str) -> Any:
+    def make_version_key(self, version: str) -> Any:
         """Something whose `<` and `==` are the version's order (bytes where possible).
 
         Raises UncomparableError.

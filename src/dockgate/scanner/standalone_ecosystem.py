@@ -23,7 +23,7 @@ class UpgradeLine(NamedTuple):
     word: str = "{name}"
     item: str = "{name} {version}"
 
-    def commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Return the line for these packages, and a remark if some are left out."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, self.signs))
         if not selected_upgrades:
@@ -39,7 +39,7 @@ class StandaloneEcosystem(Ecosystem):
     """Defaults of an ecosystem whose packages belong to no distribution.
 
     A subclass sets the fields that have no value here, and defines the other methods of `scanner.ports.Ecosystem`. It
-    sets `upgrade_line`, or defines `upgrade_commands`.
+    sets `upgrade_line`, or defines `build_upgrade_commands`.
     """
 
     name: str
@@ -59,11 +59,11 @@ class StandaloneEcosystem(Ecosystem):
         return package
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
-        return self.upgrade_line.commands(upgrades)
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+        return self.upgrade_line.build_commands(upgrades)
 
     @override
-    def version_key(self, version: str) -> Any:
+    def make_version_key(self, version: str) -> Any:
         """Refuse every version: without a feed, no order is needed."""
         raise UncomparableError(f"Versions of the ecosystem {self.name} are not ordered, such as {version[:80]!r}.")
 

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dockgate.scanner import osrelease
 from dockgate.scanner.integrity.package_databases import Database
 from dockgate.scanner.layer_index import LayerStack, unpack
-from dockgate.scanner.layer_reader import trigger_lookup
+from dockgate.scanner.layer_reader import build_trigger_lookup
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.errors import UnreadableError
@@ -70,10 +70,10 @@ def _find_aliases(
     stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: Sequence[Database], unread_paths: Collection[str]
 ) -> Iterator[Unread]:
     """Yield one entry for each link that gives a path of evidence to a file that was not read as evidence."""
-    links, files = stack.symlinks, stack.file_paths()
+    links, files = stack.symlinks, stack.get_file_paths()
     names, suffixes, prefixes = _collect_triggers(ecosystems)
     read_files = {(package_file.path, package_file.ecosystem) for _, package_file in stack.present_files}
-    candidates = trigger_lookup(ecosystems)
+    candidates = build_trigger_lookup(ecosystems)
     waiting = [
         (path, target, 0)
         for path, target in links.items()
@@ -87,7 +87,7 @@ def _find_aliases(
         if (link in _MERGED_FOLDERS and place == f"usr/{link}") or _is_packaged(stack, link, databases):
             paths = _find_evidence_below(stack, prefixes, link, place)
         else:
-            paths = stack.paths_below(f"{place}/" if place else "")
+            paths = stack.list_paths_below(f"{place}/" if place else "")
             if not any(f"{prefix}/".startswith(f"{link}/") or link.startswith(prefix) for prefix in prefixes):
                 # Such a folder may have tens of thousands of files: most are skipped by this cheap test.
                 paths = (
@@ -101,12 +101,13 @@ def _find_aliases(
             alias = f"{link}/{path[len(place) :].lstrip('/')}"
             if path in links and links[path] != target and depth < _DEPTH:
                 waiting.append((alias, links[path], depth + 1))
-            interested_kinds = [kind for kind in candidates(alias, b"") if kind.wants(alias, 0, 0, b"")]
+            interested_kinds = [kind for kind in candidates(alias, b"") if kind.should_read(alias, 0, 0, b"")]
             has_missed = any(
-                (path, kind.name) not in read_files and not kind.wants(path, 0, 0, b"") for kind in interested_kinds
+                (path, kind.name) not in read_files and not kind.should_read(path, 0, 0, b"")
+                for kind in interested_kinds
             )
             if (has_missed or (alias in osrelease.PATHS and path not in osrelease.PATHS)) and list(
-                stack.source_layers(path)
+                stack.find_source_layers(path)
             ):
                 yield Unread(alias, f"{alias} leads through the link {link} to {path}, which was not read as such.")
                 break
@@ -114,7 +115,7 @@ def _find_aliases(
 
 def _is_packaged(stack: LayerStack, link: str, databases: Sequence[Database]) -> bool:
     """Return whether a package of the distribution contains the link."""
-    return any(database.is_brought_by(link, at) for at in stack.source_layers(link) for database in databases)
+    return any(database.is_brought_by(link, at) for at in stack.find_source_layers(link) for database in databases)
 
 
 def _collect_triggers(ecosystems: Sequence[Ecosystem]) -> tuple[frozenset[str], frozenset[str], frozenset[str]]:
@@ -134,7 +135,7 @@ def _find_evidence_below(stack: LayerStack, prefixes: Collection[str], link: str
     """Yield the files to which the link gives a path that begins with one of `prefixes`."""
     for prefix in sorted(prefixes):
         if prefix.startswith(f"{link}/"):
-            yield from stack.paths_below(place + prefix[len(link) :])
+            yield from stack.list_paths_below(place + prefix[len(link) :])
 
 
 def _follow(stack: LayerStack, path: str, links: Mapping[str, str]) -> str | None:

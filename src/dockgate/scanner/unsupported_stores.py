@@ -92,13 +92,13 @@ def _group_by_name() -> dict[str, list[tuple[str, _Store]]]:
 FOLDER_NAMES = tuple(sorted(_group_by_name()))
 
 
-def store_of(path: str) -> str | None:
+def describe_store(path: str) -> str | None:
     """The kind of unsupported store at a path, or None."""
     store = _find_store(path)
     return store.description if store else None
 
 
-def stores(stack: LayerStack) -> Iterator[Unread]:
+def find_stores(stack: LayerStack) -> Iterator[Unread]:
     """Yield an unread entry for each such folder that has files.
 
     Raises UnreadableError if there are too many files.
@@ -113,10 +113,10 @@ def stores(stack: LayerStack) -> Iterator[Unread]:
             store = _find_store(folder)
             if store is None:
                 continue
-            for path in stack.paths_below(f"{folder}/"):
+            for path in stack.list_paths_below(f"{folder}/"):
                 if store.marks and not any(mark in f"{path[len(folder) :]}/" for mark in store.marks):
                     continue
-                at = next(iter(stack.source_layers(path)), None)
+                at = next(iter(stack.find_source_layers(path)), None)
                 if at is not None:
                     reason = f"{folder} holds {store.description}, which are not read."
                     yield Unread(folder, reason.replace("store, which are", "store, which is"), stack.facts[at].layer)

@@ -87,7 +87,7 @@ def is_by_tuxcare(version: str) -> bool:
     return "tuxcare" in version and any(f"{mark}tuxcare" in version for mark in "-.+~")
 
 
-def hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
+def find_hardened_distribution(qualifiers: Mapping[str, str]) -> Distribution | None:
     """Return the Docker hardened image that a package URL's qualifiers name, None if they name none.
 
     Docker's advisories write `os_name=dhi` and `os_version=13`. The image's os-release proves nothing, because others
@@ -104,7 +104,7 @@ def mark_stated(vendor: str | None) -> str | None:
     return _STATED_PREFIX + vendor if vendor else None
 
 
-def vendor_by_maintainer(package: Package, distribution: str) -> str | None:
+def find_vendor_by_maintainer(package: Package, distribution: str) -> str | None:
     """Return the vendor of a dpkg or apk package by its maintainer, None for the distribution itself."""
     if package.vendor and package.ecosystem:  # settled before
         return package.vendor
@@ -129,7 +129,7 @@ def vendor_by_maintainer(package: Package, distribution: str) -> str | None:
     return _NAMES.get(maintainer.lower(), default_vendor)
 
 
-def vendor_by_signature(package: Package, distribution: str) -> str | None:
+def find_vendor_by_signature(package: Package, distribution: str) -> str | None:
     """Return the vendor of an rpm package by the database's vendor, None for the distribution itself."""
     vendor, official = package.vendor, _OFFICIAL.get(distribution)
     if package.vendor and package.ecosystem:  # settled before

@@ -49,7 +49,7 @@ class Purls:
         if kind is None:
             types = ", ".join(sorted(self._kinds))
             raise UsageError(f"Dockgate reads no packages of the type {purl.type}.", f"Types are: {types}.")
-        return kind.package_from_purl(purl, distribution)
+        return kind.build_from_purl(purl, distribution)
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +148,7 @@ def compare_versions(ecosystem: str, pairs: Iterable[tuple[str, str]]) -> Iterat
     for candidate in list_order_names(ecosystem.lower()):
         for kind in kinds:
             if candidate in (name.lower() for name in (kind.name, *kind.osv_names)):
-                return (_compare(kind.version_key, first, second) for first, second in pairs)
+                return (_compare(kind.make_version_key, first, second) for first, second in pairs)
     raise NotFoundError(f"no ecosystem is called {ecosystem!r}", f"Name one of: {', '.join(list_ecosystem_names())}.")
 
 

@@ -42,7 +42,8 @@ class Scan:
     """A scan of an image.
 
     `number` counts the scans of the image from 1; `reason` says why the scan failed. `finished_at` is None until it
-    ends. `scanner` is the version that read the image (`scanner.layer_reader.scanner_version`), None if ours did not.
+    ends. `scanner` is the version that read the image (`scanner.layer_reader.compute_scanner_version`), None if ours
+    did not.
     """
 
     image: str

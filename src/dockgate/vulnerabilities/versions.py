@@ -208,7 +208,7 @@ class Orders:
     def _orders(self) -> dict[str, Order]:
         return {
             name: Order(
-                ecosystem.version_key,
+                ecosystem.make_version_key,
                 can_omit_epoch=ecosystem.can_omit_epoch,
                 can_omit_local_label=ecosystem.can_omit_local_label,
             )

@@ -13,7 +13,7 @@ from dockgate.delivery.ports import BaseImage, BuildRequest
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
-from dockgate.scanner.images.registry import registry_source
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.services.pipelines.build_images import require_no_hidden_source
 from dockgate.shared.errors import BuildError, ImageError
 
@@ -32,19 +32,19 @@ def issuers(host: Host) -> Issuers:
 
 def layers(host: Host, repository: str, digest: str) -> list[str]:
     named = RegistryReference(host.registry.address, repository, digest=digest)
-    with closing(registry_source(named, issuers=issuers(host))) as origin:
-        return [layer["digest"] for layer in json.loads(origin.root()[1])["layers"]]
+    with closing(open_registry_source(named, issuers=issuers(host))) as origin:
+        return [layer["digest"] for layer in json.loads(origin.read_root()[1])["layers"]]
 
 
 def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -> None:
     """Puts an image of the repository under another tag; with a `change`, another image of the same layers."""
     named = RegistryReference(host.registry.address, repository, tag)
-    with closing(registry_source(named, issuers=issuers(host))) as origin:
-        manifest = json.loads(origin.root()[1])
+    with closing(open_registry_source(named, issuers=issuers(host))) as origin:
+        manifest = json.loads(origin.read_root()[1])
     if change:
         manifest["annotations"] = {"change": change}
     with Pusher(RegistryReference(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
-        pusher.manifest(json.dumps(manifest).encode(), by_digest=False)
+        pusher.push_manifest(json.dumps(manifest).encode(), by_digest=False)
 
 
 def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:
@@ -147,8 +147,8 @@ def test_no_image_on_the_disk_of_a_build_is_made_from_a_base_that_it_does_not_na
         build_image(host, folder, "bases/hiding", key)
         stored.append(set(host.stored("bases/hiding", "--all", "--no-trunc")))
     named = RegistryReference(host.registry.address, "bases/hidden", digest=hidden)
-    with closing(registry_source(named, issuers=issuers(host))) as origin:
-        image = json.loads(origin.root()[1])["config"]["digest"]
+    with closing(open_registry_source(named, issuers=issuers(host))) as origin:
+        image = json.loads(origin.read_root()[1])["config"]["digest"]
     assert image in stored[0]
     assert len(stored[0]) == len(stored[1]) == 2
     assert not stored[0] & stored[1]

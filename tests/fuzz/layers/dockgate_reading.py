@@ -60,8 +60,8 @@ class _Recorded:
     compression: str | None = None
     content_digest: str | None = None
 
-    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
-        for entry in self.layer.entries(should_hash=should_hash):
+    def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+        for entry in self.layer.read_entries(should_hash=should_hash):
             if not self.is_done:
                 self._record(entry)
             yield entry
@@ -155,7 +155,7 @@ class _TreeLayer:
     compression: str | None = None
     content_digest: str | None = None
 
-    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+    def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         yield from self.content
 
     def hash_content(self) -> str:
@@ -187,18 +187,18 @@ class _Origin:
     digest: str
     name: str = "case"
 
-    def root(self) -> tuple[str, bytes]:
+    def read_root(self) -> tuple[str, bytes]:
         return self.digest, self.blobs[self.digest]
 
-    def manifest(self, digest: str) -> bytes:
+    def read_manifest(self, digest: str) -> bytes:
         return self.blobs[digest]
 
-    def blob(self, digest: str) -> io.RawIOBase:
+    def open_blob(self, digest: str) -> io.RawIOBase:
         if digest not in self.blobs:
             raise ImageError(f"There is no blob {digest}.")
         return io.BytesIO(self.blobs[digest])  # type: ignore[return-value]
 
-    def base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str, digest: str) -> bytes:
         raise ImageError("There is no base.")
 
     def close(self) -> None:

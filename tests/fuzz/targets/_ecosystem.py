@@ -35,7 +35,7 @@ def part(kind: Ecosystem, name: str, path: str, seeds: Callable[[], Sequence[byt
 
 def read(kind: Ecosystem, path: str, data: bytes) -> None:
     """Read a file, and process the result like a scan."""
-    kind.wants(path, len(data), 0o755, data[:64])
+    kind.should_read(path, len(data), 0o755, data[:64])
     try:
         extract = kind.read(path, io.BytesIO(data))
     except UnreadableError:
@@ -52,13 +52,13 @@ def read(kind: Ecosystem, path: str, data: bytes) -> None:
 
 def raise_(kind: Ecosystem, package: Package) -> None:
     """Build the upgrade commands to the version of the package's own source."""
-    for line in kind.upgrade_commands([PackageUpgrade(package, package.source_version)]):
+    for line in kind.build_upgrade_commands([PackageUpgrade(package, package.source_version)]):
         assert_words(line)
 
 
 def key(kind: Ecosystem, version: str) -> Any:
     try:
-        return kind.version_key(version)
+        return kind.make_version_key(version)
     except UncomparableError:
         return None
 

@@ -71,7 +71,7 @@ def _form(name: str, path: str, bases: list[bytes]) -> Part:
 
 def _headers() -> list[bytes]:
     base = _BASES["rpmdb.sqlite"]
-    return [row[1] for _, row in sqlite.rows(io.BytesIO(base), len(base), "Packages", headers.SIZE_LIMIT)]
+    return [row[1] for _, row in sqlite.read_rows(io.BytesIO(base), len(base), "Packages", headers.SIZE_LIMIT)]
 
 
 _HEADERS = _headers()
@@ -86,7 +86,7 @@ def _header(data: bytes) -> None:
 
 def _osrelease(data: bytes) -> None:
     try:
-        assert osrelease.os_id(osrelease.read(io.BytesIO(data)).id)
+        assert osrelease.find_os_id(osrelease.read(io.BytesIO(data)).id)
     except UnreadableError:
         return
 

@@ -16,7 +16,7 @@ from tests.fuzz.target import Part, Target
 from tests.scanner.images import make, pieces
 
 from dockgate.scanner.images import oci_image, reference
-from dockgate.scanner.images.archive import file_source, stdin_source
+from dockgate.scanner.images.archive import open_file_source, open_stdin_source
 from dockgate.scanner.images.blobs import ImageSource
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.stream_reader import StreamReader
@@ -37,7 +37,7 @@ def _layer(data: bytes) -> None:
     """Read every file of a layer, as if a scan wanted them all."""
     layer = TarLayer(make.sha256(data), lambda: pieces.Blob(data, 100_000), len(data), _BOUNDS)
     try:
-        for entry in layer.entries():
+        for entry in layer.read_entries():
             assert entry.path == "" or ".." not in entry.path.split("/")
             assert not entry.path.startswith("/")
             if entry.open:
@@ -155,19 +155,19 @@ class _BlobStore:
     def __init__(self, blobs: dict[str, bytes]) -> None:
         self._blobs = blobs
 
-    def root(self) -> tuple[str, bytes]:
+    def read_root(self) -> tuple[str, bytes]:
         raise AssertionError("never asked")
 
-    def manifest(self, digest: str) -> bytes:
+    def read_manifest(self, digest: str) -> bytes:
         if digest not in self._blobs:
             raise ImageError(f"{digest} is missing.")
         return self._blobs[digest]
 
-    def blob(self, digest: str) -> io.RawIOBase:
-        return pieces.Blob(self.manifest(digest), 2**20)
+    def open_blob(self, digest: str) -> io.RawIOBase:
+        return pieces.Blob(self.read_manifest(digest), 2**20)
 
-    def base_manifest(self, name: str, digest: str) -> bytes:
-        return self.manifest(digest)
+    def read_base_manifest(self, name: str, digest: str) -> bytes:
+        return self.read_manifest(digest)
 
     def close(self) -> None:
         """Nothing is open."""
@@ -236,11 +236,11 @@ def _file(tag: str, digest: str, data: bytes) -> None:
     with open(os.memfd_create("archive"), "w+b", buffering=0) as file:
         file.write(data)
         path = Path(f"/proc/self/fd/{file.fileno()}")
-        _archive(lambda: file_source(reference.FileReference(path, tag, digest)))
+        _archive(lambda: open_file_source(reference.FileReference(path, tag, digest)))
 
 
 def _piped(data: bytes) -> None:
-    _archive(lambda: stdin_source(io.BytesIO(data)))
+    _archive(lambda: open_stdin_source(io.BytesIO(data)))
 
 
 def _archive(opened: Callable[[], ImageSource]) -> None:
@@ -249,9 +249,9 @@ def _archive(opened: Callable[[], ImageSource]) -> None:
     except ImageError:
         return
     try:
-        for image in oci_image.read_images(origin, *origin.root(), ["all"]):
+        for image in oci_image.read_images(origin, *origin.read_root(), ["all"]):
             for layer in image.layers[:3]:
-                assert all(entry.path is not None for entry in layer.entries())
+                assert all(entry.path is not None for entry in layer.read_entries())
     except (ImageError, NotFoundError):
         pass
     finally:

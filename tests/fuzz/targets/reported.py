@@ -21,7 +21,7 @@ _TESTS = Path(__file__).parent.parent.parent
 _CASES = _TESTS / "cases"
 _IMAGE = "sha256:" + "ab" * 32
 _KINDS, _FORMATS = ecosystems.load(), external.load()
-_CONTEXT = external.ReadContext(package=partial(sboms.package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
+_CONTEXT = external.ReadContext(package=partial(sboms.build_package, ecosystems=_KINDS), compare=Orders(_KINDS).compare)
 
 
 def _findings(data: bytes) -> None:

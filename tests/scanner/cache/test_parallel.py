@@ -17,9 +17,9 @@ from dockgate.shared.errors import ImageError, UnavailableError
 from tests.scanner.layers import FakeLayer, file
 
 class Layer(FakeLayer):
-    def entries(self, **how):
+    def read_entries(self, **how):
         Path(sys.argv[1], f"read-{self.digest[-1]}-{os.getpid()}").touch()
-        return super().entries(**how)
+        return super().read_entries(**how)
 
 folder = Path(sys.argv[1])
 kinds = ecosystems.load()

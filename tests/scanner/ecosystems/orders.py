@@ -11,7 +11,7 @@ _CASES = Path(__file__).parent.parent.parent / "cases" / "versions"
 def relation(kind: Ecosystem, a: str, b: str) -> str:
     """ "<", "=", ">", or "?" when either is refused."""
     try:
-        first, second = kind.version_key(a), kind.version_key(b)
+        first, second = kind.make_version_key(a), kind.make_version_key(b)
     except UncomparableError:
         return "?"
     return "<" if first < second else "=" if first == second else ">"

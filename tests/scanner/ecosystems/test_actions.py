@@ -11,7 +11,7 @@ from dockgate.shared.purl import Purl
 
 
 def test_no_file_is_wanted() -> None:
-    assert not ECOSYSTEM.wants(".github/workflows/ci.yml", 1, 0o644, b"on:")
+    assert not ECOSYSTEM.should_read(".github/workflows/ci.yml", 1, 0o644, b"on:")
     assert ECOSYSTEM.read("ci.yml", io.BytesIO()) == Extract()
 
 
@@ -26,18 +26,18 @@ def test_no_file_is_wanted() -> None:
     ],
 )
 def test_a_purl_names_a_repository(namespace: str, name: str, repository: str) -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("githubactions", namespace, name, "v4.1.2"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("githubactions", namespace, name, "v4.1.2"), None)
     assert (package.source_name, package.source_version) == (repository, "v4.1.2")
     assert (package.purl, package.ecosystem) == (f"pkg:githubactions/{repository}@v4.1.2", "GitHub Actions")
 
 
 @pytest.mark.parametrize(("version", "compared"), [("4", "v4"), ("4.1", "v4.1"), ("4.1.2", "4.1.2"), ("main", "main")])
 def test_moving_tag_is_not_a_version(version: str, compared: str) -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("githubactions", "a", "b", version), None)
+    package = ECOSYSTEM.build_from_purl(Purl("githubactions", "a", "b", version), None)
     assert (package.version, package.source_version) == (version, compared)
 
 
 @pytest.mark.parametrize("purl", [Purl("githubactions", "a", "b"), Purl("githubactions", "", "b", "1.0.0")])
 def test_package_url_needs_owner_and_version(purl: Purl) -> None:
     with pytest.raises(UsageError, match="has no"):
-        ECOSYSTEM.package_from_purl(purl, None)
+        ECOSYSTEM.build_from_purl(purl, None)

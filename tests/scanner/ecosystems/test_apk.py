@@ -48,7 +48,7 @@ def utils() -> Package:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
     assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
 
@@ -210,7 +210,7 @@ def test_advisories_name_the_origin_except_for_chainguard(
     settled = ECOSYSTEM.assign_distribution(utils, distribution)
     assert (settled.source_name, settled.source_version) == (source, utils.version)
     arguments = {"distro": distribution.id, "upstream": "musl"}
-    again = ECOSYSTEM.package_from_purl(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
+    again = ECOSYSTEM.build_from_purl(Purl("apk", distribution.id, utils.name, utils.version, arguments), None)
     assert again.source_name == source
     assert "upstream=musl" in settled.purl
     assert "upstream=musl" in again.purl
@@ -227,7 +227,7 @@ def test_package_urls_contain_the_origin(utils: Package) -> None:
 def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Package) -> None:
     settled = ECOSYSTEM.assign_distribution(utils, ALPINE)
     arguments = {"arch": "x86_64", "distro": "alpine-3.19.1", "upstream": upstream}
-    again = ECOSYSTEM.package_from_purl(
+    again = ECOSYSTEM.build_from_purl(
         Purl("apk", "alpine", utils.name, utils.version, arguments), Distribution("wolfi", "")
     )
     assert again.path == ""
@@ -237,9 +237,9 @@ def test_own_package_url_parses_to_the_same_package(upstream: str, utils: Packag
 
 def test_distribution_of_a_package_url_without_qualifier() -> None:
     purl = Purl("apk", "wolfi", "musl", "1.2.5-r0")
-    assert ECOSYSTEM.package_from_purl(purl, ALPINE).ecosystem == "Alpine:v3.19"
-    assert ECOSYSTEM.package_from_purl(purl, None).ecosystem == "Wolfi"
-    alone = ECOSYSTEM.package_from_purl(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
+    assert ECOSYSTEM.build_from_purl(purl, ALPINE).ecosystem == "Alpine:v3.19"
+    assert ECOSYSTEM.build_from_purl(purl, None).ecosystem == "Wolfi"
+    alone = ECOSYSTEM.build_from_purl(Purl("apk", "", "musl", "1.2.5-r0", {"distro": ""}), None)
     assert (alone.ecosystem, alone.purl) == ("", "pkg:apk/musl@1.2.5-r0")
 
 
@@ -249,10 +249,10 @@ def test_distribution_of_a_package_url_without_qualifier() -> None:
 )
 def test_package_url_states_the_distribution(distro: str, ecosystem: str) -> None:
     assert (
-        ECOSYSTEM.package_from_purl(Purl("apk", "alpine", "musl", "1", {"distro": distro}), None).ecosystem == ecosystem
+        ECOSYSTEM.build_from_purl(Purl("apk", "alpine", "musl", "1", {"distro": distro}), None).ecosystem == ecosystem
     )
 
 
 def test_package_url_needs_a_version() -> None:
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("apk", "alpine", "musl"), None)
+        ECOSYSTEM.build_from_purl(Purl("apk", "alpine", "musl"), None)

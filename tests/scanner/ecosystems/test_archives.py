@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.layers import file, inventory
 
 from dockgate.scanner.ecosystems import java, load, python
-from dockgate.scanner.layer_reader import trigger_lookup
+from dockgate.scanner.layer_reader import build_trigger_lookup
 from dockgate.scanner.model import Inventory
 
 CLASS = {"com/acme/Main.class": b"\xca\xfe\xba\xbe"}
@@ -54,7 +54,7 @@ def test_archive_suffixes_match_in_any_case(path: str, content: Mapping[str, byt
 def test_suffixes_trigger_in_any_case() -> None:
     for kind in (java.ECOSYSTEM, python.ECOSYSTEM):
         for suffix in kind.triggers.suffixes:
-            assert trigger_lookup(load())(f"a/b{suffix.upper()}", b"PK\x03\x04")
+            assert build_trigger_lookup(load())(f"a/b{suffix.upper()}", b"PK\x03\x04")
 
 
 @pytest.mark.parametrize("method", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])

@@ -52,7 +52,7 @@ def document(*locators: object) -> object:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_document_lists_bitnami_packages() -> None:
@@ -126,11 +126,11 @@ def test_file_in_place_of_the_folder_is_ignored() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("bitnami", "", "redis", "7.4.1-0", {"arch": "arm64"}), None)
+    package = ECOSYSTEM.build_from_purl(Purl("bitnami", "", "redis", "7.4.1-0", {"arch": "arm64"}), None)
     assert (package.source_name, package.ecosystem, package.arch) == ("redis", "Bitnami", "arm64")
     assert package.purl == "pkg:bitnami/redis@7.4.1-0?arch=arm64"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("bitnami", "", "redis"), None)
+        ECOSYSTEM.build_from_purl(Purl("bitnami", "", "redis"), None)
 
 
 @settings(deadline=None, max_examples=300)
@@ -147,7 +147,7 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 
 
 def relation(a: str, b: str) -> str:
-    first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
+    first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     return "<" if first < second else "=" if first == second else ">"
 
 
@@ -159,7 +159,7 @@ def test_versions_are_ordered_as_in_the_case_file() -> None:
         count += 1
         if line.endswith(" !"):
             with pytest.raises(UncomparableError):
-                ECOSYSTEM.version_key(line[:-2])
+                ECOSYSTEM.make_version_key(line[:-2])
             continue
         a, sign, b = line.split(" ")
         assert (line, relation(a, b)) == (line, sign)
@@ -170,7 +170,7 @@ def test_versions_are_ordered_as_in_the_case_file() -> None:
 @pytest.mark.parametrize("version", ["", " ", "1.0.0-", "1.0.0-a..b", "1.0.0 ", "\ud800", "１.0.0", "1.0.⁵", "1.0.0-é"])
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
 
 
 @pytest.mark.parametrize(
@@ -190,4 +190,4 @@ def test_a_range_that_opens_and_closes_at_one_version_closes(version: str, *, af
     events = (("introduced", "0"), ("fixed", "1.22.12"), ("introduced", "1.23.0-0"), ("fixed", "1.23.6"))
     span = Range("SEMVER", (*events, ("introduced", "1.24.0-0"), ("fixed", "1.24.0")))
     advisory = Advisory("BIT-golang-2025-22866", "Bitnami", "golang", (span,))
-    assert Order(ECOSYSTEM.version_key).is_affected(advisory, version) is affected
+    assert Order(ECOSYSTEM.make_version_key).is_affected(advisory, version) is affected

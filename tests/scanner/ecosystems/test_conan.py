@@ -58,7 +58,7 @@ def lock(**fields: Any) -> bytes:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_cache_names_its_packages_and_their_folders() -> None:
@@ -170,12 +170,10 @@ def test_files_that_list_no_packages_are_unreadable(content: bytes, path: str, r
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(
-        Purl("conan", "", "png", "1.6.40", {"user": "acme", "channel": "stable"}), None
-    )
+    package = ECOSYSTEM.build_from_purl(Purl("conan", "", "png", "1.6.40", {"user": "acme", "channel": "stable"}), None)
     assert (package.source_name, package.purl) == ("png", BOTH[1])
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("conan", "", "png"), None)
+        ECOSYSTEM.build_from_purl(Purl("conan", "", "png"), None)
 
 
 def test_package_removed_from_the_cache_with_files_left_is_unread() -> None:

@@ -40,7 +40,7 @@ def read(content: bytes | object, path: str = PATH) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_record_lists_package_and_files() -> None:
@@ -108,15 +108,15 @@ def test_file_in_place_of_the_folder_is_ignored() -> None:
 def test_versions_are_not_ordered() -> None:
     assert ECOSYSTEM.osv_names == ()
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key("1.0")
+        ECOSYSTEM.make_version_key("1.0")
 
 
 def test_package_url_becomes_a_package() -> None:
     purl = Purl("conda", "", "openssl", "3.3.1", {"build": "h4ab18f5_0", "channel": "main", "subdir": "linux-64"})
-    package = ECOSYSTEM.package_from_purl(purl, None)
+    package = ECOSYSTEM.build_from_purl(purl, None)
     assert (package.source_name, package.ecosystem, package.purl) == ("openssl", "conda", str(purl))
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("conda", "", "openssl"), None)
+        ECOSYSTEM.build_from_purl(Purl("conda", "", "openssl"), None)
 
 
 @settings(deadline=None, max_examples=300)

@@ -49,7 +49,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_package_owns_its_folder() -> None:
@@ -132,13 +132,13 @@ def test_a_lockfile_names_what_renv_would_install() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("cran", "", "rJava", "1.0-4"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("cran", "", "rJava", "1.0-4"), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rJava", "1.0-4", "CRAN")
     arguments = {"repository_url": "https://bioconductor.org"}
-    package = ECOSYSTEM.package_from_purl(Purl("cran", "", "limma", "3.62.2", arguments), None)
+    package = ECOSYSTEM.build_from_purl(Purl("cran", "", "limma", "3.62.2", arguments), None)
     assert (package.ecosystem, package.purl) == ("Bioconductor", f"pkg:cran/limma@3.62.2?{BIOCONDUCTOR}")
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("cran", "", "rJava"), None)
+        ECOSYSTEM.build_from_purl(Purl("cran", "", "rJava"), None)
 
 
 def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:
@@ -179,4 +179,4 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 @pytest.mark.parametrize("version", ["", " ", "1.0 ", " 1.0", "1.0\n", "\ud800", "1\0.0", "⁵.1"])
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)

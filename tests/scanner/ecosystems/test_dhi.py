@@ -37,14 +37,14 @@ def document(*locators: object) -> object:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_document_lists_only_what_docker_compiled() -> None:
     (package,) = read(DOCUMENT).packages
     assert (package.name, package.version, package.purl) == ("python", "3.14.3", "pkg:dhi/python@3.14.3")
     assert (package.ecosystem, package.source_name, package.path) == ("DHI", "python", PATH)
-    assert ECOSYSTEM.package_from_purl(Purl("dhi", "", "python", "3.14.3"), None).purl == package.purl
+    assert ECOSYSTEM.build_from_purl(Purl("dhi", "", "python", "3.14.3"), None).purl == package.purl
 
 
 def test_an_image_s_own_document_and_the_link_to_it_are_no_package() -> None:
@@ -90,6 +90,6 @@ def test_other_entries_are_ignored(entry: object) -> None:
 
 def test_its_versions_have_no_order() -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key("3.14.3")
+        ECOSYSTEM.make_version_key("3.14.3")
     with pytest.raises(UsageError):
-        ECOSYSTEM.package_from_purl(Purl("dhi", "", "python"), None)
+        ECOSYSTEM.build_from_purl(Purl("dhi", "", "python"), None)

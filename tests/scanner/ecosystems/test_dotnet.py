@@ -47,7 +47,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_library_as_it_was_built() -> None:
@@ -152,17 +152,17 @@ def test_a_malformed_file_is_unreadable(content: str | bytes, path: str, reason:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("nuget", "", "Newtonsoft.Json", "13.0.1"), None)
     assert (package.source_name, package.purl) == ("newtonsoft.json", "pkg:nuget/Newtonsoft.Json@13.0.1")
     with pytest.raises(UsageError) as caught:
-        ECOSYSTEM.package_from_purl(Purl("nuget", "", "a"), None)
+        ECOSYSTEM.build_from_purl(Purl("nuget", "", "a"), None)
     assert caught.value.advice
 
 
 def relation(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
+        first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     except UncomparableError:
         return "!"
     assert isinstance(first, bytes)

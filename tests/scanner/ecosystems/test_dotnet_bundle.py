@@ -20,7 +20,7 @@ def read(content: bytes) -> Extract:
 
 
 def is_wanted(content: bytes) -> bool:
-    return ECOSYSTEM.wants(PATH, len(content), 0o755, content[:64])
+    return ECOSYSTEM.should_read(PATH, len(content), 0o755, content[:64])
 
 
 def test_bundle_yields_the_packages_of_its_deps_json() -> None:

@@ -52,7 +52,7 @@ def settled(distribution: Distribution, package: Package | None = None) -> Packa
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_source_and_version_match_advisories() -> None:
@@ -82,7 +82,7 @@ def test_a_signed_kernel_is_judged_as_the_kernel_that_was_signed(source: str, ve
     (package,) = read(stanza).packages
     assert (package.source_name, package.source_version) == (advised, version)
     upstream = source.replace(" (", "@").rstrip(")")
-    named = ECOSYSTEM.package_from_purl(Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None)
+    named = ECOSYSTEM.build_from_purl(Purl("deb", "debian", "linux-image", version, {"upstream": upstream}), None)
     assert (named.source_name, named.source_version) == (advised, version)
 
 
@@ -231,13 +231,13 @@ def test_package_urls_are_encoded() -> None:
     ],
 )
 def test_package_url_states_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:
-    package = ECOSYSTEM.package_from_purl(parse(f"pkg:deb/debian/{purl}"), None)
+    package = ECOSYSTEM.build_from_purl(parse(f"pkg:deb/debian/{purl}"), None)
     assert (package.ecosystem, package.source_name, package.source_version) == expected
 
 
 def test_own_package_url_parses_to_the_same_package() -> None:
     package = settled(Distribution("debian", "13"))
-    again = ECOSYSTEM.package_from_purl(parse(package.purl), None)
+    again = ECOSYSTEM.build_from_purl(parse(package.purl), None)
     assert (again.source_name, again.source_version) == (package.source_name, package.source_version)
     assert (again.purl, again.ecosystem) == (package.purl, package.ecosystem)
 

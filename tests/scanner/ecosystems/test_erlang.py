@@ -61,7 +61,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize(
@@ -76,7 +76,7 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
     ],
 )
 def test_wanted_archives(path: str, head: bytes, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize(
@@ -222,16 +222,16 @@ def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, pat
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("hex", "", "Phoenix_HTML", "2.13.3"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("hex", "", "Phoenix_HTML", "2.13.3"), None)
     assert (package.source_name, package.ecosystem) == ("phoenix_html", "Hex")
     assert package.purl == "pkg:hex/phoenix_html@2.13.3"
-    assert ECOSYSTEM.package_from_purl(Purl("hex", "Acme", "foo", "2.3.0"), None).source_name == "acme/foo"
-    package = ECOSYSTEM.package_from_purl(
+    assert ECOSYSTEM.build_from_purl(Purl("hex", "Acme", "foo", "2.3.0"), None).source_name == "acme/foo"
+    package = ECOSYSTEM.build_from_purl(
         Purl("otp", "", "ssh", "5.2.9", {"repository_url": "https://github.com/erlang/otp"}), None
     )
     assert (package.ecosystem, package.purl) == ("Erlang/OTP", f"pkg:otp/ssh@5.2.9?{OTP}")
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("hex", "", "plug"), None)
+        ECOSYSTEM.build_from_purl(Purl("hex", "", "plug"), None)
 
 
 def test_package_owned_by_dpkg_belongs_to_the_distribution() -> None:

@@ -54,7 +54,7 @@ def inventory(*layers: Any) -> Inventory:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_packages_and_their_files() -> None:
@@ -116,16 +116,16 @@ def test_files_that_list_no_packages_are_unreadable(tmp_path: Path, statement: s
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("bsd", "freebsd", "curl", "8.14.1_1", {"distro": "freebsd-14.3"}), None)
+    package = ECOSYSTEM.build_from_purl(Purl("bsd", "freebsd", "curl", "8.14.1_1", {"distro": "freebsd-14.3"}), None)
     assert (package.source_name, package.ecosystem) == ("curl", "FreeBSD:ports")
     assert package.purl == "pkg:bsd/freebsd/curl@8.14.1_1?distro=freebsd-14.3"
     assert (
-        ECOSYSTEM.package_from_purl(Purl("bsd", "FreeBSD", "FreeBSD-runtime", "14.3"), None).ecosystem
+        ECOSYSTEM.build_from_purl(Purl("bsd", "FreeBSD", "FreeBSD-runtime", "14.3"), None).ecosystem
         == "FreeBSD base system"
     )
     for purl in (Purl("bsd", "openbsd", "curl", "8.14.1"), Purl("bsd", "freebsd", "curl")):
         with pytest.raises(UsageError, match=r"not a FreeBSD package|no version"):
-            ECOSYSTEM.package_from_purl(purl, None)
+            ECOSYSTEM.build_from_purl(purl, None)
 
 
 @settings(deadline=None, max_examples=300)
@@ -141,7 +141,7 @@ pieces = st.lists(st.sampled_from(["0", "1", "10", ".", "+", "_", ",", "a", "rc"
 
 @given(versions=st.lists(pieces.map(lambda made: "1" + "".join(made)), min_size=3, max_size=3))
 def test_version_order_is_transitive(versions: list[str]) -> None:
-    first, second, third = sorted(map(ECOSYSTEM.version_key, versions))
+    first, second, third = sorted(map(ECOSYSTEM.make_version_key, versions))
     assert not second < first
     assert not third < second
     assert not third < first

@@ -34,7 +34,7 @@ def program(name: str = "linux-amd64") -> bytes:
 
 
 def read(content: bytes) -> Extract:
-    assert ECOSYSTEM.wants("app/server", len(content), 0o755, content[:64])
+    assert ECOSYSTEM.should_read("app/server", len(content), 0o755, content[:64])
     return ECOSYSTEM.read("app/server", io.BytesIO(content))
 
 
@@ -96,7 +96,7 @@ def _varint(number: int) -> bytes:
     ],
 )
 def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize("name", [*PROGRAMS, "single", "gopath", "go117"])
@@ -123,7 +123,7 @@ def test_modules_are_named_as_advisories_name_them() -> None:
 def test_written_build_information_is_read_back() -> None:
     for package in read(program()).packages:
         namespace, _, name = package.name.rpartition("/")
-        again = ECOSYSTEM.package_from_purl(Purl("golang", namespace, name, package.version), None)
+        again = ECOSYSTEM.build_from_purl(Purl("golang", namespace, name, package.version), None)
         assert (again.purl, again.source_version) == (package.purl, package.source_version)
 
 
@@ -389,5 +389,5 @@ def test_malformed_function_table_yields_no_packages(change: str) -> None:
     ],
 )
 def test_the_package_of_a_function_is_in_its_name(path: str, package: str) -> None:
-    result = package_symbols.packages_of([b"a.test/b.G", path.encode()])
+    result = package_symbols.list_packages([b"a.test/b.G", path.encode()])
     assert result - {"a.test/b"} == ({package} if package else set()) - {"a.test/b"}

@@ -12,7 +12,7 @@ CASES = Path(__file__).parent.parent.parent / "cases" / "versions" / "go.txt"
 
 
 def relation(a: str, b: str) -> str:
-    first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
+    first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     return "<" if first < second else "=" if first == second else ">"
 
 
@@ -22,7 +22,7 @@ def test_versions_are_ordered_as_go_orders_them() -> None:
     for line in lines:
         if line.endswith(" !"):
             with pytest.raises(UncomparableError):
-                ECOSYSTEM.version_key(line[:-2])
+                ECOSYSTEM.make_version_key(line[:-2])
             continue
         a, sign, b = line.split(" ")
         assert (line, relation(a, b)) == (line, sign)
@@ -56,7 +56,7 @@ def test_versions_are_ordered_as_advisories_write_them(a: str, sign: str, b: str
 )
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
 
 
 @pytest.mark.parametrize(
@@ -72,10 +72,10 @@ def test_invalid_versions_are_refused(version: str) -> None:
     ],
 )
 def test_a_purl_names_a_module(purl: Purl, name: str, version: str) -> None:
-    package = ECOSYSTEM.package_from_purl(purl, None)
+    package = ECOSYSTEM.build_from_purl(purl, None)
     assert (package.source_name, package.source_version, package.ecosystem) == (name, version, "Go")
 
 
 def test_a_purl_without_a_version_is_refused() -> None:
     with pytest.raises(UsageError, match="has no version"):
-        ECOSYSTEM.package_from_purl(Purl("golang", "github.com/a", "b"), None)
+        ECOSYSTEM.build_from_purl(Purl("golang", "github.com/a", "b"), None)

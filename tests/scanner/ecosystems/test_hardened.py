@@ -41,7 +41,7 @@ def test_docker_debian_packages_are_distinguished_from_added_ones() -> None:
 
 def test_docker_packages_are_uncovered_if_os_release_says_debian() -> None:
     """Debian's does not know "python-3.14", and takes 1.0-1+dhi1 for later than its fix, 1.0-1+deb13u1."""
-    assert dpkg.ECOSYSTEM.version_key("1.0-1+deb13u1") < dpkg.ECOSYSTEM.version_key("1.0-1+dhi1")
+    assert dpkg.ECOSYSTEM.make_version_key("1.0-1+deb13u1") < dpkg.ECOSYSTEM.make_version_key("1.0-1+dhi1")
     assert packages_of(DEBIAN, status.STATUS, STATUS) == {
         "coreutils": ("vendor:dhi.io", "dhi.io"),
         "python-3.14": ("vendor:dhi.io", "dhi.io"),
@@ -166,9 +166,9 @@ def test_vendor_of_an_apk_package(distribution: str, name: str, version: str, ec
     ],
 )
 def test_package_url_states_the_vendor(kind: Ecosystem, purl: str, ecosystem: str) -> None:
-    package = kind.package_from_purl(parse(purl), None)
+    package = kind.build_from_purl(parse(purl), None)
     assert package.ecosystem == ecosystem
-    assert kind.package_from_purl(parse(package.purl), None) == package
+    assert kind.build_from_purl(parse(package.purl), None) == package
 
 
 @pytest.mark.parametrize("maintainer", [DOCKER, "Michael Stone <mstone@debian.org>"])
@@ -176,6 +176,6 @@ def test_package_url_states_the_vendor(kind: Ecosystem, purl: str, ecosystem: st
 @pytest.mark.parametrize("distribution", [Distribution("dhi", "13"), Distribution("debian", "13")])
 def test_own_package_url_parses_to_the_same_package(maintainer: str, version: str, distribution: Distribution) -> None:
     result = deb(version, maintainer, distribution)
-    again = dpkg.ECOSYSTEM.package_from_purl(parse(result.purl), None)
+    again = dpkg.ECOSYSTEM.build_from_purl(parse(result.purl), None)
     assert (again.ecosystem, again.source_name, again.vendor) == (result.ecosystem, result.source_name, result.vendor)
     assert dpkg.ECOSYSTEM.assign_distribution(result, distribution).ecosystem == result.ecosystem

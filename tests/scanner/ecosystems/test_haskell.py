@@ -50,7 +50,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_entry_owns_the_folder_of_its_interfaces() -> None:
@@ -133,11 +133,11 @@ def test_a_lockfile_that_hides_a_package_is_unreadable(content: str | bytes, pat
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("hackage", "", "AC-HalfInteger", "1.2.1"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("hackage", "", "AC-HalfInteger", "1.2.1"), None)
     assert (package.source_name, package.ecosystem) == ("AC-HalfInteger", "Hackage")
     assert package.purl == "pkg:hackage/AC-HalfInteger@1.2.1"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("hackage", "", "aeson"), None)
+        ECOSYSTEM.build_from_purl(Purl("hackage", "", "aeson"), None)
 
 
 def reasons(*layers: object) -> str:

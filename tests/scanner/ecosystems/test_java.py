@@ -71,7 +71,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize(
@@ -276,8 +276,8 @@ def test_artifact_and_version_of_a_name(stem: str, expected: tuple[str, str]) ->
 
 def test_a_manifests_long_lines_are_continued() -> None:
     raw = b"Implementation-Vendor-\r\n Id: no\r\nBundle-Symbolic\r\nA: b\r\n c\r\nA2 : d\r\n\r\nName: x\r\nB: e\r\n"
-    assert coordinates.manifest(raw) == {"a": "bc", "a2": "d"}
-    assert coordinates.manifest(b" c\n") == {}
+    assert coordinates.parse_manifest(raw) == {"a": "bc", "a2": "d"}
+    assert coordinates.parse_manifest(b" c\n") == {}
 
 
 def test_a_lockfile_without_tests_and_annotation_processors() -> None:
@@ -298,11 +298,11 @@ def test_a_lockfile_has_a_limit() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("maven", "org.slf4j", "slf4j-api", "2.0.17"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("maven", "org.slf4j", "slf4j-api", "2.0.17"), None)
     assert (package.source_name, package.purl) == ("org.slf4j:slf4j-api", "pkg:maven/org.slf4j/slf4j-api@2.0.17")
     for wrong in (Purl("maven", "org.slf4j", "slf4j-api"), Purl("maven", "", "slf4j-api", "1")):
         with pytest.raises(UsageError) as caught:
-            ECOSYSTEM.package_from_purl(wrong, None)
+            ECOSYSTEM.build_from_purl(wrong, None)
         assert caught.value.advice
 
 

@@ -16,7 +16,7 @@ JAR = "/usr/share/java/maven3-artifact.jar"
 
 
 def relation(a: str, b: str) -> str:
-    first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
+    first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     return "<" if first < second else "=" if first == second else ">"
 
 
@@ -41,7 +41,7 @@ def test_versions_are_ordered_as_in_the_case_file() -> None:
 )
 def test_the_same_version_is_written_in_many_ways(a: str, b: str) -> None:
     assert relation(a, b) == "="
-    assert hash(ECOSYSTEM.version_key(a)) == hash(ECOSYSTEM.version_key(b))
+    assert hash(ECOSYSTEM.make_version_key(a)) == hash(ECOSYSTEM.make_version_key(b))
 
 
 def test_maven_order_is_not_transitive() -> None:
@@ -51,7 +51,7 @@ def test_maven_order_is_not_transitive() -> None:
 @pytest.mark.parametrize("version", ["", " ", "\t", "1" * (VERSION_LIMIT + 1)])
 def test_empty_and_long_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_package_owns_its_folder() -> None:
@@ -106,13 +106,11 @@ def test_manifest_lists_packages_except_julia_and_local_ones() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(
-        Purl("julia", "", "HTTP", "1.10.8", {"uuid": HTTP.removeprefix("uuid=")}), None
-    )
+    package = ECOSYSTEM.build_from_purl(Purl("julia", "", "HTTP", "1.10.8", {"uuid": HTTP.removeprefix("uuid=")}), None)
     assert (package.source_name, package.ecosystem) == ("HTTP", "Julia")
     assert package.purl == f"pkg:julia/HTTP@1.10.8?{HTTP}"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("julia", "", "HTTP"), None)
+        ECOSYSTEM.build_from_purl(Purl("julia", "", "HTTP"), None)
 
 
 def test_removed_or_edited_project_file_with_code_left_is_unread() -> None:

@@ -49,7 +49,7 @@ def read(content: str | bytes) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 PARTS = (
@@ -65,12 +65,12 @@ def test_wanted_paths_have_a_trigger(folders: list[str], last: str) -> None:
     triggered = (
         last in triggers.names or path.startswith(triggers.prefixes) or any(part in path for part in triggers.parts)
     )
-    assert triggered or not ECOSYSTEM.wants(path, 1, 0o644, b"")
+    assert triggered or not ECOSYSTEM.should_read(path, 1, 0o644, b"")
 
 
 @pytest.mark.parametrize(("namespace", "name"), [("@vue", "@vue/core"), ("", "core")])
 def test_a_purl_names_a_package(namespace: str, name: str) -> None:
-    result = ECOSYSTEM.package_from_purl(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
+    result = ECOSYSTEM.build_from_purl(Purl("npm", namespace, "core", "3.5.0", {"vcs_url": "git+https://x"}), None)
     installed = read(f'{{"name": "{name}", "version": "3.5.0"}}').packages[0]
     assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, name, "npm")
     assert result.path == ""
@@ -78,7 +78,7 @@ def test_a_purl_names_a_package(namespace: str, name: str) -> None:
 
 def test_a_purl_without_a_version_names_none() -> None:
     with pytest.raises(UsageError, match="pkg:npm/core has no version"):
-        ECOSYSTEM.package_from_purl(Purl("npm", "", "core"), None)
+        ECOSYSTEM.build_from_purl(Purl("npm", "", "core"), None)
 
 
 def test_a_package_owns_its_folder() -> None:

@@ -52,7 +52,7 @@ def within(*folders: str, **reasons: Any) -> dict[str, Any]:
     ],
 )
 def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, head) is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, head) is is_wanted
 
 
 def test_packages_are_those_in_node_modules_that_are_packed() -> None:

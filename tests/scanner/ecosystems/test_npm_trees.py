@@ -145,7 +145,7 @@ def test_cache_that_is_a_link_is_unread() -> None:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_alias_is_the_package_that_its_file_names() -> None:

@@ -52,7 +52,7 @@ def purls(extract: Extract) -> list[str]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_package_owns_its_library() -> None:
@@ -106,11 +106,11 @@ def test_files_that_list_no_packages_are_unreadable(content: bytes, path: str, r
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("opam", "", "ocaml-base-compiler", "5.2.0"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("opam", "", "ocaml-base-compiler", "5.2.0"), None)
     assert (package.source_name, package.ecosystem) == ("ocaml-base-compiler", "opam")
     assert package.purl == "pkg:opam/ocaml-base-compiler@5.2.0"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("opam", "", "ocaml"), None)
+        ECOSYSTEM.build_from_purl(Purl("opam", "", "ocaml"), None)
 
 
 def test_removed_description_with_library_left_is_unread() -> None:

@@ -51,7 +51,7 @@ def read(content: str | bytes | object, path: str = PATH) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_installed_packages_own_their_folders() -> None:
@@ -154,13 +154,13 @@ def test_empty_installed_json_is_read() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("composer", "Symfony", "HTTP-kernel", "v6.1.0"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("composer", "Symfony", "HTTP-kernel", "v6.1.0"), None)
     assert (package.source_name, package.source_version) == ("symfony/http-kernel", "v6.1.0")
     assert package.purl == "pkg:composer/symfony/http-kernel@v6.1.0"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("composer", "a", "b"), None)
+        ECOSYSTEM.build_from_purl(Purl("composer", "a", "b"), None)
     with pytest.raises(UsageError, match="no vendor"):
-        ECOSYSTEM.package_from_purl(Purl("composer", "", "b", "1"), None)
+        ECOSYSTEM.build_from_purl(Purl("composer", "", "b", "1"), None)
 
 
 @settings(deadline=None, max_examples=300)
@@ -179,7 +179,7 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 @pytest.mark.parametrize("version", ["", " ", "\ud800", "1\0.2", "⁵", "１.0", "1" * 10_000 + "x", "0-" * 5_000])
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
 
 
 ORACLE = """

@@ -54,7 +54,7 @@ def phar(*files: tuple[str, bytes], flags: int = 0, script: bytes = SCRIPT, coun
     ],
 )
 def test_wanted_paths(path: str, head: bytes, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o755, head) is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o755, head) is is_wanted
 
 
 @pytest.mark.parametrize("name", ["plain", "gz", "zip"])

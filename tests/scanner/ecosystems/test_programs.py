@@ -24,7 +24,7 @@ BITNAMI = Coverage("Bitnami", complete=True, names=(), checked_at="2026-11-20T00
 
 def read(path: str, content: bytes | str) -> Extract:
     raw = content if isinstance(content, bytes) else content.encode()
-    if not ECOSYSTEM.wants(path, len(raw), 0o755, raw[:64]):
+    if not ECOSYSTEM.should_read(path, len(raw), 0o755, raw[:64]):
         return Extract()
     return ECOSYSTEM.read(path, io.BytesIO(raw))
 
@@ -174,7 +174,7 @@ def test_a_java_runtime_is_known_by_its_release_file() -> None:
     ],
 )
 def test_a_version_is_judged_as_advisories_write_it(name: str, version: str, judged_as: str) -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("generic", "", name, version), None)
+    package = ECOSYSTEM.build_from_purl(Purl("generic", "", name, version), None)
     assert package.source_version == judged_as
 
 

@@ -32,7 +32,7 @@ def read(content: str | bytes) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_lockfile_lists_packages_except_local_and_sdk_ones() -> None:
@@ -73,11 +73,11 @@ def test_other_files_are_unreadable(content: str | bytes, reason: str) -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("pub", "", "Shelf-Static", "1.1.0"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("pub", "", "Shelf-Static", "1.1.0"), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("shelf_static", "1.1.0", "Pub")
     assert package.purl == "pkg:pub/shelf_static@1.1.0"
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("pub", "", "http"), None)
+        ECOSYSTEM.build_from_purl(Purl("pub", "", "http"), None)
 
 
 @settings(deadline=None, max_examples=200)

@@ -40,7 +40,7 @@ def read(content: str | bytes, path: str = METADATA) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 @given(
@@ -51,11 +51,11 @@ def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
 def test_wanted_paths_have_a_trigger(folder: str, last: str) -> None:
     triggers = ECOSYSTEM.triggers
     triggered = last in triggers.names or "." + last.rpartition(".")[2] in triggers.suffixes
-    assert triggered or not ECOSYSTEM.wants(folder + last, 1, 0o644, b"")
+    assert triggered or not ECOSYSTEM.should_read(folder + last, 1, 0o644, b"")
 
 
 def test_a_purl_names_a_distribution() -> None:
-    result = ECOSYSTEM.package_from_purl(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
+    result = ECOSYSTEM.build_from_purl(Purl("pypi", "", "Foo_Bar", "1.0+local", {"extension": "whl"}), None)
     (installed,) = read(HEADER).packages
     assert (result.purl, result.source_name, result.ecosystem) == (installed.purl, "foo-bar", "PyPI")
     assert result.path == ""
@@ -63,7 +63,7 @@ def test_a_purl_names_a_distribution() -> None:
 
 def test_a_purl_without_a_version_names_none() -> None:
     with pytest.raises(UsageError, match="pkg:pypi/foo has no version"):
-        ECOSYSTEM.package_from_purl(Purl("pypi", "", "foo"), None)
+        ECOSYSTEM.build_from_purl(Purl("pypi", "", "foo"), None)
 
 
 @pytest.mark.parametrize("path", [METADATA, "x/a.egg-info/PKG-INFO", "x/a-1.egg-info"])
@@ -141,5 +141,5 @@ def test_a_record_too_large_is_unreadable() -> None:
 
 def test_a_hostile_version_takes_no_time() -> None:
     before = time.process_time()
-    ECOSYSTEM.version_key("1" + ".1" * 20_000 + "a1.post1.dev1+a" + ".1" * 20_000)
+    ECOSYSTEM.make_version_key("1" + ".1" * 20_000 + "a1.post1.dev1+a" + ".1" * 20_000)
     assert time.process_time() - before < 2

@@ -65,7 +65,7 @@ def test_lockfiles_of_each_tool_name_their_packages(made: str) -> None:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def read(content: bytes, path: str = "app/a.pyz") -> Extract:
     ],
 )
 def test_wanted_archives_have_a_trigger(path: str, size: int, head: bytes, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, size, 0o755, head) is is_wanted
+    assert ECOSYSTEM.should_read(path, size, 0o755, head) is is_wanted
     suffix = "." + path.rpartition(".")[2].lower()
     assert suffix in ECOSYSTEM.triggers.suffixes or head[:4] in MAGICS
 
@@ -148,7 +148,7 @@ def test_no_changed_archive_hides_a_package_that_python_imports(
         zipimport._zip_directory_cache.clear()  # type: ignore[attr-defined] # the file has changed
         imported = zipimport.zipimporter(str(path)).get_data(member)
     if imported:
-        assert ECOSYSTEM.wants(f"app/a{suffix}", len(content), 0o644, content[:64])
+        assert ECOSYSTEM.should_read(f"app/a{suffix}", len(content), 0o644, content[:64])
         with suppress(UnreadableError):
             extract = read(content, f"app/a{suffix}")
             assert extract.packages or extract.unread_parts

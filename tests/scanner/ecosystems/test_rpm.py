@@ -34,7 +34,7 @@ def listed(content: str) -> tuple[Package, ...]:
 
 
 def named(purl: Purl, distribution: Distribution | None = None) -> tuple[str, str, str, str]:
-    package = ECOSYSTEM.package_from_purl(purl, distribution)
+    package = ECOSYSTEM.build_from_purl(purl, distribution)
     return package.ecosystem, package.source_name, package.source_version, package.purl
 
 
@@ -62,7 +62,7 @@ def packages() -> dict[tuple[str, str], Package]:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
     assert not is_wanted or path.startswith(ECOSYSTEM.triggers.prefixes)
 
 
@@ -204,7 +204,7 @@ def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> No
     result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
     assert {package.source_version for package in result} == {"4:5.32.1-481.el9"}
     settled = [ECOSYSTEM.assign_distribution(package, ROCKY) for package in result]
-    assert [ECOSYSTEM.package_from_purl(parse(package.purl), None).source_version for package in settled] == [
+    assert [ECOSYSTEM.build_from_purl(parse(package.purl), None).source_version for package in settled] == [
         "4:5.32.1-481.el9"
     ] * 3
     assert [package.version for package in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]
@@ -244,7 +244,7 @@ def test_own_package_url_parses_to_the_same_package(
             "upstream": source,
             "distro": f"{distribution.id}-{distribution.version}",
         }
-        again = ECOSYSTEM.package_from_purl(Purl("rpm", "any", settled.name, version, arguments), None)
+        again = ECOSYSTEM.build_from_purl(Purl("rpm", "any", settled.name, version, arguments), None)
         assert (again.path, settled.path) == ("", "var/lib/rpm/rpmdb.sqlite")
         assert ECOSYSTEM.assign_distribution(installed, distribution).purl == again.purl
         for part in ("ecosystem", "version", "source_name", "source_version", "arch", "module"):
@@ -264,7 +264,7 @@ def test_own_package_url_parses_to_the_same_package(
 )
 def test_a_package_url_names_its_source_in_three_ways(upstream: str, source: str) -> None:
     arguments = {"epoch": "1", "upstream": upstream}
-    package = ECOSYSTEM.package_from_purl(Purl("rpm", "rocky", "openssl-libs", "2.0-3", arguments), None)
+    package = ECOSYSTEM.build_from_purl(Purl("rpm", "rocky", "openssl-libs", "2.0-3", arguments), None)
     assert f"{package.source_name} {package.source_version}" == source
 
 
@@ -312,16 +312,16 @@ def test_distribution_of_a_package_url_without_qualifier() -> None:
 
 
 def test_epoch_is_in_the_version_or_a_qualifier() -> None:
-    beside = ECOSYSTEM.package_from_purl(Purl("rpm", "rocky", "openssl", "3.0.7-24.el9", {"epoch": "1"}), None)
-    within = ECOSYSTEM.package_from_purl(Purl("rpm", "rocky", "openssl", "1:3.0.7-24.el9"), None)
+    beside = ECOSYSTEM.build_from_purl(Purl("rpm", "rocky", "openssl", "3.0.7-24.el9", {"epoch": "1"}), None)
+    within = ECOSYSTEM.build_from_purl(Purl("rpm", "rocky", "openssl", "1:3.0.7-24.el9"), None)
     assert beside.source_version == within.source_version == "1:3.0.7-24.el9"
 
 
 @pytest.mark.parametrize("arguments", [{"rpmmod": "nodejs:18"}, {"modularitylabel": "nodejs:18:9030020240301:rhel9"}])
 def test_package_url_states_the_module(arguments: dict[str, str]) -> None:
-    assert ECOSYSTEM.package_from_purl(Purl("rpm", "rocky", "nodejs", "18-1", arguments), None).module == "nodejs:18"
+    assert ECOSYSTEM.build_from_purl(Purl("rpm", "rocky", "nodejs", "18-1", arguments), None).module == "nodejs:18"
 
 
 def test_package_url_needs_a_version() -> None:
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("rpm", "rocky", "bash"), None)
+        ECOSYSTEM.build_from_purl(Purl("rpm", "rocky", "bash"), None)

@@ -34,7 +34,7 @@ def statements() -> list[str]:
 def relation(a: str, b: str) -> str:
     """ "<", "=", ">", or "!" when either is refused."""
     try:
-        first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
+        first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
     except UncomparableError:
         return "!"
     assert isinstance(first, bytes)

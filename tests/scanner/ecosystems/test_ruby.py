@@ -56,7 +56,7 @@ def fixture(name: str) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_an_installed_gem_owns_its_folder() -> None:
@@ -189,7 +189,7 @@ def test_file_in_place_of_the_folder_is_ignored() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("gem", "", "rails", "7.1.0", {"platform": "java"}), None)
+    package = ECOSYSTEM.build_from_purl(Purl("gem", "", "rails", "7.1.0", {"platform": "java"}), None)
     assert (package.source_name, package.source_version, package.ecosystem) == ("rails", "7.1.0", "RubyGems")
     assert package.purl == "pkg:gem/rails@7.1.0?platform=java"
 
@@ -207,11 +207,11 @@ def test_package_url_becomes_a_package() -> None:
     ],
 )
 def test_a_package_url_may_have_the_platform_in_its_version(written: str, version: str, platform: str) -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("gem", "", "nokogiri", written, {}), None)
+    package = ECOSYSTEM.build_from_purl(Purl("gem", "", "nokogiri", written, {}), None)
     assert package.version == package.source_version == version
     assert package.purl.endswith(f"@{version}?platform={platform}" if platform else f"@{version}")
     with pytest.raises(UsageError, match="no version"):
-        ECOSYSTEM.package_from_purl(Purl("gem", "", "rails"), None)
+        ECOSYSTEM.build_from_purl(Purl("gem", "", "rails"), None)
 
 
 @settings(deadline=None, max_examples=300)
@@ -230,7 +230,7 @@ def test_damaged_files_are_read_or_unreadable(content: bytes, cut: int, splice: 
 @pytest.mark.parametrize("version", ["", " ", "\t", "\ud800", "é", "1\0", "⁵", "１.0", "0" * VERSION_LIMIT + "1"])
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
 
 
 ORACLE = """

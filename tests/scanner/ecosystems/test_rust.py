@@ -68,7 +68,7 @@ def program(compressed: bytes) -> bytes:
 
 
 def read(content: bytes) -> Extract:
-    assert ECOSYSTEM.wants("usr/bin/app", len(content), 0o755, content[:64])
+    assert ECOSYSTEM.should_read("usr/bin/app", len(content), 0o755, content[:64])
     return ECOSYSTEM.read("usr/bin/app", io.BytesIO(content))
 
 
@@ -85,7 +85,7 @@ def lock(content: str | bytes) -> Extract:
     [("Cargo.lock", True), ("src/Cargo.lock", True), ("src/MyCargo.lock", False), ("src/Cargo.toml", False)],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 @pytest.mark.parametrize("name", ["linux", "darwin"])
@@ -123,9 +123,7 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
     (package,) = read(listing({"name": "time", "version": "0.1.0", "source": source})).packages
     matches = match([package], database, [ECOSYSTEM])
     assert (bool(matches.findings), bool(matches.undetermined)) == (affected, undetermined)
-    again = ECOSYSTEM.package_from_purl(
-        Purl("cargo", "", "time", "0.1.0", {} if affected else {"source": source}), None
-    )
+    again = ECOSYSTEM.build_from_purl(Purl("cargo", "", "time", "0.1.0", {} if affected else {"source": source}), None)
     assert (again.purl, again.source_name, again.source_version) == (
         package.purl,
         package.source_name,
@@ -243,17 +241,17 @@ def test_versions_are_ordered_as_semver_orders_them() -> None:
     for line in lines:
         if line.endswith(" !"):
             with pytest.raises(UncomparableError):
-                ECOSYSTEM.version_key(line[:-2])
+                ECOSYSTEM.make_version_key(line[:-2])
             continue
         a, sign, b = line.split(" ")
-        first, second = ECOSYSTEM.version_key(a), ECOSYSTEM.version_key(b)
+        first, second = ECOSYSTEM.make_version_key(a), ECOSYSTEM.make_version_key(b)
         assert (line, "<" if first < second else "=" if first == second else ">") == (line, sign)
 
 
 @pytest.mark.parametrize("version", ["", "v1.0.0", "1.0.0 from git", "\ud800", "１.0.0", "1.0.0\n", "1.0.0-\x00"])
 def test_invalid_versions_are_refused(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
 
 
 @pytest.mark.parametrize(
@@ -266,10 +264,10 @@ def test_invalid_versions_are_refused(version: str) -> None:
     ],
 )
 def test_a_purl_says_where_a_crate_is_from(qualifiers: dict[str, str], name: str, version: str) -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("cargo", "", "a", "1.0.0", qualifiers), None)
+    package = ECOSYSTEM.build_from_purl(Purl("cargo", "", "a", "1.0.0", qualifiers), None)
     assert (package.source_name, package.source_version, package.ecosystem) == (name, version, "crates.io")
 
 
 def test_a_purl_without_a_version_is_refused() -> None:
     with pytest.raises(UsageError, match="has no version"):
-        ECOSYSTEM.package_from_purl(Purl("cargo", "", "a"), None)
+        ECOSYSTEM.build_from_purl(Purl("cargo", "", "a"), None)

@@ -34,7 +34,7 @@ def read(content: bytes | object) -> Extract:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"") is is_wanted
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"") is is_wanted
 
 
 def test_a_package_is_its_repository_in_every_form() -> None:
@@ -61,9 +61,11 @@ def test_registry_pin_is_unread_and_local_pin_is_ignored() -> None:
 @pytest.mark.parametrize("version", ["branch 1.0.0", f"revision {REVISION}", "1.0", "v1.0.0", ""])
 def test_pins_without_version_do_not_compare(version: str) -> None:
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key(version)
+        ECOSYSTEM.make_version_key(version)
     assert (
-        ECOSYSTEM.version_key("1.0.0-beta.2") < ECOSYSTEM.version_key("1.0.0-beta.11") < ECOSYSTEM.version_key("1.0.0")
+        ECOSYSTEM.make_version_key("1.0.0-beta.2")
+        < ECOSYSTEM.make_version_key("1.0.0-beta.11")
+        < ECOSYSTEM.make_version_key("1.0.0")
     )
 
 
@@ -117,12 +119,12 @@ def test_other_files_are_unreadable(content: bytes, reason: str) -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(Purl("swift", "github.com/Alamofire", "Alamofire", "5.4.3"), None)
+    package = ECOSYSTEM.build_from_purl(Purl("swift", "github.com/Alamofire", "Alamofire", "5.4.3"), None)
     assert (package.source_name, package.source_version) == ("github.com/alamofire/alamofire", "5.4.3")
     assert package.purl == "pkg:swift/github.com/Alamofire/Alamofire@5.4.3"
     for purl in (Purl("swift", "github.com/a", "b"), Purl("swift", "", "b", "1.0.0")):
         with pytest.raises(UsageError, match="has no"):
-            ECOSYSTEM.package_from_purl(purl, None)
+            ECOSYSTEM.build_from_purl(purl, None)
 
 
 @settings(deadline=None, max_examples=200)

@@ -81,7 +81,7 @@ def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str
         (name, "y"), (f"{path}/node_modules/y/package.json", f"{path}/lib/python3/site-packages/y")
     ):
         hostile = Package(called, "1.0", "pkg:x/y@1", ecosystem, called, "1.0", at)
-        for line in kind.upgrade_commands([PackageUpgrade(hostile, version)]):
+        for line in kind.build_upgrade_commands([PackageUpgrade(hostile, version)]):
             assert_words(line)
 
 
@@ -89,6 +89,6 @@ def test_commands_are_one_line_of_words_for_any_image(kind: Ecosystem, name: str
 @pytest.mark.parametrize("name", HOSTILE)
 def test_illegal_names_are_left_out_and_counted(kind: Ecosystem, name: str) -> None:
     illegal = Package(name, "1.0", "pkg:x/y@1", kind.osv_names[0], name, "1.0", "some/file")
-    assert kind.upgrade_commands([PackageUpgrade(illegal, "1.1")]) == (
+    assert kind.build_upgrade_commands([PackageUpgrade(illegal, "1.1")]) == (
         "# 1 package left out: the image gives no legal name, version or path.",
     )

@@ -56,8 +56,8 @@ def manifest(**changed: Any) -> bytes:
     ],
 )
 def test_wanted_paths(path: str, *, is_wanted: bool) -> None:
-    assert ECOSYSTEM.wants(path, 1, 0o644, b"{") is is_wanted
-    assert not ECOSYSTEM.wants("srv/ext/a/package.json", 0, 0, b"")  # a link
+    assert ECOSYSTEM.should_read(path, 1, 0o644, b"{") is is_wanted
+    assert not ECOSYSTEM.should_read("srv/ext/a/package.json", 0, 0, b"")  # a link
 
 
 def test_an_extension_owns_its_folder() -> None:
@@ -155,22 +155,24 @@ def test_editor_is_listed_and_undetermined() -> None:
 
 
 def test_package_url_becomes_a_package() -> None:
-    package = ECOSYSTEM.package_from_purl(
+    package = ECOSYSTEM.build_from_purl(
         Purl("vscode-extension", "Golang", "Go", "0.39.1", {"platform": "linux-x64"}), None
     )
     assert (package.source_name, package.ecosystem) == ("golang.go", "VSCode")
     assert package.purl == "pkg:vscode-extension/golang/go@0.39.1"
     for purl in (Purl("vscode-extension", "a", "b"), Purl("vscode-extension", "", "b", "1.0.0")):
         with pytest.raises(UsageError, match="has no"):
-            ECOSYSTEM.package_from_purl(purl, None)
+            ECOSYSTEM.build_from_purl(purl, None)
 
 
 def test_versions_are_ordered_as_npm_orders_them() -> None:
     assert (
-        ECOSYSTEM.version_key("1.46.2025091308") > ECOSYSTEM.version_key("1.9.0") > ECOSYSTEM.version_key("1.9.0-beta")
+        ECOSYSTEM.make_version_key("1.46.2025091308")
+        > ECOSYSTEM.make_version_key("1.9.0")
+        > ECOSYSTEM.make_version_key("1.9.0-beta")
     )
     with pytest.raises(UncomparableError):
-        ECOSYSTEM.version_key("1.0")
+        ECOSYSTEM.make_version_key("1.0")
 
 
 def reasons(*layers: Any) -> str:

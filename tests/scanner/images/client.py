@@ -38,14 +38,14 @@ def opening(
     authorizer = Authorizer(transport, named.registry, named.repository, lambda: credentials)
     origin = RegistrySource(named, transport, authorizer)
     try:
-        digest, data = origin.root()
+        digest, data = origin.read_root()
         yield OpenedImages(digest, read_images(origin, digest, data, None), origin.close)
     finally:
         origin.close()
 
 
 def files(opened: OpenedImages) -> list[str]:
-    return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
+    return [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()]
 
 
 def stored(image: make.Image = IMAGE) -> Callable[[Request], Answer]:

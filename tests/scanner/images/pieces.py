@@ -27,11 +27,11 @@ def layer(data: bytes, **more: object) -> TarLayer:
 
 
 def read(data: bytes) -> list[Entry]:
-    return list(layer(data).entries())
+    return list(layer(data).read_entries())
 
 
 def bounded(data: bytes, bounds: LayerLimits) -> list[Entry]:
-    return list(TarLayer(sha256(data), lambda: Blob(data), bounds=bounds).entries())
+    return list(TarLayer(sha256(data), lambda: Blob(data), bounds=bounds).read_entries())
 
 
 def paths(data: bytes) -> list[str]:
@@ -39,7 +39,7 @@ def paths(data: bytes) -> list[str]:
 
 
 def content(data: bytes) -> dict[str, bytes]:
-    return {entry.path: entry.open().read() for entry in layer(data).entries() if entry.open}
+    return {entry.path: entry.open().read() for entry in layer(data).read_entries() if entry.open}
 
 
 def header(name: bytes, size: bytes = b"", flag: bytes = b"0", link: bytes = b"", rest: bytes = b"") -> bytes:

@@ -32,7 +32,7 @@ def test_an_image_keeps_its_digest(running: Running, image: Image) -> None:
         )
     with open_images(f"{running.address}/for/ecs@{digest}", ["linux/amd64"]) as opened:
         assert opened.digest == digest
-        assert [entry.path for layer in opened.images[0].layers for entry in layer.entries()] == ["one", "two"]
+        assert [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()] == ["one", "two"]
 
 
 @pytest.mark.real

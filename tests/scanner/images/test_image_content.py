@@ -22,7 +22,7 @@ from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError
 def test_a_blob_that_does_not_match_its_digest_fails_at_its_end(compression: make.Compression) -> None:
     data = make.compress(make.tar({"f": b"1"}), compression)
     wrong = TarLayer(sha256(b"other"), lambda: Blob(data))
-    entries = wrong.entries()
+    entries = wrong.read_entries()
     assert next(entries).path == "f"
     with pytest.raises(ImageError, match=f"{wrong.digest} does not match its digest"):
         list(entries)
@@ -31,21 +31,21 @@ def test_a_blob_that_does_not_match_its_digest_fails_at_its_end(compression: mak
 def test_the_digest_covers_what_follows_the_end_mark() -> None:
     data = make.tar({"f": b"1"})
     with pytest.raises(ImageError, match="does not match its digest"):
-        list(TarLayer(sha256(data), lambda: Blob(data + bytes(3000))).entries())
+        list(TarLayer(sha256(data), lambda: Blob(data + bytes(3000))).read_entries())
 
 
 @pytest.mark.parametrize("change", [-1, 1])
 def test_a_blob_of_another_size_than_its_manifest_says_is_refused(change: int) -> None:
     data = make.tar({"f": b"1"})
     with pytest.raises(ImageError, match="its manifest says"):
-        list(TarLayer(sha256(data), lambda: Blob(data), len(data) + change).entries())
+        list(TarLayer(sha256(data), lambda: Blob(data), len(data) + change).read_entries())
 
 
 def test_sha512_digests_are_verified_as_well() -> None:
     import hashlib
 
     data = make.tar({"f": b"1"})
-    assert len(list(TarLayer("sha512:" + hashlib.sha512(data).hexdigest(), lambda: Blob(data)).entries())) == 1
+    assert len(list(TarLayer("sha512:" + hashlib.sha512(data).hexdigest(), lambda: Blob(data)).read_entries())) == 1
 
 
 # --- compression -------------------------------------------------------------------------------------------------
@@ -102,7 +102,7 @@ def test_headers_without_end_are_refused() -> None:
 def test_content_of_any_size_can_be_opened_twice_and_sought(size: int) -> None:
     data = (bytes(range(251)) * (size // 251 + 1))[:size]
     blob = make.compress(make.tar({"before": b"x" * 700, "f": data, "after": b"y"}))
-    for entry in layer(blob, piece=2**16).entries():
+    for entry in layer(blob, piece=2**16).read_entries():
         if entry.path == "after":
             assert entry.open
             assert entry.open().read() == b"y"
@@ -120,7 +120,7 @@ def test_content_of_any_size_can_be_opened_twice_and_sought(size: int) -> None:
 
 def test_content_is_not_to_be_had_after_the_next_entry() -> None:
     for path in ("f", "g"):
-        entries = layer(make.tar({path: b"1", "next": b"2"})).entries()
+        entries = layer(make.tar({path: b"1", "next": b"2"})).read_entries()
         entry = next(entries)
         next(entries)
         assert entry.open
@@ -129,7 +129,7 @@ def test_content_is_not_to_be_had_after_the_next_entry() -> None:
 
 
 def test_a_large_file_is_closed_with_its_entry() -> None:
-    entries = layer(make.tar({"f": bytes(IN_MEMORY + 1), "next": b""}), piece=2**20).entries()
+    entries = layer(make.tar({"f": bytes(IN_MEMORY + 1), "next": b""}), piece=2**20).read_entries()
     entry = next(entries)
     assert entry.open
     file = entry.open()
@@ -139,7 +139,7 @@ def test_a_large_file_is_closed_with_its_entry() -> None:
 
 def test_a_file_above_the_bound_is_not_opened_and_not_read() -> None:
     size = CONTENT_LIMIT + 1
-    entries = layer(header(b"f", b"%o" % size)).entries()
+    entries = layer(header(b"f", b"%o" % size)).read_entries()
     entry = next(entries)
     assert entry.open
     with pytest.raises(UnreadableError, match=f"{size} bytes"):
@@ -157,7 +157,7 @@ def test_a_transport_that_fails_is_not_taken_for_a_broken_layer() -> None:
     for compression in ("gzip", "zstd", "none"):
         data = make.compress(make.tar({f"f{at}": noise[at:] for at in range(200)}), compression)
         with pytest.raises(UnavailableError, match="gone"):
-            list(TarLayer(sha256(data), lambda data=data: Failing(data)).entries())  # type: ignore[misc]
+            list(TarLayer(sha256(data), lambda data=data: Failing(data)).read_entries())  # type: ignore[misc]
 
 
 MEASURE = """
@@ -169,9 +169,9 @@ def peak():
         return int(next(line for line in status if line.startswith("VmHWM")).split()[1])
 with open_images(sys.argv[1]) as opened:
     (layer,) = opened.images[0].layers
-    small = next(layer.entries())
+    small = next(layer.read_entries())
     before = peak()
-    for entry in layer.entries():
+    for entry in layer.read_entries():
         if entry.path == "opened":
             file = entry.open()
             while file.read(2**16):

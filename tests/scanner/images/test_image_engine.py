@@ -9,7 +9,7 @@ import pytest
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, serve
 
-from dockgate.scanner.images.engine import engine_source
+from dockgate.scanner.images.engine import open_engine_source
 from dockgate.scanner.images.reference import EngineReference
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 
@@ -34,9 +34,9 @@ def program(folder: Path, text: str) -> dict[str, str]:
 
 
 def digest(stored: EngineReference, environment: dict[str, str], system: Path) -> str:
-    origin = engine_source(stored, environment, system)
+    origin = open_engine_source(stored, environment, system)
     try:
-        return origin.root()[0]
+        return origin.read_root()[0]
     finally:
         origin.close()
 
@@ -96,7 +96,7 @@ esac""",
 def test_the_error_of_a_failed_podman_push_is_reported(tmp_path: Path) -> None:
     environment = program(tmp_path, '[ "$2" = exists ] || { echo no room >&2; exit 125; }')
     with pytest.raises(UnavailableError, match=r"podman cannot save list \(it says: no room\)"):
-        engine_source(EngineReference("podman", "list"), environment, tmp_path)
+        open_engine_source(EngineReference("podman", "list"), environment, tmp_path)
 
 
 def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_accepted(tmp_path: Path) -> None:
@@ -110,14 +110,14 @@ def test_a_socket_that_would_hand_out_one_image_of_a_list_is_not_accepted(tmp_pa
         serve(answer, tmp_path / "podman.sock"),
         pytest.raises(UnavailableError, match="podman:team/list is a manifest list") as caught,
     ):
-        engine_source(EngineReference("podman", "team/list"), environment, tmp_path)
+        open_engine_source(EngineReference("podman", "team/list"), environment, tmp_path)
     assert "podman manifest push --all team/list oci-archive:FILE" in str(caught.value.advice)
 
 
 def test_a_missing_engine_is_reported_with_alternatives(tmp_path: Path) -> None:
     for engine, start in (("podman", "podman system service"), ("docker", "Start docker")):
         with pytest.raises(UnavailableError, match=f"No {engine} runs here") as caught:
-            engine_source(EngineReference(engine, "app"), {"PATH": ""}, tmp_path)
+            open_engine_source(EngineReference(engine, "app"), {"PATH": ""}, tmp_path)
         assert start in str(caught.value.advice)
         assert "save the image to a file" in str(caught.value.advice)
 
@@ -125,13 +125,15 @@ def test_a_missing_engine_is_reported_with_alternatives(tmp_path: Path) -> None:
 @pytest.mark.parametrize("host", ["tcp://10.0.0.1:2375", "ssh://ada:secret@example.org/run/podman.sock", "unix://x"])
 def test_a_remote_engine_is_refused_without_naming_its_address(host: str, tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match="DOCKER_HOST names a remote engine") as caught:
-        engine_source(EngineReference("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
+        open_engine_source(EngineReference("docker", "app"), {"DOCKER_HOST": host}, tmp_path)
     assert host not in caught.value.full_message
 
 
 def test_a_named_engine_that_is_missing_is_reported(tmp_path: Path) -> None:
     with pytest.raises(UnavailableError, match=r"absent\.sock cannot be reached"):
-        engine_source(EngineReference("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/absent.sock"}, tmp_path)
+        open_engine_source(
+            EngineReference("podman", "app"), {"CONTAINER_HOST": f"unix://{tmp_path}/absent.sock"}, tmp_path
+        )
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,7 @@ def test_a_refusal_by_an_engine_is_reported(
 ) -> None:
     refusal = Answer(status, json.dumps({"message": body}).encode())
     with serve(lambda request: refusal, tmp_path / "docker.sock"), pytest.raises(kind, match=message):
-        engine_source(EngineReference("docker", "app"), {}, tmp_path)
+        open_engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 @pytest.mark.parametrize("body", [b"", b"not json", b"[]", b'{"message": 1}' + b" " * 2**17])
@@ -156,7 +158,7 @@ def test_a_refusal_of_unknown_form_is_reported_without_its_text(body: bytes, tmp
         serve(lambda request: Answer(500, body), tmp_path / "docker.sock"),
         pytest.raises(UnavailableError, match=r"answers 500\.$"),
     ):
-        engine_source(EngineReference("docker", "app"), {}, tmp_path)
+        open_engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
@@ -165,23 +167,23 @@ def test_an_answer_that_breaks_off_is_no_broken_image(tmp_path: Path) -> None:
         serve(lambda request: Answer(200, data, cut=600), tmp_path / "docker.sock"),
         pytest.raises(UnavailableError, match="cannot be reached"),
     ):
-        engine_source(EngineReference("docker", "app"), {}, tmp_path)
+        open_engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_an_answer_that_is_not_an_archive_is_reported(tmp_path: Path) -> None:
     with serve(answering(b""), tmp_path / "docker.sock"), pytest.raises(ImageError, match="docker:app holds no image"):
-        engine_source(EngineReference("docker", "app"), {}, tmp_path)
+        open_engine_source(EngineReference("docker", "app"), {}, tmp_path)
 
 
 def test_the_error_of_a_failed_podman_is_reported(tmp_path: Path) -> None:
     environment = program(tmp_path, "echo one >&2; echo Error: no room >&2; exit 125")
     with pytest.raises(UnavailableError, match=r"podman cannot save app \(it says: Error: no room\)"):
-        engine_source(EngineReference("podman", "app"), environment, tmp_path)
+        open_engine_source(EngineReference("podman", "app"), environment, tmp_path)
 
 
 def test_half_an_archive_is_not_taken_for_one(tmp_path: Path) -> None:
     saved(tmp_path)
     with pytest.raises(UnavailableError, match="podman cannot save"):
-        engine_source(
+        open_engine_source(
             EngineReference("podman", "app"), program(tmp_path, f"cat {tmp_path}/saved.tar; exit 1"), tmp_path
         )

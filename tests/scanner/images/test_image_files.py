@@ -25,7 +25,7 @@ def digest(reference: str, platforms: list[str] | None = None) -> str:
 
 def files(reference: str) -> list[str]:
     with open_images(reference) as opened:
-        return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
+        return [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()]
 
 
 @pytest.mark.parametrize("path", ["manifest.json", "./manifest.json"])
@@ -258,4 +258,4 @@ def test_a_disk_that_fails_is_not_taken_for_a_broken_image(tmp_path: Path) -> No
         blob.unlink()
         blob.symlink_to("/proc/self/mem")  # a regular file that cannot be read from its beginning
         with pytest.raises(UnavailableError, match="cannot be read"):
-            list(opened.images[0].layers[0].entries())
+            list(opened.images[0].layers[0].read_entries())

@@ -24,12 +24,12 @@ def root(tmp_path: Path) -> Path:
 
 def walked(root: Path) -> dict[str, Entry]:
     with open_images(f"dir:{root}") as opened:
-        return {entry.path: entry for entry in opened.images[0].layers[0].entries()}
+        return {entry.path: entry for entry in opened.images[0].layers[0].read_entries()}
 
 
 def entries(root: Path) -> Iterator[Entry]:
     with open_images(f"dir:{root}") as opened:
-        yield from opened.images[0].layers[0].entries()
+        yield from opened.images[0].layers[0].read_entries()
 
 
 def test_links_are_reported_and_never_followed(root: Path, tmp_path: Path) -> None:
@@ -162,7 +162,7 @@ def test_file_systems_that_the_kernel_makes_up_are_not_entered(root: Path, tmp_p
         for kind in ("ext4", "proc"):
             (tmp_path / "mountinfo").write_text(f"{where} - {kind} name rw\n")
             layer = FolderLayer(descriptor, "root", mounts=tmp_path / "mountinfo")
-            entries.append([entry.path for entry in layer.entries()])
+            entries.append([entry.path for entry in layer.read_entries()])
     finally:
         os.close(descriptor)
     assert entries == [["", "proc", "proc/cpuinfo"], ["", "proc"]]
@@ -173,7 +173,7 @@ def test_what_this_machine_makes_up_is_known() -> None:
     descriptor = os.open("/proc", os.O_RDONLY)
     try:
         layer = FolderLayer(descriptor, "/proc")
-        folders = [entry.path for entry in layer.entries() if entry.kind == "directory"]
+        folders = [entry.path for entry in layer.read_entries() if entry.kind == "directory"]
     finally:
         os.close(descriptor)
     assert {path.count("/") for path in folders} == {0}

@@ -148,14 +148,14 @@ def test_a_broken_layer_is_refused_by_its_digest(name: str) -> None:
 
 def test_a_broken_layer_gives_what_stands_before_the_break_and_then_fails() -> None:
     data = header(b"f", b"3") + block(b"abc") + header(b"g")[:100]
-    entries = layer(data).entries()
+    entries = layer(data).read_entries()
     assert next(entries).path == "f"
     with pytest.raises(ImageError, match="cut short"):
         next(entries)
 
 
 def test_opening_content_that_is_cut_short_fails() -> None:
-    entries = layer(header(b"f", b"1000") + b"abc").entries()
+    entries = layer(header(b"f", b"1000") + b"abc").read_entries()
     entry = next(entries)
     assert entry.open
     with pytest.raises(ImageError, match="cut short"):

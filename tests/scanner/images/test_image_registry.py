@@ -58,7 +58,7 @@ def test_a_layer_that_a_registry_lost_or_broke_is_named(tmp_path: Path) -> None:
         with open_images(f"{running.address}/team/app:1") as opened:
             for layer in opened.images[0].layers:
                 with pytest.raises(ImageError, match=layer.digest):
-                    list(layer.entries())
+                    list(layer.read_entries())
 
 
 @pytest.mark.real

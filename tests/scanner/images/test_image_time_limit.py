@@ -78,6 +78,6 @@ def test_a_registry_is_given_up_when_its_time_is_over(place: str) -> None:
 
 
 def _read(origin: RegistrySource) -> None:
-    with origin.blob(DIGEST) as blob:
+    with origin.open_blob(DIGEST) as blob:
         while blob.read(1000):
             pass

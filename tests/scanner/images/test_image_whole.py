@@ -28,7 +28,7 @@ def archive(folder: Path, form: str = "oci") -> bytes:
 
 def names(reference: str, data: bytes | None = None) -> list[str]:
     with open_images(reference, stdin=io.BytesIO(data) if data is not None else None) as opened:
-        return [entry.path for layer in opened.images[0].layers for entry in layer.entries()]
+        return [entry.path for layer in opened.images[0].layers for entry in layer.read_entries()]
 
 
 @pytest.mark.parametrize("form", ["oci", "docker"])

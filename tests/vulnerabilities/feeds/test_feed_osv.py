@@ -352,7 +352,7 @@ def test_an_export_with_overlapping_members_is_refused() -> None:
 def test_an_affected_bitnami_version_includes_every_revision() -> None:
     affected = entry("Bitnami", "node", {"introduced": "0"}, {"last_affected": "2.6.0"})
     (span,) = advisory_with("Bitnami", record("BIT-node-1", affected)).ranges
-    order = Order(BITNAMI.version_key)
+    order = Order(BITNAMI.make_version_key)
     advisory = Advisory("BIT-node-1", "Bitnami", "node", (span,))
     affects = {version: order.is_affected(advisory, version) for version in ("2.6.0", "2.6.0-3", "2.6.1", "2.6.1-0")}
     assert affects == {"2.6.0": True, "2.6.0-3": True, "2.6.1": False, "2.6.1-0": False}
@@ -361,7 +361,7 @@ def test_an_affected_bitnami_version_includes_every_revision() -> None:
 def test_a_last_affected_version_of_azure_linux_includes_its_builds() -> None:
     affected = entry("Azure Linux:3", "curl", {"introduced": "0"}, {"last_affected": "8.11.1-2"})
     (span,) = advisory_with("Azure Linux", record("AZL-1", affected)).ranges
-    order = Order(RPM.version_key, can_omit_epoch=True)
+    order = Order(RPM.make_version_key, can_omit_epoch=True)
     advisory = Advisory("AZL-1", "Azure Linux:3", "curl", (span,))
     versions = ("8.11.1-2", "8.11.1-2.azl3", "8.11.1-2.cm2", "8.11.1-3.azl3", "8.11.1-10.azl3", "8.12.0-1.azl3")
     assert [order.is_affected(advisory, version) for version in versions] == [True, True, True, False, False, False]

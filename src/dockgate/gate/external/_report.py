@@ -8,7 +8,7 @@ from dockgate.gate.external import ReadContext
 from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, digest, mappings, text
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package
-from dockgate.scanner.osrelease import os_id
+from dockgate.scanner.osrelease import find_os_id
 from dockgate.shared.errors import UncomparableError, UsageError
 from dockgate.vulnerabilities.aliases import rank_alias
 from dockgate.vulnerabilities.model import (
@@ -98,7 +98,7 @@ def make_platform(system: Any, architecture: Any, variant: Any) -> str:
 def make_distribution(family: Any, release: Any) -> Distribution | None:
     """The distribution by another tool's name for it, None if it has none."""
     name = text(family)
-    return Distribution(os_id(name), text(release)) if name and name != "none" else None
+    return Distribution(find_os_id(name), text(release)) if name and name != "none" else None
 
 
 def layer_digests(layers: Any, location: str, key: str) -> tuple[str, ...]:

@@ -96,5 +96,5 @@ def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequ
             if not set(list_order_names(entry.package.ecosystem)).isdisjoint(ecosystem.osv_names)
         ]
         if matching:
-            lines += ecosystem.upgrade_commands(matching)
+            lines += ecosystem.build_upgrade_commands(matching)
     return tuple(lines)

@@ -29,7 +29,7 @@ class Actions(StandaloneEcosystem):
     upgrade_line = UpgradeLine("/._-", "# Name {list} or later in the workflows.", item="{name}@{version}")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return False
 
     @override
@@ -37,7 +37,7 @@ class Actions(StandaloneEcosystem):
         return Extract()
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Name the package after its repository, whichever action it is (OSV schema 1.7, `affected`)."""
         check_purl(purl, "pkg:githubactions/OWNER/NAME@VERSION", namespace="owner")
         owner, name, *_ = (*purl.namespace.split("/"), purl.name)
@@ -48,7 +48,7 @@ class Actions(StandaloneEcosystem):
         return build_package("GitHub Actions", name, purl.version, url, "", source=(name.lower(), version))
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """The key of a semantic version. UncomparableError for a "v" before fewer than three numbers.
 
         Such a tag moves. Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63).
@@ -56,7 +56,7 @@ class Actions(StandaloneEcosystem):
         bare = version.removeprefix("v")
         if bare != version and bare.count(".") < 2:
             raise UncomparableError(f"The GitHub Actions version {version[:80]!r} is a tag that moves.")
-        return semver.version_key(bare, "GitHub Actions", minimum_parts=1)
+        return semver.make_version_key(bare, "GitHub Actions", minimum_parts=1)
 
 
 ECOSYSTEM: Ecosystem = Actions()

@@ -6,8 +6,8 @@ modules) is found by its own files.
 
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import json_object
-from dockgate.scanner.formats.order import is_digits, is_label, label_row, number
+from dockgate.scanner.formats.content import read_json_object
+from dockgate.scanner.formats.order import encode_labels, encode_number, is_digits, is_label
 from dockgate.scanner.formats.spdx import read_packages
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
@@ -34,7 +34,7 @@ class Bitnami(StandaloneEcosystem):
     upgrade_line = UpgradeLine("+-._", "# Build on a newer image of Bitnami's, with {list} or later.")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.startswith(f"{_ROOT}/"):
             return path == _ROOT
         return path == _LIST or (path.endswith(".spdx") and path.rpartition("/")[2].startswith(".spdx-"))
@@ -47,16 +47,16 @@ class Bitnami(StandaloneEcosystem):
         """
         if path == _ROOT:
             return Extract()
-        content = json_object(file, FILE_LIMIT)
+        content = read_json_object(file, FILE_LIMIT)
         return _read_list(path, content) if path == _LIST else _read_document(path, content)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:bitnami/NAME@VERSION")
         return _make_package(purl.name, purl.version, purl.qualifiers, "")
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """Semantic Versioning, except that a number after the hyphen is Bitnami's revision.
 
         A revision sorts after the plain version (bitnami/go-version): "2.4.62-3" is the third rebuild of 2.4.62, and
@@ -72,8 +72,8 @@ class Bitnami(StandaloneEcosystem):
         if is_revision:
             while parts and not parts[-1].strip("0"):
                 parts.pop()
-        key = b"".join(map(number, numbers)) + (b"\x00" if parts and not is_revision else b"\x01")
-        return key + label_row(parts)
+        key = b"".join(map(encode_number, numbers)) + (b"\x00" if parts and not is_revision else b"\x01")
+        return key + encode_labels(parts)
 
 
 ECOSYSTEM: Ecosystem = Bitnami()

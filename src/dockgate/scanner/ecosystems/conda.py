@@ -6,7 +6,7 @@ Python packages among them have a dist-info and are judged by that.
 
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import get_string, json_object
+from dockgate.scanner.formats.content import get_string, read_json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
@@ -29,7 +29,7 @@ class Conda(StandaloneEcosystem):
     upgrade_line = UpgradeLine("-._", "conda install --yes {words}", word="{name}>={version}")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
         return name == _FOLDER or (name.endswith(".json") and folder.rpartition("/")[2] == _FOLDER)
 
@@ -38,7 +38,7 @@ class Conda(StandaloneEcosystem):
         """Return the package and the files it linked, except compiled Python, which comes and goes."""
         if not path.endswith(".json"):
             return Extract()
-        record = json_object(file, RECORD_LIMIT)
+        record = read_json_object(file, RECORD_LIMIT)
         name, version, files = get_string(record, "name"), get_string(record, "version"), record.get("files", [])
         if not name or not version:
             raise UnreadableError(f"it has no {'version' if name else 'name'}")
@@ -59,7 +59,7 @@ class Conda(StandaloneEcosystem):
         return Extract((package,), {package.purl: tuple(owned_paths)})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conda/NAME@VERSION")
         build, channel, subdir = (purl.qualifiers.get(key, "") for key in ("build", "channel", "subdir"))
         return _make_package(purl.name, purl.version, build, channel, subdir, "")

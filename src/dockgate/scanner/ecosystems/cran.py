@@ -8,8 +8,8 @@ is an ecosystem of its own in OSV's schema, recognised by the repository that th
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode, json_object
-from dockgate.scanner.formats.order import fits, is_digits, number_row, without_zeros
+from dockgate.scanner.formats.content import check_size, decode, read_json_object
+from dockgate.scanner.formats.order import encode_numbers, is_at_most, is_digits, strip_zeros
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -46,14 +46,14 @@ class Cran(StandaloneEcosystem):
     triggers = Triggers(names=("DESCRIPTION", _LOCK))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return path.endswith((_FILE, f"/{_LOCK}")) or path == _LOCK
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         """Return the package installed in the DESCRIPTION's folder, nothing for a source package."""
         if path.endswith(_LOCK):
-            return _read_lock(path, json_object(file, LOCK_LIMIT))
+            return _read_lock(path, read_json_object(file, LOCK_LIMIT))
         check_size(file, FILE_LIMIT)
         fields = _read_fields(file)
         if not fields.get("Built"):
@@ -71,13 +71,13 @@ class Cran(StandaloneEcosystem):
         return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cran/NAME@VERSION")
         repository = purl.qualifiers.get("repository_url", "").removeprefix("https://")
         return _make_package(purl.name, purl.version, repository.startswith("bioconductor.org"), "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install into the old version's library; repositories have the newest only. Locks are locked again."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "."))
         calls: dict[tuple[str, str], dict[str, None]] = {}
@@ -99,16 +99,16 @@ class Cran(StandaloneEcosystem):
         return (*lines, *advice, *remark)
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """The key of two or more numbers, separated by dots or dashes; missing ones are 0.
 
         That is how R's operators compare a `package_version`. `compareVersion` sorts 1.0 before 1.0.0, but CRAN accepts
         no second release that the operators call equal.
         """
         parts = version.replace("-", ".").split(".")
-        if len(parts) < 2 or not all(is_digits(part) and fits(part, INT_MAX) for part in parts):
+        if len(parts) < 2 or not all(is_digits(part) and is_at_most(part, INT_MAX) for part in parts):
             raise UncomparableError(f"The R version {version[:80]!r} is not numbers separated by dots and dashes.")
-        return number_row(without_zeros(parts))
+        return encode_numbers(strip_zeros(parts))
 
 
 ECOSYSTEM: Ecosystem = Cran()

@@ -7,7 +7,7 @@ clean. Anything else in a document (the image, built-in parts) is found by its o
 
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import json_object
+from dockgate.scanner.formats.content import read_json_object
 from dockgate.scanner.formats.spdx import read_packages
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
@@ -31,21 +31,21 @@ class Dhi(StandaloneEcosystem):
     upgrade_line = UpgradeLine("+-._", "# Build on a newer image of Docker's, with {list} or later.")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match documents in folders of components; next to these is a link to the image's own."""
         folder, _, name = path.removeprefix(_ROOT).rpartition("/")
         return path.startswith(_ROOT) and bool(folder) and name.startswith(".spdx.") and name.endswith(".json")
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
-        content = json_object(file, FILE_LIMIT)
+        content = read_json_object(file, FILE_LIMIT)
         packages, unread_parts = read_packages(
             content, "dhi", lambda name, version, _: _make_package(name, version, path), should_ignore_invalid=True
         )
         return Extract(tuple(packages.values()), unread_parts=unread_parts)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:dhi/NAME@VERSION")
         return _make_package(purl.name, purl.version, "")
 

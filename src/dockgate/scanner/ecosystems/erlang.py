@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.content import budget, check_size, decode, is_script_of, read_text
+from dockgate.scanner.formats.content import check_size, decode, is_script_of, make_budget, read_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package
@@ -59,7 +59,7 @@ class Erlang(StandaloneEcosystem):
     upgrade_line = UpgradeLine("_", "mix deps.update {words} # {list} or later")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile of a dependency, with which its author develops."""
         folder, _, name = path.rpartition("/")
         if name.endswith(".app"):
@@ -85,7 +85,7 @@ class Erlang(StandaloneEcosystem):
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         if not purl.version:
             raise UsageError(f"{purl} has no version.", f"Write it as pkg:{purl.type}/NAME@VERSION.")
         if purl.type == "otp":
@@ -93,8 +93,8 @@ class Erlang(StandaloneEcosystem):
         return _make_hex_package(purl.namespace, purl.name, purl.version, "")
 
     @override
-    def version_key(self, version: str) -> bytes:
-        return semver.version_key(version, "Hex")
+    def make_version_key(self, version: str) -> bytes:
+        return semver.make_version_key(version, "Hex")
 
 
 ECOSYSTEM: Ecosystem = Erlang()
@@ -207,7 +207,7 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     section = Section(file, 0, file.seek(0, 2))
     if not path.endswith(_ARCHIVE_SUFFIX) and not is_zip(section):
         return Extract()
-    archive = Archive(section, (b".app",), budget(READ_LIMIT))
+    archive = Archive(section, (b".app",), make_budget(READ_LIMIT))
     members = [entry for entry in archive.entries if entry.name.rpartition("/")[0].rpartition("/")[2] == "ebin"]
     if len(members) > MEMBER_LIMIT:
         raise UnreadableError(f"it contains {len(members)} applications; no more than {MEMBER_LIMIT} are read")

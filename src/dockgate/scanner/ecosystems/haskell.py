@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode, join_path, read_text
-from dockgate.scanner.formats.order import is_digits, number_row
+from dockgate.scanner.formats.order import encode_numbers, is_digits
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
@@ -43,7 +43,7 @@ class Haskell(StandaloneEcosystem):
     )
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
         if name.endswith(".conf"):
             return folder.rpartition("/")[2] in _DATABASES
@@ -70,17 +70,17 @@ class Haskell(StandaloneEcosystem):
         return Extract(tuple(packages), {package.purl: (owned_folder,)} if owned_folder else {})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:hackage/NAME@VERSION")
         return _make_package(purl.name, purl.version, "")
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """Numbers one by one, fewer first (Cabal-syntax, Distribution/Types/Version.hs); tags are refused."""
         parts = version.split(".")
         if not all(is_digits(part) and len(part) <= DIGITS and (part == "0" or part[0] != "0") for part in parts):
             raise UncomparableError(f"The Haskell version {version[:80]!r} is not numbers separated by dots.")
-        return number_row(parts)
+        return encode_numbers(parts)
 
 
 ECOSYSTEM: Ecosystem = Haskell()
@@ -136,9 +136,9 @@ def _read_freeze_file(path: str, content: str) -> Iterator[Package]:
 
 def _read_stack_lock(path: str, content: str) -> Iterator[Package]:
     """Read `completed: {hackage: NAME-VERSION@sha256:…}` (Stack, "Lock files"); the snapshot's are not listed."""
-    from dockgate.scanner.formats.yaml import document
+    from dockgate.scanner.formats.yaml import parse_document
 
-    listed_packages = document(content).get("packages", [])
+    listed_packages = parse_document(content).get("packages", [])
     if not isinstance(listed_packages, list):
         raise UnreadableError("it has no list of packages")
     for entry in listed_packages:

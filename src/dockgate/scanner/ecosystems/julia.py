@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats.content import read_text
-from dockgate.scanner.formats.order import fits, is_digits, label_row, number
+from dockgate.scanner.formats.order import encode_labels, encode_number, is_at_most, is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -44,7 +44,7 @@ class Julia(StandaloneEcosystem):
     triggers = Triggers(names=(*_PROJECTS, *_MANIFESTS), parts=("Manifest-v",))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match `packages/NAME/SLUG/` of a depot and `stdlib/vVERSION/NAME/`; others are of projects."""
         name = path.rpartition("/")[2]
         if name in _PROJECTS:
@@ -53,10 +53,10 @@ class Julia(StandaloneEcosystem):
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
-        from dockgate.scanner.formats.toml import document
+        from dockgate.scanner.formats.toml import parse_document
 
         lock = not path.endswith(_PROJECTS)
-        content = document(read_text(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT))
+        content = parse_document(read_text(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT))
         if lock:
             return Extract(tuple(_read_manifest(path, content)), is_lockfile=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
@@ -72,12 +72,12 @@ class Julia(StandaloneEcosystem):
         return Extract((package,), {package.purl: (f"{folder}/",)})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:julia/NAME@VERSION?uuid=UUID")
         return _make_package(purl.name, purl.version, purl.qualifiers.get("uuid", ""), "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update the active project; another one needs `--project`."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected_upgrades)
@@ -86,7 +86,7 @@ class Julia(StandaloneEcosystem):
         return ((f"julia -e {program} # {items} or later",) if selected_upgrades else ()) + remark
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """The order of Julia's VersionNumber (base/version.jl).
 
         Semantic Versioning, but minor and patch may be missing, a "v" may precede, and builds count: "1.0.0" sorts
@@ -101,11 +101,11 @@ class Julia(StandaloneEcosystem):
         pre = None if match["lowest"] is match["pre"] is None else (match["pre"] or "").removeprefix("-")
         build = match["build"]
         labels = [*(pre or "").split("."), *(build or "").split(".")]
-        if any(is_digits(part) and not fits(part, INT_MAX) for part in (*numbers, *labels)):
+        if any(is_digits(part) and not is_at_most(part, INT_MAX) for part in (*numbers, *labels)):
             raise UncomparableError(f"The Julia version {version[:80]!r} has too big a number.")
-        key = b"".join(map(number, numbers))
-        key += b"\x01" if pre is None else b"\x00" + label_row(pre.split(".") if pre else ())
-        return key + (b"\x00" if build is None else b"\x01" + label_row(build.split(".")) if build else b"\x02")
+        key = b"".join(map(encode_number, numbers))
+        key += b"\x01" if pre is None else b"\x00" + encode_labels(pre.split(".") if pre else ())
+        return key + (b"\x00" if build is None else b"\x01" + encode_labels(build.split(".")) if build else b"\x02")
 
 
 ECOSYSTEM: Ecosystem = Julia()

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.dpkg.version import version_key as dpkg_key
+from dockgate.scanner.ecosystems.dpkg.version import make_version_key as dpkg_key
 from dockgate.scanner.formats.content import read_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
@@ -42,7 +42,7 @@ class Opam(StandaloneEcosystem):
     upgrade_line = UpgradeLine("+-_", "opam install --yes {words}", word="{name}>={version}")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.endswith(_ENDINGS):
             return False
         if path.endswith("/opam"):
@@ -64,12 +64,12 @@ class Opam(StandaloneEcosystem):
         return Extract((package,), {package.purl: (f"{switch}lib/{package.name}/",)})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:opam/NAME@VERSION")
         return _make_package(purl.name, purl.version, "")
 
     @override
-    def version_key(self, version: str) -> Any:
+    def make_version_key(self, version: str) -> Any:
         """Debian's order without epochs; either side of a dash may be empty (src/core/opamVersionCompare.ml)."""
         if not version or not _LEGAL.issuperset(version):
             raise UncomparableError(f"The opam version {version[:80]!r} is invalid.")

@@ -11,7 +11,7 @@ from typing import BinaryIO
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem
-from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, store_of
+from dockgate.scanner.unsupported_stores import DRIVERS, FOLDER_NAMES, describe_store
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.purl import Purl
@@ -83,9 +83,9 @@ class OtherRoots(StandaloneEcosystem):
     )
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not head:
-            return store_of(path) is not None
+            return describe_store(path) is not None
         if head[:4] == _ELF and head[8:11] != _APP_IMAGE and not path.lower().endswith(_DISKS):
             return False  # most programs of an image
         if _identify_content(head) or path.lower().endswith((*_ARCHIVES, *_DISKS)):
@@ -124,11 +124,11 @@ class OtherRoots(StandaloneEcosystem):
         return Extract()
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         raise UsageError(f"{purl} has an unknown type.", "Other roots have no package URLs.")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         return ()
 
 
@@ -161,8 +161,8 @@ def _identify_content(head: bytes) -> str | None:
 
 def _read_list(file: BinaryIO) -> None:
     """The list of a new store is empty."""
-    from dockgate.scanner.formats.content import json_value
+    from dockgate.scanner.formats.content import read_json
 
-    content = json_value(file, LIST_LIMIT)
+    content = read_json(file, LIST_LIMIT)
     if content.get("Repositories", content) if isinstance(content, dict) else content:
         raise UnreadableError("it lists images of a container engine, which are not read")

@@ -11,7 +11,7 @@ import re
 from typing import BinaryIO
 
 from dockgate.scanner.formats.content import read_text
-from dockgate.scanner.formats.order import fits, label_row, number
+from dockgate.scanner.formats.order import encode_labels, encode_number, is_at_most
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
@@ -44,15 +44,15 @@ class Pub(StandaloneEcosystem):
     upgrade_line = UpgradeLine("_", "dart pub upgrade {words} # {list} or later")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip lockfiles in pub's cache: the authors of packages develop with them."""
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CACHE not in path
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
-        from dockgate.scanner.formats.yaml import document
+        from dockgate.scanner.formats.yaml import parse_document
 
-        listed_packages = document(read_text(file, LOCK_LIMIT)).get("packages", {})
+        listed_packages = parse_document(read_text(file, LOCK_LIMIT)).get("packages", {})
         if not isinstance(listed_packages, dict):
             raise UnreadableError("it has no packages by name")
         packages: list[Package] = []
@@ -67,22 +67,24 @@ class Pub(StandaloneEcosystem):
         return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pub/NAME@VERSION")
         return _make_package(purl.name, purl.version, "")
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """The order of pub_semver (lib/src/version.dart): Semantic Versioning with builds and leading zeros.
 
         A version sorts before its builds ("1.0.0" before "1.0.0+1"), and builds sort like pre-releases.
         """
         match = re.fullmatch(_PATTERN, version) if len(version) <= VERSION_LIMIT else None
-        if not match or not all(fits(part, INT_MAX) for part in match.groups()[:3]):
+        if not match or not all(is_at_most(part, INT_MAX) for part in match.groups()[:3]):
             raise UncomparableError(f"The pub version {version[:80]!r} is invalid.")
-        numbers = b"".join(map(number, match.groups()[:3]))
-        pre = b"\x00" + label_row(match["pre"].split("."), INT_MAX) if match["pre"] else b"\x01"
-        return numbers + pre + (b"\x01" + label_row(match["build"].split("."), INT_MAX) if match["build"] else b"\x00")
+        numbers = b"".join(map(encode_number, match.groups()[:3]))
+        pre = b"\x00" + encode_labels(match["pre"].split("."), INT_MAX) if match["pre"] else b"\x01"
+        return (
+            numbers + pre + (b"\x01" + encode_labels(match["build"].split("."), INT_MAX) if match["build"] else b"\x00")
+        )
 
 
 ECOSYSTEM: Ecosystem = Pub()

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.scanner.formats.content import check_size, decode
-from dockgate.scanner.formats.order import number
+from dockgate.scanner.formats.order import encode_number
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
@@ -46,7 +46,7 @@ class Ruby(StandaloneEcosystem):
     upgrade_line = UpgradeLine("._-", "bundle update --conservative {words} # {list} or later")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
         if name in _LOCKS:
             return True
@@ -72,13 +72,13 @@ class Ruby(StandaloneEcosystem):
         return Extract((package,), {package.purl: (f"{home}gems/{folder}/",)})
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:gem/NAME@VERSION")
         version, platform = _split_platform(purl.version)
         return _make_package(purl.name, version, purl.qualifiers.get("platform", platform or _ANY_PLATFORM), "")
 
     @override
-    def version_key(self, version: str) -> bytes:
+    def make_version_key(self, version: str) -> bytes:
         """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
 
         Zeros are encoded by what follows them: before letters their count, then the letters; before a number one byte
@@ -94,10 +94,10 @@ class Ruby(StandaloneEcosystem):
             if not segment.strip("0"):
                 zeros += 1
             elif segment.isdigit():
-                key += b"\x03" * zeros + b"\x04" + number(segment)
+                key += b"\x03" * zeros + b"\x04" + encode_number(segment)
                 zeros = 0
             else:
-                key += b"\x01" + number(str(zeros)) + segment.encode("ascii") + b"\x00"
+                key += b"\x01" + encode_number(str(zeros)) + segment.encode("ascii") + b"\x00"
                 zeros = 0
         return key + b"\x02"
 

@@ -15,7 +15,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import decode, read_text
-from dockgate.scanner.formats.executable import MAGICS, executables, may_be_program
+from dockgate.scanner.formats.executable import MAGICS, can_be_program, find_executables
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -49,8 +49,8 @@ class Rust(StandaloneEcosystem):
     triggers = Triggers(names=("Cargo.lock",), magics=MAGICS)
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return may_be_program(head) or path == "Cargo.lock" or path.endswith("/Cargo.lock")
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return can_be_program(head) or path == "Cargo.lock" or path.endswith("/Cargo.lock")
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
@@ -58,19 +58,19 @@ class Rust(StandaloneEcosystem):
             crates = _read_lock(path, file)
             return Extract(crates, is_lockfile=True) if crates else Extract()
         packages: dict[Package, None] = {}
-        for executable in executables(file, (_SECTION,)):
-            section = executable.section(_SECTION)
+        for executable in find_executables(file, (_SECTION,)):
+            section = executable.find_section(_SECTION)
             if section:
-                packages.update(dict.fromkeys(_read_list(path, executable.content(section))))
+                packages.update(dict.fromkeys(_read_list(path, executable.read_part(section))))
         return Extract(tuple(packages), is_self_contained=True) if packages else Extract()
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:cargo/NAME@VERSION")
         return _make_package(purl.name, purl.version, _find_source(purl))
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "_-"))
         steps = [
             f"cargo update --package {quote_words((f'{name}@{upgrade.package.version}', '--precise', upgrade.version))}"
@@ -80,8 +80,8 @@ class Rust(StandaloneEcosystem):
         return ((" && ".join(steps),) if steps else ()) + remark
 
     @override
-    def version_key(self, version: str) -> bytes:
-        return semver.version_key(version, "crate's")
+    def make_version_key(self, version: str) -> bytes:
+        return semver.make_version_key(version, "crate's")
 
 
 ECOSYSTEM: Ecosystem = Rust()

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.content import json_object
+from dockgate.scanner.formats.content import read_json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -34,13 +34,13 @@ class Swift(StandaloneEcosystem):
     triggers = Triggers(names=(_LOCK,))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip lockfiles in checkouts: the authors of packages develop with them."""
         return (path == _LOCK or path.endswith(f"/{_LOCK}")) and _CHECKOUTS not in path
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
-        content = json_object(file, LOCK_LIMIT)
+        content = read_json_object(file, LOCK_LIMIT)
         inner = content.get("object", content)  # of version 1
         pins = inner.get("pins") if isinstance(inner, dict) else None
         if not isinstance(pins, list):
@@ -58,12 +58,12 @@ class Swift(StandaloneEcosystem):
         return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_lockfile=True)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:swift/HOST/OWNER/NAME@VERSION", namespace="host")
         return _make_package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Update by the last parts of repositories; the package manager takes versions from Package.swift."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/._-~"))
         items = ", ".join(f"{name} {upgrade.version}" for name, upgrade in selected_upgrades)
@@ -71,8 +71,8 @@ class Swift(StandaloneEcosystem):
         return ((f"swift package update {words} # {items} or later",) if selected_upgrades else ()) + remark
 
     @override
-    def version_key(self, version: str) -> bytes:
-        return semver.version_key(version, "Swift")
+    def make_version_key(self, version: str) -> bytes:
+        return semver.make_version_key(version, "Swift")
 
 
 ECOSYSTEM: Ecosystem = Swift()

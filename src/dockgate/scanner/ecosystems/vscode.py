@@ -12,8 +12,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT
-from dockgate.scanner.ecosystems.npm.version import version_key
-from dockgate.scanner.formats.content import json_object
+from dockgate.scanner.ecosystems.npm.version import make_version_key
+from dockgate.scanner.formats.content import read_json_object
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -46,7 +46,7 @@ class VSCode(StandaloneEcosystem):
     triggers = Triggers(names=("package.json", _PRODUCT), suffixes=(_ARCHIVE_SUFFIX,))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if path.endswith(_FILE):
             if "node_modules/" in path:
                 return "/extension" in path and _is_usual_place(path)
@@ -64,7 +64,7 @@ class VSCode(StandaloneEcosystem):
             if b'"vscode"' not in raw and b"\\u" not in raw:
                 return Extract()
         try:
-            content = json_object(file, PACKAGE_LIMIT)
+            content = read_json_object(file, PACKAGE_LIMIT)
             if not path.endswith(_FILE):
                 return _read_editor(content, path)
             package = _read_extension(content, path)
@@ -76,12 +76,12 @@ class VSCode(StandaloneEcosystem):
             return Extract()
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:vscode-extension/PUBLISHER/NAME@VERSION", namespace="publisher")
         return _make_package(purl.namespace, purl.name, purl.version, "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Install the newest version of each, with the program whose folder contains it."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         programs: dict[str, list[tuple[str, str]]] = {}
@@ -96,7 +96,7 @@ class VSCode(StandaloneEcosystem):
         return (*lines, *remark)
 
     # The editor compares versions by npm's order.
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = VSCode()
@@ -119,16 +119,16 @@ def _make_package(publisher: str, name: str, version: str, path: str) -> Package
 
 def _read_packed(path: str, file: BinaryIO) -> Extract:
     """Visual Studio's own archives have the same suffix, and no such file."""
-    from dockgate.scanner.formats.content import budget
+    from dockgate.scanner.formats.content import make_budget
     from dockgate.scanner.formats.zip_archive import Archive, Section
 
-    archive = Archive(Section(file, 0, file.seek(0, 2)), (_MEMBER.encode(),), budget(READ_LIMIT))
+    archive = Archive(Section(file, 0, file.seek(0, 2)), (_MEMBER.encode(),), make_budget(READ_LIMIT))
     members = [entry for entry in archive.entries if entry.name == _MEMBER]
     if len(members) > 1:
         raise UnreadableError(f"it contains {len(members)} {_MEMBER}")
     extensions = [
         _read_extension(
-            json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}"
+            read_json_object(BytesIO(archive.read_all(entry, PACKAGE_LIMIT)), PACKAGE_LIMIT), f"{path}!/{_MEMBER}"
         )
         for entry in members
     ]

@@ -50,15 +50,15 @@ def is_script_of(head: bytes, program: bytes) -> bool:
     return program in line or not line_end
 
 
-def json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
+def read_json_object(file: BinaryIO, limit: int) -> dict[str, Any]:
     """Read a JSON object from a file of at most `limit` bytes. Raises UnreadableError."""
-    content = json_value(file, limit)
+    content = read_json(file, limit)
     if not isinstance(content, dict):
         raise UnreadableError("it is not a JSON object")
     return content
 
 
-def json_value(file: BinaryIO, limit: int) -> Any:
+def read_json(file: BinaryIO, limit: int) -> Any:
     """Read JSON from a file of at most `limit` bytes. Raises UnreadableError."""
     import json
 
@@ -83,7 +83,7 @@ def get_string(record: Mapping[str, Any], key: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def budget(limit: int) -> Callable[[int], None]:
+def make_budget(limit: int) -> Callable[[int], None]:
     """Return a function that counts bytes and raises UnreadableError above `limit` in total."""
     spent_bytes = 0
 

@@ -52,15 +52,15 @@ class Executable(NamedTuple):
     sections: tuple[Part, ...]
     segments: tuple[Part, ...]
 
-    def section(self, *names: bytes) -> Part | None:
+    def find_section(self, *names: bytes) -> Part | None:
         """Return the first section with one of these names."""
         return next((part for part in self.sections if part.name in names), None)
 
-    def data(self) -> Part | None:
+    def find_data(self) -> Part | None:
         """Return the first writable segment, which has the initialised data."""
         return next((part for part in self.segments if part.is_writable), None)
 
-    def content(self, part: Part) -> bytes:
+    def read_part(self, part: Part) -> bytes:
         """Read the part's content, at most READ_LIMIT bytes."""
         return _read_bytes(self.file, self.base + part.offset, min(part.size, READ_LIMIT))
 
@@ -75,7 +75,7 @@ class Executable(NamedTuple):
         return b""
 
 
-def may_be_program(head: bytes) -> bool:
+def can_be_program(head: bytes) -> bool:
     """Return whether the file can be a program or shared library: no object file, kernel module or class."""
     magic = head[:4]
     if magic == ELF:
@@ -85,7 +85,7 @@ def may_be_program(head: bytes) -> bool:
     return magic in MAGICS
 
 
-def executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ...] = ()) -> list[Executable]:
+def find_executables(file: BinaryIO, marks: tuple[bytes, ...], notes: tuple[bytes, ...] = ()) -> list[Executable]:
     """Find the executables with one of `marks` in the names of their sections, or of `notes` in `head`.
 
     Executables without names of sections are included, and so is every PE file, whose sections have standard names.

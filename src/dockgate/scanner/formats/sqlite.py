@@ -22,7 +22,7 @@ _WAL_MAGICS = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _JOURNAL_MAGIC = b"\xd9\xd5\x05\xf9\x20\xa1\x63\xd7"
 
 
-def rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) -> Iterator[tuple[int, list[bytes]]]:
+def read_rows(file: BinaryIO, size: int, table: str, limit: int, columns: int = 5) -> Iterator[tuple[int, list[bytes]]]:
     """Yield each row of a table: its number and its first `columns` columns.
 
     The number is the value of a column that is an INTEGER PRIMARY KEY. Text and blobs are as stored, integers

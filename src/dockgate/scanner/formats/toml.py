@@ -15,7 +15,7 @@ _NO_KEY = (
 )
 
 
-def document(content: str) -> dict[str, Any]:
+def parse_document(content: str) -> dict[str, Any]:
     """Parse a document. Raises UnreadableError, also for keys of many parts, which take tomllib minutes."""
     import re
     import tomllib

@@ -17,7 +17,7 @@ class Element:
     text: str
 
 
-def elements(raw: bytes) -> list[Element]:
+def parse_elements(raw: bytes) -> list[Element]:
     """Return the elements in the order of their ends, down to DEPTH_LIMIT. Raises UnreadableError.
 
     A document type is refused, and with it all entities except those of XML itself.

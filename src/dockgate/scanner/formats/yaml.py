@@ -17,7 +17,7 @@ class _OpenCollection:
     key: str | None = None
 
 
-def documents(content: str) -> list[Any]:
+def parse_documents(content: str) -> list[Any]:
     """Parse each document into dicts, lists and strings. Raises UnreadableError.
 
     An alias is refused, because it may expand to any size. Built from the parser's events: the library's own
@@ -46,9 +46,9 @@ def documents(content: str) -> list[Any]:
     return documents_read
 
 
-def document(content: str) -> dict[str, Any]:
+def parse_document(content: str) -> dict[str, Any]:
     """Parse a file with exactly one document, a mapping. Raises UnreadableError."""
-    parsed_documents = documents(content)
+    parsed_documents = parse_documents(content)
     if len(parsed_documents) != 1 or not isinstance(parsed_documents[0], dict):
         raise UnreadableError("it is not one YAML mapping")
     return parsed_documents[0]

@@ -162,7 +162,7 @@ class Archive:
                 raise UnreadableError("its two end records contradict each other")
         return end, count, size, offset
 
-    def head(self, entry: Entry, limit: int) -> bytes:
+    def read_head(self, entry: Entry, limit: int) -> bytes:
         """Read the entry's first bytes, at most `limit`, unchecked."""
         return b"".join(self._inflate(entry, limit))
 

@@ -75,15 +75,15 @@ def open_images(
 
     parsed_reference = parse(reference) if isinstance(reference, str) else reference
     if isinstance(parsed_reference, FolderReference):
-        from dockgate.scanner.images.folder import folder_image
+        from dockgate.scanner.images.folder import open_folder_image
 
-        image, close = folder_image(parsed_reference.path, platforms)
+        image, close = open_folder_image(parsed_reference.path, platforms)
         return OpenedImages(image.digest, (image,), close)
     from dockgate.scanner.images.oci_image import read_images
 
     image_source = _open_source(parsed_reference, ca_bundle, is_insecure, stdin, issuers, seconds)
     try:
-        digest, data = image_source.root()
+        digest, data = image_source.read_root()
         is_local = not isinstance(parsed_reference, RegistryReference)
         return OpenedImages(digest, read_images(image_source, digest, data, platforms), image_source.close, is_local)
     except BaseException:
@@ -103,23 +103,23 @@ def _open_source(
     from dockgate.scanner.images.reference import EngineReference, RegistryReference, StdinReference
 
     if isinstance(reference, RegistryReference):
-        from dockgate.scanner.images.registry import registry_source
+        from dockgate.scanner.images.registry import open_registry_source
 
-        return registry_source(
+        return open_registry_source(
             reference, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds
         )
     if isinstance(reference, EngineReference):
-        from dockgate.scanner.images.engine import engine_source
+        from dockgate.scanner.images.engine import open_engine_source
 
-        return engine_source(reference, os.environ)
+        return open_engine_source(reference, os.environ)
     if isinstance(reference, StdinReference):
-        from dockgate.scanner.images.archive import stdin_source
+        from dockgate.scanner.images.archive import open_stdin_source
 
-        return stdin_source(stdin or (sys.stdin.buffer if sys.stdin else None))
+        return open_stdin_source(stdin or (sys.stdin.buffer if sys.stdin else None))
     if reference.path.is_dir():
         from dockgate.scanner.images.layout import Folder, LayoutSource
 
         return LayoutSource(Folder(reference.path), str(reference), reference.tag, reference.digest)
-    from dockgate.scanner.images.archive import file_source
+    from dockgate.scanner.images.archive import open_file_source
 
-    return file_source(reference)
+    return open_file_source(reference)

@@ -53,7 +53,7 @@ class TarFiles(Files):
     def __contains__(self, path: str) -> bool:
         return path in self._members
 
-    def member(self, path: str) -> Member | None:
+    def find_member(self, path: str) -> Member | None:
         """Return the file at this path, through at most 8 links; None if there is none."""
         for _ in range(_LINK_DEPTH):
             member = self._members.get(path)
@@ -65,7 +65,7 @@ class TarFiles(Files):
 
     @override
     def open(self, path: str) -> io.RawIOBase | None:
-        member = self.member(path)
+        member = self.find_member(path)
         return FileSlice(self._file.fileno(), member.offset, member.size) if member else None
 
     @override
@@ -89,7 +89,7 @@ class DockerArchiveSource(ImageSource):
         self._manifest = b""
 
     @override
-    def root(self) -> tuple[str, bytes]:
+    def read_root(self) -> tuple[str, bytes]:
         image = self._choose_entry()
         config = self._read(image["Config"])
         rootfs = load(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
@@ -112,25 +112,25 @@ class DockerArchiveSource(ImageSource):
         return digest_of(self._manifest), self._manifest
 
     @override
-    def manifest(self, digest: str) -> bytes:
+    def read_manifest(self, digest: str) -> bytes:
         return check_document(self._manifest, digest)
 
     @override
-    def blob(self, digest: str) -> io.RawIOBase:
+    def open_blob(self, digest: str) -> io.RawIOBase:
         file = self._files.open(self._paths.get(digest, ""))
         if file is None:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Save the image again.")
         return file
 
     @override
-    def base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str, digest: str) -> bytes:
         raise NotFoundError(f"{self.name} has no manifest of {name}.")
 
     @override
     def close(self) -> None:
         self._files.close()
 
-    def configs(self) -> list[str]:
+    def list_configs(self) -> list[str]:
         """Return the digests of the images' configs."""
         return [digest_of(self._read(entry["Config"])) for entry in self._read_entries()]
 
@@ -163,7 +163,7 @@ class DockerArchiveSource(ImageSource):
 
         `diff_id` is the digest of its uncompressed content. Most layers are not compressed.
         """
-        member, file = self._files.member(path), self._files.open(path)
+        member, file = self._files.find_member(path), self._files.open(path)
         if member is None or file is None:
             raise ImageError(f"{self.name} lacks the layer {path}.", "Save the image again.")
         digest, media_type = diff_id, _LAYER
@@ -177,7 +177,7 @@ class DockerArchiveSource(ImageSource):
         return {"mediaType": media_type, "digest": digest, "size": member.size}
 
     def _read(self, path: str) -> bytes:
-        member, file = self._files.member(path), self._files.open(path)
+        member, file = self._files.find_member(path), self._files.open(path)
         if member is None or file is None:
             raise ImageError(f"{self.name} lacks {path}.", "Save the image again.")
         with file:
@@ -200,12 +200,12 @@ def _require_same_images(docker: DockerArchiveSource, layout: LayoutSource) -> N
 
     Docker before 25 and skopeo's docker-archive read manifest.json.
     """
-    unknown = set(docker.configs()) - set(layout.configs())
+    unknown = set(docker.list_configs()) - set(layout.list_configs())
     if unknown:
         raise ImageError(f"{layout.name} holds two sets of images: its index.json does not lead to {min(unknown)}.")
 
 
-def archive_source(file: BinaryIO, name: str, tag: str | None = None, digest: str | None = None) -> ImageSource:
+def open_archive_source(file: BinaryIO, name: str, tag: str | None = None, digest: str | None = None) -> ImageSource:
     """Open the images in a tar file. Closing the source closes the file. `name` is for messages.
 
     Raises ImageError if it is not a tar file or contains no images.
@@ -228,20 +228,23 @@ def archive_source(file: BinaryIO, name: str, tag: str | None = None, digest: st
         raise
 
 
-def file_source(reference: FileReference) -> ImageSource:
-    """Open the images in a tar file of this machine. It may be compressed. Raises as `archive_source`."""
+def open_file_source(reference: FileReference) -> ImageSource:
+    """Open the images in a tar file of this machine. It may be compressed.
+
+    Raises as `open_archive_source`.
+    """
     file: BinaryIO = open_file(reference.path)
     if os.pread(file.fileno(), 6, 0).startswith(_COMPRESSION_MAGICS):
         with file:
             file = spool(cast(Source, file), str(reference))
-    return archive_source(file, str(reference), reference.tag, reference.digest)
+    return open_archive_source(file, str(reference), reference.tag, reference.digest)
 
 
-def stdin_source(stdin: BinaryIO | None) -> ImageSource:
+def open_stdin_source(stdin: BinaryIO | None) -> ImageSource:
     """Open the images in an archive on standard input. It may be compressed.
 
-    Raises as `archive_source`, and UsageError if standard input is closed or a terminal.
+    Raises as `open_archive_source`, and UsageError if standard input is closed or a terminal.
     """
     if stdin is None or stdin.isatty():
         raise UsageError("Standard input is a terminal, or closed.", "Pipe an archive into it: podman save NAME | …")
-    return archive_source(spool(cast(Source, stdin), "standard input"), "standard input")
+    return open_archive_source(spool(cast(Source, stdin), "standard input"), "standard input")

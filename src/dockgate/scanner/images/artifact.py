@@ -11,7 +11,7 @@ from dockgate.scanner.images.blobs import copy_blob
 from dockgate.scanner.images.manifest import MANIFESTS, load
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import check_digest, parse_remote
-from dockgate.scanner.images.registry import registry_source
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.canonical import encode
 from dockgate.shared.errors import ImageError, UnavailableError
 
@@ -34,7 +34,7 @@ def push(
     Raises UsageError for an invalid reference, DeniedError, UnavailableError.
     """
     with Pusher(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure) as pusher:
-        empty, blob = pusher.blob(_EMPTY), pusher.blob(file)
+        empty, blob = pusher.push_blob(_EMPTY), pusher.push_blob(file)
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFESTS[0],
@@ -43,7 +43,7 @@ def push(
             "layers": [_make_descriptor(kind, *blob)],
             "annotations": dict(annotations),
         }
-        return pusher.manifest(encode(manifest))
+        return pusher.push_manifest(encode(manifest))
 
 
 def pull(
@@ -54,13 +54,13 @@ def pull(
     Raises UsageError for an invalid reference, NotFoundError, DeniedError, UnavailableError; ImageError if it is not
     such an artifact, has more than `limit` bytes, or does not match its digest.
     """
-    image_source = registry_source(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure)
+    image_source = open_registry_source(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure)
     try:
-        digest, data = image_source.root()
+        digest, data = image_source.read_root()
         blob, size = _find_layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)
         if size > limit:
             raise ImageError(f"{reference} is larger than {limit} bytes.")
-        with image_source.blob(blob) as source, into.open("wb") as file:
+        with image_source.open_blob(blob) as source, into.open("wb") as file:
             copy_blob(source, file, blob, size)
         return digest
     except OSError as error:

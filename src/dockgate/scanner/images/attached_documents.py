@@ -9,13 +9,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.images.archive import file_source
+from dockgate.scanner.images.archive import open_file_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import read_document
 from dockgate.scanner.images.layout import Folder, LayoutSource
 from dockgate.scanner.images.manifest import load
 from dockgate.scanner.images.reference import FileReference, parse_remote
-from dockgate.scanner.images.registry import RegistrySource, registry_source
+from dockgate.scanner.images.registry import RegistrySource, open_registry_source
 from dockgate.shared.digest import Digest, is_digest
 from dockgate.shared.errors import (
     DockgateError,
@@ -50,14 +50,18 @@ def read(
     """
     image_reference = parse_remote(reference)
     with closing(
-        registry_source(image_reference, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds)
+        open_registry_source(
+            image_reference, ca_bundle=ca_bundle, is_insecure=is_insecure, issuers=issuers, seconds=seconds
+        )
     ) as image_source:
         documents: dict[str, bytes] = {}
         for manifest in _fetch_manifests(image_source, image_reference.digest or ""):
             for digest, size in _list_documents(manifest):
                 if digest not in documents and len(documents) < MAX_DOCUMENTS:
                     try:
-                        documents[digest] = read_document(image_source.blob(digest), digest, size, limit=SIZE_LIMIT)
+                        documents[digest] = read_document(
+                            image_source.open_blob(digest), digest, size, limit=SIZE_LIMIT
+                        )
                     except ImageError:
                         continue
         return list(documents.values())
@@ -71,23 +75,23 @@ def read_layout(path: Path, image: str) -> list[bytes]:
     index.
     """
     with closing(_open_layout(path)) as image_source:
-        index = load(image_source.index(), f"The index.json of {path}", _NAMES)
+        index = load(image_source.read_index(), f"The index.json of {path}", _NAMES)
         contents: dict[str, bytes] = {}
         for entry in _list_entries(index):
             if entry["digest"] == image:
                 continue
             try:
-                documents = list(_list_documents(_load(image_source.manifest(entry["digest"]))))
+                documents = list(_list_documents(_load(image_source.read_manifest(entry["digest"]))))
                 for digest, size in documents:
                     if digest not in contents and len(contents) < MAX_DOCUMENTS:
-                        contents[digest] = read_document(image_source.blob(digest), digest, size, limit=SIZE_LIMIT)
+                        contents[digest] = read_document(image_source.open_blob(digest), digest, size, limit=SIZE_LIMIT)
             except ImageError:
                 continue
         return list(contents.values())
 
 
 def _open_layout(path: Path) -> LayoutSource:
-    image_source = LayoutSource(Folder(path), str(path)) if path.is_dir() else file_source(FileReference(path))
+    image_source = LayoutSource(Folder(path), str(path)) if path.is_dir() else open_file_source(FileReference(path))
     if not isinstance(image_source, LayoutSource):
         image_source.close()
         raise UsageError(f"{path} is not an OCI layout: nothing can be attached to its image.")
@@ -104,14 +108,14 @@ def _list_entries(index: dict[str, Any]) -> list[dict[str, Any]]:
 def _fetch_manifests(image_source: RegistrySource, digest: str) -> Iterator[dict[str, Any]]:
     """Yield the manifests that refer to the digest, then cosign's."""
     tag = digest.replace(":", "-")
-    index = image_source.referrers(digest)
+    index = image_source.read_referrers(digest)
     if index is None:
         index = _find_manifest_by_tag(image_source, tag)
     for entry in _list_entries(_load(index)) if index else ():
         if not f"{entry.get('artifactType', '')} {entry.get('mediaType', '')}".strip():
             continue
         try:
-            manifest = _load(image_source.manifest(entry["digest"]))
+            manifest = _load(image_source.read_manifest(entry["digest"]))
         except (UnavailableError, TooSlowError):
             raise  # unavailable is not the same as missing
         except (DockgateError, ValueError):
@@ -126,7 +130,7 @@ def _fetch_manifests(image_source: RegistrySource, digest: str) -> Iterator[dict
 
 def _find_manifest_by_tag(image_source: RegistrySource, tag: str) -> bytes | None:
     try:
-        return image_source.manifest_by_tag(tag)
+        return image_source.read_manifest_by_tag(tag)
     except NotFoundError:
         return None
 

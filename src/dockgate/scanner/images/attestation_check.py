@@ -7,9 +7,9 @@ So the manifest's layers have to be in-toto statements.
 from collections.abc import Iterable
 from typing import Any
 
-from dockgate.scanner.images.attestation_form import NAMES, find_objection, media_type
+from dockgate.scanner.images.attestation_form import NAMES, find_objection, get_media_type
 from dockgate.scanner.images.blobs import ImageSource, read_document
-from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, load, platform
+from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, format_platform, load
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, UsageError
 
@@ -42,8 +42,8 @@ class AttestationCheck:
 
     def _check_content(self, manifest: dict[str, Any]) -> str | None:
         config = manifest["config"]
-        if media_type(config) == CONFIGS[0]:
-            platform_name = platform(load(self._read_blob(config), "its config", CONFIG_NAMES))
+        if get_media_type(config) == CONFIGS[0]:
+            platform_name = format_platform(load(self._read_blob(config), "its config", CONFIG_NAMES))
             if platform_name != NOT_RUNNABLE:
                 return f"its config is for {platform_name or 'no platform'}"
         elif self._read_blob(config) != b"{}":
@@ -64,7 +64,7 @@ class AttestationCheck:
         if not isinstance(size, int) or not 0 <= size <= self._room:
             raise ImageError(f"its blobs have more than {TOTAL_LIMIT} bytes, or one says no size")
         self._room -= size
-        return read_document(self._image_source.blob(str(digest)), str(digest), size, limit=size)
+        return read_document(self._image_source.open_blob(str(digest)), str(digest), size, limit=size)
 
 
 def _is_statement(data: bytes) -> bool:

@@ -35,16 +35,16 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
     manifest = load(data, f"Manifest {entry.digest}", NAMES)
     if manifest.get("mediaType", MANIFESTS[0]) != MANIFESTS[0] or "manifests" in manifest:
         return "it is not an OCI image manifest"
-    kind = media_type(manifest.get("config"))
+    kind = get_media_type(manifest.get("config"))
     if kind not in (CONFIGS[0], _EMPTY) or (kind == _EMPTY) != (manifest.get("artifactType") == _ARTIFACT):
         return f"its config is of type {kind!r}"
     layers = manifest.get("layers")
     if not isinstance(layers, list) or not 0 < len(layers) <= _LAYERS:
         return f"it does not have 1 to {_LAYERS} layers"
-    other_types = [media_type(layer) for layer in layers if media_type(layer) != _STATEMENT]
+    other_types = [get_media_type(layer) for layer in layers if get_media_type(layer) != _STATEMENT]
     return f"it has a layer of type {other_types[0]!r}" if other_types else None
 
 
-def media_type(value: object) -> str:
+def get_media_type(value: object) -> str:
     """The media type of a descriptor, "" if it has none."""
     return str(value.get("mediaType", "")) if isinstance(value, dict) else ""

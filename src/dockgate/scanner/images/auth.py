@@ -45,22 +45,23 @@ class Authorizer:
         self._lock = threading.Lock()
         self._header = ""
 
-    def headers(self) -> dict[str, str]:
+    def make_headers(self) -> dict[str, str]:
         """Return the headers to send: none until the registry requires them."""
         header = self._header
         return {"Authorization": header} if header else {}
 
-    def headers_for(self, repository: str) -> dict[str, str]:
+    def make_headers_for(self, repository: str) -> dict[str, str]:
         """Return headers for another repository of the same registry: the same ones."""
-        return self.headers()
+        return self.make_headers()
 
     def answer(self, challenges: Sequence[str], sent_headers: dict[str, str]) -> bool:
         """Answer a 401.
 
-        Returns whether `headers` now differ from those `sent_headers`, so that a retry makes sense. Raises DeniedError.
+        Returns whether `make_headers` now returns others than `sent_headers`, so that a retry makes sense. Raises
+        DeniedError.
         """
         with self._lock:
-            if self.headers() != sent_headers:
+            if self.make_headers() != sent_headers:
                 return True
             header = self._respond(challenges)
             has_changed = bool(header) and header != self._header
@@ -92,7 +93,7 @@ class Authorizer:
         response, data = self._transport.fetch(ask, _TOKEN_LIMIT)
         host = urlsplit(realm).hostname
         if response.status_code in (400, 401, 403):
-            raise access_denied(self._registry, f"its token server {host} refuses the credentials")
+            raise make_denied_error(self._registry, f"its token server {host} refuses the credentials")
         if response.status_code != 200:
             raise UnavailableError(f"The token server {host} of {self._registry} answers {response.status_code}.")
         try:
@@ -130,7 +131,7 @@ class IssuedAuthorizer:
         self._lock = threading.Lock()
         self._header = ""
 
-    def headers(self) -> dict[str, str]:
+    def make_headers(self) -> dict[str, str]:
         """Return the header with the current token, issued at the first use."""
         with self._lock:
             if not self._header:
@@ -144,7 +145,7 @@ class IssuedAuthorizer:
                 self._header = self._issue_header()
             return True
 
-    def headers_for(self, repository: str) -> dict[str, str]:
+    def make_headers_for(self, repository: str) -> dict[str, str]:
         """Headers that read another repository of the same registry."""
         return {"Authorization": f"Bearer {self._issue(repository, 'pull')}"}
 
@@ -152,7 +153,7 @@ class IssuedAuthorizer:
         return f"Bearer {self._issue(self._repository, self._actions)}"
 
 
-def authorizer_for(
+def create_authorizer(
     transport: Transport, reference: RegistryReference, issuers: Issuers | None, actions: str = "pull"
 ) -> Authorizer | IssuedAuthorizer:
     """Return an authorizer by an issuer's tokens, or by the credentials that this user has stored."""
@@ -163,7 +164,7 @@ def authorizer_for(
     return Authorizer(transport, registry, repository, find, actions)
 
 
-def access_denied(registry: str, reason: str) -> DeniedError:
+def make_denied_error(registry: str, reason: str) -> DeniedError:
     """The error for a registry that refuses access."""
     return DeniedError(
         f"The registry {registry} denies access: {reason}.",

@@ -33,22 +33,22 @@ class ImageSource(Protocol):
     # For messages: the reference.
     name: str
 
-    def root(self) -> tuple[str, bytes]:
+    def read_root(self) -> tuple[str, bytes]:
         """Return digest and bytes of the manifest or index. Raises NotFoundError, UnavailableError."""
         ...
 
-    def manifest(self, digest: str) -> bytes:
+    def read_manifest(self, digest: str) -> bytes:
         """Return a manifest that matches its digest. Raises ImageError if there is none, UnavailableError."""
         ...
 
-    def blob(self, digest: str) -> io.RawIOBase:
+    def open_blob(self, digest: str) -> io.RawIOBase:
         """Open a blob, not verified; the caller closes it.
 
         Raises ImageError if it is missing, UnavailableError.
         """
         ...
 
-    def base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str, digest: str) -> bytes:
         """Return the manifest of the base image `name` ("" if unknown), verified.
 
         Raises DockgateError if it is not available; no request is retried for it.

@@ -13,10 +13,10 @@ from typing import Any
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, read_document
 from dockgate.scanner.images.manifest import MANIFESTS, Index, load, parse
-from dockgate.scanner.images.oci_image import child_manifests
+from dockgate.scanner.images.oci_image import list_child_manifests
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, check_digest
-from dockgate.scanner.images.registry import registry_source
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import ImageError, NotFoundError
@@ -46,24 +46,24 @@ class RegistryRepository:
     def __str__(self) -> str:
         return f"{self.registry}/{self.repository}"
 
-    def remote(self, tag: str | None = None, digest: str | None = None) -> RegistryReference:
+    def make_reference(self, tag: str | None = None, digest: str | None = None) -> RegistryReference:
         """Return the reference to an image of this repository."""
         return RegistryReference(self.registry, self.repository, tag, digest)
 
     def open(self, tag: str | None = None, digest: str | None = None) -> ImageSource:
         """Open an image of this repository by tag or digest; the caller closes it."""
-        return registry_source(
-            self.remote(tag, digest),
+        return open_registry_source(
+            self.make_reference(tag, digest),
             ca_bundle=self.ca_bundle,
             is_insecure=self.is_insecure,
             issuers=self.issuers,
             seconds=self.seconds,
         )
 
-    def pusher(self, tag: str) -> Pusher:
+    def open_pusher(self, tag: str) -> Pusher:
         """Return a connection that pushes to this tag; the caller closes it."""
         return Pusher(
-            self.remote(tag),
+            self.make_reference(tag),
             ca_bundle=self.ca_bundle,
             is_insecure=self.is_insecure,
             issuers=self.issuers,
@@ -71,7 +71,7 @@ class RegistryRepository:
         )
 
 
-def attestation_tag(digest: str) -> str:
+def make_attestation_tag(digest: str) -> str:
     """Return the tag of an image's attestations."""
     check_digest(digest)
     return digest.replace(":", "-") + ".att"
@@ -83,9 +83,9 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
     Raises ImageError, and errors of registries.
     """
     with closing(place.open(digest=digest)) as image_source:
-        _, data = image_source.root()
+        _, data = image_source.read_root()
         document = parse(data, digest)
-        descriptors = child_manifests(image_source, document) if isinstance(document, Index) else []
+        descriptors = list_child_manifests(image_source, document) if isinstance(document, Index) else []
     return tuple(dict.fromkeys(descriptor.digest for descriptor in descriptors if is_digest(descriptor.digest)))
 
 
@@ -95,7 +95,7 @@ def read_attestations(place: RegistryRepository, digest: str) -> tuple[bytes, ..
     Anyone who can push may have attached them. Raises errors of registries, and ImageError for broken or too large
     attestations.
     """
-    with closing(place.open(tag=attestation_tag(digest))) as image_source:
+    with closing(place.open(tag=make_attestation_tag(digest))) as image_source:
         layers = _read_layers(image_source)
         return tuple(_read_blob(image_source, layer) for layer in layers if layer.get("mediaType") == ENVELOPE)
 
@@ -116,13 +116,13 @@ def add_attestation(
 
     A concurrent write may be lost: registries have no conditional update.
     """
-    with closing(place.open(tag=attestation_tag(digest))) as image_source:
+    with closing(place.open(tag=make_attestation_tag(digest))) as image_source:
         layers = _read_layers(image_source)
     if any(_get_annotations(layer).get(key[0]) == key[1] for layer in layers):
         return False
     remaining = [layer for layer in layers if not replaces.items() <= _get_annotations(layer).items()]
-    with place.pusher(attestation_tag(digest)) as pusher:
-        blob, size = pusher.blob(content())
+    with place.open_pusher(make_attestation_tag(digest)) as pusher:
+        blob, size = pusher.push_blob(content())
         layer_annotations = {**annotations, key[0]: key[1], **replaces}
         remaining.append({"mediaType": ENVELOPE, "digest": blob, "size": size, "annotations": layer_annotations})
         config = {
@@ -132,20 +132,20 @@ def add_attestation(
             "config": {},
             "rootfs": {"type": "layers", "diff_ids": [layer["digest"] for layer in remaining]},
         }
-        config_digest, config_size = pusher.blob(encode(config))
+        config_digest, config_size = pusher.push_blob(encode(config))
         manifest = {
             "schemaVersion": 2,
             "mediaType": MANIFESTS[0],
             "config": {"mediaType": _CONFIG, "digest": config_digest, "size": config_size},
             "layers": remaining,
         }
-        pusher.manifest(encode(manifest), by_digest=False)
+        pusher.push_manifest(encode(manifest), by_digest=False)
     return True
 
 
 def _read_layers(image_source: ImageSource) -> list[dict[str, Any]]:
     try:
-        digest, data = image_source.root()
+        digest, data = image_source.read_root()
     except NotFoundError:
         return []
     subject = f"The image of attestations {digest}"
@@ -174,4 +174,4 @@ def _read_blob(image_source: ImageSource, layer: dict[str, Any]) -> bytes:
     check_digest(digest)
     if not 0 <= size <= _SIZE_LIMIT:
         raise ImageError(f"The attestation {digest} has more than {_SIZE_LIMIT} bytes.")
-    return read_document(image_source.blob(digest), digest, size, limit=_SIZE_LIMIT)
+    return read_document(image_source.open_blob(digest), digest, size, limit=_SIZE_LIMIT)

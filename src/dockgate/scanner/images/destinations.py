@@ -5,7 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from dockgate.scanner.images.reference import host_of
+from dockgate.scanner.images.reference import strip_port
 from dockgate.shared.errors import UnavailableError
 
 if TYPE_CHECKING:
@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 Resolve = Callable[[str], Sequence[str]]
 
 
-def addresses(host: str) -> Sequence[str]:
+def resolve_addresses(host: str) -> Sequence[str]:
     """The addresses of a host by the system's resolver. Raises OSError and UnicodeError."""
     import socket
 
     return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]
 
 
-def require_destination(registry: str, url: str, resolve: Resolve = addresses) -> None:
+def require_destination(registry: str, url: str, resolve: Resolve = resolve_addresses) -> None:
     """Refuse a URL whose host is nearer to this machine than the registry that sends us there.
 
     Otherwise a registry on the internet could direct requests to loopback, to private networks, and to the metadata
@@ -32,7 +32,7 @@ def require_destination(registry: str, url: str, resolve: Resolve = addresses) -
     from dockgate.shared.addresses import Nearness, classify_address
 
     host = urlsplit(url).hostname or ""
-    registry_host = host_of(registry).strip("[]")
+    registry_host = strip_port(registry).strip("[]")
     if host == registry_host or _has_proxy(url, host):
         return
     with suppress(OSError, UnicodeError):

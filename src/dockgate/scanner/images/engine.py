@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, cast
 from urllib.parse import quote
 
-from dockgate.scanner.images.archive import archive_source
+from dockgate.scanner.images.archive import open_archive_source
 from dockgate.scanner.images.blobs import ImageSource
 from dockgate.scanner.images.chunk_stream import ChunkStream
 from dockgate.scanner.images.reference import EngineReference
@@ -45,7 +45,9 @@ _IMAGE_UNKNOWN = "image not known"
 _ALTERNATIVES = "or save the image to a file and name that, or push it to a registry."
 
 
-def engine_source(reference: EngineReference, environment: Mapping[str, str], system: Path = _SYSTEM) -> ImageSource:
+def open_engine_source(
+    reference: EngineReference, environment: Mapping[str, str], system: Path = _SYSTEM
+) -> ImageSource:
     """Open an image in the store of its engine.
 
     `system` is the folder with the sockets of system-wide engines. Raises NotFoundError if the engine has no such
@@ -58,7 +60,7 @@ def engine_source(reference: EngineReference, environment: Mapping[str, str], sy
         saved_archive = _save_with_podman(reference, program, environment)
     else:
         raise UnavailableError(f"No {reference.engine} runs here: it has no socket.", _describe_start(reference.engine))
-    return archive_source(saved_archive, str(reference))
+    return open_archive_source(saved_archive, str(reference))
 
 
 def _find_socket(engine: str, environment: Mapping[str, str], system: Path) -> Path | None:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.scanner.images.blobs import FileSlice
-from dockgate.scanner.images.oci_image import OciImage, host_platform
+from dockgate.scanner.images.oci_image import OciImage, detect_host_platform
 from dockgate.scanner.images.tar_layer import CONTENT_LIMIT, HEAD
 from dockgate.scanner.ports import Entry, ImageMetadata, Kind
 from dockgate.shared.errors import ImageError, UnavailableError, UnreadableError, UsageError
@@ -41,7 +41,7 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
-def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage, Callable[[], None]]:
+def open_folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage, Callable[[], None]]:
     """Open a folder as an image. Returns the image and the function that closes it.
 
     The platform is the requested one, for None and "all" this machine's. The digest is "".
@@ -56,7 +56,7 @@ def folder_image(path: Path, platforms: Sequence[str] | None) -> tuple[OciImage,
     except OSError as error:
         raise UnavailableError(f"{path} cannot be read: {error.strerror}.") from error
     layer = FolderLayer(descriptor, str(path))
-    return OciImage("", names[0] if names else host_platform(), (layer,), None, ImageMetadata()), partial(
+    return OciImage("", names[0] if names else detect_host_platform(), (layer,), None, ImageMetadata()), partial(
         os.close, descriptor
     )
 
@@ -83,7 +83,7 @@ class FolderLayer:
         """Return "": a folder is not a blob."""
         return ""
 
-    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+    def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`. Sorted by name. Raises ImageError for too many entries."""
         walk = _Walk(_list_pseudo_devices(self.mounts))
         try:

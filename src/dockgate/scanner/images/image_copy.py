@@ -9,8 +9,8 @@ from dockgate.scanner.images.blobs import ImageSource, copy_blob
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS, Descriptor, Index, load, parse
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
-from dockgate.scanner.images.registry import registry_source
-from dockgate.scanner.images.spool import large_file_folder
+from dockgate.scanner.images.registry import open_registry_source
+from dockgate.scanner.images.spool import find_large_file_folder
 from dockgate.shared.errors import ImageError
 
 
@@ -26,10 +26,10 @@ def copy_image(
     Existing blobs are skipped. Raises ImageError, and errors of both registries.
     """
     with (
-        closing(registry_source(source, ca_bundle=ca_bundle, issuers=issuers)) as image_source,
+        closing(open_registry_source(source, ca_bundle=ca_bundle, issuers=issuers)) as image_source,
         Pusher(target, ca_bundle=ca_bundle, issuers=issuers) as pusher,
     ):
-        digest, data = image_source.root()
+        digest, data = image_source.read_root()
         _push_manifest(image_source, pusher, digest, data, is_nested=False)
 
 
@@ -40,19 +40,19 @@ def _push_manifest(image_source: ImageSource, pusher: Pusher, digest: str, data:
         if is_nested:
             raise ImageError(f"{digest} is an index in an index.", "Name the image that is meant by its digest.")
         for child in document.manifests:
-            _push_manifest(image_source, pusher, child.digest, image_source.manifest(child.digest), is_nested=True)
-        pusher.manifest(data, kind=str(stated_type or INDEXES[0]))
+            _push_manifest(image_source, pusher, child.digest, image_source.read_manifest(child.digest), is_nested=True)
+        pusher.push_manifest(data, kind=str(stated_type or INDEXES[0]))
         return
     for blob in {child.digest: child for child in (document.config, *document.layers)}.values():
         _push_blob(image_source, pusher, blob)
-    pusher.manifest(data, kind=str(stated_type or MANIFESTS[0]))
+    pusher.push_manifest(data, kind=str(stated_type or MANIFESTS[0]))
 
 
 def _push_blob(image_source: ImageSource, pusher: Pusher, descriptor: Descriptor) -> None:
     if pusher.has_blob(descriptor.digest):
         return
-    with tempfile.NamedTemporaryFile(dir=large_file_folder()) as file:
-        with image_source.blob(descriptor.digest) as source:
+    with tempfile.NamedTemporaryFile(dir=find_large_file_folder()) as file:
+        with image_source.open_blob(descriptor.digest) as source:
             copy_blob(source, file, descriptor.digest, descriptor.size)
         file.flush()
-        pusher.blob(Path(file.name))
+        pusher.push_blob(Path(file.name))

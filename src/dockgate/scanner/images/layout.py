@@ -59,35 +59,35 @@ class LayoutSource(ImageSource):
         self._digest = digest
 
     @override
-    def root(self) -> tuple[str, bytes]:
+    def read_root(self) -> tuple[str, bytes]:
         """Return the manifest or index that the reference names.
 
         Without tag or digest: the only entry of index.json, or index.json itself if its entries have no names, because
         some builders list the platforms of an image there.
         """
-        data = self.index()
+        data = self.read_index()
         index_digest = digest_of(data)
         index = parse(data, index_digest)
         if not isinstance(index, Index) or not index.manifests:
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
         if self._digest:
-            return self._digest, self.manifest(self._digest)
+            return self._digest, self.read_manifest(self._digest)
         named_entries = [entry for entry in index.manifests if self._tag in (None, *_list_names(entry))]
         if not named_entries:
             names = sorted({name for entry in index.manifests for name in _list_names(entry)})
             raise NotFoundError(f"There is no image {self.name}.", f"It has: {', '.join(names) or 'no named image'}.")
         if len({entry.digest for entry in named_entries}) == 1:
-            return named_entries[0].digest, self.manifest(named_entries[0].digest)
+            return named_entries[0].digest, self.read_manifest(named_entries[0].digest)
         names = sorted({name for entry in named_entries for name in _list_names(entry)[:1]})
         if len(names) > 1:
             raise NotFoundError(f"{self.name} holds several images.", f"Append :TAG, one of {', '.join(names)}.")
         return index_digest, data
 
-    def configs(self) -> list[str]:
+    def list_configs(self) -> list[str]:
         """Return the digests of the configs of all images. Platforms whose manifest is missing are skipped."""
         digests: list[str] = []
         seen_digests: set[str] = set()
-        waiting = [parse(self.index(), "index.json")]
+        waiting = [parse(self.read_index(), "index.json")]
         while waiting:
             document = waiting.pop()
             if not isinstance(document, Index):
@@ -99,30 +99,30 @@ class LayoutSource(ImageSource):
                 raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
             for digest in child_digests:
                 with suppress(ImageError):
-                    waiting.append(parse(self.manifest(digest), digest))
+                    waiting.append(parse(self.read_manifest(digest), digest))
         return digests
 
     @override
-    def manifest(self, digest: str) -> bytes:
-        return read_document(self.blob(digest), digest)
+    def read_manifest(self, digest: str) -> bytes:
+        return read_document(self.open_blob(digest), digest)
 
     @override
-    def blob(self, digest: str) -> io.RawIOBase:
+    def open_blob(self, digest: str) -> io.RawIOBase:
         file = self._files.open(f"blobs/{digest.replace(':', '/', 1)}")
         if file is None:
             raise ImageError(f"{self.name} lacks the blob {digest}.", "Make the folder or file again, whole.")
         return file
 
     @override
-    def base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str, digest: str) -> bytes:
         check_digest(digest)
-        return self.manifest(digest)
+        return self.read_manifest(digest)
 
     @override
     def close(self) -> None:
         self._files.close()
 
-    def index(self) -> bytes:
+    def read_index(self) -> bytes:
         """Read index.json. Raises ImageError if it is missing or too large."""
         file = self._files.open("index.json")
         if file is None:

@@ -150,7 +150,7 @@ class _JsonObject(dict[str, Any]):
             seen_keys.add(folded_key)
 
 
-def platform(document: object) -> str:
+def format_platform(document: object) -> str:
     """Return the platform of an index entry or a config ("linux/arm64/v8"), "" without one."""
     if not isinstance(document, dict):
         return ""
@@ -180,7 +180,7 @@ def _parse_descriptor(value: object, digest: str) -> Descriptor:
         digest=str(digest_text),
         size=size,
         media_type=str(fields["mediaType"]) if fields.get("mediaType") else None,
-        platform=platform(fields.get("platform")) or None,
+        platform=format_platform(fields.get("platform")) or None,
         annotations=_read_annotations(fields),
     )
 

@@ -91,7 +91,7 @@ class _HistoryEntry(NamedTuple):
         return self.comment.removeprefix("FROM ") if self.comment.startswith("FROM ") else ""
 
     @property
-    def sets_start_command(self) -> bool:
+    def is_start_command(self) -> bool:
         """Return whether it is a CMD or ENTRYPOINT. All builders except BuildKit write "#(nop)" before it."""
         words = self.command.rpartition("#(nop)")[2].split(maxsplit=1)
         return self.is_empty and words[:1] in ([command] for command in _STARTS)
@@ -119,7 +119,7 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
         layer_count = _count_layers_below(steps, marked_step)
         return (layer_count if layer_count < layers else 0), _read_text(steps[marked_step].base)
     last = max((at for at, step in enumerate(steps) if not step.is_empty), default=0)
-    start_command = max((at for at in places if steps[at].sets_start_command and at < last), default=0)
+    start_command = max((at for at in places if steps[at].is_start_command and at < last), default=0)
     layer_count = _count_layers_below(steps, max(start_command, builder_change))
     return (layer_count if layer_count < layers else 0), ""
 

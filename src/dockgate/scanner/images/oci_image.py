@@ -15,9 +15,9 @@ from dockgate.scanner.images.manifest import (
     Descriptor,
     Index,
     Manifest,
+    format_platform,
     load,
     parse,
-    platform,
 )
 from dockgate.scanner.images.metadata import read_metadata
 from dockgate.scanner.images.tar_layer import TarLayer
@@ -55,8 +55,8 @@ def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: 
         image = _build_image(image_source, digest, document)
         images, available, names = [(image.platform, image)], {image.platform}, platforms or ["all"]
     else:
-        names = platforms or [host_platform()]
-        children = child_manifests(image_source, document)
+        names = platforms or [detect_host_platform()]
+        children = list_child_manifests(image_source, document)
         images = _select_images(image_source, children, document.annotations, names)
         available = {child.platform or "one without a name" for child in children if child.platform != NOT_RUNNABLE}
     missing = [name for name in names if not any(_is_platform_match(platform, name) for platform, _ in images)]
@@ -84,7 +84,7 @@ def _select_images(
     for child in children:
         if child.platform and not any(_is_platform_match(child.platform, name) for name in names):
             continue
-        data = image_source.manifest(child.digest)
+        data = image_source.read_manifest(child.digest)
         reason = check.find_objection(child, data) if child.platform == NOT_RUNNABLE else None
         if child.platform == NOT_RUNNABLE and not reason:
             continue
@@ -103,17 +103,17 @@ def _select_images(
     return images
 
 
-def child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> list[Descriptor]:
+def list_child_manifests(image_source: ImageSource, index: Index, depth: int = 1) -> list[Descriptor]:
     """List the manifests of an index and of the indexes in it."""
     descriptors: list[Descriptor] = []
     for descriptor in index.manifests:
         if descriptor.media_type not in INDEXES:
             descriptors.append(descriptor)
             continue
-        inner = parse(image_source.manifest(descriptor.digest), descriptor.digest)
+        inner = parse(image_source.read_manifest(descriptor.digest), descriptor.digest)
         if depth == _NESTING_LIMIT or not isinstance(inner, Index):
             raise ImageError(f"Index {descriptor.digest} is nested too deeply, or is not an index.")
-        descriptors += child_manifests(image_source, inner, depth + 1)
+        descriptors += list_child_manifests(image_source, inner, depth + 1)
     if len(descriptors) > _CHILDREN:
         raise ImageError(f"{image_source.name} has more than {_CHILDREN} manifests.")
     return descriptors
@@ -126,9 +126,9 @@ def _build_image(
 
     `above` are the annotations of its entry in the index, then those of the whole index.
     """
-    data = read_document(image_source.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    data = read_document(image_source.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     config = load(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
-    platform_name = platform(config)
+    platform_name = format_platform(config)
     if not platform_name:
         raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")
     annotations = manifest.annotations, *index_annotations
@@ -136,11 +136,13 @@ def _build_image(
         digest,
         platform_name,
         tuple(
-            TarLayer(layer.digest, partial(image_source.blob, layer.digest), layer.size, media_type=layer.media_type)
+            TarLayer(
+                layer.digest, partial(image_source.open_blob, layer.digest), layer.size, media_type=layer.media_type
+            )
             for layer in manifest.layers
         ),
         _read_diff_ids(config),
-        read_metadata(config, annotations, manifest.layers, platform_name, image_source.base_manifest),
+        read_metadata(config, annotations, manifest.layers, platform_name, image_source.read_base_manifest),
     )
 
 
@@ -151,7 +153,7 @@ def _read_diff_ids(config: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(map(str, diff_ids)) if isinstance(diff_ids, list) else ()
 
 
-def host_platform() -> str:
+def detect_host_platform() -> str:
     """Return the platform of this machine. Containers run Linux on every host."""
     machine = os.uname().machine.lower()
     return f"linux/{_ARCHITECTURES.get(machine, machine)}"

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.auth import Issuers, access_denied, authorizer_for
+from dockgate.scanner.images.auth import Issuers, create_authorizer, make_denied_error
 from dockgate.scanner.images.destinations import require_destination
 from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference
@@ -24,7 +24,7 @@ _ASSEMBLY_SECONDS = 900.0
 
 
 class Pusher:
-    """Push to one repository (`auth.authorizer_for`).
+    """Push to one repository (`auth.create_authorizer`).
 
     Content is addressed by digest, so each call may be repeated. Raises DeniedError, UnavailableError.
     """
@@ -42,7 +42,7 @@ class Pusher:
         self._reference = reference
         limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
         self._transport = Transport(reference.registry, ca_bundle, is_insecure, limit=limit)
-        self._authorizer = authorizer_for(self._transport, reference, issuers, "pull,push")
+        self._authorizer = create_authorizer(self._transport, reference, issuers, "pull,push")
         self._url = f"/v2/{reference.repository}"
         self._registry_url = ""
 
@@ -56,7 +56,7 @@ class Pusher:
         """Return whether the registry has the blob."""
         return self._request("HEAD", f"{self._url}/blobs/{digest}") == 200
 
-    def blob(self, content: bytes | Path) -> tuple[str, int]:
+    def push_blob(self, content: bytes | Path) -> tuple[str, int]:
         """Push a blob unless the registry has it. Returns its digest and size in bytes."""
         digest, size = _measure(content)
         if self.has_blob(digest):
@@ -67,7 +67,7 @@ class Pusher:
         self._request("PUT", f"{place}{separator}digest={digest}", headers, content, expected_status=201)
         return digest, size
 
-    def manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
+    def push_manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
         """Push a manifest whose blobs exist, under its digest and the reference's tag. Returns its digest.
 
         Without `by_digest` it is pushed under the tag only. `kind` is its media type.
@@ -112,7 +112,7 @@ class Pusher:
         """Send a request, and authenticate when the registry requires it."""
         self._detect_scheme()
         for _ in range(3):
-            sent_headers = self._authorizer.headers()
+            sent_headers = self._authorizer.make_headers()
             proof = sent_headers if self._is_registry_url(url) else {}
             wait = _ASSEMBLY_SECONDS if method == "PUT" else None
             response = self._transport.send(method, url, {**headers, **proof}, _stream(content), wait)
@@ -122,7 +122,7 @@ class Pusher:
             response.close()
             if not self._authorizer.answer(challenges, sent_headers):
                 break
-        raise access_denied(self._reference.registry, f"{self._reference} cannot be written with these credentials")
+        raise make_denied_error(self._reference.registry, f"{self._reference} cannot be written with these credentials")
 
     def _detect_scheme(self) -> None:
         """Detect once whether the registry uses TLS."""
@@ -137,7 +137,7 @@ class Pusher:
 
     def _make_error(self, response: "httpx.Response") -> DockgateError:
         if response.status_code == 403:
-            return access_denied(self._reference.registry, f"{self._reference} may not be written")
+            return make_denied_error(self._reference.registry, f"{self._reference} may not be written")
         return UnavailableError(
             f"{self._reference.registry} answers {response.status_code} to a push to {self._reference}.",
             "Does it take OCI artifacts? Try again.",

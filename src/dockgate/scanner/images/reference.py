@@ -153,10 +153,10 @@ def is_loopback(registry: str) -> bool:
     """Return whether the registry ("host" or "host:port") is this machine. The name is not resolved."""
     from dockgate.shared import addresses  # loading ipaddress takes longer than opening a layout
 
-    return addresses.is_loopback(host_of(registry))
+    return addresses.is_loopback(strip_port(registry))
 
 
-def host_of(registry: str) -> str:
+def strip_port(registry: str) -> str:
     """The registry without its port: "host", "127.0.0.1", "[::1]"."""
     return registry[: registry.find("]") + 1] if registry.startswith("[") else registry.partition(":")[0]
 

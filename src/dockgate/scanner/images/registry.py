@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, access_denied, authorizer_for
+from dockgate.scanner.images.auth import Authorizer, IssuedAuthorizer, Issuers, create_authorizer, make_denied_error
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, ImageSource, check_document
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference, check_digest, parse_remote
@@ -36,7 +36,7 @@ class RegistrySource(ImageSource):
         self._authorizer = authorizer
 
     @override
-    def root(self) -> tuple[str, bytes]:
+    def read_root(self) -> tuple[str, bytes]:
         if self._reference.digest:
             return self._reference.digest, self._fetch_manifest(self._reference.digest, NotFoundError)
         data, stated_digest = self._fetch(self._reference.tag or "latest", NotFoundError)
@@ -48,11 +48,11 @@ class RegistrySource(ImageSource):
         return digest, data
 
     @override
-    def manifest(self, digest: str) -> bytes:
+    def read_manifest(self, digest: str) -> bytes:
         return self._fetch_manifest(digest, ImageError)
 
     @override
-    def blob(self, digest: str) -> io.RawIOBase:
+    def open_blob(self, digest: str) -> io.RawIOBase:
         """Open a blob; a broken connection is resumed."""
         ask = partial(self._get_blob_from, digest)
         return ResumableBlob(self._transport, ask(0), ask, f"the blob {digest} of {self.name}")
@@ -62,25 +62,25 @@ class RegistrySource(ImageSource):
         response = self._get(f"blobs/{digest}", {"Range": f"bytes={offset}-"} if offset else {})
         if response.status_code != 200 and not (offset and response.status_code in (206, 416)):
             data = b""
-            with suppress(UnavailableError), self._transport.body(response) as body:
+            with suppress(UnavailableError), self._transport.open_body(response) as body:
                 data = body.take(2**16)
             raise self._make_error(response, data, f"the blob {digest}", ImageError)
         return response
 
     @override
-    def base_manifest(self, name: str, digest: str) -> bytes:
+    def read_base_manifest(self, name: str, digest: str) -> bytes:
         """Request the manifest from this registry, once, with the credentials in use."""
         base = parse_remote(name)
         check_digest(digest)
         if base.registry != self._reference.registry:
             raise NotFoundError(f"{name} is in another registry than {self.name}.")
-        headers = {**_ACCEPT, **self._authorizer.headers_for(base.repository)}
+        headers = {**_ACCEPT, **self._authorizer.make_headers_for(base.repository)}
         url = f"/v2/{base.repository}/manifests/{digest}"
-        with self._transport.body(self._transport.get(url, headers, should_retry=False)) as body:
+        with self._transport.open_body(self._transport.get(url, headers, should_retry=False)) as body:
             data = body.take(DOCUMENT_LIMIT + 1)
         return check_document(data, digest)
 
-    def referrers(self, digest: str) -> bytes | None:
+    def read_referrers(self, digest: str) -> bytes | None:
         """Return the first page of the index of referrers (distribution spec 1.1, "Listing Referrers").
 
         None if the registry has no such API, and keeps the index under a tag.
@@ -93,7 +93,7 @@ class RegistrySource(ImageSource):
             raise UnavailableError(f"{self._reference.registry} answers {status} when asked what refers to {digest}.")
         return data if len(data) <= DOCUMENT_LIMIT else b"{}"
 
-    def manifest_by_tag(self, tag: str) -> bytes:
+    def read_manifest_by_tag(self, tag: str) -> bytes:
         """Return the manifest of another tag of the repository. Raises NotFoundError."""
         return self._fetch(tag, NotFoundError)[0]
 
@@ -120,7 +120,7 @@ class RegistrySource(ImageSource):
         """Send a request, authenticate when the registry requires it, and follow redirects."""
         url = f"/v2/{self._reference.repository}/{path}"
         for _ in range(3):
-            sent_headers = self._authorizer.headers()
+            sent_headers = self._authorizer.make_headers()
             response = self._transport.get(url, {**headers, **sent_headers})
             if response.status_code != 401:
                 return self._transport.follow(response, headers, sent_headers)
@@ -128,7 +128,7 @@ class RegistrySource(ImageSource):
             response.close()
             if not self._authorizer.answer(challenges, sent_headers):
                 break
-        raise access_denied(self._reference.registry, f"{self.name} cannot be read with these credentials")
+        raise make_denied_error(self._reference.registry, f"{self.name} cannot be read with these credentials")
 
     def _make_error(
         self, response: "httpx.Response", data: bytes, description: str, missing_error: type[DockgateError]
@@ -137,7 +137,7 @@ class RegistrySource(ImageSource):
         registry, status = self._reference.registry, response.status_code
         message = _read_error_text(data)
         if status in (401, 403):
-            return access_denied(registry, f"{self.name} may not be read{message}")
+            return make_denied_error(registry, f"{self.name} may not be read{message}")
         if status == 404 and missing_error is NotFoundError:
             return NotFoundError(
                 f"There is no image {self.name}{message}.", "Is it pushed? Are the repository's name and the tag right?"
@@ -151,7 +151,7 @@ class RegistrySource(ImageSource):
         )
 
 
-def registry_source(
+def open_registry_source(
     reference: RegistryReference,
     *,
     ca_bundle: Path | None = None,
@@ -159,13 +159,13 @@ def registry_source(
     issuers: Issuers | None = None,
     seconds: float | None = None,
 ) -> RegistrySource:
-    """Open the image in its registry (`auth.authorizer_for`).
+    """Open the image in its registry (`auth.create_authorizer`).
 
     `seconds`: the time limit for all requests until it is closed; after that, calls raise TooSlowError.
     """
     limit = TimeLimit(reference.registry, seconds) if seconds is not None else None
     transport = Transport(reference.registry, ca_bundle, is_insecure, limit=limit)
-    return RegistrySource(reference, transport, authorizer_for(transport, reference, issuers))
+    return RegistrySource(reference, transport, create_authorizer(transport, reference, issuers))
 
 
 def _read_error_text(data: bytes) -> str:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from dockgate.scanner.images.transport import PROGRESS_STEP, RETRIES, Transport, retry_delay
+from dockgate.scanner.images.transport import PROGRESS_STEP, RETRIES, Transport, compute_retry_delay
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
 
@@ -84,7 +84,7 @@ class ResumableBlob(io.RawIOBase):
         self._disconnected_at = self._position
         if self._stalled_count == RETRIES.attempts or self._disconnects > MAX_DISCONNECTS:
             raise self._make_failure(fault) from fault
-        self._transport.sleep(retry_delay(RETRIES.compute_pause(self._stalled_count)))
+        self._transport.sleep(compute_retry_delay(RETRIES.compute_pause(self._stalled_count)))
 
     def _resume(self) -> None:
         try:
@@ -100,7 +100,7 @@ class ResumableBlob(io.RawIOBase):
         """Continue with a response that starts at the next byte or before it."""
         start, self._size = _parse_content_range(response)
         self._to_skip = self._position - start
-        self._body = self._transport.body(response)
+        self._body = self._transport.open_body(response)
 
     def _make_failure(self, fault: UnavailableError) -> UnavailableError:
         return UnavailableError(

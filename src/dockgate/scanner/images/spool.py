@@ -36,14 +36,14 @@ def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> Binar
     return file
 
 
-def large_file_folder() -> str | None:
+def find_large_file_folder() -> str | None:
     """The folder for large temporary files, None for the system's usual one."""
     return os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
 
 
 def _create_file(name: str) -> BinaryIO:
     try:
-        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=large_file_folder()))
+        return cast(BinaryIO, tempfile.TemporaryFile(buffering=0, dir=find_large_file_folder()))
     except OSError as error:
         raise _make_full_error(name, error) from error
 

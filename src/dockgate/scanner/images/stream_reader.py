@@ -72,13 +72,13 @@ class StreamReader:
             size -= have
             if self._seekable:
                 if self.position + size > self._limit:
-                    raise self.cut_short()
+                    raise self.make_truncated_error()
                 self._seekable.seek(self.position + size)
                 self.start = self.end = 0
                 self.position += size
                 return
             if not self.fill(1):
-                raise self.cut_short()
+                raise self.make_truncated_error()
             have = self.end - self.start
         self.advance(size)
 
@@ -87,7 +87,7 @@ class StreamReader:
         parts: list[bytes] = []
         while size:
             if not self.fill(1):
-                raise self.cut_short()
+                raise self.make_truncated_error()
             count = min(size, self.end - self.start)
             parts.append(self.view[self.start : self.start + count].tobytes())
             self.advance(count)
@@ -98,7 +98,7 @@ class StreamReader:
         """Write the next `size` bytes to `into`. Raises ImageError if the source ends before."""
         while size:
             if not self.fill(1):
-                raise self.cut_short()
+                raise self.make_truncated_error()
             count = min(size, self.end - self.start)
             into.write(self.view[self.start : self.start + count])
             self.advance(count)
@@ -108,13 +108,13 @@ class StreamReader:
         """Read to the end of the source. Raises ImageError unless the rest is zeros, as padding is."""
         while self.fill(1):
             if self.view[self.start : self.end].tobytes().strip(b"\0"):
-                raise self.fault("has a tar form that no image builder writes: data behind its end mark")
+                raise self.make_error("has a tar form that no image builder writes: data behind its end mark")
             self.advance(self.end - self.start)
 
-    def fault(self, reason: str) -> ImageError:
+    def make_error(self, reason: str) -> ImageError:
         """Return an error with the name of the source and the current position."""
         return ImageError(f"{self.place} {reason}, at byte {self.position}.")
 
-    def cut_short(self) -> ImageError:
+    def make_truncated_error(self) -> ImageError:
         """Return the error for a stream that ends inside an entry."""
         return ImageError(f"{self.place} is cut short: its tar file ends inside an entry, at byte {self.position}.")

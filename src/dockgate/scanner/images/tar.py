@@ -133,7 +133,7 @@ def _read_next_header(
     """The name, link, type flag, size and mode (as written) of the header at the tape's position; None at the end."""
     if not tape.fill(BLOCK):
         if tape.end != tape.start or extended_headers.is_pending or needs_end_mark:
-            raise tape.cut_short()
+            raise tape.make_truncated_error()
         return None
     at = tape.start
     block = tape.view[at : at + BLOCK]
@@ -220,7 +220,7 @@ def _skip_end(tape: StreamReader, has_meta: bool) -> None:
             raise _make_broken_error(tape, "a block of zeros between entries")
         tape.advance(BLOCK)
     elif tape.end != tape.start:
-        raise tape.cut_short()
+        raise tape.make_truncated_error()
 
 
 def _has_checksum(block: memoryview, checksum: bytes) -> bool:
@@ -348,8 +348,8 @@ def _is_attribute(key: bytes) -> bool:
 
 
 def _make_broken_error(tape: StreamReader, reason: str) -> ImageError:
-    return tape.fault(f"is not a whole tar file: {reason}")
+    return tape.make_error(f"is not a whole tar file: {reason}")
 
 
 def _make_unusual_form_error(tape: StreamReader, reason: str) -> ImageError:
-    return tape.fault(f"has a tar form that no image builder writes: {reason}")
+    return tape.make_error(f"has a tar form that no image builder writes: {reason}")

@@ -59,7 +59,7 @@ class TarLayer:
                     pass
                 return self._finish(blob, inflated_stream)
 
-    def entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
+    def read_entries(self, *, should_hash: bool = False) -> Iterator[Entry]:
         """See `scanner.ports.Layer`.
 
         An entry that leads out of the image, or has two readings, is an ImageError.

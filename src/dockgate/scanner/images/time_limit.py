@@ -15,7 +15,7 @@ from dockgate.shared.errors import TooSlowError
 Schedule = Callable[[float, Callable[[], None]], Callable[[], None]]
 
 
-def by_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
+def start_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
     """Do the work after some seconds in a thread. Returns the function that cancels it."""
     timer = threading.Timer(seconds, work)
     timer.daemon = True
@@ -26,7 +26,7 @@ def by_timer(seconds: float, work: Callable[[], None]) -> Callable[[], None]:
 class TimeLimit:
     """Shut down all connections of a client after some seconds, whatever they wait for."""
 
-    def __init__(self, registry: str, seconds: float, schedule: Schedule = by_timer) -> None:
+    def __init__(self, registry: str, seconds: float, schedule: Schedule = start_timer) -> None:
         self._registry = registry
         self._seconds = seconds
         self._lock = threading.Lock()

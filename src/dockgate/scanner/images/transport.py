@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import dockgate
 from dockgate.scanner.images.chunk_stream import ChunkStream
 from dockgate.scanner.images.destinations import require_destination
-from dockgate.scanner.images.reference import host_of, is_loopback
+from dockgate.scanner.images.reference import is_loopback, strip_port
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import httpx
     from _typeshed import WriteableBuffer
 
-# `retry_delay` adds up to half to each pause.
+# `compute_retry_delay` adds up to half to each pause.
 RETRIES = RetrySchedule(first_pause=0.6, longest_pause=3, attempts=4)
 # Seconds; a longer Retry-After is shortened to this.
 LONGEST_WAIT = 30.0
@@ -68,7 +68,7 @@ class Transport:
         from dockgate.shared.addresses import LOOPBACK_NAMES  # loading ipaddress takes longer than opening a layout
 
         is_local = is_loopback(registry)
-        unproxied_hosts = {*LOOPBACK_NAMES, host_of(registry)} if is_local else {*LOOPBACK_NAMES}
+        unproxied_hosts = {*LOOPBACK_NAMES, strip_port(registry)} if is_local else {*LOOPBACK_NAMES}
         try:
             self._client = httpx.Client(
                 verify=_trust(ca_bundle),
@@ -116,10 +116,10 @@ class Transport:
                     return response
                 retry_after = response.headers.get("Retry-After")
                 response.close()
-            self.sleep(retry_delay(wait, retry_after))
+            self.sleep(compute_retry_delay(wait, retry_after))
         return self._send(url, headers, form)
 
-    def body(self, response: "httpx.Response") -> "Body":
+    def open_body(self, response: "httpx.Response") -> "Body":
         """Return the body of a response as a stream."""
         return Body(response, self._registry, self._clock, self._limit)
 
@@ -130,11 +130,11 @@ class Transport:
         """
         for wait in RETRIES.compute_pauses():
             response = ask()
-            with suppress(UnavailableError), self.body(response) as body:
+            with suppress(UnavailableError), self.open_body(response) as body:
                 return response, body.take(limit)
-            self.sleep(retry_delay(wait))
+            self.sleep(compute_retry_delay(wait))
         response = ask()
-        with self.body(response) as body:
+        with self.open_body(response) as body:
             return response, body.take(limit)
 
     def send(
@@ -367,10 +367,10 @@ def _describe_other_host(error: Exception, registry: str) -> str:
         host = error.request.url.host if isinstance(error, httpx.RequestError) else ""
     except RuntimeError:
         host = ""
-    return f" (at {host})" if host and host != host_of(registry).strip("[]") else ""
+    return f" (at {host})" if host and host != strip_port(registry).strip("[]") else ""
 
 
-def retry_delay(wait: float, retry_after: str | None = None) -> float:
+def compute_retry_delay(wait: float, retry_after: str | None = None) -> float:
     """Return the seconds to wait: about `wait`, or Retry-After (RFC 9110, 10.2.3: seconds or a date)."""
     wait *= 1 + random.random() / 2  # noqa: S311 - spreads load, guards nothing
     if retry_after and retry_after.strip().isdigit():

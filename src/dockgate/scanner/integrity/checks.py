@@ -1,6 +1,6 @@
 """Detect package metadata that was changed without its files.
 
-The checks compare the layers that provide the files which are still present (`LayerStack.source_layers`). Package
+The checks compare the layers that provide the files which are still present (`LayerStack.find_source_layers`). Package
 managers remove or replace a package together with its files, in one layer; editing only the database leaves the files.
 """
 
@@ -9,12 +9,12 @@ from collections.abc import Iterator, Sequence
 
 from dockgate.scanner import osrelease, symlinks
 from dockgate.scanner.integrity import language_packages
-from dockgate.scanner.integrity.package_databases import Database, evidence_names
+from dockgate.scanner.integrity.package_databases import Database, list_evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
 from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack, unpack
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.ports import Ecosystem
-from dockgate.scanner.unsupported_stores import stores
+from dockgate.scanner.unsupported_stores import find_stores
 from dockgate.shared.errors import UnreadableError
 
 # The paths of os-release, and of the folders above them; the root is "".
@@ -40,7 +40,7 @@ def find_problems(stack: LayerStack, ecosystems: Sequence[Ecosystem]) -> Iterato
         yield from database.find_problems()
         yield from _check_identity(stack, database)
     try:
-        yield from stores(stack)
+        yield from find_stores(stack)
         for at, file, nameless in PackageFolders(stack).find_nameless():
             if not any(database.is_brought_by(file, at) for database in databases):
                 yield nameless
@@ -67,7 +67,7 @@ def _check_links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: 
     for at, facts, path, target in all_links:
         if not stack.is_present(path, at):
             continue
-        kinds = [kind for kind in ecosystems if kind.wants(path, 0, 0, b"")]
+        kinds = [kind for kind in ecosystems if kind.should_read(path, 0, 0, b"")]
         if path in osrelease.PATHS:
             is_readable = target in stack.releases or (
                 target == osrelease.FREEBSD_LINK and osrelease.FREEBSD in stack.releases
@@ -84,7 +84,7 @@ def _check_links(stack: LayerStack, ecosystems: Sequence[Ecosystem], databases: 
 
 def _is_read_through(kind: Ecosystem, path: str, target: str, read_paths: list[str]) -> bool:
     """Return whether files below the folder `target` are read there as they would be below `path`."""
-    if not kind.wants(target, 0, 0, b""):
+    if not kind.should_read(target, 0, 0, b""):
         return False
     folder = target + "/"
     for at in range(first := bisect_left(read_paths, folder), min(first + _TRIES, len(read_paths))):
@@ -92,7 +92,7 @@ def _is_read_through(kind: Ecosystem, path: str, target: str, read_paths: list[s
         if not read_paths[at].startswith(folder):
             return False
         # A file that is wanted below any folder does not show that both folders are equal.
-        if kind.wants(path + remaining_path, 0, 0, b"") and not kind.wants("x" + remaining_path, 0, 0, b""):
+        if kind.should_read(path + remaining_path, 0, 0, b"") and not kind.should_read("x" + remaining_path, 0, 0, b""):
             return True
     return False
 
@@ -108,7 +108,9 @@ def _check_system(stack: LayerStack, databases: Sequence[Database]) -> Iterator[
             yield Unread(osrelease.PATHS[0], reason)
         elif not living and not any(file.packages for _, file in stack.present_files):
             yield Unread("/", "The image names no operating system, and holds no package and no package database.")
-        elif not living and any(_is_loader(path) and list(stack.source_layers(path)) for path in stack.file_paths()):
+        elif not living and any(
+            _is_loader(path) and list(stack.find_source_layers(path)) for path in stack.get_file_paths()
+        ):
             yield Unread("/", "The image holds a C library, yet neither an os-release nor a package database.")
         return
     path = next(path for path in osrelease.PATHS if path in stack.releases)
@@ -209,9 +211,9 @@ def _is_owner_kept(database: Database, since: int) -> bool:
 
     Another release has another package.
     """
-    names = {name for path in osrelease.PATHS for at, name in database.owners(path) if at < since}
+    names = {name for path in osrelease.PATHS for at, name in database.list_owners(path) if at < since}
     for (name, arch), packages in database.packages.items():
-        if names & evidence_names(name, arch):
+        if names & list_evidence_names(name, arch):
             versions = {package.version for package in packages}
-            return any(at < since and old.version in versions for at, old in database.history(name, arch))
+            return any(at < since and old.version in versions for at, old in database.get_history(name, arch))
     return False

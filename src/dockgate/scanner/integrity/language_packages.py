@@ -16,7 +16,7 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
     Raises UnreadableError if the check would take too long; results so far are yielded before.
     """
     history: dict[str, list[tuple[int, PackageFile]]] = {}
-    for at, metadata in stack.files_of(kind.name):
+    for at, metadata in stack.list_files(kind.name):
         if not metadata.is_linked_only or stack.is_link_target(metadata.path.rpartition("/")[0]):
             history.setdefault(metadata.path, []).append((at, metadata))
     records = _Records(history)
@@ -40,7 +40,7 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
                 records,
                 is_only_package=single and not any(metadata.owner for _, metadata in listings),
             )
-            if not any(origin <= at for file in files for origin in stack.source_layers(file)):
+            if not any(origin <= at for file in files for origin in stack.find_source_layers(file)):
                 continue
             name = package.name if package.name in current else next(iter(current), "") if single else ""
             if name:
@@ -157,10 +157,10 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
     """Find records of files without a file beside them that names the package, in any layer."""
     named_records = {
         metadata.path.rpartition("/")[0]
-        for _, metadata in stack.files_of(kind.name)
+        for _, metadata in stack.list_files(kind.name)
         if metadata.packages or metadata.unread_reason
     }
-    for at, metadata in stack.files_of(kind.name):
+    for at, metadata in stack.list_files(kind.name):
         folder = metadata.path.rpartition("/")[0]
         if metadata.owns and folder not in named_records and stack.is_present(metadata.path, at):
             listed_paths = (
@@ -168,7 +168,7 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
                 for file in _list_files(stack, metadata.path, list(metadata.owns.values()))
                 if not file.startswith(folder)
             )
-            present = next((file for file in listed_paths if any(True for _ in stack.source_layers(file))), "")
+            present = next((file for file in listed_paths if any(True for _ in stack.find_source_layers(file))), "")
             if present:
                 reason = (
                     f"{metadata.path} lists {present}, which is there, yet nothing names the package that it is of."
@@ -183,7 +183,7 @@ def _list_files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> It
             if not path.endswith("/"):
                 yield path
                 continue
-            for file in stack.paths_below(path):
+            for file in stack.list_paths_below(path):
                 if file != evidence and "/node_modules/" not in file[len(path) - 1 :]:
                     yield file
 
@@ -192,7 +192,7 @@ def _find_files_beside(stack: LayerStack, evidence: str, records: _Records) -> I
     """Yield the files in a package's folder that no other package records, for packages without a record."""
     own_folder, _, _ = evidence.rpartition("/")
     folder = own_folder.rpartition("/")[0] + "/" if own_folder.lower().endswith(_INFO) else own_folder + "/"
-    for file in stack.paths_below(folder):
+    for file in stack.list_paths_below(folder):
         inner = file[len(folder) :].partition("/")[0]
         if file not in records.all_paths and not inner.lower().endswith(_INFO) and not file.endswith(".pyc"):
             yield file

@@ -26,7 +26,7 @@ class Database:
         # Every database file of every layer, base first.
         self.database_files = [
             (at, database)
-            for at, database in stack.files_of(kind.name)
+            for at, database in stack.list_files(kind.name)
             if (database.packages or not database.owns) and self._is_database(database.path)
         ]
         self.present_files = [
@@ -57,11 +57,11 @@ class Database:
             reason = f"{path} lists files of a package, yet there is no package database."
             yield Unread(path, reason, self.stack.facts[at].layer)
 
-    def history(self, name: str, arch: str | None) -> list[tuple[int, Package]]:
+    def get_history(self, name: str, arch: str | None) -> list[tuple[int, Package]]:
         """Return the entries of a package, each with its layer, base first."""
         return self._history.get((name, arch), [])
 
-    def owners(self, path: str) -> Iterator[tuple[int, str]]:
+    def list_owners(self, path: str) -> Iterator[tuple[int, str]]:
         """Return the packages whose lists name the path, each with its layer."""
         return iter(self._find_owners(path))
 
@@ -81,7 +81,7 @@ class Database:
         are left out.
         """
         lists: dict[str, list[tuple[int, str, str]]] = {}
-        for at, database in self.stack.files_of(self.kind.name):
+        for at, database in self.stack.list_files(self.kind.name):
             for name, owned_paths in database.owns.items():
                 earlier_lists = lists.setdefault(name, [])
                 if not earlier_lists or earlier_lists[-1][2] != owned_paths or self._is_introduced(name, at):
@@ -133,13 +133,13 @@ class Database:
                 if not now <= readings[at]:
                     break
                 first = at
-            for name in evidence_names(*key):
+            for name in list_evidence_names(*key):
                 since[name] = max(first, since.get(name, first))
         return since
 
     @cached_property
     def _installed_names(self) -> set[str]:
-        return {name for key in self.packages for name in evidence_names(*key)}
+        return {name for key in self.packages for name in list_evidence_names(*key)}
 
     def _is_introduced(self, name: str, layer: int) -> bool:
         return self.stack.is_introduced(name.partition(":")[0], layer, (self.kind.name,))
@@ -248,7 +248,7 @@ class Database:
 
     def _find_unlisted_packages(self) -> Iterator[Unread]:
         """Find lists of packages that are in no database, while their files are present."""
-        recorded_names = {name for key in self._history for name in evidence_names(*key)}
+        recorded_names = {name for key in self._history for name in list_evidence_names(*key)}
         for name, lists in self.lists.items():
             if name in recorded_names:
                 continue
@@ -265,7 +265,7 @@ class Database:
         These are files from before its removal that no other package owned then, and files that were written again
         until its removal and belong to no other package.
         """
-        names = evidence_names(package.name, package.arch)
+        names = list_evidence_names(package.name, package.arch)
         is_complete_list = package.path in self.kind.database_paths
         removed_paths = (
             next((at for at, _ in self.database_files if at > last_layer), last_layer)
@@ -289,7 +289,7 @@ class Database:
         (apache2's a2enmod, passwd's shadowconfig). So half of the files decide, of the most important kind: programs
         and libraries if there are any. Files that other packages owned before may be diverted, and do not count.
         """
-        names = evidence_names(package.name, package.arch)
+        names = list_evidence_names(package.name, package.arch)
         is_old_by_rank: list[list[bool]] = [[], [], []]
         for file in self._list_owned_paths(package):
             source_layers = self._find_origins(file)
@@ -301,20 +301,20 @@ class Database:
         return 2 * sum(decisive) >= len(decisive) if decisive else bool(prose) and all(prose)
 
     def _is_listed(self, package: Package) -> bool:
-        return any(name in self.lists for name in evidence_names(package.name, package.arch))
+        return any(name in self.lists for name in list_evidence_names(package.name, package.arch))
 
     def _list_files(self, package: Package, last_layer: int) -> set[str]:
         """Return the files in the newest lists up to layer `last_layer`."""
         newest_lists = {
             name: owned_paths
-            for name in evidence_names(package.name, package.arch)
+            for name in list_evidence_names(package.name, package.arch)
             for at, _, owned_paths in self.lists.get(name, ())
             if at <= last_layer
         }
         return {file for owned_paths in newest_lists.values() for file in self.stack.unpack(owned_paths)}
 
     def _list_owned_paths(self, package: Package) -> list[str]:
-        names = evidence_names(package.name, package.arch)
+        names = list_evidence_names(package.name, package.arch)
         return [
             file
             for name in names
@@ -324,7 +324,7 @@ class Database:
 
     def _find_origins(self, file: str) -> list[int]:
         """Return the layers of a file; none for configuration, which stays when a package is removed or upgraded."""
-        return [] if file.startswith("etc/") else list(self.stack.source_layers(file))
+        return [] if file.startswith("etc/") else list(self.stack.find_source_layers(file))
 
     def _is_owned_by_another(self, file: str, at: int, names: set[str]) -> bool:
         """Return whether another installed package owned the file in layer `at`.
@@ -369,6 +369,6 @@ def _describe_difference(package: Package, compared_with: Package) -> str:
     return f"{package.version} by {(package.vendor or '').lstrip('=?') or 'an unknown maker'}"
 
 
-def evidence_names(name: str, arch: str | None) -> set[str]:
+def list_evidence_names(name: str, arch: str | None) -> set[str]:
     """Return the names that lists of files use for a package."""
     return {name, f"{name}:{arch or ''}"}

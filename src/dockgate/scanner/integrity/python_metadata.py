@@ -33,15 +33,15 @@ class PackageFolders:
         for folder in self._folders:
             if any(f"{folder}/{name}" in named_paths for name in _NAMES) or folder in self._listing_folders:
                 continue
-            for path in self._view.paths_below(f"{folder}/"):
-                at = next(iter(self._view.source_layers(path)), None)
+            for path in self._view.list_paths_below(f"{folder}/"):
+                at = next(iter(self._view.find_source_layers(path)), None)
                 if at is not None:
                     name = _choose_metadata_name(folder)
                     reason = f"{folder} holds no {name}, so nothing names the package that it is of."
                     yield at, path, Unread(folder, reason, self._view.facts[at].layer)
                     break
 
-    def lacks_list(self, file: PackageFile) -> bool:
+    def has_no_list(self, file: PackageFile) -> bool:
         """Return whether `file` names a package without any list of files.
 
         Such a list is its RECORD, or another package's list that contains its metadata.

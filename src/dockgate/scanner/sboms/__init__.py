@@ -12,12 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from dockgate.scanner.inventory import by_package, by_unread
+from dockgate.scanner.inventory import make_package_key, make_unread_key
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms import _cyclonedx, _intoto, _spdx, _spdx_tags
 from dockgate.scanner.sboms._contents import Contents, Item, Properties
-from dockgate.scanner.sboms._packages import Packages, distribution
+from dockgate.scanner.sboms._packages import Packages, find_distribution
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import UsageError
 
@@ -62,7 +62,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
     return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own_digest), inventories)
 
 
-def package(
+def build_package(
     purl: str,
     version: str,
     distribution: Distribution | None,
@@ -71,7 +71,9 @@ def package(
     ecosystems: Sequence[Ecosystem],
 ) -> Package | None:
     """The package of a purl as other tools write it, by this version if it has none; None if unknown."""
-    package_found = Packages(ecosystems, distribution).package(Item(purl, "", version, purl, Properties(), source))
+    package_found = Packages(ecosystems, distribution).build_package(
+        Item(purl, "", version, purl, Properties(), source)
+    )
     return package_found if isinstance(package_found, Package) else None
 
 
@@ -94,12 +96,12 @@ def _parse_document(raw: bytes) -> dict[str, Any]:
 
 def _build_inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosystem]) -> Inventory:
     image = contents.image
-    system = contents.distribution or distribution(contents.items)
+    system = contents.distribution or find_distribution(contents.items)
     package_builder = Packages(ecosystems, system)
     packages: set[Package] = set()
-    unread_entries = {*contents.unread, *image.unread_entries()}
+    unread_entries = {*contents.unread, *image.list_unread_entries()}
     for item in contents.items:
-        package_found = package_builder.package(item)
+        package_found = package_builder.build_package(item)
         if isinstance(package_found, Unread):
             unread_entries.add(package_found)
         else:
@@ -113,8 +115,8 @@ def _build_inventory(contents: Contents, digest: str, ecosystems: Sequence[Ecosy
         platform=image.get_first("dockgate:platform"),
         distribution=system,
         layers=layers,
-        packages=tuple(sorted(packages, key=by_package)),
-        unread=tuple(sorted(unread_entries, key=by_unread)),
+        packages=tuple(sorted(packages, key=make_package_key)),
+        unread=tuple(sorted(unread_entries, key=make_unread_key)),
         base_layers=min(int(base_layers), len(layers)) if base_layers.isdecimal() and len(base_layers) < 5 else 0,
         base=image.get_first("dockgate:base") or None,
         created=image.get_first("dockgate:created") or None,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from dockgate.scanner.model import Distribution, Unread
-from dockgate.scanner.osrelease import os_id
+from dockgate.scanner.osrelease import find_os_id
 from dockgate.shared.errors import UsageError
 
 # Advice for documents of several images that cannot be distinguished.
@@ -25,7 +25,7 @@ class Properties:
     def get_all(self, name: str) -> tuple[str, ...]:
         return self.values.get(name, ())
 
-    def unread_entries(self) -> Iterable[Unread]:
+    def list_unread_entries(self) -> Iterable[Unread]:
         """The unread entries that Dockgate itself wrote into the document."""
         columns = (self.get_all(f"dockgate:unread:{field.name}") for field in fields(Unread))
         return (Unread(path, reason, layer or None) for path, reason, layer in zip(*columns, strict=False))
@@ -70,11 +70,12 @@ class Contents:
     unread: list[Unread] = field(default_factory=list)
 
 
-def system(name: str, version: str, description: str, properties: Properties) -> Distribution:
+def read_distribution(name: str, version: str, description: str, properties: Properties) -> Distribution:
     """The distribution that an operating system component describes, as Dockgate, Syft or Trivy write it."""
     values = {field.name: properties.get_all(f"dockgate:distribution:{field.name}") for field in fields(Distribution)}
     return Distribution(
-        id=properties.get_first("dockgate:distribution:id") or os_id(properties.get_first("syft:distro:id") or name),
+        id=properties.get_first("dockgate:distribution:id")
+        or find_os_id(properties.get_first("syft:distro:id") or name),
         version=properties.get_first("dockgate:distribution:version", "syft:distro:versionID")
         or version.partition(" ")[0],
         name=description or None,
@@ -92,21 +93,21 @@ def is_package(purl: str) -> bool:
     return bool(purl) and not purl.startswith(("pkg:oci/", "pkg:docker/"))
 
 
-def text(value: Any) -> str:
+def get_text(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def objects(value: Any) -> list[dict[str, Any]]:
+def select_objects(value: Any) -> list[dict[str, Any]]:
     """The JSON objects in a list; other values are ignored."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
-def object_list(value: Any, description: str) -> list[dict[str, Any]]:
+def require_objects(value: Any, description: str) -> list[dict[str, Any]]:
     """The JSON objects in an optional list.
 
     Raises UsageError for any other value, which would otherwise be missed.
     """
-    result = objects(value)
+    result = select_objects(value)
     if value is not None and (not isinstance(value, list) or len(result) < len(value)):
         raise UsageError(f"has {description} that are not a list of objects.")
     return result

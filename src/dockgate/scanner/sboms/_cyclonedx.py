@@ -10,11 +10,11 @@ from dockgate.scanner.sboms._contents import (
     Item,
     Properties,
     collect,
+    get_text,
     is_package,
-    object_list,
-    objects,
-    system,
-    text,
+    read_distribution,
+    require_objects,
+    select_objects,
 )
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
@@ -38,14 +38,16 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     metadata = document.get("metadata")
     root = metadata.get("component") if isinstance(metadata, dict) else None
     root = root if isinstance(root, dict) else {}
-    components = object_list(document.get("components"), "components")
+    components = require_objects(document.get("components"), "components")
     platforms = [component for component in components if _is_platform(component)]
     if platforms and not _is_platform(root):
         if len(platforms) < len(components):
             raise UsageError("is of several platforms, and of components that are of none.", MIXED_ADVICE)
         return _find_digest(root), [_read_contents(platform, []) for platform in platforms]
     contents = _read_contents(root, components)
-    aggregates = (text(composition.get("aggregate")) for composition in objects(document.get("compositions")))
+    aggregates = (
+        get_text(composition.get("aggregate")) for composition in select_objects(document.get("compositions"))
+    )
     if not contents.image.values and any(aggregate.startswith("incomplete") for aggregate in aggregates):
         contents.unread.append(Unread("/", "The document says of itself that it is incomplete."))
     return "", [contents]
@@ -57,11 +59,11 @@ def _is_platform(component: dict[str, Any]) -> bool:
 
 def _read_contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Contents:
     contents = Contents(image=_read_properties(root), digest=_find_digest(root))
-    purl = text(root.get("purl"))
-    is_released = is_package(purl) and ("@" in purl or bool(text(root.get("version"))))
+    purl = get_text(root.get("purl"))
+    is_released = is_package(purl) and ("@" in purl or bool(get_text(root.get("version"))))
     if root.get("type") == "library" or is_released:  # a bill of one package and what that needs
         _take(root, contents)
-    for component in _list_components([*object_list(root.get("components"), "components"), *components]):
+    for component in _list_components([*require_objects(root.get("components"), "components"), *components]):
         _take(component, contents)
     return contents
 
@@ -74,37 +76,41 @@ def _list_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any
         if depth > NESTING_LIMIT:
             raise UsageError(f"has components nested more than {NESTING_LIMIT} deep.")
         yield component
-        waiting += [(child, depth + 1) for child in reversed(object_list(component.get("components"), "components"))]
+        waiting += [
+            (child, depth + 1) for child in reversed(require_objects(component.get("components"), "components"))
+        ]
 
 
 def _take(component: dict[str, Any], contents: Contents) -> None:
-    kind, properties = text(component.get("type")), _read_properties(component)
+    kind, properties = get_text(component.get("type")), _read_properties(component)
     if kind == "operating-system":
-        name, version = text(component.get("name")), text(component.get("version"))
+        name, version = get_text(component.get("name")), get_text(component.get("version"))
         if name and contents.distribution is None:
-            contents.distribution = system(name, version, text(component.get("description")), properties)
+            contents.distribution = read_distribution(name, version, get_text(component.get("description")), properties)
     elif kind == "container" and properties.get_first("dockgate:image"):
         raise UsageError("has an image within an image.", MIXED_ADVICE)
     else:
         # Trivy has a component without purl for each file that names packages (a lockfile, a binary).
         is_group = not component.get("purl") and bool(properties.get_first("aquasecurity:trivy:Class"))
-        if is_package(text(component.get("purl"))) or (kind not in _NO_PACKAGES and not is_group):
+        if is_package(get_text(component.get("purl"))) or (kind not in _NO_PACKAGES and not is_group):
             contents.items.append(_build_item(component, properties))
 
 
 def _build_item(component: dict[str, Any], properties: Properties) -> Item:
-    purl = text(component.get("purl"))
-    group, name = text(component.get("group")), text(component.get("name"))
+    purl = get_text(component.get("purl"))
+    group, name = get_text(component.get("group")), get_text(component.get("name"))
     full_name = f"{group}/{name}" if group and not purl else name
-    reference = text(component.get("bom-ref")) or purl or full_name
-    version = text(component.get("version"))
+    reference = get_text(component.get("bom-ref")) or purl or full_name
+    version = get_text(component.get("version"))
     return Item(reference, full_name, version, purl, properties, _read_source(properties), _read_maker(component))
 
 
 def _read_maker(component: dict[str, Any]) -> str:
     """Syft names the publisher, Trivy the supplier."""
     supplier = component.get("supplier")
-    return text(component.get("publisher")) or (text(supplier.get("name")) if isinstance(supplier, dict) else "")
+    return get_text(component.get("publisher")) or (
+        get_text(supplier.get("name")) if isinstance(supplier, dict) else ""
+    )
 
 
 def _read_source(properties: Properties) -> tuple[str, str]:
@@ -117,10 +123,13 @@ def _read_source(properties: Properties) -> tuple[str, str]:
 
 def _find_digest(root: dict[str, Any]) -> str:
     """The image's: Syft has it as the version, Trivy in the purl."""
-    candidates = [text(root.get("version")), text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
+    candidates = [get_text(root.get("version")), get_text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
     digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
     return next((digest for digest in digests if is_digest(digest)), "")
 
 
 def _read_properties(component: dict[str, Any]) -> Properties:
-    return collect((text(item.get("name")), text(item.get("value"))) for item in objects(component.get("properties")))
+    return collect(
+        (get_text(item.get("name")), get_text(item.get("value")))
+        for item in select_objects(component.get("properties"))
+    )

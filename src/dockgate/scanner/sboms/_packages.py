@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import fields, replace
 
 from dockgate.scanner.model import Distribution, Package, Unread
-from dockgate.scanner.osrelease import os_id
+from dockgate.scanner.osrelease import find_os_id
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms._contents import Item
 from dockgate.scanner.sboms.purls import parse
@@ -23,7 +23,7 @@ class Packages:
         self._kinds = {purl_type: ecosystem for ecosystem in ecosystems for purl_type in ecosystem.purl_types}
         self._distribution = distribution
 
-    def package(self, item: Item) -> Package | Unread:
+    def build_package(self, item: Item) -> Package | Unread:
         if not item.purl:
             return item.as_unread("it has no package URL")
         required_fields = {name: item.properties.get_first(f"dockgate:{name}") for name in _REQUIRED_FIELDS}
@@ -41,13 +41,13 @@ class Packages:
         if not purl.version and not item.version:
             return item.as_unread("it has no version")
         try:
-            package = kind.package_from_purl(_normalize(purl, item), self._distribution)
+            package = kind.build_from_purl(_normalize(purl, item), self._distribution)
         except DockgateError as error:
             return item.as_unread(str(error).rstrip("."))
         return replace(package, **_read_places(purl, item))  # type: ignore[arg-type]
 
 
-def distribution(items: Iterable[Item]) -> Distribution | None:
+def find_distribution(items: Iterable[Item]) -> Distribution | None:
     """The distribution that the first distribution package names (`distro=debian-13`)."""
     for item in items:
         if item.purl.startswith(tuple(f"pkg:{kind}/" for kind in _SYSTEMS)):
@@ -57,7 +57,7 @@ def distribution(items: Iterable[Item]) -> Distribution | None:
                 continue
             name, dash, version = distro.partition(" (")[0].rpartition("-")
             if dash and name:
-                return Distribution(os_id(name), version)
+                return Distribution(find_os_id(name), version)
     return None
 
 
@@ -73,7 +73,7 @@ def _normalize(purl: Purl, item: Item) -> Purl:
         version = f"{epoch}:{version}"
     name, dash, release = qualifiers.get("distro", "").rpartition("-")
     if dash:
-        qualifiers["distro"] = f"{os_id(name)}-{release}"
+        qualifiers["distro"] = f"{find_os_id(name)}-{release}"
     if item.source[0] and purl.type in _SYSTEMS:
         source, source_version = item.source
         if purl.type == "rpm":

@@ -10,11 +10,11 @@ from dockgate.scanner.sboms._contents import (
     Item,
     Properties,
     collect,
+    get_text,
     is_package,
-    object_list,
-    objects,
-    system,
-    text,
+    read_distribution,
+    require_objects,
+    select_objects,
 )
 from dockgate.shared.errors import UsageError
 
@@ -35,21 +35,21 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     if version not in VERSIONS:
         raise UsageError(f"is {version if isinstance(version, str) else 'an unknown SPDX'}, which is not known here.")
     described_ids = _list_described_ids(document)
-    packages = object_list(document.get("packages"), "packages")
+    packages = require_objects(document.get("packages"), "packages")
     images = [
-        text(package.get("SPDXID")) for package in packages if _read_properties(package).get_first("dockgate:image")
+        get_text(package.get("SPDXID")) for package in packages if _read_properties(package).get_first("dockgate:image")
     ]
     document_digest = _read_properties(document).get_first("dockgate:digest")
     if len(images) < 2:
         return document_digest, [_read_contents(packages, described_ids)]
     containers = {  # SPDX id -> that of what contains it
-        text(relationship.get("relatedSpdxElement")): text(relationship.get("spdxElementId"))
-        for relationship in objects(document.get("relationships"))
+        get_text(relationship.get("relatedSpdxElement")): get_text(relationship.get("spdxElementId"))
+        for relationship in select_objects(document.get("relationships"))
         if relationship.get("relationshipType") == "CONTAINS"
     }
     parts: dict[str, list[dict[str, Any]]] = {image: [] for image in images}
     for package in packages:
-        identity = text(package.get("SPDXID"))
+        identity = get_text(package.get("SPDXID"))
         image = identity if identity in parts else containers.get(identity, "")
         if image not in parts:
             raise UsageError("is of several platforms, and of packages that are of none.", MIXED_ADVICE)
@@ -69,22 +69,22 @@ def _read_contents(packages: list[dict[str, Any]], described_ids: set[str]) -> C
 def _list_described_ids(document: dict[str, Any]) -> set[str]:
     """The SPDX ids of what the document is about."""
     listed_ids = document.get("documentDescribes")
-    described_ids = {text(item) for item in (listed_ids if isinstance(listed_ids, list) else ())}
+    described_ids = {get_text(item) for item in (listed_ids if isinstance(listed_ids, list) else ())}
     ends = {"DESCRIBES": "relatedSpdxElement", "DESCRIBED_BY": "spdxElementId"}
-    for relationship in objects(document.get("relationships")):
-        if end := ends.get(text(relationship.get("relationshipType"))):
-            described_ids.add(text(relationship.get(end)))
+    for relationship in select_objects(document.get("relationships")):
+        if end := ends.get(get_text(relationship.get("relationshipType"))):
+            described_ids.add(get_text(relationship.get(end)))
     return described_ids
 
 
 def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) -> None:
-    identity, purpose = text(package.get("SPDXID")), text(package.get("primaryPackagePurpose"))
-    name, version = text(package.get("name")), text(package.get("versionInfo"))
+    identity, purpose = get_text(package.get("SPDXID")), get_text(package.get("primaryPackagePurpose"))
+    name, version = get_text(package.get("name")), get_text(package.get("versionInfo"))
     properties, purl = _read_properties(package), _find_purl(package)
     if purpose in _SYSTEM:
         if name and contents.distribution is None:
             description = properties.get_first("dockgate:distribution:name")
-            contents.distribution = system(name, version, description, properties)
+            contents.distribution = read_distribution(name, version, description, properties)
     elif properties.get_first("dockgate:image"):
         contents.image = properties
     else:
@@ -97,14 +97,14 @@ def _take(package: dict[str, Any], described_ids: set[str], contents: Contents) 
 
 
 def _find_purl(package: dict[str, Any]) -> str:
-    for reference in objects(package.get("externalRefs")):
+    for reference in select_objects(package.get("externalRefs")):
         if reference.get("referenceType") == "purl":
-            return text(reference.get("referenceLocator"))
+            return get_text(reference.get("referenceLocator"))
     return ""
 
 
 def _read_source(package: dict[str, Any]) -> tuple[str, str]:
-    info = text(package.get("sourceInfo"))
+    info = get_text(package.get("sourceInfo"))
     if not info.startswith(_BUILT_FROM):
         return "", ""
     name, _, version = info.removeprefix(_BUILT_FROM).strip().partition(" ")
@@ -113,16 +113,18 @@ def _read_source(package: dict[str, Any]) -> tuple[str, str]:
 
 def _read_maker(package: dict[str, Any]) -> str:
     """The supplier: "Person: NAME (ADDRESS)" with Syft, "Organization: NAME <ADDRESS>" with Trivy, "NOASSERTION"."""
-    kind, colon, name = text(package.get("supplier")).partition(": ")
+    kind, colon, name = get_text(package.get("supplier")).partition(": ")
     return name.replace(" (", " <").replace(")", ">") if colon and kind in ("Person", "Organization") else ""
 
 
 def _read_properties(package: dict[str, Any]) -> Properties:
-    return collect(pair for annotation in objects(package.get("annotations")) for pair in _read_annotation(annotation))
+    return collect(
+        pair for annotation in select_objects(package.get("annotations")) for pair in _read_annotation(annotation)
+    )
 
 
 def _read_annotation(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
-    comment = text(annotation.get("comment"))
+    comment = get_text(annotation.get("comment"))
     if comment.startswith("dockgate {"):
         try:
             facts = json.loads(comment.removeprefix("dockgate "))
@@ -130,7 +132,7 @@ def _read_annotation(annotation: dict[str, Any]) -> Iterator[tuple[str, str]]:
             return
         for name, value in facts.items():
             for item in value if isinstance(value, list) else [value]:
-                yield f"dockgate:{name}", text(item)
-    elif text(annotation.get("annotator")).startswith("Tool: trivy"):
+                yield f"dockgate:{name}", get_text(item)
+    elif get_text(annotation.get("annotator")).startswith("Tool: trivy"):
         name, _, value = comment.partition(": ")
         yield f"aquasecurity:trivy:{name}", value

@@ -20,7 +20,7 @@ def parse(text: str) -> Purl:
     qualifiers: Any = package_url.qualifiers or {}
     namespace, name = package_url.namespace or "", package_url.name
     if package_url.type in _CASE_SENSITIVE_TYPES:
-        scope, name = _as_written(text)
+        scope, name = _read_name(text)
         namespace = scope if package_url.type == "npm" else namespace
     elif package_url.type in _VENDORS:
         namespace = namespace.lower()
@@ -30,7 +30,7 @@ def parse(text: str) -> Purl:
     )
 
 
-def _as_written(text: str) -> tuple[str, str]:
+def _read_name(text: str) -> tuple[str, str]:
     """Namespace and name in their own case."""
     path = text.partition("#")[0].partition("?")[0].partition(":")[2].strip("/").partition("/")[2]
     scope, _, last = path.strip("/").rpartition("/")

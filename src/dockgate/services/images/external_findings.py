@@ -18,7 +18,7 @@ from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.images.reference import RegistryReference, parse
-from dockgate.scanner.images.registry import registry_source
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_aws_errors
 from dockgate.shared.digest import require_digest
 from dockgate.shared.errors import ImageError, UsageError
@@ -53,7 +53,7 @@ def read(data: bytes, name: str, image: str | None = None, at: str | None = None
 def read_context(image: str | None, at: str | None = None) -> external.ReadContext:
     """Return what a reader knows besides the document."""
     kinds = ecosystems.load()
-    return external.ReadContext(image, at, partial(sboms.package, ecosystems=kinds), Orders(kinds).compare)
+    return external.ReadContext(image, at, partial(sboms.build_package, ecosystems=kinds), Orders(kinds).compare)
 
 
 class InspectorFindings(FindingsSource):
@@ -167,8 +167,8 @@ def ask_inspector(
         )
     digest = image.digest
     if not digest:
-        with closing(registry_source(image, ca_bundle=ca_bundle)) as origin:
-            digest, _ = origin.root()
+        with closing(open_registry_source(image, ca_bundle=ca_bundle)) as origin:
+            digest, _ = origin.read_root()
     repository = f"{image.registry}/{image.repository}"
     answer = source.ask(repository, digest)
     if answer.is_unconfirmed:

@@ -8,8 +8,8 @@ from pathlib import Path
 from dockgate.gate.patterns import matches
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
-from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
-from dockgate.scanner.images.registry import RegistrySource, registry_source
+from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
+from dockgate.scanner.images.registry import RegistrySource, open_registry_source
 from dockgate.scanner.model import ScannedPlatform
 from dockgate.services.images import image_inventory
 from dockgate.shared.digest import is_digest
@@ -51,7 +51,7 @@ class ImageAccess:
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if must_exist or not digest:
             with closing(self._origin(image)) as origin:
-                digest, _ = origin.root()
+                digest, _ = origin.read_root()
         registry = normalize_registry(image.registry)
         is_own = (
             registry == normalize_registry(self.own_registry) and RepositoryReference.parse(image.repository).is_own
@@ -82,7 +82,7 @@ class ImageAccess:
         )
 
     def _origin(self, reference: RegistryReference) -> RegistrySource:
-        return registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
+        return open_registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _name_image(self, repository: str, digest: str) -> RegistryReference:
         """As a reference: a text that names the registry `oci:80` would also name a folder."""
@@ -92,7 +92,7 @@ class ImageAccess:
 
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""
-        names = registry.lower(), host_of(registry.lower())
+        names = registry.lower(), strip_port(registry.lower())
         pattern_matches = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
         if registry != self.own_registry and self.registries and not any(pattern_matches):
             raise DeniedError(

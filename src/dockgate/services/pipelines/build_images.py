@@ -15,16 +15,16 @@ from dockgate.delivery.builders.dockerfile import base_images
 from dockgate.delivery.builders.images import Base, BuildImages, Layer, Publication
 from dockgate.delivery.builders.sandbox.network import host_addresses
 from dockgate.delivery.ports import BaseImage
-from dockgate.scanner.images.archive import archive_source
+from dockgate.scanner.images.archive import open_archive_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, copy_blob, read_document
-from dockgate.scanner.images.destinations import addresses
+from dockgate.scanner.images.destinations import resolve_addresses
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
 from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
-from dockgate.scanner.images.oci_image import host_platform
+from dockgate.scanner.images.oci_image import detect_host_platform
 from dockgate.scanner.images.push import Pusher
-from dockgate.scanner.images.reference import RegistryReference, host_of, parse_remote
-from dockgate.scanner.images.registry import registry_source
+from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
+from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.addresses import is_private
 from dockgate.shared.digest import digest_of, from_hex
 from dockgate.shared.errors import (
@@ -80,7 +80,9 @@ class RegistryBuildImages(BuildImages):
         try:
             image = parse_remote(reference)
             self._check(image.registry)
-            opened_source = registry_source(image, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=seconds)
+            opened_source = open_registry_source(
+                image, ca_bundle=self._ca_bundle, issuers=self._issuers, seconds=seconds
+            )
             with closing(opened_source) as origin:
                 return self._fetch(reference, image, origin, limit)
         except (UsageError, NotFoundError, DeniedError, ImageError, TooSlowError) as error:
@@ -101,7 +103,8 @@ class RegistryBuildImages(BuildImages):
         with suppress(OSError, UnicodeError):  # a registry without an address here is reached by a proxy, or not at all
             own_addresses = set(host_addresses())
             if any(
-                is_private(address) or address in own_addresses for address in addresses(host_of(registry).strip("[]"))
+                is_private(address) or address in own_addresses
+                for address in resolve_addresses(strip_port(registry).strip("[]"))
             ):
                 raise DeniedError(
                     f"{registry} is at a private address", "Name it in DOCKGATE_REGISTRIES on the server."
@@ -115,7 +118,7 @@ class RegistryBuildImages(BuildImages):
             RegistryReference(self._own_registry, repository, tag), ca_bundle=self._ca_bundle, issuers=self._issuers
         )
         try:
-            with closing(archive_source(cast(Any, archive), "the image that was built")) as origin:
+            with closing(open_archive_source(cast(Any, archive), "the image that was built")) as origin:
                 data, used_layers, diff_ids = _push_layers(origin, pusher, layers, self._folder)
         except ImageError as error:
             pusher.__exit__()
@@ -126,7 +129,7 @@ class RegistryBuildImages(BuildImages):
         return RegistryPublication(pusher, data, used_layers, diff_ids)
 
     def _fetch(self, reference: str, image: RegistryReference, origin: ImageSource, limit: int) -> Base:
-        digest, data = origin.root()
+        digest, data = origin.read_root()
         platform_digest, data = _for_platform(origin, digest, data)
         manifest = parse(data, platform_digest)
         assert isinstance(manifest, Manifest)  # noqa: S101 - `_for_platform` sees to it
@@ -170,7 +173,7 @@ class RegistryBuildImages(BuildImages):
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=target.parent, prefix="new-", delete=False) as file:
             try:
-                with origin.blob(blob.digest) as source:
+                with origin.open_blob(blob.digest) as source:
                     copy_blob(source, file, blob.digest, blob.size)
                 os.fchmod(file.fileno(), 0o644)  # the sandbox reads it; the folder is private
                 Path(file.name).replace(target)
@@ -218,7 +221,7 @@ class RegistryPublication(Publication):
     @override
     def push(self) -> None:
         with self._pusher as pusher:
-            pusher.manifest(self._data, by_digest=False, kind=_MANIFEST)
+            pusher.push_manifest(self._data, by_digest=False, kind=_MANIFEST)
 
 
 def require_no_hidden_source(reference: RegistryReference, config: bytes) -> None:
@@ -250,10 +253,10 @@ def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, b
     document = parse(data, digest)
     if isinstance(document, Manifest):
         return digest, data
-    platform = host_platform()
+    platform = detect_host_platform()
     for candidate in document.manifests:
         if (candidate.platform or "").split("/")[:2] == platform.split("/"):
-            manifest = origin.manifest(candidate.digest)
+            manifest = origin.read_manifest(candidate.digest)
             if isinstance(parse(manifest, candidate.digest), Index):
                 raise ImageError(f"{origin.name} is an index in an index.")
             return candidate.digest, manifest
@@ -267,11 +270,11 @@ def _push_layers(
 
     Return the manifest to push, the layers by their diff_ids, and the diff_ids.
     """
-    digest, data = origin.root()
+    digest, data = origin.read_root()
     manifest = parse(data, digest)
     if not isinstance(manifest, Manifest):
         raise ImageError("it is an index.")
-    config = read_document(origin.blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
+    config = read_document(origin.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     rootfs = load(config, "its config", CONFIG_NAMES).get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     # The layers are uncompressed, so their digests are their diff_ids, and a layer can be identified by its diff_id.
@@ -281,7 +284,7 @@ def _push_layers(
     for descriptor in manifest.layers:
         if descriptor.digest not in used_layers:
             used_layers[descriptor.digest] = _layer(origin, pusher, descriptor, layers.get(descriptor.digest), folder)
-    pusher.blob(config)
+    pusher.push_blob(config)
     layers_of_image = [used_layers[diff_id] for diff_id in diff_ids]
     document = {
         "schemaVersion": 2,
@@ -303,7 +306,7 @@ def _layer(
         if pusher.has_blob(base_layer.digest):
             return base_layer
         if blob.exists():
-            pusher.blob(blob)
+            pusher.push_blob(blob)
             return base_layer
         # It came as an empty file, since it was known.
         raise UnavailableError(
@@ -312,7 +315,7 @@ def _layer(
     with tempfile.NamedTemporaryFile(dir=folder) as file:
         _compress(origin, descriptor, cast(IO[bytes], file))
         file.flush()
-        digest, size = pusher.blob(Path(file.name))
+        digest, size = pusher.push_blob(Path(file.name))
     return Layer(digest, size, _GZIP)
 
 
@@ -329,7 +332,7 @@ def _compress(origin: ImageSource, descriptor: Descriptor, target: IO[bytes]) ->
     from isal import isal_zlib
 
     packer = isal_zlib.compressobj(2, isal_zlib.DEFLATED, 31)  # gzip
-    with origin.blob(descriptor.digest) as source:
+    with origin.open_blob(descriptor.digest) as source:
         blob = VerifiedBlob(source, descriptor.digest, descriptor.size)
         while chunk := blob.read(_CHUNK):
             target.write(packer.compress(chunk))

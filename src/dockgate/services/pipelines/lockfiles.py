@@ -98,7 +98,7 @@ class LockBuilds:
         """Raise BuildError unless every package of the update has its version or a later one wherever it is."""
         try:
             packages = self.npm.read(lock.lock, io.BytesIO(text.encode())).packages
-            key = self.npm.version_key
+            key = self.npm.make_version_key
             too_old = [
                 f"{package.name} {package.version}"
                 for name, version in lock.packages

@@ -180,7 +180,7 @@ def verify(
     digest = image.digest
     if not digest:
         with closing(place.open(tag=image.tag)) as origin:
-            digest, _ = origin.root()
+            digest, _ = origin.read_root()
     moment = now or datetime.now(UTC)
     return digest, tuple(
         _verify_envelope(envelope, digest, policy, keys, moment) for envelope in read_attestations(place, digest)

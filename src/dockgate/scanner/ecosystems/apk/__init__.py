@@ -5,8 +5,8 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.scanner import vendors
-from dockgate.scanner.ecosystems.apk.installed import package_url, read_installed
-from dockgate.scanner.ecosystems.apk.version import version_key
+from dockgate.scanner.ecosystems.apk.installed import read_installed, write_package_url
+from dockgate.scanner.ecosystems.apk.version import make_version_key
 from dockgate.scanner.formats.content import check_size, decode
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.model import Distribution, Package
@@ -58,7 +58,7 @@ class Apk(Ecosystem):
     triggers = Triggers(prefixes=(*DATABASES, REPOSITORIES))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return path in DATABASES or path == REPOSITORIES
 
     @override
@@ -84,7 +84,7 @@ class Apk(Ecosystem):
             release = "" if distribution.id in _ROLLING_IDS else distribution.version
         ecosystem = ":".join(filter(None, (osv_name or distribution.id, release)))
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
-        vendor = vendors.vendor_by_maintainer(package, distribution.id)
+        vendor = vendors.find_vendor_by_maintainer(package, distribution.id)
         if not vendor and (distribution.id == "dhi" or _HARDENED_IMAGES in (distribution.name or "")):
             vendor = vendors.HARDENED_VENDOR
         elif not vendor and distribution.id == "alpine":
@@ -92,11 +92,11 @@ class Apk(Ecosystem):
             if package.name.startswith(_ROOT_PREFIX) or (len(build) == 5 and is_digits(build)):
                 vendor = vendors.ROOT_VENDOR
         source = package.name if distribution.id in _IDS_ADVISED_BY_NAME else package.source_name
-        purl = package_url(package, distribution.id, distro, vendor)
+        purl = write_package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl, source_name=source), vendor)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
         These are `arch`, `distro` ("alpine-3.19.1"; Trivy writes "3.19.1"), `upstream` (the origin, perhaps with @ and
@@ -118,7 +118,7 @@ class Apk(Ecosystem):
             arch=qualifiers.get("arch") or None,
             vendor=vendors.mark_stated(qualifiers.get("vendor")) or qualifiers.get(MAINTAINER) or None,
         )
-        if hardened_distribution := vendors.hardened_distribution(qualifiers):
+        if hardened_distribution := vendors.find_hardened_distribution(qualifiers):
             ecosystem = ":".join(filter(None, (f"{_HARDENED_IMAGES}:Alpine", hardened_distribution.version)))
             overrides = {"source_name": package.name, "vendor": vendors.HARDENED_VENDOR}
             return replace(package, ecosystem=ecosystem, purl=str(purl), **overrides)
@@ -130,16 +130,16 @@ class Apk(Ecosystem):
         elif distribution is None and purl.namespace:
             distribution = Distribution(purl.namespace, "")
         if distribution is None:
-            return replace(package, purl=package_url(package, "", ""), vendor=None)
+            return replace(package, purl=write_package_url(package, "", ""), vendor=None)
         return self.assign_distribution(package, distribution)
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Require versions: apk installs the lowest suitable one (apk-world(5))."""
         line = UpgradeLine("+-._", "apk add --no-cache --upgrade {words}", word="{name}>={version}")
-        return line.commands(upgrades)
+        return line.build_commands(upgrades)
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Apk()

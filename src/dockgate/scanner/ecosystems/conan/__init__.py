@@ -7,7 +7,7 @@ image: programs do not list the packages that they were built with. OSV has an e
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode, json_object
+from dockgate.scanner.formats.content import check_size, decode, read_json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
@@ -44,7 +44,7 @@ class Conan(StandaloneEcosystem):
     )
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.endswith(_NAMES):
             return False
         name = path.rpartition("/")[2]
@@ -55,7 +55,7 @@ class Conan(StandaloneEcosystem):
         """Read a lockfile, a package's info or a cache; other programs' files of its name do not count."""
         folder, slash, name = path.rpartition("/")
         if name == _LOCK:
-            return _read_lock(path, json_object(file, LOCK_LIMIT))
+            return _read_lock(path, read_json_object(file, LOCK_LIMIT))
         if name == _INFO:
             return _read_info(path)
         from dockgate.scanner.formats import sqlite
@@ -72,19 +72,19 @@ class Conan(StandaloneEcosystem):
             return Extract()
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:conan/NAME@VERSION")
         qualifiers = purl.qualifiers
         return _make_package(purl.name, purl.version, qualifiers.get("user", ""), qualifiers.get("channel", ""), "")
 
     @override
-    def version_key(self, version: str) -> Any:
+    def make_version_key(self, version: str) -> Any:
         """Conan 2's order; refuses what is invalid in a reference (conan/api/model/refs.py)."""
-        from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, version_key
+        from dockgate.scanner.ecosystems.conan.version import VERSION_LIMIT, make_version_key
 
         if not 0 < len(version) <= VERSION_LIMIT or not _LEGAL.issuperset(version) or version[0] in "+.-":
             raise UncomparableError(f"The Conan version {version[:80]!r} is invalid.")
-        return version_key(version)
+        return make_version_key(version)
 
 
 ECOSYSTEM: Ecosystem = Conan()
@@ -132,12 +132,12 @@ def _read_info(path: str) -> Extract:
 
 def _read_cache(path: str, file: BinaryIO) -> Extract:
     """Read the packages of a Conan 2 cache, and their folders (conan/internal/cache)."""
-    from dockgate.scanner.formats.sqlite import rows
+    from dockgate.scanner.formats.sqlite import read_rows
 
     size = file.seek(0, 2)
     packages: dict[Package, None] = {}
     owns: dict[str, list[str]] = {}
-    for _, row in rows(file, size, "packages", ROW_LIMIT):
+    for _, row in read_rows(file, size, "packages", ROW_LIMIT):
         reference, _, _, _, folder = [*map(decode, row), "", "", "", "", ""][:5]
         package = _parse_reference(reference, path)
         packages[package] = None

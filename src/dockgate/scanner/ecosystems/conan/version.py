@@ -34,7 +34,7 @@ class Item:
         return hash(self.value)
 
 
-def version_key(version: str) -> tuple[Any, ...]:
+def make_version_key(version: str) -> tuple[Any, ...]:
     """Order pre-releases before the release, builds after it; ignore trailing zeros."""
     release, plus, build = version.rpartition("+") if "+" in version else (version, "", "")
     main, dash, pre = release.partition("-")

@@ -9,8 +9,8 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.dotnet import single_file
-from dockgate.scanner.ecosystems.dotnet.version import version_key
-from dockgate.scanner.formats.content import check_mapping, check_size, json_object
+from dockgate.scanner.ecosystems.dotnet.version import make_version_key
+from dockgate.scanner.formats.content import check_mapping, check_size, read_json_object
 from dockgate.scanner.formats.executable import ELF
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
@@ -41,29 +41,31 @@ class Dotnet(StandaloneEcosystem):
     triggers = Triggers(names=(_CONFIG,), suffixes=(".json",), magics=(ELF,))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        return _is_list_file(path) or single_file.may_be_bundle(size, head)
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        return _is_list_file(path) or single_file.can_be_bundle(size, head)
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
         if not _is_list_file(path):
-            raw = single_file.deps_json(file, FILE_LIMIT)
+            raw = single_file.find_deps_json(file, FILE_LIMIT)
             if raw is None:
                 return Extract()
-            return Extract(_read_deps(path, json_object(BytesIO(raw), FILE_LIMIT)).packages, is_self_contained=True)
+            return Extract(
+                _read_deps(path, read_json_object(BytesIO(raw), FILE_LIMIT)).packages, is_self_contained=True
+            )
         if path.endswith(_CONFIG):
             check_size(file, FILE_LIMIT)
             return _read_config(path, file.read())
-        content = json_object(file, FILE_LIMIT)
+        content = read_json_object(file, FILE_LIMIT)
         return _read_deps(path, content) if path.endswith(_DEPS) else _read_lock(path, content)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:nuget/NAME@VERSION")
         return _make_package(purl.name, purl.version, "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Name the runtime for shared frameworks, which do not belong to a project."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         runtime = [f"{name} {upgrade.version}" for name, upgrade in selected_upgrades if name.startswith(_FRAMEWORKS)]
@@ -75,7 +77,7 @@ class Dotnet(StandaloneEcosystem):
         ]
         return ((" && ".join(packages),) if packages else ()) + advice + remark
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Dotnet()
@@ -166,10 +168,10 @@ def _read_lock(path: str, content: dict[str, Any]) -> Extract:
 
 def _read_config(path: str, raw: bytes) -> Extract:
     """Read the older XML list, without packages marked as development dependencies."""
-    from dockgate.scanner.formats.xml import elements
+    from dockgate.scanner.formats.xml import parse_elements
 
     packages: dict[Package, None] = {}
-    for element in elements(raw):
+    for element in parse_elements(raw):
         attributes = element.attributes
         if element.path == "packages/package" and attributes.get("developmentDependency", "").lower() != "true":
             if not attributes.get("id") or not attributes.get("version"):

@@ -8,7 +8,7 @@ bundle. The header contains the offset of the deps.json, which is never compress
 from struct import Struct
 from typing import BinaryIO
 
-from dockgate.scanner.formats.executable import ELF, executables, may_be_program
+from dockgate.scanner.formats.executable import ELF, can_be_program, find_executables
 from dockgate.shared.errors import UnreadableError
 
 SIGNATURE = bytes.fromhex("8b1202b96a612038727b930214d7a03213f5b9e6efae3318ee3b2dce24b36aae")
@@ -19,12 +19,12 @@ _ID_LIMIT = 1024  # bytes of a bundle's id; real ones have a dozen
 _FIXED_FIELDS, _LOCATION = Struct("<IIi"), Struct("<qq")
 
 
-def may_be_bundle(size: int, head: bytes) -> bool:
+def can_be_bundle(size: int, head: bytes) -> bool:
     """Return whether data follows the table of sections, as in a bundle.
 
     Linkers put the table last; Go's puts it first.
     """
-    if head[:4] != ELF or len(head) < 64 or not may_be_program(head):
+    if head[:4] != ELF or len(head) < 64 or not can_be_program(head):
         return False
     order = ">" if head[5] == 2 else "<"
     wide = head[4] == 2
@@ -33,14 +33,14 @@ def may_be_bundle(size: int, head: bytes) -> bool:
     return bool(size >= table + entry * count + _MIN_SIZE)
 
 
-def deps_json(file: BinaryIO, limit: int) -> bytes | None:
+def find_deps_json(file: BinaryIO, limit: int) -> bytes | None:
     """Return the bundle's deps.json, None if there is no bundle.
 
     Raises UnreadableError, also above `limit` bytes.
     """
-    for program in executables(file, (b".data",)):
-        variables = program.section(b".data") or program.data()
-        content = program.content(variables) if variables else b""
+    for program in find_executables(file, (b".data",)):
+        variables = program.find_section(b".data") or program.find_data()
+        content = program.read_part(variables) if variables else b""
         signature_at = content.find(SIGNATURE)
         offset = content[signature_at - _OFFSET_SIZE : signature_at] if signature_at >= _OFFSET_SIZE else b""
         if header_at := int.from_bytes(offset, "little"):

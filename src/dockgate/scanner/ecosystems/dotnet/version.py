@@ -1,23 +1,23 @@
 """The order of NuGet versions: NuGet.Versioning's, as a byte string for each version."""
 
-from dockgate.scanner.formats.order import fits, is_digits, is_label, number
+from dockgate.scanner.formats.order import encode_number, is_at_most, is_digits, is_label
 from dockgate.shared.errors import UncomparableError
 
 INT_MAX = 2**31 - 1  # the largest number in a version, and the largest label that compares as a number (System.Int32)
 
 
-def version_key(version: str) -> bytes:
+def make_version_key(version: str) -> bytes:
     """One to four numbers, labels in any case: NuGetVersion and VersionComparer, also in what is refused."""
     plain, plus, build = version.strip().partition("+")
     core, dash, pre = plain.partition("-")
     numbers = [part.strip() for part in core.split(".")]
     if (
         len(numbers) > 4
-        or not all(is_digits(part) and fits(part, INT_MAX) for part in numbers)
+        or not all(is_digits(part) and is_at_most(part, INT_MAX) for part in numbers)
         or (plus and not all(map(is_label, build.split("."))))
     ):
         raise UncomparableError(f"The NuGet version {version!r} is invalid.")
-    key = b"".join(map(number, [*numbers, "", "", ""][:4]))
+    key = b"".join(map(encode_number, [*numbers, "", "", ""][:4]))
     if not dash:
         return key + b"\x03"
     for label in pre.split("."):

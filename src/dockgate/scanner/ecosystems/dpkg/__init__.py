@@ -7,13 +7,13 @@ from typing import BinaryIO
 from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.dpkg.status import (
     STATUS,
+    find_advisory_source,
     has_copyright,
     list_paths,
-    package_url,
     read_status,
-    source_of_advisories,
+    write_package_url,
 )
-from dockgate.scanner.ecosystems.dpkg.version import version_key
+from dockgate.scanner.ecosystems.dpkg.version import make_version_key
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
@@ -64,7 +64,7 @@ class Dpkg(Ecosystem):
     triggers = Triggers(prefixes=("var/lib/dpkg/",))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         if not path.startswith("var/lib/dpkg/"):
             return False
         if path.startswith(INFO_FOLDER):
@@ -99,7 +99,7 @@ class Dpkg(Ecosystem):
         for them under their installed names. Debian packages that were added to Docker's image have Debian maintainers.
         A package of an unknown vendor is covered by no feed.
         """
-        vendor = vendors.vendor_by_maintainer(package, distribution.id)
+        vendor = vendors.find_vendor_by_maintainer(package, distribution.id)
         release = distribution.version
         if vendors.is_by_tuxcare(package.version):
             name = _TUXCARE.get(distribution.id, distribution.id)
@@ -119,11 +119,11 @@ class Dpkg(Ecosystem):
         else:
             ecosystem = f"{distribution.id}:{release}" if release else distribution.id
         distro = f"{distribution.id}-{release}" if release else distribution.id
-        purl = package_url(package, distribution.id, distro, vendor)
+        purl = write_package_url(package, distribution.id, distro, vendor)
         return vendors.apply_vendor(replace(package, ecosystem=ecosystem, purl=purl), vendor)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
         These are `distro` ("debian-12", "bookworm"), `epoch` (if the version has none), `upstream` or `source` (the
@@ -135,7 +135,7 @@ class Dpkg(Ecosystem):
         maintainer = qualifiers.pop(MAINTAINER, "") or None
         distro = qualifiers.get("distro", "")
         name, _, release = _CODENAMES.get(distro.rpartition("-")[2], distro).partition("-")
-        hardened_distribution = vendors.hardened_distribution(qualifiers)
+        hardened_distribution = vendors.find_hardened_distribution(qualifiers)
         version = purl.version
         if (epoch := qualifiers.get("epoch", "")) and ":" not in version:
             version = f"{epoch}:{version}"
@@ -145,7 +145,7 @@ class Dpkg(Ecosystem):
             distribution = Distribution(purl.namespace, "")
         source = qualifiers.get("upstream") or qualifiers.get("source") or purl.name
         source, _, source_version = source.partition("@")
-        source, source_version = source_of_advisories(source, source_version or version, version)
+        source, source_version = find_advisory_source(source, source_version or version, version)
         package = Package(
             name=purl.name,
             version=version,
@@ -168,7 +168,7 @@ class Dpkg(Ecosystem):
         )
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use `apt-get satisfy` (apt 1.9 or newer), which accepts later versions too.
 
         Archives of security updates keep only the latest version. A binary package whose version differs from its
@@ -194,7 +194,7 @@ class Dpkg(Ecosystem):
         advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
         return ((" && ".join(steps),) if selected_upgrades else ()) + advice + remark
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Dpkg()
@@ -205,7 +205,7 @@ def _mark_rebuilt(package: Package, distribution: Distribution, ecosystem: str, 
     return replace(
         package,
         ecosystem=":".join(filter(None, (ecosystem, distribution.version))),
-        purl=package_url(package, distribution.id, distro, vendor),
+        purl=write_package_url(package, distribution.id, distro, vendor),
         source_name=package.name,
         source_version=package.version,
         vendor=vendor,

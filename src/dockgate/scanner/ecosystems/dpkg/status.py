@@ -38,7 +38,7 @@ def read_status(path: str, file: BinaryIO) -> Extract:
             raise UnreadableError(f"line {line}: the entry of {name} has no Version")
         source, _, source_version = fields.get(b"source", "").partition("(")
         source, source_version = source.strip() or name, source_version.strip(" )") or version
-        source, source_version = source_of_advisories(source, source_version, version)
+        source, source_version = find_advisory_source(source, source_version, version)
         package = Package(
             name=name,
             version=version,
@@ -52,13 +52,13 @@ def read_status(path: str, file: BinaryIO) -> Extract:
             or fields.get(b"maintainer")
             or None,
         )
-        packages.append(replace(package, purl=package_url(package, "", "")))
+        packages.append(replace(package, purl=write_package_url(package, "", "")))
     if not is_status_file and not packages and not removed_names:
         raise UnreadableError("it has no entry")
     return Extract(packages=tuple(packages), removed_names=tuple(removed_names))
 
 
-def source_of_advisories(source: str, source_version: str, version: str) -> tuple[str, str]:
+def find_advisory_source(source: str, source_version: str, version: str) -> tuple[str, str]:
     """Return the source package that advisories name, and its version.
 
     Signed kernels have sources of their own (Debian's linux-signed-amd64, Ubuntu's linux-signed-hwe-6.8), with the
@@ -126,7 +126,7 @@ def has_copyright(name: str, paths: tuple[str, ...]) -> bool:
     return f"{documents}/copyright" in paths or documents in paths
 
 
-def package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
+def write_package_url(package: Package, namespace: str, distro: str, vendor: str | None = None) -> str:
     """Write the package URL, with the source as `upstream` if it differs, because advisories name it."""
     source = ""
     if package.source_version != package.version:

@@ -2,13 +2,13 @@
 
 import re
 
-from dockgate.scanner.formats.order import fits, is_digits, number
+from dockgate.scanner.formats.order import encode_number, is_at_most, is_digits
 from dockgate.shared.errors import UncomparableError
 
 _INT_MAX = 2**31 - 1
 
 
-def version_key(version: str) -> bytes:
+def make_version_key(version: str) -> bytes:
     """Encode a version; refuses what `dpkg --compare-versions` calls an error (lib/dpkg/parsehelp.c)."""
     stripped_version = version.strip(" \t")
     if not stripped_version:
@@ -20,12 +20,12 @@ def version_key(version: str) -> bytes:
     digits = epoch[1:] if epoch[:1] in ("+", "-") else epoch
     if not is_digits(digits) or (epoch[0] == "-" and digits.strip("0")):
         raise UncomparableError(f"The dpkg version {version!r} has an epoch that is not a number.")
-    if not fits(digits, _INT_MAX):
+    if not is_at_most(digits, _INT_MAX):
         raise UncomparableError(f"The dpkg version {version!r} has too big an epoch.")
     upstream, dash, revision = without_epoch.rpartition("-") if "-" in without_epoch else (without_epoch, "", "")
     if not upstream or (dash and not revision):
         raise UncomparableError(f"The dpkg version {version!r} lacks its version or its revision.")
-    return number(digits) + _encode_part(upstream) + _encode_part(revision)
+    return encode_number(digits) + _encode_part(upstream) + _encode_part(revision)
 
 
 def _encode_part(part: str) -> bytes:
@@ -46,6 +46,6 @@ def _encode_part(part: str) -> bytes:
             else:
                 key += bytes((0x7F, byte))
         key.append(2)
-        key += number(digits.decode("ascii"))
+        key += encode_number(digits.decode("ascii"))
     key.append(2)
     return bytes(key)

@@ -44,7 +44,7 @@ class FreeBSD(Ecosystem):
     triggers = Triggers(prefixes=(DATABASE,))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         return path.startswith(DATABASE) and (path == DATABASE or path in _SQLITE_LOGS)
 
     @override
@@ -63,7 +63,7 @@ class FreeBSD(Ecosystem):
         return replace(package, purl=_write_purl(package.name, package.version, distro))
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package; the type `bsd` is only a proposal (package-url/purl-spec#496)."""
         system = purl.namespace.lower() or (distribution.id if distribution else "")
         if not purl.version or system != "freebsd":
@@ -76,12 +76,12 @@ class FreeBSD(Ecosystem):
         return replace(package, purl=_write_purl(purl.name, purl.version, distro))
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Pkg accepts no version, and installs the latest."""
-        return UpgradeLine("+-._", "pkg update && pkg upgrade --yes {words} # {list} or later").commands(upgrades)
+        return UpgradeLine("+-._", "pkg update && pkg upgrade --yes {words} # {list} or later").build_commands(upgrades)
 
     @override
-    def version_key(self, version: str) -> Any:
+    def make_version_key(self, version: str) -> Any:
         from dockgate.scanner.ecosystems.freebsd.version import FreeBSDVersion
 
         if not version.strip() or len(version) > VERSION_LIMIT or "\0" in version:
@@ -104,11 +104,11 @@ def _write_purl(name: str, version: str, distro: str) -> str:
 
 def _read_database(path: str, file: BinaryIO) -> Extract:
     """Read the tables `packages` (id, origin, name, version, …) and `files` (path, …, package_id)."""
-    from dockgate.scanner.formats.sqlite import rows
+    from dockgate.scanner.formats.sqlite import read_rows
 
     size = file.seek(0, 2)
     packages: dict[int, Package] = {}
-    for number, row in rows(file, size, "packages", ROW_LIMIT, 4):
+    for number, row in read_rows(file, size, "packages", ROW_LIMIT, 4):
         if len(packages) == PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         _, origin, name, version = [*map(decode, row), "", "", "", ""][:4]
@@ -117,7 +117,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
         packages[number] = _make_package(name, version, origin, path)
     owns: dict[str, list[str]] = {}
     paths_size = 0
-    for _, row in rows(file, size, "files", ROW_LIMIT, 9):
+    for _, row in read_rows(file, size, "files", ROW_LIMIT, 9):
         owner = packages.get(int.from_bytes(row[8], "big")) if len(row) > 8 else None
         file_path = decode_path(row[0]).lstrip("/") if row else ""
         if owner and file_path and "\0" not in file_path:

@@ -19,10 +19,10 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.go import buildinfo, mod, package_symbols
 from dockgate.scanner.ecosystems.go.buildinfo import DEVEL_VERSION, BuildInfo, Module
-from dockgate.scanner.ecosystems.go.version import toolchain_release, version_key
+from dockgate.scanner.ecosystems.go.version import make_version_key, parse_toolchain_release
 from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.content import read_text
-from dockgate.scanner.formats.executable import MAGICS, Executable, executables, may_be_program
+from dockgate.scanner.formats.executable import MAGICS, Executable, can_be_program, find_executables
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -50,8 +50,8 @@ class Go(StandaloneEcosystem):
     triggers = Triggers(names=("go.mod",), magics=MAGICS)
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
-        if may_be_program(head):
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
+        if can_be_program(head):
             return True
         folder, _, name = path.rpartition("/")
         return name == "go.mod" and not any(
@@ -64,8 +64,8 @@ class Go(StandaloneEcosystem):
             return _read_mod(path, file)
         packages: dict[Package, None] = {}
         is_complete = True
-        for executable in executables(file, buildinfo.MARKS, buildinfo.NOTES):
-            if _PACKER in executable.head and (not executable.sections or executable.section(*_PACKED_SECTIONS)):
+        for executable in find_executables(file, buildinfo.MARKS, buildinfo.NOTES):
+            if _PACKER in executable.head and (not executable.sections or executable.find_section(*_PACKED_SECTIONS)):
                 raise UnreadableError("it is packed by UPX, so what it is made of cannot be determined")
             info = buildinfo.read(executable)
             if info:
@@ -81,7 +81,7 @@ class Go(StandaloneEcosystem):
         return Extract(tuple(packages), unread_parts=unread_parts, is_self_contained=True)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package, with the subpath that Syft writes ("github.com/a/b@v2.0.1#v2").
 
         With `type=package` (cyclonedx-gomod), the subpath is a package; the standard library is then named "std".
@@ -92,7 +92,7 @@ class Go(StandaloneEcosystem):
         return _make_package(Module("stdlib" if path == "std" else path, purl.version), "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "/.-_~"))
         library = [upgrade.version for name, upgrade in selected_upgrades if name in ("stdlib", "toolchain")]
         advice = (f"# Build with Go {', '.join(dict.fromkeys(library))} or later.",) if library else ()
@@ -101,7 +101,7 @@ class Go(StandaloneEcosystem):
         ]
         return ((f"go get {quote_words(modules)} && go mod tidy",) if modules else ()) + advice + remark
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Go()
@@ -144,7 +144,7 @@ def _find_linked_release(info: BuildInfo) -> str | None:
             values.add(value)
     try:
         (version,) = values
-        semver.version_key(version, "Go")
+        semver.make_version_key(version, "Go")
     except (ValueError, UncomparableError):
         return None
     return f"v{version}"
@@ -153,7 +153,7 @@ def _find_linked_release(info: BuildInfo) -> str | None:
 def _make_package(module: Module, path: str) -> Package:
     namespace, _, name = module.path.rpartition("/")
     is_library = module.path in _LIBRARY
-    version = toolchain_release(module.version.removeprefix("v")) if is_library else module.version
+    version = parse_toolchain_release(module.version.removeprefix("v")) if is_library else module.version
     purl = write("golang", namespace, name, version)
     source = module.path.lower(), version.removeprefix("v")
     return build_package("Go", module.path, version, purl, path, source=source)

@@ -51,9 +51,9 @@ def read(executable: Executable) -> BuildInfo | None:
 
     Raises UnreadableError if it is damaged.
     """
-    part = executable.section(b".go.buildinfo", b"__go_buildinfo") or executable.data()
+    part = executable.find_section(b".go.buildinfo", b"__go_buildinfo") or executable.find_data()
     if part:
-        raw = executable.content(part)
+        raw = executable.read_part(part)
         at = raw.find(_MAGIC)
         while at >= 0 and (part.address + at) % _ALIGNMENT:
             at = raw.find(_MAGIC, at + 1)
@@ -71,7 +71,7 @@ def _is_go(executable: Executable) -> bool:
     """Return whether sections or the build id are Go's: a note in ELF, the first bytes of the code in PE."""
     if any(mark in executable.head for mark in NOTES):
         return True
-    code = executable.section(b".text")
+    code = executable.find_section(b".text")
     return any(part.name.endswith(MARKS) for part in executable.sections) or bool(
         code and executable.read_loaded(code.address, len(_BUILD_ID)) == _BUILD_ID
     )

@@ -18,13 +18,13 @@ _NO_PACKAGES = (b"go:", b"type:", b"go.", b"type..")  # beginnings of names that
 
 def read_packages(executable: Executable, main: str) -> frozenset[str]:
     """Return the import paths of the packages, `main` for the main one; none if missing, or too many."""
-    part = executable.section(*_SECTIONS)
+    part = executable.find_section(*_SECTIONS)
     names = _read_function_names(executable, part) if part else b""
-    paths = packages_of(names.split(b"\0"))
+    paths = list_packages(names.split(b"\0"))
     return frozenset(main if path == "main" else path for path in paths) if len(paths) <= COUNT_LIMIT else frozenset()
 
 
-def packages_of(functions: Iterable[bytes]) -> frozenset[str]:
+def list_packages(functions: Iterable[bytes]) -> frozenset[str]:
     """Return the packages of these functions."""
     paths: set[bytes] = set()
     prefix = b"\0"
@@ -64,7 +64,7 @@ def _read_function_names(executable: Executable, part: Part) -> bytes:
     and files, the text's address, and offsets.
     """
     start = Part(b"", 0, part.offset, min(part.size, 8 + 8 * 8))
-    header = executable.content(start)
+    header = executable.read_part(start)
     for order in "<>":
         if len(header) < 8 or Struct(order + "I").unpack_from(header)[0] not in _MAGICS:
             continue
@@ -76,7 +76,7 @@ def _read_function_names(executable: Executable, part: Part) -> bytes:
         size = units_at - names_at
         if not 0 < size <= READ_LIMIT or names_at + size > part.size:
             return b""
-        return executable.content(Part(b"", 0, part.offset + names_at, size))
+        return executable.read_part(Part(b"", 0, part.offset + names_at, size))
     return b""
 
 

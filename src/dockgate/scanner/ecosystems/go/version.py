@@ -4,7 +4,7 @@ from dockgate.scanner.formats import semver
 from dockgate.scanner.formats.order import is_digits
 
 
-def version_key(version: str) -> bytes:
+def make_version_key(version: str) -> bytes:
     """Encode a version by golang.org/x/mod/semver, or by go/version for the toolchain.
 
     A leading "v" may be missing, as in OSV. "go1.22rc1", "1.22rc1" and OSV's "1.22.0-rc.1" are equal. Build data is
@@ -12,11 +12,11 @@ def version_key(version: str) -> bytes:
     from 1.21 on; "v1.22" is v1.22.0.
     """
     if version.startswith("v"):
-        return semver.version_key(version[1:], "Go", minimum_parts=1)
-    return semver.version_key(_translate_version(toolchain_release(version)), "Go")
+        return semver.make_version_key(version[1:], "Go", minimum_parts=1)
+    return semver.make_version_key(_translate_version(parse_toolchain_release(version)), "Go")
 
 
-def toolchain_release(version: str) -> str:
+def parse_toolchain_release(version: str) -> str:
     """Return the toolchain's release: "1.22.3" of "go1.22.3 X:boringcrypto" and of "go1.22.3-company".
 
     Also of BoringCrypto's "go1.22.3b7". A development version ("devel go1.24-1a2b3c") compares with none.

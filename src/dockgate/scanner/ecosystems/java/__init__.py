@@ -36,7 +36,7 @@ class Java(StandaloneEcosystem):
     )
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match suffixes in any case, as `lib/*` on a class path does."""
         return path.lower().endswith(SUFFIXES) or path.rpartition("/")[2] == _LOCK
 
@@ -49,11 +49,11 @@ class Java(StandaloneEcosystem):
         return read_archive(path, file)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:maven/GROUP/ARTIFACT@VERSION", namespace="group")
         return _make_package(purl.namespace, purl.name, purl.version, "")
 
-    version_key = MavenVersion
+    make_version_key = MavenVersion
 
 
 ECOSYSTEM: Ecosystem = Java()
@@ -61,9 +61,9 @@ ECOSYSTEM: Ecosystem = Java()
 
 def _make_package(group: str, artifact: str, version: str, path: str) -> Package:
     from dockgate.scanner.ecosystems.java.coordinates import Coordinates
-    from dockgate.scanner.ecosystems.java.jars import package
+    from dockgate.scanner.ecosystems.java.jars import make_package
 
-    return package(Coordinates(group, artifact, version), path)
+    return make_package(Coordinates(group, artifact, version), path)
 
 
 def _read_lock(path: str, file: BinaryIO) -> Extract:

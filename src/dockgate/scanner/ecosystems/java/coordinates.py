@@ -16,9 +16,9 @@ with many groups do not count, because manifests written by hand contain them to
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dockgate.scanner.ecosystems.java.known_groups import known_library, tomcat_library
+from dockgate.scanner.ecosystems.java.known_groups import find_library, find_tomcat_library
 from dockgate.scanner.formats.content import decode
-from dockgate.scanner.formats.xml import elements
+from dockgate.scanner.formats.xml import parse_elements
 
 # Domains with many groups: a manifest with only such a domain does not state the group.
 _VENDORS = frozenset(
@@ -52,7 +52,7 @@ def from_pom_properties(raw: bytes, path: str) -> Coordinates:
 
 def from_pom(raw: bytes, path: str) -> Coordinates:
     """Read the pom.xml; group and version may be its parent's. Raises UnreadableError."""
-    values = {element.path: element.text for element in elements(raw)}
+    values = {element.path: element.text for element in parse_elements(raw)}
 
     def get_value(name: str) -> str:
         return values.get(f"project/{name}") or values.get(f"project/parent/{name}", "")
@@ -91,14 +91,14 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     if not foreign:
         version = stated_version or version or _clean_version(manifest.get("bundle-version", ""))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
-            return Coordinates(*tomcat_library(artifact), version)
-    group, name = known_library(artifact)
+            return Coordinates(*find_tomcat_library(artifact), version)
+    group, name = find_library(artifact)
     if not group and not foreign:
         group = _find_group(manifest, artifact)
     return Coordinates(group, name or artifact, version)
 
 
-def manifest(raw: bytes) -> dict[str, str]:
+def parse_manifest(raw: bytes) -> dict[str, str]:
     """Parse the main section's attributes, names in lower case (JAR File Specification, "Manifest")."""
     attributes: dict[str, str] = {}
     name = ""

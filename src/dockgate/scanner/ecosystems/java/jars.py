@@ -50,7 +50,7 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
     return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
 
 
-def package(library: Coordinates, path: str) -> Package:
+def make_package(library: Coordinates, path: str) -> Package:
     """Build the package GROUP:ARTIFACT, or ARTIFACT if the group is unknown."""
     name = f"{library.group}:{library.artifact}" if library.group else library.artifact
     purl = write("maven", library.group, library.artifact, library.version)
@@ -89,7 +89,7 @@ class _ArchiveReader:
             elif entry.name.upper() == _MANIFEST:
                 manifest = {}
                 with self._guard_part(_join_path(inner, entry.name)):
-                    manifest = coordinates.manifest(archive.head(entry, MANIFEST_LIMIT))
+                    manifest = coordinates.parse_manifest(archive.read_head(entry, MANIFEST_LIMIT))
             elif (
                 entry.name.startswith(_MAVEN)
                 and entry.name.count("/") == 4
@@ -102,11 +102,11 @@ class _ArchiveReader:
         if archive.has_classes and not _is_among(libraries, path):
             is_composed = any(_get_suffix(entry.name) in ARCHIVES for entry in nested_entries)
             libraries += _find_own_coordinates(manifest, path, is_composed=is_composed)
-        self.packages += (package(library, path) for library in libraries)
+        self.packages += (make_package(library, path) for library in libraries)
         if coordinates.is_java_runtime(manifest) and path.endswith(_RUNTIMES):
-            from dockgate.scanner.ecosystems.programs import program_package
+            from dockgate.scanner.ecosystems.programs import make_program_package
 
-            self.packages.append(program_package("java", manifest.get("implementation-version", ""), path))
+            self.packages.append(make_program_package("java", manifest.get("implementation-version", ""), path))
         if not all(library.group for library in libraries):
             self.unread_parts.append((inner or _MANIFEST, _NO_GROUP))
         # Java loads nothing from a zip archive without classes; only its jars are libraries, which a start script may

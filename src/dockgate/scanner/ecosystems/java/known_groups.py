@@ -110,7 +110,7 @@ commons-fileupload commons-httpclient commons-io commons-lang commons-logging co
 commons-validator junit log4j org.eclipse.lsp4j org.eclipse.xtext oro xalan xml-apis"""
 
 
-def known_library(name: str) -> tuple[str, str]:
+def find_library(name: str) -> tuple[str, str]:
     """Return group and artifact of the library with this jar name, without version; "" for neither."""
     exact, prefixes = _load_tables()
     if name in exact:
@@ -118,7 +118,7 @@ def known_library(name: str) -> tuple[str, str]:
     return next(((group, name) for start, group in prefixes if name.startswith(start)), ("", ""))
 
 
-def tomcat_library(name: str) -> tuple[str, str]:
+def find_tomcat_library(name: str) -> tuple[str, str]:
     """Return group and artifact of a jar of Tomcat, which renames jars.
 
     The jar "bootstrap" stands for Tomcat itself.

@@ -11,9 +11,9 @@ Node images unpack into /opt; and folders to which a link in a node_modules lead
 from collections.abc import Sequence
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, package, read_declaration
-from dockgate.scanner.ecosystems.npm.version import version_key
-from dockgate.scanner.formats.content import json_object
+from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, make_package, read_declaration
+from dockgate.scanner.ecosystems.npm.version import make_version_key
+from dockgate.scanner.formats.content import read_json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, check_purl
@@ -48,7 +48,7 @@ class Npm(StandaloneEcosystem):
     )
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside a package, with which its author develops."""
         if path.endswith(_ASAR) and head[:4] in (b"", _ASAR_MAGIC):
             return True
@@ -88,20 +88,20 @@ class Npm(StandaloneEcosystem):
         is_listed = _is_in_node_modules(path) or path.startswith(_YARN)
         if not (is_listed or _find_global_folder(path) is not None or _find_nodejs_folder(path) is not None):
             return _read_linked(path, file)
-        return _extract_package(read_declaration(json_object(file, PACKAGE_LIMIT), path))
+        return _extract_package(read_declaration(read_json_object(file, PACKAGE_LIMIT), path))
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:npm/NAME@VERSION")
-        return package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
+        return make_package(f"{purl.namespace}/{purl.name}" if purl.namespace else purl.name, purl.version, "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         from dockgate.scanner.ecosystems.npm import upgrade_command
 
-        return upgrade_command.commands(upgrades)
+        return upgrade_command.build_commands(upgrades)
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Npm()
@@ -114,7 +114,7 @@ def _extract_package(package: Package, *, is_linked: bool = False) -> Extract:
 def _read_linked(path: str, file: BinaryIO) -> Extract:
     """Read a project's own package.json, or an unrelated file: an error counts only if a link leads here."""
     try:
-        content = json_object(file, PACKAGE_LIMIT)
+        content = read_json_object(file, PACKAGE_LIMIT)
         if content.get("private") is True:
             return Extract(is_linked_only=True)
         return _extract_package(read_declaration(content, path), is_linked=True)

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import PACKAGE_LIMIT, read_declaration
-from dockgate.scanner.formats.content import budget, check_mapping, json_object
+from dockgate.scanner.formats.content import check_mapping, make_budget, read_json_object
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.scanner.model import Package
@@ -36,7 +36,7 @@ def read_asar(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extr
     header, files = _open_archive(file)
     # VS Code stores its node_modules folder in an archive of that name.
     parent = f"{_MODULES}/" if path.rpartition("/")[2] == f"{_MODULES}.asar" else ""
-    spend = budget(READ_LIMIT)
+    spend = make_budget(READ_LIMIT)
     members: list[tuple[str, Callable[[], bytes]]] = []
     for inner, node in _list_members(header):
         if is_root(parent + inner) and node.get("unpacked") is not True:
@@ -48,7 +48,7 @@ def read_asar(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extr
 
 def read_zip(path: str, file: BinaryIO, is_root: Callable[[str], bool]) -> Extract:
     """Read the packages of the archive whose roots `is_root` selects; unreadable members are unread parts."""
-    archive = Archive(Section(file, 0, file.seek(0, 2)), (b"/package.json",), budget(READ_LIMIT))
+    archive = Archive(Section(file, 0, file.seek(0, 2)), (b"/package.json",), make_budget(READ_LIMIT))
     members = [entry for entry in archive.entries if is_root(entry.name)]
     if not 0 < len(members) <= ZIP_MEMBER_LIMIT:
         raise UnreadableError(f"it contains {len(members) or 'no'} packages")
@@ -61,7 +61,9 @@ def _read_members(path: str, members: Iterable[tuple[str, Callable[[], bytes]]])
     unread_parts: list[tuple[str, str]] = []
     for name, read_member in members:
         try:
-            packages.append(read_declaration(json_object(BytesIO(read_member()), PACKAGE_LIMIT), f"{path}!/{name}"))
+            packages.append(
+                read_declaration(read_json_object(BytesIO(read_member()), PACKAGE_LIMIT), f"{path}!/{name}")
+            )
         except UnreadableError as error:
             unread_parts.append((name, str(error)))
     return Extract(tuple(packages), unread_parts=tuple(unread_parts), is_self_contained=True)
@@ -82,7 +84,7 @@ def _open_archive(file: BinaryIO) -> tuple[dict[str, Any], Section]:
         raise UnreadableError(f"its header has {length} bytes; no more than {HEADER_LIMIT} are read")
     if start > size:
         raise UnreadableError("it is cut off")
-    return json_object(BytesIO(file.read(length)), HEADER_LIMIT), Section(file, start, size - start)
+    return read_json_object(BytesIO(file.read(length)), HEADER_LIMIT), Section(file, start, size - start)
 
 
 def _list_members(header: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

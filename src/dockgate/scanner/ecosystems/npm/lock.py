@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.npm.package import package
-from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, json_object
-from dockgate.scanner.formats.yaml import documents
+from dockgate.scanner.ecosystems.npm.package import make_package
+from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, read_json_object
+from dockgate.scanner.formats.yaml import parse_documents
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 
@@ -43,7 +43,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     elif name == "bun.lock":
         packages = _read_bun(decode(file.read()))
     else:
-        packages = _read_npm(json_object(file, LOCK_LIMIT))
+        packages = _read_npm(read_json_object(file, LOCK_LIMIT))
     distinct = dict.fromkeys(packages)
     if len(distinct) > COUNT_LIMIT:
         raise UnreadableError(f"it has {len(distinct)} packages; no more than {COUNT_LIMIT} are read")
@@ -52,7 +52,7 @@ def read(path: str, file: BinaryIO) -> Extract:
         for name_and_version in distinct
         if all(name_and_version) and _SOURCE_CHARACTERS.isdisjoint(name_and_version[1])
     ]
-    built_packages = [package(*name_and_version, path) for name_and_version in complete_names]
+    built_packages = [make_package(*name_and_version, path) for name_and_version in complete_names]
     return Extract(tuple(built_packages), is_lockfile=True)
 
 
@@ -105,7 +105,7 @@ def _read_yarn_classic(content: str) -> Iterator[NameAndVersion]:
 
 def _read_yarn_berry(content: str) -> Iterator[NameAndVersion]:
     """Read Yarn 2 and later: YAML, each `resolution` a locator `name@protocol:reference`."""
-    for document in documents(content):
+    for document in parse_documents(content):
         for _, entry in _list_entries({"": document}, ""):
             name, _, reference = _split_at(get_string(entry, "resolution"))
             if name and get_string(entry, "linkType") != "soft" and not reference.startswith(_LOCAL_PREFIXES):
@@ -114,7 +114,7 @@ def _read_yarn_berry(content: str) -> Iterator[NameAndVersion]:
 
 def _read_pnpm(content: str) -> Iterator[NameAndVersion]:
     """Read pnpm's lock: versions 5 and 6 mark development dependencies, 9 needs a search from importers."""
-    for document in documents(content):
+    for document in parse_documents(content):
         lock = check_mapping(document, "it is not a mapping")
         reached_keys = _find_pnpm_reached(lock) if "snapshots" in lock else None
         slashes = get_string(lock, "lockfileVersion").startswith("5")
@@ -169,7 +169,7 @@ def _make_pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
 def _read_bun(content: str) -> Iterator[NameAndVersion]:
     """Read bun.lock: JSON with trailing commas, "packages" by path through node_modules ("express/debug")."""
     plain = re.sub(r'("(?:[^"\\]|\\.)*+"?)|,(?=\s*[}\]])', r"\1", content, flags=re.DOTALL)
-    lock = json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
+    lock = read_json_object(BytesIO(plain.encode("utf-8", "replace")), LOCK_LIMIT)
     listed_packages = check_mapping(lock.get("packages", {}), "its packages are not an object")
     waiting: list[tuple[str, str]] = []
     for _, workspace in _list_entries(lock, "workspaces"):

@@ -9,7 +9,7 @@ from dockgate.shared.purl import write
 PACKAGE_LIMIT = 4 * 1024 * 1024  # bytes of a package.json; the largest published ones have some hundred thousand
 
 
-def package(name: str, version: str, path: str) -> Package:
+def make_package(name: str, version: str, path: str) -> Package:
     """Build a package; `name` includes its scope ("@vue/core")."""
     scope, _, bare = name.rpartition("/")
     return Package(name, version, write("npm", scope, bare, version), "npm", name, version, path)
@@ -22,4 +22,4 @@ def read_declaration(content: dict[str, Any], path: str) -> Package:
         raise UnreadableError("its name or version is not a string")
     if not name or not version:
         raise UnreadableError(f"it has no {'version' if name else 'name'}")
-    return package(name, version, path)
+    return make_package(name, version, path)

@@ -6,7 +6,7 @@ from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrade
 from dockgate.scanner.ports import PackageUpgrade
 
 
-def commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+def build_commands(upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
     """Install a project's own packages; override its packages' dependencies and locked ones ("overrides")."""
     selected_upgrades, remark = select_upgrades(upgrades, _is_name)
     words_by_folder: dict[str, list[str]] = {}

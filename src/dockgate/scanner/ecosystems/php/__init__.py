@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.php.version import version_key
-from dockgate.scanner.formats.content import is_script_of, join_path, json_value
+from dockgate.scanner.ecosystems.php.version import make_version_key
+from dockgate.scanner.formats.content import is_script_of, join_path, read_json
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -38,7 +38,7 @@ class Php(StandaloneEcosystem):
     triggers = Triggers(names=("installed.json", _LOCK, "composer"), suffixes=(_PHAR,), magics=_MAGICS)
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Match any vendor folder; at the usual name, also a link in place of its composer folder."""
         if path.endswith(_PHAR) or (head.startswith(_MAGICS) and is_script_of(head, b"php")):
             return True
@@ -49,23 +49,23 @@ class Php(StandaloneEcosystem):
         if _has_ending(path, _FOLDER):
             return Extract()
         if _has_ending(path, _INSTALLED_JSON) or _has_ending(path, _LOCK):
-            return _read_list(path, json_value(file, FILE_LIMIT), is_lockfile=_has_ending(path, _LOCK))
+            return _read_list(path, read_json(file, FILE_LIMIT), is_lockfile=_has_ending(path, _LOCK))
         return _read_archive(path, file)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:composer/VENDOR/NAME@VERSION", namespace="vendor")
         return _make_package(f"{purl.namespace}/{purl.name}", purl.version, "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         selected_upgrades, remark = select_upgrades(
             upgrades, lambda name: name.count("/") == 1 and is_plain(name, "/._-")
         )
         words = quote_words(f"{name}:>={upgrade.version}" for name, upgrade in selected_upgrades)
         return ((f"composer update --with-all-dependencies {words}",) if selected_upgrades else ()) + remark
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Php()
@@ -101,12 +101,12 @@ def _read_archive(path: str, file: BinaryIO) -> Extract:
     packages: list[Package] = []
     unread_parts: list[tuple[str, str]] = []
     has_list = has_loader = False
-    for member in phar.members(path, file, (_INSTALLED_JSON, _LOADER)):
+    for member in phar.read_members(path, file, (_INSTALLED_JSON, _LOADER)):
         has_loader = has_loader or _has_ending(member.name, _LOADER)
         if _has_ending(member.name, _INSTALLED_JSON):
             has_list = True
             try:
-                content = json_value(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
+                content = read_json(BytesIO(member.content(FILE_LIMIT)), FILE_LIMIT)
                 extract = _read_list(f"{path}!/{member.name}", content, is_lockfile=False)
             except UnreadableError as error:
                 unread_parts.append((member.name, str(error)))

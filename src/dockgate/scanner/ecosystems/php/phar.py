@@ -11,7 +11,7 @@ from functools import partial
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
-from dockgate.scanner.formats.content import budget, decode_path
+from dockgate.scanner.formats.content import decode_path, make_budget
 from dockgate.scanner.formats.zip_archive import Archive, Section
 from dockgate.shared.errors import UnreadableError
 
@@ -33,7 +33,7 @@ class Member(NamedTuple):
     content: Callable[[int], bytes]
 
 
-def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Member]:
+def read_members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Member]:
     """Yield the files of the archive at `path` whose names end with one of `endings`.
 
     A script that is not an archive has none. Raises UnreadableError if only the suffix is an archive's.
@@ -41,7 +41,7 @@ def members(path: str, file: BinaryIO, endings: tuple[str, ...]) -> Iterator[Mem
     size = file.seek(0, 2)
     file.seek(0)
     head = file.read(STUB_LIMIT)
-    spend = budget(READ_LIMIT)
+    spend = make_budget(READ_LIMIT)
     if head.startswith(b"PK\x03\x04"):
         archive = Archive(Section(file, 0, size), tuple(name.encode("ascii") for name in endings), spend)
         for zip_entry in archive.entries:

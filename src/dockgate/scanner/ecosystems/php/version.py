@@ -6,7 +6,7 @@ Source: composer/semver.
 import re
 from functools import cache
 
-from dockgate.scanner.formats.order import number
+from dockgate.scanner.formats.order import encode_number
 from dockgate.shared.errors import UncomparableError
 
 _BRANCHES = ("master", "trunk", "default")
@@ -17,7 +17,7 @@ _LONG_MAX = str(2**63 - 1)  # PHP replaces larger numbers by this one
 _OPEN_PART = "9999999"  # Composer's number for an open part of a branch: 1.x-dev is 1.9999999.9999999.9999999-dev
 
 
-def version_key(version: str) -> bytes:
+def make_version_key(version: str) -> bytes:
     """Encode a version. Raises UncomparableError for what Composer refuses, and for branches.
 
     Composer's constraints never match branches: the content of "dev-main" depends on its commit.
@@ -33,7 +33,7 @@ def _encode_part(part: str) -> bytes:
     if part.isdigit():
         digits = part.lstrip("0")
         is_too_large = (len(digits), digits) > (len(_LONG_MAX), _LONG_MAX)
-        return _NUMBER + number(_LONG_MAX if is_too_large else digits)
+        return _NUMBER + encode_number(_LONG_MAX if is_too_large else digits)
     return _PATCH if part == "patch" else bytes((_RANKS[part],))
 
 

@@ -7,8 +7,8 @@ packages own. Not found are renamed programs, and libraries that were copied int
 
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.programs.names import BITNAMI, JAVA, PROGRAMS, program_of
-from dockgate.scanner.formats.executable import ELF, may_be_program
+from dockgate.scanner.ecosystems.programs.names import BITNAMI, JAVA, PROGRAMS, find_program
+from dockgate.scanner.formats.executable import ELF, can_be_program
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
@@ -34,10 +34,10 @@ class Programs(StandaloneEcosystem):
     upgrade_line = UpgradeLine("+-._", "# Install {list} or later.")
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         name = path[path.rfind("/") + 1 :]
         if head[:4] == ELF:
-            return program_of(name) is not None and may_be_program(head)
+            return find_program(name) is not None and can_be_program(head)
         return name == _RELEASE and b"=" in head
 
     @override
@@ -45,7 +45,7 @@ class Programs(StandaloneEcosystem):
         name = path.rpartition("/")[2]
         if name == _RELEASE:
             return _read_release(path, file)
-        program = program_of(name)
+        program = find_program(name)
         if program is None:
             return Extract()
         from dockgate.scanner.ecosystems.programs.find_version import find_version
@@ -53,18 +53,18 @@ class Programs(StandaloneEcosystem):
         version = find_version(program, name, file)
         if version is None:
             return Extract()
-        return Extract((program_package(program.name, version, path),), is_self_contained=True)
+        return Extract((make_program_package(program.name, version, path),), is_self_contained=True)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:generic/NAME@VERSION")
-        return program_package(purl.name, purl.version, "")
+        return make_program_package(purl.name, purl.version, "")
 
 
 ECOSYSTEM: Ecosystem = Programs()
 
 
-def program_package(name: str, version: str, path: str) -> Package:
+def make_program_package(name: str, version: str, path: str) -> Package:
     """Build the package of a program, in the ecosystem whose advisories cover it."""
     program = PROGRAMS.get(name)
     if program is JAVA:
@@ -87,7 +87,7 @@ def _read_release(path: str, file: BinaryIO) -> Extract:
     version = values["JAVA_VERSION"]
     if not version[:1].isdecimal():
         raise UnreadableError(f"its JAVA_VERSION is not a version: {version[:80]!r}")
-    package = program_package(JAVA.name, version, path)
+    package = make_program_package(JAVA.name, version, path)
     folder = path.removesuffix(_RELEASE)
     return Extract((package,), {package.purl: tuple(folder + name for name in _RUNTIME_FILES)})
 

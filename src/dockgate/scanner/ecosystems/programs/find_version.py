@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO
 
-from dockgate.scanner.ecosystems.programs.names import PYTHON, Program, python_release
-from dockgate.scanner.formats.executable import Executable, Part, executables
+from dockgate.scanner.ecosystems.programs.names import PYTHON, Program, parse_python_release
+from dockgate.scanner.formats.executable import Executable, Part, find_executables
 from dockgate.shared.errors import UnreadableError
 
 DATA_LIMIT = 256 * 1024 * 1024  # bytes of read-only data that are searched; Node.js has 46 MB
@@ -22,7 +22,7 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
 
     Raises UnreadableError if the file must be the program and contains no version.
     """
-    programs = executables(file, (b"",))
+    programs = find_executables(file, (b"",))
     for executable in programs:
         if (
             version := _find_python_version(executable, name)
@@ -33,8 +33,8 @@ def find_version(program: Program, name: str, file: BinaryIO) -> str | None:
     if not program.is_certain or not programs or name.startswith("libssl"):
         return None
     for executable in programs:
-        section = executable.section(b".dynstr")  # names of linked libraries, among others
-        names = executable.content(section) if section else executable.head
+        section = executable.find_section(b".dynstr")  # names of linked libraries, among others
+        names = executable.read_part(section) if section else executable.head
         if any(library in names for library in program.libraries):
             return None
     raise UnreadableError(f"it is named like {program.name}, and contains no version of it")
@@ -60,7 +60,7 @@ def _find_python_version(executable: Executable, name: str) -> str | None:
     Linkers may merge it with the end of a path. So it begins with the release in the file's name and ends its string; a
     complete string takes precedence.
     """
-    release = python_release(name)
+    release = parse_python_release(name)
     whole_strings: set[str] = set()
     string_ends: set[str] = set()
     for chunk, at, _ in _find_candidates(executable, (release + b".",) if release else (b"\x003.", b"\x002.")):

@@ -54,7 +54,7 @@ _BUILD_LETTERS = "dmtu"
 PROGRAMS = {program.name: program for program in (*_EXECUTABLES.values(), JAVA)}
 
 
-def program_of(name: str) -> Program | None:
+def find_program(name: str) -> Program | None:
     """The program that a file of this name belongs to, whatever version is in the name."""
     library, dot_so, _ = name.partition(".so")
     if not dot_so:
@@ -71,7 +71,7 @@ def program_of(name: str) -> Program | None:
     return _NUMBERED_LIBRARIES.get(stem.rstrip("-"))
 
 
-def python_release(name: str) -> bytes:
+def parse_python_release(name: str) -> bytes:
     """Return "3.12" of python3.12, python3.12t and libpython3.12.so.1.0, b"" without two numbers."""
     library = name.partition(".so")[0].rstrip(_BUILD_LETTERS)
     number = library[len(library.rstrip(_DIGITS_AND_DOTS)) :]

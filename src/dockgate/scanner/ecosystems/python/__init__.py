@@ -11,8 +11,14 @@ from collections.abc import Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.python import zip_packages
-from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, find_contradictions, package, purl, read_metadata
-from dockgate.scanner.ecosystems.python.version import version_key
+from dockgate.scanner.ecosystems.python.package import (
+    HEADER_LIMIT,
+    find_contradictions,
+    make_package,
+    read_metadata,
+    write_purl,
+)
+from dockgate.scanner.ecosystems.python.version import make_version_key
 from dockgate.scanner.formats.content import check_size, decode_path, join_path
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
@@ -47,9 +53,9 @@ class Python(StandaloneEcosystem):
     )
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         """Skip the lockfile inside an installed package, with which its author develops."""
-        if path.lower().endswith((*_INSTALLED_ENDINGS, *_FOLDERS)) or zip_packages.may_be_archive(path, size, head):
+        if path.lower().endswith((*_INSTALLED_ENDINGS, *_FOLDERS)) or zip_packages.can_be_archive(path, size, head):
             return True
         return _is_lock(path) and not any(folder in f"/{path}" for folder in _SITES)
 
@@ -62,7 +68,7 @@ class Python(StandaloneEcosystem):
             return _read_record(path, file)
         if lower.endswith(_METADATA):
             package = read_metadata(path, file.read(HEADER_LIMIT))
-            return Extract((package,), unread_parts=tuple(find_contradictions(path, package, self.version_key)))
+            return Extract((package,), unread_parts=tuple(find_contradictions(path, package, self.make_version_key)))
         if not _is_lock(path):
             return zip_packages.read(path, file)
         from dockgate.scanner.ecosystems.python import lock
@@ -70,12 +76,12 @@ class Python(StandaloneEcosystem):
         return lock.read(path, file)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         check_purl(purl, "pkg:pypi/NAME@VERSION")
-        return package(purl.name, purl.version, "")
+        return make_package(purl.name, purl.version, "")
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use the interpreter that has the packages; a lockfile must be locked again."""
         selected_upgrades, remark = select_upgrades(upgrades, lambda name: is_plain(name, "._-"))
         by_interpreter: dict[str, list[str]] = {}
@@ -88,7 +94,7 @@ class Python(StandaloneEcosystem):
         installs = sorted((python, quote_words(requirements)) for python, requirements in by_interpreter.items())
         return (*(f"{python} -m pip install --upgrade {words}" for python, words in installs), *advice, *remark)
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Python()
@@ -128,7 +134,9 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     distribution, _, version = folder.rpartition(".")[0].partition("-")
     # Every installer lists the metadata too: a list without it was edited.
     unread_parts = () if lists_itself else (("METADATA", "it does not list the METADATA next to it"),)
-    return Extract(owns={purl(distribution, version.partition("-")[0]): tuple(owned_paths)}, unread_parts=unread_parts)
+    return Extract(
+        owns={write_purl(distribution, version.partition("-")[0]): tuple(owned_paths)}, unread_parts=unread_parts
+    )
 
 
 def _join_path(base: str, path: str) -> str:

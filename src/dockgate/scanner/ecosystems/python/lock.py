@@ -11,9 +11,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any, BinaryIO
 
-from dockgate.scanner.ecosystems.python.package import package
-from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, json_object
-from dockgate.scanner.formats.toml import document
+from dockgate.scanner.ecosystems.python.package import make_package
+from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, read_json_object
+from dockgate.scanner.formats.toml import parse_document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.pypi_names import normalize_pypi_name
@@ -43,9 +43,9 @@ def read(path: str, file: BinaryIO) -> Extract:
     if name == "requirements.txt":
         pins = _read_requirements(file.read())
     elif name == "Pipfile.lock":
-        pins = _read_pipfile(json_object(file, LOCK_LIMIT))
+        pins = _read_pipfile(read_json_object(file, LOCK_LIMIT))
     else:
-        lock = document(decode(file.read()).removeprefix("\ufeff"))
+        lock = parse_document(decode(file.read()).removeprefix("\ufeff"))
         pins = {"uv.lock": _read_uv, "poetry.lock": _read_poetry, "pdm.lock": _read_pdm}.get(name, _read_pylock)(lock)
     distinct = dict.fromkeys(pins)
     if len(distinct) > COUNT_LIMIT:
@@ -55,7 +55,7 @@ def read(path: str, file: BinaryIO) -> Extract:
         for name_and_version in distinct
         if name_and_version[0] and (name_and_version[1] or name == "requirements.txt")
     )
-    packages = {(normalize_pypi_name(name), version): package(name, version, path) for name, version in complete}
+    packages = {(normalize_pypi_name(name), version): make_package(name, version, path) for name, version in complete}
     return Extract(tuple(packages.values()), is_lockfile=True)
 
 

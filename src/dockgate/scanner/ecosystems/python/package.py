@@ -13,12 +13,12 @@ HEADER_LIMIT = 1024 * 1024  # bytes of the metadata's beginning that must contai
 _FOLDERS = (".dist-info", ".egg-info", ".egg")
 
 
-def package(name: str, version: str, path: str) -> Package:
+def make_package(name: str, version: str, path: str) -> Package:
     """Build the package of a distribution."""
-    return Package(name, version, purl(name, version), "PyPI", normalize_pypi_name(name), version, path)
+    return Package(name, version, write_purl(name, version), "PyPI", normalize_pypi_name(name), version, path)
 
 
-def purl(name: str, version: str) -> str:
+def write_purl(name: str, version: str) -> str:
     """Write the package URL of a distribution."""
     return write("pypi", "", normalize_pypi_name(name), version)
 
@@ -39,7 +39,7 @@ def read_metadata(path: str, header: bytes) -> Package:
         missing = "Version" if name else "Name"
         limit_text = f" within its first {HEADER_LIMIT} bytes" if len(header) == HEADER_LIMIT else ""
         raise UnreadableError(f"it has no {missing}{limit_text}")
-    return package(name, version, path)
+    return make_package(name, version, path)
 
 
 def find_contradictions(path: str, package: Package, key: Callable[[str], bytes]) -> Iterator[tuple[str, str]]:

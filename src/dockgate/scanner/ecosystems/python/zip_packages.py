@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import HEADER_LIMIT, read_metadata
-from dockgate.scanner.formats.content import budget
+from dockgate.scanner.formats.content import make_budget
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -38,7 +38,7 @@ _INSTALLERS = ("pip-", "setuptools-", "wheel-")
 _MIN_SIZE = 16 * 1024  # bytes; most scripts without a suffix are smaller, and applications with packages are never
 
 
-def may_be_archive(path: str, size: int, head: bytes) -> bool:
+def can_be_archive(path: str, size: int, head: bytes) -> bool:
     """Return whether a file with this beginning can be such an archive.
 
     One without suffix is recognised by its interpreter: Python, or the shell, which starts a PEX faster (`--sh-boot`).
@@ -59,7 +59,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     section = Section(file, 0, file.seek(0, 2))
     if not is_zip(section):
         return Extract()
-    packages, unread_parts = read_packages(section, path, budget(READ_LIMIT))
+    packages, unread_parts = read_packages(section, path, make_budget(READ_LIMIT))
     suffix = path[path.rfind(".") :].lower()
     is_lock = suffix in (".whl", ".zip") and "/.deps/" not in f"/{path}"
     if not packages and not unread_parts:
@@ -89,7 +89,7 @@ def read_packages(
         package_path = f"{path}!/{entry.name}"
         try:
             if entry.name.lower().endswith(_METADATA):
-                packages.append(read_metadata(package_path, archive.head(entry, HEADER_LIMIT)))
+                packages.append(read_metadata(package_path, archive.read_head(entry, HEADER_LIMIT)))
             elif not _is_installer_wheel(package_path):
                 with archive.open_entry(entry) as inner_section:
                     inner_packages, inner_unread = read_packages(inner_section, package_path, spend)

@@ -11,11 +11,11 @@ from dockgate.scanner.ecosystems.rpm.distributions import (
     NAMINGS,
     TUXCARE,
     UNCOVERED_IDS,
+    find_tuxcare_naming,
     parse_distribution,
-    tuxcare_naming,
 )
-from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_package, build_packages, module_stream
-from dockgate.scanner.ecosystems.rpm.version import version_key
+from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_package, build_packages, parse_module_stream
+from dockgate.scanner.ecosystems.rpm.version import make_version_key
 from dockgate.scanner.formats.content import check_size
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
@@ -56,7 +56,7 @@ class Rpm(Ecosystem):
     triggers = Triggers(prefixes=(*(folder.rstrip("/") for folder in FOLDERS), MANIFEST))
 
     @override
-    def wants(self, path: str, size: int, mode: int, head: bytes) -> bool:
+    def should_read(self, path: str, size: int, mode: int, head: bytes) -> bool:
         folder, _, name = path.rpartition("/")
         names = (*DATABASE_NAMES, *_SQLITE_LOGS)
         return path == MANIFEST or path + "/" in FOLDERS or (folder + "/" in FOLDERS and name in names)
@@ -84,11 +84,11 @@ class Rpm(Ecosystem):
         advisories for its own builds.
         """
         is_tuxcare = vendors.is_by_tuxcare(package.version)
-        naming = tuxcare_naming(distribution) if is_tuxcare else NAMINGS.get(distribution.id)
+        naming = find_tuxcare_naming(distribution) if is_tuxcare else NAMINGS.get(distribution.id)
         ecosystem, release = (naming.ecosystem, naming.release(distribution)) if naming else ("", distribution.version)
         distro = f"{distribution.id}-{distribution.version}" if distribution.version else distribution.id
         namespace = NAMESPACES.get(distribution.id, distribution.id)
-        vendor = None if is_tuxcare else vendors.vendor_by_signature(package, distribution.id)
+        vendor = None if is_tuxcare else vendors.find_vendor_by_signature(package, distribution.id)
         assigned_package = replace(
             package,
             ecosystem=":".join(filter(None, (ecosystem or distribution.id, release))),
@@ -99,7 +99,7 @@ class Rpm(Ecosystem):
         return vendors.apply_vendor(assigned_package, vendor)
 
     @override
-    def package_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
+    def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
         """Build a package from its URL and the URL's qualifiers.
 
         These are `arch`, `distro`, `epoch`, `upstream` (SOURCERPM), `rpmmod` (a module and its stream; Trivy writes
@@ -110,7 +110,7 @@ class Rpm(Ecosystem):
         qualifiers = purl.qualifiers
         epoch = qualifiers.get("epoch", "")
         version = f"{epoch}:{purl.version}" if epoch.strip("0") and ":" not in purl.version else purl.version
-        module = module_stream(qualifiers.get("rpmmod", "") or qualifiers.get("modularitylabel", ""))
+        module = parse_module_stream(qualifiers.get("rpmmod", "") or qualifiers.get("modularitylabel", ""))
         arch, upstream, vendor = (qualifiers.get(key, "") for key in ("arch", "upstream", "vendor"))
         package = build_package(RpmPackage(purl.name, version, arch, upstream, module, vendor), "")
         if distro := qualifiers.get("distro", ""):
@@ -127,7 +127,7 @@ class Rpm(Ecosystem):
         return self.assign_distribution(package, distribution) if distribution else replace(package, vendor=None)
 
     @override
-    def upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
+    def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
         """Use each distribution's package manager; tdnf accepts no version, and installs the latest.
 
         So does a package whose version is not its source's: advisories may name the source's.
@@ -156,7 +156,7 @@ class Rpm(Ecosystem):
             lines += [" && ".join(steps)] if steps else []
         return (*lines, *remark)
 
-    version_key = staticmethod(version_key)
+    make_version_key = staticmethod(make_version_key)
 
 
 ECOSYSTEM: Ecosystem = Rpm()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from dockgate.scanner import vendors
-from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_packages, module_stream
+from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_packages, parse_module_stream
 from dockgate.scanner.formats.content import decode
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.ports import Extract
@@ -51,7 +51,7 @@ def read_database(path: str, file: BinaryIO) -> Extract:
             continue
         release = f"{header.version}-{header.release}" if header.release else header.version
         version = f"{header.epoch}:{release}" if header.epoch else release
-        module, vendor = module_stream(header.module), header.vendor or vendors.UNKNOWN_VENDOR
+        module, vendor = parse_module_stream(header.module), header.vendor or vendors.UNKNOWN_VENDOR
         rows.append(RpmPackage(header.name, version, header.arch, header.source, module, vendor))
         if header.files:
             paths_size += sum(map(len, header.files)) + headers.PATH_COST * len(header.files)
@@ -61,9 +61,9 @@ def read_database(path: str, file: BinaryIO) -> Extract:
 
 
 def _read_sqlite_headers(file: BinaryIO, size: int, limit: int) -> Iterator[bytes]:
-    from dockgate.scanner.formats.sqlite import rows
+    from dockgate.scanner.formats.sqlite import read_rows
 
-    return (row[1] if len(row) > 1 else b"" for _, row in rows(file, size, "Packages", limit))
+    return (row[1] if len(row) > 1 else b"" for _, row in read_rows(file, size, "Packages", limit))
 
 
 def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:

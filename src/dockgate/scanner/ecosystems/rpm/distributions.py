@@ -108,7 +108,7 @@ ALIASES = {
 NAMESPACES = {"rhel": "redhat"}  # os-release ID -> namespace in package URLs, where the vendor uses another
 
 
-def tuxcare_naming(distribution: Distribution) -> Naming:
+def find_tuxcare_naming(distribution: Distribution) -> Naming:
     """TuxCare's name for the distribution; no feed covers one that TuxCare does not rebuild."""
     stream = distribution.id == "centos" and "Stream" in (distribution.name or "")
     naming = TUXCARE.get("centos-stream" if stream else distribution.id)

@@ -74,6 +74,6 @@ def _find_source(row: RpmPackage, epoch: str) -> tuple[str, str]:
     return name, version if not version or ":" in version else epoch + version
 
 
-def module_stream(label: str) -> str:
+def parse_module_stream(label: str) -> str:
     """Return "nodejs:18" of MODULARITYLABEL, "nodejs:18:9030020240301:rhel9"."""
     return ":".join(label.split(":")[:2])

@@ -2,11 +2,11 @@
 
 import re
 
-from dockgate.scanner.formats.order import is_digits, number
+from dockgate.scanner.formats.order import encode_number, is_digits
 from dockgate.shared.errors import UncomparableError
 
 
-def version_key(version: str) -> bytes:
+def make_version_key(version: str) -> bytes:
     """Encode a version (rpmio/rpmver.c, rpmvercmp.c): no epoch is 0, no release first, "" is refused."""
     if not version.strip() or "\0" in version:
         raise UncomparableError(f"The rpm version {version!r} is empty or has a NUL in it.")
@@ -15,8 +15,8 @@ def version_key(version: str) -> bytes:
     epoch, without_epoch = (before, without_epoch) if colon and (not before or is_digits(before)) else ("", version)
     upstream, dash, release = without_epoch.rpartition("-")
     if not dash:
-        return number(epoch) + _encode_part(without_epoch)
-    return number(epoch) + _encode_part(upstream) + b"\x01" + _encode_part(release)
+        return encode_number(epoch) + _encode_part(without_epoch)
+    return encode_number(epoch) + _encode_part(upstream) + b"\x01" + _encode_part(release)
 
 
 def _encode_part(part: str) -> bytes:
@@ -27,7 +27,7 @@ def _encode_part(part: str) -> bytes:
             key.append(1 if piece == b"~" else 3)
         elif piece.isdigit():
             key.append(5)
-            key += number(piece.decode("ascii"))
+            key += encode_number(piece.decode("ascii"))
         else:
             key.append(4)
             key += piece + b"\0"
