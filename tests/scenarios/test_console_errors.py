@@ -159,6 +159,18 @@ def test_a_refused_decision_stays_in_its_form_with_a_link_to_the_field(site: Sit
         assert 'href="/approvals/' not in answer.text  # nothing leads to where the form was sent
 
 
+def test_a_page_says_once_why_an_execution_was_rejected(site: Site, admin: Browser) -> None:
+    for name in (site.execution, site.undetermined):
+        (decision,) = (
+            action["approval"]
+            for stage in site.server.get(f"/executions/{name}")["stages"]
+            for action in stage["actions"]
+            if action["approval"]
+        )
+        text = unescape(re.sub(r"<[^>]*>", "", admin.get(f"/executions/{name}").text))
+        assert text.count(decision["summary"]) == 1
+
+
 def test_a_stopped_approval_waits_for_no_verdict(site: Site, admin: Browser) -> None:
     assert "is being scanned and judged" in admin.get(f"/executions/{site.waiting}").text
     site.server.post(f"/executions/{site.waiting}/stop", {"reason": "enough"})
