@@ -92,6 +92,21 @@ def test_values_of_filters_and_cursors_cannot_act(admin: Browser, value: str) ->
         assert "x-evil" not in answer.headers
 
 
+def test_a_filter_shows_the_invisible_characters_of_its_text(site: Site, admin: Browser) -> None:
+    verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
+    paths = [
+        *("/audit?by", "/waivers?owner", "/events?pattern", "/vulnerabilities?q", "/search?q", "/images?package"),
+        *("/images?repository", f"/images/{site.rejected}?q", f"/verdicts/{verdict}?q", f"/verdicts/{verdict}?against"),
+        *(f"/executions/{site.execution}/Build/Build/1?q", "/pipelines?after", "/packages/x?only", "/people?role"),
+    ]
+    text = quote("a\u202eb\x1b")
+    for path in paths:
+        html = admin.get(f"{path}={text}").text
+        shown = re.sub(r'<input type="hidden"[^>]*>', "", html)
+        assert "\u202e" not in shown, path
+        assert "\x1b" not in shown, path
+
+
 def test_a_wrong_parameter_is_named_with_its_values(admin: Browser) -> None:
     html = unescape(admin.get("/people?sort=x").text)
     assert "Sort is 'x'" not in html  # the name of the parameter, as it is written
