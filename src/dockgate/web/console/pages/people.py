@@ -283,9 +283,22 @@ def styleguide(request: Request, caller: api.Reader) -> Response:
         "/styleguide",
         ("name", "-name", "-count"),
         "name",
+        [("owner", "ada"), ("state", "Active")],
         after="this",
         following="next",
         previous="before",
-        total=1200,
+        total=1000,
+        is_total_capped=True,
     )
-    return render(request, caller, "styleguide.html", title="Style guide", links=links, empty_states=EMPTY_STATES)
+    return render(
+        request,
+        caller,
+        "styleguide.html",
+        title="Style guide",
+        links=links,
+        filter_rows=[
+            FilterRow("State", [("state", "Active", "Active"), ("state", "Ended", "Ended")]),
+            _AUDIT_RESULTS,
+        ],
+        empty_states=EMPTY_STATES,
+    )
