@@ -34,11 +34,13 @@ def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
         violation for platform_verdict in verdict.platform_verdicts for violation in platform_verdict.violations
     ]
     return tuple(
-        dict.fromkeys((*_finding_commands(violations, verdict.image), *_rule_commands(violations, verdict.image)))
+        dict.fromkeys(
+            (*_make_finding_commands(violations, verdict.image), *_make_rule_commands(violations, verdict.image))
+        )
     )
 
 
-def _finding_commands(violations: list[Violation], image: str) -> Iterator[str]:
+def _make_finding_commands(violations: list[Violation], image: str) -> Iterator[str]:
     findings = [
         finding
         for violation in violations
@@ -52,7 +54,7 @@ def _finding_commands(violations: list[Violation], image: str) -> Iterator[str]:
         yield f"dockgate waiver add --vulnerability {name} --image {image} {_END}"
 
 
-def _rule_commands(violations: list[Violation], image: str) -> Iterator[str]:
+def _make_rule_commands(violations: list[Violation], image: str) -> Iterator[str]:
     for violation in violations:
         if not violation.findings and violation.rule in IMAGE_RULES:
             yield f"dockgate waiver add --rule {violation.rule} --image {image} {_END}"

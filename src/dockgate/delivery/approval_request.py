@@ -53,7 +53,7 @@ class ApprovalRequest:
             url = self.callback.url if self.callback else ""
             parts += ["image", repository, digest, self.policy, self.service, url]
         mark = hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
-        return ApprovalId.external(_slug(self.pipeline), _slug(self.execution), _slug(self.stage), mark)
+        return ApprovalId.external(_make_slug(self.pipeline), _make_slug(self.execution), _make_slug(self.stage), mark)
 
     def require_same(self, approval: Approval) -> None:
         """ConflictError when the key was used for another question, which became this approval.
@@ -89,6 +89,6 @@ def _require_name(field: str, text: str | None, is_required: bool) -> None:
         )
 
 
-def _slug(text: str) -> str:
-    """For people to recognise: what would have a meaning in a URL's path is left out; the mark tells all apart."""
+def _make_slug(text: str) -> str:
+    """Return what people recognise, without what has a meaning in a URL's path; the mark tells all apart."""
     return re.sub(r"[^A-Za-z0-9._-]+", "-", text)[:60].strip(".-") or "-"

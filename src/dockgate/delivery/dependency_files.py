@@ -32,7 +32,7 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
     """
     new_lines = []
     is_pinned = False
-    for line in _logical_lines(text):
+    for line in _split_logical_lines(text):
         match = _REQUIREMENT.match(line)
         if (
             match is None
@@ -60,7 +60,7 @@ def repin_requirement(text: str, path: str, name: str, old: str, new: str) -> st
 
 def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None:
     """Change the version of a direct dependency in a package.json (npm documentation, "package.json")."""
-    document = _json_object(text, path)
+    document = _parse_json_object(text, path)
     new_text = text
     for section in NPM_SECTIONS:
         dependencies = document.get(section)
@@ -86,7 +86,7 @@ def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None
 
 def names_npm(text: str, path: str, name: str) -> bool:
     """Return whether a package.json names a package as a direct dependency."""
-    document = _json_object(text, path)
+    document = _parse_json_object(text, path)
     sections = (document.get(section) for section in NPM_SECTIONS)
     return any(isinstance(section, dict) and name in section for section in sections)
 
@@ -106,8 +106,8 @@ def require_unpinned(text: str, path: str, name: str) -> None:
         raise PinError(f"line {number} of {path} installs {name} in a fixed version.")
 
 
-def _logical_lines(text: str) -> Iterator[str]:
-    r"""Lines with their ends; those that end with "\" with the next one."""
+def _split_logical_lines(text: str) -> Iterator[str]:
+    r"""Yield lines with their ends; those that end with "\" with the next one."""
     logical_line = ""
     for line in text.splitlines(keepends=True):
         logical_line += line
@@ -123,7 +123,7 @@ def _replace_value(value: str, match: re.Match[str]) -> str:
     return match[1] + value
 
 
-def _json_object(text: str, path: str) -> dict[str, Any]:
+def _parse_json_object(text: str, path: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
     except (ValueError, RecursionError):

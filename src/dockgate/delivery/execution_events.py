@@ -118,7 +118,7 @@ def advance_events(
 
     `state` is None if it is unchanged. `runs` are those before the step.
     """
-    attempt, key = _attempt(runs), str(len(runs))
+    attempt, key = _count_attempts(runs), str(len(runs))
     present = {run.key.stage for run in runs}
     names = [stage.name for stage in pipeline.stages]
     events: list[NewEvent] = []
@@ -127,7 +127,7 @@ def advance_events(
         if previous_index >= 0:
             events.append(stage_changed(execution, names[previous_index], "SUCCEEDED", attempt, key, time))
         events.append(stage_changed(execution, name, "STARTED", attempt, key, time))
-    events += _started_actions(pipeline, execution, start, time)
+    events += _make_start_events(pipeline, execution, start, time)
     if state is not None and state.is_final:
         last = next((name for name in reversed(names) if name in present), names[-1])
         events.append(stage_changed(execution, last, _STATES[state], attempt, key, time))
@@ -152,13 +152,13 @@ def retry_events(
             stage_changed(execution, stage, "RESUMED", attempt, key, time)
             for stage in dict.fromkeys(each.stage for each in start)
         ),
-        *_started_actions(pipeline, execution, start, time),
+        *_make_start_events(pipeline, execution, start, time),
     ]
 
 
 def stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
     """The events of an execution that is stopped. `runs` are those before: the open ones are cancelled."""
-    attempt, key = _attempt(runs), str(len(runs))
+    attempt, key = _count_attempts(runs), str(len(runs))
     cancelled_runs = [replace(run, state=RunState.STOPPED) for run in runs if not run.state.is_final]
     return [
         *(end_event(pipeline, execution, run, time) for run in cancelled_runs),
@@ -208,7 +208,7 @@ def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time:
     return []
 
 
-def _started_actions(
+def _make_start_events(
     pipeline: Pipeline, execution: Execution, start: Sequence[ActionKey], time: str
 ) -> Iterator[NewEvent]:
     for key in start:
@@ -216,6 +216,6 @@ def _started_actions(
         yield action_changed(execution, pipeline.action(key.stage, key.action), run, time)
 
 
-def _attempt(runs: Sequence[ActionRun]) -> int:
+def _count_attempts(runs: Sequence[ActionRun]) -> int:
     """Return how often the execution was tried: 1, and one more for each retry of an action."""
     return max((run.key.attempt for run in runs), default=1)

@@ -214,7 +214,7 @@ class _Draft:
         self._changes.append(f"FROM {name}: {base.pinned_digest} → {base.new_digest}")
         path = self._files.dockerfile
         try:
-            self._texts[path] = repin_digest(self._text(path), path, base.pinned_digest, base.new_digest)
+            self._texts[path] = repin_digest(self._get_text(path), path, base.pinned_digest, base.new_digest)
         except PinError as error:
             self._obstacles.append(str(error))
 
@@ -225,7 +225,7 @@ class _Draft:
             if upgrade.base:
                 self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
             elif upgrade.package.startswith(_SYSTEM_PACKAGES):
-                require_unpinned(self._text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
+                require_unpinned(self._get_text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
             elif needed_upgrade.package.ecosystem == "PyPI":
                 self._upgrade_python(upgrade)
             elif needed_upgrade.package.ecosystem == "npm":
@@ -237,17 +237,17 @@ class _Draft:
         except PinError as error:
             self._obstacles.append(str(error))
 
-    def _text(self, path: str) -> str:
+    def _get_text(self, path: str) -> str:
         return self._texts.get(path, self._files.texts.get(path, ""))
 
-    def _paths(self, *endings: str) -> list[str]:
+    def _list_paths(self, *endings: str) -> list[str]:
         return [path for path in sorted(self._files.texts) if path.rpartition("/")[2].endswith(endings)]
 
     def _upgrade_python(self, upgrade: Upgrade) -> None:
-        require_unpinned(self._text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
+        require_unpinned(self._get_text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
         is_pinned = False
-        for path in self._paths(".txt"):
-            text = repin_requirement(self._text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
+        for path in self._list_paths(".txt"):
+            text = repin_requirement(self._get_text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
             if text is not None:
                 self._texts[path], is_pinned = text, True
         locks = [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _PYTHON_LOCKS]
@@ -257,14 +257,14 @@ class _Draft:
     def _upgrade_npm(self, upgrade: Upgrade) -> None:
         if locks := [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _OTHER_NPM_LOCKS]:
             raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
-        for path in self._paths("package.json"):
+        for path in self._list_paths("package.json"):
             folder = path.rpartition("/")[0]
             lock_paths = [f"{folder}/{name}" if folder else name for name in _NPM_LOCKS]
             lock = next((name for name in lock_paths if name in self._files.names), None)
-            text = repin_npm(self._text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
+            text = repin_npm(self._get_text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
             if text is not None:
                 self._texts[path] = text
-            is_named = names_npm(self._text(path), path, upgrade.name)
+            is_named = names_npm(self._get_text(path), path, upgrade.name)
             if lock is not None and (is_named or upgrade.name in self._files.texts.get(lock, "")):
                 self._upgrades_by_lock.setdefault(lock, {})[upgrade.name] = upgrade.fixed
 
@@ -283,7 +283,7 @@ def branch_name(identity: str) -> str:
 def commit_message(fix: Fix, notes: Sequence[str]) -> str:
     """The message of the commit that makes a fix. `notes` are what the commit leaves undone."""
     changes = fix.details.changes
-    subjects = ", ".join(_subject(change) for change in changes[:_NAMED_CHANGES])
+    subjects = ", ".join(_extract_subject(change) for change in changes[:_NAMED_CHANGES])
     suffix = f" and {len(changes) - _NAMED_CHANGES} more" if len(changes) > _NAMED_CHANGES else ""
     cleared_ids = ", ".join(fix.details.vulnerabilities)
     lines = [
@@ -301,5 +301,5 @@ def commit_message(fix: Fix, notes: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _subject(change: str) -> str:
+def _extract_subject(change: str) -> str:
     return change.partition(": ")[0].removeprefix("FROM ").rpartition("/")[2]

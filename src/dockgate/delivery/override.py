@@ -33,7 +33,7 @@ def waivers_of(approval: Approval, verdict: Verdict, owner: str, reason: str, un
                 subjects[violation.rule, None, None, words] = None
     waivers = tuple(
         Waiver(
-            id=_id(approval.id, until, *key),
+            id=_make_id(approval.id, until, *key),
             owner=owner,
             reason=reason,
             vulnerability=key[1],
@@ -90,6 +90,6 @@ def _require_acceptable(violation: Violation) -> None:
         )
 
 
-def _id(*parts: str | None) -> str:
+def _make_id(*parts: str | None) -> str:
     text = chr(0).join(part or "" for part in parts)
     return f"o-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}"

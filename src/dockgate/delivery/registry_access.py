@@ -103,13 +103,13 @@ def grant(caller: Caller | Login, requests: Iterable[Access], rules: PushRules) 
     """The part of the requested access that the caller gets: never deletion, never the catalog."""
     result = []
     for access in requests:
-        actions = tuple(action for action in access.actions if _may(caller, access.name, action, rules))
+        actions = tuple(action for action in access.actions if _can_access(caller, access.name, action, rules))
         if actions:
             result.append(Access(access.type, access.name, actions))
     return tuple(result)
 
 
-def _may(caller: Caller | Login, repository: str, action: str, rules: PushRules) -> bool:
+def _can_access(caller: Caller | Login, repository: str, action: str, rules: PushRules) -> bool:
     if isinstance(caller, Login):
         return caller.can(repository, action)
     if action == PULL:

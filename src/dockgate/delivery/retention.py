@@ -117,7 +117,7 @@ def plan_images(
     removed_images: list[StoredImage] = []
     kept_images: list[KeptImage] = []
     for _, repository_images in sorted(by_repository.items()):
-        reasons = _reasons(repository_images, holds, retention, now)
+        reasons = _find_reasons(repository_images, holds, retention, now)
         kept_images += [
             KeptImage(image, reasons[image.digest]) for image in repository_images if reasons.get(image.digest)
         ]
@@ -126,10 +126,10 @@ def plan_images(
     return ImagePlan(tuple(removed_images), tuple(kept_images))
 
 
-def _reasons(
+def _find_reasons(
     images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
 ) -> dict[str, tuple[Hold, ...]]:
-    """The reasons for each image of one repository, by digest."""
+    """Return the reasons for each image of one repository, by digest."""
     kept_since, present = retention.kept_since(now), {image.digest: image for image in images}
     parents: defaultdict[str, list[str]] = defaultdict(list)
     for image in images:

@@ -44,7 +44,7 @@ class Delivery:
 
 def delivery(approval: Approval, callback: Callback) -> Delivery:
     """The delivery of a settled approval. The same approval gives the same delivery."""
-    return Delivery(_message_id(approval.id), callback.url, callback.secret, event(approval))
+    return Delivery(_make_message_id(approval.id), callback.url, callback.secret, event(approval))
 
 
 def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
@@ -65,10 +65,10 @@ def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
             "data": data,
         }
     ).decode()
-    return Delivery(_message_id(change), payload["url"], payload["secret"], body)
+    return Delivery(_make_message_id(change), payload["url"], payload["secret"], body)
 
 
-def _message_id(key: str) -> str:
+def _make_message_id(key: str) -> str:
     return "msg_" + hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 

@@ -57,8 +57,8 @@ def deploy_stack(
     """
     deploy.check_name(stack)
     values = parameters.parse_assignments(given_parameters)
-    stored_waivers = _waivers(account, waivers) if waivers else None
-    stored_policy, parameter = _policy(account, policy) if policy else _present_policy(account, stack)
+    stored_waivers = _read_waivers(account, waivers) if waivers else None
+    stored_policy, parameter = _read_policy(account, policy) if policy else _read_present_policy(account, stack)
     archive.refuse_policy(stored_policy, rules.load())
     spec = deploy.StackSpec(
         stack=stack,
@@ -73,7 +73,7 @@ def deploy_stack(
     return deploy.deploy_stack(account, spec, tell, patience, confirm)
 
 
-def _policy(account: Account, location: str) -> tuple[Policy, str]:
+def _read_policy(account: Account, location: str) -> tuple[Policy, str]:
     """The policy, and the name of its SSM parameter where it is to be read from there ("" otherwise)."""
     if location.startswith(_SSM):
         name = location.removeprefix(_SSM)
@@ -94,12 +94,12 @@ def _policy(account: Account, location: str) -> tuple[Policy, str]:
     return policy_of(location), ""
 
 
-def _present_policy(account: Account, stack: str) -> tuple[Policy, str]:
-    """The policy that the stack has: its rules have to be there in a new archive, too."""
+def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str]:
+    """Return the policy that the stack has: its rules have to be there in a new archive, too."""
     description = cloudformation.describe_stack(account, stack)
     stack_parameters = cloudformation.read_parameters(description) if description else {}
     if name := stack_parameters.get("PolicyParameter"):
-        return _policy(account, f"{_SSM}{name}")
+        return _read_policy(account, f"{_SSM}{name}")
     if key := stack_parameters.get("PolicyKey"):
         documents = StackBucket(account, stack)
         return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
@@ -130,8 +130,8 @@ def _read(body: bytes, place: str) -> Policy:
     return policy
 
 
-def _waivers(account: Account, file: Path) -> Waivers:
-    """The waivers of a file.
+def _read_waivers(account: Account, file: Path) -> Waivers:
+    """Return the waivers of a file.
 
     The functions know repositories without their registry: UsageError for a waiver that names one in another registry,
     which would never count.
@@ -139,10 +139,10 @@ def _waivers(account: Account, file: Path) -> Waivers:
     from dockgate.gate.definitions import waivers
 
     listed_waivers = waivers.read_waivers(file.read_text("utf-8"), str(file))
-    return Waivers(tuple(replace(waiver, repository=_repository(account, waiver)) for waiver in listed_waivers))
+    return Waivers(tuple(replace(waiver, repository=_resolve_repository(account, waiver)) for waiver in listed_waivers))
 
 
-def _repository(account: Account, waiver: Waiver) -> str:
+def _resolve_repository(account: Account, waiver: Waiver) -> str:
     if not waiver.repository:
         return ""
     try:

@@ -78,7 +78,7 @@ def judge(
         inventories=image.inventories,
         snapshot=advisories.read_snapshot(image.inventories),
         external_reports=external_reports,
-        waivers=_applicable(all_waivers, image.reference, image.digest, inventories, at),
+        waivers=_select_applicable(all_waivers, image.reference, image.digest, inventories, at),
         provenance=provenance,
     )
     verdict = evaluate.judge(case, ecosystems.load(), rules.load())
@@ -105,7 +105,7 @@ def judge_reported(
         raise UsageError(f"the reports are of several images: {', '.join(images)}", "Judge one after the other.")
     at = format_time(now or datetime.now(UTC))
     reference = reference or images[0]
-    waivers = _applicable(all_waivers, reference, images[0], inventories, at)
+    waivers = _select_applicable(all_waivers, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
         case = replace(case, snapshot=advisories.read_catalogues(cve_names_in(external_reports)))
@@ -125,7 +125,7 @@ def policy_of(name: str) -> Policy:
         return policies.builtin_policy(name, known_rules)
     file = Path(name)
     try:
-        return policies.read_policy(_text_of(file), file.stem, known_rules, name)
+        return policies.read_policy(_read_text(file), file.stem, known_rules, name)
     except FileNotFoundError:
         names = ", ".join(policies.BUILTIN)
         raise NotFoundError(f"there is no policy {name!r}", f"Name a YAML file, or one of: {names}.") from None
@@ -152,7 +152,7 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Wai
 
     The user who names a document vouches for it. Raises DefinitionError and UsageError naming file and place.
     """
-    waivers_of_files = (waiver_documents.read_waivers(_text_of(file), str(file)) for file in waiver_files)
+    waivers_of_files = (waiver_documents.read_waivers(_read_text(file), str(file)) for file in waiver_files)
     waivers = tuple(waiver for waivers_of_file in waivers_of_files for waiver in waivers_of_file)
     if not vex_files:
         return Waivers(waivers)
@@ -169,19 +169,19 @@ def read_waivers(waiver_files: Sequence[Path], vex_files: Sequence[Path]) -> Wai
     return Waivers(waivers, tuple(statements))
 
 
-def _applicable(
+def _select_applicable(
     all_waivers: Waivers, reference: str, digest: str, inventories: Iterable[Inventory], now: str
 ) -> Waivers:
-    """The waivers and VEX statements that may apply to this image."""
+    """Return the waivers and VEX statements that may apply to this image."""
     all_inventories = tuple(inventories)
     images = list(dict.fromkeys((digest, *(inventory.image for inventory in all_inventories))))
     return Waivers(
-        select_waivers(all_waivers.waivers, _repository(reference), images, now),
+        select_waivers(all_waivers.waivers, _get_repository(reference), images, now),
         vex_statements.select_statements(all_waivers.statements, images, all_inventories),
     )
 
 
-def _repository(reference: str) -> str:
+def _get_repository(reference: str) -> str:
     """The repository in its registry, as waivers name it; the reference itself for what lies elsewhere."""
     from dockgate.scanner.images.reference import RegistryReference, parse
 
@@ -192,7 +192,7 @@ def _repository(reference: str) -> str:
     return image.repository if isinstance(image, RegistryReference) else reference
 
 
-def _text_of(file: Path) -> str:
+def _read_text(file: Path) -> str:
     try:
         return file.read_text("utf-8")
     except UnicodeDecodeError as error:

@@ -47,7 +47,7 @@ def find_missing(path: str = PATH, etc: Path = Path("/etc")) -> list[MissingRequ
     for program, package in PROGRAMS.items():
         if shutil.which(program, path=path) is None:
             missing.append(MissingRequirement(f"{program} is not installed", f"apt-get install {package}"))
-    missing += _missing_ids(etc)
+    missing += _find_missing_ids(etc)
     for path, requirement, advice in (
         ("/proc/self/ns/user", "the kernel has no user namespaces", "Use a kernel with CONFIG_USER_NS."),
         ("/dev/loop-control", "there are no loop devices", "modprobe loop"),
@@ -76,13 +76,13 @@ def ids() -> Ids:
             f"{lacks[0].advice} (`dockgate doctor` lists all). DOCKGATE_UNSAFE_BUILDS=1 builds as root on the host.",
         )
     user = pwd.getpwnam(USER)
-    users, groups = _range(Path("/etc/subuid"), user.pw_uid), _range(Path("/etc/subgid"), user.pw_uid)
+    users, groups = _find_range(Path("/etc/subuid"), user.pw_uid), _find_range(Path("/etc/subgid"), user.pw_uid)
     assert users is not None  # noqa: S101 - nothing is missing
     assert groups is not None  # noqa: S101
     return Ids(user.pw_uid, user.pw_gid, users, groups, COUNT)
 
 
-def _missing_ids(etc: Path) -> list[MissingRequirement]:
+def _find_missing_ids(etc: Path) -> list[MissingRequirement]:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
@@ -95,7 +95,7 @@ def _missing_ids(etc: Path) -> list[MissingRequirement]:
     return missing + [
         MissingRequirement(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
         for name in ("subuid", "subgid")
-        if _range(etc / name, user.pw_uid) is None
+        if _find_range(etc / name, user.pw_uid) is None
     ]
 
 
@@ -103,15 +103,15 @@ def suggested_ids() -> str:
     """A command that gives the user a range of ids that no other user has."""
     first = 100_000
     for name in ("subuid", "subgid"):
-        for _, start, count in _entries(Path("/etc", name)):
+        for _, start, count in _read_entries(Path("/etc", name)):
             first = max(first, start + count)
     first = max(first, *(entry.pw_uid + 1 for entry in pwd.getpwall() if entry.pw_uid < 2**31))
     return ADD_IDS.replace("FIRST-LAST", f"{first}-{first + COUNT - 1}")
 
 
-def _range(path: Path, user: int) -> int | None:
-    """The first id of a range that is large enough, and of which no other user has a part."""
-    entries = _entries(path)
+def _find_range(path: Path, user: int) -> int | None:
+    """Return the first id of a range that is large enough, and of which no other user has a part."""
+    entries = _read_entries(path)
     for owner, start, count in entries:
         if owner not in (USER, str(user)) or count < COUNT or start < 1000:
             continue
@@ -121,8 +121,8 @@ def _range(path: Path, user: int) -> int | None:
     return None
 
 
-def _entries(path: Path) -> Sequence[tuple[str, int, int]]:
-    """Owner, first id and number of ids (subuid(5))."""
+def _read_entries(path: Path) -> Sequence[tuple[str, int, int]]:
+    """Return owner, first id and number of ids (subuid(5))."""
     entries = []
     try:
         lines = path.read_text(encoding="utf-8").splitlines()

@@ -74,7 +74,7 @@ class _Reading:
         self.commands: list[tuple[str, str]] = []
         self.base: str | None = None
         self._arguments = arguments
-        self._values = _platform()
+        self._values = _make_platform_variables()
         self._stages: _Stages = {}
         self._stage: str | None = None
         self._stage_count = 0
@@ -103,7 +103,7 @@ class _Reading:
         if self._stage:
             self._stages[self._stage.lower()] = (self._stage, self.base)
         self._stage_count += 1
-        words = split_words(_flags(operands)[1])
+        words = split_words(_split_flags(operands)[1])
         reference = _fill_variables(words[0].strip("\"'"), self._values) if words else ""
         if _is_stage(reference, self._stages):
             self.base = self._stages[reference.lower()][1]
@@ -112,20 +112,20 @@ class _Reading:
         else:
             self.base = _check_reference(reference)
             self.images[self.base] = None
-        self._stage = _stage_name(words)
+        self._stage = _parse_stage_name(words)
 
     def add_sources(self, name: str, operands: str) -> None:
         """Read a COPY, ADD or RUN: the images that it copies from or mounts, and its command."""
         if name == "RUN" and self.base is not None:
             self.commands.append((self.base, operands))
-        for reference in _sources(operands):
+        for reference in _find_source_images(operands):
             number = int(reference[:9]) if reference.isdecimal() else -1
             is_earlier_stage = str(number) == reference and number < self._stage_count - 1
             if not is_earlier_stage and not _is_stage(reference, self._stages) and reference != "scratch":
                 self.images[_check_reference(reference)] = None
 
 
-def _platform() -> dict[str, str]:
+def _make_platform_variables() -> dict[str, str]:
     """Return the variables of `FROM --platform=$BUILDPLATFORM` ("Automatic platform ARGs in the global scope")."""
     machine = os.uname().machine.lower()
     architecture = _ARCHITECTURES.get(machine, machine)
@@ -133,26 +133,26 @@ def _platform() -> dict[str, str]:
     return {f"{side}{name}": value for side in ("BUILD", "TARGET") for name, value in values.items()}
 
 
-def _sources(operands: str) -> Iterator[str]:
-    """The images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
-    for flag in _flags(operands)[0]:
+def _find_source_images(operands: str) -> Iterator[str]:
+    """Yield the images in the options of COPY, ADD and RUN: --from=IMAGE and --mount=…,from=IMAGE,…."""
+    for flag in _split_flags(operands)[0]:
         option, _, value = flag.partition("=")
         # podman fills in variables before it looks: `--$A=` and `--mount=$A` may be anything.
         if not _OPTION.fullmatch(option):
-            raise _variable_error(flag)
+            raise _make_variable_error(flag)
         if option == "--from":
             yield value
         elif option == "--mount":
             for part in value.split(","):
                 key, _, image = part.partition("=")
                 if "$" in key:
-                    raise _variable_error(flag)
+                    raise _make_variable_error(flag)
                 if key.strip().lower() == "from":
                     yield image
 
 
-def _flags(operands: str) -> tuple[list[str], str]:
-    """The flags that an instruction begins with, their quotes removed, and what follows them.
+def _split_flags(operands: str) -> tuple[list[str], str]:
+    """Return the flags that an instruction begins with, their quotes removed, and what follows them.
 
     Raises BuildError for flags that parsers read differently: with escapes, or other letters than those of ASCII.
     """
@@ -165,7 +165,7 @@ def _flags(operands: str) -> tuple[list[str], str]:
             if not quote and (not letter or letter in BLANKS):
                 break
             if not " " <= letter <= "~" or letter == "\\" or (letter in "\"'" and quote not in ("", letter)):
-                raise _flag_error(operands)
+                raise _make_flag_error(operands)
             if letter in "\"'":
                 quote = "" if quote else letter
             else:
@@ -180,14 +180,14 @@ def _flags(operands: str) -> tuple[list[str], str]:
     return flags, operands[start:]
 
 
-def _variable_error(flag: str) -> BuildError:
+def _make_variable_error(flag: str) -> BuildError:
     return BuildError(
         f"a flag of the Dockerfile is made of variables: {flag[:80]!r}",
         "Write the names of flags, and those in --mount, out.",
     )
 
 
-def _flag_error(operands: str) -> BuildError:
+def _make_flag_error(operands: str) -> BuildError:
     return BuildError(
         f"a flag of the Dockerfile may be read in two ways: {operands[:80]!r}",
         "Write flags without escapes, with simple quotes, in letters of ASCII.",
@@ -204,8 +204,8 @@ def _is_stage(reference: str, stages: _Stages) -> bool:
     return stage is not None
 
 
-def _stage_name(words: Sequence[str]) -> str | None:
-    """The name in `FROM image AS name`; None for none."""
+def _parse_stage_name(words: Sequence[str]) -> str | None:
+    """Return the name in `FROM image AS name`; None for none."""
     if len(words) != 3 or words[1].upper() != "AS":
         return None
     if not _STAGE.fullmatch(words[2]):

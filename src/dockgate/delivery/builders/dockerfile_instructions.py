@@ -58,7 +58,7 @@ def read_instructions(text: str) -> Iterator[tuple[str, str]]:
                 )
             continue
         if name in ("RUN", "COPY", "ADD"):
-            for is_indented, word in _heredocs(operands, escape):
+            for is_indented, word in _find_heredocs(operands, escape):
                 for inner in lines:
                     if (inner.lstrip("\t") if is_indented else inner) == word:
                         break
@@ -105,8 +105,8 @@ def _escape(lines: Sequence[str]) -> str:
     return escape
 
 
-def _heredocs(operands: str, escape: str) -> Iterator[tuple[bool, str]]:
-    """The here-documents that an instruction begins.
+def _find_heredocs(operands: str, escape: str) -> Iterator[tuple[bool, str]]:
+    """Yield the here-documents that an instruction begins.
 
     Each is whether its lines may be indented, and the line that ends it.
     """

@@ -106,13 +106,13 @@ class PodmanBuilder(Builder):
         if earlier_result is not None and earlier_result.digest == pushed_digest:
             log(f"{name} is in the registry already: {pushed_digest}")
             return earlier_result
-        dockerfile = _path_inside(request.context, request.dockerfile)
-        content = _content(dockerfile, request.dockerfile)
-        names = base_images(content.decode(errors="replace"), self._arguments(request, content))
+        dockerfile = _resolve_inside(request.context, request.dockerfile)
+        content = _read_content(dockerfile, request.dockerfile)
+        names = base_images(content.decode(errors="replace"), self._collect_arguments(request, content))
         with self._places.reserve(request.repository, log) as folder:
             bases = list(self._fetch_bases(names.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
-                outcome, state = self._attempt(request, dockerfile, bases, folder, Path(scratch), log)
+                outcome, state = self._try_build(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
                 raise UnavailableError(f"the build of {name} left no image:\n{outcome.last_lines}", "Try again.")
             with outcome.result as archive:
@@ -124,9 +124,8 @@ class PodmanBuilder(Builder):
                 except BaseException:
                     state.forget_layers()  # one of them may be gone: the next attempt saves all anew
                     raise
-            _check_base(
-                publication.diff_ids, next((base for base in bases if base.image.reference == names.final_base), None)
-            )
+            final_base = next((base for base in bases if base.image.reference == names.final_base), None)
+            _check_base(publication.diff_ids, final_base)
             pulled_bases = tuple(sorted({base.image for base in bases}))
             result = BuildResult(publication.digest, digest_of(content), pulled_bases, self._runner.is_sandboxed)
             request.fence()
@@ -146,7 +145,7 @@ class PodmanBuilder(Builder):
         for reference in references:
             yield self._images.fetch(reference, limits.disk, max(end - time.monotonic(), 0))
 
-    def _attempt(
+    def _try_build(
         self,
         request: BuildRequest,
         dockerfile: Path,
@@ -227,14 +226,14 @@ class PodmanBuilder(Builder):
         ]
         if self._ca_bundle is not None:
             options.append(f"--volume={paths.ca_bundle}:{self._ca_mount}:ro")
-        arguments = self._arguments(request, dockerfile.read_bytes())
+        arguments = self._collect_arguments(request, dockerfile.read_bytes())
         return [
             *options,
             *(f"--build-arg={name}={value}" for name, value in sorted(arguments.items())),
             paths.context,
         ]
 
-    def _arguments(self, request: BuildRequest, dockerfile: bytes) -> dict[str, str]:
+    def _collect_arguments(self, request: BuildRequest, dockerfile: bytes) -> dict[str, str]:
         """The values of ARG instructions. podman warns of an argument that the Dockerfile does not declare."""
         names = _CA_ARGUMENTS if self._ca_bundle is not None else ()
         return {name: self._ca_mount for name in names if name.encode() in dockerfile} | dict(request.args)
@@ -369,18 +368,19 @@ def _copy_dockerfile(request: BuildRequest, dockerfile: Path, scratch: Path) -> 
     (containerignore(5)) is copied too.
     """
     plain = scratch / "Dockerfile"
-    plain.write_bytes(_content(dockerfile, request.dockerfile))
+    plain.write_bytes(_read_content(dockerfile, request.dockerfile))
     for suffix in (".containerignore", ".dockerignore"):
         ignore_file = dockerfile.with_name(dockerfile.name + suffix)
         if ignore_file.exists():
             name = str(ignore_file.relative_to(request.context.resolve()))
-            plain.with_name(plain.name + suffix).write_bytes(_content(_path_inside(request.context, name), name))
+            content = _read_content(_resolve_inside(request.context, name), name)
+            plain.with_name(plain.name + suffix).write_bytes(content)
     for path in scratch.iterdir():
         path.chmod(0o644)
     return plain
 
 
-def _content(path: Path, name: str) -> bytes:
+def _read_content(path: Path, name: str) -> bytes:
     with path.open("rb") as file:
         content = file.read(_DOCKERFILE_LIMIT + 1)
     if len(content) > _DOCKERFILE_LIMIT:
@@ -388,8 +388,8 @@ def _content(path: Path, name: str) -> bytes:
     return content
 
 
-def _path_inside(context: Path, dockerfile: str) -> Path:
-    """The Dockerfile's real path. Raises BuildError when there is none within the context."""
+def _resolve_inside(context: Path, dockerfile: str) -> Path:
+    """Return the Dockerfile's real path. Raises BuildError when there is none within the context."""
     path = (context / dockerfile).resolve()
     if not path.is_relative_to(context.resolve()):
         raise BuildError(f"the Dockerfile {dockerfile} is outside the source", "Name one inside the repository.")

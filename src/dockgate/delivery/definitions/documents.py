@@ -182,9 +182,9 @@ def definition_of(document: Document) -> Definition:
     try:
         model = _KINDS[kind].model_validate(value)
     except ValidationError as error:
-        raise translate(document, error, partial(_allowed_keys, _KINDS[kind])) from None
+        raise translate(document, error, partial(_list_allowed_keys, _KINDS[kind])) from None
     if isinstance(model, _Pipeline):
-        return _pipeline(document, model)
+        return _make_pipeline(document, model)
     if isinstance(model, ServiceModel):
         return service_definition(document, model)
     if isinstance(model, assignments.Assignment):
@@ -192,7 +192,7 @@ def definition_of(document: Document) -> Definition:
     return Repository(value["name"])
 
 
-def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
+def _make_pipeline(document: Document, model: _Pipeline) -> Pipeline:
     if model.fixesPerDay is not None and model.onFix is None:
         advice = f"onFix: one of {', '.join(FixAction)}."
         raise document.make_error(("fixesPerDay",), "a limit of fixes without onFix", advice)
@@ -234,7 +234,7 @@ def _pipeline(document: Document, model: _Pipeline) -> Pipeline:
             if output:
                 outputs.add(output)
     on_fix = FixSettings(model.onFix, model.fixesPerDay or 1) if model.onFix else None
-    parts = tuple(Stage(stage.name, tuple(map(_action, stage.actions))) for stage in model.stages)
+    parts = tuple(Stage(stage.name, tuple(map(_make_action, stage.actions))) for stage in model.stages)
     return Pipeline(model.name, parts, on_fix=on_fix)
 
 
@@ -254,7 +254,7 @@ def _check_approvers(document: Document, location: Location, approvers: _Approve
             )
 
 
-def _action(model: AnyAction) -> Action:
+def _make_action(model: AnyAction) -> Action:
     common = {"name", "type", "runOrder", "namespace", "input", "output", "labels"}
     return Action(
         name=model.name,
@@ -268,8 +268,8 @@ def _action(model: AnyAction) -> Action:
     )
 
 
-def _allowed_keys(model: type[BaseModel], location: Location) -> list[str]:
-    """The keys that the model at this location knows."""
+def _list_allowed_keys(model: type[BaseModel], location: Location) -> list[str]:
+    """Return the keys that the model at this location knows."""
     tags: dict[str, type[BaseModel]] = {
         "source": SourceAction,
         "build": BuildAction,

@@ -113,7 +113,7 @@ def service_definition(document: Document, model: ServiceModel) -> ServiceDefini
             ports=tuple(PortMapping(port.containerPort, port.hostPort) for port in definition.ports),
             environment=dict(definition.environment),
             command=tuple(definition.command),
-            health_check=_health_check(check) if check else None,
+            health_check=_make_health_check(check) if check else None,
             network=definition.network,
         ),
     )
@@ -139,7 +139,7 @@ def _refuse_task_settings(document: Document, model: ServiceModel) -> None:
         raise document.make_error(("name",), f"{model.name!r} cannot name a service on ECS", "Leave out the dots.")
 
 
-def _health_check(model: HealthCheckModel) -> HealthCheck:
+def _make_health_check(model: HealthCheckModel) -> HealthCheck:
     return HealthCheck(
         http_port=model.http.port if model.http else 0,
         http_path=model.http.path if model.http else "/",

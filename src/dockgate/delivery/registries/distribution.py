@@ -58,13 +58,13 @@ class DistributionRegistry(RegistryContent):
     @override
     def tags(self) -> Iterator[tuple[str, str]]:
         """Read CNCF Distribution's `_catalog` page by page, and each repository's "Listing Tags"."""
-        for repository in self._pages("/v2/_catalog?n=1000", "repositories", CATALOG):
+        for repository in self._read_pages("/v2/_catalog?n=1000", "repositories", CATALOG):
             for tag in self.repository_tags(repository):
                 yield repository, tag
 
     @override
     def repository_tags(self, repository: str) -> Sequence[str]:
-        return list(self._pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)))
+        return list(self._read_pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)))
 
     @override
     def manifest(self, repository: str, digest: str) -> StoredManifest | None:
@@ -105,7 +105,7 @@ class DistributionRegistry(RegistryContent):
         answer = self._ask("GET", path, access)
         return answer.content if answer is not None and digest_of(answer.content) == digest else None
 
-    def _pages(self, path: str, key: str, access: Access) -> Iterator[str]:
+    def _read_pages(self, path: str, key: str, access: Access) -> Iterator[str]:
         following: str | None = path
         while following:
             answer = self._ask("GET", following, access)

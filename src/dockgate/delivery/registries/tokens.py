@@ -68,7 +68,7 @@ class RegistryTokens:
 
     def token(self, subject: str, access: Iterable[Access]) -> str:
         """A token that the registry accepts for TOKEN_SECONDS."""
-        key = self._current_key()
+        key = self._get_key()
         chain = [base64.b64encode(key.certificate.public_bytes(serialization.Encoding.DER)).decode()]
         rights = [asdict(entry) for entry in access]
         return self._sign(key, subject, SERVICE, TOKEN_SECONDS, {"access": rights}, {"x5c": chain})
@@ -80,14 +80,14 @@ class RegistryTokens:
     def login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
         """User name and password with which a program gets registry tokens from our token endpoint."""
         rights: dict[str, object] = {"repository": login.repository, "actions": list(login.actions)}
-        return LOGIN_USER, self._sign(self._current_key(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
+        return LOGIN_USER, self._sign(self._get_key(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
 
     def read_login(self, password: str) -> Login | None:
         """The login of this password; None if it has expired or is not ours."""
         try:
             claims = jwt.decode(
                 password,
-                self._current_key().private_key.public_key(),
+                self._get_key().private_key.public_key(),
                 algorithms=["ES256"],
                 audience=_LOGIN_AUDIENCE,
                 issuer=ISSUER,
@@ -104,7 +104,7 @@ class RegistryTokens:
     def read_token(self, token: str) -> tuple[Access, ...]:
         """Return what a registry token grants; nothing for one that the registry does not accept."""
         try:
-            entries = self._claims(token)["access"]
+            entries = self._read_claims(token)["access"]
             return tuple(Access(entry["type"], entry["name"], tuple(entry["actions"])) for entry in entries)
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return ()
@@ -112,28 +112,28 @@ class RegistryTokens:
     def read_subject(self, token: str) -> str | None:
         """Whom a registry token was issued to; None for one that the registry does not accept."""
         try:
-            return str(self._claims(token)["sub"])
+            return str(self._read_claims(token)["sub"])
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return None
 
     def certificate(self) -> bytes:
         """The certificate that the registry must trust, in PEM."""
-        return self._current_key().certificate.public_bytes(serialization.Encoding.PEM)
+        return self._get_key().certificate.public_bytes(serialization.Encoding.PEM)
 
     def rotate(self) -> None:
         """Replace the key. Tokens and logins of the old one end once the registry trusts the new certificate."""
         with self._lock:
-            self._key = self._write(_new_key(self._clock()))
-            self._read_from = self._file()
+            self._key = self._write(_make_key(self._clock()))
+            self._read_from = self._identify_file()
 
-    def _claims(self, token: str) -> dict[str, Any]:
-        """The claims of a registry token.
+    def _read_claims(self, token: str) -> dict[str, Any]:
+        """Return the claims of a registry token.
 
         Raises jwt.InvalidTokenError and others for one that is not accepted.
         """
         claims: dict[str, Any] = jwt.decode(
             token,
-            self._current_key().private_key.public_key(),
+            self._get_key().private_key.public_key(),
             algorithms=["ES256"],
             audience=SERVICE,
             issuer=ISSUER,
@@ -158,15 +158,15 @@ class RegistryTokens:
         }
         return jwt.encode({**registered_claims, **claims}, key.private_key, algorithm="ES256", headers=header)
 
-    def _current_key(self) -> _Key:
+    def _get_key(self) -> _Key:
         with self._lock:
-            file = self._file()
+            file = self._identify_file()
             if self._key is None or (file is not None and file != self._read_from):
                 self._key = self._read() or self._create()
-                self._read_from = file or self._file()
+                self._read_from = file or self._identify_file()
             return self._key
 
-    def _file(self) -> tuple[int, int] | None:
+    def _identify_file(self) -> tuple[int, int] | None:
         """Return what tells the key's file from one that replaces it; None while it cannot be seen."""
         try:
             status = self.path.stat()
@@ -182,41 +182,41 @@ class RegistryTokens:
         except FileNotFoundError:
             return None
         except (OSError, ValueError) as error:
-            raise self._unusable_error(str(error)) from error
+            raise self._make_unusable_error(str(error)) from error
         if not isinstance(private, ec.EllipticCurvePrivateKey) or certificate.public_key() != private.public_key():
-            raise self._unusable_error("it does not hold an EC key and its certificate")
+            raise self._make_unusable_error("it does not hold an EC key and its certificate")
         return _Key(private, certificate)
 
     def _create(self) -> _Key:
         """A new key, or that of another process that has made one in the same moment."""
-        key = _new_key(self._clock())
+        key = _make_key(self._clock())
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             if create_file(self.path, key.pem, 0o600):
                 return key
         except OSError as error:
-            raise self._unusable_error(str(error)) from error
+            raise self._make_unusable_error(str(error)) from error
         if present := self._read():
             return present
-        raise self._unusable_error("it was deleted")
+        raise self._make_unusable_error("it was deleted")
 
     def _write(self, key: _Key) -> _Key:
         try:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             replace_file(self.path, key.pem, 0o600)
         except OSError as error:
-            raise self._unusable_error(str(error)) from error
+            raise self._make_unusable_error(str(error)) from error
         return key
 
-    def _unusable_error(self, reason: str) -> UnavailableError:
+    def _make_unusable_error(self, reason: str) -> UnavailableError:
         return UnavailableError(
             f"The registry's signing key {self.path} cannot be used: {reason}.",
             "Restore it, or delete it and start the server: it makes a new one.",
         )
 
 
-def _new_key(now: datetime) -> _Key:
-    """A key on P-256 (RFC 7518, section 3.4) with a certificate that it signed itself."""
+def _make_key(now: datetime) -> _Key:
+    """Return a key on P-256 (RFC 7518, section 3.4) with a certificate that it signed itself."""
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Dockgate registry tokens")])
     certificate = (

@@ -90,11 +90,11 @@ class GitHost(RepositoryHost):
     @override
     def commit(self, repository: str, revision: str) -> Commit:
         place = place_of(self._folder, repository)
-        name = _id_of(place, repository, revision)
+        name = _resolve_id(place, repository, revision)
         form = "--format=%H%x00%an <%ae>%x00%ad%x00%B"
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
         options = ("-1", "--no-show-signature", "--encoding=UTF-8", date, form)
-        with _refusing_unknown(place, repository, name):
+        with _refuse_unknown(place, repository, name):
             text = run("-C", str(place), "log", *options, f"{name}^{{commit}}", "--")
         commit, author, time, message = text.split("\0", 3)
         return Commit(commit, author, message.rstrip("\n"), time)
@@ -102,22 +102,22 @@ class GitHost(RepositoryHost):
     @override
     def branch_of(self, repository: str, commit: str) -> str | None:
         place = place_of(self._folder, repository)
-        commit = _id_of(place, repository, commit)
+        commit = _resolve_id(place, repository, commit)
         holding = ("for-each-ref", "--count=1", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads")
-        with _refusing_unknown(place, repository, commit):
+        with _refuse_unknown(place, repository, commit):
             return run("-C", str(place), *holding).strip() or None
 
     @override
     def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         place = place_of(self._folder, repository)
-        ids = [_id_of(place, repository, revision) for revision in (head, base) if revision]
+        ids = [_resolve_id(place, repository, revision) for revision in (head, base) if revision]
         ends = [f"{sign}{commit}^{{commit}}" for sign, commit in zip(("", "^"), ids, strict=False)]
         co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_SEPARATOR})"
         form = f"--format=%H{_SEPARATOR}%ae{_SEPARATOR}%ce{_SEPARATOR}{co_authors}"
         options = ("-z", "--no-show-signature", "--no-notes", "--encoding=UTF-8", f"--max-count={limit}", form)
-        with _refusing_unknown(place, repository, *ids):
+        with _refuse_unknown(place, repository, *ids):
             text = run("-C", str(place), "log", *options, "--end-of-options", *ends, "--")
-        return [_people(record) for record in text.split("\0") if record]
+        return [_parse_commit_people(record) for record in text.split("\0") if record]
 
     @override
     def commits_introduced(
@@ -132,10 +132,10 @@ class GitHost(RepositoryHost):
     def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
         place = place_of(self._folder, repository)
-        commit = _id_of(place, repository, commit)
+        commit = _resolve_id(place, repository, commit)
         name = f"{commit}^{{commit}}"
         try:
-            with _refusing_unknown(place, repository, commit):
+            with _refuse_unknown(place, repository, commit):
                 run("-C", str(place), "ls-tree", "-r", "-t", "--format=.", name, max_output=2 * MAX_PATHS)
         except TooLargeError:
             raise TooLargeError(
@@ -173,7 +173,7 @@ async def http_backend(
         raise NotFoundError(f"no such path in {repository}", "Use the URL that `dockgate repository list` shows.")
     values = {name.lower(): value for name, value in headers.items()}
     variables = {
-        **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_hooks(folder))}),
+        **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_make_hooks(folder))}),
         "GIT_PROJECT_ROOT": str(folder),
         "GIT_HTTP_EXPORT_ALL": "1",
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -184,14 +184,14 @@ async def http_backend(
         "CONTENT_LENGTH": str(os.fstat(body.fileno()).st_size if body else 0),
         "GIT_PROTOCOL": values.get("git-protocol", ""),
     }
-    answer = _cgi(variables, body)
+    answer = _run_cgi(variables, body)
     head = await anext(answer)
     fields = dict(line.split(": ", 1) for line in head.decode("latin-1").splitlines() if ": " in line)
     status = int(fields.pop("Status", "200").split()[0])
     return status, fields, answer
 
 
-async def _cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> AsyncGenerator[bytes, None]:
+async def _run_cgi(environment: Mapping[str, str], request: IO[bytes] | None) -> AsyncGenerator[bytes, None]:
     """Yield the answer's head, then its body in chunks.
 
     The child ends when the generator is closed or deleted.
@@ -235,7 +235,7 @@ async def _log_errors(path: str, errors: asyncio.StreamReader) -> None:
         _log.warning("git http-backend %s: %s", path, first.decode(errors="backslashreplace").strip())
 
 
-def _hooks(folder: Path) -> Path:
+def _make_hooks(folder: Path) -> Path:
     """Make the folder of hooks for all repositories. Raises UnavailableError if git could not run them."""
     hooks = folder / ".hooks"
     hook = hooks / "pre-receive"
@@ -251,7 +251,7 @@ def _hooks(folder: Path) -> Path:
     return hooks
 
 
-def _people(record: str) -> CommitPeople:
+def _parse_commit_people(record: str) -> CommitPeople:
     """Parse one commit in the format of `commits_between`."""
     commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
     co_author_emails = (co_author.rpartition("<")[2].partition(">")[0] for co_author in co_authors)
@@ -280,13 +280,13 @@ def resolve(place: Path, repository: str, revision: str) -> str:
         ) from None
 
 
-def _id_of(place: Path, repository: str, revision: str) -> str:
+def _resolve_id(place: Path, repository: str, revision: str) -> str:
     """The id of a branch's commit; an id as it is: whether there is such a commit shows when it is used."""
     return revision if _COMMIT.fullmatch(revision) else resolve(place, repository, revision)
 
 
 @contextmanager
-def _refusing_unknown(place: Path, repository: str, *commits: str) -> Iterator[None]:
+def _refuse_unknown(place: Path, repository: str, *commits: str) -> Iterator[None]:
     """Raise NotFoundError if git fails because one of these commits does not exist.
 
     To ask before would take a process each time.

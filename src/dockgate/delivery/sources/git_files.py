@@ -34,7 +34,7 @@ class GitFiles(RepositoryFiles):
     @override
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
         place, commit = self._find(repository, revision)
-        if folder and _mode(place, commit, check_path(folder)) != "040000":
+        if folder and _read_mode(place, commit, check_path(folder)) != "040000":
             raise NotFoundError(f"no folder {folder!r} in {revision} of {repository}", "Open the repository's root.")
         tree = f"{commit}:{folder}" if folder else commit
         lines = run("-C", str(place), "ls-tree", "-z", "--long", "--end-of-options", tree).split("\0")
@@ -48,9 +48,9 @@ class GitFiles(RepositoryFiles):
     @override
     def read(self, repository: str, revision: str, path: str) -> bytes:
         place, commit = self._find(repository, revision)
-        if _mode(place, commit, check_path(path)) in (None, "040000", "160000"):
+        if _read_mode(place, commit, check_path(path)) in (None, "040000", "160000"):
             raise NotFoundError(f"no file {path!r} in {revision} of {repository}", "Open the folder above it.")
-        return _output(place, "cat-file", "blob", f"{commit}:{path}")
+        return _read_output(place, "cat-file", "blob", f"{commit}:{path}")
 
     @override
     def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
@@ -77,19 +77,19 @@ class GitFiles(RepositoryFiles):
         options = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--submodule=short", "--patch")
         if base is None:
             arguments = ("show", "--format=", "--first-parent", "--no-show-signature", *options)
-            return _output(place, *arguments, "--end-of-options", end, "--").decode("utf-8", "replace")
+            return _read_output(place, *arguments, "--end-of-options", end, "--").decode("utf-8", "replace")
         start = resolve(place, repository, base)
-        return _output(place, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
+        return _read_output(place, "diff", *options, "--end-of-options", start, end, "--").decode("utf-8", "replace")
 
     @override
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
         place = place_of(self._folder, repository)
         path = check_edit(edit)
         self._check_branch(place, edit.branch)
-        if _head(place, edit.branch) != edit.parent:
-            raise _changed_error(edit.branch)
+        if _find_head(place, edit.branch) != edit.parent:
+            raise _make_changed_error(edit.branch)
         blob = run("-C", str(place), "hash-object", "--stdin", input_text=edit.content).strip()
-        if edit.parent and _entry(place, edit.parent, path, "objectname") == blob:
+        if edit.parent and _read_entry_field(place, edit.parent, path, "objectname") == blob:
             raise unchanged_error(path)
         return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
@@ -106,9 +106,9 @@ class GitFiles(RepositoryFiles):
         try:
             run("-C", str(place), "update-ref", f"refs/heads/{branch}", new, old or _NO_COMMIT)
         except UnavailableError as error:
-            if _head(place, branch) == old:
+            if _find_head(place, branch) == old:
                 raise
-            raise _changed_error(branch) from error
+            raise _make_changed_error(branch) from error
 
     def _find(self, repository: str, revision: str) -> tuple[Path, str]:
         place = place_of(self._folder, repository)
@@ -128,7 +128,7 @@ def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: s
         if parent:
             run("-C", str(place), "read-tree", parent, variables=index)
         for path, content in files.items():
-            mode = _mode(place, parent, path) if parent else None
+            mode = _read_mode(place, parent, path) if parent else None
             if mode not in (None, *_FILES):
                 raise ConflictError(f"{path} is not a file", "Choose another path.")
             blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=content).strip()
@@ -187,31 +187,31 @@ def check_path(path: str) -> str:
     return path
 
 
-def _mode(place: Path, commit: str, path: str) -> str | None:
-    """The mode of a path in a commit, None if there is no such path."""
-    return _entry(place, commit, path, "objectmode")
+def _read_mode(place: Path, commit: str, path: str) -> str | None:
+    """Return the mode of a path in a commit, None if there is no such path."""
+    return _read_entry_field(place, commit, path, "objectmode")
 
 
-def _entry(place: Path, commit: str, path: str, field: str) -> str | None:
-    """A field of a path in a commit (git-ls-tree(1)), None if there is no such path."""
+def _read_entry_field(place: Path, commit: str, path: str, field: str) -> str | None:
+    """Return a field of a path in a commit (git-ls-tree(1)), None if there is no such path."""
     arguments = ("ls-tree", "-z", "--full-tree", f"--format=%({field})", "--end-of-options", commit, "--", path)
     line = run("-C", str(place), "--literal-pathspecs", *arguments)
     return line.split("\0")[0] or None
 
 
-def _output(place: Path, *arguments: str) -> bytes:
+def _read_output(place: Path, *arguments: str) -> bytes:
     with tempfile.TemporaryFile() as file:
         run("-C", str(place), *arguments, output=file, max_output=MAX_FILE)
         file.seek(0)
         return file.read()
 
 
-def _head(place: Path, branch: str) -> str | None:
-    """The commit of a branch, None if it does not exist."""
+def _find_head(place: Path, branch: str) -> str | None:
+    """Return the commit of a branch, None if it does not exist."""
     return run("-C", str(place), "for-each-ref", "--format=%(objectname)", f"refs/heads/{branch}").strip() or None
 
 
-def _changed_error(branch: str) -> ChangedError:
+def _make_changed_error(branch: str) -> ChangedError:
     message = f"the branch {branch} has moved since the file was opened"
     return ChangedError(message, "Compare what it has now with your text, and commit again.")
 

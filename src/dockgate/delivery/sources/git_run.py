@@ -62,7 +62,7 @@ def run(
             env={**environment(), **(variables or {})},
         )
         try:
-            errors = _wait(process, _verb(arguments), check)
+            errors = _wait(process, _get_verb(arguments), check)
         finally:
             process.kill()
             process.wait()
@@ -70,11 +70,11 @@ def run(
                 process.stderr.close()
         if process.returncode == -signal.SIGXFSZ:
             check()
-            raise TooLargeError(f"git {_verb(arguments)} wrote more than {max_output} bytes and was ended")
+            raise TooLargeError(f"git {_get_verb(arguments)} wrote more than {max_output} bytes and was ended")
         if process.returncode:
             last = errors.decode(errors="replace").strip()
             raise UnavailableError(
-                f"git {_verb(arguments)} failed: {last or f'code {process.returncode}'}"
+                f"git {_get_verb(arguments)} failed: {last or f'code {process.returncode}'}"
             ) from subprocess.CalledProcessError(process.returncode, "git")
         if output:
             return ""
@@ -116,7 +116,7 @@ def _lower_to_limit(kind: int, value: int) -> int:
     return value if hard == resource.RLIM_INFINITY else min(value, hard)
 
 
-def _verb(arguments: tuple[str, ...]) -> str:
+def _get_verb(arguments: tuple[str, ...]) -> str:
     return arguments[2] if arguments[0] == "-C" else arguments[0]
 
 

@@ -26,30 +26,30 @@ def main() -> int:
     """Check the pushed objects; exit 1 refuses the push."""
     updates = [line.split(" ", 2) for line in sys.stdin.read().splitlines()]
     new = [(commit, ref) for _, commit, ref in updates if commit != NO_OBJECT]
-    refusal = _too_large() or _too_many_paths(commit for commit, ref in new if ref.startswith("refs/heads/"))
-    refusal = refusal or _too_many_references(ref for _, ref in new)
+    refusal = _check_size() or _check_paths(commit for commit, ref in new if ref.startswith("refs/heads/"))
+    refusal = refusal or _check_references(ref for _, ref in new)
     if refusal:
         sys.stderr.write(f"dockgate: {refusal}\n")
     return 1 if refusal else 0
 
 
-def _too_large() -> str:
-    """The objects of the push lie in a folder of their own, with the others as an alternate."""
+def _check_size() -> str:
+    """Return the objects of the push lie in a folder of their own, with the others as an alternate."""
     if "GIT_QUARANTINE_PATH" not in os.environ:
         return ""
     own_environment = {name: value for name, value in os.environ.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
     form = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
-    for line in _git(own_environment, "cat-file", "--batch-all-objects", "--unordered", form):
+    for line in _run_git(own_environment, "cat-file", "--batch-all-objects", "--unordered", form):
         name, kind, size = line.split()
         if int(size) > _SIZES.get(kind, sys.maxsize):
             return f"the {kind} {name} has {size} bytes, more than the {_SIZES[kind]} that are allowed."
     return ""
 
 
-def _too_many_paths(commits: Iterable[str]) -> str:
+def _check_paths(commits: Iterable[str]) -> str:
     count = 0
     for commit in dict.fromkeys(commits):
-        for number, _ in enumerate(_git(os.environ, "ls-tree", "-r", "-t", "--format=.", commit), 1):
+        for number, _ in enumerate(_run_git(os.environ, "ls-tree", "-r", "-t", "--format=.", commit), 1):
             if number > MAX_PATHS:
                 return f"the commit {commit} has more than the {MAX_PATHS} files and folders that are allowed."
             count += 1
@@ -58,17 +58,17 @@ def _too_many_paths(commits: Iterable[str]) -> str:
     return ""
 
 
-def _too_many_references(new: Iterable[str]) -> str:
+def _check_references(new: Iterable[str]) -> str:
     lines = [*new]
     size = sum(len(line) + 42 for line in lines)
-    for line in _git(os.environ, "for-each-ref", "--format=%(objectname) %(refname)") if lines else ():
+    for line in _run_git(os.environ, "for-each-ref", "--format=%(objectname) %(refname)") if lines else ():
         size += len(line)
         if size > MAX_REFERENCES:
             return f"the repository has more references than fit in {MAX_REFERENCES} bytes. Delete some."
     return ""
 
 
-def _git(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
+def _run_git(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:
     """The lines that git writes. Raises OSError when it fails; ends it when no more lines are wanted."""
     reading, writing = os.pipe()
     actions = [(os.POSIX_SPAWN_DUP2, writing, 1)]

@@ -106,7 +106,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         id=task["taskArn"].rpartition("/")[2],
         service=service,
         revision=revision.number,
-        state=_state(task, revision),
+        state=_determine_state(task, revision),
         digest=image.digest if image else "",
         started_at=format_seconds(started_at) if isinstance(started_at, datetime) else "",
         reason=reason_of(task) or None,
@@ -152,7 +152,7 @@ def _probe(task: Mapping[str, Any]) -> Probe | None:
     return Probe(health == "HEALTHY") if health in ("HEALTHY", "UNHEALTHY") else None
 
 
-def _state(task: Mapping[str, Any], revision: Revision) -> TaskState:
+def _determine_state(task: Mapping[str, Any], revision: Revision) -> TaskState:
     state = _STATES.get(task.get("lastStatus", ""), TaskState.STOPPED)
     health = task.get("healthStatus", "UNKNOWN")
     if state is not TaskState.RUNNING or health == "HEALTHY":

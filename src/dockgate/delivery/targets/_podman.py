@@ -113,7 +113,7 @@ class Engine:
         """Pull an image. Does nothing when it is there already."""
         login = self._login(image)
         credentials = {"username": login[0], "password": login[1]} if login else None
-        with self._client() as client:
+        with self._open_client() as client:
             if client.images.exists(image):
                 return
             try:
@@ -124,7 +124,7 @@ class Engine:
                 raise DeployError(f"there is no image {image}", "Build and push it again.") from None
             except APIError as error:
                 raise UnavailableError(
-                    f"podman cannot pull {image}: {_explanation(error)}", "See whether the registry answers."
+                    f"podman cannot pull {image}: {_describe_error(error)}", "See whether the registry answers."
                 ) from error
 
     def create(self, name: str, service: str, definition: TaskDefinition) -> None:
@@ -137,7 +137,7 @@ class Engine:
             "dockgate.check": canonical.encode(check).decode() if check else "",
         }
         ports = {f"{port.container_port}/tcp": (LOOPBACK, port.host_port) for port in definition.ports}
-        with self._client(f"{name} cannot be created") as client:
+        with self._open_client(f"{name} cannot be created") as client:
             client.containers.create(
                 str(image),
                 list(definition.command) or None,
@@ -154,12 +154,12 @@ class Engine:
             )
 
     def start(self, name: str) -> None:
-        with self._client(f"{name} cannot be started") as client:
+        with self._open_client(f"{name} cannot be started") as client:
             client.containers.get(name).start()
 
     def stop(self, name: str, seconds: int) -> None:
         """SIGTERM, and SIGKILL after `seconds`. Does nothing when it does not run, or exist."""
-        with self._client(f"{name} cannot be stopped") as client:
+        with self._open_client(f"{name} cannot be stopped") as client:
             try:
                 client.containers.get(name).stop(timeout=seconds)
             except (NotFound, ValueError):
@@ -168,7 +168,7 @@ class Engine:
     def remove(self, name: str, seconds: int = 0) -> None:
         """Stops and removes it. Does nothing when there is none."""
         self.stop(name, seconds)
-        with self._client(f"{name} cannot be removed") as client:
+        with self._open_client(f"{name} cannot be removed") as client:
             try:
                 client.containers.get(name).remove(force=True)
             except NotFound:
@@ -177,18 +177,18 @@ class Engine:
     def containers(self, service: str) -> Sequence[Container]:
         """All of a service, by revision and number."""
         containers = []
-        with self._client() as client:
+        with self._open_client() as client:
             for entry in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
                 try:
                     attributes = client.containers.get(entry.id).attrs
-                    containers.append(_container(attributes, _digest(client, attributes)))
+                    containers.append(_parse_container(attributes, _digest(client, attributes)))
                 except NotFound:
                     continue  # removed meanwhile
         return sorted(containers, key=lambda container: (container.revision, len(container.name), container.name))
 
     def images(self) -> Sequence[StoredImage]:
         """All images."""
-        with self._client() as client:
+        with self._open_client() as client:
             return [
                 StoredImage(
                     image.id,
@@ -201,7 +201,7 @@ class Engine:
     def remove_image(self, image: str) -> bool:
         """Delete an image with all its names, unless a container has it. Returns whether it did."""
         try:
-            with self._client() as client:
+            with self._open_client() as client:
                 for name in client.images.get(image).attrs.get("RepoTags") or [image]:
                     client.images.remove(name, force=False)
         except (DeployError, ImageNotFound):
@@ -214,7 +214,7 @@ class Engine:
         output = b""
         request = {"AttachStdout": True, "AttachStderr": True, "Cmd": list(command)}
         try:
-            with self._client(timeout=seconds) as client:
+            with self._open_client(timeout=seconds) as client:
                 exec_answer = client.api.post(f"/containers/{name}/exec", data=json.dumps(request))
                 exec_answer.raise_for_status()
                 path = f"/exec/{exec_answer.json()['Id']}"
@@ -241,7 +241,7 @@ class Engine:
 
     def log(self, name: str, lines: int, size: int) -> str:
         """The last lines of its output, at most `size` bytes."""
-        with self._client(f"the log of {name} cannot be read") as client:
+        with self._open_client(f"the log of {name} cannot be read") as client:
             parts = client.containers.get(name).logs(stdout=True, stderr=True, tail=lines)
             end = b""
             for part in [parts] if isinstance(parts, bytes) else parts:
@@ -249,7 +249,7 @@ class Engine:
             return end.decode(errors="replace")
 
     @contextmanager
-    def _client(self, failure: str = "podman refuses", timeout: float = _TIMEOUT) -> Iterator[PodmanClient]:
+    def _open_client(self, failure: str = "podman refuses", timeout: float = _TIMEOUT) -> Iterator[PodmanClient]:
         try:
             # The client would not close the socket of a connection that is refused.
             with socket.socket(socket.AF_UNIX) as probe:
@@ -258,19 +258,19 @@ class Engine:
                 yield client
         except APIError as error:
             if error.response is not None:
-                raise DeployError(f"{failure}: {_explanation(error)}") from error
-            raise self._unavailable(error) from error
+                raise DeployError(f"{failure}: {_describe_error(error)}") from error
+            raise self._make_unavailable_error(error) from error
         except OSError as error:  # of the connection: the client lets them through while it reads an answer
-            raise self._unavailable(error) from error
+            raise self._make_unavailable_error(error) from error
 
-    def _unavailable(self, error: Exception) -> UnavailableError:
+    def _make_unavailable_error(self, error: Exception) -> UnavailableError:
         return UnavailableError(
             f"podman does not answer at {self._url}: {error}",
             "See logs/podman.log in the data folder; `dockgate up` starts podman's service.",
         )
 
 
-def _explanation(error: APIError) -> str:
+def _describe_error(error: APIError) -> str:
     return str(error.explanation or error).strip()
 
 
@@ -289,7 +289,7 @@ def _digest(client: PodmanClient, attributes: dict[str, Any]) -> str:
     return reference.digest if reference and image_name in confirmed_names else str(attributes.get("ImageDigest", ""))
 
 
-def _container(attributes: dict[str, Any], digest: str) -> Container:
+def _parse_container(attributes: dict[str, Any], digest: str) -> Container:
     state, network = attributes["State"], attributes["NetworkSettings"]
     labels: dict[str, str] = attributes["Config"]["Labels"]
     check = labels.get("dockgate.check")
@@ -309,14 +309,14 @@ def _container(attributes: dict[str, Any], digest: str) -> Container:
         restarts=attributes.get("RestartCount", 0),
         is_stopped=state.get("StoppedByUser", False),
         started_at=started_at.astimezone(UTC) if started_at.year > 1 else None,
-        ports=_ports(network.get("Ports") or {}),
+        ports=_parse_ports(network.get("Ports") or {}),
         address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), ""),
         check=canonical.decode(HealthCheck, check.encode()) if check else None,
     )
 
 
-def _ports(port_bindings: dict[str, list[dict[str, str]] | None]) -> tuple[tuple[int, int], ...]:
-    """From podman's form: {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "33221"}], "9090/tcp": null}."""
+def _parse_ports(port_bindings: dict[str, list[dict[str, str]] | None]) -> tuple[tuple[int, int], ...]:
+    """Parse podman's form: {"8080/tcp": [{"HostIp": "127.0.0.1", "HostPort": "33221"}], "9090/tcp": null}."""
     return tuple(
         (int(port.partition("/")[0]), int(binding["HostPort"]))
         for port, bindings in sorted(port_bindings.items())

@@ -64,7 +64,7 @@ class EcsTarget:
                 self._update_service(service.name, revision.arn, service.desired_count)
                 self._wait(service, definition, revision.arn)
             except DeployError as error:
-                raise self._rolled_back(service, definition, revision, previous, error) from error
+                raise self._roll_back(service, definition, revision, previous, error) from error
             return self.tasks(service.name)
 
     def tasks(self, service: str) -> Sequence[Task]:
@@ -72,7 +72,9 @@ class EcsTarget:
         with ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             if self._find(service) is None:
                 return []
-            return [task_of(task, service, self._revision(task["taskDefinitionArn"])) for task in self._list(service)]
+            return [
+                task_of(task, service, self._read_revision(task["taskDefinitionArn"])) for task in self._list(service)
+            ]
 
     def restart(self, service: str, task: str) -> bool:
         """False: ECS replaces unhealthy and stopped tasks by itself."""
@@ -118,23 +120,23 @@ class EcsTarget:
     def _find_or_register(self, service: str, definition: TaskDefinition) -> Revision:
         """The revision in ECS that stands for the definition: found by its tags, otherwise made."""
         description = self._require_service(service)
-        running = self._revision(description["taskDefinition"])
+        running = self._read_revision(description["taskDefinition"])
         pages = (
             self._ecs()
             .get_paginator("list_task_definitions")
             .paginate(familyPrefix=running.family, status="ACTIVE", sort="DESC")
         )
         newest_arns = islice((arn for page in pages for arn in page["taskDefinitionArns"]), _LOOK_BACK)
-        for revision in (running, *map(self._revision, newest_arns)):
+        for revision in (running, *map(self._read_revision, newest_arns)):
             if revision.stands_for(service, definition):
                 return revision
         image = self._publish(require_image(service, definition))
         request = new_revision(running, service, definition, image, int(description["desiredCount"]))
         arn = self._ecs().register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
-        return self._revision(arn)
+        return self._read_revision(arn)
 
-    def _revision(self, arn: str) -> Revision:
-        """A revision never changes, but its tags may: what is not ours is looked at anew."""
+    def _read_revision(self, arn: str) -> Revision:
+        """Return a revision never changes, but its tags may: what is not ours is looked at anew."""
         revision = self._revisions.get(arn)
         if revision is None:
             answer = self._ecs().describe_task_definition(taskDefinition=arn, include=["TAGS"])
@@ -155,28 +157,30 @@ class EcsTarget:
         end = time.monotonic() + patience
         has_seen_rollout = False  # what ECS reports lags behind what it was asked to do
         while True:
-            rollout, reason = self._rollout(service.name, arn)
+            rollout, reason = self._read_rollout(service.name, arn)
             has_seen_rollout = has_seen_rollout or bool(rollout)
             if rollout == "FAILED" or (has_seen_rollout and not rollout):
-                raise DeployError(f"{service.name} did not become healthy: {reason}{self._last_words(service.name)}")
+                raise DeployError(
+                    f"{service.name} did not become healthy: {reason}{self._find_end_reason(service.name)}"
+                )
             present = list(self._list(service.name))
             running = [
                 task
                 for task in present
                 if task["taskDefinitionArn"] == arn
-                and task_of(task, service.name, self._revision(arn)).state is TaskState.RUNNING
+                and task_of(task, service.name, self._read_revision(arn)).state is TaskState.RUNNING
             ]
             if len(running) == len(present) == service.desired_count and rollout == "COMPLETED":
                 return
             if time.monotonic() > end:
                 raise DeployError(
                     f"{service.name}: {len(running)} of {service.desired_count} tasks are healthy after "
-                    f"{patience:g} s{self._last_words(service.name)}",
+                    f"{patience:g} s{self._find_end_reason(service.name)}",
                     "Read the service's events and the tasks' logs, fix the image, and push again.",
                 )
             time.sleep(self._pause)
 
-    def _rollout(self, service: str, arn: str) -> tuple[str, str]:
+    def _read_rollout(self, service: str, arn: str) -> tuple[str, str]:
         """Return state and reason of the revision's rollout, "" if there is none.
 
         A rollout without a state counts as completed.
@@ -186,7 +190,7 @@ class EcsTarget:
                 return deployment.get("rolloutState", "COMPLETED"), deployment.get("rolloutStateReason", "")
         return "", "ECS rolled the revision back, or the service was changed by others"
 
-    def _rolled_back(
+    def _roll_back(
         self,
         service: Service,
         definition: TaskDefinition,
@@ -194,7 +198,7 @@ class EcsTarget:
         previous: TaskDefinition | None,
         error: DeployError,
     ) -> DeployError:
-        """Brings back what ran before. Returns the error to raise, which tells how that went."""
+        """Bring back what ran before. Return the error to raise, which tells how that went."""
         if previous is not None and previous.revision == definition.revision:
             return error
         if previous is not None and previous.image:
@@ -217,7 +221,7 @@ class EcsTarget:
             if page["taskArns"]:
                 yield from self._ecs().describe_tasks(cluster=self._cluster, tasks=page["taskArns"])["tasks"]
 
-    def _last_words(self, service: str) -> str:
+    def _find_end_reason(self, service: str) -> str:
         """Return why a task ended, where one did."""
         reasons = [reason for task in self._list(service, "STOPPED") if (reason := reason_of(task))]
         return f"; a task ended: {reasons[0]}" if reasons else ""

@@ -60,14 +60,14 @@ class PodmanTarget(Target):
             try:
                 self._replace(service, definition)
             except DeployError as error:
-                raise self._rolled_back(service, definition, previous, error) from error
+                raise self._roll_back(service, definition, previous, error) from error
             return self.tasks(service.name)
 
     @override
     def tasks(self, service: str) -> Sequence[Task]:
         containers = self._engine.containers(service)
         self._probes.keep(service, {_run_of(container) for container in containers})
-        return [self._task(container) for container in containers]
+        return [self._make_task(container) for container in containers]
 
     @override
     def restart(self, service: str, task: str) -> bool:
@@ -149,16 +149,18 @@ class PodmanTarget(Target):
                 if container.digest != digest:
                     raise DeployError(f"{container.name} runs {container.digest or 'an unknown image'}")
                 if container.has_ended:
-                    raise self._task_failure(container, container.reason)
-                if self._healthy(container, check.timeout if check else _GLANCE):
+                    raise self._make_task_failure(container, container.reason)
+                if self._is_healthy(container, check.timeout if check else _GLANCE):
                     missing.discard(container.name)
                 elif time.monotonic() > end:
-                    raise self._task_failure(container, container.reason or self._unhealthy_reason(container, patience))
+                    raise self._make_task_failure(
+                        container, container.reason or self._explain_unhealthy(container, patience)
+                    )
             if missing:
                 checks += 1
                 time.sleep(schedule.compute_pause(checks))
 
-    def _healthy(self, container: Container, seconds: float) -> bool:
+    def _is_healthy(self, container: Container, seconds: float) -> bool:
         if not container.is_running or container.started_at is None:
             return False
         check = container.check
@@ -178,12 +180,12 @@ class PodmanTarget(Target):
             return get(LOOPBACK, host_port, check.http_path, seconds)
         return get(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
 
-    def _unhealthy_reason(self, container: Container, patience: float) -> str:
+    def _explain_unhealthy(self, container: Container, patience: float) -> str:
         probe = self._probes.get(container.service, _run_of(container))
         output = f"; the last answer of its health check:\n{probe.output}" if probe and probe.output else ""
         return f"not healthy after {patience:g} s{output}"
 
-    def _task_failure(self, container: Container, reason: str) -> DeployError:
+    def _make_task_failure(self, container: Container, reason: str) -> DeployError:
         words = self._engine.last_words(container.name)
         output = f"; its last output:\n{words}" if words else "; it printed nothing"
         return DeployError(
@@ -191,10 +193,10 @@ class PodmanTarget(Target):
             "Fix the image, its settings or its health check; then push or apply again.",
         )
 
-    def _rolled_back(
+    def _roll_back(
         self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None, error: DeployError
     ) -> DeployError:
-        """Brings back what ran before. Returns the error to raise, which tells how that went."""
+        """Bring back what ran before. Return the error to raise, which tells how that went."""
         if previous is not None and previous.revision == definition.revision:
             return error
         if previous is None or not previous.image:
@@ -217,8 +219,8 @@ class PodmanTarget(Target):
             if container.name not in names:
                 self._engine.remove(container.name, self._grace)
 
-    def _task(self, container: Container) -> Task:
-        state = self._state(container)
+    def _make_task(self, container: Container) -> Task:
+        state = self._determine_state(container)
         return Task(
             id=container.name,
             service=container.service,
@@ -231,11 +233,11 @@ class PodmanTarget(Target):
             probe=self._probes.get(container.service, _run_of(container)),
         )
 
-    def _state(self, container: Container) -> TaskState:
+    def _determine_state(self, container: Container) -> TaskState:
         if not container.is_running or container.started_at is None:
             return TaskState.STOPPED if container.has_ended else TaskState.PENDING
         check = container.check
-        if check is None or self._healthy(container, min(check.timeout, _GLANCE)):
+        if check is None or self._is_healthy(container, min(check.timeout, _GLANCE)):
             return TaskState.RUNNING
         age = (datetime.now(UTC) - container.started_at).total_seconds()
         return TaskState.PENDING if age < check.start_period else TaskState.UNHEALTHY

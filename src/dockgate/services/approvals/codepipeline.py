@@ -73,11 +73,11 @@ class CodePipelineRequests:
         region = str(message.get("region"))
         if not _REGION.fullmatch(region):
             raise UsageError(f"the message of {action_path} names no region", "It is not a message of CodePipeline.")
-        if self._timeout(action) <= 0:
+        if self._compute_timeout(action) <= 0:
             _log.info("%s asked for an approval that has expired", action_path)
             return
         comment = str(message["approval"].get("customData"))
-        approval_request = self._approval_request(action, comment, region)
+        approval_request = self._make_approval_request(action, comment, region)
         if not self.requests.is_known(approval_request, REQUESTER):
             pending = self._find_pending(self.clients(SCHEME, region), action)
             if (pending.comment or "").split() != comment.split():
@@ -85,17 +85,17 @@ class CodePipelineRequests:
                     f"a message about {action_path} contradicts the action's own CustomData: it is forged",
                     "Check who may publish to the topic. The action's own message is still accepted.",
                 )
-            approval_request = replace(approval_request, timeout=max(1, self._timeout(pending.request)))
+            approval_request = replace(approval_request, timeout=max(1, self._compute_timeout(pending.request)))
         approval = self.requests.request_external(approval_request, Principal(REQUESTER, ()))
         _log.info("%s waits for the approval %s", action_path, approval.id)
 
-    def _approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
+    def _make_approval_request(self, action: Request, comment: str, region: str) -> ApprovalRequest:
         action_path = f"{action.pipeline}/{action.stage}/{action.action}"
         return ApprovalRequest(
             pipeline=action.pipeline,
             stage=action.stage,
             execution=action.execution or "unknown",
-            reference=f"{self._repository(action, region)}@{action.digest}",
+            reference=f"{self._get_repository(action, region)}@{action.digest}",
             policy=parse_custom_data(comment).policy,
             callback=Callback(f"{SCHEME}://{region}/{action_path}", action.token),
             key=hashlib.sha256(action.token.encode()).hexdigest(),
@@ -103,7 +103,7 @@ class CodePipelineRequests:
 
     def _find_pending(self, client: Any, action: Request) -> PendingApproval:
         """The approval as CodePipeline lists it. NotFoundError while it does not."""
-        with _translated_errors(action, "looking up"):
+        with _translate_errors(action, "looking up"):
             region = str(client.meta.region_name)
             actions = (Action(action.pipeline, action.stage, action.action),)
             pipelines = Pipelines(client, actions, self.account, region, lambda: self.clock().timestamp())
@@ -115,8 +115,8 @@ class CodePipelineRequests:
             )
         return pending
 
-    def _timeout(self, action: Request) -> int:
-        """Seconds until we answer; 0 or less when CodePipeline has given up."""
+    def _compute_timeout(self, action: Request) -> int:
+        """Return seconds until we answer; 0 or less when CodePipeline has given up."""
         if not action.expires:
             return TIMEOUT
         seconds = (to_datetime(action.expires) - self.clock()).total_seconds()
@@ -124,8 +124,8 @@ class CodePipelineRequests:
             return 0
         return min(TIMEOUT_LIMIT, max(1, int(seconds - min(EARLY_SECONDS, seconds / 3))))
 
-    def _repository(self, action: Request, region: str) -> str:
-        """The repository with its registry, as the message names it.
+    def _get_repository(self, action: Request, region: str) -> str:
+        """Return the repository with its registry, as the message names it.
 
         UsageError without it. Pushes on record cannot replace it: who copies an image to another repository must not
         choose whose policy and waivers count.
@@ -158,7 +158,7 @@ class CodePipelineAnswers(ports.Answers):
         action_request = Request(data["image"], pipeline, stage, action, delivery.secret)
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = self._link(data["verdict"], data["approval"])
-        with _translated_errors(action_request, "answering"):
+        with _translate_errors(action_request, "answering"):
             answers = Answers(self._clients(SCHEME, callback.netloc))
             outcome = answers.answer(action_request, status, fit_summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
@@ -170,5 +170,5 @@ class CodePipelineAnswers(ports.Answers):
         return f"{self._url}/api/v1/" + (f"verdicts/{verdict}" if verdict else f"approvals/{approval}")
 
 
-def _translated_errors(action: Request, doing: str) -> AbstractContextManager[None]:
+def _translate_errors(action: Request, doing: str) -> AbstractContextManager[None]:
     return translate_aws_errors(f"{doing} {action.pipeline}/{action.stage}/{action.action}", secret=action.token)

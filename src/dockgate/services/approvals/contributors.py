@@ -39,14 +39,14 @@ class ContributorFinder:
             names += starters(execution.trigger)
             pipeline = self._store.pipelines.get(execution.pipeline, execution.pipeline_version)
             runs = latest_runs(self._store.executions.runs(execution.id))
-            before = self._last_approved(execution.pipeline, approval)
+            before = self._list_last_approved(execution.pipeline, approval)
             for action in pipeline.stages[0].actions:
                 built_commit = _commit(runs.get((pipeline.stages[0].name, action.name)))
                 if not built_commit:
                     raise NotFoundError(f"the source action {action.name} has no commit", "Start the pipeline again.")
                 repository = str(action.configuration["repository"])
                 base = next((commit for place, commit in before if place == repository), "")
-                for name, email in self._contributors_since(repository, action, base, built_commit):
+                for name, email in self._find_contributors_since(repository, action, base, built_commit):
                     names.append(name)
                     emails.append(email)
         except DockgateError as error:
@@ -54,8 +54,8 @@ class ContributorFinder:
         emails += [find_email(self._store, name) for name in names]
         return Contributors.from_names(names, emails, unknown)
 
-    def _last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
-        """Repository and commit of each source of the execution that this action approved last."""
+    def _list_last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
+        """Return repository and commit of each source of the execution that this action approved last."""
         last = self._store.executions.last_succeeded(pipeline, approval.stage, approval.action, approval.execution)
         if last is None:
             return []
@@ -67,24 +67,24 @@ class ContributorFinder:
         sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 
-    def _contributors_since(
+    def _find_contributors_since(
         self, repository: str, action: Action, base: str, built_commit: str
     ) -> Iterator[tuple[str, str]]:
-        """Names of principals and e-mail addresses ("" for none).
+        """Yield names of principals and e-mail addresses ("" for none).
 
         Raises NotFoundError for what cannot be found out.
         """
-        commits = self._commits(repository, base, built_commit)
+        commits = self._list_commits(repository, base, built_commit)
         if len(commits) > COMMIT_LIMIT:
             raise NotFoundError(
                 f"more than {COMMIT_LIMIT} commits of {repository} since the last approval",
                 "Set exclude_committer: false for the first approval of a long history.",
             )
         yield from (("", email) for commit in commits for email in commit.emails)
-        yield from self._pushers(repository, [commit.id for commit in commits])
-        yield from self._movers(repository, f"refs/heads/{action.configuration['branch']}", base, built_commit)
+        yield from self._find_pushers(repository, [commit.id for commit in commits])
+        yield from self._find_movers(repository, f"refs/heads/{action.configuration['branch']}", base, built_commit)
 
-    def _commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
+    def _list_commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
         try:
             return self._source.commits_between(repository, base, commit, COMMIT_LIMIT + 1)
         except NotFoundError:
@@ -93,12 +93,12 @@ class ContributorFinder:
             # The approved commit was removed by a forced push: all contributors to the history count.
             return self._source.commits_between(repository, "", commit, COMMIT_LIMIT + 1)
 
-    def _pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
+    def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
         pushers_by_commit = self._store.pushes.pushers(repository, commits)
         yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
         missing = {commit for commit in commits if commit not in pushers_by_commit}
         for record in self._store.pushes.unfinished_pushes(repository) if missing else ():
-            pushed_commits = self._commits_of(record) & set(commits)
+            pushed_commits = self._list_pushed_commits(record) & set(commits)
             if pushed_commits:
                 yield record.principal, record.email
                 missing -= pushed_commits
@@ -108,7 +108,7 @@ class ContributorFinder:
                 "Set exclude_committer: false for this approval, or build a commit whose push is on record.",
             )
 
-    def _commits_of(self, record: PushRecord) -> set[str]:
+    def _list_pushed_commits(self, record: PushRecord) -> set[str]:
         """The commits of a push that was requested but not recorded as accepted: the server ended in between."""
         if record.new == NO_OBJECT:
             return set()
@@ -119,7 +119,7 @@ class ContributorFinder:
             return set()
         return {commit.id for commit in commits}
 
-    def _movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
+    def _find_movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
         """Return who moved the branch from `base` to `commit`."""
         moves = [
             move for move in self._store.pushes.list_for_ref(repository, ref) if move.accepted or move.new == commit

@@ -56,11 +56,11 @@ class ApprovedImages:
         One that fails is logged.
         """
         database, now = self.verdicts.read_advisory_digest(), self.clock.now()
-        revision = self._revision(now)
+        revision = self._compute_revision(now)
         if self._rounds.is_finished(revision):
             return
-        by_key = {_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
-        inputs_of = cache(partial(self._inputs_digest, database, now=now))
+        by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
+        inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
         provenance = self.store.provenance.revisions({(image, repository) for image, repository, _ in by_key})
 
         def state(key: _Key) -> str:
@@ -77,8 +77,8 @@ class ApprovedImages:
 
         self._rounds.run(by_key, state, evaluate, "judging", revision)
 
-    def _revision(self, now: str) -> str:
-        """A text that changes whenever an image is to be looked at again."""
+    def _compute_revision(self, now: str) -> str:
+        """Return a text that changes whenever an image is to be looked at again."""
         half = self.clock.time_before((self.attestation_days or 0) / 2)
         followed_revision, provenance = self.store.followed_images.revision(now, half), self.store.provenance.revision()
         return f"{self.inputs.revision()} {followed_revision} {provenance}"
@@ -125,7 +125,7 @@ class ApprovedImages:
             return True
         return not self.clock.time_before(half) < format_time(since) <= compute_latest_time(now)
 
-    def _inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
+    def _compute_inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
         waivers, watch = self.waivers.revision(repository, now), self.selection.watch_of(repository)
@@ -133,5 +133,5 @@ class ApprovedImages:
         return digest_of(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
 
 
-def _key(followed_image: FollowedImage) -> _Key:
+def _make_key(followed_image: FollowedImage) -> _Key:
     return followed_image.image, followed_image.repository, followed_image.policy

@@ -69,7 +69,7 @@ class ApprovalRequests:
             raise UsageError(
                 f"{image!r} is not a digest", "Set `image` to a variable such as #{BuildVariables.IMAGE_DIGEST}."
             )
-        repository = name_own_repository(self._repository(image, variables), self.registry)
+        repository = name_own_repository(self._find_repository(image, variables), self.registry)
         policy = self.selection.choose_for_action(repository, pipeline, key)
         scan = self.store.images.request_scan(image, repository, self.clock.now())
         if scan.finished_at and not self.watched_images.is_watched(image):
@@ -84,7 +84,7 @@ class ApprovalRequests:
             custom_data=f"Image_Digest={image}",
             created_at=self.clock.now(),
             expires_at=self.clock.time_after(float(str(action.configuration["timeout"]))),
-            service=_service(pipeline),
+            service=_find_service(pipeline),
             approvers=None if approvers is None else canonical.build(Approvers, approvers),
             committers=self.contributors.find(key).names_and_emails,
         )
@@ -93,8 +93,8 @@ class ApprovalRequests:
         self.store.executions.wait(key)
         return scan
 
-    def _repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
-        """The repository in the variables that name the digest, or else the one that it was pushed to.
+    def _find_repository(self, image: str, variables: dict[str, dict[str, str]]) -> str:
+        """Return the repository in the variables that name the digest, or else the one that it was pushed to.
 
         UsageError for none or several: who copies the image must not choose whose policy and waivers count.
         """
@@ -200,8 +200,8 @@ class ApprovalRequests:
             return None
 
 
-def _service(pipeline: Pipeline) -> str | None:
-    """The service of the pipeline's first deploy action."""
+def _find_service(pipeline: Pipeline) -> str | None:
+    """Return the service of the pipeline's first deploy action."""
     actions = (action for stage in pipeline.stages for action in stage.actions)
     deploys = (action for action in actions if action.type is ActionType.DEPLOY)
     return next((str(action.configuration["service"]) for action in deploys), None)

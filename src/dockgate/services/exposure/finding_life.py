@@ -59,7 +59,7 @@ def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now:
     for presence in sorted(presences, key=lambda entry: entry.since):
         if presence.since > now:
             break
-        steps.append(LifeStep(presence.since, True, _why_opened(steps)))
+        steps.append(LifeStep(presence.since, True, _explain_opening(steps)))
         earlier_excuses = [excuse for excuse in excuses if excuse.at <= presence.since]
         present_excuse = earlier_excuses[-1] if earlier_excuses else None
         if present_excuse is not None and present_excuse.why is not None:
@@ -74,17 +74,17 @@ def describe_life(presences: Iterable[Presence], excuses: Sequence[Excuse], now:
             present_excuse = excuse if excuse.why is not None else None
         if presence.until is not None and presence.until <= now:
             steps.append(LifeStep(presence.until, False, presence.why or ClosingReason.MOVED))
-    return _without_moments(steps)
+    return _drop_moments(steps)
 
 
-def _why_opened(steps: Sequence[LifeStep]) -> str:
+def _explain_opening(steps: Sequence[LifeStep]) -> str:
     if not steps:
         return FIRST_SEEN
     return TAG_BACK if steps[-1].why in _MOVE_REASONS else steps[-1].why
 
 
-def _without_moments(steps: Sequence[LifeStep]) -> list[LifeStep]:
-    """The steps without those that others at the same time undo; the first one stays."""
+def _drop_moments(steps: Sequence[LifeStep]) -> list[LifeStep]:
+    """Return the steps without those that others at the same time undo; the first one stays."""
     remaining: list[LifeStep] = []
     for step in steps:
         while len(remaining) > 1 and remaining[-1].at == step.at:

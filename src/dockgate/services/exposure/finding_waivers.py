@@ -135,7 +135,9 @@ class WaiverFinder:
 
     def read_general_statements(self) -> list[VexStatement]:
         """The statements about the vulnerability in documents that are attached to no image."""
-        all_statements = (statement for _, statements in self._present(self._general) for statement in statements)
+        all_statements = (
+            statement for _, statements in self._select_present(self._general) for statement in statements
+        )
         return [statement for statement in all_statements if not self._names.isdisjoint(statement.vulnerabilities)]
 
     def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
@@ -175,7 +177,7 @@ class WaiverFinder:
 
     def find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
         """Find what excuses the finding, in each of the image's repositories, after `prepare`."""
-        if self._documents_of(image.digest) or any(waiver.image for waiver in self._waivers):
+        if self._list_documents(image.digest) or any(waiver.image for waiver in self._waivers):
             return self._find(image, repositories, entry)
         key = tuple(repositories), entry.package, entry.affected, entry.vulnerability.name
         if key not in self._by_inputs:
@@ -191,8 +193,8 @@ class WaiverFinder:
         that was removed and added again counts since then.
         """
         component = entry.affected
-        records = [record for record in self._records if _may_accept(record.waiver, entry, image.digest)]
-        documents = self._documents_of(image.digest)
+        records = [record for record in self._records if _can_accept(record.waiver, entry, image.digest)]
+        documents = self._list_documents(image.digest)
         if not repositories or not (records or documents) or entry.finding().is_malicious:
             return []
         times = {since, *filter(None, (component.fixed_at,))}
@@ -208,7 +210,7 @@ class WaiverFinder:
                 for record in records
                 if _is_added(record.waiver, at) and (not record.revoked_at or record.revoked_at > at)
             ]
-            documents_then = [document for document in documents if _was_there(document[0], at)]
+            documents_then = [document for document in documents if _is_present(document[0], at)]
             had_fix = not component.fixed_at or component.fixed_at <= at
             at_that_time = entry if had_fix else entry._replace(affected=component._replace(fixed=""))
             applied_waivers = (
@@ -223,7 +225,7 @@ class WaiverFinder:
         return excuses
 
     def _find(self, image: FleetImage, repositories: Sequence[str], entry: ExposedFinding) -> list[FindingWaiver]:
-        documents = self._present(self._documents_of(image.digest))
+        documents = self._select_present(self._list_documents(image.digest))
         if not documents and not any(
             (not waiver.image or waiver.image == image.digest)
             and (not waiver.package or patterns.names_package(waiver.package, entry.package))
@@ -246,8 +248,10 @@ class WaiverFinder:
         inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
         waivers_by_repository = []
         for repository in repositories:
-            policy = self._policy(repository, documents, now)
-            applicable_waivers = self._waivers_of(image.digest, inventory, policy, repository, active, documents, now)
+            policy = self._read_policy(repository, documents, now)
+            applicable_waivers = self._select_waivers(
+                image.digest, inventory, policy, repository, active, documents, now
+            )
             waived_matches = waivers.apply_to_findings(
                 Matches((finding,), ()), applicable_waivers, policy, inventory, image.digest, now
             )
@@ -257,7 +261,7 @@ class WaiverFinder:
             ]
         return waivers_by_repository
 
-    def _waivers_of(
+    def _select_waivers(
         self,
         image: str,
         inventory: Inventory,
@@ -274,7 +278,7 @@ class WaiverFinder:
             selected_waivers, self._server_waivers.select_statements(documents, [image], [inventory], policy)
         )
 
-    def _policy(self, repository: str, documents: Sequence[VexDocument], at: str) -> Policy:
+    def _read_policy(self, repository: str, documents: Sequence[VexDocument], at: str) -> Policy:
         """The repository's policy, which says whose VEX statements count: it is not read where there are none."""
         if not documents:
             return _NO_POLICY
@@ -290,16 +294,16 @@ class WaiverFinder:
             if any(not self._names.isdisjoint(statement.vulnerabilities) for statement in document[1])
         ]
 
-    def _documents_of(self, image: str) -> list[VexDocument]:
+    def _list_documents(self, image: str) -> list[VexDocument]:
         """Those that may be about an image (digest), also removed ones. `prepare` was called with the image."""
         return [*self._general, *self._attached_documents.get(image, ())]
 
-    def _present(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
-        """Those of the documents that count in the answer."""
-        return [document for document in documents if _was_there(document[0], self._as_of)]
+    def _select_present(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
+        """Return those of the documents that count in the answer."""
+        return [document for document in documents if _is_present(document[0], self._as_of)]
 
 
-def _was_there(record: VexRecord, at: str | None) -> bool:
+def _is_present(record: VexRecord, at: str | None) -> bool:
     """Return whether a document was there at a time, None for now."""
     if at is None:
         return not record.removed_at
@@ -311,7 +315,7 @@ def _is_added(waiver: Waiver, at: str) -> bool:
     return waiver.created_at is not None and waiver.created_at <= at
 
 
-def _may_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:
+def _can_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:
     """Return whether a waiver could accept the finding at some time."""
     return (
         not waiver.rule

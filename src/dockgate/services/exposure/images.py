@@ -67,7 +67,7 @@ class ImageContents:
         for holding in self._store.exposures.holdings(missing, self._subject.components, is_owned=is_owned):
             self._holdings.setdefault(holding.image, []).append(holding)
         present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
-        stays = [stay for number in missing for stay in _stays(self.tag_periods[self.images[number].digest])]
+        stays = [stay for number in missing for stay in _merge_stays(self.tag_periods[self.images[number].digest])]
         ended_periods = [period for stay in stays for period in stay.ended_periods]
         components = [self._subject.components[number] for number in present]
         names = {(component.ecosystem, component.name) for component in components}
@@ -84,14 +84,14 @@ class ImageContents:
     def is_waived(self, number: int) -> bool:
         """Return whether something excuses a finding of an image that was read."""
         image = self.images[number]
-        repositories, subject = self._repositories(image), self._subject
+        repositories, subject = self._list_repositories(image), self._subject
         return self._waiver_finder is not None and any(
             self._waiver_finder.find(image, repositories, subject.finding(affected_component))
             for holding in self._holdings.get(number, ())
             for affected_component in subject.affected_components.get(holding.component, ())
         )
 
-    def _repositories(self, image: FleetImage) -> Sequence[str]:
+    def _list_repositories(self, image: FleetImage) -> Sequence[str]:
         """Return where an image is; its own repository, whose waivers count, if it is in no place any more."""
         elsewhere = [image.repository] if self._places.has(image.repository) else []
         return sorted({period.repository for period in self.tag_periods[image.digest]}) or elsewhere
@@ -99,9 +99,9 @@ class ImageContents:
     def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
         """The packages of the image that the question is about, each with each vulnerability; the worst first."""
         periods, subject = self.tag_periods[image.digest], self._subject
-        stays = _stays(periods)
+        stays = _merge_stays(periods)
         since = min((period.since for period in periods), default=image.seen_at)
-        repositories = self._repositories(image)
+        repositories = self._list_repositories(image)
         entries: list[tuple[Holding, AffectedComponent | None]] = [
             (holding, affected_component)
             for holding in self._holdings.get(image.id, ())
@@ -115,12 +115,12 @@ class ImageContents:
             vulnerability = subject.vulnerabilities[affected_component.vulnerability] if affected_component else None
             package_waivers: list[FindingWaiver] = []
             life: list[LifeStep] = []
-            in_places = [self._presence(image, stay, holding.component) for stay in stays]
+            in_places = [self._make_presence(image, stay, holding.component) for stay in stays]
             last_presence = in_places[-1] if in_places and in_places[-1].until else None
             end, ended_by = _end(last_presence, affected_component)
             exposed_since = max(since, affected_component.opened) if affected_component else since
             if affected_component and vulnerability:
-                presences = self._presences(in_places or [Presence(since)], affected_component)
+                presences = self._list_presences(in_places or [Presence(since)], affected_component)
                 last = max(presences, key=lambda entry: entry.since)
                 if end is not None and end <= exposed_since and last.until is not None:
                     # The advisory came back when the image was in its places no longer.
@@ -154,7 +154,7 @@ class ImageContents:
             )
         return sorted(packages, key=lambda entry: (Severity(entry.severity).rank if entry.severity else 0, entry.purl))
 
-    def _presences(self, in_places: Sequence[Presence], component: AffectedComponent) -> list[Presence]:
+    def _list_presences(self, in_places: Sequence[Presence], component: AffectedComponent) -> list[Presence]:
         """Return when an image had a finding while it was in its places, the present or last time included."""
         findings = [Presence(component.opened, component.closed, component.why)]
         findings += [
@@ -178,16 +178,16 @@ class ImageContents:
             return [Presence(last.until, last.until, last.why)]
         return [Presence(max(in_places[0].since, component.opened))]
 
-    def _presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
+    def _make_presence(self, image: FleetImage, stay: "_Stay", component: int) -> Presence:
         """Return when an image was in its places, and why no longer, seen from one of its components."""
         if stay.until is None:
             return Presence(stay.since)
         if image.gone_at is not None and image.gone_at <= stay.until:
             return Presence(stay.since, stay.until, ClosingReason.GONE)
-        whys = {self._why_moved(period, component) for period in stay.ended_periods}
+        whys = {self._explain_move(period, component) for period in stay.ended_periods}
         return Presence(stay.since, stay.until, whys.pop() if len(whys) == 1 else ClosingReason.MOVED)
 
-    def _why_moved(self, period: TagPeriod, component: int) -> ClosingReason:
+    def _explain_move(self, period: TagPeriod, component: int) -> ClosingReason:
         successor = self._successors.get(period)
         if successor is None or successor.versions is None:
             return ClosingReason.MOVED
@@ -209,8 +209,8 @@ class _Stay:
     ended_periods: list[TagPeriod]
 
 
-def _stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
-    """The times in which an image was in its places, the oldest first."""
+def _merge_stays(periods: Sequence[TagPeriod]) -> list[_Stay]:
+    """Return the times in which an image was in its places, the oldest first."""
     stays: list[_Stay] = []
     for period in sorted(periods, key=lambda entry: entry.since):
         last = stays.pop() if stays and (stays[-1].until is None or period.since <= stays[-1].until) else None

@@ -85,12 +85,12 @@ def find_package(
         key=lambda entry: (not entry.exploited, entry.severity.rank, -(entry.epss or 0), entry.name),
     )
     versions = [
-        _version(component, images[number], by_component.get(number, [])) for number, component in present.items()
+        _make_version(component, images[number], by_component.get(number, [])) for number, component in present.items()
     ]
     versions.sort(key=lambda entry: (entry.ecosystem, entry.name, entry.version))
     return PackageContents(versions, vulnerabilities[:MAX_VULNERABILITIES], len(vulnerabilities))
 
 
-def _version(component: Component, images: int, severities: Sequence[Severity]) -> PackageVersion:
+def _make_version(component: Component, images: int, severities: Sequence[Severity]) -> PackageVersion:
     counts = [(severities.count(severity), severity) for severity in Severity if severity in severities]
     return PackageVersion(component.name, component.version, component.ecosystem, component.purl, images, counts)

@@ -81,7 +81,7 @@ class ExposureSearch:
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
         """Look up the subject and what runs: the beginning of both answers. UsageError as `find`."""
-        return LookUp(self._subject(question.strip(), at), () if at else self.store.services.running_images())
+        return LookUp(self._find_subject(question.strip(), at), () if at else self.store.services.running_images())
 
     def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:
         """Answer a question, of which the beginning may be known.
@@ -100,8 +100,8 @@ class ExposureSearch:
     def find_holders(self, look_up: LookUp, caller: Caller | None) -> dict[int, HoldingImage]:
         """The images that are there now, and of which the caller may see that they hold it, by id."""
         if look_up.holders is None:
-            visible = {entry.digest for entry in look_up.running_images if self._may_see(entry, caller)}
-            places = Places(None, self._repositories(caller), visible)
+            visible = {entry.digest for entry in look_up.running_images if self._can_see(entry, caller)}
+            places = Places(None, self._list_repositories(caller), visible)
             is_owned = not look_up.subject.is_vulnerability
             look_up.holders = self.store.exposures.images(look_up.subject.components, places, is_owned=is_owned)
         return look_up.holders
@@ -109,14 +109,14 @@ class ExposureSearch:
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
         subject = look_up.subject
         holders = self._find_visible_holders(request, look_up)
-        names = _names(subject)
+        names = _list_names(subject)
         unknown = UnknownImages(self.store, holders.places, holders.ids)
         if subject.is_vulnerability:
             knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
         else:
             knowledge, waiver_finder = AdvisoryKnowledge(True), None
             unknown.add({}, {})
-        not_recorded = self._reason_not_recorded(request.as_of, subject)
+        not_recorded = self._explain_missing_record(request.as_of, subject)
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
         contents = ImageContents(self.store, subject, holders.places, waiver_finder, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, holders, names)
@@ -127,17 +127,17 @@ class ExposureSearch:
                 facts = self.store.exposures.facts(holders.ids, subject.components, holders.places)
                 groups = group_images(waiver_finder, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
-        page, has_more = _page(lists.by_filter[request.only], request)
+        page, has_more = _select_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
         entries = subject.vulnerabilities.values()
         exploited_days = [entry.exploited for entry in entries if entry.exploited]
         is_known = bool(entries) or knowledge.is_known
-        pipelines = _visible_pipelines(holders.images, request.caller)
+        pipelines = _select_visible_pipelines(holders.images, request.caller)
         return Exposure(
             question=question,
             kind="vulnerability" if subject.is_vulnerability else "package",
             is_limited=request.caller is not None and request.caller.is_limited,
-            state=_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
+            state=_determine_state(has_images=bool(holders.ids), is_known=is_known, is_recorded=not_recorded is None),
             names=names,
             exploited=min(
                 (each for each in exploited_days if request.as_of is None or each <= request.as_of), default=None
@@ -178,9 +178,9 @@ class ExposureSearch:
     def _find_visible_holders(self, request: ExposureRequest, look_up: LookUp) -> "_Holders":
         """The images that hold the subject at the time of the question, and of which the caller may see it."""
         subject, is_now = look_up.subject, request.as_of is None
-        running = [entry for entry in look_up.running_images if self._may_see(entry, request.caller)]
+        running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
-        places = Places(request.as_of, self._repositories(request.caller), digests, request.include_moved)
+        places = Places(request.as_of, self._list_repositories(request.caller), digests, request.include_moved)
         images = self.store.exposures.images(
             subject.components,
             places,
@@ -193,7 +193,7 @@ class ExposureSearch:
         services = [RunningService.shown_to(request.caller, entry) for entry in running if entry.digest in holding]
         return _Holders(images, places._replace(running_images=holding), services)
 
-    def _reason_not_recorded(self, as_of: str | None, subject: Subject) -> str | None:
+    def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
         """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
         if as_of is None:
             return None
@@ -218,7 +218,7 @@ class ExposureSearch:
             "versions of it cannot be compared": state.doubtful_components(names),
             "packages of it are not matched yet": state.unmatched_components,
         }
-        packages = _by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
+        packages = _group_by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
         unknown.add(uncertain, packages, request.most_unaffected)
         waiver_finder = WaiverFinder(
             self.store,
@@ -230,7 +230,7 @@ class ExposureSearch:
         )
         return knowledge, waiver_finder
 
-    def _subject(self, question: str, at: str | None) -> Subject:
+    def _find_subject(self, question: str, at: str | None) -> Subject:
         if question.lower().startswith("pkg:"):
             return Subject(False, self.packages.find(question))
         is_named = is_vulnerability_name(question)
@@ -248,12 +248,12 @@ class ExposureSearch:
             return Subject(True, components, vulnerabilities, affected_components, past_components)
         return Subject(False, self.packages.find(question))
 
-    def _repositories(self, caller: Caller | None) -> Collection[str] | None:
+    def _list_repositories(self, caller: Caller | None) -> Collection[str] | None:
         if caller is None or not caller.is_limited:
             return None
         return [name for name in self.store.exposures.repositories() if caller.can_reach(repository=name)]
 
-    def _may_see(self, entry: RunningImage, caller: Caller | None) -> bool:
+    def _can_see(self, entry: RunningImage, caller: Caller | None) -> bool:
         return caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))
 
 
@@ -296,7 +296,7 @@ class _ImageLists:
     ) -> None:
         """List the images of these groups in which it is waived; reads the contents of the page, too, at once."""
         parts = groups if request.only is ExposureFilter.WAIVED else [self.by_filter[request.only]]
-        likely = [number for part in parts for number in _page(part, request)[0]][:GROUP_LIMIT]
+        likely = [number for part in parts for number in _select_page(part, request)[0]][:GROUP_LIMIT]
         waived_images, looked_at = find_waived(
             groups, likely, lambda numbers: contents.read([*numbers, *unknown_ids]), contents.is_waived
         )
@@ -304,8 +304,8 @@ class _ImageLists:
         self.waived_of += looked_at - sum(map(len, groups))
 
 
-def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
-    """The page of a list, whose newest come first, that is asked for, and whether another follows."""
+def _select_page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], bool]:
+    """Return the page of a list, whose newest come first, that is asked for, and whether another follows."""
     after = request.after
     if request.sort is ExposureSort.OLDEST:
         following = [number for number in reversed(numbers) if after is None or number > after]
@@ -314,7 +314,7 @@ def _page(numbers: Sequence[int], request: ExposureRequest) -> tuple[list[int], 
     return following[: request.limit], len(following) > request.limit
 
 
-def _state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:
+def _determine_state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureState:
     if has_images:
         return ExposureState.PRESENT
     if not is_known:
@@ -322,8 +322,8 @@ def _state(*, has_images: bool, is_known: bool, is_recorded: bool) -> ExposureSt
     return ExposureState.ABSENT if is_recorded else ExposureState.NOT_RECORDED
 
 
-def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:
-    """The names of source packages by the ecosystems of components.
+def _group_by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[str]) -> dict[str, set[str]]:
+    """Return the names of source packages by the ecosystems of components.
 
     Ecosystems of components have a release, those of the given names have none.
     """
@@ -333,8 +333,8 @@ def _by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Sequence[st
     return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
 
 
-def _visible_pipelines(images: Mapping[int, HoldingImage], caller: Caller | None) -> dict[int, list[str]]:
-    """The pipelines that asked for a verdict on each image, of those that the caller may see."""
+def _select_visible_pipelines(images: Mapping[int, HoldingImage], caller: Caller | None) -> dict[int, list[str]]:
+    """Return the pipelines that asked for a verdict on each image, of those that the caller may see."""
     return {
         number: sorted(name for name in image.pipelines if caller is None or caller.can_reach(pipeline=name))
         for number, image in images.items()
@@ -346,6 +346,6 @@ def _count_pipelines(by_image: Mapping[int, Sequence[str]]) -> list[ExposedPipel
     return [ExposedPipeline(name, count) for name, count in sorted(counts.items())]
 
 
-def _names(subject: Subject) -> list[str]:
+def _list_names(subject: Subject) -> list[str]:
     names = {name for entry in subject.vulnerabilities.values() for name in (entry.name, *entry.aliases)}
     return sorted(names, key=rank_alias)

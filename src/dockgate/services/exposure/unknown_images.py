@@ -114,7 +114,7 @@ class UnknownImages:
     def slice(self, after: int, limit: int) -> UnknownSlice:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
-            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _unknown_reason(entry))
+            UnknownExposure(entry.digest, entry.repository, entry.tag or None, _explain_unknown(entry))
             for entry in self._store.exposures.unindexed_images(self._places)
         ]
         ids = sorted(self._reasons, reverse=True)
@@ -131,7 +131,8 @@ class UnknownImages:
     ) -> UnknownPage:
         """The page of these images. `images` and `tag_periods` are those of the index, by id and by digest."""
         indexed_images = [
-            self._view(images[number], tag_periods.get(images[number].digest, ())) for number in part.indexed_ids
+            self._describe_image(images[number], tag_periods.get(images[number].digest, ()))
+            for number in part.indexed_ids
         ]
         return UnknownPage(part.total, [*part.unindexed_images, *indexed_images], part.next, reason)
 
@@ -139,12 +140,12 @@ class UnknownImages:
         if image not in self._exposed_images:
             self._reasons.setdefault(image, []).append(reason)
 
-    def _visible(self, repository: str) -> str:
-        """The repository, "" if its images do not count: then the image runs from another one."""
+    def _select_visible(self, repository: str) -> str:
+        """Return the repository, "" if its images do not count: then the image runs from another one."""
         return repository if self._places.has(repository) else ""
 
-    def _view(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
-        elsewhere = self._visible(image.repository), None
+    def _describe_image(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
+        elsewhere = self._select_visible(image.repository), None
         place = (periods[-1].repository, periods[-1].tag or None) if periods else elsewhere
         return UnknownExposure(image.digest, *place, "; ".join(self._reasons[image.id]))
 
@@ -160,7 +161,7 @@ def explain_missing_history(begin: HistoryBegin, at: str, *, is_vulnerability: b
     return None
 
 
-def _unknown_reason(entry: UnknownImage) -> str:
+def _explain_unknown(entry: UnknownImage) -> str:
     if entry.is_indexed:
         return "it was not scanned yet at that time"
     if entry.state is None:

@@ -92,12 +92,12 @@ class _Scope:
         policies = self._finder.policies(repositories) if self._has_statements else {}
         return {
             name: (
-                tuple(waiver.id for waiver in self._general if _applies(waiver, name)),
+                tuple(waiver.id for waiver in self._general if _is_applicable(waiver, name)),
                 vex_authors(policies[name]) if policies else (),
             )
             for name in repositories
         }
 
 
-def _applies(waiver: Waiver, repository: str) -> bool:
+def _is_applicable(waiver: Waiver, repository: str) -> bool:
     return not waiver.repository or patterns.matches(repository, waiver.repository)

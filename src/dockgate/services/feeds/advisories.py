@@ -149,7 +149,7 @@ def export(
     from dockgate.vulnerabilities.database.transfer import pack
 
     describe_database(path)  # no key is made where there is nothing to sign
-    signer = _signer(settings)
+    signer = _load_signer(settings)
     reference = target.removeprefix(REGISTRY)
 
     def pack_into(file: Path) -> "Header":
@@ -219,11 +219,11 @@ def import_database(
 
 def read_public_key(settings: Settings) -> str:
     """Return the public half of the key that signs exports, in PEM."""
-    return _signer(settings).public.pem
+    return _load_signer(settings).public.pem
 
 
-def _signer(settings: Settings) -> "Signer":
-    """The key in the data folder, which signs attestations too, made when there is none."""
+def _load_signer(settings: Settings) -> "Signer":
+    """Return the key in the data folder, which signs attestations too, made when there is none."""
     from dockgate.attestations.keys import Keys
     from dockgate.services.verdicts.attestations import KEYS
 

@@ -80,7 +80,7 @@ class FeedUpdates:
         """
         now = self._clock()
         states = self.plan(now)
-        due = [feed for feed in self._feeds if is_due(states.get_state(feed.name), now) and self._may_fetch(feed, now)]
+        due = [feed for feed in self._feeds if is_due(states.get_state(feed.name), now) and self._can_fetch(feed, now)]
         if due:
             self._attempts |= {feed.name: now for feed in due}
             self._fetch([feed.name for feed in due], now)
@@ -135,15 +135,15 @@ class FeedUpdates:
             self._record(events)
         reasons = {each.feed: f"the newest record of {each.part} is of {each.newest}" for each in suspects}
         parts = {feed: tuple(each.part for each in suspects if each.feed == feed) for feed in reasons}
-        change_states(self._path, lambda states: _with_ages(states, reasons, parts, ages.newest))
+        change_states(self._path, lambda states: _add_ages(states, reasons, parts, ages.newest))
         self._suspects_read = now.date()
 
-    def _may_fetch(self, feed: Feed, now: datetime) -> bool:
-        """Not twice in a minute, even if the states cannot be written."""
-        last, pause = self._attempts.get(feed.name), min(self._period(feed), 60.0)
+    def _can_fetch(self, feed: Feed, now: datetime) -> bool:
+        """Return whether the last attempt was a minute ago, even if the states cannot be written."""
+        last, pause = self._attempts.get(feed.name), min(self._get_period(feed), 60.0)
         return last is None or abs((now - last).total_seconds()) >= pause
 
-    def _period(self, feed: Feed) -> float:
+    def _get_period(self, feed: Feed) -> float:
         return self._periods.get(feed.name) or feed.period
 
     def _fetch(self, due: Sequence[str], now: datetime) -> None:
@@ -166,19 +166,19 @@ class FeedUpdates:
 
     def _plan_states(self, states: FeedStates, now: datetime) -> FeedStates:
         parts = read_parts(self._path)
-        origin = states.origin or _origin(parts)
+        origin = states.origin or _determine_origin(parts)
         planned_states = {}
         for feed in self._feeds:
-            off_reason = self._why_off(feed, origin)
+            off_reason = self._explain_off(feed, origin)
             state = replace(states.get_state(feed.name), off=off_reason)
             if off_reason is not None:
                 planned_states[feed.name] = replace(state, next_at=None)
                 continue
             oldest_check = min((part.checked_at for part in parts if part.feed == feed.name), default=None)
-            planned_states[feed.name] = schedule(state, now, self._period(feed), oldest_check, self._jitter())
+            planned_states[feed.name] = schedule(state, now, self._get_period(feed), oldest_check, self._jitter())
         return states.replace_feeds(planned_states)
 
-    def _why_off(self, feed: Feed, origin: str | None) -> str | None:
+    def _explain_off(self, feed: Feed, origin: str | None) -> str | None:
         if not (self._urls.get(feed.name) or feed.url):
             return f"DOCKGATE_FEED_{feed.name.upper()} is not set"
         if self._settings.updates.mode == "off" or self._periods.get(feed.name) == 0:
@@ -222,19 +222,19 @@ class FeedUpdates:
             self._installed_files = identity
 
 
-def _origin(parts: Sequence[Part]) -> str | None:
+def _determine_origin(parts: Sequence[Part]) -> str | None:
     """Return how a database was made that has no states; None for an update, or if there is no database."""
     is_local = bool(parts) and not any("://" in part.source for part in parts)
     return "build" if is_local else None
 
 
-def _with_ages(
+def _add_ages(
     states: FeedStates,
     reasons: Mapping[str, str],
     suspect_parts: Mapping[str, tuple[str, ...]],
     newest_days: Mapping[str, str],
 ) -> FeedStates:
-    """The states of feeds with why they are suspect and the day of their newest record.
+    """Return the states of feeds with why they are suspect and the day of their newest record.
 
     Feeds that are not suspect have neither.
     """

@@ -47,14 +47,16 @@ class ChangeEvents:
         changing = [
             verdict
             for verdict in verdicts
-            if self._status_before(verdict, self.stored_verdicts.get(verdict.image)) not in (None, verdict.status)
+            if self._find_status_before(verdict, self.stored_verdicts.get(verdict.image)) not in (None, verdict.status)
         ]
         since = format_time(shift_time(to_datetime(self.now), -RECENT))
-        unapproved_images = {self._place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED}
-        self._unused_places = find_unused_images(self.store, [self._place(verdict) for verdict in changing])
+        unapproved_images = {
+            self._get_place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED
+        }
+        self._unused_places = find_unused_images(self.store, [self._get_place(verdict) for verdict in changing])
         self._vulnerabilities = self.store.fleet_changes.recent_vulnerabilities(unapproved_images, since, self.now)
         less_waived_places = {
-            self._place(verdict)
+            self._get_place(verdict)
             for verdict in changing
             if (stored_verdict := self.stored_verdicts.get(verdict.image)) is not None
             and stored_verdict.waived > verdict.waived
@@ -64,15 +66,15 @@ class ChangeEvents:
     def make(self, changes: Sequence[VerdictChange]) -> list[NewEvent]:
         """The events of the verdicts that were written: of those that got another status."""
         return [
-            self._event(change, previous)
+            self._make_event(change, previous)
             for change in changes
-            if (previous := self._status_before(change.verdict, change.previous)) is not None
+            if (previous := self._find_status_before(change.verdict, change.previous)) is not None
             and previous is not change.verdict.status
-            and self._place(change.verdict) not in self._unused_places
+            and self._get_place(change.verdict) not in self._unused_places
         ]
 
-    def _event(self, change: VerdictChange, previous: Status) -> NewEvent:
-        verdict, (repository, image) = change.verdict, self._place(change.verdict)
+    def _make_event(self, change: VerdictChange, previous: Status) -> NewEvent:
+        verdict, (repository, image) = change.verdict, self._get_place(change.verdict)
         is_first = change.previous is None and verdict.image in self.former
         return verdict_changed(
             image,
@@ -87,13 +89,13 @@ class ChangeEvents:
             vulnerabilities=self._vulnerabilities.get(image, ()),
         )
 
-    def _status_before(self, verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
+    def _find_status_before(self, verdict: FleetVerdict, previous: FleetVerdict | None) -> Status | None:
         if previous is not None:
             return previous.status
         if verdict.image in self.former:
             return self.former[verdict.image].status
-        return self._recorded_statuses.get(self._place(verdict))
+        return self._recorded_statuses.get(self._get_place(verdict))
 
-    def _place(self, verdict: FleetVerdict) -> tuple[str, str]:
+    def _get_place(self, verdict: FleetVerdict) -> tuple[str, str]:
         image = self.images[verdict.image]
         return image.repository, image.digest

@@ -29,7 +29,7 @@ class FleetFacts:
     @cached_property
     def components(self) -> Mapping[int, FleetComponent]:
         """The components that have findings or doubts."""
-        return dict(self._components(self.notable, self.store.fleet_findings.vulnerabilities()))
+        return dict(self._read_components(self.notable, self.store.fleet_findings.vulnerabilities()))
 
     @cached_property
     def notable(self) -> frozenset[int]:
@@ -40,12 +40,12 @@ class FleetFacts:
         """The components among these that have findings or doubts."""
         chosen_components = self.notable.intersection(numbers)
         ids = {row.vulnerability for number in chosen_components for row in self._findings.get(number, ())}
-        return dict(self._components(chosen_components, self.store.fleet_findings.vulnerabilities(ids)))
+        return dict(self._read_components(chosen_components, self.store.fleet_findings.vulnerabilities(ids)))
 
     @cached_property
     def every_component(self) -> Mapping[int, FleetComponent]:
         """All components."""
-        return dict(self._components(None, self.store.fleet_findings.vulnerabilities()))
+        return dict(self._read_components(None, self.store.fleet_findings.vulnerabilities()))
 
     @cached_property
     def bundles(self) -> _Holdings:
@@ -83,7 +83,7 @@ class FleetFacts:
     def _uncovered_components(self) -> frozenset[int]:
         return frozenset(self.store.fleet.uncovered_components(self.coverage))
 
-    def _components(
+    def _read_components(
         self, numbers: Collection[int] | None, vulnerabilities: Mapping[int, Vulnerability]
     ) -> Iterable[tuple[int, FleetComponent]]:
         covered_ecosystems = {entry.ecosystem for entry in self.coverage}
@@ -122,13 +122,13 @@ class FleetContents:
     @cached_property
     def inventories(self) -> Mapping[tuple[int, int], Inventory]:
         """The inventories of all platforms without packages, by image and position."""
-        return self._inventories(self._ids)
+        return self._read_inventories(self._ids)
 
     @cached_property
     def unread_inventories(self) -> Mapping[tuple[int, int], Inventory]:
         """Those of images of which something could not be read."""
         platforms = (platform for platforms in self.platforms.values() for platform in platforms)
-        return self._inventories({platform.image for platform in platforms if platform.unread_count})
+        return self._read_inventories({platform.image for platform in platforms if platform.unread_count})
 
     @cached_property
     def platform_bundles(self) -> Mapping[tuple[int, int], tuple[tuple[int, Place], ...]]:
@@ -193,7 +193,7 @@ class FleetContents:
     def _range(self) -> tuple[int, int]:
         return self.images[0].id, self.images[-1].id + 1
 
-    def _inventories(self, ids: Collection[int]) -> dict[tuple[int, int], Inventory]:
+    def _read_inventories(self, ids: Collection[int]) -> dict[tuple[int, int], Inventory]:
         return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.platforms(ids)}
 
 

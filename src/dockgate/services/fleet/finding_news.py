@@ -67,15 +67,15 @@ class NewsEvents:
     def make(self, news: Sequence[FindingNews]) -> list[NewEvent]:
         """The events of the worst of these findings, in the images that are watched and used."""
         events: list[NewEvent] = []
-        findings = self._bad_findings(news)[:FINDINGS_LIMIT]
+        findings = self._select_bad_findings(news)[:FINDINGS_LIMIT]
         for start in range(0, len(findings), FINDINGS_TOGETHER):
             if len(events) >= EVENTS_LIMIT:
                 break
-            events += self._events_of(findings[start : start + FINDINGS_TOGETHER])
+            events += self._make_events(findings[start : start + FINDINGS_TOGETHER])
         return events[:EVENTS_LIMIT]
 
-    def _bad_findings(self, news: Sequence[FindingNews]) -> list[_News]:
-        """Those of the findings that have events, the worst first."""
+    def _select_bad_findings(self, news: Sequence[FindingNews]) -> list[_News]:
+        """Return those of the findings that have events, the worst first."""
         by_finding = {(entry.component, entry.vulnerability): entry for entry in news}
         vulnerabilities = self.store.fleet_findings.vulnerabilities({entry.vulnerability for entry in news})
         numbers = {entry.component for entry in news}
@@ -85,16 +85,16 @@ class NewsEvents:
             for row in self.store.fleet_findings.findings(numbers)
             if (entry := by_finding.get((row.component, row.vulnerability))) is not None
         ]
-        return sorted((entry for entry in findings if is_bad(entry.finding)), key=_badness)
+        return sorted((entry for entry in findings if is_bad(entry.finding)), key=_rank_news)
 
-    def _events_of(self, news: Sequence[_News]) -> Iterator[NewEvent]:
+    def _make_events(self, news: Sequence[_News]) -> Iterator[NewEvent]:
         by_component: dict[int, list[_News]] = {}
         for entry in news:
             by_component.setdefault(entry.news.component, []).append(entry)
         running = {entry.digest for entry in self.store.services.running_images()}
         digests = self.store.fleet_changes.find_images_with(by_component)
         digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
-        places = self._places(digests)
+        places = self._list_places(digests)
         by_image: dict[str, dict[int, HoldingImage]] = {}
         for holding in self.store.fleet_changes.holding_images(by_component, {digest for _, digest in places}):
             by_image.setdefault(holding.digest, {}).setdefault(holding.component, holding)
@@ -102,10 +102,10 @@ class NewsEvents:
             of_image = [
                 (entry, holding) for number, holding in by_image[digest].items() for entry in by_component[number]
             ]
-            of_image.sort(key=lambda pair: _badness(pair[0]))
-            yield from self._events_of_image(repository, digest, tags, of_image[:MAX_FINDINGS])
+            of_image.sort(key=lambda pair: _rank_news(pair[0]))
+            yield from self._make_image_events(repository, digest, tags, of_image[:MAX_FINDINGS])
 
-    def _places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+    def _list_places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
         places = self.store.fleet_changes.places(digests)
         clear = self.selection.clear_assignments_of({name for of_image in places.values() for name in of_image})
@@ -120,11 +120,11 @@ class NewsEvents:
         unused_places = find_unused_images(self.store, tags)
         return {place: tags[place] for place in tags if states[place].is_watched and place not in unused_places}
 
-    def _events_of_image(
+    def _make_image_events(
         self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, HoldingImage]]
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
-        waived_findings = self._waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
+        waived_findings = self._find_waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
         severities: dict[str, str] = {}
         for entry, holding in of_image:
             is_waived = (entry.finding.id, entry.finding.package.purl) in waived_findings
@@ -152,8 +152,10 @@ class NewsEvents:
         verdict = self.store.fleet_verdicts.list_of_policy(self._policies[repository], [image]).get(image)
         return verdict is not None and not since <= verdict.since <= compute_latest_time(self.clock.now())
 
-    def _waived_findings(self, repository: str, digest: str, findings: Collection[Finding]) -> set[tuple[str, str]]:
-        """Vulnerability and package of the findings that a waiver or a VEX statement excuses in the repository."""
+    def _find_waived_findings(
+        self, repository: str, digest: str, findings: Collection[Finding]
+    ) -> set[tuple[str, str]]:
+        """Return vulnerability and package of the findings that a waiver or a VEX statement excuses."""
         name, now = self._policies[repository], self.clock.now()
         if name not in self._waivers:
             policy = self.selection.read(name).policy
@@ -179,6 +181,6 @@ class NewsEvents:
         return set(excused_keys)
 
 
-def _badness(news: _News) -> tuple[bool, int, str, str]:
+def _rank_news(news: _News) -> tuple[bool, int, str, str]:
     finding = news.finding
     return not finding.exploited, list(Severity).index(finding.severity), finding.id, finding.package.purl

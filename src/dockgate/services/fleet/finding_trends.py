@@ -115,7 +115,7 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
         periods = store.trends.component_periods()
         open_times = list(_open_times(periods, store.trends.lives()))
         counts = store.trends.verdicts_by_day(days[0])
-    severities = [_severity_trend(severity, open_times, days) for severity in Severity]
+    severities = [_compute_severity_trend(severity, open_times, days) for severity in Severity]
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
     begins_on = min([*(entry.since[:10] for entry in open_times), *(day for day, _ in counts)], default=None)
     return FindingTrends(days, severities, verdicts, begins_on)
@@ -133,9 +133,9 @@ def count_open(times: Iterable[tuple[str, str]], days: Sequence[str]) -> list[in
         first, end = max(since[:10], days[0]), until[:10]
         if first >= end or first > days[-1]:
             continue
-        changes[_position(days, first)] += 1
+        changes[_compute_position(days, first)] += 1
         if end <= days[-1]:
-            changes[_position(days, end)] -= 1
+            changes[_compute_position(days, end)] -= 1
     total, counts = 0, []
     for change in changes[:-1]:
         total += change
@@ -143,7 +143,7 @@ def count_open(times: Iterable[tuple[str, str]], days: Sequence[str]) -> list[in
     return counts
 
 
-def _position(days: Sequence[str], day: str) -> int:
+def _compute_position(days: Sequence[str], day: str) -> int:
     return (date.fromisoformat(day) - date.fromisoformat(days[0])).days
 
 
@@ -172,17 +172,17 @@ def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> 
         yield present
 
 
-def _severity_trend(severity: Severity, open_times: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:
+def _compute_severity_trend(severity: Severity, open_times: Sequence[_OpenTime], days: Sequence[str]) -> SeverityTrend:
     times = [entry for entry in open_times if entry.severity is severity]
     fixed_times = [entry for entry in times if entry.is_fixed and entry.until != ALWAYS]
     fixes = {}
     for count in (SHORT_DAYS, DAYS):
-        ages = [_age(entry) for entry in fixed_times if entry.until[:10] >= days[-count]]
+        ages = [_compute_age(entry) for entry in fixed_times if entry.until[:10] >= days[-count]]
         fixes[count] = Fixes(len(ages), median(ages) if ages else None)
     return SeverityTrend(severity, count_open([(entry.since, entry.until) for entry in times], days), fixes)
 
 
-def _age(entry: _OpenTime) -> float:
+def _compute_age(entry: _OpenTime) -> float:
     """Return how many days a finding was open, 0 if one of its times cannot be read."""
     since, until = parse_time(entry.since), parse_time(entry.until)
     return (until - since).total_seconds() / 86_400 if since and until else 0.0

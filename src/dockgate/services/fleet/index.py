@@ -127,7 +127,7 @@ class FleetIndex:
             source, before = Source(reader.digest, self.engine_version), Source(previous, self.engine_version)
             if findings.source() != before:
                 return None
-            values, rated_names = self._catalogue_values(reader, changes.cves)
+            values, rated_names = self._read_catalogue_values(reader, changes.cves)
             components = {
                 *findings.find_components_named(changes.keys),
                 *findings.find_components_in(changes.ecosystems),
@@ -142,7 +142,7 @@ class FleetIndex:
         """Match every component, whatever the findings are of."""
         with self.store.locks.hold(MATCHING):
             source, before = Source(reader.digest, self.engine_version), self.store.fleet_findings.source()
-            values, _ = self._catalogue_values(reader, None)
+            values, _ = self._read_catalogue_values(reader, None)
             return self._match_again(reader, before, source, self.store.fleet.components(), values) or RematchResult()
 
     def _match_again(
@@ -163,7 +163,7 @@ class FleetIndex:
         changes, components_with = refreshed_ids
         return RematchResult(changes, frozenset((*(change.component for change in changes), *components_with)))
 
-    def _catalogue_values(
+    def _read_catalogue_values(
         self, reader: AdvisoryReader, cves: Collection[str] | None
     ) -> tuple[dict[int, Vulnerability], set[int]]:
         """The fleet's vulnerabilities that these CVEs (None: all) name, with what KEV and EPSS say today.

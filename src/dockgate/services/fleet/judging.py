@@ -70,7 +70,7 @@ class FleetJudging:
         return (
             ()
             if usable.unusable_reason
-            else self._traits(usable.policy, coverage, self.clock.now()).objectionable_feeds
+            else self._make_empty_judge(usable.policy, coverage, self.clock.now()).objectionable_feeds
         )
 
     def judge(self, usable: UsablePolicy, contents: FleetContents) -> Iterator[JudgedImage]:
@@ -88,7 +88,7 @@ class FleetJudging:
         judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
         fresh_judge = judge
         if judge.needs_ecosystems:
-            fresh_judge = self._judge_of(policy, contents, fleet_waivers, _checked_at(coverage, now), now)
+            fresh_judge = self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now)
         reported_images = self.store.fleet_judging.reported_images()
         is_plain = not required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
@@ -101,8 +101,8 @@ class FleetJudging:
                 )
                 item = FleetImage(
                     image.digest,
-                    _platforms(image, contents, judge),
-                    self._repository(image, limited_repositories),
+                    _make_platforms(image, contents, judge),
+                    self._find_repository(image, limited_repositories),
                     provenance,
                     is_plain=is_plain and image.digest not in reported_images,
                 )
@@ -130,7 +130,7 @@ class FleetJudging:
         coverage: Sequence[Coverage],
         now: str,
     ) -> FleetJudge:
-        traits = self._traits(policy, coverage, now)
+        traits = self._make_empty_judge(policy, coverage, now)
         components, bundles = (
             (contents.facts.every_component, contents.every_holding)
             if traits.counts_packages
@@ -138,12 +138,12 @@ class FleetJudging:
         )
         return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, fleet_waivers, coverage, now)
 
-    def _traits(self, policy: Policy, coverage: Sequence[Coverage], now: str) -> FleetJudge:
-        """A judge of no image, for what it says of itself."""
+    def _make_empty_judge(self, policy: Policy, coverage: Sequence[Coverage], now: str) -> FleetJudge:
+        """Return a judge of no image, for what it says of itself."""
         return FleetJudge(policy, self.rules, self.ecosystems, {}, {}, FleetWaivers(), coverage, now)
 
-    def _repository(self, image: IndexedImage, limited_repositories: Collection[str]) -> str | None:
-        """The repository whose waivers count for the image, None if none do."""
+    def _find_repository(self, image: IndexedImage, limited_repositories: Collection[str]) -> str | None:
+        """Return the repository whose waivers count for the image, None if none do."""
         if any(patterns.matches(image.repository, pattern) for pattern in limited_repositories):
             return image.repository if self.case_builder.should_apply_waivers(image.repository, image.digest) else None
         return image.repository
@@ -154,7 +154,7 @@ class FleetJudging:
         if case is None:
             return None
         case = replace(case, now=now)
-        snapshot = replace(case.snapshot, coverage=_checked_at(case.snapshot.coverage, now))
+        snapshot = replace(case.snapshot, coverage=_mark_checked(case.snapshot.coverage, now))
         verdicts, fresh_results = (
             evaluate.judge_platforms(each, self.ecosystems, self.rules, should_remediate=False)
             for each in (case, replace(case, snapshot=snapshot))
@@ -164,14 +164,14 @@ class FleetJudging:
         return JudgedImage(
             image.id,
             next(statuses),
-            _largest_counts(counts),
+            _select_largest_counts(counts),
             next(statuses),
             _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
         )
 
 
-def _platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
+def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
     platforms = []
     needs_inventory = judge.needs_inventory(0)
     for platform in contents.platforms.get(image.id, ()):
@@ -217,19 +217,19 @@ def _combine(
     return JudgedImage(
         image.id,
         worst_status([result.status for result in results]),
-        _largest_counts([result.counts for result in results]),
+        _select_largest_counts([result.counts for result in results]),
         worst_status([result.status for result in fresh_results]),
         next_at,
         max(result.waived_count for result in results),
     )
 
 
-def _largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
+def _select_largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:
     return tuple(map(max, *counts)) if len(counts) > 1 else tuple(counts[0]) if counts else _NO_COUNTS
 
 
-def _checked_at(coverage: Sequence[Coverage], now: str) -> tuple[Coverage, ...]:
-    """The coverage as if every feed had been checked now."""
+def _mark_checked(coverage: Sequence[Coverage], now: str) -> tuple[Coverage, ...]:
+    """Return the coverage as if every feed had been checked now."""
     return tuple(replace(entry, checked_at=now) for entry in coverage)
 
 

@@ -22,7 +22,7 @@ class FleetPackages:
         The name may be that of the source of a distribution's package. UsageError for a wrong package URL.
         """
         if text.lower().startswith("pkg:"):
-            return self._of_purl(text)
+            return self._find_by_purl(text)
         name, at_sign, version = text.rpartition("@")
         if not name or not at_sign:
             name, version = text, ""
@@ -33,7 +33,7 @@ class FleetPackages:
             if not version or version in (component.version, component.source_version)
         }
 
-    def _of_purl(self, text: str) -> Mapping[int, Component]:
+    def _find_by_purl(self, text: str) -> Mapping[int, Component]:
         purl = self.purls.parse(text)
         full_names = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
         components = self.store.component_search.components_named([purl.name, *full_names])

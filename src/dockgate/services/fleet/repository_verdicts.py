@@ -78,35 +78,35 @@ class RepositoryVerdicts:
         if renewal is None:
             return
         verdict, previous = renewal.verdict, renewal.previous
-        last_verdict = self._last_known_verdict(repository, image, previous)
+        last_verdict = self._find_last_known_verdict(repository, image, previous)
         is_changed = not has_only_stale_advisories(verdict) and last_verdict.status != verdict.status
         if is_changed and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
             names = (image, repository, verdict.policy, last_verdict.status, verdict.status)
             event = verdict_changed(
                 *names,
-                _most_findings(verdict.platform_verdicts),
+                _count_most_findings(verdict.platform_verdicts),
                 verdict.inputs.now,
                 change_key=f"{repository}/{previous.digest}",
                 former_policy=last_verdict.policy,
-                vulnerabilities=self._new_vulnerabilities(verdict, last_verdict)
+                vulnerabilities=self._list_new_vulnerabilities(verdict, last_verdict)
                 if verdict.status != Status.APPROVED
                 else (),
             )
             self.store.event_log.record([event])
         self.verdicts.store_renewal(renewal)
 
-    def _new_vulnerabilities(self, verdict: Verdict, before: VerdictRecord) -> list[dict[str, str]]:
+    def _list_new_vulnerabilities(self, verdict: Verdict, before: VerdictRecord) -> list[dict[str, str]]:
         """The vulnerabilities that the verdict before did not have, or with another severity, the worst first."""
-        previous = {_key(finding) for finding in _findings(self.store.verdicts.get(before.digest))}
-        new = [finding for finding in _findings(verdict) if _key(finding) not in previous]
+        previous = {_make_key(finding) for finding in _list_findings(self.store.verdicts.get(before.digest))}
+        new = [finding for finding in _list_findings(verdict) if _make_key(finding) not in previous]
         new.sort(key=lambda finding: (not finding.exploited, list(Severity).index(finding.severity), finding.id))
         severities = {finding.id: finding.severity.value for finding in reversed(new)}
         worst_first = list(reversed(severities.items()))[:VULNERABILITIES_LIMIT]
         return [{"id": name, "severity": severity} for name, severity in worst_first]
 
-    def _last_known_verdict(self, repository: str, image: str, previous: VerdictRecord) -> VerdictRecord:
-        """The previous verdict, or the last one before advisories became stale or missing."""
+    def _find_last_known_verdict(self, repository: str, image: str, previous: VerdictRecord) -> VerdictRecord:
+        """Return the previous verdict, or the last one before advisories became stale or missing."""
         if previous.status != Status.UNDETERMINED:
             return previous
         records = self.store.verdicts.list_of_image(image)
@@ -119,17 +119,17 @@ class RepositoryVerdicts:
         return next(known_records, previous)
 
 
-def _findings(verdict: Verdict) -> Iterator[Finding]:
+def _list_findings(verdict: Verdict) -> Iterator[Finding]:
     return (finding for platform in verdict.platform_verdicts for finding in platform.findings)
 
 
-def _key(finding: Finding) -> tuple[str, Severity, bool]:
+def _make_key(finding: Finding) -> tuple[str, Severity, bool]:
     """Return what makes a finding news if it changes."""
     return finding.id, finding.severity, bool(finding.exploited)
 
 
-def _most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:
-    """The most findings of any platform, by severity."""
+def _count_most_findings(verdicts: Sequence[PlatformVerdict]) -> dict[str, int]:
+    """Return the most findings of any platform, by severity."""
     return {
         severity.value: max((verdict.counts.get(severity, 0) for verdict in verdicts), default=0)
         for severity in Severity

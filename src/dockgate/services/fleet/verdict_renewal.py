@@ -95,15 +95,15 @@ class VerdictRenewal:
             self._finished_revision = ""
             return
         now = self.clock.now()
-        revision = self._revision(match.source, coverage, now)
+        revision = self._compute_revision(match.source, coverage, now)
         due: dict[str, set[int]] = {}
         for policy, image in self.store.fleet_verdicts.due_images(now):
             due.setdefault(policy, set()).add(image)
         if revision == self._finished_revision and not due:
             return
-        groups, unwatched_images = self._images_by_policy()
+        groups, unwatched_images = self._group_images_by_policy()
         facts = FleetFacts(self.store, coverage)
-        waiting = self._unmatched_images()
+        waiting = self._find_unmatched_images()
 
         renewals = []
         for policy in sorted(self.store.fleet_judging.policies() | groups.keys()):
@@ -133,7 +133,7 @@ class VerdictRenewal:
     def _record_unjudged(self) -> None:
         """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
         now = self.clock.now()
-        for policy, images in self._images_by_policy()[0].items():
+        for policy, images in self._group_images_by_policy()[0].items():
             present = self.store.fleet_verdicts.images(policy)
             no_verdict = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
             verdicts = [FleetVerdict(policy, image.id, *no_verdict) for image in images if image.id not in present]
@@ -145,7 +145,7 @@ class VerdictRenewal:
     def _match(self, reader: AdvisoryReader) -> Match:
         """Match what is new, and what the advisories have changed."""
         previous, self._reader = self._reader, reader
-        before = _source(self.store)
+        before = _compute_source_digest(self.store)
         touched_components: frozenset[int] | None = frozenset()
         if not self.index.is_current(reader):
             rematch = None
@@ -156,18 +156,18 @@ class VerdictRenewal:
                 self.index.rematch_all(reader)
             touched_components = None if rematch is None else rematch.components
         self.index.match_new()
-        return Match(_source(self.store), before, touched_components)
+        return Match(_compute_source_digest(self.store), before, touched_components)
 
-    def _revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
-        """A text that changes whenever a verdict may have changed, but for moments that were foreseen."""
+    def _compute_revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
+        """Return a text that changes whenever a verdict may have changed, but for moments that were foreseen."""
         feeds = [(entry.ecosystem, entry.complete, entry.checked_at[:13]) for entry in coverage]
         waivers = [record.waiver.id for record in self.store.waivers.active(now)]
         state = self.store.fleet_judging.fleet_revision(), self.store.vex.revision(), self.selection.revision()
         # Feeds become stale, and the watch of images ends, at any hour.
         return digest_of(canonical.encode([source, feeds, waivers, *state, now[:13]]))
 
-    def _images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
-        """The watched images by the policy of their repository, and those that are not watched."""
+    def _group_images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
+        """Return the watched images by the policy of their repository, and those that are not watched."""
         images = list(self.store.fleet.images())
         assignments = self.selection.clear_assignments_of({image.repository for image in images})
         images = [image for image in images if image.repository in assignments]
@@ -191,14 +191,14 @@ class VerdictRenewal:
                 unwatched_images.append(image)
         return {policy: images for policy, images in groups.items() if images}, unwatched_images
 
-    def _unmatched_images(self) -> set[int]:
-        """The images with components whose findings are not known yet: they are judged once these are."""
+    def _find_unmatched_images(self) -> set[int]:
+        """Return the images with components whose findings are not known yet: they are judged once these are."""
         components = [number for number, _ in self.store.fleet_findings.unmatched_components(NO_LIMIT)]
         bundles = {bundle for _, bundle, _ in self.store.fleet.holders(components)} if components else set()
         return self.store.fleet.find_images_with(bundles) if bundles else set()
 
 
-def _source(store: Store) -> str:
+def _compute_source_digest(store: Store) -> str:
     return digest_of(canonical.encode(store.fleet_findings.source()))
 
 
@@ -221,7 +221,7 @@ class _Renewal:
 
     def read_former_verdicts(self) -> dict[int, FleetVerdict]:
         """The verdict by this policy on each image that is not judged by it any more."""
-        images = self._former_images()
+        images = self._find_former_images()
         return self.service.store.fleet_verdicts.list_of_policy(self.policy, images) if images else {}
 
     def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
@@ -229,7 +229,7 @@ class _Renewal:
 
         Those on images that no policy judges (`judged`) are kept as the last ones; the end of a watch is an event.
         """
-        if images := self._former_images():
+        if images := self._find_former_images():
             service, store, now = self.service, self.service.store, self.service.clock.now()
             verdicts = store.fleet_verdicts.list_of_policy(self.policy, images)
             last = [verdict for image, verdict in verdicts.items() if image not in judged_images]
@@ -242,7 +242,7 @@ class _Renewal:
             ]
             service.effects.run(EffectKind.RENEW, store.fleet_verdicts.end, self.policy, images, last, now, events)
 
-    def _former_images(self) -> set[int]:
+    def _find_former_images(self) -> set[int]:
         return set(self.present) - {image.id for image in self.images} - set(self.waiting_images)
 
     def run(self, former: Mapping[int, FleetVerdict]) -> None:
@@ -252,14 +252,14 @@ class _Renewal:
         """
         service, store = self.service, self.service.store
         usable = service.selection.read(self.policy)
-        inputs = self._inputs(usable)
+        inputs = self._compute_inputs_digest(usable)
         before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
         now = service.clock.now()
         is_current = before == inputs and not self._is_judged_ahead()
         selected_images = self._select(self.present, source) if is_current else None
         is_dense = selected_images is None or len(selected_images) > LARGE_PART * len(self.images)
         images = [image for image in self.images if is_dense or image.id in (selected_images or ())]
-        stored_verdicts = self._stored_verdicts(images, is_dense=is_dense)
+        stored_verdicts = self._read_stored_verdicts(images, is_dense=is_dense)
         new_inputs = f"{inputs} {self.match.source}"
         by_id = {image.id: image for image in images}
         verdicts: list[FleetVerdict] = []
@@ -267,7 +267,7 @@ class _Renewal:
             contents = FleetContents(self.facts, images[at : at + JUDGED_TOGETHER], is_dense)
             for judged_image in service.fleet_judging.judge(usable, contents):
                 previous = stored_verdicts.get(judged_image.image)
-                verdict = self._verdict(judged_image, previous, now)
+                verdict = self._make_verdict(judged_image, previous, now)
                 if is_changed(verdict, previous):
                     verdicts.append(verdict)
                 if len(verdicts) >= WRITTEN_TOGETHER:
@@ -284,8 +284,8 @@ class _Renewal:
         judged_at = self.service.store.fleet_judging.judged_at(self.policy)
         return judged_at is not None and judged_at > compute_latest_time(self.service.clock.now())
 
-    def _stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
-        """The present verdicts on the images that are judged."""
+    def _read_stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
+        """Return the present verdicts on the images that are judged."""
         verdicts = self.service.store.fleet_verdicts
         if not images:
             return {}
@@ -302,16 +302,16 @@ class _Renewal:
         bundles = {bundle for _, bundle, _ in fleet.holders(self.match.changed_components)}
         return image_ids | fleet.find_images_with(bundles)
 
-    def _inputs(self, usable: UsablePolicy) -> str:
-        """A digest of what decides beside the advisories and the images."""
+    def _compute_inputs_digest(self, usable: UsablePolicy) -> str:
+        """Return a digest of what decides beside the advisories and the images."""
         service, store = self.service, self.service.store
         waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
         feeds = service.fleet_judging.judge_feeds(usable, self.facts.coverage)
         parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
         return digest_of(canonical.encode(parts))
 
-    def _verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
-        """The verdict to store: the last status that could be judged stays while feeds are stale."""
+    def _make_verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
+        """Return the verdict to store: the last status that could be judged stays while feeds are stale."""
         status, since = judged_image.status, None
         if judged_image.status is not judged_image.status_if_fresh:
             since = min(now, (present.cannot_judge_since if present else None) or now)

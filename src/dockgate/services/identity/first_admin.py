@@ -34,7 +34,7 @@ class FirstAdmin:
     def require(self, secret: str) -> None:
         """Raise DeniedError unless this is the secret of the link."""
         if not self.store.first_admin_links.is_valid(hash_secret(secret), format_time(self.clock())):
-            raise _not_valid()
+            raise _make_invalid_link_error()
 
     def add(self, secret: str, name: str, email: str) -> str:
         """Add the administrator, and return the text of a token, which cannot be read again.
@@ -60,7 +60,7 @@ def link_of(settings: Settings, url: str) -> str | None:
     return f"{url}{LINK_PATH}?key={secret}" if secret else None
 
 
-def _not_valid() -> DeniedError:
+def _make_invalid_link_error() -> DeniedError:
     return DeniedError(
         "this link is not valid: it was used, has expired, or there is an administrator already",
         "Run `dockgate principal add NAME --role admin` on the server's machine, or restart the server for a new link.",

@@ -116,7 +116,7 @@ class People:
         return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._time_in(0)))
 
     def _add_first(self, principal: Principal) -> str:
-        token, text = self._new_token(principal.name, TOKEN_DAYS)
+        token, text = self._make_token(principal.name, TOKEN_DAYS)
         self.store.principals.add_first(principal, token)
         return text
 
@@ -168,7 +168,7 @@ class People:
             )
         if owner.disabled_at:
             raise UsageError(f"{principal} is disabled", f"dockgate principal enable {principal}")
-        token, text = self._new_token(principal, days, hash_secret(key)[:12] if key else None)
+        token, text = self._make_token(principal, days, hash_secret(key)[:12] if key else None)
         token = replace(
             token,
             scopes=tuple(dict.fromkeys(scopes)),
@@ -184,7 +184,7 @@ class People:
             ) from None
         return token, text
 
-    def _new_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
+    def _make_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
         token_id, secret = token_id or secrets.token_hex(6), secrets.token_hex(32)
         token = Token(token_id, principal, hash_secret(secret), self._time_in(0), self._time_in(days * 86400))
         return token, write_token(token_id, secret)

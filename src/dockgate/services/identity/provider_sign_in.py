@@ -43,11 +43,11 @@ class ProviderSignIn:
         if not secrets.compare_digest(state.encode(errors="replace"), request.state.encode(errors="replace")):
             raise other_browser()
         identity = self.provider.redeem(request, code, issuer)
-        principal = self._principal(identity)
+        principal = self._record_principal(identity)
         secret = self.sessions.start_for_principal(principal.name, request.state)
         return secret, self.sessions.authenticate(secret)
 
-    def _principal(self, identity: Identity) -> Principal:
+    def _record_principal(self, identity: Identity) -> Principal:
         try:
             require_name(identity.name)
         except UsageError as error:

@@ -69,11 +69,11 @@ class Sessions:
         """
         record = self.store.sessions.find(hash_secret(secret))
         if record is None or not self._is_active(record[0]):
-            raise _not_signed_in()
+            raise _make_not_signed_in_error()
         session, token, principal = record
         now = self.clock.now()
         if not token.is_valid(now) or principal.disabled_at:
-            raise _not_signed_in()
+            raise _make_not_signed_in_error()
         if session.seen_at < format_time(self.clock() - timedelta(minutes=SEEN_MINUTES)):
             self.store.sessions.mark_seen(session.digest, now)
         return Caller(principal, token)
@@ -117,5 +117,5 @@ class Sessions:
         )
 
 
-def _not_signed_in() -> UnknownCallerError:
+def _make_not_signed_in_error() -> UnknownCallerError:
     return UnknownCallerError("You are not signed in.", "Sign in, or use a token of `dockgate token create`.")

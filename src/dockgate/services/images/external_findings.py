@@ -94,7 +94,7 @@ class InspectorFindings(FindingsSource):
             if look.documents:
                 return self._answer({digest: look}, {digest: ""})
             try:
-                platforms = self._in_index(digest, name, region)
+                platforms = self._list_index_images(digest, name, region)
             except ImageError as error:
                 return ScannerAnswer((self.report_unknown(digest, str(error)),))
             looks = {image: scans.look_up(image, name, None) for image in platforms} or {digest: look}
@@ -127,7 +127,7 @@ class InspectorFindings(FindingsSource):
         report.add_undetermined(reason)
         return report.build()
 
-    def _in_index(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
+    def _list_index_images(self, digest: str, repository: str, region: str) -> Mapping[str, str]:
         """The images in an index, each with what tells it from the others; none for what is not an index.
 
         It is asked for once: what is behind a digest never changes.

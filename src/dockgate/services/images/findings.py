@@ -89,7 +89,9 @@ def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFi
         ]
         packages += sum(content.counted_components.values()) + sum(content.owned_components.values())
         layers[entry.platform, entry.layer] = packages, severities
-    return {key: LayerFindings(packages, _counts(severities)) for key, (packages, severities) in layers.items()}
+    return {
+        key: LayerFindings(packages, _count_severities(severities)) for key, (packages, severities) in layers.items()
+    }
 
 
 def list_layers(
@@ -121,7 +123,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     days = list_last_days(now, day_count)
     with store.database.read():
         periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
-        components = _components(store, {period.digest for period in periods})
+        components = _read_components(store, {period.digest for period in periods})
         component_ids = {number for numbers in components.values() for number in numbers}
         lives = store.trends.lives(component_ids)
         names = {number: (entry.ecosystem, entry.name) for number, entry in store.fleet.components(component_ids)}
@@ -132,7 +134,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     def counts(digest: str, moment: str) -> Counts | None:
         if digest not in components:
             return None
-        return _counts(
+        return _count_severities(
             life.severity
             for number in components[digest]
             for life in by_component.get(number, ())
@@ -143,7 +145,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     series: dict[Severity, list[int | None]] = {severity: [] for severity in Severity}
     for day in days:
         moment = min(f"{day}T23:59:59.999Z", present)
-        present_period = next((period for period in periods if _lasts(period, moment)), None)
+        present_period = next((period for period in periods if _is_lasting_at(period, moment)), None)
         of_day = counts(present_period.digest, moment) if present_period else None
         numbers = None if of_day is None else {severity: count for count, severity in of_day}
         for severity, values in series.items():
@@ -196,8 +198,8 @@ def _count_endings(
     return dict(Counter(reason_of(life).value for life in findings(period.digest)))
 
 
-def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:
-    """The components of each image that is in the index."""
+def _read_components(store: Store, digests: set[str]) -> dict[str, set[int]]:
+    """Return the components of each image that is in the index."""
     images = store.trends.image_ids(digests)
     placed_bundles = list(store.fleet.bundles_of_images(images.values())) if images else []
     contents = dict(store.fleet.bundles({entry.bundle for entry in placed_bundles})) if placed_bundles else {}
@@ -207,10 +209,10 @@ def _components(store: Store, digests: set[str]) -> dict[str, set[int]]:
     return {digest: by_image[number] for digest, number in images.items()}
 
 
-def _lasts(period: TagPeriod, moment: str) -> bool:
+def _is_lasting_at(period: TagPeriod, moment: str) -> bool:
     return period.since <= moment and (period.until is None or period.until > moment)
 
 
-def _counts(severities: Iterable[Severity]) -> Counts:
+def _count_severities(severities: Iterable[Severity]) -> Counts:
     entries = list(severities)
     return [(entries.count(severity), severity) for severity in Severity if severity in entries]

@@ -61,7 +61,7 @@ def scan(
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
     report(f"opening {reference}")
-    if document := _document(reference):
+    if document := _find_document(reference):
         from dockgate.scanner import sboms
 
         try:
@@ -92,8 +92,8 @@ def scan(
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 
 
-def _document(reference: str) -> Path | None:
-    """The bill of materials that sbom:FILE or a path that ends in .json names.
+def _find_document(reference: str) -> Path | None:
+    """Return the bill of materials that sbom:FILE or a path that ends in .json names.
 
     FILE is "-" for standard input.
     """

@@ -52,7 +52,7 @@ class ImagePresence:
 
     def _has_another(self, place: Place, unavailable: set[str]) -> bool:
         """Return whether the registry of a missing image still has the image that was found there last."""
-        registry = self._registry_of(place)
+        registry = self._get_registry(place)
         last_found = self._present.pop(registry, None)
         if last_found and self._is_there(last_found, unavailable):
             return True
@@ -65,7 +65,7 @@ class ImagePresence:
         None if it does not say; its other images are then left for later.
         """
         repository, digest = place
-        registry = self._registry_of(place)
+        registry = self._get_registry(place)
         if registry in unavailable:
             return None
         name = RepositoryReference.parse(repository).with_registry(self.registry)
@@ -81,5 +81,5 @@ class ImagePresence:
         self._present[registry] = place
         return True
 
-    def _registry_of(self, place: Place) -> str:
+    def _get_registry(self, place: Place) -> str:
         return RepositoryReference.parse(place[0]).registry or self.registry

@@ -50,7 +50,7 @@ class ImageAccess:
         if digest and not is_digest(digest):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
         if must_exist or not digest:
-            with closing(self._origin(image)) as origin:
+            with closing(self._make_origin(image)) as origin:
                 digest, _ = origin.read_root()
         registry = normalize_registry(image.registry)
         is_own = (
@@ -81,7 +81,7 @@ class ImageAccess:
             str(image_name), ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS
         )
 
-    def _origin(self, reference: RegistryReference) -> RegistrySource:
+    def _make_origin(self, reference: RegistryReference) -> RegistrySource:
         return open_registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _name_image(self, repository: str, digest: str) -> RegistryReference:

@@ -96,7 +96,7 @@ class ImageRescans:
         return has_ended or is_older_scanner(version, self.version)
 
     def _read_scan(self, scan: Scan) -> None:
-        registry = _registry(scan)
+        registry = _find_registry(scan)
         try:
             self.effects.run(EffectKind.READ_IMAGE, self._read_again, scan)
             self._pauses.pop(registry, None)
@@ -126,10 +126,10 @@ class ImageRescans:
             self.index(scan.image)
 
     def _is_due(self, scan: Scan, now: float) -> bool:
-        paused_until, _ = self._pauses.get(_registry(scan), (0.0, 0.0))
+        paused_until, _ = self._pauses.get(_find_registry(scan), (0.0, 0.0))
         return max(self._retry_at.get(scan.image, 0.0), paused_until) <= now
 
 
-def _registry(scan: Scan) -> str | None:
-    """The registry of an image, None for our own."""
+def _find_registry(scan: Scan) -> str | None:
+    """Return the registry of an image, None for our own."""
     return RepositoryReference.parse(scan.repository).registry

@@ -141,7 +141,7 @@ class ImageSearch:
         """What runs that the caller may see, and the conditions of the query."""
         running = self.visible_services(self.store.services.running_images(), query.caller)
         return running, ImageFilter(
-            repositories=self._repositories(query.repository, query.caller),
+            repositories=self._list_matching_repositories(query.repository, query.caller),
             severities=query.severities,
             is_fixable=query.is_fixable,
             is_exploited=query.is_exploited,
@@ -199,12 +199,12 @@ class ImageSearch:
         rows = [
             row
             if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)
-            else _with_newest(row, newest_verdicts)
+            else _replace_with_newest(row, newest_verdicts)
             for row in rows
         ]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
         summaries = [
-            _summary(
+            _make_summary(
                 row, newest_verdicts.get((row.repository, row.digest)), watches[row.repository, row.digest], running
             )
             for row in rows
@@ -228,7 +228,7 @@ class ImageSearch:
             else [name for name in names if caller.can_reach(repository=name)]
         )
 
-    def _repositories(self, pattern: str | None, caller: Caller | None) -> Collection[str] | None:
+    def _list_matching_repositories(self, pattern: str | None, caller: Caller | None) -> Collection[str] | None:
         is_limited = caller is not None and caller.is_limited
         if not pattern and not is_limited:
             return None
@@ -242,7 +242,7 @@ def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
     return read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
 
 
-def _summary(
+def _make_summary(
     row: ListedImage, newest_verdict: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
 ) -> ImageSummary:
     status, summary = row.status.value if row.status else "", ""
@@ -291,8 +291,8 @@ def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
     )
 
 
-def _with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
-    """The row with the newest verdict of its repository in place of another policy's."""
+def _replace_with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
+    """Return the row with the newest verdict of its repository in place of another policy's."""
     record = newest_verdicts.get((row.repository, row.digest))
     status = Status(record.status) if record else None
     return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)

@@ -55,7 +55,7 @@ class ImageVisibility:
     def require_image(self, image: str) -> None:
         """Raise DeniedError unless the image is visible."""
         if not self.can_see_image(image):
-            raise self._refusal()
+            raise self._make_refusal()
 
     def verdicts(self, image: str) -> Sequence[VerdictRecord]:
         """The visible verdicts on an image, newest first."""
@@ -75,7 +75,7 @@ class ImageVisibility:
             visible = self.repositories(image)
             made_in = [name for name in made_in if name in visible]
             if not made_in:
-                raise self._refusal()
+                raise self._make_refusal()
         return made_in[0] if made_in else ""
 
     def can_see_verdict(self, image: str, verdict: str) -> bool:
@@ -94,10 +94,10 @@ class ImageVisibility:
         if self.caller.is_limited:
             names = self.all_repositories(image)
             if not names or not all(self.caller.can_reach(repository=name) for name in names):
-                raise self._refusal()
+                raise self._make_refusal()
 
-    def _refusal(self) -> DeniedError:
-        """It names no repository: the caller may not know the one."""
+    def _make_refusal(self) -> DeniedError:
+        """Make the error. It names no repository: the caller may not know the one."""
         return DeniedError(
             f"the role or token of {self.caller.name} does not cover all repositories of this image",
             "Use a role and a token for the image's repositories: `dockgate principal roles`, `dockgate token create`.",

@@ -69,8 +69,8 @@ class WatchedImages:
         assignments = self.selection.assignments_of([use.repository for use in uses])
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
         digests = None if running is None else {entry.digest for entry in running}
-        is_running = is_limited and image in (self._running_images() if digests is None else digests)
-        return [_watched_by_use(use, assignments[use.repository], now, is_running=is_running) for use in uses]
+        is_running = is_limited and image in (self._list_running_images() if digests is None else digests)
+        return [_make_used_repository(use, assignments[use.repository], now, is_running=is_running) for use in uses]
 
     def read_watches(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], WatchedRepository]:
         """Return the watch of each image in its repository, by repository and digest.
@@ -79,7 +79,7 @@ class WatchedImages:
         """
         assignments = self.selection.assignments_of({repository for repository, _ in places})
         return {
-            place: _watched_repository(place[0], assignments[place[0]], state)
+            place: _make_watched_repository(place[0], assignments[place[0]], state)
             for place, state in self.read_states(places).items()
         }
 
@@ -108,7 +108,7 @@ class WatchedImages:
         ]
         states = dict.fromkeys(places, WatchState(True))
         if limited_places:
-            now, running = self.clock.now(), self._running_images()
+            now, running = self.clock.now(), self._list_running_images()
             uses = self.store.image_uses.list_of_images({image for _, image in limited_places}, now)
             for repository, image in limited_places:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
@@ -139,8 +139,8 @@ class WatchedImages:
         if running and service.desired_count and self._is_due("run", running[1].repository, running[0]):
             self.store.image_uses.record_run(running[1].repository, running[0], self.clock.now())
 
-    def _running_images(self) -> set[str]:
-        """The images that services run."""
+    def _list_running_images(self) -> set[str]:
+        """Return the images that services run."""
         return {entry.digest for entry in self.store.services.running_images()}
 
     def _is_due(self, kind: str, repository: str, image: str) -> bool:
@@ -155,14 +155,16 @@ class WatchedImages:
             return True
 
 
-def _watched_by_use(
+def _make_used_repository(
     use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool
 ) -> WatchedRepository:
     watch = assignment.watch if assignment else Watch()
-    return _watched_repository(use.repository, assignment, watch_state(watch, use, now, is_running=is_running))
+    return _make_watched_repository(use.repository, assignment, watch_state(watch, use, now, is_running=is_running))
 
 
-def _watched_repository(repository: str, assignment: PolicyAssignment | None, state: WatchState) -> WatchedRepository:
+def _make_watched_repository(
+    repository: str, assignment: PolicyAssignment | None, state: WatchState
+) -> WatchedRepository:
     if assignment is None:
         return WatchedRepository(repository, DEFAULT_POLICY, Watch(), state.is_watched, state.until, ())
     policy, watch, owners = assignment.policy, assignment.watch, assignment.owners

@@ -44,7 +44,7 @@ class EventDeliveryHandler(OutboxHandler):
         before = receivers.state(entry.receiver)
         if before is not None and before.gone_at is not None:
             raise UndeliverableError(f"the target {entry.receiver} refused further messages (410) at {before.gone_at}")
-        message = self._message(entry)
+        message = self._make_message(entry)
         try:
             self._targets.send(message, target)
         except StoreError:
@@ -66,7 +66,7 @@ class EventDeliveryHandler(OutboxHandler):
         if state is None or state.failures or state.last_error or (state.last_sent_at or "") < recent:
             self._store.event_receivers.record_success(receiver, format_time(now))
 
-    def _message(self, entry: OutboxEntry) -> Message:
+    def _make_message(self, entry: OutboxEntry) -> Message:
         payload = entry.payload
         event: Mapping[str, Any]
         if "body" in payload:

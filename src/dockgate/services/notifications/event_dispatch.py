@@ -123,11 +123,11 @@ class EventDispatcher:
                         at=format_time(batch.now),
                         pause_seconds=compiled_target.target.group_seconds,
                         topic=topic_of(event.body),
-                        reopens=_reopening(event.body, batch.now),
+                        reopens=_make_reopening(event.body, batch.now),
                     )
                 )
             elif target.enabled:
-                batch.entries.append(_entry(rule.rule.name, compiled_target, target, event, batch))
+                batch.entries.append(_make_entry(rule.rule.name, compiled_target, target, event, batch))
 
     def _warn(self, target: str, rule: str) -> None:
         """Log once that a rule names a target which does not exist."""
@@ -166,16 +166,16 @@ class EventDispatcher:
         positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.read_by_seq(positions)), None)):
-            body = next(self._bodies(positions))
-            entry = _rule_entry(waiting, body, event.seq, now, event.id)
+            body = next(self._read_bodies(positions))
+            entry = _make_rule_entry(waiting, body, event.seq, now, event.id)
         else:
-            message = group(self._bodies(positions), link)
+            message = group(self._read_bodies(positions), link)
             key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
             body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).envelope()
-            entry = _rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
+            entry = _make_rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
-    def _bodies(self, positions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
+    def _read_bodies(self, positions: Sequence[int]) -> Iterator[Mapping[str, Any]]:
         return (event.body for event in self._store.event_log.read_by_seq(positions))
 
     # --- daily summaries ------------------------------------------------------------------------------------------
@@ -207,7 +207,7 @@ class EventDispatcher:
             title, text, detail = self._summary.describe(target, now, self._registry)
             event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
             payload = {"body": event.envelope(), "title": title, "text": text}
-            entry = _message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
+            entry = _make_message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
             self._store.event_cursor.send_summary(target.name, due, latest_due, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)
 
@@ -215,8 +215,8 @@ class EventDispatcher:
 _LAST_POSITION = 1 << 62
 
 
-def _reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
-    """The topics of which people are notified again after this event."""
+def _make_reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
+    """Return the topics of which people are notified again after this event."""
     if (topics := state_topics(event)) is None:
         return None
     since = format_time(now - REOPEN_AFTER) if topics.is_well else None
@@ -231,7 +231,7 @@ def _is_complete(waiting: Group, now: datetime) -> bool:
     return last + pause <= now or first + pause * LONGEST_PAUSES <= now or waiting.count >= GROUP_LIMIT
 
 
-def _entry(
+def _make_entry(
     rule: str, compiled_target: CompiledTarget, target: Target, event: StoredEvent, batch: _Batch
 ) -> OutboxEntry:
     """Return what one target gets of an event, at once or after its quiet hours."""
@@ -258,7 +258,7 @@ def _entry(
     )
 
 
-def _rule_entry(
+def _make_rule_entry(
     waiting: Group,
     body: Mapping[str, Any],
     position: int,
@@ -266,18 +266,18 @@ def _rule_entry(
     key: str,
     words: tuple[str, str] | None = None,
 ) -> OutboxEntry:
-    """The message of a group, with a title and a text (`words`) if it has several events."""
+    """Return the message of a group, with a title and a text (`words`) if it has several events."""
     payload: dict[str, Any] = {"rule": waiting.rule, "body": dict(body)}
     if words is not None:
         payload |= {"title": words[0], "text": words[1]}
     subject = f"rule {waiting.rule}"
-    return _message_entry(waiting.target, payload, position, now, f"{waiting.rule}/{key}", subject)
+    return _make_message_entry(waiting.target, payload, position, now, f"{waiting.rule}/{key}", subject)
 
 
-def _message_entry(
+def _make_message_entry(
     target: str, payload: Mapping[str, Any], position: int, now: datetime, key: str, subject: str
 ) -> OutboxEntry:
-    """A message that is complete: its event is not in the log, or was grouped."""
+    """Return a message that is complete: its event is not in the log, or was grouped."""
     at = format_time(now)
     return OutboxEntry(
         OutboxKind.EVENT,

@@ -93,7 +93,7 @@ class EventTargets:
         """
         target = definition.target
         before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
-        with _no_secret_in_errors(target.name):
+        with _hide_secrets_in_errors(target.name):
             self._adapters[target.type].check(target, definition.secrets)
         record = self._store.event_targets.put(target, definition.secrets, by, self._clock.now())
         change = "created" if before is None else "unchanged" if before == record.version else "updated"
@@ -122,7 +122,7 @@ class EventTargets:
         """All targets and their delivery state."""
         states, lengths = self._store.event_receivers.states(), self._store.event_receivers.lengths()
         return [
-            _status(
+            _make_status(
                 record,
                 states.get(record.target.name, ReceiverState(OutboxKind.EVENT, record.target.name)),
                 lengths.get(record.target.name, QueueLength()),
@@ -135,7 +135,7 @@ class EventTargets:
         for status in self.list_statuses():
             if status.target.name == name:
                 return status
-        raise _unknown(name)
+        raise _make_unknown_error(name)
 
     def remove(self, name: str) -> None:
         """Remove a target, and what waits for it. Raises ConflictError for one that a rule or an owner names."""
@@ -157,7 +157,7 @@ class EventTargets:
     def send(self, message: Message, target: Target) -> None:
         """Send a message. Raises what `events.ports.TargetAdapter.send` raises, and no other error."""
         secrets = self._store.event_targets.secrets(target.name)
-        with _no_secret_in_errors(target.name):
+        with _hide_secrets_in_errors(target.name):
             self._adapters[target.type].send(target, secrets, message)
 
     def test(self, name: str, by: str) -> None:
@@ -180,7 +180,7 @@ class EventTargets:
         """The messages of a target that were given up, by position, after the one of this position and key."""
         self.read_status(name)
         entries = self._store.outbox.dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
-        return [_dead_letter(entry) for entry in entries]
+        return [_make_dead_letter(entry) for entry in entries]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
         """Send messages again that were given up: those with these keys, or all. Returns how many."""
@@ -196,7 +196,7 @@ class EventTargets:
 
 
 @contextmanager
-def _no_secret_in_errors(target: str) -> Iterator[None]:
+def _hide_secrets_in_errors(target: str) -> Iterator[None]:
     """Raise UnavailableError in place of errors, whose messages may have the target's URL."""
     try:
         yield
@@ -210,7 +210,7 @@ def _no_secret_in_errors(target: str) -> Iterator[None]:
         ) from None
 
 
-def _status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> TargetStatus:
+def _make_status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> TargetStatus:
     return TargetStatus(
         target=record.target,
         version=record.version,
@@ -228,7 +228,7 @@ def _status(record: TargetRecord, state: ReceiverState, length: QueueLength) -> 
     )
 
 
-def _dead_letter(entry: OutboxEntry) -> DeadLetter:
+def _make_dead_letter(entry: OutboxEntry) -> DeadLetter:
     return DeadLetter(
         key=entry.key,
         rule=str(entry.payload.get("rule", "")),
@@ -240,5 +240,5 @@ def _dead_letter(entry: OutboxEntry) -> DeadLetter:
     )
 
 
-def _unknown(name: str) -> NotFoundError:
+def _make_unknown_error(name: str) -> NotFoundError:
     return NotFoundError(f"there is no target {name!r}", "`dockgate target list` lists them all.")

@@ -112,14 +112,16 @@ class _Lane:
         self._active_count = 0
         self._unstored_entries: list[OutboxEntry] = []
         self._pool = ThreadPoolExecutor(LANE_LIMIT, f"outbox {self.handler.kind}")
-        self.thread = threading.Thread(target=self._work, name=f"outbox {self.handler.kind}", daemon=True)
+        self.thread = threading.Thread(
+            target=self._claim_until_stopped, name=f"outbox {self.handler.kind}", daemon=True
+        )
 
     def stop(self) -> None:
         self._is_stopping = True
         self.wakeup.set()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _work(self) -> None:
+    def _claim_until_stopped(self) -> None:
         while not self._is_stopping:
             self.wakeup.clear()
             try:
@@ -159,7 +161,7 @@ class _Lane:
             self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
             text = "The result of sending %s was not stored: %s"
-            _log.warning(text, _label(entry), describe(error), exc_info=find_unexpected_error(error))
+            _log.warning(text, _describe_entry(entry), describe(error), exc_info=find_unexpected_error(error))
             with self._lock:
                 self._unstored_entries.append(entry)
         finally:
@@ -172,11 +174,11 @@ class _Lane:
             result = self.handler.send(entry)
         except UndeliverableError as error:
             self.outbox.fail(entry, str(error), None)
-            _log.warning("Gave up %s: %s", _label(entry), error)
+            _log.warning("Gave up %s: %s", _describe_entry(entry), error)
         except DockgateError as error:
             self._retry(entry, error.full_message)
         except Exception as error:
-            _log.warning("Sending %s failed with an internal error", _label(entry), exc_info=error)
+            _log.warning("Sending %s failed with an internal error", _describe_entry(entry), exc_info=error)
             self._retry(entry, f"{type(error).__name__}: {error}")
         else:
             self.outbox.complete(entry, format_time(self.clock()), result)
@@ -187,12 +189,14 @@ class _Lane:
         )
         if following is None:
             self.outbox.fail(entry, error, None)
-            _log.error("Gave up %s after %d attempts: %s", _label(entry), entry.attempts + 1, error)
+            _log.error("Gave up %s after %d attempts: %s", _describe_entry(entry), entry.attempts + 1, error)
         else:
             self.outbox.fail(entry, error, format_time(following))
-            _log.warning("Sending %s failed, next attempt at %s: %s", _label(entry), format_time(following), error)
+            _log.warning(
+                "Sending %s failed, next attempt at %s: %s", _describe_entry(entry), format_time(following), error
+            )
 
 
-def _label(entry: OutboxEntry) -> str:
-    """The entry in log messages."""
+def _describe_entry(entry: OutboxEntry) -> str:
+    """Return the entry in log messages."""
     return f"the {entry.kind} {entry.key} to {entry.receiver}"

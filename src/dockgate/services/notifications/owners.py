@@ -38,14 +38,14 @@ class Owners:
 
         What concerns no repository of an owner, such as a waiver for all, goes to the person that it names as `owner`.
         """
-        repository = self._repository_of(event)
+        repository = self._find_repository(event)
         if repository and repository not in self._by_repository:
-            self._by_repository[repository] = self._targets_for(repository)
-        return self._by_repository.get(repository) or self._targets_of_person(event)
+            self._by_repository[repository] = self._find_repository_targets(repository)
+        return self._by_repository.get(repository) or self._find_person_targets(event)
 
     def is_owner(self, target: str) -> bool:
         """Return whether any repository's events go to the target."""
-        return any(target in self._targets_of_owner(owner) for each in self.assignments for owner in each.owners)
+        return any(target in self._find_owner_targets(owner) for each in self.assignments for owner in each.owners)
 
     def is_owner_of(self, target: str, repository: str) -> bool:
         """Return whether the events of the repository go to the target."""
@@ -53,9 +53,9 @@ class Owners:
 
     def without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
         """Those of the owners whom no target notifies."""
-        return tuple(owner for owner in owners if not self._targets_of_owner(owner))
+        return tuple(owner for owner in owners if not self._find_owner_targets(owner))
 
-    def _targets_for(self, repository: str) -> tuple[str, ...]:
+    def _find_repository_targets(self, repository: str) -> tuple[str, ...]:
         try:
             assignment = choose_assignment(self.assignments, repository)
         except DockgateError as error:
@@ -63,7 +63,7 @@ class Owners:
             return ()
         names: dict[str, None] = {}
         for owner in assignment.owners if assignment else ():
-            targets = self._targets_of_owner(owner)
+            targets = self._find_owner_targets(owner)
             if not targets:
                 _log.warning(
                     "%s, an owner of %s, has no target: apply a Target with `for: [%s]`", owner, repository, owner
@@ -71,13 +71,13 @@ class Owners:
             names |= dict.fromkeys(targets)
         return tuple(names)
 
-    def _targets_of_person(self, event: Mapping[str, Any]) -> tuple[str, ...]:
+    def _find_person_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
         detail = event.get("detail")
         name = detail.get("owner") if isinstance(detail, Mapping) else None
         is_person = isinstance(name, str) and not name.startswith((_TARGET, _ROLE))
-        return tuple(self._targets_of_owner(name)) if isinstance(name, str) and is_person else ()
+        return tuple(self._find_owner_targets(name)) if isinstance(name, str) and is_person else ()
 
-    def _targets_of_owner(self, owner: str) -> list[str]:
+    def _find_owner_targets(self, owner: str) -> list[str]:
         if owner.startswith(_TARGET):
             name = owner.removeprefix(_TARGET)
             return [target.name for target in self.targets if target.name == name]
@@ -87,7 +87,7 @@ class Owners:
             recipients |= {each.name for each in self.principals if not each.disabled_at and role in each.roles}
         return [target.name for target in self.targets if recipients & set(target.recipients)]
 
-    def _repository_of(self, event: Mapping[str, Any]) -> str:
+    def _find_repository(self, event: Mapping[str, Any]) -> str:
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
             return ""
@@ -95,9 +95,9 @@ class Owners:
         if isinstance(repository, str) and repository:
             return repository.rpartition(":repository/")[2]
         service = detail.get("service")
-        return self._repository_of_service(service) if isinstance(service, str) and service else ""
+        return self._find_service_repository(service) if isinstance(service, str) and service else ""
 
-    def _repository_of_service(self, name: str) -> str:
+    def _find_service_repository(self, name: str) -> str:
         try:
             service = self.store.services.get(name)
             image = self.store.services.definition(name, service.revision).image

@@ -31,7 +31,7 @@ class RuleExecutions:
         UsageError where the event comes of an execution that the same rule has started, or a chain of rules is too
         long, or the rule has started the pipeline `limit` times within an hour.
         """
-        chain = [*self._chain_of(message.event), message.rule]
+        chain = [*self._find_chain(message.event), message.rule]
         cause = f"rule/{message.key}"
         if message.rule in chain[:-1]:
             raise UsageError(
@@ -60,8 +60,8 @@ class RuleExecutions:
         execution = self.store.executions.start(pipeline, cause, trigger, now)
         self.starter.continue_execution(execution.id)
 
-    def _chain_of(self, event: Mapping[str, Any]) -> list[str]:
-        """The rules that led to the execution which an event is about."""
+    def _find_chain(self, event: Mapping[str, Any]) -> list[str]:
+        """Return the rules that led to the execution which an event is about."""
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
             return []

@@ -79,9 +79,9 @@ class NotificationSummary:
                 at_risk.append(f"{service.name}: replace it before {service.at_risk_until}")
             elif service.cannot_judge:
                 unclear.append(f"{service.name}: {service.cannot_judge}")
-        waivers = self._expiring_waivers(now, owners, target, is_owner)
-        images = self._images(now, owners, target, is_owner)
-        stale_advisories = self._stale_advisories(now)
+        waivers = self._list_expiring_waivers(now, owners, target, is_owner)
+        images = self._collect_images(now, owners, target, is_owner)
+        stale_advisories = self._list_stale_advisories(now)
         suspect = [f"{feed}: {to_one_line(reason)}" for feed, reason in sorted(self.suspect_feeds().items())]
         total = sum(images.counts.values()) - images.count(_State.UNWATCHED)
         rejected_count, undetermined_count = images.count(_State.REJECTED), images.count(_State.UNDETERMINED)
@@ -130,15 +130,15 @@ class NotificationSummary:
         }
         return title, "\n".join(lines), detail
 
-    def _images(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> _Images:
-        """The states of the images that the target hears of."""
+    def _collect_images(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> _Images:
+        """Return the states of the images that the target hears of."""
         repositories = None
         if is_owner:
-            repositories = self._owned_repositories(owners, target)
+            repositories = self._list_owned_repositories(owners, target)
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         places = self.store.image_listing.current_places(repositories, judged_before)
         worst_verdicts: dict[str, tuple[int, PlaceVerdict]] = {}
-        for place, state in zip(places, self._states(places), strict=True):
+        for place, state in zip(places, self._determine_states(places), strict=True):
             rank = _ORDER.index(state)
             if place.digest not in worst_verdicts or rank < worst_verdicts[place.digest][0]:
                 worst_verdicts[place.digest] = rank, place
@@ -146,15 +146,18 @@ class NotificationSummary:
         for rank, place in worst_verdicts.values():
             of_state[_ORDER[rank]].append(place)
         unknown = [
-            *(f"{_name(place)}: {_why_undetermined(place)}" for place in of_state[_State.UNDETERMINED][:LIST_LIMIT]),
-            *(f"{_name(place)}: {_why_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
+            *(
+                f"{_name(place)}: {_explain_undetermined(place)}"
+                for place in of_state[_State.UNDETERMINED][:LIST_LIMIT]
+            ),
+            *(f"{_name(place)}: {_explain_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
         ]
         counts = Counter({state: len(state_places) for state, state_places in of_state.items() if state_places})
-        rejected_images = self._worst_rejected(repositories, of_state[_State.REJECTED])
+        rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
         return _Images(counts, rejected_images, unknown[:LIST_LIMIT])
 
-    def _states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
-        """The state of each place. No image of a repository is known whose policy is not clear."""
+    def _determine_states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
+        """Return the state of each place. No image of a repository is known whose policy is not clear."""
         clear = self.watched_images.selection.clear_assignments_of({place.repository for place in places})
         watches = self.watched_images.read_watches(
             {(place.repository, place.digest) for place in places if place.repository in clear}
@@ -166,10 +169,12 @@ class NotificationSummary:
             elif watch is None:
                 yield _State.UNJUDGED
             else:
-                yield _state(place, watch.policy)
+                yield _determine_state(place, watch.policy)
 
-    def _worst_rejected(self, repositories: Sequence[str] | None, rejected_places: Sequence[PlaceVerdict]) -> list[str]:
-        """The names of rejected images, those with the worst findings first."""
+    def _list_worst_rejected(
+        self, repositories: Sequence[str] | None, rejected_places: Sequence[PlaceVerdict]
+    ) -> list[str]:
+        """Return the names of rejected images, those with the worst findings first."""
         image_filter = ImageFilter(repositories, statuses=(Status.REJECTED,))
         worst_images, _ = self.store.image_listing.page(
             image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before=""
@@ -178,7 +183,7 @@ class NotificationSummary:
         digests = dict.fromkeys(image.digest for image in worst_images if image.digest in names)
         return [names[digest] for digest in [*digests, *(names.keys() - digests.keys())]][:LIST_LIMIT]
 
-    def _stale_advisories(self, now: datetime) -> list[str]:
+    def _list_stale_advisories(self, now: datetime) -> list[str]:
         """Return what is too old to judge by, in words; the database itself if there is none."""
         try:
             reader = self.advisories()
@@ -191,29 +196,29 @@ class NotificationSummary:
             if is_stale(entry.checked_at, now)
         ]
 
-    def _expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
+    def _list_expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
         at = format_time(now)
         active = [record.waiver for record in self.store.waivers.active(at)]
-        owned_repositories = self._owned_repositories(owners, target) if is_owner else []
+        owned_repositories = self._list_owned_repositories(owners, target) if is_owner else []
         return [
             f"{waiver.id} of {to_one_line(waiver.owner)} expires at {waiver.until}"
             for waiver in select_expiring_waivers(active, at, WAIVER_DAYS)
-            if not is_owner or _applies_to_any(waiver, owned_repositories)
+            if not is_owner or _can_apply_to_any(waiver, owned_repositories)
         ]
 
-    def _owned_repositories(self, owners: Owners, target: Target) -> list[str]:
+    def _list_owned_repositories(self, owners: Owners, target: Target) -> list[str]:
         return [name for name in self.store.exposures.repositories() if owners.is_owner_of(target.name, name)]
 
 
-def _applies_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
+def _can_apply_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
     """Return whether a waiver may apply in one of the repositories; one for an image only does not."""
     if not waiver.repository:
         return bool(repositories) and not waiver.image
     return any(patterns.matches(name, waiver.repository) for name in repositories)
 
 
-def _state(place: PlaceVerdict, policy: str) -> _State:
-    """The state of an image in a repository with this policy, where it is watched."""
+def _determine_state(place: PlaceVerdict, policy: str) -> _State:
+    """Return the state of an image in a repository with this policy, where it is watched."""
     is_home = place.repository == place.judged_in or (place.newest is None and place.policy == policy)
     status = place.status if is_home else place.newest
     if place.scan is not ScanState.DONE:
@@ -230,12 +235,12 @@ def _name(place: PlaceVerdict) -> str:
     return f"{place.repository}{f':{place.tag}' if place.tag else f'@{place.digest}'}"
 
 
-def _why_undetermined(place: PlaceVerdict) -> str:
+def _explain_undetermined(place: PlaceVerdict) -> str:
     since = place.cannot_judge_since
     return f"advisories are stale or missing since {since}" if since else "undetermined"
 
 
-def _why_unjudged(place: PlaceVerdict) -> str:
+def _explain_unjudged(place: PlaceVerdict) -> str:
     if place.scan is ScanState.FAILED:
         return "its scan has failed"
     return "not judged yet" if place.scan is ScanState.DONE else "not scanned yet"

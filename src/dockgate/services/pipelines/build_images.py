@@ -130,18 +130,18 @@ class RegistryBuildImages(BuildImages):
 
     def _fetch(self, reference: str, image: RegistryReference, origin: ImageSource, limit: int) -> Base:
         digest, data = origin.read_root()
-        platform_digest, data = _for_platform(origin, digest, data)
+        platform_digest, data = _select_platform_manifest(origin, digest, data)
         manifest = parse(data, platform_digest)
-        assert isinstance(manifest, Manifest)  # noqa: S101 - `_for_platform` sees to it
+        assert isinstance(manifest, Manifest)  # noqa: S101 - `_select_platform_manifest` sees to it
         blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
         if sum(blob.size for blob in blobs.values()) > limit:
             raise ImageError(f"{image} is larger than the {limit} bytes of disk that a build may have.")
         self._forget_unused()
         for blob in blobs.values():
             self._download(origin, blob)
-        _replace_file(self._folder / _file(platform_digest), data)
-        require_no_hidden_source(image, (self._folder / _file(manifest.config.digest)).read_bytes())
-        files = [_file(digest) for digest in (platform_digest, *blobs)]
+        _replace_file(self._folder / _make_blob_name(platform_digest), data)
+        require_no_hidden_source(image, (self._folder / _make_blob_name(manifest.config.digest)).read_bytes())
+        files = [_make_blob_name(digest) for digest in (platform_digest, *blobs)]
         room = limit
         diff_ids = []
         for layer in manifest.layers:
@@ -166,7 +166,7 @@ class RegistryBuildImages(BuildImages):
         )
 
     def _download(self, origin: ImageSource, blob: Descriptor) -> None:
-        target = self._folder / _file(blob.digest)
+        target = self._folder / _make_blob_name(blob.digest)
         with suppress(FileNotFoundError):
             os.utime(target)
             return
@@ -186,7 +186,7 @@ class RegistryBuildImages(BuildImages):
 
         Raises ImageError for content of more than `limit` bytes, which no build has room for.
         """
-        blob = self._folder / _file(digest)
+        blob = self._folder / _make_blob_name(digest)
         note = blob.with_suffix(".diff_id")
         with suppress(FileNotFoundError):
             os.utime(note)
@@ -248,7 +248,7 @@ def require_no_hidden_source(reference: RegistryReference, config: bytes) -> Non
         )
 
 
-def _for_platform(origin: ImageSource, digest: str, data: bytes) -> tuple[str, bytes]:
+def _select_platform_manifest(origin: ImageSource, digest: str, data: bytes) -> tuple[str, bytes]:
     """The manifest for this machine's platform, below an index or at once. ImageError when there is none."""
     document = parse(data, digest)
     if isinstance(document, Manifest):
@@ -283,7 +283,9 @@ def _push_layers(
     used_layers: dict[str, Layer] = {}
     for descriptor in manifest.layers:
         if descriptor.digest not in used_layers:
-            used_layers[descriptor.digest] = _layer(origin, pusher, descriptor, layers.get(descriptor.digest), folder)
+            used_layers[descriptor.digest] = _push_layer(
+                origin, pusher, descriptor, layers.get(descriptor.digest), folder
+            )
     pusher.push_blob(config)
     layers_of_image = [used_layers[diff_id] for diff_id in diff_ids]
     document = {
@@ -298,11 +300,11 @@ def _push_layers(
     return json.dumps(document, separators=(",", ":")).encode(), used_layers, diff_ids
 
 
-def _layer(
+def _push_layer(
     origin: ImageSource, pusher: Pusher, descriptor: Descriptor, base_layer: Layer | None, folder: Path
 ) -> Layer:
     if base_layer is not None:
-        blob = folder / _file(base_layer.digest)
+        blob = folder / _make_blob_name(base_layer.digest)
         if pusher.has_blob(base_layer.digest):
             return base_layer
         if blob.exists():
@@ -348,5 +350,5 @@ def _replace_file(path: Path, data: bytes) -> None:
     new_file.replace(path)
 
 
-def _file(digest: str) -> str:
+def _make_blob_name(digest: str) -> str:
     return digest.replace(":", "/", 1)

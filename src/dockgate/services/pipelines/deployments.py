@@ -65,7 +65,7 @@ class Deployments:
         with self.store.locks.hold(_lock_name(name)):
             service = self.store.services.get(name)
             definition = self.store.services.definition(name, service.revision)
-            image = _image_of(self.store.blobs.path(artifact), definition.container)
+            image = _read_image(self.store.blobs.path(artifact), definition.container)
             self._require_deployable(key, name, image)
             return self.store.services.register(name, replace(definition, image=image), RevisionCause(key))
 
@@ -80,7 +80,7 @@ class Deployments:
             self._require_deployable(key, name, require_image(name, definition))
             service = self.store.services.get(name)
             before = self.store.services.definition(name, service.revision)
-            definition = self._on_top_of(before, definition, key)
+            definition = self._combine_with_present(before, definition, key)
             self.store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             previous = before if before.image else None
             for task in self.targets[service.target].deploy(service, definition, previous):
@@ -88,8 +88,10 @@ class Deployments:
             self.store.services.set_revision(name, definition.revision, key.execution)
         return ActionResult({"SERVICE": name, "REVISION": str(definition.revision)})
 
-    def _on_top_of(self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey) -> TaskDefinition:
-        """The revision to deploy.
+    def _combine_with_present(
+        self, present: TaskDefinition, definition: TaskDefinition, key: ActionKey
+    ) -> TaskDefinition:
+        """Return the revision to deploy.
 
         The service may have changed since this one was registered, or this deploy may be done already.
         """
@@ -100,8 +102,8 @@ class Deployments:
         goal = replace(present, image=definition.image)
         return self.store.services.register(present.family, goal, RevisionCause(key, present.revision))
 
-    def _deployed_by(self, service: str) -> Execution | None:
-        """The execution that deployed the service last; None for none, or one that was removed since."""
+    def _find_last_deploy(self, service: str) -> Execution | None:
+        """Return the execution that deployed the service last; None for none, or one that was removed since."""
         name = self.store.services.deployed_by(service)
         try:
             return self.store.executions.get(name) if name else None
@@ -115,15 +117,15 @@ class Deployments:
         """
         if self.store.executions.action_run(key).state.is_final:
             raise DeployError(f"{key} was stopped", "Start the pipeline again to deploy.")
-        last = self._deployed_by(service)
+        last = self._find_last_deploy(service)
         if last:
             check_not_superseded(self.store.executions.get(key.execution), last, service)
         context = DeploymentContext(image.strip_registry(self.registry), service, key.execution)
         self.verdicts.require_approval(image.digest, f"deploy/{key}", context)
 
 
-def _image_of(artifact: Path, container: str) -> ImageReference:
-    """The image that imagedefinitions.json names for this container."""
+def _read_image(artifact: Path, container: str) -> ImageReference:
+    """Return the image that imagedefinitions.json names for this container."""
     try:
         images = {item["name"]: item["imageUri"] for item in json.loads(read_image_definitions(artifact) or b"[]")}
     except (KeyError, TypeError, ValueError, tarfile.TarError) as error:
@@ -181,10 +183,10 @@ class Rollouts:
             present = self.store.services.definition(name, service.revision)
             definition = self._register(rollout, present)
             if definition.image:
-                if definition.revision != present.revision or not _runs_already(service, rollout):
+                if definition.revision != present.revision or not _is_already_running(service, rollout):
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
-            repository = self._repository_of(definition)
+            repository = self._find_repository(definition)
             end, now = self.store.rollouts.end, self.clock.now()
             end(rollout, RunState.SUCCEEDED, definition.revision, "", now, repository=repository)
 
@@ -192,10 +194,10 @@ class Rollouts:
         """End the rollout as failed."""
         rollout = self.store.rollouts.get(name, number)
         service = self.store.services.get(name)
-        repository = self._repository_of(self.store.services.definition(name, service.revision))
+        repository = self._find_repository(self.store.services.definition(name, service.revision))
         self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now(), repository=repository)
 
-    def _repository_of(self, definition: TaskDefinition) -> str | None:
+    def _find_repository(self, definition: TaskDefinition) -> str | None:
         return definition.image.strip_registry(self.registry) if definition.image else None
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
@@ -229,7 +231,7 @@ class Rollouts:
         return DeployError(f"{error}\nThe desired count stays {service.desired_count}.", error.advice)
 
 
-def _runs_already(service: Service, rollout: Rollout) -> bool:
+def _is_already_running(service: Service, rollout: Rollout) -> bool:
     """Return whether the rollout starts only the image that runs now.
 
     It does if some tasks run and stay on their target.
@@ -294,7 +296,7 @@ class ServiceRepair:
             outcome = "restarted" if is_restarted else "left to the target, which replaces unhealthy tasks itself"
         except DockgateError as error:
             outcome = f"could not be restarted: {error}"
-        self._announce(service, task, f"task {task.id} {outcome}: {_reason(definition, task)}")
+        self._announce(service, task, f"task {task.id} {outcome}: {_explain_restart(definition, task)}")
 
     def _announce(self, service: Service, task: Task, message: str) -> None:
         """Keep the restart as an event of the service, and in the event log."""
@@ -313,7 +315,7 @@ class ServiceRepair:
         self.store.services.record_event(event, [unhealthy])
 
 
-def _reason(definition: TaskDefinition, task: Task) -> str:
+def _explain_restart(definition: TaskDefinition, task: Task) -> str:
     """Return why the task was restarted."""
     if task.state is TaskState.STOPPED:
         return task.reason or "it stopped"

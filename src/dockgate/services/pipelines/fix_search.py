@@ -138,7 +138,7 @@ class FixSearch:
         newest_execution = next((execution for execution in executions if execution.state is RunState.SUCCEEDED), None)
         if newest_execution is None:
             return None
-        images = self._images(newest_execution)
+        images = self._find_images(newest_execution)
         return next((each for each in images if self.is_rejected(each.image)), images[0] if images else None)
 
     def is_rejected(self, image: str) -> bool:
@@ -159,14 +159,14 @@ class FixSearch:
             return None
         project = self._project(delivered_image, commit)
         best_fix: ProvenFix | None = None
-        for base in dict.fromkeys((None, self._newer_base(delivered_image, commit))):
+        for base in dict.fromkeys((None, self._find_newer_base(delivered_image, commit))):
             proof = self._prove(cases, base)
             if proof is None:
                 continue
             plan = plan_fix(base, proof.upgrades, project)
             details = FixDetails(
                 plan.changes,
-                self._cleared_vulnerabilities(present),
+                self._list_cleared_vulnerabilities(present),
                 plan.obstacles,
                 proof.commands if plan.obstacles else (),
             )
@@ -177,11 +177,11 @@ class FixSearch:
 
     def find_base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
         """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
-        reference = self._base_reference(delivered_image, commit)
+        reference = self._find_base_reference(delivered_image, commit)
         return self._digest_now(delivered_image, reference) if reference else None
 
-    def _images(self, execution: Execution) -> list[DeliveredImage]:
-        """The images that an execution built from a commit, unless a service runs another one by now."""
+    def _find_images(self, execution: Execution) -> list[DeliveredImage]:
+        """Return the images that an execution built from a commit, unless a service runs another one by now."""
         pipeline = self.store.pipelines.get(execution.pipeline, execution.pipeline_version)
         runs = self.store.executions.runs(execution.id)
         last, variables = latest_runs(runs), collect_variables(pipeline, runs)
@@ -195,9 +195,9 @@ class FixSearch:
             pulled_run = last.get((pipeline.stages[0].name, source.name))
             if source.type is not ActionType.SOURCE or pulled_run is None or "IMAGE_DIGEST" not in run.variables:
                 continue
-            service = _service_of(actions, action)
+            service = _find_service(actions, action)
             context = DeploymentContext(run.variables["IMAGE_REPOSITORY"], service, execution.id, keep_baselines=True)
-            if service and not self._runs(service, run.variables["IMAGE_DIGEST"]):
+            if service and not self._is_running(service, run.variables["IMAGE_DIGEST"]):
                 continue
             arguments = action.configuration["args"]
             values = arguments if isinstance(arguments, dict) else {}
@@ -216,7 +216,7 @@ class FixSearch:
             )
         return images
 
-    def _runs(self, service: str, image: str) -> bool:
+    def _is_running(self, service: str, image: str) -> bool:
         try:
             running = find_running_image(self.store, self.store.services.get(service), self.registry)
         except DockgateError:
@@ -227,7 +227,7 @@ class FixSearch:
 
     def _prove(self, cases: Sequence[VerdictCase], base: BaseChange | None) -> _Proof | None:
         """The upgrades with which all policies approve a rebuilt image; None where there are no such upgrades."""
-        rebuilt = [self._rebuilt(case, base) for case in cases]
+        rebuilt = [self._rebuild_case(case, base) for case in cases]
         upgrades: dict[str, NeededUpgrade] = {}
         commands: dict[str, None] = {}
         for case in rebuilt:
@@ -248,10 +248,10 @@ class FixSearch:
                 return None
         return _Proof(tuple(upgrades.values()), tuple(commands))
 
-    def _rebuilt(self, case: VerdictCase, base: BaseChange | None) -> VerdictCase:
-        """The case of the image that a build would give now."""
+    def _rebuild_case(self, case: VerdictCase, base: BaseChange | None) -> VerdictCase:
+        """Return the case of the image that a build would give now."""
         now = self.clock.now()
-        inventories = case.inventories if base is None else self._on_base(case.inventories, base.new_digest)
+        inventories = case.inventories if base is None else self._replace_base(case.inventories, base.new_digest)
         rebuilt = tuple(replace(inventory, image=REBUILT, created=now) for inventory in inventories)
         baseline_inventories = [
             inventory for listed_inventories in case.baselines.values() for inventory in listed_inventories
@@ -259,36 +259,36 @@ class FixSearch:
         snapshot = self.advisories().read_snapshot([*rebuilt, *baseline_inventories])
         return replace(case, image=REBUILT, inventories=rebuilt, snapshot=snapshot)
 
-    def _on_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
+    def _replace_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
         bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.inventories(digest)]
         return with_own_layers_of(bases, inventories)
 
     def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=remediations)
 
-    def _cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
-        """The vulnerabilities in violations."""
+    def _list_cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+        """Return the vulnerabilities in violations."""
         platforms = [each for verdict in verdicts for each in verdict.platform_verdicts]
         violations = [violation for each in platforms for violation in each.violations]
         return tuple(sorted({finding.id for each in violations for finding in each.findings}))[:_VULNERABILITIES]
 
     # --- the base image ------------------------------------------------------------------------------------------
 
-    def _newer_base(self, delivered_image: DeliveredImage, commit: str) -> BaseChange | None:
-        """The base image of today, if it was scanned and has other layers than the image's own base."""
-        reference = self._base_reference(delivered_image, commit)
+    def _find_newer_base(self, delivered_image: DeliveredImage, commit: str) -> BaseChange | None:
+        """Return the base image of today, if it was scanned and has other layers than the image's own base."""
+        reference = self._find_base_reference(delivered_image, commit)
         digest = self._digest_now(delivered_image, reference) if reference else None
         if reference is None or digest is None:
             return None
         bases = {inventory.platform: inventory for inventory in self.store.images.inventories(digest)}
         for inventory in self.store.images.inventories(delivered_image.image):
             base = bases.get(inventory.platform)
-            if base is None or not inventory.base_layers or _lies_on(inventory, base):
+            if base is None or not inventory.base_layers or _is_based_on(inventory, base):
                 return None
         change = BaseChange(reference, digest)
         return change if bases and change.pinned_digest != digest else None
 
-    def _base_reference(self, delivered_image: DeliveredImage, commit: str) -> str | None:
+    def _find_base_reference(self, delivered_image: DeliveredImage, commit: str) -> str | None:
         arguments = (f"{name}={value}" for name, value in sorted(delivered_image.arguments.items()))
         key = delivered_image.source, commit, delivered_image.dockerfile, *arguments
         if key not in self._bases:
@@ -309,14 +309,14 @@ class FixSearch:
             return None
         if image.registry != self.registry:
             # Only registries that a build was allowed to read are asked.
-            built_on = self._base_reference(delivered_image, delivered_image.commit) or ""
+            built_on = self._find_base_reference(delivered_image, delivered_image.commit) or ""
             is_known = strip_digest(built_on) == strip_digest(reference)
             return self.find_newest(str(image._replace(digest=None))) if image.tag and is_known else None
-        tag = image.tag or self._only_tag(image.repository, image.digest)
+        tag = image.tag or self._find_only_tag(image.repository, image.digest)
         return self.store.tag_history.find_digest(image.repository, tag) if tag else None
 
-    def _only_tag(self, repository: str, digest: str | None) -> str | None:
-        """The tag that a digest had; None if it had several, or none."""
+    def _find_only_tag(self, repository: str, digest: str | None) -> str | None:
+        """Return the tag that a digest had; None if it had several, or none."""
         periods = self.store.tag_history.periods([digest] if digest else [])
         tags = {period.tag for period in periods if period.repository == repository and period.tag}
         return tags.pop() if len(tags) == 1 else None
@@ -328,47 +328,47 @@ class FixSearch:
         names: set[str] = set()
         folders = [""]
         for folder in folders:
-            for entry in self._entries(delivered_image.source, commit, folder):
+            for entry in self._list_entries(delivered_image.source, commit, folder):
                 path = f"{folder}/{entry.name}" if folder else entry.name
                 if entry.kind is EntryKind.FILE:
                     names.add(path)
                 elif entry.kind is EntryKind.FOLDER and entry.name not in _SKIPPED_FOLDERS and len(folders) < _FOLDERS:
                     folders.append(path)
-        paths = [path for path in sorted(names) if path == delivered_image.dockerfile or _names_dependencies(path)]
-        texts = {path: self._text(delivered_image.source, commit, path) for path in paths[:_FILES]}
+        paths = [path for path in sorted(names) if path == delivered_image.dockerfile or _is_dependency_file(path)]
+        texts = {path: self._read_text(delivered_image.source, commit, path) for path in paths[:_FILES]}
         locks = {path for path in names if path.rpartition("/")[2] in _LOCKS | _OTHER_LOCKS}
         readable = {path: text for path, text in texts.items() if text is not None}
         return ProjectFiles(delivered_image.dockerfile, readable, frozenset(locks | readable.keys()))
 
-    def _entries(self, source: str, commit: str, folder: str) -> Sequence[TreeEntry]:
+    def _list_entries(self, source: str, commit: str, folder: str) -> Sequence[TreeEntry]:
         """The entries of a folder; none of one whose name cannot be read, such as one that is not UTF-8."""
         try:
             return self.files.list(source, commit, folder)
         except (NotFoundError, UsageError):
             return ()
 
-    def _text(self, source: str, commit: str, path: str) -> str | None:
+    def _read_text(self, source: str, commit: str, path: str) -> str | None:
         try:
             return self.files.read(source, commit, path).decode()
         except (DockgateError, UnicodeDecodeError):
             return None
 
 
-def _service_of(actions: Sequence[tuple[str, Action]], build: Action) -> str | None:
-    """The service that a build's output is deployed to, None for none."""
+def _find_service(actions: Sequence[tuple[str, Action]], build: Action) -> str | None:
+    """Return the service that a build's output is deployed to, None for none."""
     for _, action in actions:
         if action.type is ActionType.DEPLOY and action.input == build.output:
             return str(action.configuration["service"])
     return None
 
 
-def _names_dependencies(path: str) -> bool:
+def _is_dependency_file(path: str) -> bool:
     name = path.rpartition("/")[2].lower()
     is_requirement = name.endswith(".txt") and ("require" in path.lower() or "constraint" in name)
     return is_requirement or name == "package.json" or name in _LOCKS
 
 
-def _lies_on(inventory: Inventory, base: Inventory) -> bool:
+def _is_based_on(inventory: Inventory, base: Inventory) -> bool:
     """Return whether the image's lowest layers are those of the base image, compressed alike or not."""
     count = len(base.layers)
     diff_ids = inventory.diff_ids[:count] == base.diff_ids and "" not in base.diff_ids

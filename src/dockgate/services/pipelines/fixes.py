@@ -101,7 +101,7 @@ class Fixes:
         head = self.source.heads(delivered_image.source).get(delivered_image.branch)
         if head is None:
             return
-        inputs = self._inputs(delivered_image, head)
+        inputs = self._compute_inputs_digest(delivered_image, head)
         if self._searched_inputs.get(name) == inputs and (present is None or present.state is not FixState.PLANNED):
             return
         proven_fix = self.search.find(delivered_image, head)
@@ -125,8 +125,8 @@ class Fixes:
             EffectKind.PLAN_FIX, self.store.fixes.plan, planned_fix, since, on_fix.per_day, branches
         )
 
-    def _inputs(self, delivered_image: DeliveredImage, head: str) -> str:
-        """A digest that changes whenever another fix may be found.
+    def _compute_inputs_digest(self, delivered_image: DeliveredImage, head: str) -> str:
+        """Return a digest that changes whenever another fix may be found.
 
         It changes every hour, too, because rules may count time.
         """
@@ -194,24 +194,24 @@ class Fixes:
         except DockgateError as error:
             reason = f"It could not be made: {error.full_message}"
             failed_fix = replace(fix, state=FixState.FAILED, reason=reason, ended_at=self.clock.now())
-            self.store.fixes.end(failed_fix, [self._event(failed_fix)])
+            self.store.fixes.end(failed_fix, [self._make_event(failed_fix)])
 
     def _offer(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
         """Make the branch, or start the execution. May be repeated at any point."""
         if fix.makes_branch:
-            fix = self._with_commit(fix, delivered_image, plan)
+            fix = self._add_commit(fix, delivered_image, plan)
             branch = branch_name(fix.id)
             self.pushes.create_branch(self.files, fix.source, branch, str(fix.commit), SERVER, f"fix/{fix.id}")
             fix = replace(fix, branch=branch)
         elif fix.starts_execution:
             trigger = fix_trigger(fix.id, delivered_image.source, delivered_image.branch, delivered_image.commit)
-            cause, start = _cause(fix), self.store.executions.start
+            cause, start = _make_cause(fix), self.store.executions.start
             fix = replace(fix, execution=start(fix.pipeline, cause, trigger, self.clock.now()).id)
         self._announce(fix)
 
     def _resume(self, fix: Fix) -> Fix | None:
         """Announce a planned fix that was made before a crash. Returns it, None for one that was not made yet."""
-        if fix.starts_execution and (executions := self.store.executions.list_caused_by(_cause(fix))):
+        if fix.starts_execution and (executions := self.store.executions.list_caused_by(_make_cause(fix))):
             return self._announce(replace(fix, execution=executions[0].id))
         branch = branch_name(fix.id)
         if fix.commit is not None and self.source.heads(fix.source).get(branch) == fix.commit:
@@ -221,12 +221,12 @@ class Fixes:
 
     def _announce(self, fix: Fix) -> Fix:
         offered_fix = replace(fix, state=FixState.OFFERED)
-        self.store.fixes.offer(offered_fix, [self._event(offered_fix)])
+        self.store.fixes.offer(offered_fix, [self._make_event(offered_fix)])
         if offered_fix.execution is not None:
             self.starter.continue_execution(offered_fix.execution)
         return offered_fix
 
-    def _with_commit(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> Fix:
+    def _add_commit(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> Fix:
         """Make the commit of a fix, on no branch yet, and store its id and what it leaves undone."""
         texts, notes = dict(plan.texts), []
         for lock in plan.locks:
@@ -243,7 +243,7 @@ class Fixes:
         self.store.fixes.set_commit(fix)
         return fix
 
-    def _event(self, fix: Fix) -> NewEvent:
+    def _make_event(self, fix: Fix) -> NewEvent:
         details = fix.details
         return fix_available(
             fix=fix.id,
@@ -263,8 +263,8 @@ class Fixes:
         )
 
 
-def _cause(fix: Fix) -> str:
-    """The cause of the execution that makes a fix, which starts once."""
+def _make_cause(fix: Fix) -> str:
+    """Return the cause of the execution that makes a fix, which starts once."""
     return f"fix/{fix.id}"
 
 

@@ -41,7 +41,7 @@ class GitPushes:
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
     ) -> None:
         """Record the requested updates before git runs. `push` names the push in `accept`."""
-        records = self._records(push, repository, by, token, updates, is_accepted=False)
+        records = self._make_records(push, repository, by, token, updates, is_accepted=False)
         self.effects.run(EffectKind.RECORD_PUSH, self.store.pushes.add_requested, records)
 
     def accept(
@@ -128,11 +128,11 @@ class GitPushes:
         self, push: str, repository: str, by: str | None, token: str | None, updates: Sequence[RefUpdate]
     ) -> None:
         """Record the references that moved, and who pushed which commits. Nothing is started."""
-        records = self._records(push, repository, by, token, updates, is_accepted=True)
-        commits = self._introduced_commits(repository, updates) if updates else ()
+        records = self._make_records(push, repository, by, token, updates, is_accepted=True)
+        commits = self._list_introduced_commits(repository, updates) if updates else ()
         self.store.pushes.accept(push, records, commits)
 
-    def _records(
+    def _make_records(
         self,
         push: str,
         repository: str,
@@ -150,8 +150,8 @@ class GitPushes:
             for update in updates
         ]
 
-    def _introduced_commits(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
-        """The commits that no reference led to before the push."""
+    def _list_introduced_commits(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
+        """Return the commits that no reference led to before the push."""
         moved_refs = {update.ref for update in updates}
         present_commits = (new for ref, new in self.source.references(repository).items() if ref not in moved_refs)
         before = [*(update.old for update in updates if update.old != NO_OBJECT), *present_commits]

@@ -58,7 +58,7 @@ class LockBuilds:
             unpack_source(archive, context)
             for path, text in plan.texts.items():
                 _write(context, path, text)
-            _write(context, _DOCKERFILE, _dockerfile(_npm_image(context, delivered_image), lock))
+            _write(context, _DOCKERFILE, _write_dockerfile(_find_npm_image(context, delivered_image), lock))
             _write(context, f"{_DOCKERFILE}.dockerignore", "**/node_modules\n")
             parts = [delivered_image.source, commit, dict(plan.texts), lock]
             request = BuildRequest(
@@ -114,8 +114,8 @@ class LockBuilds:
             )
 
 
-def _npm_image(context: Path, delivered_image: DeliveredImage) -> str:
-    """The image in which the project's own Dockerfile runs npm first."""
+def _find_npm_image(context: Path, delivered_image: DeliveredImage) -> str:
+    """Return the image in which the project's own Dockerfile runs npm first."""
     file = (context / delivered_image.dockerfile).resolve()
     if not file.is_relative_to(context.resolve()) or not file.is_file():
         raise UnavailableError(f"the source has no {delivered_image.dockerfile}")
@@ -126,8 +126,8 @@ def _npm_image(context: Path, delivered_image: DeliveredImage) -> str:
     raise UnavailableError(f"no stage of {delivered_image.dockerfile} runs npm")
 
 
-def _dockerfile(image: str, lock: LockUpdate) -> str:
-    """Nothing that the project installs is run: npm resolves versions alone."""
+def _write_dockerfile(image: str, lock: LockUpdate) -> str:
+    """Write a Dockerfile that runs nothing which the project installs: npm resolves versions alone."""
     if not _PLAIN_PATH.fullmatch(lock.lock):
         raise UnavailableError(f"the path {lock.lock!r} has characters that no Dockerfile takes")
     npm_options = ["--package-lock-only", "--ignore-scripts", "--no-audit", "--no-fund"]

@@ -72,14 +72,14 @@ class PolicyDryRun:
 
         `policy` limits it to one policy. `after` is the `next` of the previous part, None for the first.
         """
-        before = _number(after)
+        before = _parse_cursor(after)
         comparisons: list[ImageComparison] = []
-        with self._turn_taken() as is_over:
+        with self._take_turn() as is_over:
             records = self.store.verdicts.newest_records(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self.store.verdicts.case(record.digest)
                 outcome_before = outcome_of_document(self.store.verdicts.document(record.digest))
-                outcome_after = self._outcome(case, self._with_repository_policy(candidate, record.policy))
+                outcome_after = self._compute_outcome(case, self._add_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq
                 if is_over():
@@ -93,7 +93,7 @@ class PolicyDryRun:
         services = [service for service in self.store.services.list() if service.name > (after or "")]
         comparisons: list[ImageComparison] = []
         last = after
-        with self._turn_taken() as is_over:
+        with self._take_turn() as is_over:
             for service in services:
                 if is_over() or len(comparisons) >= limit:
                     return summarize(comparisons, last)
@@ -116,12 +116,15 @@ class PolicyDryRun:
         except (DefinitionError, NotFoundError):
             return  # it approves nothing, and there is nothing to compare with
         before = self.case_builder.build(image, present, context)
-        after = self.case_builder.build(image, self._with_repository_policy(candidate, name), context)
+        after = self.case_builder.build(image, self._add_repository_policy(candidate, name), context)
         if before is not None and after is not None:
-            outcome_before, outcome_after = self._outcome(before, present), self._outcome(after, after.policy)
+            outcome_before, outcome_after = (
+                self._compute_outcome(before, present),
+                self._compute_outcome(after, after.policy),
+            )
             yield compare(outcome_before, outcome_after, name, image, service)
 
-    def _with_repository_policy(self, candidate: Policy, name: str) -> Policy:
+    def _add_repository_policy(self, candidate: Policy, name: str) -> Policy:
         """The candidate combined with what the image's repository requires, where the policy of this name is."""
         repository_digest = PolicyReference.parse(name).repository_digest
         return (
@@ -130,12 +133,12 @@ class PolicyDryRun:
             else candidate
         )
 
-    def _outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
+    def _compute_outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
         return outcome_of(evaluate.judge_platforms(case, self.ecosystems, self.rules, should_remediate=False))
 
     @contextmanager
-    def _turn_taken(self) -> Iterator[Callable[[], bool]]:
+    def _take_turn(self) -> Iterator[Callable[[], bool]]:
         """Hold the turn, and give whether the time of the part is over."""
         if not self.turn.acquire(blocking=False):
             raise BusyError("another policy is being tried", "Try again when that has ended.")
@@ -146,7 +149,7 @@ class PolicyDryRun:
             self.turn.release()
 
 
-def _number(after: str | None) -> int:
+def _parse_cursor(after: str | None) -> int:
     if after and not after.isdecimal():
         raise UsageError(f"after: {after!r} is not a cursor of this answer", "Give `next` of the previous answer.")
     return int(after) if after else 0

@@ -36,7 +36,7 @@ class Policies:
         Raises NotFoundError listing the policies that exist, DefinitionError for a policy with an unknown rule.
         """
         reference = PolicyReference.parse(name)
-        policy, repository_digest = self._stored_policy(reference.name), reference.repository_digest
+        policy, repository_digest = self._read_stored_policy(reference.name), reference.repository_digest
         return (
             combine_policies(policy, self._store.policies.read_by_digest(repository_digest))
             if repository_digest
@@ -52,7 +52,7 @@ class Policies:
             policy = make_policy(name, {})
             if not version.is_removed:
                 with suppress(DefinitionError):
-                    policy = self._usable(name, version)
+                    policy = self._make_policy(name, version)
             versions.append((version.changed_at, policy))
         return versions
 
@@ -62,14 +62,14 @@ class Policies:
             return self._store.policies.get(name, version)
         except NotFoundError as error:
             if name in definitions.BUILTIN and not version:
-                return self._of_builtin(name)
+                return self._make_builtin_version(name)
             raise NotFoundError(str(error), f"{error.advice} There are: {', '.join(self.names())}.") from None
 
     def current_versions(self) -> list[PolicyVersion]:
         """Return the present versions, built-in policies first."""
         versions = self._store.policies.list()
         names = {version.name for version in versions}
-        return [*(self._of_builtin(name) for name in definitions.BUILTIN if name not in names), *versions]
+        return [*(self._make_builtin_version(name) for name in definitions.BUILTIN if name not in names), *versions]
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Return every version, newest first. NotFoundError for a policy that never existed."""
@@ -146,7 +146,7 @@ class Policies:
                 f"Use up to 48 letters, digits, '.', '_' and '-'. Reserved: {', '.join(RESERVED_NAMES)}.",
             )
 
-    def _stored_policy(self, name: str) -> Policy:
+    def _read_stored_policy(self, name: str) -> Policy:
         try:
             version = self._store.policies.get(name)
         except NotFoundError:
@@ -155,10 +155,10 @@ class Policies:
             raise NotFoundError(
                 f"there is no policy {name!r}", f"Policies that exist: {', '.join(self.names())}."
             ) from None
-        return self._usable(name, version)
+        return self._make_policy(name, version)
 
-    def _usable(self, name: str, version: PolicyVersion) -> Policy:
-        """The policy of a stored version. DefinitionError if it names unknown rules."""
+    def _make_policy(self, name: str, version: PolicyVersion) -> Policy:
+        """Return the policy of a stored version. DefinitionError if it names unknown rules."""
         unknown = sorted(version.rules.keys() - {rule.name for rule in self._rules})
         if unknown:
             raise DefinitionError(
@@ -167,7 +167,7 @@ class Policies:
             )
         return definitions.add_mandatory_rules(make_policy(name, version.rules), self._rules)
 
-    def _of_builtin(self, name: str) -> PolicyVersion:
+    def _make_builtin_version(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)
         return PolicyVersion(name, 0, policy.digest, policy.rules, definitions.builtin_text(name), "", "dockgate")
 

@@ -73,13 +73,13 @@ def test(text: str, file: str) -> TestedPolicy:
     Raises DefinitionError with the line of what cannot be understood.
     """
     document, examples = definitions.read_examples(text, file)
-    policy = _policy(document)
+    policy = _read_policy(document)
     bench = _Bench(policy)
     return TestedPolicy(policy.name, file, tuple(bench.outcome(example) for example in examples))
 
 
-def _policy(document: Document) -> Policy:
-    """The file's own, or the one that its key `policy` names or holds."""
+def _read_policy(document: Document) -> Policy:
+    """Return the file's own, or the one that its key `policy` names or holds."""
     known_rules = rules.load()
     if policies.is_document(document):
         return policies.parse_document(document, known_rules)[1]
@@ -113,22 +113,22 @@ class _Bench:
 
     def outcome(self, located_example: LocatedExample) -> Outcome:
         example = located_example.example
-        case = self._case(located_example)
+        case = self._make_case(located_example)
         (platform_verdict,) = evaluate.judge(
             case, self._ecosystems, self._rules, should_remediate=False
         ).platform_verdicts
-        problems = list(_absent_findings(located_example, platform_verdict))
-        problems = problems or list(_differences(example.expect, platform_verdict))
+        problems = list(_explain_absent_findings(located_example, platform_verdict))
+        problems = problems or list(_describe_differences(example.expect, platform_verdict))
         return Outcome(example.name, located_example.line, platform_verdict.status, tuple(problems))
 
-    def _case(self, located_example: LocatedExample) -> VerdictCase:
+    def _make_case(self, located_example: LocatedExample) -> VerdictCase:
         example = located_example.example
-        inventory = self._inventory(
+        inventory = self._make_inventory(
             located_example,
-            [*_with_locations("findings", example.findings), *_with_locations("packages", example.packages)],
+            [*_add_locations("findings", example.findings), *_add_locations("packages", example.packages)],
         )
         baselines: dict[str, tuple[Inventory, ...]] = {
-            name: (self._inventory(located_example, _with_locations(name, packages)),)
+            name: (self._make_inventory(located_example, _add_locations(name, packages)),)
             for name, packages in (("running", example.running), ("approved", example.approved))
             if packages is not None
         }
@@ -144,14 +144,14 @@ class _Bench:
             ]
             feeds = [*sorted({package.ecosystem for package in inventory_packages}), *ALWAYS_FED]
         snapshot = AdvisorySnapshot(
-            tuple(self._advisory(located_example, index) for index in range(len(example.findings))),
+            tuple(self._make_advisory(located_example, index) for index in range(len(example.findings))),
             tuple(
                 Coverage(feed, True, (), example.now if example.checked is None else example.checked) for feed in feeds
             ),
-            tuple(_cves(located_example)),
+            tuple(_make_cves(located_example)),
         )
-        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._waivers(located_example))
-        case = replace(case, provenance=_provenance(example.provenance))
+        case = VerdictCase(IMAGE, self._policy, example.now, __version__, waivers=self._make_waivers(located_example))
+        case = replace(case, provenance=_make_provenance(example.provenance))
         if not example.external:
             return replace(case, inventories=(inventory,), snapshot=snapshot, baselines=baselines)
         matches = Matcher(snapshot, self._ecosystems).match(inventory.packages)
@@ -160,19 +160,19 @@ class _Bench:
         )
         return replace(case, external_reports=(external_report,), baselines=baselines)
 
-    def _inventory(
+    def _make_inventory(
         self, located_example: LocatedExample, packages: Sequence[tuple[Location, definitions.Package]]
     ) -> Inventory:
         image = located_example.example.image
         implied_layers = int(bool(image.base) or any(definition.layer == "base" for _, definition in packages))
         packages_by_purl: dict[str, Package] = {}
         for location, definition in packages:
-            package = self._package(located_example, location, definition)
+            package = self._make_package(located_example, location, definition)
             packages_by_purl.setdefault(package.purl, package)
         return Inventory(
             image=IMAGE,
             platform="linux/amd64",
-            distribution=_distribution(image),
+            distribution=_make_distribution(image),
             layers=(BASE, OWN_IMAGE),
             packages=tuple(sorted(packages_by_purl.values(), key=lambda package: package.purl)),
             unread=tuple(Unread(path, f"{path} cannot be read.") for path in located_example.example.unread),
@@ -183,10 +183,12 @@ class _Bench:
             diff_ids=tuple(image.diff_ids or ()),
         )
 
-    def _package(self, located_example: LocatedExample, location: Location, definition: definitions.Package) -> Package:
+    def _make_package(
+        self, located_example: LocatedExample, location: Location, definition: definitions.Package
+    ) -> Package:
         try:
             package = self._purls.package(
-                self._purls.parse(definition.package), _distribution(located_example.example.image)
+                self._purls.parse(definition.package), _make_distribution(located_example.example.image)
             )
         except UsageError as error:
             raise located_example.error((*location, "package"), str(error), error.advice) from None
@@ -199,9 +201,9 @@ class _Bench:
         path = f"{package.name}/{package.version}"
         return replace(package, path=path, layer=BASE if definition.layer == "base" else OWN_IMAGE)
 
-    def _advisory(self, located_example: LocatedExample, index: int) -> Advisory:
+    def _make_advisory(self, located_example: LocatedExample, index: int) -> Advisory:
         finding = located_example.example.findings[index]
-        package = self._package(located_example, ("findings", index), finding)
+        package = self._make_package(located_example, ("findings", index), finding)
         fix_events = (("fixed", finding.fixed),) if finding.fixed else ()
         rating = Rating("advisory", finding.severity, finding.score)
         is_unrated = finding.severity is Severity.UNTRIAGED and finding.score is None
@@ -216,7 +218,7 @@ class _Bench:
             note=finding.note or None,
         )
 
-    def _waivers(self, located_example: LocatedExample) -> Waivers:
+    def _make_waivers(self, located_example: LocatedExample) -> Waivers:
         example = located_example.example
         example_waivers: list[Waiver] = []
         for index, fields in enumerate(example.waivers):
@@ -240,11 +242,11 @@ class _Bench:
         return Waivers(tuple(example_waivers), statements)
 
 
-def _with_locations(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:
+def _add_locations(name: str, items: Sequence[definitions.Package]) -> list[tuple[Location, definitions.Package]]:
     return [((name, index), item) for index, item in enumerate(items)]
 
 
-def _distribution(image: definitions.Image) -> Distribution | None:
+def _make_distribution(image: definitions.Image) -> Distribution | None:
     distribution = image.distribution
     if distribution is None:
         return None
@@ -258,7 +260,7 @@ def _distribution(image: definitions.Image) -> Distribution | None:
     )
 
 
-def _provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | None:
+def _make_provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | None:
     if provenance is None:
         return None
     statements = (
@@ -277,7 +279,7 @@ def _provenance(provenance: definitions.Provenance | None) -> ProvenanceFacts | 
     return ProvenanceFacts(IMAGE, tuple(statements), tuple(provenance.refused), provenance.unavailable)
 
 
-def _cves(located_example: LocatedExample) -> Iterator[Cve]:
+def _make_cves(located_example: LocatedExample) -> Iterator[Cve]:
     cves: dict[str, Cve] = {}
     for index, finding in enumerate(located_example.example.findings):
         cve = Cve(
@@ -296,8 +298,8 @@ def _cves(located_example: LocatedExample) -> Iterator[Cve]:
     yield from cves.values()
 
 
-def _absent_findings(located_example: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
-    """The findings of the example that the verdict does not have, each with the probable reason."""
+def _explain_absent_findings(located_example: LocatedExample, platform_verdict: PlatformVerdict) -> Iterator[str]:
+    """Yield the findings of the example that the verdict does not have, each with the probable reason."""
     present = {
         (name, match.package.purl.partition("?")[0])
         for match in platform_verdict.findings
@@ -310,7 +312,7 @@ def _absent_findings(located_example: LocatedExample, platform_verdict: Platform
             yield f"line {line}: {finding.id} does not affect {finding.package}{hint}"
 
 
-def _differences(expected_verdict: ExpectedVerdict, platform_verdict: PlatformVerdict) -> Iterator[str]:
+def _describe_differences(expected_verdict: ExpectedVerdict, platform_verdict: PlatformVerdict) -> Iterator[str]:
     if platform_verdict.status is not expected_verdict.status:
         reasons = [
             *(violation.message for violation in platform_verdict.violations),
@@ -320,16 +322,20 @@ def _differences(expected_verdict: ExpectedVerdict, platform_verdict: PlatformVe
         yield f"expected {expected_verdict.status}, was {platform_verdict.status}{explanation}"
     for name in ("violations", "warnings", "notes"):
         violations: Sequence[Violation] = getattr(platform_verdict, name)
-        yield from _unlike(name, getattr(expected_verdict, name), [(entry.rule, entry.message) for entry in violations])
+        yield from _describe_mismatch(
+            name, getattr(expected_verdict, name), [(entry.rule, entry.message) for entry in violations]
+        )
     undetermined_entries = [(entry.kind or "", entry.reason) for entry in platform_verdict.undetermined]
-    yield from _unlike("undetermined", expected_verdict.undetermined, undetermined_entries)
+    yield from _describe_mismatch("undetermined", expected_verdict.undetermined, undetermined_entries)
     waived_entries = [
         (entry.finding.id if entry.finding else entry.violation or "", entry.by) for entry in platform_verdict.waived
     ]
-    yield from _unlike("waived", expected_verdict.waived, waived_entries)
+    yield from _describe_mismatch("waived", expected_verdict.waived, waived_entries)
 
 
-def _unlike(name: str, expected_names: Sequence[str] | None, actual: Sequence[tuple[str, str]]) -> Iterator[str]:
+def _describe_mismatch(
+    name: str, expected_names: Sequence[str] | None, actual: Sequence[tuple[str, str]]
+) -> Iterator[str]:
     """Compare what an example expects, None for anything, with what the gate answered.
 
     `actual` are pairs of a short name, which an expectation may give in full, and a text, of which it may give a part.

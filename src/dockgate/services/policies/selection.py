@@ -78,7 +78,7 @@ class PolicySelection:
 
     def revision(self) -> str:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
-        assignments = self._assignments()
+        assignments = self._list_assignments()
         names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
         policies = [(usable.policy.digest, usable.unusable_reason) for usable in map(self.read, names)]
         return digest_of(canonical.encode([assignments, policies]))
@@ -92,7 +92,7 @@ class PolicySelection:
 
         ConflictError as `choose_assignment`.
         """
-        assignments = self._assignments()
+        assignments = self._list_assignments()
         return {repository: choose_assignment(assignments, repository) for repository in repositories}
 
     def clear_assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
@@ -100,7 +100,7 @@ class PolicySelection:
 
         These are logged.
         """
-        assignments, clear = self._assignments(), dict[str, PolicyAssignment | None]()
+        assignments, clear = self._list_assignments(), dict[str, PolicyAssignment | None]()
         for repository in repositories:
             try:
                 clear[repository] = choose_assignment(assignments, repository)
@@ -128,7 +128,7 @@ class PolicySelection:
 
     def choose(self, repository: str, requested_policy: str | None, requester: Principal) -> str:
         """Return the policy for a request (`gate.policy_choice.choose_policy`)."""
-        return choose_policy(self._assignments(), repository, requested_policy, requester, self.policies)
+        return choose_policy(self._list_assignments(), repository, requested_policy, requester, self.policies)
 
     def choose_for_action(self, repository: str, pipeline: Pipeline, key: ActionKey) -> str:
         """Return the policy for an approval action, combined with what the pipeline's sources require.
@@ -138,13 +138,13 @@ class PolicySelection:
         """
         policy_name = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
         name = policy_name or self.policy_of(repository)
-        if not self._may_evaluate(repository, name, [name], [name]):
+        if not self._can_evaluate(repository, name, [name], [name]):
             raise DeniedError(
                 f"the pipeline names the policy {name!r}, but the policy of {repository} is "
                 f"{self.policy_of(repository)!r}",
                 "Omit `policy` in the approval action, or allow it in the PolicyAssignment.",
             )
-        required_policy = self._required_by_sources(pipeline, key)
+        required_policy = self._combine_source_requirements(pipeline, key)
         policy = self.policies(name).name
         if required_policy is None:
             return policy
@@ -152,7 +152,7 @@ class PolicySelection:
         self.store.policies.keep_requested(required_policy)
         return str(PolicyReference(policy, required_policy.digest))
 
-    def _required_by_sources(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
+    def _combine_source_requirements(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
         """Return what the files of all sources require together, None where there are none."""
         runs = self.store.executions.runs(key.execution)
         required_policy: Policy | None = None
@@ -184,26 +184,26 @@ class PolicySelection:
         records = [record for record in reversed(self.store.verdicts.list_of_image(image)) if record.is_requested]
         names = {PolicyReference.parse(record.policy).name: record.policy for record in records}
         approved_policies = {
-            PolicyReference.parse(policy).name: policy for policy in self._approved_by(image, execution)
+            PolicyReference.parse(policy).name: policy for policy in self._list_approving_policies(image, execution)
         }
         names |= approved_policies
         repository_policies = [
             record.policy for record in records if record.has_chosen_policy and record.repository == repository
         ]
         chosen_names = {*approved_policies, *(PolicyReference.parse(policy).name for policy in repository_policies)}
-        of_pipeline, own_name = self._named_by_pipeline(execution), ""
+        of_pipeline, own_name = self._list_pipeline_policies(execution), ""
         if (
             repository
             and names
-            and not any(self._may_evaluate(repository, name, of_pipeline, chosen_names) for name in names)
+            and not any(self._can_evaluate(repository, name, of_pipeline, chosen_names) for name in names)
         ):
             own_name = self.policy_of(repository)
             names.setdefault(own_name, own_name)
         ordered_names = sorted(names, key=lambda name: (name != own_name, names[name]))
         policies = [self.read(names[name]) for name in ordered_names]
-        return [usable for usable in policies if not usable.unusable_reason or self._exists(usable.policy.name)]
+        return [usable for usable in policies if not usable.unusable_reason or self._has_policy(usable.policy.name)]
 
-    def _named_by_pipeline(self, execution: str | None) -> list[str]:
+    def _list_pipeline_policies(self, execution: str | None) -> list[str]:
         """The policies that the definition of the execution's pipeline names; none if one of both was removed.
 
         Then the policy of the repository is required, unless a policy that may evaluate its images has judged.
@@ -218,8 +218,8 @@ class PolicySelection:
         actions = [action for stage in pipeline.stages for action in stage.actions]
         return [str(action.configuration["policy"]) for action in actions if "policy" in action.configuration]
 
-    def _approved_by(self, image: str, execution: str | None) -> Iterator[str]:
-        """The policies of the execution's approvals of this image."""
+    def _list_approving_policies(self, image: str, execution: str | None) -> Iterator[str]:
+        """Yield the policies of the execution's approvals of this image."""
         for run in self.store.executions.runs(execution) if execution else ():
             try:
                 approval = self.store.approvals.get(str(run.key))
@@ -228,19 +228,21 @@ class PolicySelection:
             if approval.image == image:
                 yield approval.policy
 
-    def _may_evaluate(
+    def _can_evaluate(
         self, repository: str, name: str, of_pipeline: Sequence[str], chosen_names: Collection[str]
     ) -> bool:
         is_chosen = PolicyReference.parse(name).name in chosen_names
         try:
-            return can_judge(self._assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen)
+            return can_judge(
+                self._list_assignments(), repository, name, of_pipeline, self.policies, is_chosen=is_chosen
+            )
         except (NotFoundError, DefinitionError):
             return False
 
-    def _assignments(self) -> list[PolicyAssignment]:
+    def _list_assignments(self) -> list[PolicyAssignment]:
         return [record.assignment for record in self.store.policy_assignments.list()]
 
-    def _exists(self, name: str) -> bool:
+    def _has_policy(self, name: str) -> bool:
         try:
             self.policies(PolicyReference.parse(name).name)
         except NotFoundError:

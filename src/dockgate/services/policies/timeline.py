@@ -27,19 +27,19 @@ class PolicyTimeline:
 
     def policy(self, repository: str, at: str | None) -> Policy:
         """The policy that judged the repository's images at a time, None for now; without rules if none could."""
-        return self._policy_of(self._name(self._changes_of(repository), repository, at), at)
+        return self._select_policy(self._name(self._list_changes(repository), repository, at), at)
 
     def author_changes(self, repository: str) -> list[str]:
         """The times since which VEX statements of other authors count than before in the repository's images."""
-        changes = self._changes_of(repository)
+        changes = self._list_changes(repository)
         assigned_at = sorted({"", *(change.changed_at for change in changes)})
         times = set(assigned_at)
         for since, until in zip(assigned_at, [*assigned_at[1:], None], strict=True):
             name = self._name(changes, repository, since)
             if name is not None:
-                times |= {at for at, _ in self._versions_of(name) if at > since and (until is None or at < until)}
+                times |= {at for at, _ in self._get_versions(name) if at > since and (until is None or at < until)}
         trusted_authors = [
-            (at, vex_authors(self._policy_of(self._name(changes, repository, at), at))) for at in sorted(times)
+            (at, vex_authors(self._select_policy(self._name(changes, repository, at), at))) for at in sorted(times)
         ]
         return [at for (_, before), (at, authors) in pairwise(trusted_authors) if authors != before]
 
@@ -47,8 +47,8 @@ class PolicyTimeline:
     def _changes(self) -> Sequence[AssignmentChange]:
         return self.read_changes()
 
-    def _changes_of(self, repository: str) -> list[AssignmentChange]:
-        """The changes of the assignments that were ever for the repository, in their order."""
+    def _list_changes(self, repository: str) -> list[AssignmentChange]:
+        """Return the changes of the assignments that were ever for the repository, in their order."""
         names = {
             change.name
             for change in self._changes
@@ -68,12 +68,12 @@ class PolicyTimeline:
             return None
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def _policy_of(self, name: str | None, at: str | None) -> Policy:
-        versions = self._versions_of(name) if name is not None else ()
+    def _select_policy(self, name: str | None, at: str | None) -> Policy:
+        versions = self._get_versions(name) if name is not None else ()
         present = (policy for since, policy in reversed(versions) if at is None or since <= at)
         return next(present, make_policy(name or "", {}))
 
-    def _versions_of(self, name: str) -> Sequence[tuple[str, Policy]]:
+    def _get_versions(self, name: str) -> Sequence[tuple[str, Policy]]:
         if name not in self._versions:
             self._versions[name] = self.read_versions(name)
         return self._versions[name]

@@ -57,14 +57,14 @@ class WebhookSecrets:
     def read_secret(self, form: str, registry: str) -> str:
         """Return the secret that this registry sends with notifications of this format."""
         name = f"{form}/{registry}"
-        change_count = self._changes().get(name, 0)
+        change_count = self._read_changes().get(name, 0)
         text = f"pushes/{name}/{change_count}" if change_count else f"pushes/{name}"
         return hmac.new(self.own_secret.encode(), text.encode(), hashlib.sha256).hexdigest()
 
     def change(self, form: str, registry: str) -> None:
         """Give this registry another secret. The previous one is invalid from now on."""
         with self._lock:
-            changes = self._changes()
+            changes = self._read_changes()
             name = f"{form}/{registry}"
             changes[name] = changes.get(name, 0) + 1
             new_file = self._file.with_suffix(".new")
@@ -74,7 +74,7 @@ class WebhookSecrets:
             except OSError as error:
                 raise UnavailableError(f"{self._file} cannot be written: {error.strerror}.") from error
 
-    def _changes(self) -> dict[str, int]:
+    def _read_changes(self) -> dict[str, int]:
         try:
             changes = json.loads(self._file.read_text())
             if isinstance(changes, dict) and all(isinstance(count, int) for count in changes.values()):

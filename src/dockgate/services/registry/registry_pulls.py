@@ -180,7 +180,7 @@ class RegistryPulls:
         pull = self._selection.pull_policy(repository)
         if pull is not PullPolicy.APPROVED:
             return PullAnswer(repository, digest, pull, may_pull=True, reason=None, advice=None)
-        reason = self._objection_to_image(repository, digest, self._monotonic() + JUDGING_SECONDS)
+        reason = self._find_image_objection(repository, digest, self._monotonic() + JUDGING_SECONDS)
         image = f"{self._registry.address}/{repository}@{digest}"
         advice = f"Request an approval: `dockgate gate --wait {image}`."
         return PullAnswer(repository, digest, pull, reason is None, reason, advice if reason else None)
@@ -192,11 +192,11 @@ class RegistryPulls:
         judged after JUDGING_SECONDS: then it may not be pulled.
         """
         end = self._monotonic() + JUDGING_SECONDS
-        reason = self._objection_to_image(manifest.repository, manifest.digest, end)
+        reason = self._find_image_objection(manifest.repository, manifest.digest, end)
         if reason is None:
             return None
-        for subject in self._subjects(manifest):
-            if self._objection_to_image(manifest.repository, subject, end) is None:
+        for subject in self._list_subjects(manifest):
+            if self._find_image_objection(manifest.repository, subject, end) is None:
                 return None
         return reason
 
@@ -213,7 +213,7 @@ class RegistryPulls:
         tag = None if ":" in manifest.reference else manifest.reference
         self._refused_pulls.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
 
-    def _objection_to_image(self, repository: str, digest: str, judging_end: float) -> str | None:
+    def _find_image_objection(self, repository: str, digest: str, judging_end: float) -> str | None:
         """Return why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""
         key = repository, digest
         with self._turns[hash(key) % len(self._turns)]:
@@ -249,7 +249,7 @@ class RegistryPulls:
 
     # --- attached documents ---------------------------------------------------------------------------------------
 
-    def _subjects(self, manifest: PulledManifest) -> Sequence[str]:
+    def _list_subjects(self, manifest: PulledManifest) -> Sequence[str]:
         """The images that the manifest's documents are attached to; none if it holds anything but documents."""
         try:
             content = manifests.load(manifest.data, "The manifest", _NAMES)
@@ -260,13 +260,13 @@ class RegistryPulls:
                     return ()
             else:
                 subjects.append(str((content.get("subject") or {}).get("digest", "")))
-                for document in self._documents(manifest.repository, content):
-                    subjects += _named_in(document)
+                for document in self._read_documents(manifest.repository, content):
+                    subjects += _list_named_images(document)
         except (AttributeError, KeyError, TypeError, ValueError, RecursionError, ImageError):
             return ()
         return [digest for digest in dict.fromkeys(subjects) if is_digest(digest)][:_SUBJECTS]
 
-    def _documents(self, repository: str, content: dict[str, Any]) -> Iterator[bytes]:
+    def _read_documents(self, repository: str, content: dict[str, Any]) -> Iterator[bytes]:
         """The blobs of an image manifest. ValueError unless each is a JSON object, and the config names no others."""
         if "fsLayers" in content or len(content["layers"]) > _DOCUMENTS:
             raise ValueError("not a manifest of documents")
@@ -290,8 +290,8 @@ def _diff_ids(config: bytes) -> list[Any]:
     return list(root.get("diff_ids") or ())
 
 
-def _named_in(document: bytes) -> Iterator[str]:
-    """The digests of the images that a signed document says it is about."""
+def _list_named_images(document: bytes) -> Iterator[str]:
+    """Yield the digests of the images that a signed document says it is about."""
     try:
         payload = msgspec.json.decode(document, type=_Envelope).payload
         if payload:

@@ -109,13 +109,15 @@ class GarbageCollection:
     def plan(self) -> CollectionReport:
         """Return what a collection would remove now. Nothing changes."""
         snapshot = self.registry_reader.take_snapshot()
-        removed_images = [_removed_image(image, snapshot) for image in snapshot.plan.removable_images]
+        removed_images = [_make_removed_image(image, snapshot) for image in snapshot.plan.removable_images]
         blobs = (
             {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced_blobs()}
         )
-        blobs |= _blobs_of_removed(snapshot)
+        blobs |= _list_removed_blobs(snapshot)
         others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
-        return CollectionReport(tuple(removed_images), _kept_images(snapshot), len(blobs), sum(blobs.values()), others)
+        return CollectionReport(
+            tuple(removed_images), _list_kept_images(snapshot), len(blobs), sum(blobs.values()), others
+        )
 
     def request(self, by: str) -> Collection:
         """Request a collection. One that is not finished is returned instead."""
@@ -183,7 +185,7 @@ class GarbageCollection:
                 EffectKind.PURGE, self._remove_images, batch, snapshot, [*removed_images]
             )
         blobs, size = self._remove_blobs() if self.storage is not None else (0, 0)
-        reports = tuple(_removed_image(image, snapshot) for image in removed_images)
+        reports = tuple(_make_removed_image(image, snapshot) for image in removed_images)
         return CollectionReport(reports, (), blobs, size, (), tuple(self._notes))
 
     # --- images ---------------------------------------------------------------------------------------------------
@@ -199,7 +201,7 @@ class GarbageCollection:
                 manifest = self.registry.manifest(name, image.digest)
                 self.registry.delete_manifest(name, image.digest)
                 deleted_images.append((image, manifest))
-        unneeded_images = self._unneeded_images([image for image, _ in deleted_images], snapshot, removed_images)
+        unneeded_images = self._select_unneeded_images([image for image, _ in deleted_images], snapshot, removed_images)
         # In the other order: the registry takes an index only with the images in it.
         for image, manifest in reversed(deleted_images):
             if image not in unneeded_images:
@@ -210,10 +212,10 @@ class GarbageCollection:
             self.store.image_retention.forget_uses(image.repository, image.digest)
         return unneeded_images
 
-    def _unneeded_images(
+    def _select_unneeded_images(
         self, deleted_images: Sequence[StoredImage], snapshot: RegistrySnapshot, removed_images: Sequence[StoredImage]
     ) -> list[StoredImage]:
-        """Those of the deleted images that nothing has used meanwhile.
+        """Return those of the deleted images that nothing has used meanwhile.
 
         An index that returns needs what is in it.
         """
@@ -262,7 +264,7 @@ class GarbageCollection:
                 "push that has not ended."
             )
             return 0, 0
-        if any(blob.written_at is None for blob in blobs) and self._was_pushed_since(since):
+        if any(blob.written_at is None for blob in blobs) and self._has_push_token_since(since):
             self._notes.append("No blob was removed: something was pushed within the last hour.")
             return 0, 0
         if not self._is_gate_closed():
@@ -271,19 +273,19 @@ class GarbageCollection:
         self.effects.run(EffectKind.PURGE, self.storage.collect)
         return len(blobs), sum(blob.size or 0 for blob in blobs)
 
-    def _was_pushed_since(self, time: datetime) -> bool:
+    def _has_push_token_since(self, time: datetime) -> bool:
         """Return whether a token that can push was issued after that time, or not long before it."""
         return self.store.push_gate.pushes_until() > format_time(time)
 
 
-def _removed_image(image: StoredImage, snapshot: RegistrySnapshot) -> RemovedImage:
+def _make_removed_image(image: StoredImage, snapshot: RegistrySnapshot) -> RemovedImage:
     content = snapshot.contents.get(image.digest)
     size = content.size + sum(content.blobs.values()) if content else 0
     return RemovedImage(image.repository, image.digest, image.tags, max(image.used_at, image.pushed_at), size)
 
 
-def _blobs_of_removed(snapshot: RegistrySnapshot) -> dict[str, int]:
-    """The manifests and blobs that only removed images name, with their sizes.
+def _list_removed_blobs(snapshot: RegistrySnapshot) -> dict[str, int]:
+    """Return the manifests and blobs that only removed images name, with their sizes.
 
     Only manifests that were read count.
     """
@@ -301,7 +303,7 @@ def _blobs_of_removed(snapshot: RegistrySnapshot) -> dict[str, int]:
     return blobs
 
 
-def _kept_images(snapshot: RegistrySnapshot) -> tuple[ImageKept, ...]:
+def _list_kept_images(snapshot: RegistrySnapshot) -> tuple[ImageKept, ...]:
     return tuple(
         ImageKept(
             entry.image.repository,

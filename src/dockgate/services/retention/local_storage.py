@@ -31,9 +31,9 @@ class LocalCollections:
         last_finished = next((entry.seq for entry in self.store.collections.list(limit=2) if entry.finished_at), 0)
         if self._last_collection is not None and last_finished > self._last_collection:
             keep = max(timedelta(days=self.retention.keep_days), timedelta(hours=LEAST_HOURS))
-            size = self.storage.remove_unused(self._needed_images, self.clock() - keep)
+            size = self.storage.remove_unused(self._list_needed_images, self.clock() - keep)
             _log.info("removed %s MiB of unused images and builds from this host", size >> 20)
         self._last_collection = last_finished
 
-    def _needed_images(self) -> Collection[str]:
+    def _list_needed_images(self) -> Collection[str]:
         return self.store.image_retention.holds(self.retention.keep_revisions).keys()

@@ -74,22 +74,22 @@ class RegistryReader:
         removed, if the registry or a target does not answer.
         """
         now = self.clock()
-        holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._holds(None).items()})
-        for digest, task in self._running_tasks():
+        holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._read_holds(None).items()})
+        for digest, task in self._list_running_tasks():
             holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
-        images = self._stored_images(self.store.image_retention.pushed_images(self.clock.now()))
+        images = self._list_stored_images(self.store.image_retention.pushed_images(self.clock.now()))
         candidates = plan_images(list(images.values()), holds, self.retention, now).removable_images
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
         for repository in sorted({image.repository for image in candidates}):
-            tags[repository] = self._tags(repository)
+            tags[repository] = self._read_tags(repository)
             attached_digests: defaultdict[str, list[str]] = defaultdict(list)
             for tag, digest in sorted(tags[repository].items()):
                 subject = parse_attachment_tag(tag)
                 if subject and (repository, subject) in images:
                     attached_digests[subject].append(digest)
                 elif (repository, digest) not in images:  # its push is not recorded yet, or never will be
-                    images[repository, digest] = self._unrecorded_image(repository, digest, tags[repository])
+                    images[repository, digest] = self._make_unrecorded_image(repository, digest, tags[repository])
             self._add_contents(repository, images, contents, holds, attached_digests)
         plan = plan_images(list(images.values()), holds, self.retention, now)
         indexes: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
@@ -111,12 +111,12 @@ class RegistryReader:
             if entry.digest not in removed_digests or entry == image
         ]
         digests = {entry.digest for entry in related_images}
-        present = self._stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
+        present = self._list_stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
         present_images = [
             replace(present.get((entry.repository, entry.digest), entry), children=entry.children)
             for entry in related_images
         ]
-        holds = {digest: list(reasons) for digest, reasons in self._holds(digests).items()}
+        holds = {digest: list(reasons) for digest, reasons in self._read_holds(digests).items()}
         for digest in digests:
             before = snapshot.kept_images.get((image.repository, digest))
             tasks = [hold for hold in snapshot.holds.get(digest, ()) if hold.reason is Reason.RUNS]
@@ -128,19 +128,19 @@ class RegistryReader:
         """The name by which our registry knows a repository."""
         return repository.removeprefix(f"{self.registry.address}/")
 
-    def _holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
+    def _read_holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
         return self.store.image_retention.holds(self.retention.keep_revisions, digests)
 
-    def _running_tasks(self) -> list[tuple[str, str]]:
-        """The digests of all tasks, with their ids."""
+    def _list_running_tasks(self) -> list[tuple[str, str]]:
+        """Return the digests of all tasks, with their ids."""
         return [
             (task.digest, task.id)
             for service in self.store.services.list()
             for task in self.targets[service.target].tasks(service.name)
         ]
 
-    def _stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
-        """The images of our own registry."""
+    def _list_stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
+        """Return the images of our own registry."""
         now, images = self.clock.now(), {}
         own_images = [
             image
@@ -158,14 +158,14 @@ class RegistryReader:
             )
         return images
 
-    def _tags(self, repository: str) -> dict[str, str]:
-        """The digests of a repository's tags in the registry."""
+    def _read_tags(self, repository: str) -> dict[str, str]:
+        """Return the digests of a repository's tags in the registry."""
         name = self.name_in_registry(repository)
         digests = {tag: self.registry.resolve(name, tag) for tag in self.registry.repository_tags(name)}
         return {tag: digest for tag, digest in digests.items() if digest is not None}
 
-    def _unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
-        """An image whose push is not recorded: it counts as pushed now."""
+    def _make_unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
+        """Return an image whose push is not recorded: it counts as pushed now."""
         of_digest = tuple(sorted(tag for tag, tagged_digest in tags.items() if tagged_digest == digest))
         return StoredImage(repository, digest, self.clock.now(), "", WatchState(False), of_digest)
 
@@ -185,7 +185,7 @@ class RegistryReader:
         while waiting:
             image = waiting.pop()
             # Without a manifest it was removed, and a crash came before its rows were deleted.
-            content = self._content(repository, image.digest) or ManifestContent(0)
+            content = self._read_content(repository, image.digest) or ManifestContent(0)
             contents[image.digest] = content
             if not content.is_readable:
                 holds.setdefault(image.digest, []).append(Hold(Reason.UNREADABLE, "its manifest cannot be read"))
@@ -196,7 +196,7 @@ class RegistryReader:
                     images[repository, child] = StoredImage(repository, child, image.pushed_at, "", WatchState(False))
                     waiting.append(images[repository, child])
 
-    def _content(self, repository: str, digest: str) -> ManifestContent | None:
+    def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
         """Return what a manifest holds, None if there is none. One that was read before may be gone since."""
         if digest not in self._contents:
             manifest = self.registry.manifest(self.name_in_registry(repository), digest)

@@ -23,7 +23,7 @@ class RowRetention:
 
     def collect_executions(self, remove: bool) -> RemovedObjects:
         """Executions that ended long ago and that nothing needs."""
-        old = self._old_executions()
+        old = self._list_old_executions()
         if remove:
             old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._cutoff)
         return RemovedObjects("executions", len(old))
@@ -32,7 +32,7 @@ class RowRetention:
         """Logs of executions that are deleted. Those of the last day stay."""
         logs = self.store.logs.executions(self._a_day_ago)
         removable_logs = self.store.row_retention.executions_without_rows(logs.keys())
-        removable_logs |= set() if remove else {name for name in self._old_executions() if name in logs}
+        removable_logs |= set() if remove else {name for name in self._list_old_executions() if name in logs}
         for execution in removable_logs if remove else ():
             self.store.logs.delete(execution)
         return RemovedObjects("logs", len(removable_logs), sum(logs[execution] for execution in removable_logs))
@@ -43,7 +43,7 @@ class RowRetention:
         Those of the last day stay: their action may not have ended.
         """
         named_artifacts = self.store.row_retention.artifacts(
-            without_executions=() if remove else self._old_executions()
+            without_executions=() if remove else self._list_old_executions()
         )
         before, count, size = self._a_day_ago, 0, 0
         for blob in list(self.store.blobs.list()):
@@ -103,5 +103,5 @@ class RowRetention:
     def _a_day_ago(self) -> float:
         return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
 
-    def _old_executions(self) -> Sequence[str]:
+    def _list_old_executions(self) -> Sequence[str]:
         return self.store.row_retention.old_executions(self.retention.keep_revisions, self._cutoff)

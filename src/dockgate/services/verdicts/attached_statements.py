@@ -38,7 +38,7 @@ def read_attached_vex(documents: Iterable[bytes], image: str) -> list[AttachedVe
 
     No signature is verified.
     """
-    return [vex for data in documents if (vex := _attached_vex(data, image)) is not None]
+    return [vex for data in documents if (vex := _find_attached_vex(data, image)) is not None]
 
 
 def find_vex_signer(envelope: str, document: str, image: str, keys: Sequence[str]) -> str | None:
@@ -50,7 +50,7 @@ def find_vex_signer(envelope: str, document: str, image: str, keys: Sequence[str
         statement = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
     except (DeniedError, UnreadableError, UsageError):
         return None
-    predicate = _vex_predicate(statement.payload, image) if statement.payload_type == dsse.IN_TOTO else None
+    predicate = _find_vex_predicate(statement.payload, image) if statement.payload_type == dsse.IN_TOTO else None
     return statement.key if predicate is not None and digest_of(predicate) == document else None
 
 
@@ -113,7 +113,7 @@ def _read_envelopes(file: Path) -> list[str]:
 
 def envelopes(documents: Iterable[bytes]) -> list[str]:
     """Return the DSSE envelopes of SLSA Provenance v1 among these documents, as JSON. Nothing is verified."""
-    texts = (_provenance_envelope(data) for data in documents if len(data) <= SIZE_LIMIT)
+    texts = (_find_provenance_envelope(data) for data in documents if len(data) <= SIZE_LIMIT)
     return list(dict.fromkeys(text for text in texts if text is not None))
 
 
@@ -131,14 +131,14 @@ def verify(envelope: str, key: str) -> bytes:
     return statement.payload
 
 
-def _provenance_envelope(data: bytes) -> str | None:
-    """The text of an envelope of SLSA Provenance v1, None for any other document."""
+def _find_provenance_envelope(data: bytes) -> str | None:
+    """Return the text of an envelope of SLSA Provenance v1, None for any other document."""
     envelope = _open_envelope(_parse_object(data) or {})
     statement = _parse_object(envelope[1]) if envelope else None
     return envelope[0] if envelope and statement and statement.get("predicateType") == PREDICATE_TYPE else None
 
 
-def _attached_vex(data: bytes, image: str) -> AttachedVex | None:
+def _find_attached_vex(data: bytes, image: str) -> AttachedVex | None:
     """A VEX document as it is, in an in-toto statement, or in an envelope; None for any other document."""
     document = _parse_object(data) if len(data) <= 2 * vex_formats.SIZE_LIMIT else None
     if document is None:
@@ -146,13 +146,13 @@ def _attached_vex(data: bytes, image: str) -> AttachedVex | None:
     envelope = _open_envelope(document)
     if envelope is not None or "predicateType" in document:
         text, payload = envelope or (None, data)
-        predicate = _vex_predicate(payload, image)
+        predicate = _find_vex_predicate(payload, image)
         return AttachedVex(predicate, text) if predicate is not None else None
     return AttachedVex(data) if _is_vex(document) else None
 
 
-def _vex_predicate(payload: bytes, image: str) -> bytes | None:
-    """The VEX document in an in-toto statement about the image; None for any other."""
+def _find_vex_predicate(payload: bytes, image: str) -> bytes | None:
+    """Return the VEX document in an in-toto statement about the image; None for any other."""
     statement = _parse_object(payload)
     if statement is None or not isinstance(statement.get("subject"), list):
         return None

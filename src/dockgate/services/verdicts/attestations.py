@@ -77,7 +77,7 @@ class RegistryAttestor(Attestor):
         write: Callable[[str, str], bytes],
         covered_digests: Sequence[str] = (),
     ) -> str:
-        place = self._place(repository)
+        place = self._find_place(repository)
         with self._lock_of(place):
             with self._lock:
                 signer = self._keys.get_signer()
@@ -98,7 +98,7 @@ class RegistryAttestor(Attestor):
                 )
         return signer.public.id
 
-    def _place(self, repository: str) -> RegistryRepository:
+    def _find_place(self, repository: str) -> RegistryRepository:
         place = RepositoryReference.parse(repository)
         if place.registry:
             self._require(place.registry)
@@ -122,7 +122,7 @@ class RegistryAttestor(Attestor):
 
     @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
-        place = self._place(repository)
+        place = self._find_place(repository)
         with self._lock_of(place):
             add_attestation(
                 place,

@@ -80,7 +80,7 @@ class Baselines:
         if context.keep_baselines and record:
             return approved_against.select(names)
         digests = {
-            "running": self._running_image(context.service, context.repository),
+            "running": self._find_running_image(context.service, context.repository),
             "approved": self.store.verdicts.last_approved_image(context.repository, own_policy, image),
         }
         inventories, exemptions = {}, {}
@@ -91,11 +91,11 @@ class Baselines:
                 exemptions[name] = approved_against.exemptions.get(name, BaselineExemptions())
             elif digest:
                 inventories[name] = tuple(self.store.images.inventories(digest))
-                exemptions[name] = self._exemptions(digest, own_policy)
+                exemptions[name] = self._find_exemptions(digest, own_policy)
         return BaselineImages(inventories, exemptions).select([name for name in names if inventories.get(name)])
 
-    def _exemptions(self, image: str, own_policy: str) -> BaselineExemptions:
-        """The findings that were waived when the image was approved.
+    def _find_exemptions(self, image: str, own_policy: str) -> BaselineExemptions:
+        """Return the findings that were waived when the image was approved.
 
         The approval by this policy counts, or the newest one if only other policies approved it.
         """
@@ -109,8 +109,8 @@ class Baselines:
             self.store.verdicts.case_of(verdict), verdict.platform_verdicts, self.ecosystems
         )
 
-    def _running_image(self, service: str | None, repository: str) -> str | None:
-        """The digest that the service runs, None if none or of another repository.
+    def _find_running_image(self, service: str | None, repository: str) -> str | None:
+        """Return the digest that the service runs, None if none or of another repository.
 
         The request names the service, and must not choose what is exempted.
         """
@@ -177,7 +177,7 @@ class CaseBuilder:
                 image, policy, now, self.engine_version, external_reports=external_reports, provenance=provenance
             )
             if every_inventory:
-                repository = context.repository if self._waivers_apply(context.repository, image, scan) else None
+                repository = context.repository if self._can_apply_waivers(context.repository, image, scan) else None
                 case = replace(
                     case, waivers=self.waivers.select_for_image(image, every_inventory, policy, repository, now)
                 )
@@ -203,9 +203,9 @@ class CaseBuilder:
     def should_apply_waivers(self, repository: str, image: str) -> bool:
         """Return whether the waivers of a repository may count for an image."""
         with self.store.database.read():
-            return self._waivers_apply(repository, image, self.store.images.scan(image))
+            return self._can_apply_waivers(repository, image, self.store.images.scan(image))
 
-    def _waivers_apply(self, repository: str, image: str, scan: Scan | None) -> bool:
+    def _can_apply_waivers(self, repository: str, image: str, scan: Scan | None) -> bool:
         """Return whether the repository's waivers may count for the image.
 
         Callers name the repository, and must not choose whose waivers count: the image was scanned there, or its

@@ -44,7 +44,7 @@ class Provenance:
         Only builds of a repository's commit have a statement: the source of others is unknown.
         """
         runs = self.store.executions.runs(key.execution)
-        source = _source(pipeline, runs, action.input)
+        source = _find_source(pipeline, runs, action.input)
         if self.attestor is None or source is None:
             return
         repository = str(action.configuration["image"])
@@ -114,8 +114,8 @@ class Provenance:
         return provenance.collect(image, statements.envelopes, keys, verify, statements.fetch_error)
 
 
-def _source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:
-    """The run of the source action that made this artifact, None if another action made it."""
+def _find_source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:
+    """Return the run of the source action that made this artifact, None if another action made it."""
     last = latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:

@@ -54,7 +54,7 @@ class ServiceRisk:
 
     def review(self) -> None:
         """Evaluate the running images whose inputs changed since the last review, and announce deadlines."""
-        revisions = self._input_revisions()
+        revisions = self._compute_input_revisions()
         changed_services = {name for name, revision in revisions.items() if self._revisions.get(name) != revision}
         if changed_services:
             present = self.effects.run(
@@ -67,8 +67,8 @@ class ServiceRisk:
         self._revisions = {name: revisions[name] for name in revisions if name in self._evaluated_inputs}
         for_each([risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due)
 
-    def _input_revisions(self) -> dict[str, str]:
-        """By service, a text that changes whenever the inputs of the verdict on what it runs may have changed.
+    def _compute_input_revisions(self) -> dict[str, str]:
+        """Return, by service, a text that changes whenever inputs of the verdict on what it runs may have changed.
 
         It is cheaper than these inputs: made for all services at once, and without reading what a verdict is made from.
         """
@@ -115,7 +115,7 @@ class ServiceRisk:
         if running is None:
             return None
         image, context = running
-        present = self._inputs_digest(database, image, context)
+        present = self._compute_inputs_digest(database, image, context)
         if evaluated_digest != present:
             verdict = self.verdicts.review_deployed(image, context, self.risk_days)
             is_recorded = self._record(service, context.repository, verdict)
@@ -142,8 +142,8 @@ class ServiceRisk:
         repository = running[1].repository if running else ""
         self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
 
-    def _inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
-        """A digest that changes whenever the verdict could change.
+    def _compute_inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
+        """Return a digest that changes whenever the verdict could change.
 
         It changes every hour, too, because rules may count time.
         """
@@ -162,7 +162,7 @@ class ServiceRisk:
     def _announce(
         self, repository: str, vulnerabilities: Sequence[tuple[str, str]], change: RiskChange, risk: TimeAtRisk
     ) -> Sequence[NewEvent]:
-        owners = self._owners(repository)
+        owners = self._list_owners(repository)
         event = service_risk_changed(
             change.value,
             risk.service,
@@ -177,7 +177,7 @@ class ServiceRisk:
         )
         return [event]
 
-    def _owners(self, repository: str) -> tuple[str, ...]:
+    def _list_owners(self, repository: str) -> tuple[str, ...]:
         try:
             return self.selection.owners_of(repository)
         except ConflictError:

@@ -56,14 +56,14 @@ class Verdicts:
         It is stored under the cause, and the same cause gives the same verdict. Under a policy that cannot be read it
         is Undetermined.
         """
-        case = self._case_of(approval)
+        case = self._build_approval_case(approval)
         if case is None:
             return None
         return self.store.verdicts.add(self._evaluate(case), case, cause, approval.repository)
 
     def find_rejection_with_waivers(self, approval: Approval, waivers: Sequence[Waiver]) -> str | None:
         """Return why the image would not be approved now with these waivers added, None when it would."""
-        case = self._case_of(approval)
+        case = self._build_approval_case(approval)
         if case is None:
             return "it is being scanned"
         with_waivers = replace(case.waivers, waivers=(*case.waivers.waivers, *waivers))
@@ -96,7 +96,7 @@ class Verdicts:
         for usable in policies:
             name = usable.policy.name
             self.provenance.fetch_once(context.repository, image, name)
-            case = self._case(image, usable, replace(context, keep_baselines=True))
+            case = self._build_case(image, usable, replace(context, keep_baselines=True))
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
@@ -123,7 +123,7 @@ class Verdicts:
         rejecting_verdicts: list[Verdict] = []
         for usable in policies:
             self.provenance.fetch_once(context.repository, image, usable.policy.name)
-            case = self._case(image, usable, context)
+            case = self._build_case(image, usable, context)
             if case is None:
                 doubts.append("it is being scanned")
                 continue
@@ -154,14 +154,14 @@ class Verdicts:
         Empty while it cannot be judged by all.
         """
         policies = self.selection.required_policies(image, context.execution, context.repository)
-        cases = [self._case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
+        cases = [self._build_case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
         return [case for case in cases if case is not None] if None not in cases else []
 
     def judge_push(self, image: str, repository: str, scan: int) -> None:
         """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
         usable = self.selection.read(self.selection.policy_of(repository))
         self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._case(image, usable, DeploymentContext(repository))
+        case = self._build_case(image, usable, DeploymentContext(repository))
         if case is not None:
             cause = f"{PUSH_CAUSE}{repository}@{image}/{scan}"
             self.store.verdicts.add(self._evaluate(case), case, cause, repository, scan)
@@ -183,11 +183,11 @@ class Verdicts:
         ):
             return None
         self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._case(image, usable, DeploymentContext(repository))
+        case = self._build_case(image, usable, DeploymentContext(repository))
         if case is None:
             return None
         verdict = self._evaluate(case)
-        if _decision(self.store.verdicts.get(repository_records[0].digest)) == _decision(verdict):
+        if _extract_decision(self.store.verdicts.get(repository_records[0].digest)) == _extract_decision(verdict):
             return None
         # A verdict that was requested may be by another policy than the repository's, and says nothing of it.
         return Renewal(
@@ -210,7 +210,7 @@ class Verdicts:
         """
         usable = self.selection.read(policy)
         self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._case(image, usable, DeploymentContext(repository, keep_baselines=True))
+        case = self._build_case(image, usable, DeploymentContext(repository, keep_baselines=True))
         if case is None:
             return None
         verdict = self._evaluate(case)
@@ -223,11 +223,11 @@ class Verdicts:
         except DatabaseError:
             return ""
 
-    def _case_of(self, approval: Approval) -> VerdictCase | None:
+    def _build_approval_case(self, approval: Approval) -> VerdictCase | None:
         context = DeploymentContext(approval.repository, approval.service or None)
-        return self._case(approval.image, self.selection.read(approval.policy), context)
+        return self._build_case(approval.image, self.selection.read(approval.policy), context)
 
-    def _case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
+    def _build_case(self, image: str, usable: UsablePolicy, context: DeploymentContext) -> VerdictCase | None:
         case = self.case_builder.build(image, usable.policy, context)
         return replace(case, no_scan_reason=usable.unusable_reason) if case and usable.unusable_reason else case
 
@@ -247,12 +247,14 @@ class Verdicts:
             record for record in records if (record.policy, record.repository) == (verdict.policy, repository)
         )
         previous_digest = next((record.digest for record in same_records), "")
-        if not previous_digest or _decision(self.store.verdicts.get(previous_digest)) != _decision(verdict):
+        if not previous_digest or _extract_decision(self.store.verdicts.get(previous_digest)) != _extract_decision(
+            verdict
+        ):
             cause = f"{RENEWED_CAUSE}{repository}/{previous_digest or f'{verdict.image}/{verdict.policy}'}"
             return self.store.verdicts.add(verdict, case, cause, repository)[1]
         return previous_digest
 
 
-def _decision(verdict: Verdict) -> tuple[object, ...]:
+def _extract_decision(verdict: Verdict) -> tuple[object, ...]:
     """Return what a verdict decides, and by which policy and engine, without its time and its inputs."""
     return verdict.status, verdict.platform_verdicts, verdict.inputs.policy, verdict.inputs.engine

@@ -73,7 +73,7 @@ class WaiverPreviews:
         previewed_verdict = self._judge(waiver, caller, verdict) if verdict else None
         if not waiver.vulnerability or waiver.rule or waiver.unread:
             return WaiverPreview(previewed_verdict, None, None)
-        covered_images = self._covered_images(waiver, waiver.vulnerability, caller)
+        covered_images = self._find_covered_images(waiver, waiver.vulnerability, caller)
         return WaiverPreview(previewed_verdict, len(covered_images), covered_images[:NAMED_IMAGES])
 
     def _judge(self, waiver: Waiver, caller: Caller, digest: str) -> PreviewedVerdict:
@@ -88,8 +88,8 @@ class WaiverPreviews:
         after = evaluate.judge(replace(case, waivers=with_waiver), self.ecosystems, self.rules, should_remediate=False)
         return PreviewedVerdict(digest, stored_verdict.status, after.status, after.summary)
 
-    def _covered_images(self, waiver: Waiver, vulnerability: str, caller: Caller) -> Sequence[CoveredImage]:
-        """The images that hold what the waiver accepts, where it would count, the newest first."""
+    def _find_covered_images(self, waiver: Waiver, vulnerability: str, caller: Caller) -> Sequence[CoveredImage]:
+        """Return the images that hold what the waiver accepts, where it would count, the newest first."""
         subject, now = self.exposure_search.look_up(vulnerability).subject, self.clock.now()
         accepted_components = [
             number

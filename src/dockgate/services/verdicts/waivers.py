@@ -155,7 +155,7 @@ class ServerWaivers:
         statements = [
             replace(statement, signer=signer, products=statement.products or (record.image,))
             for record, of_document in documents
-            for signer in (record.signer or self._signer(record, policy),)
+            for signer in (record.signer or self._find_signer(record, policy),)
             for statement in of_document
         ]
         return vex_statements.select_statements(statements, images, inventories)
@@ -165,7 +165,7 @@ class ServerWaivers:
         general: list[VexStatement] = []
         attached_statements: dict[str, list[VexStatement]] = {}
         for record, document_statements in self.store.vex.every_active():
-            signer = record.signer or self._signer(record, policy)
+            signer = record.signer or self._find_signer(record, policy)
             statements = attached_statements.setdefault(record.image, []) if record.image else general
             statements += (
                 replace(statement, signer=signer, products=statement.products or (record.image,))
@@ -177,7 +177,7 @@ class ServerWaivers:
             {image: tuple(statements) for image, statements in attached_statements.items()},
         )
 
-    def _signer(self, record: VexRecord, policy: Policy) -> str | None:
+    def _find_signer(self, record: VexRecord, policy: Policy) -> str | None:
         """The key that the policy lists for the document's author and that signed the document, None for none."""
         keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
@@ -223,11 +223,11 @@ class ServerWaivers:
         Images that no such waiver names are left out.
         """
         ended_waivers = self.store.waivers.list_ended(since, self.clock.now()) if places else ()
-        reasons = {place: "; ".join(islice(_ends(ended_waivers, *place), ENDS_LIMIT)) for place in places}
+        reasons = {place: "; ".join(islice(_describe_ends(ended_waivers, *place), ENDS_LIMIT)) for place in places}
         return {place: reason for place, reason in reasons.items() if reason}
 
 
-def _ends(ended_waivers: Sequence[WaiverRecord], repository: str, image: str) -> Iterator[str]:
+def _describe_ends(ended_waivers: Sequence[WaiverRecord], repository: str, image: str) -> Iterator[str]:
     """Yield how each of the waivers ended that may have counted for an image."""
     for record in ended_waivers:
         waiver = record.waiver

@@ -114,13 +114,13 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
     failed_index = os.read(reader, 16).decode()
     if code and not failed_index:
         raise BoxError("a process of the box ended too early")
-    result = _result(root / plan["result"].lstrip("/")) if code == 0 and plan["result"] else None
+    result = _open_result(root / plan["result"].lstrip("/")) if code == 0 and plan["result"] else None
     answer = {"code": code, "failed": int(failed_index) if code else None, "full": _is_full(root / "disk")}
     socket.send_fds(channel, [json.dumps(answer).encode()], [result] if result is not None else [])
     return code
 
 
-def _result(path: Path) -> int | None:
+def _open_result(path: Path) -> int | None:
     """Open the file that the commands wrote.
 
     None unless it is a plain file, since they may put anything there.

@@ -31,8 +31,12 @@ def make_root(plan: Mapping[str, Any]) -> Path:
     _make_devices(root / "dev")
     for name in ("proc", "sys", "run", "tmp", "var", "etc", "root"):
         (root / name).mkdir(exist_ok=True)
-    mount("tmpfs", root / "run", "tmpfs", system.MS_NOSUID | system.MS_NODEV, f"size=64m,mode=755,{_owner(plan)}")
-    mount("tmpfs", root / "root", "tmpfs", system.MS_NOSUID | system.MS_NODEV, f"size=16m,mode=700,{_owner(plan)}")
+    mount(
+        "tmpfs", root / "run", "tmpfs", system.MS_NOSUID | system.MS_NODEV, f"size=64m,mode=755,{_format_owner(plan)}"
+    )
+    mount(
+        "tmpfs", root / "root", "tmpfs", system.MS_NOSUID | system.MS_NODEV, f"size=16m,mode=700,{_format_owner(plan)}"
+    )
     for name, text in plan["files"].items():
         path = root / name.lstrip("/")
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -44,7 +48,7 @@ def make_root(plan: Mapping[str, Any]) -> Path:
     return root
 
 
-def _owner(plan: Mapping[str, Any]) -> str:
+def _format_owner(plan: Mapping[str, Any]) -> str:
     return f"uid={plan['users'][1][0]},gid={plan['groups'][1][0]}"
 
 

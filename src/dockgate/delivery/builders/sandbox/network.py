@@ -70,11 +70,11 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
     """Every address of this host except loopback (proc(5), net/fib_trie and net/if_inet6)."""
     addresses: set[str] = set()
     previous = ""
-    for line in _lines(proc / "net/fib_trie"):
+    for line in _read_lines(proc / "net/fib_trie"):
         if "host LOCAL" in line:
             addresses.add(previous.split()[-1])
         previous = line
-    for line in _lines(proc / "net/if_inet6"):
+    for line in _read_lines(proc / "net/if_inet6"):
         addresses.add(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
     return sorted(text for text in addresses if not ipaddress.ip_address(text).is_loopback)
 
@@ -84,7 +84,7 @@ def loopback_resolver() -> str | None:
 
     pasta must know one on loopback.
     """
-    for line in _lines(Path("/etc/resolv.conf")):
+    for line in _read_lines(Path("/etc/resolv.conf")):
         words = line.split()
         if len(words) >= 2 and words[0] == "nameserver":
             try:
@@ -101,7 +101,7 @@ def proxies(environment: Mapping[str, str]) -> dict[str, str]:
     return {name: environment[name] for name in spellings if environment.get(name) and "@" not in environment[name]}
 
 
-def _lines(path: Path) -> Sequence[str]:
+def _read_lines(path: Path) -> Sequence[str]:
     try:
         return path.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:

@@ -185,7 +185,7 @@ class Sandbox:
     def has_disk(self, folder: Path) -> bool:
         """Return whether the folder has a disk of earlier builds that can be used again."""
         disk = folder / "disk.ext4"
-        if not disk.exists() or disk.stat().st_size != self._disk_size():
+        if not disk.exists() or disk.stat().st_size != self._compute_disk_size():
             return False
         end = time.monotonic() + _DETACH_SECONDS
         while _is_attached(disk):
@@ -203,7 +203,7 @@ class Sandbox:
         disk.unlink(missing_ok=True)
         with disk.open("xb") as file:
             os.fchmod(file.fileno(), 0o600)
-            file.truncate(self._disk_size())
+            file.truncate(self._compute_disk_size())
         options = ["-O", "^has_journal", "-E", "lazy_itable_init=1", "-m", "0"]
         program = shutil.which("mkfs.ext4", path=PATH)
         if program is None:
@@ -228,7 +228,7 @@ class Sandbox:
             for group in groups:
                 cgroups.end(group)
 
-    def _disk_size(self) -> int:
+    def _compute_disk_size(self) -> int:
         return self.limits.disk // 2**20 * 2**20
 
     def _plan(self, job: Job, folder: Path, root: Path, groups: Sequence[str]) -> dict[str, Any]:
@@ -287,7 +287,7 @@ class Sandbox:
             build_log = BuildLog(log, self.limits.log)
             watch(process, build_log, self.limits.seconds, kill, json.dumps(plan).encode())
             is_out_of_memory = cgroups.was_out_of_memory(groups)
-            return _outcome(connection, process.returncode, build_log.last_lines, is_out_of_memory, self.limits)
+            return _receive_outcome(connection, process.returncode, build_log.last_lines, is_out_of_memory, self.limits)
 
 
 def leftovers(folder: Path) -> list[Path]:
@@ -305,7 +305,9 @@ def _group_name(folder: Path) -> str:
     return f"dockgate-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
-def _outcome(channel: socket.socket, code: int, last_lines: str, is_out_of_memory: bool, limits: Limits) -> Outcome:
+def _receive_outcome(
+    channel: socket.socket, code: int, last_lines: str, is_out_of_memory: bool, limits: Limits
+) -> Outcome:
     try:
         data, descriptors, _, _ = socket.recv_fds(channel, 65536, 1)
         answer = json.loads(data)
