@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.console.uploads import PASTED_NAME, Upload, read_upload
+from dockgate.web.console.uploads import MAX_PARTS, PASTED_NAME, Upload, read_upload
 
 
 def form(*parts: tuple[str, bytes], end: bytes = b"--B--\r\n") -> bytes:
@@ -33,3 +33,12 @@ def test_the_chosen_file_counts_byte_by_byte_or_else_the_text() -> None:
 def test_a_malformed_form_is_refused(body: bytes) -> None:
     with pytest.raises(UsageError, match="cannot be read"):
         read_upload(body, b"B")
+
+
+def test_no_more_parts_are_read_than_a_form_can_have() -> None:
+    many = [(f'name="{number}"', b"") for number in range(MAX_PARTS)]
+    assert read_upload(form(*many), b"B") == Upload(PASTED_NAME, b"")
+    with pytest.raises(UsageError, match="too many parts"):
+        read_upload(form(*many, TEXT), b"B")
+    with pytest.raises(UsageError, match="too many parts"):
+        read_upload(b"--B\r\n" * 100_000, b"B")

@@ -11,6 +11,8 @@ from dockgate.web.request_limits import require_storable
 
 # Characters of a file's name that count.
 MAX_NAME = 200
+# Parts of a form that are read: its fields are `file` and `content`.
+MAX_PARTS = 10
 # What a text is called that was not in a file.
 PASTED_NAME = "document.json"
 _MULTIPART = re.compile(r"multipart/form-data;\s*boundary=\"?([^\s\";]{1,70})\"?", re.IGNORECASE)
@@ -43,7 +45,9 @@ async def upload_of(request: Request) -> Upload:
 
 def read_upload(body: bytes, boundary: bytes) -> Upload:
     """The upload in a form of several parts (RFC 7578)."""
-    first, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary)
+    first, *parts = (b"\r\n" + body).split(b"\r\n--" + boundary, MAX_PARTS + 2)
+    if len(parts) > MAX_PARTS + 1:  # the last one is the end
+        raise UsageError("the form cannot be read: it has too many parts", "Send it again from the page.")
     if first or not parts or not parts[-1].startswith(b"--"):
         raise UsageError("the form cannot be read: it does not end", "Send it again from the page.")
     fields: dict[bytes, Upload] = {}
