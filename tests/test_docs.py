@@ -52,7 +52,7 @@ def test_every_example_of_a_document_is_one() -> None:
 def test_the_policy_shown_as_the_default_is_the_default() -> None:
     all_rules = rules.load()
     shown, *others = _examples("yaml policy", "reference/policies.md")
-    assert policy.read_named_policy(shown, "default", all_rules) == policy.builtin_policy("default", all_rules)
+    assert policy.read_named_policy(shown, "default", all_rules) == policy.read_builtin_policy("default", all_rules)
     assert [policy.read_named_policy(text, "ours", all_rules).name for text in others] == ["ours"] * len(others)
 
 

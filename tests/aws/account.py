@@ -20,7 +20,7 @@ from tests.aws.fakes.server import Service, serving
 from dockgate.aws.functions.handlers import Functions, make_functions
 from dockgate.aws.functions.settings import from_environment
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import encode_policy
 
@@ -294,5 +294,5 @@ def account() -> Iterator[Account]:
         made.urls = {name: open_ones.enter_context(serving(service)) for name, service in made.fakes().items()}
         made.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION})
         made.client("dynamodb").create_table(**TABLE)
-        made.put_policy(builtin_policy("default", rules.load()))
+        made.put_policy(read_builtin_policy("default", rules.load()))
         yield made

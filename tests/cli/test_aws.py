@@ -16,7 +16,7 @@ from tests.cli.conftest import Dockgate
 
 from dockgate.cli.main import root
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.policy import decode_policy
 
 ALONE = ("--parameter", "CreatePipeline=false", "--parameter", "ApprovalActions=shop/Assess/Gate")
@@ -64,7 +64,7 @@ def test_the_archive_is_reproducible(dockgate: Dockgate, tmp_path: Path) -> None
 def test_a_policy_is_printed_in_the_form_of_s3_and_ssm(dockgate: Dockgate, tmp_path: Path) -> None:
     shown = dockgate("aws", "policy", "default")
     assert shown.code == 0
-    assert decode_policy(shown.out.encode()) == builtin_policy("default", rules.load())
+    assert decode_policy(shown.out.encode()) == read_builtin_policy("default", rules.load())
     dockgate("aws", "policy", "default", "--output", str(tmp_path / "policy.json"))
     assert (tmp_path / "policy.json").read_bytes() == shown.out.encode()
 

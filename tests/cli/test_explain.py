@@ -66,7 +66,7 @@ def test_two_verdicts_are_compared(run: Run, tmp_path: Path) -> None:
 def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: Path) -> None:
     first = recorded(replace(case("a"), engine="0.0.9"))
     file = tmp_path / "forged.json"
-    file.write_text(case_file.text(replace(first, verdict=replace(first.verdict, status=Status.APPROVED))))
+    file.write_text(case_file.encode_document(replace(first, verdict=replace(first.verdict, status=Status.APPROVED))))
     ran = dockgate("explain", str(file))
     assert ran.code == 2
     assert "replay differs; recorded by version 0.0.9, replayed by " in ran.out
@@ -76,7 +76,7 @@ def test_a_forged_verdict_is_reported_and_exits_2(dockgate: Dockgate, tmp_path: 
 def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server: FakeServer) -> None:
     first, second = recorded(case("a")), recorded(case("x"))
     for entry in (first, second):
-        server.answers[f"GET /verdicts/{entry.digest}/case"] = case_file.document(entry)
+        server.answers[f"GET /verdicts/{entry.digest}/case"] = case_file.build_document(entry)
     ran = dockgate("explain", first.digest)
     assert (ran.code, ran.err) == (0, "")
     assert first.digest in ran.out
@@ -88,8 +88,8 @@ def test_a_verdict_of_the_server_is_replayed_locally(dockgate: Dockgate, server:
 
 def test_a_verdict_of_the_server_is_written_as_a_case(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
     first = recorded(case("a"))
-    server.answers[f"GET /verdicts/{first.digest}"] = case_file.document(first)["verdict"]
-    server.answers[f"GET /verdicts/{first.digest}/case"] = case_file.document(first)
+    server.answers[f"GET /verdicts/{first.digest}"] = case_file.build_document(first)["verdict"]
+    server.answers[f"GET /verdicts/{first.digest}/case"] = case_file.build_document(first)
     file = tmp_path / "case.json"
     assert dockgate("verdict", "show", first.digest, "-o", f"case={file}").code == 0
     assert case_file.read(file.read_bytes(), "it").digest == first.digest

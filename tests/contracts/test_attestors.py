@@ -91,7 +91,7 @@ def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
 
 
 def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World) -> None:
-    payload = core.statement(RECORD, "team/app", world.digest)
+    payload = core.write_statement(RECORD, "team/app", world.digest)
     envelope = world.attestor.sign(payload)
     key = world.attestor.keys()[0]
     assert attached_statements.verify(envelope.decode(), key.pem) == payload
@@ -179,7 +179,7 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     """An admission controller asks for the one or the other; neither stands in for the other."""
     digest = running.push("team/app", "1", IMAGE)
     attestor = attestations.RegistryAttestor(Keys(tmp_path / "keys"), running.address)
-    envelope = attestor.sign(core.statement(RECORD, "team/app", digest))
+    envelope = attestor.sign(core.write_statement(RECORD, "team/app", digest))
     attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
     public = tmp_path / "public.pem"
     public.write_text(attestor.keys()[0].pem)

@@ -7,7 +7,7 @@ from tests.gate.samples import ECOSYSTEMS, IMAGE, NOW, inventory, package
 
 from dockgate.gate import evaluate, rules
 from dockgate.gate.cve_enrichment import enrich
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.model import ExternalReport, Status, VerdictCase
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Finding, Matches, Rating, Severity
 
@@ -58,5 +58,7 @@ def test_the_default_policy_uses_the_catalogue_for_missing_fields(snapshot: Advi
     report = ExternalReport(
         "trivy", NOW, inventory(package("a")), Matches((finding("CVE-2024-2"),), ()), missing_fields=UNTOLD
     )
-    case = VerdictCase(IMAGE, builtin_policy("default", RULES), NOW, "1", snapshot=snapshot, external_reports=(report,))
+    case = VerdictCase(
+        IMAGE, read_builtin_policy("default", RULES), NOW, "1", snapshot=snapshot, external_reports=(report,)
+    )
     assert evaluate.judge(case, ECOSYSTEMS, RULES).status is status

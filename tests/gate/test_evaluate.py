@@ -352,7 +352,7 @@ def test_a_rule_is_undetermined_without_its_required_fields() -> None:
         required_fields = ("exploited",)
         schema: Mapping[str, Any] = {}
 
-        def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+        def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
             return dict(raw)
 
         def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation]:

@@ -13,7 +13,7 @@ from tests.gate.test_whole_gate_properties import gated
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, VerdictCase, Waiver, Waivers
-from dockgate.gate.next_steps import NextStep, advice_of, next_steps
+from dockgate.gate.next_steps import NextStep, describe_next_steps, list_next_steps
 from dockgate.gate.unread_waivers import apply_to_unread
 from dockgate.scanner.model import Unread
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Matches, Undetermined
@@ -31,11 +31,11 @@ entries = st.builds(
 @given(st.lists(entries, min_size=1, max_size=5))
 @settings(max_examples=100, deadline=None)
 def test_every_entry_has_a_next_step_and_no_step_comes_twice(undetermined: list[Undetermined]) -> None:
-    steps = next_steps(undetermined, IMAGE)
+    steps = list_next_steps(undetermined, IMAGE)
     assert len(set(steps)) == len(steps)
     for entry in undetermined:
-        assert next_steps((entry,), IMAGE)
-        assert advice_of(entry, IMAGE).strip()
+        assert list_next_steps((entry,), IMAGE)
+        assert describe_next_steps(entry, IMAGE).strip()
 
 
 @pytest.mark.parametrize(
@@ -53,14 +53,14 @@ def test_undetermined_entries_of_a_rule_have_advice(path: Path) -> None:
 def test_every_undetermined_verdict_names_a_next_step(case: VerdictCase) -> None:
     for platform_verdict in evaluate.judge(case, ECOSYSTEMS, RULES, should_remediate=False).platform_verdicts:
         for entry in platform_verdict.undetermined:
-            assert next_steps((entry,), case.image)
+            assert list_next_steps((entry,), case.image)
 
 
 def test_the_command_names_a_single_path_and_no_several() -> None:
     item = [Undetermined("opt/a b.jar", "It is encrypted.", "unread")]
-    (step,) = next_steps(item, IMAGE)
+    (step,) = list_next_steps(item, IMAGE)
     assert f"--unread 'opt/a b.jar' --image {IMAGE}" in (step.command or "")
-    (step,) = next_steps([*item, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
+    (step,) = list_next_steps([*item, Undetermined("opt/c.jar", "It is encrypted.", "unread")], IMAGE)
     assert "each of the 2 paths" in step.sentence
     assert "--unread PATH" in (step.command or "")
 
@@ -69,7 +69,7 @@ def test_the_command_names_a_single_path_and_no_several() -> None:
 @settings(max_examples=100, deadline=None)
 def test_the_command_for_a_hostile_path_accepts_only_that_path(path: str) -> None:
     """As a shell takes the command apart, and as the waiver is applied."""
-    (step,) = next_steps([Undetermined(path, "It is broken.", "unread")], IMAGE)
+    (step,) = list_next_steps([Undetermined(path, "It is broken.", "unread")], IMAGE)
     command = step.command
     if not command or path == "/":
         assert "*" in path or path == "/"
@@ -91,4 +91,4 @@ def test_an_image_without_a_scan_has_a_next_step() -> None:
     )
     verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
     assert verdict.status is Status.UNDETERMINED
-    assert next_steps(verdict.platform_verdicts[0].undetermined, IMAGE) == (NextStep(evaluate.UNSCANNED_ADVICE),)
+    assert list_next_steps(verdict.platform_verdicts[0].undetermined, IMAGE) == (NextStep(evaluate.UNSCANNED_ADVICE),)

@@ -20,7 +20,7 @@ from dockgate.gate.provenance import (
     ProvenanceFacts,
     collect,
     read,
-    statement,
+    write_statement,
 )
 from dockgate.shared.errors import DeniedError, UnreadableError
 
@@ -39,7 +39,7 @@ RECORD = BuildRecord(
     finished_at="2026-11-24T11:59:00.000Z",
     engine="0.1.0",
 )
-OURS = statement(RECORD, "registry.example/shop", IMAGE)
+OURS = write_statement(RECORD, "registry.example/shop", IMAGE)
 KEYS = {"key-1": "PEM of key-1", "key-2": "PEM of key-2"}
 
 
@@ -132,7 +132,7 @@ def test_an_unknown_build_type_has_no_source() -> None:
 def test_a_statement_about_another_image_is_refused() -> None:
     """Copied from another digest, of a platform of the image, or by another algorithm."""
     for payload in (
-        statement(RECORD, "registry.example/shop", CHILD),
+        write_statement(RECORD, "registry.example/shop", CHILD),
         change_statement(lambda item: item["subject"][0].update(digest={"sha512": "1" * 64})),
         change_statement(lambda item: item.update(subject=[])),
     ):
@@ -218,7 +218,7 @@ def test_a_statement_without_a_listed_signature_does_not_count() -> None:
 
 
 def test_forged_and_broken_statements_do_not_affect_a_valid_one() -> None:
-    copied = sign_payload(statement(RECORD, "shop", CHILD), "key-1")
+    copied = sign_payload(write_statement(RECORD, "shop", CHILD), "key-1")
     result = facts("{}", sign_payload(OURS, "key-9"), copied, sign_payload(OURS, "key-1"))
     assert [statement.keys for statement in result.statements] == [("key-1",)]
     assert len(result.refused) == 3
@@ -234,7 +234,7 @@ def test_a_failed_fetch_is_reported() -> None:
 
 
 def test_the_facts_do_not_depend_on_order_or_repetition() -> None:
-    copied = statement(RECORD, "shop", CHILD)
+    copied = write_statement(RECORD, "shop", CHILD)
     envelopes = (
         sign_payload(OURS, "key-1"),
         sign_payload(OURS, "key-2"),

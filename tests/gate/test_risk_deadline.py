@@ -10,7 +10,7 @@ from dockgate.gate.definitions.policy import read_policy
 from dockgate.gate.model import InputDigests, PlatformVerdict, Policy, Status, Verdict, Violation
 from dockgate.gate.policy import combine_policies
 from dockgate.gate.policy_choice import is_stricter
-from dockgate.gate.risk_deadline import risk_deadline, worst_severity
+from dockgate.gate.risk_deadline import compute_risk_deadline, worst_severity
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
@@ -53,15 +53,15 @@ def violation_of(*severities: str, exploited: str = "", due: str = "") -> Violat
     ],
 )
 def test_the_worst_violation_counts(violations: list[Violation], expected: str) -> None:
-    assert risk_deadline(verdict(*violations), policy(), 30)[:10] == expected
+    assert compute_risk_deadline(verdict(*violations), policy(), 30)[:10] == expected
 
 
 def test_a_time_in_hours() -> None:
-    assert risk_deadline(verdict(violation_of("MEDIUM")), policy(), 30) == "2026-11-01T12:00:00.000Z"
+    assert compute_risk_deadline(verdict(violation_of("MEDIUM")), policy(), 30) == "2026-11-01T12:00:00.000Z"
 
 
 def test_without_the_rule_the_default_counts() -> None:
-    assert risk_deadline(verdict(violation_of("CRITICAL")), policy("exploited: {}\n"), 14)[:10] == "2026-11-15"
+    assert compute_risk_deadline(verdict(violation_of("CRITICAL")), policy("exploited: {}\n"), 14)[:10] == "2026-11-15"
 
 
 @pytest.mark.parametrize(
@@ -89,14 +89,14 @@ def test_what_a_repository_requires_lengthens_no_deadline(server: str, severity:
     for days in ("365d", "1h"):
         times = ", ".join(f"{each}: {days}" for each in Severity)
         both = combine_policies(own, policy(f"at_risk: {{{times}}}\n"))
-        assert risk_deadline(judged, both, 14) <= risk_deadline(judged, own, 14)
+        assert compute_risk_deadline(judged, both, 14) <= compute_risk_deadline(judged, own, 14)
     assert combine_policies(own, policy("at_risk: {MEDIUM: 365d}\n")).rules == own.rules
 
 
 def test_a_repository_can_shorten_the_deadlines_of_its_policy() -> None:
     both = combine_policies(policy(), policy("at_risk: {HIGH: 1d, CRITICAL: 30d}\n"))
-    assert risk_deadline(verdict(violation_of("HIGH")), both, 14)[:10] == "2026-11-02"
-    assert risk_deadline(verdict(violation_of("CRITICAL")), both, 14)[:10] == "2026-11-04"
+    assert compute_risk_deadline(verdict(violation_of("HIGH")), both, 14)[:10] == "2026-11-02"
+    assert compute_risk_deadline(verdict(violation_of("CRITICAL")), both, 14)[:10] == "2026-11-04"
 
 
 def test_a_policy_with_other_deadlines_is_not_provably_stricter() -> None:

@@ -10,7 +10,7 @@ from tests.gate.test_evaluate_properties import advisories, coverage, inventorie
 
 from dockgate.gate import evaluate, patterns, waivers
 from dockgate.gate.model import Policy, Status, VerdictCase, VexStatement, VexStatus, Violation, Waiver, Waivers
-from dockgate.gate.policy import fingerprint, make_policy, required_baselines, vex_authors
+from dockgate.gate.policy import compute_fingerprint, list_required_baselines, list_vex_authors, make_policy
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.model import (
@@ -156,7 +156,7 @@ def test_a_violation_that_new_findings_could_join_unnoticed_is_not_waivable(when
     ],
 )
 def test_patterns(pattern: str, text: str, fits: bool) -> None:
-    assert patterns.matches(text, pattern) is fits
+    assert patterns.is_match(text, pattern) is fits
 
 
 def test_a_policy_lists_trusted_vex_authors_and_required_baselines() -> None:
@@ -165,12 +165,12 @@ def test_a_policy_lists_trusted_vex_authors_and_required_baselines() -> None:
     policy = make_policy(
         "p", {"vex": ({"authors": [{"name": "V", "keys": [key]}, {"name": "W"}]},), "new": ({"x": "running"},)}
     )
-    assert [(vex_author.name, len(vex_author.fingerprints)) for vex_author in vex_authors(policy)] == [
+    assert [(vex_author.name, len(vex_author.fingerprints)) for vex_author in list_vex_authors(policy)] == [
         ("V", 1),
         ("W", 0),
     ]
-    assert required_baselines(policy) == ("running",)
-    assert fingerprint("no key") == fingerprint(key.replace("MCow", "M*ow")) == ""
+    assert list_required_baselines(policy) == ("running",)
+    assert compute_fingerprint("no key") == compute_fingerprint(key.replace("MCow", "M*ow")) == ""
 
 
 names = st.sampled_from([f"{kind}-2024-{number}" for kind in ("CVE", "GHSA", "MAL") for number in range(5)])

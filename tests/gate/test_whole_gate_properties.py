@@ -217,7 +217,7 @@ def judge(case: VerdictCase) -> Verdict:
 def test_a_case_gives_the_same_bytes_after_writing_and_reading(case: VerdictCase) -> None:
     verdict = judge(case)
     assert canonical.encode(judge(case)) == canonical.encode(verdict)
-    again = case_file.read(case_file.text(case_file.RecordedVerdict(verdict, case)).encode(), "it")
+    again = case_file.read(case_file.encode_document(case_file.RecordedVerdict(verdict, case)).encode(), "it")
     assert case_file.replay(again, ECOSYSTEMS, RULES).differences == ()
 
 

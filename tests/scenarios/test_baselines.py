@@ -8,7 +8,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.shared import canonical
@@ -16,7 +16,7 @@ from dockgate.shared.digest import digest_of
 
 
 def against_what_runs(name: str) -> Policy:
-    rule_settings = dict(builtin_policy(name, rules.load()).rules)
+    rule_settings = dict(read_builtin_policy(name, rules.load()).rules)
     (counted,) = rule_settings["max_findings"]
     rule_settings["max_findings"] = ({**counted, "baseline": "running"},)
     return make_policy(name, rule_settings)

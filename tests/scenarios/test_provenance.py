@@ -17,7 +17,7 @@ from tests.scenarios.test_policies import gated, put, risk, run
 from dockgate.attestations import dsse
 from dockgate.delivery.ports import BaseImage
 from dockgate.gate import rules
-from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, statement
+from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, write_statement
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
 from dockgate.services.verdicts.case_builder import DeploymentContext
@@ -68,7 +68,7 @@ def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tu
 
 
 def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
-    return dsse.sign(statement(replace(RECORD, builder=CI), "elsewhere.example/app", image), signer)
+    return dsse.sign(write_statement(replace(RECORD, builder=CI), "elsewhere.example/app", image), signer)
 
 
 def digest_of(server: ServerSystem, name: str) -> str:
@@ -120,7 +120,7 @@ def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
     until(lambda: server.attestor.provenance.get(f"original/app@{made}"))
     (copied,) = server.attestor.provenance[f"original/app@{made}"].values()
     image = digest_of(server, "forged")
-    forged = dsse.sign(statement(RECORD, "elsewhere.example/app", image), THEIRS)
+    forged = dsse.sign(write_statement(RECORD, "elsewhere.example/app", image), THEIRS)
     ((_, payload),) = server.attestor.attested[f"original/app@{made}", "ours"]
     approval_of_other = server.attestor.sign(payload)
     same = payload.replace(made.removeprefix("sha256:").encode(), image.removeprefix("sha256:").encode())

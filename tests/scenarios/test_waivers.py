@@ -16,7 +16,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.attestations import dsse
 from dockgate.gate import evaluate, rules
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
@@ -221,7 +221,7 @@ def openvex(image: str, vulnerability: str, author: str = "Vendor", **statement:
 
 def trusting(name: str) -> Policy:
     """The policy `default`, which trusts a vendor and its key."""
-    policy_rules = builtin_policy(name, rules.load()).rules
+    policy_rules = read_builtin_policy(name, rules.load()).rules
     return make_policy(name, {**policy_rules, "vex": ({"authors": [{"name": "Vendor", "keys": [KEY.public.pem]}]},)})
 
 

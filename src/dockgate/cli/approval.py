@@ -21,7 +21,7 @@ from dockgate.cli.output import echo
 from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
 from dockgate.gate.model import Verdict
-from dockgate.gate.next_steps import next_steps
+from dockgate.gate.next_steps import list_next_steps
 from dockgate.shared.errors import NotFoundError
 
 
@@ -166,7 +166,7 @@ def _describe_next_steps(client: Client, approval_id: str, digest: str) -> Itera
     undetermined_entries = [
         entry for platform_verdict in verdict.platform_verdicts for entry in platform_verdict.undetermined
     ]
-    yield from (step.text for step in next_steps(undetermined_entries, verdict.image))
+    yield from (step.text for step in list_next_steps(undetermined_entries, verdict.image))
     if override := override_command(verdict, approval_id):
         yield override
     yield from waiver_commands(verdict)

@@ -100,7 +100,7 @@ def _try_on_server(
 
 
 def _try_on_image(text: str, file: Path, reference: str, policy: str, database: Path | None) -> PolicyComparison:
-    from dockgate.gate.replay.policy_diff import compare, outcome_of, summarize
+    from dockgate.gate.replay.policy_diff import compare, summarize, summarize_outcome
     from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database
 
@@ -112,8 +112,8 @@ def _try_on_image(text: str, file: Path, reference: str, policy: str, database: 
             local_gate.judge(scanned_image, advisories, entry).verdict for entry in (present, candidate)
         )
     trial = compare(
-        outcome_of(present_verdict.platform_verdicts),
-        outcome_of(candidate_verdict.platform_verdicts),
+        summarize_outcome(present_verdict.platform_verdicts),
+        summarize_outcome(candidate_verdict.platform_verdicts),
         present.name,
         reference,
     )

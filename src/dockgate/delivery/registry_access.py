@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from dockgate.delivery.model import REPOSITORY, ActionType, Pipeline
-from dockgate.gate.patterns import matches
+from dockgate.gate.patterns import is_match
 from dockgate.identity.model import Caller, Permission
 
 # The audience of every token that the registry accepts.
@@ -82,7 +82,7 @@ class PushRules:
 
     def is_open(self, repository: str) -> bool:
         """Return whether principals may push to the repository, if their roles allow it."""
-        return any(matches(repository, pattern) for pattern in self.patterns) and not self.is_built(repository)
+        return any(is_match(repository, pattern) for pattern in self.patterns) and not self.is_built(repository)
 
 
 def built_repositories(pipelines: Iterable[Pipeline]) -> frozenset[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 from dockgate.gate import cve_enrichment
 from dockgate.gate.model import NonBlockingViolation, Policy, RuleAction, Settings, Violation
-from dockgate.gate.policy import action_of
+from dockgate.gate.policy import get_action
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Undetermined
@@ -20,7 +20,7 @@ class ActiveRule:
     action: RuleAction
 
 
-def active_rules_of(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
+def list_active_rules(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
     """The rules that the policy names, once for each use, and the mandatory ones. Sorted by name.
 
     Raises DefinitionError if the policy names a rule that is not in `rules`.
@@ -35,18 +35,18 @@ def active_rules_of(policy: Policy, rules: Sequence[Rule]) -> list[ActiveRule]:
     for rule in sorted(rules, key=lambda rule: rule.name):
         uses = policy.rules.get(rule.name, ())
         if not uses and rule.mandatory_settings is not None:
-            uses = (rule.settings(rule.mandatory_settings),)
+            uses = (rule.parse_settings(rule.mandatory_settings),)
         for settings in uses:
-            action = RuleAction.REJECT if rule.mandatory_settings is not None else action_of(settings)
+            action = RuleAction.REJECT if rule.mandatory_settings is not None else get_action(settings)
             active_rules.append(ActiveRule(rule, settings, action))
     return active_rules
 
 
-def catalogues_of(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
+def list_required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, ...]:
     """The catalogues (KEV, EPSS) that a rejecting rule needs."""
     rejecting = [active for active in active_rules if active.action is RuleAction.REJECT]
     fields = (name for active in rejecting for name in active.rule.required_fields)
-    return cve_enrichment.required_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
+    return cve_enrichment.select_catalogues(fields, (str(active.settings.get("when", "")) for active in rejecting))
 
 
 @dataclass
@@ -79,7 +79,7 @@ def ask_rules(rule_input: RuleInput, active_rules: Sequence[ActiveRule], *, is_s
             elif is_scanned_too:
                 answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
             elif active.action is RuleAction.REJECT:
-                answers.undetermined[_with_advice(entry, active.rule, rule_input)] = None
+                answers.undetermined[_add_advice(entry, active.rule, rule_input)] = None
             else:
                 answers.violations[active.action].append(Violation(active.rule.name, entry.reason))
     return answers
@@ -103,7 +103,7 @@ def _judge_by_rule(
     )
 
 
-def _with_advice(entry: Undetermined, rule: Rule, rule_input: RuleInput) -> Undetermined:
+def _add_advice(entry: Undetermined, rule: Rule, rule_input: RuleInput) -> Undetermined:
     """The entry with a next step, unless the rule or the kind of the entry has one."""
     if entry.kind or entry.advice:
         return entry

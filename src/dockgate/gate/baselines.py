@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import timedelta
 
 from dockgate.gate.model import BaselineExemptions, PlatformVerdict, Settings, VerdictCase
-from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, finding_key
+from dockgate.gate.rule import BaselineFindings, Exemption, FindingKey, PackageMatcher, make_finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
 from dockgate.vulnerabilities.matching import Matcher
@@ -29,7 +29,7 @@ def find_baseline_findings(case: VerdictCase, platform: str, matcher: PackageMat
         if matches:
             exemptions = case.baseline_exemptions.get(name, _NO_EXEMPTIONS)
             unfixed_keys, in_grace = set(exemptions.unfixed), set(exemptions.in_grace)
-            keys = {finding_key(finding) for match in matches for finding in match.findings}
+            keys = {make_finding_key(finding) for match in matches for finding in match.findings}
             findings_by_baseline[name] = {
                 key: Exemption(is_unfixed=key in unfixed_keys, in_grace_at=exemptions.at if key in in_grace else None)
                 for key in sorted(keys.difference(exemptions.waived))
@@ -50,15 +50,15 @@ def find_exemptions(
     in_grace: set[FindingKey] = set()
     uses = [use for rule_uses in case.policy.rules.values() for use in rule_uses]
     only_fixable = any(use.get("only_fixable") for use in uses)
-    grace_days = max((days for use in uses for days in _grace_days(use)), default=0)
+    grace_days = max((days for use in uses for days in _iterate_grace_days(use)), default=0)
     for verdict in platform_verdicts:
         in_baseline = {key for keys in find_baseline_findings(case, verdict.platform, matcher).values() for key in keys}
         waived_here = {
-            finding_key(applied_waiver.finding) for applied_waiver in verdict.waived if applied_waiver.finding
+            make_finding_key(applied_waiver.finding) for applied_waiver in verdict.waived if applied_waiver.finding
         }
         waived_keys |= waived_here - in_baseline
         for finding in verdict.findings:
-            key = finding_key(finding)
+            key = make_finding_key(finding)
             if key in waived_here or key in in_baseline:
                 continue
             if only_fixable and not finding.fixed:
@@ -70,7 +70,7 @@ def find_exemptions(
     )
 
 
-def _grace_days(use: Settings) -> Iterator[float]:
+def _iterate_grace_days(use: Settings) -> Iterator[float]:
     """The numbers of a `grace_days` setting: one for all findings, or one per severity."""
     setting = use.get("grace_days")
     for days in setting.values() if isinstance(setting, Mapping) else (setting,):

@@ -19,14 +19,14 @@ _CLOCK_SKEW = timedelta(days=1)
 _CATALOGUE_OF_FIELD = {"exploited": "kev", "due": "kev", "epss": "epss", "percentile": "epss"}
 
 
-def cve_names_in(reports: Iterable[ExternalReport]) -> frozenset[str]:
+def collect_cve_names(reports: Iterable[ExternalReport]) -> frozenset[str]:
     """The names of the CVEs that other scanners' reports have findings of."""
     findings = [finding for report in reports for finding in report.matches.findings]
     names = {name for finding in findings for name in (finding.id, *finding.aliases)}
     return frozenset(name for name in names if name.startswith("CVE-"))
 
 
-def required_catalogues(fields: Iterable[str], expressions: Iterable[str]) -> tuple[str, ...]:
+def select_catalogues(fields: Iterable[str], expressions: Iterable[str]) -> tuple[str, ...]:
     """The catalogues that have one of these fields, or a field that an expression mentions."""
     names, texts = set(fields), list(expressions)
     catalogues = {

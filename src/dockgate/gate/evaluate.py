@@ -2,7 +2,7 @@
 
 Read it from the top: `judge` makes the verdict, `judge_platforms` judges each platform, `_Platform.evaluate` runs the
 rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades. How findings are counted per
-severity is that of `policy.counted_severities`; the limits are checked by the rule `rules/max_findings.py`.
+severity is that of `policy.select_counted_findings`; the limits are checked by the rule `rules/max_findings.py`.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import Any
 
 from dockgate.gate import baselines, cve_enrichment, unread_waivers, waivers
-from dockgate.gate.active_rules import ActiveRule, active_rules_of, ask_rules, catalogues_of
+from dockgate.gate.active_rules import ActiveRule, ask_rules, list_active_rules, list_required_catalogues
 from dockgate.gate.external_findings import ExternalReportMatcher
 from dockgate.gate.model import (
     NO_REMEDIATION,
@@ -24,9 +24,9 @@ from dockgate.gate.model import (
     Status,
     Verdict,
     VerdictCase,
-    worst_status,
+    select_worst_status,
 )
-from dockgate.gate.policy import COUNTING_RULE, counted_severities
+from dockgate.gate.policy import COUNTING_RULE, select_counted_findings
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import SUMMARY_LIMIT, summarize
@@ -53,7 +53,7 @@ def judge(
 
     Raises DefinitionError if the policy names a rule that is not in `rules`.
     """
-    case = _with_no_scan_reason(case)
+    case = _add_no_scan_reason(case)
     platform_verdicts = judge_platforms(case, ecosystems, rules, should_remediate=should_remediate)
     why_unscanned = (
         shorten(case.no_scan_reason, SUMMARY_LIMIT) if case.no_scan_reason and not case.external_reports else None
@@ -61,7 +61,7 @@ def judge(
     return Verdict(
         image=case.image,
         policy=case.policy.name,
-        status=worst_status([platform_verdict.status for platform_verdict in platform_verdicts]),
+        status=select_worst_status([platform_verdict.status for platform_verdict in platform_verdicts]),
         summary=why_unscanned or summarize(platform_verdicts, case.policy),
         platform_verdicts=platform_verdicts,
         inputs=digest_inputs(case),
@@ -72,16 +72,16 @@ def judge_platforms(
     case: VerdictCase, ecosystems: Sequence[Ecosystem], rules: Sequence[Rule], *, should_remediate: bool = True
 ) -> tuple[PlatformVerdict, ...]:
     """Judge each platform of a case, as `judge` does, without the summary and the digests of the inputs."""
-    case = _with_no_scan_reason(case)
-    active = active_rules_of(case.policy, rules)
-    platforms = _platforms(case, ecosystems)
+    case = _add_no_scan_reason(case)
+    active = list_active_rules(case.policy, rules)
+    platforms = _list_platforms(case, ecosystems)
     verdicts = [platform.judge(active, needs_remediation=should_remediate) for platform in platforms]
     if case.no_scan_reason:
-        verdicts.append(_unscanned_verdict(case))
+        verdicts.append(_build_unscanned_verdict(case))
     return tuple(verdicts)
 
 
-def _platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Platform"]:
+def _list_platforms(case: VerdictCase, ecosystems: Sequence[Ecosystem]) -> list["_Platform"]:
     """Everything to judge: each scanned platform, and each report of another scanner."""
     platforms: list[_Platform] = []
     if not case.no_scan_reason:
@@ -152,7 +152,7 @@ class _Platform:
             at=report.at if report else None,
             unlisted_counts=report.unlisted_counts if report else {},
             missing_fields=missing_fields,
-            catalogues=catalogues_of(active_rules),
+            catalogues=list_required_catalogues(active_rules),
             # Provenance of another digest says nothing about this image.
             provenance=case.provenance if case.provenance and case.provenance.image == case.image else None,
             has_accepted_unread=len(readable.inventory.unread) < len(inventory.unread),
@@ -212,19 +212,19 @@ def count_findings(
 ) -> dict[str, int]:
     """The number of findings by the severity that they count as."""
     counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
-    for severity, _ in counted_severities(findings, settings):
+    for severity, _ in select_counted_findings(findings, settings):
         counts[severity] += 1
     return counts
 
 
-def _with_no_scan_reason(case: VerdictCase) -> VerdictCase:
+def _add_no_scan_reason(case: VerdictCase) -> VerdictCase:
     """The case, with a reason if there is nothing to judge."""
     if case.inventories or case.external_reports or case.no_scan_reason:
         return case
     return replace(case, no_scan_reason=_NO_SCAN)
 
 
-def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
+def _build_unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
     return PlatformVerdict(
         image=case.image,
         platform="",
@@ -236,12 +236,12 @@ def _unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
     )
 
 
-def input_digest(value: object) -> str:
+def digest_input(value: object) -> str:
     """The digest by which a verdict names one of its inputs."""
     return digest_of(canonical.encode(value))
 
 
-def digest_inputs(case: VerdictCase, digest: Callable[[Any], str] = input_digest) -> InputDigests:
+def digest_inputs(case: VerdictCase, digest: Callable[[Any], str] = digest_input) -> InputDigests:
     """The case with each part replaced by its `digest`, as a verdict records it."""
     return InputDigests(
         inventories=tuple(map(digest, _sort_inventories(case.inventories))),

@@ -17,7 +17,7 @@ class Status(StrEnum):
     REJECTED = "Rejected"
 
 
-def worst_status(statuses: "list[Status]") -> Status:
+def select_worst_status(statuses: "list[Status]") -> Status:
     """The worst of the statuses: Rejected, then Undetermined, then Approved; Undetermined for no statuses."""
     for status in (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED):
         if status in statuses:

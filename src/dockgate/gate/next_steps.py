@@ -30,7 +30,7 @@ class NextStep(NamedTuple):
         return f"{self.sentence} {self.command}" if self.command else self.sentence
 
 
-def next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
+def list_next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[NextStep, ...]:
     """The steps for the undetermined entries of an image (a digest), each once, in order.
 
     Every entry has at least one step.
@@ -38,36 +38,36 @@ def next_steps(all_entries: Sequence[Undetermined], image: str) -> tuple[NextSte
     steps: dict[NextStep, None] = {}
     for kind in dict.fromkeys(entry.kind for entry in all_entries):
         entries = [entry for entry in all_entries if entry.kind == kind]
-        steps |= dict.fromkeys(_of_kind(kind, entries, image))
+        steps |= dict.fromkeys(_list_steps_of_kind(kind, entries, image))
     return tuple(steps)
 
 
-def advice_of(entry: Undetermined, image: str) -> str:
+def describe_next_steps(entry: Undetermined, image: str) -> str:
     """The next steps of one entry as sentences."""
-    return " ".join(step.text for step in next_steps((entry,), image))
+    return " ".join(step.text for step in list_next_steps((entry,), image))
 
 
-def _of_kind(kind: str | None, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _list_steps_of_kind(kind: str | None, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     yield from (NextStep(entry.advice) for entry in entries if entry.advice)
     remaining_entries = [entry for entry in entries if not entry.advice]
     if kind == "unread":
-        yield from _steps_for_unread(remaining_entries, image)
+        yield from _list_steps_for_unread(remaining_entries, image)
     elif kind in ("uncomparable", "uncovered"):
-        yield from _steps_for_packages(kind, remaining_entries, image)
+        yield from _list_steps_for_packages(kind, remaining_entries, image)
     elif remaining_entries:
         yield NextStep(_STALE_STEP if kind == "stale" else FALLBACK)
 
 
-def _steps_for_unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _list_steps_for_unread(entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_REBUILD)
     paths = list(dict.fromkeys(entry.subject for entry in entries if entry.subject != WHOLE_IMAGE))
     if starred_paths := [path for path in paths if "*" in path]:
         yield NextStep(f"Rename or remove {starred_paths[0]}: a waiver would take its * for a pattern.")
-    yield from _waiver_step([path for path in paths if "*" not in path], "Make it readable", "path", image)
+    yield from _suggest_waiver([path for path in paths if "*" not in path], "Make it readable", "path", image)
 
 
-def _steps_for_packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
+def _list_steps_for_packages(kind: str, entries: Sequence[Undetermined], image: str) -> Iterator[NextStep]:
     if any(entry.subject == WHOLE_IMAGE for entry in entries):
         yield NextStep(_NO_DISTRIBUTION)
     for ecosystem in dict.fromkeys(entry.subject for entry in entries):
@@ -80,10 +80,10 @@ def _steps_for_packages(kind: str, entries: Sequence[Undetermined], image: str) 
     first = "Upgrade or remove the package" if kind == "uncomparable" else "Add a feed that covers the package"
     if any("*" in purl for purl in purls):
         yield NextStep(f"{first}: a waiver would take the * in its name for a pattern.")
-    yield from _waiver_step([purl for purl in dict.fromkeys(purls) if "*" not in purl], first, "package", image)
+    yield from _suggest_waiver([purl for purl in dict.fromkeys(purls) if "*" not in purl], first, "package", image)
 
 
-def _waiver_step(subjects: Sequence[str], first: str, noun: str, image: str) -> Iterator[NextStep]:
+def _suggest_waiver(subjects: Sequence[str], first: str, noun: str, image: str) -> Iterator[NextStep]:
     """The command that accepts one subject, or a template of it for several."""
     if not subjects:
         return

@@ -20,7 +20,7 @@ _DISTRIBUTIONS = frozenset({"apk", "deb", "rpm"})
 _STARS = re.compile(r"(\*+)")
 
 
-def matches(text: str, pattern: str) -> bool:
+def is_match(text: str, pattern: str) -> bool:
     """Return whether the pattern matches the whole text.
 
     Takes at most time proportional to the product of their lengths.
@@ -35,7 +35,7 @@ def matches(text: str, pattern: str) -> bool:
         if not part:
             continue
         if part == "*":
-            ends = _within_segments(text, ends)
+            ends = _extend_within_segments(text, ends)
         elif part[0] == "*":
             ends = set(range(min(ends), len(text) + 1)) if ends else ends
         else:
@@ -43,16 +43,16 @@ def matches(text: str, pattern: str) -> bool:
     return len(text) in ends
 
 
-def names_package(pattern: str, package: Package) -> bool:
+def is_package_match(pattern: str, package: Package) -> bool:
     """Return whether a pattern of package URLs matches the package or its source."""
     path, version = split(pattern)
-    for own_path, own_version in identities(package):
-        if matches(own_path, path) and (not version or matches(own_version, version)):
+    for own_path, own_version in list_identities(package):
+        if is_match(own_path, path) and (not version or is_match(own_version, version)):
             return True
     return False
 
 
-def identities(package: Package) -> tuple[tuple[str, str], ...]:
+def list_identities(package: Package) -> tuple[tuple[str, str], ...]:
     """Path and version of the package, and those of its source if they differ.
 
     A package from `matching.set_versions` counts with its new version, although its purl has the old one.
@@ -67,7 +67,7 @@ def identities(package: Package) -> tuple[tuple[str, str], ...]:
     return package_identity, (source, package.source_version)
 
 
-def purl(package: Package) -> str:
+def build_current_purl(package: Package) -> str:
     """The package's purl with its current version, also after `matching.set_versions`."""
     if not _is_upgraded(package, split(package.purl)[1]):
         return package.purl
@@ -97,7 +97,7 @@ def split(purl: str) -> tuple[str, str]:
     return path, unquote(version)
 
 
-def _within_segments(text: str, starts: set[int]) -> set[int]:
+def _extend_within_segments(text: str, starts: set[int]) -> set[int]:
     """The positions that can be reached from these without passing a "/"."""
     ends: set[int] = set()
     reached_index = -1

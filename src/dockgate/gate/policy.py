@@ -97,22 +97,22 @@ def decode_policy(data: bytes) -> Policy:
     return policy
 
 
-def action_of(settings: Settings) -> RuleAction:
+def get_action(settings: Settings) -> RuleAction:
     """The consequence of a violation under these settings. The default is to reject."""
     return RuleAction(str(settings.get("action", RuleAction.REJECT)))
 
 
-def counted_severities(
+def select_counted_findings(
     findings: Iterable[Finding], settings: Mapping[str, object]
 ) -> Iterator[tuple[Severity, Finding]]:
     """The findings that count under `max_findings` settings, each with the severity that it counts as."""
-    only_fixable, untriaged_as = settings.get("only_fixable"), untriaged_severity(settings)
+    only_fixable, untriaged_as = settings.get("only_fixable"), read_untriaged_severity(settings)
     for finding in findings:
         if finding.fixed or not only_fixable:
             yield untriaged_as if finding.severity is Severity.UNTRIAGED else finding.severity, finding
 
 
-def untriaged_severity(settings: Mapping[str, object]) -> Severity:
+def read_untriaged_severity(settings: Mapping[str, object]) -> Severity:
     """The severity that UNTRIAGED findings count as at least.
 
     Where the settings say `any`: HIGH where HIGH or nothing has a limit, else the worst severity with a limit. The
@@ -144,7 +144,7 @@ def combine_policies(policy: Policy, addition: Policy) -> Policy:
     The repository shortens the deadlines of running images, and never lengthens them: its times count for the
     severities that the policy has a time for. The others have the server's default, which no time may replace.
     """
-    policy_severities = risk_severities(policy)
+    policy_severities = list_risk_severities(policy)
     shorter = [
         {severity: use[severity] for severity in use if severity in policy_severities}
         for use in addition.rules.get(RISK_RULE, ())
@@ -155,7 +155,7 @@ def combine_policies(policy: Policy, addition: Policy) -> Policy:
     )
 
 
-def risk_severities(policy: Policy) -> frozenset[str]:
+def list_risk_severities(policy: Policy) -> frozenset[str]:
     """The severities for which the policy has a deadline of running images."""
     keys = {key for use in policy.rules.get(RISK_RULE, ()) for key in use}
     return frozenset(severity.value for severity in Severity if severity in keys)
@@ -174,19 +174,19 @@ class VexAuthor:
     @property
     def fingerprints(self) -> frozenset[str]:
         """The digests ("sha256:…") of the keys' DER (SubjectPublicKeyInfo)."""
-        return frozenset(filter(None, map(fingerprint, self.keys)))
+        return frozenset(filter(None, map(compute_fingerprint, self.keys)))
 
 
-def vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
+def list_vex_authors(policy: Policy) -> tuple[VexAuthor, ...]:
     """The authors that the policy trusts: the setting `authors` of the rule `vex`."""
     authors = _list_entries(policy, VEX_RULE, "authors")
     return tuple(VexAuthor(str(author["name"]), tuple(map(str, author.get("keys") or ()))) for author in authors)
 
 
-def provenance_keys(policy: Policy) -> dict[str, str]:
+def list_provenance_keys(policy: Policy) -> dict[str, str]:
     """The public keys (PEM) of all builders that the policy names, by their fingerprints."""
     builders = _list_entries(policy, PROVENANCE_RULE, "builders")
-    keys = {fingerprint(str(pem)): str(pem) for builder in builders for pem in builder["keys"]}
+    keys = {compute_fingerprint(str(pem)): str(pem) for builder in builders for pem in builder["keys"]}
     return {identity: keys[identity] for identity in sorted(keys) if identity}
 
 
@@ -196,7 +196,7 @@ def _list_entries(policy: Policy, rule: str, key: str) -> list[Any]:
     return [entry for entries in settings if isinstance(entries, (list, tuple)) for entry in entries]
 
 
-def fingerprint(pem: str) -> str:
+def compute_fingerprint(pem: str) -> str:
     """The digest ("sha256:…") of the DER inside a PEM public key, "" if it is not a public key."""
     body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
     try:
@@ -209,18 +209,18 @@ def fingerprint(pem: str) -> str:
 BASELINES = ("running", "approved")
 
 
-def required_baselines(policy: Policy) -> tuple[str, ...]:
+def list_required_baselines(policy: Policy) -> tuple[str, ...]:
     """The BASELINES that any setting of the policy mentions."""
-    words = [text for uses in policy.rules.values() for settings in uses for text in _texts(settings)]
+    words = [text for uses in policy.rules.values() for settings in uses for text in _iterate_texts(settings)]
     return tuple(name for name in BASELINES if any(name in text for text in words))
 
 
-def _texts(value: object) -> Iterator[str]:
+def _iterate_texts(value: object) -> Iterator[str]:
     if isinstance(value, str):
         yield value
     elif isinstance(value, Mapping):
         for inner in value.values():
-            yield from _texts(inner)
+            yield from _iterate_texts(inner)
     elif isinstance(value, (list, tuple)):
         for inner in value:
-            yield from _texts(inner)
+            yield from _iterate_texts(inner)

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from dockgate.gate.model import Policy, Settings
-from dockgate.gate.patterns import matches
-from dockgate.gate.policy import VEX_RULE, PolicyReference, risk_severities, vex_authors
+from dockgate.gate.patterns import is_match
+from dockgate.gate.policy import VEX_RULE, PolicyReference, list_risk_severities, list_vex_authors
 from dockgate.identity.model import Principal, Role
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 
@@ -31,7 +31,7 @@ class AllowedPolicies:
     principals: tuple[str, ...] = ()
     roles: tuple[Role, ...] = ()
 
-    def includes(self, requester: Principal) -> bool:
+    def is_allowed_for(self, requester: Principal) -> bool:
         """Return whether the requester may name these policies, by its name or one of its roles."""
         if not self.principals and not self.roles:
             return True
@@ -108,7 +108,7 @@ def choose_assignment(assignments: Iterable[PolicyAssignment], repository: str) 
         ranks = [
             ("*" not in pattern, len(pattern.partition("*")[0]), len(pattern))
             for pattern in assignment.repositories
-            if matches(repository, pattern)
+            if is_match(repository, pattern)
         ]
         if not ranks:
             continue
@@ -152,7 +152,7 @@ def choose_policy(
     if name == assigned_policy:
         return name
     entries = assignment.allowed if assignment else ()
-    allowed_policies = [policy for entry in entries if entry.includes(requester) for policy in entry.policies]
+    allowed_policies = [policy for entry in entries if entry.is_allowed_for(requester) for policy in entry.policies]
     if name in allowed_policies or is_stricter(policy, read_policy(assigned_policy)):
         return name
     names = ", ".join(dict.fromkeys([assigned_policy, *allowed_policies]))
@@ -197,15 +197,15 @@ def is_stricter(policy: Policy, present_policy: Policy) -> bool:
     """
     for rule, uses in present_policy.rules.items():
         if rule != VEX_RULE and not all(
-            any(_covers(use, own_use) for use in policy.rules.get(rule, ())) for own_use in uses
+            any(_is_as_strict(use, own_use) for use in policy.rules.get(rule, ())) for own_use in uses
         ):
             return False
-    return {*vex_authors(policy)} <= {*vex_authors(present_policy)} and risk_severities(policy) <= risk_severities(
-        present_policy
-    )
+    return {*list_vex_authors(policy)} <= {*list_vex_authors(present_policy)} and list_risk_severities(
+        policy
+    ) <= list_risk_severities(present_policy)
 
 
-def _covers(use: Settings, own_use: Settings) -> bool:
+def _is_as_strict(use: Settings, own_use: Settings) -> bool:
     """Return whether `use` is at least as strict: the same settings, with limits that are not higher."""
     limits = {key: value for key, value in own_use.items() if key in _LIMITS and isinstance(value, int)}
     return use.keys() == own_use.keys() and all(

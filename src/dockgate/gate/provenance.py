@@ -59,12 +59,12 @@ class BuildRecord:
     engine: str
 
 
-def statement(record: BuildRecord, name: str, digest: str) -> bytes:
+def write_statement(record: BuildRecord, name: str, digest: str) -> bytes:
     """Write the statement that this build made the image `digest`, with the name `name`."""
     source = {"uri": record.source, "digest": {"gitCommit": record.commit}}
-    dockerfile = {"name": record.dockerfile, "digest": _digest_set(record.dockerfile_digest)}
+    dockerfile = {"name": record.dockerfile, "digest": _build_digest_set(record.dockerfile_digest)}
     bases = [
-        {"name": text, "uri": _purl(text, pulled_image), "digest": _digest_set(pulled_image)}
+        {"name": text, "uri": _build_purl(text, pulled_image), "digest": _build_digest_set(pulled_image)}
         for text, pulled_image in record.bases
     ]
     parameters = {"source": source, "dockerfile": record.dockerfile, "arguments": sorted(record.arguments)}
@@ -81,19 +81,19 @@ def statement(record: BuildRecord, name: str, digest: str) -> bytes:
     return canonical.encode(
         {
             "_type": STATEMENT_TYPE,
-            "subject": [{"name": name, "digest": _digest_set(digest)}],
+            "subject": [{"name": name, "digest": _build_digest_set(digest)}],
             "predicateType": PREDICATE_TYPE,
             "predicate": {"buildDefinition": definition, "runDetails": details},
         }
     )
 
 
-def _digest_set(digest: str) -> dict[str, str]:
+def _build_digest_set(digest: str) -> dict[str, str]:
     algorithm, encoded_digest = Digest.parse(digest)
     return {algorithm: encoded_digest}
 
 
-def _purl(reference: str, digest: str) -> str:
+def _build_purl(reference: str, digest: str) -> str:
     """The package URL of a base image (package-url/purl-spec, types/oci)."""
     repository = parse_repository(reference)
     name = repository.rpartition("/")[2].lower()
@@ -183,11 +183,11 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         statement = ProvenanceStatement(
             digest=digest_of(payload),
             keys=tuple(keys),
-            builder=_text(details["builder"]["id"]),
-            build_type=_text(definition["buildType"]),
-            finished_at=_text((details.get("metadata") or {}).get("finishedOn") or "") or None,
-            **_source(definition),
-            bases=_bases(definition.get("resolvedDependencies") or ()),
+            builder=_check_text(details["builder"]["id"]),
+            build_type=_check_text(definition["buildType"]),
+            finished_at=_check_text((details.get("metadata") or {}).get("finishedOn") or "") or None,
+            **_read_source(definition),
+            bases=_read_base_digests(definition.get("resolvedDependencies") or ()),
         )
     except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise UnreadableError(f"A signed statement cannot be read: {type(error).__name__}.") from None
@@ -198,16 +198,19 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
     return statement
 
 
-def _source(definition: Mapping[str, Any]) -> dict[str, str | None]:
+def _read_source(definition: Mapping[str, Any]) -> dict[str, str | None]:
     """The source repository and the commit, for a known build type."""
     parameters, kind = definition["externalParameters"], definition["buildType"]
     if kind == BUILD_TYPE:
         source = parameters["source"]
-        return {"source": _text(source["uri"]) or None, "commit": _text(source["digest"]["gitCommit"]) or None}
+        return {
+            "source": _check_text(source["uri"]) or None,
+            "commit": _check_text(source["digest"]["gitCommit"]) or None,
+        }
     if kind in GITHUB_BUILD_TYPES:
-        uri = _text(parameters["workflow"]["repository"])
+        uri = _check_text(parameters["workflow"]["repository"])
         commits = [
-            _text(dependency["digest"]["gitCommit"])
+            _check_text(dependency["digest"]["gitCommit"])
             for dependency in definition.get("resolvedDependencies") or ()
             if str(dependency.get("uri", "")).removeprefix("git+").partition("@")[0] == uri
         ]
@@ -215,7 +218,7 @@ def _source(definition: Mapping[str, Any]) -> dict[str, str | None]:
     return {}
 
 
-def _bases(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
+def _read_base_digests(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     """The digests of the images among the dependencies.
 
     Raises ValueError for an image without a digest: an incomplete list must not look complete.
@@ -230,7 +233,7 @@ def _bases(dependencies: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
     return tuple(sorted(digests))
 
 
-def _text(value: object) -> str:
+def _check_text(value: object) -> str:
     """Check a text of bounded length. Raises TypeError or ValueError for anything else."""
     if not isinstance(value, str):
         raise TypeError("not a text")

@@ -11,7 +11,7 @@ from dockgate.vulnerabilities.model import Finding, Severity
 _SEVERITIES = list(Severity)
 
 
-def risk_deadline(verdict: Verdict, policy: Policy, default_days: float) -> str:
+def compute_risk_deadline(verdict: Verdict, policy: Policy, default_days: float) -> str:
     """Return the time until which the image has to be replaced (RFC 3339), from when the verdict was made.
 
     Each violation has the time that the policy's rule `at_risk` gives for the worst of its findings, or `default_days`.
@@ -19,13 +19,13 @@ def risk_deadline(verdict: Verdict, policy: Policy, default_days: float) -> str:
     """
     start, default = to_datetime(verdict.inputs.now), timedelta(days=default_days)
     violations = [violation for platform in verdict.platform_verdicts for violation in platform.violations]
-    times = [_deadline_of(finding, policy, start, default) for each in violations for finding in each.findings]
+    times = [_compute_deadline(finding, policy, start, default) for each in violations for finding in each.findings]
     if not all(violation.findings for violation in violations):
         times.append(start + default)
     return format_time(min(times, default=start + default))
 
 
-def most_urgent_findings(verdict: Verdict, policy: Policy, default_days: float) -> list[Finding]:
+def list_most_urgent_findings(verdict: Verdict, policy: Policy, default_days: float) -> list[Finding]:
     """Return a finding of each vulnerability that violates the policy, by the deadline of each.
 
     Of the same deadline, the worst is first.
@@ -34,7 +34,7 @@ def most_urgent_findings(verdict: Verdict, policy: Policy, default_days: float) 
     violations = (violation for platform in verdict.platform_verdicts for violation in platform.violations)
     findings = sorted(
         (finding for violation in violations for finding in violation.findings),
-        key=lambda each: (_deadline_of(each, policy, start, default), _SEVERITIES.index(each.severity), each.id),
+        key=lambda each: (_compute_deadline(each, policy, start, default), _SEVERITIES.index(each.severity), each.id),
     )
     return list({finding.id: finding for finding in reversed(findings)}.values())[::-1]
 
@@ -51,15 +51,15 @@ def worst_severity(verdicts: Iterable[Verdict]) -> Severity | None:
     return min(known_severities, key=lambda severity: severity.rank, default=None)
 
 
-def _deadline_of(finding: Finding, policy: Policy, start: datetime, default: timedelta) -> datetime:
-    deadline = start + (_time_of(finding, policy) or default)
+def _compute_deadline(finding: Finding, policy: Policy, start: datetime, default: timedelta) -> datetime:
+    deadline = start + (_find_time_limit(finding, policy) or default)
     due = parse_time(finding.due) if finding.exploited else None
     if due is not None and due + timedelta(days=1) > start:  # the day itself is in time
         return min(deadline, due + timedelta(days=1))
     return deadline
 
 
-def _time_of(finding: Finding, policy: Policy) -> timedelta | None:
+def _find_time_limit(finding: Finding, policy: Policy) -> timedelta | None:
     """The time that the policy gives for a finding, None where it gives none. UNTRIAGED counts as HIGH."""
     severity = finding.severity
     uses = policy.rules.get(RISK_RULE, ())

@@ -34,13 +34,13 @@ class Exemption(NamedTuple):
 BaselineFindings = Mapping[FindingKey, Exemption]
 
 
-def finding_key(finding: Finding) -> FindingKey:
+def make_finding_key(finding: Finding) -> FindingKey:
     """The key by which a finding is found again in another image."""
     package = finding.package
     return finding.id, strip_release(package.ecosystem), package.source_name
 
 
-def uncomparable(ecosystem: str, first: str, second: str) -> int:
+def refuse_comparison(ecosystem: str, first: str, second: str) -> int:
     """A `RuleInput.compare` that orders no versions."""
     raise UncomparableError(f"No ecosystem here orders versions of {ecosystem or 'unknown packages'}.")
 
@@ -82,7 +82,7 @@ class RuleInput:
     matches: Matches
     coverage: tuple[Coverage, ...]
     now: str
-    compare: Callable[[str, str, str], int] = uncomparable
+    compare: Callable[[str, str, str], int] = refuse_comparison
     baseline_findings: Mapping[str, BaselineFindings] = field(default_factory=dict)
     source: str | None = None
     at: str | None = None
@@ -153,7 +153,7 @@ class Rule(Protocol):
 
     # Its key in a policy.
     name: str
-    # JSON Schema (2020-12) of the settings in a policy file, for editors; `settings` decides.
+    # JSON Schema (2020-12) of the settings in a policy file, for editors; `parse_settings` decides.
     schema: Mapping[str, Any]
     # Settings that hold in policies that do not name the rule; None if it holds only when named. A mandatory rule
     # always rejects: a policy cannot choose its `action`.
@@ -162,14 +162,14 @@ class Rule(Protocol):
     # of them (`RuleInput.missing_fields`), or only counted findings (`RuleInput.unlisted_counts`).
     required_fields: tuple[str, ...] = ()
 
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         """The complete settings, with defaults and without `action`.
 
         Raises DefinitionError, which names the key and the allowed values.
         """
         ...
 
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+    def list_requirements(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         """Return what it needs with these settings beyond the standard library; nothing by default.
 
         Names of third-party packages, or "ecosystems" for the order of versions. Without it, no verdict is possible.
@@ -180,7 +180,7 @@ class Rule(Protocol):
         """All violations and undetermined entries, in a stable order."""
         ...
 
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         """Return what the answers depend on, under these complete settings; everything by default."""
         return Reads.PACKAGES
 
@@ -191,14 +191,14 @@ class Rule(Protocol):
         """
         return ()
 
-    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         """The status that `judge` leads to, from the sums of `count`.
 
         `rule_input` has the facts without packages and findings.
         """
         return Status.UNDETERMINED
 
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
         """Times from which the answers may differ though nothing but the time does; too many do no harm.
 
         The ages of feeds are left out: they are the same for all images. None if they cannot be listed.
@@ -214,9 +214,9 @@ class SettingsRule(Rule):
         return ()
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.EVIDENCE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()

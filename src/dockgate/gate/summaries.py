@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from dockgate.gate.model import PlatformVerdict, Policy, Status, worst_status
+from dockgate.gate.model import PlatformVerdict, Policy, Status, select_worst_status
 from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
 from dockgate.shared.wording import shorten
 from dockgate.vulnerabilities.model import Finding
@@ -14,7 +14,7 @@ _PACKAGE_LIMIT = 5
 
 def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
     """Say in one line why the worst platforms have their status."""
-    status = worst_status([verdict.status for verdict in verdicts])
+    status = select_worst_status([verdict.status for verdict in verdicts])
     if status is Status.APPROVED:
         approved_text = (
             REFERENCE_APPROVED if REFERENCE_RULE in policy.rules else "All findings within the policy's limits"
@@ -23,7 +23,7 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
     platforms: dict[str, list[str]] = {}
     for verdict in verdicts:
         if verdict.status is status:
-            platforms.setdefault(_reasons(verdict), []).append(verdict.label)
+            platforms.setdefault(_describe_reasons(verdict), []).append(verdict.label)
     if len(verdicts) == 1:
         return shorten("; ".join(platforms), SUMMARY_LIMIT)
     texts = (": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items())
@@ -53,7 +53,7 @@ def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:
     return ", ".join(filter(None, parts)) or None
 
 
-def _reasons(verdict: PlatformVerdict) -> str:
+def _describe_reasons(verdict: PlatformVerdict) -> str:
     if verdict.status is Status.UNDETERMINED:
         first, *other_entries = verdict.undetermined
         omission = (
@@ -69,12 +69,14 @@ def _reasons(verdict: PlatformVerdict) -> str:
         packages.setdefault(f"{finding.package.name} {finding.package.version}", {}).setdefault(finding.id, finding)
     if not packages:
         return messages
-    package_texts = [f"{name} ({_most_severe(list(findings.values()))})" for name, findings in packages.items()]
+    package_texts = [
+        f"{name} ({_describe_most_severe(list(findings.values()))})" for name, findings in packages.items()
+    ]
     package_omission = f" and {len(package_texts) - _PACKAGE_LIMIT} more" if len(package_texts) > _PACKAGE_LIMIT else ""
     return f"{messages}: {', '.join(package_texts[:_PACKAGE_LIMIT])}{package_omission}"
 
 
-def _most_severe(findings: Sequence[Finding]) -> str:
+def _describe_most_severe(findings: Sequence[Finding]) -> str:
     """The most severe vulnerability with the version that fixes it, and how many others there are."""
     first = min(findings, key=lambda finding: finding.severity.rank)
     fix = f" fixed in {first.fixed}" if first.fixed else " without a fix"

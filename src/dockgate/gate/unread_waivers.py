@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from dockgate.gate import patterns
 from dockgate.gate.model import AppliedWaiver, Waiver, Waivers
-from dockgate.gate.waivers import applied_waiver, check_unread, is_active, sort_by_latest_end
+from dockgate.gate.waivers import check_unread, is_active, make_applied_waiver, sort_by_latest_end
 from dockgate.scanner import osrelease
 from dockgate.scanner.model import Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
@@ -23,7 +23,7 @@ _ACCEPTABLE = ("uncomparable", "uncovered")
 
 def check_protected(waiver: Waiver, databases: Collection[str]) -> None:
     """Raise UsageError for a waiver of a package database or os-release that names no image."""
-    if waiver.unread and not waiver.image and _is_protected(_path(waiver.unread), databases):
+    if waiver.unread and not waiver.image and _is_protected(_strip_slashes(waiver.unread), databases):
         raise UsageError(
             f"image: {waiver.unread} is evidence of what is installed, and is accepted for one image only",
             "Name the digest of the image instead of a repository.",
@@ -85,7 +85,7 @@ def _is_valid(waiver: Waiver) -> bool:
     One from an older file or server may accept more than they allow.
     """
     try:
-        check_unread(waiver, _subject_of(waiver))
+        check_unread(waiver, _get_subject(waiver))
     except UsageError:
         return False
     return True
@@ -93,14 +93,23 @@ def _is_valid(waiver: Waiver) -> bool:
 
 def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collection[str]) -> Waiver | None:
     if path.startswith("pkg:"):
-        return next((waiver for waiver in waivers if _names_purl(_subject_of(waiver), path)), None)
+        return next((waiver for waiver in waivers if _is_purl_match(_get_subject(waiver), path)), None)
     if not path.strip("/"):
         return None
-    needs_image = _is_protected(_path(path), protected_paths)
+    needs_image = _is_protected(_strip_slashes(path), protected_paths)
     candidates = (
-        waiver for waiver in waivers if (waiver.image or not needs_image) and not _subject_of(waiver).startswith("pkg:")
+        waiver
+        for waiver in waivers
+        if (waiver.image or not needs_image) and not _get_subject(waiver).startswith("pkg:")
     )
-    return next((waiver for waiver in candidates if patterns.matches(_path(path), _path(_subject_of(waiver)))), None)
+    return next(
+        (
+            waiver
+            for waiver in candidates
+            if patterns.is_match(_strip_slashes(path), _strip_slashes(_get_subject(waiver)))
+        ),
+        None,
+    )
 
 
 def _find_for_doubt(
@@ -114,15 +123,15 @@ def _find_for_doubt(
         return _find_for_path(waivers, doubt.subject, protected_paths)
     if doubt.kind not in _ACCEPTABLE:
         return None
-    package_waivers = [waiver for waiver in waivers if _subject_of(waiver).startswith("pkg:")]
+    package_waivers = [waiver for waiver in waivers if _get_subject(waiver).startswith("pkg:")]
     if doubt.subject.startswith("pkg:"):
         subjects = [package for package in packages if package.purl == doubt.subject]
         for waiver in package_waivers:
-            if any(patterns.names_package(_subject_of(waiver), package) for package in subjects):
+            if any(patterns.is_package_match(_get_subject(waiver), package) for package in subjects):
                 return waiver
-        return next((waiver for waiver in package_waivers if _names_purl(_subject_of(waiver), doubt.subject)), None)
+        return next((waiver for waiver in package_waivers if _is_purl_match(_get_subject(waiver), doubt.subject)), None)
     named_packages = [
-        next((waiver for waiver in package_waivers if patterns.names_package(_subject_of(waiver), package)), None)
+        next((waiver for waiver in package_waivers if patterns.is_package_match(_get_subject(waiver), package)), None)
         for package in packages
         if package.ecosystem == doubt.subject and not package.owner
     ]
@@ -133,17 +142,17 @@ def _find_for_doubt(
     )
 
 
-def _subject_of(waiver: Waiver) -> str:
+def _get_subject(waiver: Waiver) -> str:
     """The content that the waiver accepts: `waivers` here are only those that name some."""
     return waiver.unread or ""
 
 
-def _names_purl(pattern: str, purl: str) -> bool:
-    """As `patterns.names_package`, for a package of which only the purl is known."""
+def _is_purl_match(pattern: str, purl: str) -> bool:
+    """As `patterns.is_package_match`, for a package of which only the purl is known."""
     if not pattern.startswith("pkg:"):
         return False
     (path, version), (purl_name, own_version) = patterns.split(pattern), patterns.split(purl)
-    return patterns.matches(purl_name, path) and (not version or patterns.matches(own_version, version))
+    return patterns.is_match(purl_name, path) and (not version or patterns.is_match(own_version, version))
 
 
 def _is_protected(path: str, databases: Collection[str]) -> bool:
@@ -155,10 +164,10 @@ def _is_protected(path: str, databases: Collection[str]) -> bool:
     return any(path == item or path.startswith(f"{item}/") or item.startswith(f"{path}/") for item in evidence)
 
 
-def _path(text: str) -> str:
+def _strip_slashes(text: str) -> str:
     return text.strip("/")
 
 
 def _apply(waiver: Waiver, subject: str, reason: str) -> AppliedWaiver:
     words = reason if subject in reason or subject.startswith("pkg:") else f"{subject}: {reason}"
-    return applied_waiver(waiver, violation=words, unread_path=subject)
+    return make_applied_waiver(waiver, violation=words, unread_path=subject)

@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl, unquote
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Policy, VexStatement, VexStatus
-from dockgate.gate.policy import vex_authors
+from dockgate.gate.policy import list_vex_authors
 from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import parse_time
 from dockgate.vulnerabilities.model import Finding
@@ -35,10 +35,10 @@ class PlatformStatements:
         now: str,
     ) -> None:
         self._now = parse_time(now)
-        self._trusted_keys = {author.name: author.fingerprints for author in vex_authors(policy)}
+        self._trusted_keys = {author.name: author.fingerprints for author in list_vex_authors(policy)}
         self._images = images
         self._by_vulnerability: dict[str, list[VexStatement]] = {}
-        packages = _packages_by_path(inventory.packages) if statements else {}
+        packages = _group_packages_by_path(inventory.packages) if statements else {}
         for statement in statements:
             if _is_about(statement, images, packages):
                 for name in dict.fromkeys(statement.vulnerabilities):
@@ -47,24 +47,24 @@ class PlatformStatements:
     def find_excuse(self, finding: Finding) -> VexStatement | None:
         """The trusted statement that excuses the finding. Only the latest statement of each author counts."""
         latest_statements: dict[str, VexStatement] = {}
-        for statement in self.statements_on(finding):
+        for statement in self.list_statements_on(finding):
             if self._is_trusted(statement):
                 previous = latest_statements.get(statement.author)
-                if previous is None or _age(statement) > _age(previous):
+                if previous is None or _rank_by_age(statement) > _rank_by_age(previous):
                     latest_statements[statement.author] = statement
         excuses = [statement for statement in latest_statements.values() if statement.status in _EXCUSES]
         return min(excuses, key=lambda excuse: (excuse.author, excuse.document), default=None)
 
-    def untrusted_statements(self, finding: Finding) -> list[VexStatement]:
+    def list_untrusted_statements(self, finding: Finding) -> list[VexStatement]:
         """The statements that would excuse the finding if they were trusted, one for each author and signer."""
         statements = {
             (statement.author, statement.signer or "", statement.status): statement
-            for statement in self.statements_on(finding)
+            for statement in self.list_statements_on(finding)
             if statement.status in _EXCUSES and not self._is_trusted(statement)
         }
         return [statements[key] for key in sorted(statements)]
 
-    def distrust_reason(self, statement: VexStatement) -> str:
+    def explain_distrust(self, statement: VexStatement) -> str:
         """Return why an excuse is not trusted, as the end of a sentence."""
         if not statement.signer:
             return "the document is not signed by a key that the policy lists"
@@ -72,16 +72,16 @@ class PlatformStatements:
             return f"it is dated in the future, at {statement.at}"
         return "the policy does not trust this author" + (" with this key" if statement.signer.startswith(KEY) else "")
 
-    def statements_on(self, finding: Finding) -> list[VexStatement]:
+    def list_statements_on(self, finding: Finding) -> list[VexStatement]:
         """All statements about the finding, trusted or not."""
         statements = dict.fromkeys(
             statement
             for name in dict.fromkeys((finding.id, *finding.aliases))
             for statement in self._by_vulnerability.get(name, ())
         )
-        return [statement for statement in statements if self._covers(statement, finding.package)]
+        return [statement for statement in statements if self._is_covered(statement, finding.package)]
 
-    def _covers(self, statement: VexStatement, package: Package) -> bool:
+    def _is_covered(self, statement: VexStatement, package: Package) -> bool:
         """Return whether the statement's packages include this one; without packages, whether its products do.
 
         A product that is an image covers all that the image contains.
@@ -111,9 +111,9 @@ def select_statements(
 
     Only these are stored with its verdict.
     """
-    packages = _packages_by_path(package for inventory in inventories for package in inventory.packages)
+    packages = _group_packages_by_path(package for inventory in inventories for package in inventory.packages)
     selected_statements = dict.fromkeys(statement for statement in statements if _is_about(statement, images, packages))
-    return tuple(sorted(selected_statements, key=_order))
+    return tuple(sorted(selected_statements, key=_make_sort_key))
 
 
 def describe(statement: VexStatement) -> str:
@@ -127,10 +127,10 @@ def is_image(product: str, images: Collection[str]) -> bool:
 
     A tag or a name is not enough: the next image of that name may be a different one.
     """
-    return image_of(product) in images
+    return parse_image_digest(product) in images
 
 
-def image_of(product: str) -> str | None:
+def parse_image_digest(product: str) -> str | None:
     """The digest of the image that a product names as `is_image` understands it, None for a package."""
     if product.startswith(_OCI):
         path = product.partition("#")[0].partition("?")[0]
@@ -142,10 +142,10 @@ def image_of(product: str) -> str | None:
 _PackagesByPath = Mapping[str, list[Package]]
 
 
-def _packages_by_path(packages: Iterable[Package]) -> _PackagesByPath:
+def _group_packages_by_path(packages: Iterable[Package]) -> _PackagesByPath:
     by_path: dict[str, list[Package]] = {}
     for package in packages:
-        for path, _ in patterns.identities(package):
+        for path, _ in patterns.list_identities(package):
             by_path.setdefault(path, []).append(package)
     return by_path
 
@@ -170,20 +170,20 @@ def _is_package(purl: str, package: Package) -> bool:
     Path and common qualifiers are the same, and the version if the purl has one.
     """
     path, version = patterns.split(purl)
-    for own_path, own_version in patterns.identities(package):
+    for own_path, own_version in patterns.list_identities(package):
         if own_path == path and version in ("", own_version):
-            package_qualifiers = _qualifiers(package.purl)
-            return all(package_qualifiers.get(key, value) == value for key, value in _qualifiers(purl).items())
+            package_qualifiers = _parse_qualifiers(package.purl)
+            return all(package_qualifiers.get(key, value) == value for key, value in _parse_qualifiers(purl).items())
     return False
 
 
 @lru_cache(maxsize=8192)
-def _qualifiers(purl: str) -> dict[str, str]:
+def _parse_qualifiers(purl: str) -> dict[str, str]:
     text = purl.partition("#")[0].partition("?")[2]
     return {key.lower(): value for key, value in parse_qsl(text) if not (key.lower() == "arch" and value in _SOURCES)}
 
 
-def _age(statement: VexStatement) -> tuple[float, bool, str]:
+def _rank_by_age(statement: VexStatement) -> tuple[float, bool, str]:
     """The order of an author's statements, latest last.
 
     At equal times, one that excuses nothing is the later one.
@@ -192,7 +192,7 @@ def _age(statement: VexStatement) -> tuple[float, bool, str]:
     return at.timestamp() if at else float("-inf"), statement.status not in _EXCUSES, statement.document
 
 
-def _order(statement: VexStatement) -> tuple[str, ...]:
+def _make_sort_key(statement: VexStatement) -> tuple[str, ...]:
     subjects = (*statement.vulnerabilities, statement.status.value, *statement.products, *statement.packages)
     details = statement.justification or "", statement.impact or "", statement.at or ""
     return statement.document, statement.signer or "", *subjects, *details

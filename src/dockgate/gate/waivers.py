@@ -106,7 +106,7 @@ def select_waivers(
         waiver
         for waiver in waivers
         if (not waiver.image or waiver.image in images)
-        and (not waiver.repository or patterns.matches(repository or "", waiver.repository))
+        and (not waiver.repository or patterns.is_match(repository or "", waiver.repository))
         and is_active(waiver, now)
     )
     return tuple(sorted(selected_waivers, key=lambda waiver: waiver.id))
@@ -132,11 +132,11 @@ def sort_by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
     Those without a date come before all.
     """
 
-    def order(waiver: Waiver) -> tuple[bool, float, str, str]:
+    def rank_waiver(waiver: Waiver) -> tuple[bool, float, str, str]:
         until = parse_time(waiver.until)
         return bool(waiver.until), -until.timestamp() if until else 0.0, waiver.created_at or "", waiver.id
 
-    return sorted(waivers, key=order)
+    return sorted(waivers, key=rank_waiver)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,14 +170,14 @@ def apply_to_findings(
             continue
         if len(notes) <= NOTES_LIMIT:
             notes += (
-                _distrust_note(statement, finding, vex.distrust_reason(statement))
-                for statement in vex.untrusted_statements(finding)
+                _make_distrust_note(statement, finding, vex.explain_distrust(statement))
+                for statement in vex.list_untrusted_statements(finding)
             )
         if statement := vex.find_excuse(finding):
             words = vex_statements.describe(statement)
             applied_waivers.append(AppliedWaiver("vex", statement.document, statement.author, words, None, finding))
-        elif waiver := next((waiver for waiver in candidates if accepts_finding(waiver, finding, now)), None):
-            applied_waivers.append(applied_waiver(waiver, finding=finding))
+        elif waiver := next((waiver for waiver in candidates if is_finding_accepted(waiver, finding, now)), None):
+            applied_waivers.append(make_applied_waiver(waiver, finding=finding))
         else:
             counting.append(finding)
     if len(notes) > NOTES_LIMIT:
@@ -206,16 +206,17 @@ def apply_to_violations(
     applied_waivers: list[AppliedWaiver] = []
     for violation in violations:
         waiver = next(
-            (waiver for waiver in candidates if _accepts_violation(waiver, violation) and is_active(waiver, now)), None
+            (waiver for waiver in candidates if _is_violation_accepted(waiver, violation) and is_active(waiver, now)),
+            None,
         )
         if waiver is None or violation.findings or violation in not_waivable_by_message:
             counting.append(violation)
         else:
-            applied_waivers.append(applied_waiver(waiver, violation=violation.message))
+            applied_waivers.append(make_applied_waiver(waiver, violation=violation.message))
     return tuple(counting), tuple(applied_waivers)
 
 
-def applied_waiver(
+def make_applied_waiver(
     waiver: Waiver, *, finding: Finding | None = None, violation: str | None = None, unread_path: str | None = None
 ) -> AppliedWaiver:
     """The record that a waiver accepts this subject."""
@@ -224,13 +225,13 @@ def applied_waiver(
     )
 
 
-def _accepts_violation(waiver: Waiver, violation: Violation) -> bool:
+def _is_violation_accepted(waiver: Waiver, violation: Violation) -> bool:
     if waiver.rule != violation.rule or violation.rule in (UNWAIVABLE_RULE, EVIDENCE_RULE):
         return False
     return waiver.violation == violation.message if waiver.violation else waiver.rule in IMAGE_RULES
 
 
-def accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
+def is_finding_accepted(waiver: Waiver, finding: Finding, now: str) -> bool:
     """Return whether an active waiver accepts the finding.
 
     Without vulnerability and package it accepts all of its image. `until_fixed` ends the waiver if a fix exists, or if
@@ -241,13 +242,13 @@ def accepts_finding(waiver: Waiver, finding: Finding, now: str) -> bool:
         and not waiver.unread
         and bool(waiver.vulnerability or waiver.package or waiver.image)
         and (not waiver.vulnerability or waiver.vulnerability in (finding.id, *finding.aliases))
-        and (not waiver.package or patterns.names_package(waiver.package, finding.package))
+        and (not waiver.package or patterns.is_package_match(waiver.package, finding.package))
         and not (waiver.until_fixed and (finding.fixed or finding.has_unknown_fix))
         and is_active(waiver, now)
     )
 
 
-def _distrust_note(statement: VexStatement, finding: Finding, reason: str) -> Violation:
+def _make_distrust_note(statement: VexStatement, finding: Finding, reason: str) -> Violation:
     package = finding.package
     return Violation(
         "vex",

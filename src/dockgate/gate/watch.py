@@ -35,7 +35,7 @@ class WatchState:
     until: str | None = None
 
 
-def watch_state(watch: Watch, use: ImageUse, now: str, *, is_running: bool) -> WatchState:
+def compute_watch_state(watch: Watch, use: ImageUse, now: str, *, is_running: bool) -> WatchState:
     """Return whether the image is watched at `now`, as all are that run or wait for an approval.
 
     A time after a pull or run that never happened counts from the push, or from the request for an approval.

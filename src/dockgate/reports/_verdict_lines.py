@@ -8,7 +8,7 @@ from rich.text import Text
 
 from dockgate.delivery.accept_commands import waiver_commands
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
-from dockgate.gate.next_steps import next_steps
+from dockgate.gate.next_steps import list_next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, format_finding_notes, format_severity
@@ -59,7 +59,7 @@ def show_reasons(
                 )
             print_bullets(terminal, describe_undetermined(other_entries), inner + 2)
             show(terminal, [make_line(" " * inner, ("Next step", "bold"))])
-            for step in next_steps(platform_verdict.undetermined, verdict.image):
+            for step in list_next_steps(platform_verdict.undetermined, verdict.image):
                 print_bullets(terminal, [step.sentence], inner + 2)
                 if step.command:
                     show(terminal, wrap_shell_command(step.command, inner + 4, max(20, terminal.width)))

@@ -2,7 +2,7 @@
 
 from typing import TextIO
 
-from dockgate.gate.replay.case_file import RecordedVerdict, text
+from dockgate.gate.replay.case_file import RecordedVerdict, encode_document
 from dockgate.reports import GateReport, Report, ScanReport
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
@@ -21,7 +21,7 @@ class CaseReport(Report):
             raise UsageError(
                 "the inputs of this verdict are not available here", "Run `dockgate explain VERDICT` to get them."
             )
-        output.write(text(RecordedVerdict(report.verdict, report.case)) + "\n")
+        output.write(encode_document(RecordedVerdict(report.verdict, report.case)) + "\n")
 
 
 REPORT: Report = CaseReport()

@@ -9,7 +9,7 @@ from html import escape
 from typing import TextIO
 
 from dockgate.gate.model import PlatformVerdict, Status, Violation
-from dockgate.gate.next_steps import next_steps
+from dockgate.gate.next_steps import list_next_steps
 from dockgate.reports import Report
 from dockgate.reports import _html_page as page
 from dockgate.reports import _wording as wording
@@ -72,7 +72,7 @@ def _render_part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
         yield f"<h3>Undetermined <small>{len(part.undetermined)}</small></h3>"
         yield f"<ul>{''.join(f'<li>{_escape(doubt.reason)}</li>' for doubt in part.undetermined)}</ul>"
         if part.platform_verdict:
-            steps = next_steps(part.undetermined, part.manifest)
+            steps = list_next_steps(part.undetermined, part.manifest)
             yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_escape(step.text)}</li>' for step in steps)}</ul>"
     yield f"<h3>Findings <small>{len(part.findings)}</small></h3>"
     if part.findings:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.gate.next_steps import advice_of
+from dockgate.gate.next_steps import describe_next_steps
 from dockgate.reports import SCHEMA_VERSION, GateReport, InventoryFormat, InventoryReport, ScanReport
 from dockgate.reports._document import Document, select_fields, select_nullable_fields, write
 from dockgate.reports._image_report import ImageReport, PlatformPart, build_image_report
@@ -110,7 +110,8 @@ def _build_verdict_fields(part: PlatformPart, platform_verdict: "PlatformVerdict
     return {
         "findings": _build_findings(part.findings, part),
         "undetermined": [
-            {**to_plain(entry), "advice": advice_of(entry, part.manifest)} for entry in platform_verdict.undetermined
+            {**to_plain(entry), "advice": describe_next_steps(entry, part.manifest)}
+            for entry in platform_verdict.undetermined
         ],
         "status": platform_verdict.status.value,
         "counts": platform_verdict.counts,

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from html import escape
 from typing import Literal, TextIO
 
-from dockgate.gate.next_steps import advice_of
+from dockgate.gate.next_steps import describe_next_steps
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import TOOL, ImageFormat, ImageReport, PlatformPart
@@ -96,7 +96,7 @@ def _build_cases(part: PlatformPart) -> Iterator[Case]:
             "",
         )
     for doubt in part.undetermined:
-        steps = clean(advice_of(doubt, part.manifest)) if part.platform_verdict else ""
+        steps = clean(describe_next_steps(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
 
 

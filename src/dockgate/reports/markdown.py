@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TextIO
 
 from dockgate.gate.model import PlatformVerdict, Status, Violation
-from dockgate.gate.next_steps import next_steps
+from dockgate.gate.next_steps import list_next_steps
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import ImageFormat, ImageReport, PlatformPart
@@ -125,7 +125,7 @@ def _build_other_sections(part: PlatformPart, platform_text: str) -> Iterator[Li
         reasons = ((f"- {_format_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
         yield from _fold(title, reasons, " open" if decides else "")
         if part.platform_verdict:
-            steps = next_steps(part.undetermined, part.manifest)
+            steps = list_next_steps(part.undetermined, part.manifest)
             yield from _build_fixed_lines("", "**Next step**", "")
             yield from ((f"- {_format_code(step.text, _SENTENCE)}", True) for step in steps)
     for title, violations in part.non_blocking:

@@ -9,7 +9,7 @@ Undetermined entries are notifications of an invocation that was not successful.
 import hashlib
 from typing import TYPE_CHECKING, TextIO
 
-from dockgate.gate.next_steps import advice_of
+from dockgate.gate.next_steps import describe_next_steps
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, write
@@ -192,7 +192,7 @@ def _build_suppression(waiver: "AppliedWaiver") -> Document:
 
 
 def _build_notification(entry: Undetermined, part: PlatformPart) -> Document:
-    advice = advice_of(entry, part.manifest) if part.platform_verdict else ""
+    advice = describe_next_steps(entry, part.manifest) if part.platform_verdict else ""
     return {
         "level": "error",
         "message": {"text": clean(f"{entry.reason} {advice}".rstrip())},

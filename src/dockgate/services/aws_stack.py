@@ -120,7 +120,7 @@ def _read(body: bytes, place: str) -> Policy:
         for settings in uses:
             own_settings = {key: value for key, value in settings.items() if key != "action"}
             try:
-                full = rules_by_name[name].settings(own_settings)
+                full = rules_by_name[name].parse_settings(own_settings)
             except DefinitionError as error:
                 raise UsageError(f"{place}: {name}: {error}", error.advice or _ADVICE) from None
             if set(full) != set(own_settings):

@@ -11,7 +11,7 @@ from typing import Any
 
 from dockgate import __version__
 from dockgate.gate import evaluate, rules, vex_statements
-from dockgate.gate.cve_enrichment import cve_names_in
+from dockgate.gate.cve_enrichment import collect_cve_names
 from dockgate.gate.definitions import policy as policies
 from dockgate.gate.definitions import waivers as waiver_documents
 from dockgate.gate.model import NO_WAIVERS, ExternalReport, Policy, VerdictCase, Waivers
@@ -108,7 +108,7 @@ def judge_reported(
     waivers = _select_applicable(all_waivers, reference, images[0], inventories, at)
     case = VerdictCase(images[0], policy, at, __version__, external_reports=external_reports, waivers=waivers)
     if advisories is not None:
-        case = replace(case, snapshot=advisories.read_catalogues(cve_names_in(external_reports)))
+        case = replace(case, snapshot=advisories.read_catalogues(collect_cve_names(external_reports)))
     return GateReport(reference, evaluate.judge(case, ecosystems.load(), rules.load()), case=case)
 
 
@@ -122,7 +122,7 @@ def policy_of(name: str) -> Policy:
     """
     known_rules = rules.load()
     if name in policies.BUILTIN:
-        return policies.builtin_policy(name, known_rules)
+        return policies.read_builtin_policy(name, known_rules)
     file = Path(name)
     try:
         return policies.read_policy(_read_text(file), file.stem, known_rules, name)
@@ -141,7 +141,7 @@ def read_policy(text: str, file: Path) -> Policy:
 
 def policy_schema() -> dict[str, Any]:
     """Return the JSON Schema of policies."""
-    return policies.policy_schema(rules.load())
+    return policies.build_policy_schema(rules.load())
 
 
 # --- waivers ----------------------------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from tests.scanner.ecosystems.test_upgrades import CASES, raised
 from dockgate.aws.stack import archive
 from dockgate.aws.stack.archive import pack_files
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin_policy, read_named_policy
+from dockgate.gate.definitions.policy import read_builtin_policy, read_named_policy
 from dockgate.gate.policy import decode_policy, make_policy
 from dockgate.services import aws_stack
 from dockgate.shared.errors import UsageError
@@ -112,7 +112,7 @@ def test_the_archive_is_for_the_templates_runtime() -> None:
 
 
 def test_the_policy_is_in_it_in_canonical_form(packed: bytes) -> None:
-    assert decode_policy(members(packed)[archive.POLICY]) == builtin_policy("default", rules.load())
+    assert decode_policy(members(packed)[archive.POLICY]) == read_builtin_policy("default", rules.load())
 
 
 def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
@@ -124,7 +124,7 @@ def test_a_rule_that_needs_a_library_is_refused_by_its_name() -> None:
 
 def test_every_builtin_policy_can_run() -> None:
     for name in ("default", "reference-2022"):
-        archive.refuse_policy(builtin_policy(name, rules.load()), rules.load())
+        archive.refuse_policy(read_builtin_policy(name, rules.load()), rules.load())
 
 
 ALONE = """
@@ -171,7 +171,7 @@ import json, sys
 from contextlib import suppress
 sys.path.insert(0, sys.argv[1])
 from dockgate.scanner import ecosystems
-from dockgate.gate.remediation.result import commands
+from dockgate.gate.remediation.result import build_commands
 from dockgate.shared.errors import UncomparableError
 from dockgate.scanner.model import Inventory, Package
 from dockgate.gate.model import Upgrade
@@ -181,7 +181,7 @@ orders = Orders(kinds)
 for name, ecosystem, version, fixed, path in json.load(sys.stdin):
     package = Package(name, version, "pkg:x/y@1", ecosystem, name, version, path)
     upgrade = Upgrade("pkg:x/y@1", name, version, fixed, ())
-    assert commands([upgrade], Inventory("", "", None, (), (package,), ()), kinds)
+    assert build_commands([upgrade], Inventory("", "", None, (), (package,), ()), kinds)
     with suppress(UncomparableError):
         orders.compare(ecosystem, version, fixed)
 print("ok")

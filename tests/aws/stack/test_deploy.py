@@ -11,7 +11,7 @@ from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.policy import decode_policy
 from dockgate.shared.errors import DeniedError, DeployError
 
@@ -21,7 +21,7 @@ def test_a_stack_is_created_with_all_that_it_needs(cloud: Cloud) -> None:
     content = parameters(cloud)
     assert content["ArchiveBucket"] == DOCUMENTS
     assert document(cloud, content["ArchiveKey"])[:2] == b"PK"
-    assert decode_policy(document(cloud, content["PolicyKey"])) == builtin_policy("default", rules.load())
+    assert decode_policy(document(cloud, content["PolicyKey"])) == read_builtin_policy("default", rules.load())
     assert content["WaiversKey"] == ""
     closed = cloud.client("s3").get_public_access_block(Bucket=DOCUMENTS)["PublicAccessBlockConfiguration"]
     assert all(closed.values())

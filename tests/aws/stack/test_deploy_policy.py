@@ -8,7 +8,7 @@ from tests.aws.stack.deploying import NETWORK, changes, deploy, document, parame
 from tests.aws.stack.stack_state import REGION
 
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import builtin_policy
+from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.policy import decode_policy, encode_policy
 from dockgate.shared.errors import DefinitionError, NotFoundError, UsageError
 
@@ -33,7 +33,7 @@ def test_a_wrong_policy_file_is_refused_before_anything_is_changed(cloud: Cloud,
 
 
 def canonical() -> bytes:
-    return encode_policy(builtin_policy("default", rules.load()))
+    return encode_policy(read_builtin_policy("default", rules.load()))
 
 
 WRONG = {

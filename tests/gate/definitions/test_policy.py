@@ -1,7 +1,7 @@
 import pytest
 
 from dockgate.gate import rules
-from dockgate.gate.definitions.policy import BUILTIN, add_mandatory_rules, builtin_policy, read_named_policy
+from dockgate.gate.definitions.policy import BUILTIN, add_mandatory_rules, read_builtin_policy, read_named_policy
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -27,7 +27,7 @@ EVIDENCE = {
 
 
 def test_the_default_policy_has_the_documented_limits() -> None:
-    assert builtin_policy("default", RULES).rules == {
+    assert read_builtin_policy("default", RULES).rules == {
         "max_findings": (
             {
                 "CRITICAL": 0,
@@ -48,12 +48,12 @@ def test_the_default_policy_has_the_documented_limits() -> None:
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_every_builtin_policy_is_valid(name: str) -> None:
-    assert builtin_policy(name, RULES).name == name
+    assert read_builtin_policy(name, RULES).name == name
 
 
 def test_an_unknown_policy_is_refused_with_those_that_exist() -> None:
     with pytest.raises(NotFoundError, match="'strict'") as missing:
-        builtin_policy("strict", RULES)
+        read_builtin_policy("strict", RULES)
     assert missing.value.advice == "Policies that exist: default, reference-2022."
 
 

@@ -11,12 +11,12 @@ import pytest
 from tests.gate.rules.policy_cases import cases
 from tests.gate.samples import RULES
 
-from dockgate.gate.definitions.policy import BUILTIN, complete_settings, policy_schema, read_named_policy
+from dockgate.gate.definitions.policy import BUILTIN, build_policy_schema, complete_settings, read_named_policy
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.yaml import load
 
 ROOT = Path(__file__).parent.parent.parent.parent
-SCHEMA = policy_schema(RULES)
+SCHEMA = build_policy_schema(RULES)
 BY_NAME = {rule.name: rule for rule in RULES}
 KEY = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
 BUILDERS = [{"id": "https://ci.example", "keys": [KEY]}]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dockgate.gate import external as formats
-from dockgate.gate.external._fields import digest, number, severity, timestamp
+from dockgate.gate.external._fields import read_digest, read_number, read_severity, read_timestamp
 from dockgate.services.images import external_findings
 from dockgate.shared import canonical
 from dockgate.shared.errors import DockgateError, UsageError
@@ -62,7 +62,7 @@ def test_formats_are_found_by_walking_their_folder() -> None:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_one_format_at_most_recognises_a_document(name: str) -> None:
-    assert sum(candidate.recognises(DOCUMENTS[name]) for candidate in formats.load()) == 1
+    assert sum(candidate.can_read(DOCUMENTS[name]) for candidate in formats.load()) == 1
 
 
 @pytest.mark.parametrize("name", ["sarif", "trivy-findings", "grype", "cyclonedx"])
@@ -180,19 +180,19 @@ def test_a_wrong_digest_or_time_is_refused() -> None:
     ],
 )
 def test_times_are_read_in_the_forms_that_scanners_write(value: Any, expected: str | None) -> None:
-    assert timestamp(value) == expected
+    assert read_timestamp(value) == expected
 
 
 def test_unknown_words_and_numbers_have_no_value() -> None:
-    assert severity("catastrophic") is Severity.UNTRIAGED
-    assert severity(None) is Severity.UNTRIAGED
-    assert severity(" Moderate ") is Severity.MEDIUM
-    assert [number(value, 10) for value in (11, -1, True, "x", None, float("nan"), "7.5", 10**400)] == [
+    assert read_severity("catastrophic") is Severity.UNTRIAGED
+    assert read_severity(None) is Severity.UNTRIAGED
+    assert read_severity(" Moderate ") is Severity.MEDIUM
+    assert [read_number(value, 10) for value in (11, -1, True, "x", None, float("nan"), "7.5", 10**400)] == [
         *([None] * 6),
         7.5,
         None,
     ]
-    assert digest("app:1") == digest("sha256:12") == digest(None) == ""
+    assert read_digest("app:1") == read_digest("sha256:12") == read_digest(None) == ""
 
 
 ANYTHING = st.recursive(

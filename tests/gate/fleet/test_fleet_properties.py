@@ -17,13 +17,13 @@ from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
 from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
-from dockgate.gate.policy import fingerprint, make_policy
+from dockgate.gate.policy import compute_fingerprint, make_policy
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import CATALOGUES, Advisory, AdvisorySnapshot, Coverage, Severity
 
-KEY_ID = fingerprint(KEY)
+KEY_ID = compute_fingerprint(KEY)
 BASE, OWN = "sha256:" + "b" * 64, "sha256:" + "c" * 64
 DIGESTS = tuple("sha256:" + digit * 64 for digit in "123456")
 REPOSITORIES = (None, "team/app", "shop/web")
@@ -250,7 +250,7 @@ class Fleet:
         results = []
         for item, image in zip(self.items, index.images, strict=True):
             needed = tuple(
-                platform if judge.needs_inventory(platform.unread_count) else platform._replace(inventory=None)
+                platform if judge.should_read_inventory(platform.unread_count) else platform._replace(inventory=None)
                 for platform in image.platforms
             )
             results.append((item, judge.judge(image._replace(platforms=needed))))

@@ -82,5 +82,5 @@ def test_a_waiver_of_a_violation_that_the_gate_words_is_for_the_gate() -> None:
 def test_no_rule_but_expressions_reads_every_package() -> None:
     """One that does, or forgets to say what it reads, judges a fleet image by image."""
     settings = {"expression": {"when": "findings.exists(f, f.exploited)", "message": "It is exploited."}}
-    reading = {rule.name: rule.reads(settings.get(rule.name, {})) for rule in RULES}
+    reading = {rule.name: rule.get_dependency(settings.get(rule.name, {})) for rule in RULES}
     assert [name for name, reads in reading.items() if reads is Reads.PACKAGES] == []

@@ -21,7 +21,7 @@ from tests.gate.samples import (
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import BaselineExemptions, ExternalReport, Status, VerdictCase, Waiver, Waivers
-from dockgate.gate.policy import fingerprint, make_policy
+from dockgate.gate.policy import compute_fingerprint, make_policy
 from dockgate.gate.provenance import BUILD_TYPE, BUILDER, ProvenanceFacts, ProvenanceStatement
 from dockgate.gate.replay import case_file
 from dockgate.gate.replay.case_file import RecordedVerdict
@@ -80,7 +80,7 @@ def test_a_new_advisory_for_a_common_package_is_an_effect_of_the_advisories() ->
 def test_provenance_attached_later_is_an_effect_of_provenance() -> None:
     key = "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n"
     under = policy(provenance={"builders": [{"id": BUILDER, "keys": [key]}]})
-    built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(key),), BUILDER, BUILD_TYPE)
+    built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(key),), BUILDER, BUILD_TYPE)
     before = replace(case("b"), snapshot=AdvisorySnapshot((), COVERED), policy=under, provenance=ProvenanceFacts(IMAGE))
     after = replace(before, provenance=ProvenanceFacts(IMAGE, (built,)))
     result = explain(before, after)
@@ -231,7 +231,7 @@ CASES: dict[str, Callable[[], VerdictCase]] = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_case_written_and_read_is_judged_to_the_same_bytes(name: str) -> None:
     value = recorded(CASES[name]())
-    text = case_file.text(value)
+    text = case_file.encode_document(value)
     assert text.isascii()
     assert text.isprintable()
     again = case_file.read(text.encode(), "file")
@@ -283,5 +283,5 @@ def test_reading_another_file_as_a_case_fails(data: bytes, reason: str) -> None:
 
 
 def test_severities_are_read_back_as_enum_members() -> None:
-    again = case_file.read(case_file.text(recorded(A)).encode(), "file")
+    again = case_file.read(case_file.encode_document(recorded(A)).encode(), "file")
     assert again.verdict.platform_verdicts[0].findings[0].severity is Severity.HIGH

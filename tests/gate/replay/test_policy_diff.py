@@ -10,9 +10,9 @@ from dockgate.gate.replay.policy_diff import (
     BlockingReason,
     ImageComparison,
     compare,
-    outcome_of,
-    outcome_of_document,
+    read_outcome,
     summarize,
+    summarize_outcome,
 )
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.shared import canonical
@@ -25,7 +25,7 @@ def trial(before: int, after: int, unread: bool = False) -> ImageComparison:
     content = inventory(package("a"), unread=(Unread("app/x", "It ends too early."),) if unread else ())
     existing = [advisory("CVE-2026-1", "a")]
     old, new = (judge(content, existing, limits(HIGH=limit)).platform_verdicts for limit in (before, after))
-    return compare(outcome_of(old), outcome_of(new), "strict", "an image")
+    return compare(summarize_outcome(old), summarize_outcome(new), "strict", "an image")
 
 
 def test_reasons_are_added_by_the_candidate_or_removed() -> None:
@@ -55,4 +55,4 @@ def test_the_outcome_of_a_stored_verdict_equals_that_of_the_verdict(
     judged: Inventory, published: list[Advisory], limit: int, covered: tuple[Coverage, ...]
 ) -> None:
     verdict = judge(judged, published, limits(HIGH=limit), covered)
-    assert outcome_of_document(canonical.encode(verdict)) == outcome_of(verdict.platform_verdicts)
+    assert read_outcome(canonical.encode(verdict)) == summarize_outcome(verdict.platform_verdicts)

@@ -37,7 +37,7 @@ from tests.gate.samples import CHECKED, ECOSYSTEMS, IMAGE, NOW, RULES
 from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import read_named_policy
 from dockgate.gate.model import ExternalReport, Verdict, VerdictCase
-from dockgate.gate.policy import fingerprint
+from dockgate.gate.policy import compute_fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.packages import Purls
@@ -99,7 +99,7 @@ def _provenance(provenance: Mapping[str, Any]) -> ProvenanceFacts:
     statements = [
         ProvenanceStatement(
             digest=f"sha256:{number:064x}",
-            keys=tuple(map(fingerprint, statement["keys"])),
+            keys=tuple(map(compute_fingerprint, statement["keys"])),
             builder=statement["builder"],
             build_type=BUILD_TYPE,
             source=statement.get("source"),

@@ -19,7 +19,7 @@ DIGESTS = st.sampled_from((A, B, C))
 
 
 def judge_base(image: Inventory, *images: Mapping[str, object]) -> list[object]:
-    settings = RULE.settings({"images": images})
+    settings = RULE.parse_settings({"images": images})
     return list(RULE.judge(RuleInput(image, Matches((), ()), (), NOW), settings))
 
 

@@ -18,7 +18,7 @@ def judge(
     judged: Inventory, *undetermined: Undetermined, coverage: tuple[Coverage, ...] = FRESH, **settings: object
 ) -> list[object]:
     facts = RuleInput(judged, Matches((), undetermined), coverage, NOW)
-    return list(RULE.judge(facts, RULE.settings(settings)))
+    return list(RULE.judge(facts, RULE.parse_settings(settings)))
 
 
 def coverage_at(at: str) -> tuple[Coverage, ...]:
@@ -122,7 +122,7 @@ def test_only_feeds_of_the_images_packages_can_be_stale() -> None:
 )
 def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, object], reason: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        RULE.settings(settings)
+        RULE.parse_settings(settings)
     assert str(refusal.value).startswith(reason)
 
 
@@ -136,7 +136,7 @@ def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, o
 )
 def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None:
     facts = RuleInput(inventory(package("a")), Matches((), ()), (), NOW, source="trivy", at=at)
-    (result,) = RULE.judge(facts, RULE.settings({}))
+    (result,) = RULE.judge(facts, RULE.parse_settings({}))
     assert isinstance(result, Undetermined)
     assert (result.subject, result.kind) == ("trivy", "stale")
     assert reason in result.reason
@@ -144,4 +144,4 @@ def test_a_report_of_another_scanner_becomes_stale(at: str, reason: str) -> None
 
 def test_another_scanners_fresh_report_may_name_no_package() -> None:
     facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="trivy", at=CHECKED)
-    assert list(RULE.judge(facts, RULE.settings({}))) == []
+    assert list(RULE.judge(facts, RULE.parse_settings({}))) == []

@@ -18,7 +18,7 @@ from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Rating, S
 
 
 def settings(when: str) -> dict[str, object]:
-    return RULE.settings({"when": when, "message": "Broken"})
+    return RULE.parse_settings({"when": when, "message": "Broken"})
 
 
 def facts(findings: int = 1) -> RuleInput:

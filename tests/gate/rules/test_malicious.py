@@ -11,7 +11,7 @@ def finding(identity: str, *aliases: str, name: str = "a") -> Finding:
 
 
 def judge(*findings: Finding) -> list[object]:
-    return list(RULE.judge(RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.settings({})))
+    return list(RULE.judge(RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW), RULE.parse_settings({})))
 
 
 def test_a_known_malicious_package_is_a_violation_whatever_its_severity_or_fix() -> None:

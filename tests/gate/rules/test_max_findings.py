@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from tests.gate.samples import NOW, inventory, package
 
 from dockgate.gate.model import Violation
-from dockgate.gate.policy import untriaged_severity
+from dockgate.gate.policy import read_untriaged_severity
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.shared.errors import DefinitionError
@@ -19,7 +19,7 @@ def finding(severity: Severity, fixed: str | None = "2.0.0", identity: str = "CV
 
 def violations(*findings: Finding, **settings: object) -> list[Violation]:
     facts = RuleInput(inventory(package("a")), Matches(findings, ()), (), NOW)
-    return [result for result in RULE.judge(facts, RULE.settings(settings)) if isinstance(result, Violation)]
+    return [result for result in RULE.judge(facts, RULE.parse_settings(settings)) if isinstance(result, Violation)]
 
 
 @pytest.mark.parametrize("severity", list(Severity))
@@ -70,14 +70,14 @@ def test_untriaged_findings_count_as_high_by_default() -> None:
 )
 def test_an_invalid_setting_is_refused_with_allowed_values(settings: dict[str, object], error: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        RULE.settings(settings)
+        RULE.parse_settings(settings)
     assert str(refusal.value).startswith(error)
 
 
 def judge_counts(unlisted_counts: dict[str, int], **settings: object) -> list[str]:
     """The results for counts without findings: "!" before a violation, "?" before an undetermined entry."""
     facts = RuleInput(inventory(), Matches((), ()), (), NOW, source="inspector", unlisted_counts=unlisted_counts)
-    results = RULE.judge(facts, RULE.settings(settings))
+    results = RULE.judge(facts, RULE.parse_settings(settings))
     texts = []
     for entry in results:
         assert isinstance(entry, Violation | Undetermined)
@@ -115,10 +115,10 @@ def test_counts_of_untriaged_count_as_the_policy_sets() -> None:
 def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
     findings = (replace(finding(Severity.HIGH, fixed=None), note=FIX_UNKNOWN),)
     facts = RuleInput(inventory(), Matches(findings, ()), (), NOW, source="sarif")
-    (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
+    (result,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(result, Undetermined)
-    assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
-    (result,) = RULE.judge(facts, RULE.settings({"HIGH": 0}))
+    assert list(RULE.judge(facts, RULE.parse_settings({"HIGH": 1, "only_fixable": True}))) == []
+    (result,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0}))
     assert isinstance(result, Violation)
 
 
@@ -126,12 +126,12 @@ def test_a_finding_with_an_unreported_fix_is_undetermined() -> None:
 def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None:
     unknown = (replace(finding(Severity.HIGH, fixed=None), note=note), replace(finding(Severity.HIGH, fixed=None)))
     facts = RuleInput(inventory(), Matches(unknown, ()), (), NOW)
-    (entry,) = RULE.judge(facts, RULE.settings({"HIGH": 0, "only_fixable": True}))
+    (entry,) = RULE.judge(facts, RULE.parse_settings({"HIGH": 0, "only_fixable": True}))
     assert isinstance(entry, Undetermined)
     assert "has a fix, and only findings with a fix count: up to 1 may count as HIGH" in entry.reason
-    (entry,) = RULE.judge(facts, RULE.settings({"total": 0, "only_fixable": True}))
+    (entry,) = RULE.judge(facts, RULE.parse_settings({"total": 0, "only_fixable": True}))
     assert isinstance(entry, Undetermined)
-    assert list(RULE.judge(facts, RULE.settings({"HIGH": 1, "only_fixable": True}))) == []
+    assert list(RULE.judge(facts, RULE.parse_settings({"HIGH": 1, "only_fixable": True}))) == []
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_an_unknown_fix_in_our_own_advisories_is_undetermined(note: str) -> None
 def test_a_finding_that_loses_its_rating_still_has_a_limit(
     limits: dict[str, object], counts_as: str, sure: str
 ) -> None:
-    settings = RULE.settings(limits)
+    settings = RULE.parse_settings(limits)
     assert settings["untriaged_counts_as"] == counts_as
-    assert untriaged_severity(settings) == sure
+    assert read_untriaged_severity(settings) == sure
 
 
 ratings = st.lists(st.sampled_from(Severity), max_size=6)
@@ -167,7 +167,7 @@ def test_a_lost_rating_never_approves(
 ) -> None:
     """Under limits that do not set what UNTRIAGED counts as."""
     limits.pop(Severity.UNTRIAGED, None)
-    settings = RULE.settings({**(limits or {"CRITICAL": 0}), "grace_days": grace})
+    settings = RULE.parse_settings({**(limits or {"CRITICAL": 0}), "grace_days": grace})
 
     def result_count(severities: list[Severity]) -> int:
         findings = [

@@ -7,7 +7,7 @@ import pytest
 from tests.gate.samples import CHECKED, NOW, inventory, package
 
 from dockgate.gate import rules
-from dockgate.gate.policy import fingerprint
+from dockgate.gate.policy import compute_fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.scanner.model import Distribution
@@ -30,27 +30,27 @@ NEEDED |= {"at_risk": {"CRITICAL": "3d"}}
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
 class TestEveryRule:
     def test_complete_settings_are_unchanged(self, rule: Rule) -> None:
-        full = rule.settings(NEEDED.get(rule.name, {}))
-        assert rule.settings(full) == full
+        full = rule.parse_settings(NEEDED.get(rule.name, {}))
+        assert rule.parse_settings(full) == full
 
     def test_raw_settings_are_not_modified(self, rule: Rule) -> None:
         raw = dict(NEEDED.get(rule.name, {}))
-        rule.settings(raw)
+        rule.parse_settings(raw)
         assert raw == NEEDED.get(rule.name, {})
 
     def test_an_unknown_key_is_refused_by_name(self, rule: Rule) -> None:
         with pytest.raises(DefinitionError, match=r"^colour: unknown key; allowed here: "):
-            rule.settings({**NEEDED.get(rule.name, {}), "colour": "red"})
+            rule.parse_settings({**NEEDED.get(rule.name, {}), "colour": "red"})
 
     def test_mandatory_settings_are_valid(self, rule: Rule) -> None:
-        assert rule.mandatory_settings is None or isinstance(rule.settings(rule.mandatory_settings), dict)
+        assert rule.mandatory_settings is None or isinstance(rule.parse_settings(rule.mandatory_settings), dict)
 
     def test_texts_of_an_image_that_are_not_unicode_are_judged(self, rule: Rule) -> None:
         odd = "a\udcff"  # a byte that is not UTF-8
         named = inventory(package(odd, version=f"1{odd}", path=f"app/{odd}/package.json"))
         distribution = Distribution(odd, odd, odd, (odd,))
         strange = replace(named, distribution=distribution, base=odd, created=odd, user=odd, platform=odd)
-        list(rule.judge(RuleInput(strange, Matches((), ()), (), NOW), rule.settings(NEEDED.get(rule.name, {}))))
+        list(rule.judge(RuleInput(strange, Matches((), ()), (), NOW), rule.parse_settings(NEEDED.get(rule.name, {}))))
 
     def test_a_clean_image_has_no_violation(self, rule: Rule) -> None:
         clean = replace(
@@ -60,10 +60,10 @@ class TestEveryRule:
             created="2026-11-01T00:00:00Z",
             user="1000",
         )
-        built = ProvenanceStatement("sha256:" + "5" * 64, (fingerprint(KEY),), BUILDER, BUILD_TYPE)
+        built = ProvenanceStatement("sha256:" + "5" * 64, (compute_fingerprint(KEY),), BUILDER, BUILD_TYPE)
         facts = RuleInput(clean, Matches((), ()), (Coverage("npm", True, (), CHECKED),), NOW)
         facts = replace(facts, provenance=ProvenanceFacts(clean.image, (built,)))
-        assert list(rule.judge(facts, rule.settings(NEEDED.get(rule.name, {})))) == []
+        assert list(rule.judge(facts, rule.parse_settings(NEEDED.get(rule.name, {})))) == []
 
 
 def test_rules_are_loaded_from_their_folder() -> None:

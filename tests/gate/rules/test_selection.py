@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from tests.gate.samples import NOW, inventory, package
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Exemption, RuleInput, finding_key
+from dockgate.gate.rule import Exemption, RuleInput, make_finding_key
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules.max_findings import RULE
 from dockgate.scanner.model import Inventory
@@ -51,12 +51,12 @@ def image(base_layers: int) -> Inventory:
 
 
 def selected_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
-    return {finding.id for _, finding in _selection.select(rule_input, _selection.settings(raw)).findings}
+    return {finding.id for _, finding in _selection.select(rule_input, _selection.parse_settings(raw)).findings}
 
 
 @given(findings(), SETTINGS)
 def test_unknown_values_never_exclude_a_finding(selected: tuple[Finding, ...], chosen: dict[str, object]) -> None:
-    baselines = {"running": {finding_key(finding): Exemption() for finding in selected[::2]}}
+    baselines = {"running": {make_finding_key(finding): Exemption() for finding in selected[::2]}}
     full = RuleInput(image(1), Matches(selected, ()), (), NOW, baseline_findings=baselines)
     counted_ids = selected_ids(full, chosen)
     undated = tuple(replace(finding, published=None, fixed_at=None) for finding in selected)
@@ -81,7 +81,7 @@ def test_base_and_own_findings_together_are_those_of_the_image(
 def test_removing_a_finding_never_adds_a_violation(
     selected: tuple[Finding, ...], chosen: dict[str, object], limit: int, base_layers: int
 ) -> None:
-    settings = RULE.settings({**chosen, "total": limit})
+    settings = RULE.parse_settings({**chosen, "total": limit})
 
     def severity_of_result(some: tuple[Finding, ...]) -> int:
         """0 for nothing, 1 for undetermined, 2 for a violation."""

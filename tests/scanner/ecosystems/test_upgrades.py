@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.shell import assert_words
 
 from dockgate.gate.model import Upgrade
-from dockgate.gate.remediation.result import commands
+from dockgate.gate.remediation.result import build_commands
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem, PackageUpgrade
@@ -46,7 +46,7 @@ def test_the_commands_of_each_manager(case: dict[str, Any]) -> None:
     chosen = [raised(text) for text in case["raise"]]
     upgrades = {package.purl: Upgrade(package.purl, package.name, package.version, to, ()) for package, to in chosen}
     inventory = Inventory("", "", None, (), tuple(package for package, _ in chosen), ())
-    assert list(commands(tuple(upgrades.values()), inventory, KINDS)) == case["commands"]
+    assert list(build_commands(tuple(upgrades.values()), inventory, KINDS)) == case["commands"]
 
 
 def test_every_ecosystem_has_a_case() -> None:

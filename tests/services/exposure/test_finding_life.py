@@ -16,7 +16,7 @@ from tests.services.fleet.test_index import (
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.gate.model import VexStatement, VexStatus, Waiver
-from dockgate.gate.policy import make_policy, vex_authors
+from dockgate.gate.policy import list_vex_authors, make_policy
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Package
 from dockgate.store.records import PushedImage, VexRecord
@@ -199,7 +199,7 @@ def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_
     def authors(repository: str) -> dict[int, list[str]]:
         timeline = selection.timeline()
         policies = {at: timeline.policy(repository, day(at)) for at in range(9, 18)}
-        return {at: [author.name for author in vex_authors(policy)] for at, policy in policies.items()}
+        return {at: [author.name for author in list_vex_authors(policy)] for at, policy in policies.items()}
 
     assert authors("other/a") == {at: [] for at in range(9, 18)}
     assert [at for at, names in authors("team/a").items() if names] == [12, 13]
@@ -210,7 +210,7 @@ def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_
         "team/a": [day(12), day(14)],
         "team/one": [day(12), day(13)],
     }
-    assert not vex_authors(selection.timeline().policy("team/a", None))
+    assert not list_vex_authors(selection.timeline().policy("team/a", None))
 
 
 def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its_author(fleet: Fleet) -> None:

@@ -23,8 +23,8 @@ from tests.scanner.images import make
 from dockgate.attestations import dsse, statements
 from dockgate.gate.definitions import policy as definitions
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import fingerprint, provenance_keys
-from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, statement
+from dockgate.gate.policy import compute_fingerprint, list_provenance_keys
+from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, collect, write_statement
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
 from dockgate.services.verdicts.attached_statements import (
@@ -44,7 +44,7 @@ OURS, THEIRS = dsse.Signer(dsse.create_key()), dsse.Signer(dsse.create_key())
 IMAGE = make.image([{"etc/os-release": b"ID=debian\n"}])
 SECOND_IMAGE = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
 NAME = "registry.example/shop"
-GOOD = dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS)
+GOOD = dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), OURS)
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 CONFIG = canonical.encode({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}})
 
@@ -66,7 +66,7 @@ def judge_nothing() -> Matches:
 
 
 def collect_facts(*documents: bytes, image: str = IMAGE.digest, under: Policy | None = None) -> ProvenanceFacts:
-    return collect(image, envelopes(documents), provenance_keys(under or policy()), verify)
+    return collect(image, envelopes(documents), list_provenance_keys(under or policy()), verify)
 
 
 def rewritten(envelope: bytes, **fields: object) -> bytes:
@@ -101,18 +101,20 @@ def vex_statement(image: str) -> bytes:
 def test_a_statement_by_the_builder_s_key_counts() -> None:
     (result,) = collect_facts(GOOD).statements
     assert (result.builder, result.keys) == (BUILDER, (OURS.public.id,))
-    assert fingerprint(OURS.public.pem) == OURS.public.id
+    assert compute_fingerprint(OURS.public.pem) == OURS.public.id
     assert passes(collect_facts(GOOD), policy())
 
 
 @pytest.mark.parametrize(
     "envelope",
     [
-        pytest.param(dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS), id="written by a build step"),
-        pytest.param(dsse.sign(statement(RECORD, NAME, SECOND_IMAGE.digest), OURS), id="copied from another digest"),
+        pytest.param(dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), THEIRS), id="written by a build step"),
+        pytest.param(
+            dsse.sign(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS), id="copied from another digest"
+        ),
         pytest.param(
             rewritten(
-                GOOD, payload=json.loads(dsse.sign(statement(RECORD, NAME, SECOND_IMAGE.digest), OURS))["payload"]
+                GOOD, payload=json.loads(dsse.sign(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS))["payload"]
             ),
             id="another payload under a good signature",
         ),
@@ -131,17 +133,19 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             id="an approval by the same key",
         ),
         pytest.param(
-            dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS, "application/json"), id="another payload type"
+            dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), OURS, "application/json"), id="another payload type"
         ),
         pytest.param(
-            rewritten(dsse.sign(statement(RECORD, NAME, IMAGE.digest), OURS, "text/plain"), payloadType=dsse.IN_TOTO),
+            rewritten(
+                dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), OURS, "text/plain"), payloadType=dsse.IN_TOTO
+            ),
             id="payload type changed after signing",
         ),
         pytest.param(
-            dsse.sign(statement(replace(RECORD, builder="https://ci.example"), NAME, IMAGE.digest), OURS),
+            dsse.sign(write_statement(replace(RECORD, builder="https://ci.example"), NAME, IMAGE.digest), OURS),
             id="another builder's id",
         ),
-        pytest.param(statement(RECORD, NAME, IMAGE.digest), id="a bare statement"),
+        pytest.param(write_statement(RECORD, NAME, IMAGE.digest), id="a bare statement"),
         pytest.param(b"{}", id="nothing"),
         pytest.param(b"[" * 100_000, id="nested"),
         pytest.param(b" " * 2**20 + GOOD, id="too large"),
@@ -194,14 +198,14 @@ def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() ->
     """Both keys are in the policy, each for its own builder."""
     rule = {"builders": [{"id": BUILDER, "keys": [OURS.public.pem]}, {"id": "x", "keys": [THEIRS.public.pem]}]}
     both = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
-    forged = dsse.sign(statement(RECORD, NAME, IMAGE.digest), THEIRS)
+    forged = dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), THEIRS)
     assert not passes(collect_facts(forged, under=both), both)
     assert passes(collect_facts(GOOD, under=both), both)
 
 
 def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
     complete = make.index([IMAGE, SECOND_IMAGE])
-    about_index = dsse.sign(statement(RECORD, NAME, complete.digest), OURS)
+    about_index = dsse.sign(write_statement(RECORD, NAME, complete.digest), OURS)
     assert passes(collect_facts(about_index, image=complete.digest), policy())
     assert not passes(collect_facts(about_index, image=IMAGE.digest), policy())
     assert not passes(collect_facts(GOOD, image=complete.digest), policy())
@@ -223,7 +227,7 @@ def test_a_bundle_of_sigstore_s_is_opened() -> None:
 
 def test_provenance_is_found_once_among_attached_documents() -> None:
     (envelope,) = envelopes([b"{}", GOOD, GOOD])
-    assert verify(envelope, OURS.public.pem) == statement(RECORD, NAME, IMAGE.digest)
+    assert verify(envelope, OURS.public.pem) == write_statement(RECORD, NAME, IMAGE.digest)
 
 
 # --- at a terminal ---------------------------------------------------------------------------------------------------
@@ -288,7 +292,7 @@ def test_a_policy_without_the_rule_asks_nothing() -> None:
 def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
     """Approved, refused without a statement, and undetermined where it cannot be looked for."""
     image = make.image([{name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}])
-    good = dsse.sign(statement(RECORD, NAME, image.digest), OURS)
+    good = dsse.sign(write_statement(RECORD, NAME, image.digest), OURS)
     make.write_layout(tmp_path / "good", {"1": image, "att": attached_image(good)})
     make.write_layout(tmp_path / "bare", {"1": image})
     make.docker_archive(tmp_path / "image.tar", {"shop:1": image})
@@ -342,7 +346,7 @@ def test_cosign_verifies_our_statement_as_provenance(running: Running, tmp_path:
 def test_provenance_that_cosign_attached_counts(running: Running, tmp_path: Path) -> None:
     digest = running.push("theirs", "1", SECOND_IMAGE)
     assert cosign("generate-key-pair", folder=tmp_path).returncode == 0
-    predicate = json.loads(statement(RECORD, NAME, digest))["predicate"]
+    predicate = json.loads(write_statement(RECORD, NAME, digest))["predicate"]
     (tmp_path / "predicate.json").write_text(json.dumps(predicate))
     name = f"{running.address}/theirs@{digest}"
     made = ("--key", "cosign.key", "--predicate", "predicate.json", "--type", "slsaprovenance1")

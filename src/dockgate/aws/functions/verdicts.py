@@ -116,7 +116,7 @@ class Verdicts:
         """The current policy: thresholds of the environment, else a document, else the archive's."""
         if self._settings.thresholds:
             rule = next(rule for rule in self._rules if rule.name == REFERENCE_RULE)
-            settings = {**rule.settings(dict(self._settings.thresholds)), "action": "reject"}
+            settings = {**rule.parse_settings(dict(self._settings.thresholds)), "action": "reject"}
             return make_policy(REFERENCE, {rule.name: (settings,)})
         if self._settings.policy:
             return decode_policy(self._read_document(self._settings.policy))

@@ -39,7 +39,9 @@ def refuse_policy(policy: Policy, rules: Iterable[Rule]) -> None:
     """Raise UsageError for a policy with a rule that needs more than the archive has. It names the rule."""
     lacking = []
     for rule in rules:
-        needs = {need for use in policy.rules.get(rule.name, ()) for need in rule.needs(use)} - {"ecosystems"}
+        needs = {need for use in policy.rules.get(rule.name, ()) for need in rule.list_requirements(use)} - {
+            "ecosystems"
+        }
         if needs:
             lacking.append(f"{rule.name} (needs {', '.join(sorted(needs))})")
     if lacking:

@@ -188,7 +188,7 @@ def definition_of(document: Document) -> Definition:
     if isinstance(model, ServiceModel):
         return service_definition(document, model)
     if isinstance(model, assignments.Assignment):
-        return model.noun()
+        return model.to_assignment()
     return Repository(value["name"])
 
 

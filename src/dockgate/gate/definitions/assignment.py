@@ -65,7 +65,7 @@ class Assignment(Strict):
     owners: list[_Owner] = Field(default_factory=list, max_length=50)
     watch: Annotated[Watch, BeforeValidator(_read_watch)] = Watch()
 
-    def noun(self) -> PolicyAssignment:
+    def to_assignment(self) -> PolicyAssignment:
         """The assignment that the document declares."""
         return PolicyAssignment(
             name=self.name,

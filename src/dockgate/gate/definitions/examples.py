@@ -189,7 +189,7 @@ class LocatedExample:
         """The line of the document that the example starts at, from 1."""
         return self.document.find_line(self.location)
 
-    def error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
+    def make_error(self, location: Location, message: str, advice: str | None = None) -> DefinitionError:
         """The error that a place within the example causes; it names the file and the line."""
         return self.document.make_error((*self.location, *location), message, advice)
 
@@ -207,10 +207,10 @@ def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]
     entries = value["examples"]
     if not isinstance(entries, list) or not entries:
         raise document.make_error(("examples",), "this must be a list of examples", "Begin each with a dash.")
-    return document, [_example(document, ("examples", index), entry) for index, entry in enumerate(entries)]
+    return document, [_read_example(document, ("examples", index), entry) for index, entry in enumerate(entries)]
 
 
-def _example(document: Document, location: Location, entry: object) -> LocatedExample:
+def _read_example(document: Document, location: Location, entry: object) -> LocatedExample:
     if not isinstance(entry, dict):
         raise document.make_error(
             location, "an example must be a mapping", f"Allowed here: {', '.join(Example.model_fields)}."
@@ -218,10 +218,12 @@ def _example(document: Document, location: Location, entry: object) -> LocatedEx
     try:
         return LocatedExample(Example.model_validate(entry), document, location)
     except ValidationError as error:
-        raise _error(document, location, entry, error) from None
+        raise _convert_error(document, location, entry, error) from None
 
 
-def _error(document: Document, location: Location, entry: Mapping[str, Any], error: ValidationError) -> DefinitionError:
+def _convert_error(
+    document: Document, location: Location, entry: Mapping[str, Any], error: ValidationError
+) -> DefinitionError:
     """Pydantic's first problem as our error.
 
     An unknown key comes first: often it is a required one, misspelt.
@@ -239,7 +241,7 @@ def _error(document: Document, location: Location, entry: Mapping[str, Any], err
     place, key = (*location, *present), problem["loc"][-1]
     if problem["type"] == "extra_forbidden":
         return document.make_error(
-            place, f"unknown key {key!r}", f"Allowed here: {', '.join(_allowed_keys(problem['loc']))}."
+            place, f"unknown key {key!r}", f"Allowed here: {', '.join(_list_allowed_keys(problem['loc']))}."
         )
     if problem["type"] == "missing":
         return document.make_error(place, f"the key {key!r} is missing", "Add it.")
@@ -247,7 +249,7 @@ def _error(document: Document, location: Location, entry: Mapping[str, Any], err
     return document.make_error(place, f"{problem['msg'].removeprefix('Value error, ')}{actual}")
 
 
-def _allowed_keys(location: tuple[int | str, ...]) -> list[str]:
+def _list_allowed_keys(location: tuple[int | str, ...]) -> list[str]:
     """The keys that are allowed at a location."""
     model: type[BaseModel] = Example
     models: dict[str, type[BaseModel]] = {

@@ -93,7 +93,7 @@ def parse_rules(
     for key, uses in mapping.items():
         if key not in rules_by_name:
             raise document.make_error((*location, key), f"unknown rule; allowed here: {', '.join(rules_by_name)}")
-        settings[key] = tuple(_uses(document, rules_by_name[key], uses, (*location, key)))
+        settings[key] = tuple(_read_uses(document, rules_by_name[key], uses, (*location, key)))
     return canonical.make_policy(name, _add_mandatory_rules(settings, rules) if should_add_mandatory else settings)
 
 
@@ -117,22 +117,22 @@ def complete_settings(rule: Rule, raw: Mapping[str, object]) -> dict[str, object
     """The settings with the rule's defaults and its action. Raises DefinitionError, which names the key."""
     settings = dict(raw)
     if rule.mandatory_settings is not None:
-        return rule.settings(settings)  # refuses `action`: mandatory rules always reject
+        return rule.parse_settings(settings)  # refuses `action`: mandatory rules always reject
     allowed_keys = (*rule.schema["properties"], "action")
     if unknown := next((key for key in settings if key not in allowed_keys), None):
         raise DefinitionError(f"{unknown}: unknown key; allowed here: {', '.join(allowed_keys)}")
     action = settings.pop("action", RuleAction.REJECT.value)
     if action not in list(RuleAction):
         raise DefinitionError(f"action: {action!r} is not allowed; allowed: {', '.join(RuleAction)}")
-    return {**rule.settings(settings), "action": str(action)}
+    return {**rule.parse_settings(settings), "action": str(action)}
 
 
-def policy_schema(rules: Sequence[Rule]) -> dict[str, Any]:
+def build_policy_schema(rules: Sequence[Rule]) -> dict[str, Any]:
     """The JSON Schema (2020-12) of a policy, for editors: of a mapping of rules, and of a document.
 
     The reader refuses all that the schema refuses, and more (expressions, version ranges, keys).
     """
-    rule_schemas = {rule.name: _use_schema(rule) for rule in rules}
+    rule_schemas = {rule.name: _build_use_schema(rule) for rule in rules}
     mapping = {"type": "object", "minProperties": 1, "properties": rule_schemas, "additionalProperties": False}
     document = {
         "type": "object",
@@ -155,7 +155,7 @@ def policy_schema(rules: Sequence[Rule]) -> dict[str, Any]:
     }
 
 
-def _use_schema(rule: Rule) -> dict[str, Any]:
+def _build_use_schema(rule: Rule) -> dict[str, Any]:
     """The schema of a rule's settings, of a list of them, and of null where no setting is required."""
     properties = dict(rule.schema["properties"])
     if rule.mandatory_settings is None:
@@ -168,14 +168,14 @@ def _use_schema(rule: Rule) -> dict[str, Any]:
     return {**description, "oneOf": [use, {"type": "array", "minItems": 1, "items": use}]}
 
 
-def builtin_policy(name: str, rules: Sequence[Rule]) -> Policy:
+def read_builtin_policy(name: str, rules: Sequence[Rule]) -> Policy:
     """A built-in policy. Raises NotFoundError, which lists those that exist."""
     if name not in BUILTIN:
         raise NotFoundError(f"there is no policy {name!r}", f"Policies that exist: {', '.join(BUILTIN)}.")
-    return read_named_policy(builtin_text(name), name, rules)
+    return read_named_policy(read_builtin_text(name), name, rules)
 
 
-def builtin_text(name: str) -> str:
+def read_builtin_text(name: str) -> str:
     """The YAML of a built-in policy."""
     return (Path(__file__).parent / f"{name}.yaml").read_text("utf-8")
 
@@ -185,7 +185,7 @@ def is_policy_name(text: str) -> bool:
     return re.fullmatch(NAME, text) is not None
 
 
-def _uses(document: "Document", rule: Rule, value: Any, location: "Location") -> Iterator[dict[str, object]]:
+def _read_uses(document: "Document", rule: Rule, value: Any, location: "Location") -> Iterator[dict[str, object]]:
     """A rule's settings: a mapping, or a list of them if the policy uses the rule several times."""
     if isinstance(value, list):
         if not value:
@@ -193,12 +193,12 @@ def _uses(document: "Document", rule: Rule, value: Any, location: "Location") ->
         if len(value) > MAX_USES:
             raise document.make_error(location, f"the rule is used {len(value)} times, at most {MAX_USES} are allowed")
         for index, item in enumerate(value):
-            yield _settings(document, rule, item, (*location, index))
+            yield _read_settings(document, rule, item, (*location, index))
     else:
-        yield _settings(document, rule, value, location)
+        yield _read_settings(document, rule, value, location)
 
 
-def _settings(document: "Document", rule: Rule, value: Any, entry_location: "Location") -> dict[str, object]:
+def _read_settings(document: "Document", rule: Rule, value: Any, entry_location: "Location") -> dict[str, object]:
     if value is not None and not isinstance(value, dict):
         raise document.make_error(entry_location, "the settings of a rule must be a mapping; write {} for none")
     try:

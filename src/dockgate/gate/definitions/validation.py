@@ -23,7 +23,7 @@ def translate(
     """
     problems = error.errors(include_url=False)
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])
-    location = tuple(_existing_location(document.value, problem["loc"]))
+    location = tuple(_find_existing_location(document.value, problem["loc"]))
     if problem["type"] == "extra_forbidden":
         keys = ", ".join(allowed_keys(problem["loc"][:-1]))
         return document.make_error(location, f"unknown key {problem['loc'][-1]!r}", f"Allowed here: {keys}.")
@@ -37,7 +37,7 @@ def translate(
     return document.make_error(location, f"{problem['msg'].removeprefix('Value error, ')}{value}", "")
 
 
-def _existing_location(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
+def _find_existing_location(value: Any, location: tuple[int | str, ...]) -> Iterator[int | str]:
     """The location without the union tags that pydantic puts in, as far as it exists in the document."""
     for part in location:
         try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from dockgate.gate.model import ExternalReport
-from dockgate.gate.rule import uncomparable
+from dockgate.gate.rule import refuse_comparison
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared import plugins
 from dockgate.shared.errors import UsageError
@@ -33,7 +33,7 @@ class PackageFactory(Protocol):
         ...
 
 
-def no_package(
+def make_no_package(
     purl: str, version: str, distribution: Distribution | None, source: tuple[str, str] = ("", "")
 ) -> Package | None:
     """A `PackageFactory` without ecosystems."""
@@ -50,8 +50,8 @@ class ReadContext:
 
     image: str | None = None
     at: str | None = None
-    package: PackageFactory = no_package
-    compare: Callable[[str, str, str], int] = uncomparable
+    package: PackageFactory = make_no_package
+    compare: Callable[[str, str, str], int] = refuse_comparison
 
 
 class Format(Protocol):
@@ -65,7 +65,7 @@ class Format(Protocol):
     title: str
     version: int
 
-    def recognises(self, document: Any) -> bool:
+    def can_read(self, document: Any) -> bool:
         """Return whether this parsed JSON is of the format. At most one format says yes; never raises."""
         ...
 
@@ -88,7 +88,7 @@ def load(package: str = __name__) -> tuple[Format, ...]:
 def read(data: bytes, name: str, formats: Sequence[Format], context: ReadContext) -> tuple[ExternalReport, ...]:
     """The reports of the document `name`. Raises UsageError; its message starts with the name."""
     document = _parse(data, name)
-    matching = [candidate for candidate in formats if candidate.recognises(document)]
+    matching = [candidate for candidate in formats if candidate.can_read(document)]
     if len(matching) != 1:
         titles = ", ".join(candidate.title for candidate in formats)
         raise UsageError(f"{name} is not a supported findings document.", f"Supported: {titles}.")

@@ -36,23 +36,23 @@ _TIME_FORMATS = (
 _MILLISECONDS = 1e11  # a number above this is milliseconds since 1970, not seconds
 
 
-def text(value: Any) -> str:
+def read_text(value: Any) -> str:
     """The text, stripped and cut at TEXT_LIMIT; "" for any other type."""
     return value.strip()[:TEXT_LIMIT] if isinstance(value, str) else ""
 
 
-def texts(value: Any) -> tuple[str, ...]:
+def read_texts(value: Any) -> tuple[str, ...]:
     """The texts of a list that are not empty."""
-    items = map(text, value[:FINDINGS_LIMIT]) if isinstance(value, list) else ()
+    items = map(read_text, value[:FINDINGS_LIMIT]) if isinstance(value, list) else ()
     return tuple(filter(None, items))
 
 
-def mapping(value: Any) -> dict[str, Any]:
+def read_mapping(value: Any) -> dict[str, Any]:
     """The JSON object; an empty one for any other type."""
     return value if isinstance(value, dict) else {}
 
 
-def mappings(value: Any, location: str) -> list[dict[str, Any]]:
+def read_mappings(value: Any, location: str) -> list[dict[str, Any]]:
     """The JSON objects of a list; an absent list is empty.
 
     Raises UsageError for a list of anything else: an entry that is skipped could be a finding.
@@ -66,7 +66,7 @@ def mappings(value: Any, location: str) -> list[dict[str, Any]]:
     return value
 
 
-def number(value: Any, maximum: float) -> float | None:
+def read_number(value: Any, maximum: float) -> float | None:
     """A number from 0 to `maximum`, also as text; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, (int, float, str)):
         return None
@@ -86,7 +86,7 @@ def count(value: Any, location: str) -> int:
     return int(value)
 
 
-def timestamp(value: Any) -> str | None:
+def read_timestamp(value: Any) -> str | None:
     """A time as RFC 3339 in UTC, None if it cannot be read.
 
     Reads ISO 8601, seconds since 1970, datetime objects (boto3), and Java's medium form ("Jan 19, 2022, 10:46:15 PM"),
@@ -108,13 +108,13 @@ def timestamp(value: Any) -> str | None:
     return format_time(time)
 
 
-def day(value: Any) -> str | None:
+def read_day(value: Any) -> str | None:
     """The day (YYYY-MM-DD) of a time, None if it cannot be read."""
-    time = timestamp(value)
+    time = read_timestamp(value)
     return time[:10] if time else None
 
 
-def latest_time(times: Iterable[str | None]) -> str | None:
+def select_latest_time(times: Iterable[str | None]) -> str | None:
     """The latest of the times, None if all are unknown."""
     return max((time for time in times if time), default=None)
 
@@ -130,11 +130,11 @@ def _parse_time(value: str) -> datetime | None:
     return None
 
 
-def digest(reference: Any) -> str:
+def read_digest(reference: Any) -> str:
     """The digest of "repository@sha256:…", or of a plain digest; "" without one."""
-    return find_digest(text(reference)) or ""
+    return find_digest(read_text(reference)) or ""
 
 
-def severity(word: Any) -> Severity:
+def read_severity(word: Any) -> Severity:
     """Our severity for another tool's word; UNTRIAGED for an unknown one."""
-    return _SEVERITIES.get(text(word).lower(), Severity.UNTRIAGED)
+    return _SEVERITIES.get(read_text(word).lower(), Severity.UNTRIAGED)

@@ -6,8 +6,8 @@ Imports only our model and the standard library: runs in Lambda.
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.gate.external._fields import digest, text
-from dockgate.gate.external._report import full_version
+from dockgate.gate.external._fields import read_digest, read_text
+from dockgate.gate.external._report import format_full_version
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared import purl
 
@@ -60,46 +60,46 @@ _PURL_ARCHITECTURES = {"deb": {"x86_64": "amd64", "aarch64": "arm64"}, "rpm": {"
 _PURL_ARCHITECTURES["apk"] = _PURL_ARCHITECTURES["rpm"]
 
 
-def platform(architecture: Any) -> str:
+def read_platform(architecture: Any) -> str:
     """ "linux/amd64", "" if unknown. Inspector scans only Linux images."""
-    name = text(architecture).lower()
+    name = read_text(architecture).lower()
     return f"linux/{_ARCHITECTURES.get(name, name)}" if name else ""
 
 
-def distribution(platform_name: Any) -> Distribution | None:
+def read_distribution(platform_name: Any) -> Distribution | None:
     """The distribution of an Inspector platform such as "DEBIAN_11", None if unknown."""
-    name, release = _split_platform(text(platform_name))
+    name, release = _split_platform(read_text(platform_name))
     system = _SYSTEMS.get(name)
     return Distribution(system.id, release) if system else None
 
 
-def package(entry: dict[str, Any], platform_name: Any) -> Package:
+def read_package(entry: dict[str, Any], platform_name: Any) -> Package:
     """A package of `vulnerablePackages`, in an image of this Inspector platform."""
-    manager, name = text(entry.get("packageManager")).upper(), text(entry.get("name"))
-    version, path = text(entry.get("version")), text(entry.get("filePath")).lstrip("/")
-    layer, arch = digest(entry.get("sourceLayerHash")), text(entry.get("arch")).lower()
+    manager, name = read_text(entry.get("packageManager")).upper(), read_text(entry.get("name"))
+    version, path = read_text(entry.get("version")), read_text(entry.get("filePath")).lstrip("/")
+    layer, arch = read_digest(entry.get("sourceLayerHash")), read_text(entry.get("arch")).lower()
     if language := _LANGUAGES.get(manager):
         kind, ecosystem = language
         space, base = _split_name(kind, name)
         package_url = purl.write(kind, space, base, version)
         full_name = f"{space}:{base}" if kind == "maven" and space else name
         return Package(full_name, version, package_url, ecosystem, full_name, version, path, layer)
-    version = full_version(entry.get("epoch"), entry.get("version"), entry.get("release"))
-    system_name, release = _split_platform(text(platform_name))
+    version = format_full_version(entry.get("epoch"), entry.get("version"), entry.get("release"))
+    system_name, release = _split_platform(read_text(platform_name))
     system = _SYSTEMS.get(system_name)
     if system is None or manager not in ("OS", ""):
         return Package(name, version, "", "", name, version, path, layer, arch)
     arch = _PURL_ARCHITECTURES[system.kind].get(arch, arch)
     qualifiers = {"arch": "" if arch == "noarch" and system.kind == "deb" else arch, "distro": f"{system.id}-{release}"}
-    ecosystem = ":".join(filter(None, (system.ecosystem, _release(system, release))))
+    ecosystem = ":".join(filter(None, (system.ecosystem, _format_release(system, release))))
     space = "redhat" if system.id == "rhel" else system.id
     package_url = purl.write(system.kind, space, name, version, qualifiers)
     return Package(name, version, package_url, ecosystem, name, version, path, layer, arch)
 
 
-def fixed_version(entry: dict[str, Any]) -> str:
+def read_fixed_version(entry: dict[str, Any]) -> str:
     """`fixedInVersion` without an epoch of 0, which Inspector writes; "" for NotAvailable."""
-    version = text(entry.get("fixedInVersion"))
+    version = read_text(entry.get("fixedInVersion"))
     return "" if version.lower().replace(" ", "") == "notavailable" else version.removeprefix("0:")
 
 
@@ -110,7 +110,7 @@ def _split_platform(name: str) -> tuple[str, str]:
     return "_".join(words[:position]), ".".join(words[position:])
 
 
-def _release(system: _System, version: str) -> str:
+def _format_release(system: _System, version: str) -> str:
     """The release in the form of OSV's ecosystem."""
     if not version or not system.release:
         return ""

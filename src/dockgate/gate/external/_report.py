@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from dockgate.gate.external import ReadContext
-from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, digest, mappings, text
+from dockgate.gate.external._fields import ALIAS_LIMIT, FINDINGS_LIMIT, read_digest, read_mappings, read_text
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.scanner.osrelease import find_os_id
@@ -26,7 +26,7 @@ KEV_FIELDS = ("exploited", "due")
 EPSS_FIELDS = ("epss", "percentile")
 
 
-def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
+def require_image_digest(candidates: Iterable[str], context: ReadContext) -> str:
     """The digest of the image that the document is about, from the digests in it.
 
     "" among them is ignored. Raises UsageError if neither document nor context has a digest, or if they differ.
@@ -45,7 +45,7 @@ def image_digest(candidates: Iterable[str], context: ReadContext) -> str:
     return context.image or digests[0]
 
 
-def lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str | None:
+def select_lowest_fix(context: ReadContext, package: Package, versions: Sequence[str]) -> str | None:
     """The lowest of these versions above the package's, None for none.
 
     The first where they cannot be compared.
@@ -91,26 +91,26 @@ def make_finding(
 
 def make_platform(system: Any, architecture: Any, variant: Any) -> str:
     """ "os/arch" or "os/arch/variant"; "" without os or architecture."""
-    parts = [text(part) for part in (system, architecture, variant)]
+    parts = [read_text(part) for part in (system, architecture, variant)]
     return "/".join(filter(None, parts)) if all(parts[:2]) else ""
 
 
 def make_distribution(family: Any, release: Any) -> Distribution | None:
     """The distribution by another tool's name for it, None if it has none."""
-    name = text(family)
-    return Distribution(find_os_id(name), text(release)) if name and name != "none" else None
+    name = read_text(family)
+    return Distribution(find_os_id(name), read_text(release)) if name and name != "none" else None
 
 
-def layer_digests(layers: Any, location: str, key: str) -> tuple[str, ...]:
+def read_layer_digests(layers: Any, location: str, key: str) -> tuple[str, ...]:
     """The digests under `key` in a list of layers."""
-    return tuple(filter(None, (digest(layer.get(key)) for layer in mappings(layers, location))))
+    return tuple(filter(None, (read_digest(layer.get(key)) for layer in read_mappings(layers, location))))
 
 
-def full_version(epoch: Any, version: Any, release: Any) -> str:
+def format_full_version(epoch: Any, version: Any, release: Any) -> str:
     """ "epoch:version-release" as package managers write it, without an epoch of 0."""
     prefix = f"{epoch}:" if isinstance(epoch, int) and not isinstance(epoch, bool) and epoch > 0 else ""
-    suffix = f"-{text(release)}" if text(release) else ""
-    return prefix + text(version) + suffix
+    suffix = f"-{read_text(release)}" if read_text(release) else ""
+    return prefix + read_text(version) + suffix
 
 
 def make_package(
@@ -126,10 +126,10 @@ def make_package(
     One without ecosystem if there is no URL, or no ecosystem has its type.
     """
     package = context.package(purl, version, distribution, source) if purl else None
-    return package or plain_package(name, version, purl)
+    return package or make_plain_package(name, version, purl)
 
 
-def plain_package(name: str, version: str, purl: str = "", path: str = "") -> Package:
+def make_plain_package(name: str, version: str, purl: str = "", path: str = "") -> Package:
     """A package without a known ecosystem."""
     return Package(name, version, purl, "", name, version, path)
 
@@ -178,13 +178,13 @@ class ReportBuilder:
                 platform=self.platform,
                 distribution=self.distribution,
                 layers=self.layers,
-                packages=tuple(sorted(packages, key=_package_order)),
+                packages=tuple(sorted(packages, key=_rank_package)),
                 unread=(),
                 created=self.created,
                 user=self.user,
             ),
             matches=Matches(
-                tuple(sorted(findings.values(), key=_worst_first)),
+                tuple(sorted(findings.values(), key=_rank_finding)),
                 tuple(sorted(set(self.undetermined), key=rank_undetermined)),
             ),
             unlisted_counts=dict(sorted(self.unlisted_counts.items())),
@@ -211,11 +211,11 @@ def _merge(first: Finding, second: Finding) -> Finding:
     )
 
 
-def _package_order(package: Package) -> tuple[str, ...]:
+def _rank_package(package: Package) -> tuple[str, ...]:
     return package.purl, package.name, package.version, package.path, package.layer or ""
 
 
-def _worst_first(finding: Finding) -> tuple[int, float, str, str, str, str]:
+def _rank_finding(finding: Finding) -> tuple[int, float, str, str, str, str]:
     package = finding.package
     return (
         finding.severity.rank,

@@ -7,8 +7,8 @@ only our model and the standard library, so that it also runs in a Lambda functi
 from typing import Any
 
 from dockgate.gate.external import Format, ReadContext
-from dockgate.gate.external._fields import count, digest, mapping, text, timestamp
-from dockgate.gate.external._report import ReportBuilder, image_digest
+from dockgate.gate.external._fields import count, read_digest, read_mapping, read_text, read_timestamp
+from dockgate.gate.external._report import ReportBuilder, require_image_digest
 from dockgate.gate.model import ExternalReport
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
@@ -27,19 +27,21 @@ class InspectorScan(Format):
     version = 2
 
     @override
-    def recognises(self, document: Any) -> bool:
+    def can_read(self, document: Any) -> bool:
         return isinstance(document, dict) and document.get("detail-type") == _EVENT
 
     @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
         """Scans of instances and functions have the same event type, and no image."""
-        detail = mapping(document.get("detail"))
-        image = digest(detail.get("image-digest"))
+        detail = read_mapping(document.get("detail"))
+        image = read_digest(detail.get("image-digest"))
         if not image:
             advice = "Scans of instances and functions are not supported."
             raise UsageError("the event has no detail.image-digest", advice)
-        report = ReportBuilder("inspector", image_digest([image], context), timestamp(document.get("time")))
-        status = text(detail.get("scan-status"))
+        report = ReportBuilder(
+            "inspector", require_image_digest([image], context), read_timestamp(document.get("time"))
+        )
+        status = read_text(detail.get("scan-status"))
         if status != _COMPLETE:
             report.add_undetermined(f"Inspector has not scanned the image: {status or 'no status'}.")
         _add_counts(detail.get("finding-severity-counts"), report)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from dockgate.gate import waivers
 from dockgate.gate.active_rules import ActiveRule
 from dockgate.gate.evaluate import count_findings
-from dockgate.gate.fleet.contexts import Context, names_of
+from dockgate.gate.fleet.contexts import Context, collect_names
 from dockgate.gate.fleet.model import FleetComponent, Place
-from dockgate.gate.model import Policy, Status, VexStatement, Waivers, worst_status
+from dockgate.gate.model import Policy, Status, VexStatement, Waivers, select_worst_status
 from dockgate.gate.policy import COUNTING_RULE
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.vex_statements import PlatformStatements
@@ -62,11 +62,11 @@ class Sums:
 
 
 def place_package(package: Package, place: Place) -> Package:
-    """The package in a layer of that place of `inventory_of`."""
+    """The package in a layer of that place of `make_inventory`."""
     return replace(package, layer=_LAYERS[place]) if place is not Place.ANY else package
 
 
-def inventory_of(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
+def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
     """An inventory of these packages, of which nothing else is known."""
     return Inventory("", "", None, (_BASE_LAYER, _OWN_LAYER), tuple(packages), (), base_layers=int(has_known_base))
 
@@ -95,7 +95,7 @@ class ComponentCounter:
         self._conditional = PlatformStatements(
             [replace(statement, products=()) for statement in conditional],
             policy,
-            inventory_of((), has_known_base=False),
+            make_inventory((), has_known_base=False),
             (),
             now,
         )
@@ -103,39 +103,42 @@ class ComponentCounter:
         self._rules: list[tuple[ActiveRule, int, int]] = []
         offset = _WAIVED_COUNT + 1
         for active in active_rules:
-            length = len(active.rule.count(self._facts((), (), Place.ANY), active.settings))
+            length = len(active.rule.count(self._make_rule_input((), (), Place.ANY), active.settings))
             self._rules.append((active, offset, offset + length))
             offset += length
         self._first_doubt = offset
         self._doubts: dict[tuple[str | None, str], tuple[int, Undetermined]] = {}
         self._sums: dict[tuple[int, bool], Sums] = {}
-        empty = self._facts((), (), Place.ANY)
+        empty = self._make_rule_input((), (), Place.ANY)
         # The facts about an image without packages, by whether its base image is known.
         self._of_nothing = {
-            is_known: replace(empty, inventory=inventory_of((), has_known_base=is_known)) for is_known in (False, True)
+            is_known: replace(empty, inventory=make_inventory((), has_known_base=is_known))
+            for is_known in (False, True)
         }
 
     def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
         """Count the component, in images of this context."""
         findings, waived_count, changes_at = self._excuse(component, context)
-        facts = self._facts((component.package,), findings, Place.ANY)
-        numbers = self._numbers(facts, waived_count, component.doubts)
+        facts = self._make_rule_input((component.package,), findings, Place.ANY)
+        numbers = self._pack_counts(facts, waived_count, component.doubts)
         places = (Place.BASE, Place.OWN) if self._places else ()
         others = [
-            self._numbers(self._placed_facts(component.package, findings, place), waived_count, component.doubts)
+            self._pack_counts(
+                self._make_placed_input(component.package, findings, place), waived_count, component.doubts
+            )
             for place in places
         ]
         base_numbers, own_numbers = others or (numbers, numbers)
         owned_numbers = 0
         if self._counts_packages:
-            owned_numbers = self._numbers(
-                self._facts((replace(component.package, owner="owner"),), (), Place.ANY), 0, ()
+            owned_numbers = self._pack_counts(
+                self._make_rule_input((replace(component.package, owner="owner"),), (), Place.ANY), 0, ()
             )
         for active, _, _ in self._rules:
-            changes_at = min(changes_at, first_change(active, facts, self._judged_at))
+            changes_at = min(changes_at, find_first_change(active, facts, self._judged_at))
         return ComponentCounts((numbers, base_numbers, own_numbers), owned_numbers, changes_at, findings)
 
-    def sums(self, total: int, *, has_known_base: bool) -> Sums:
+    def unpack_sums(self, total: int, *, has_known_base: bool) -> Sums:
         """Unpack the sum of the packed numbers of all packages of an image."""
         key = total, has_known_base
         if key not in self._sums:
@@ -145,68 +148,70 @@ class ComponentCounter:
     def _decide(self, numbers: Sequence[int], has_known_base: bool) -> Sums:
         facts = self._of_nothing[has_known_base]
         statuses = [
-            active.rule.status_of(numbers[first:end], facts, active.settings) for active, first, end in self._rules
+            active.rule.judge_counts(numbers[first:end], facts, active.settings) for active, first, end in self._rules
         ]
         doubts = tuple(doubt for index, doubt in self._doubts.values() if numbers[index])
         is_exact = not numbers[_CONDITIONAL]
-        status = worst_status([Status.APPROVED, *statuses])
+        status = select_worst_status([Status.APPROVED, *statuses])
         return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT], doubts, is_exact)
 
     def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
         """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""
         if not component.findings or not (context.waivers or context.statements):
             return component.findings, 0, inf
-        names = names_of(component.findings)
-        accepted_waivers = Waivers(context.waivers_of(names), context.statements_of(names))
+        names = collect_names(component.findings)
+        accepted_waivers = Waivers(context.select_waivers(names), context.select_statements(names))
         if not accepted_waivers.waivers and not accepted_waivers.statements:
             return component.findings, 0, inf
-        inventory = replace(inventory_of((component.package,), has_known_base=False), image=context.image or "")
+        inventory = replace(make_inventory((component.package,), has_known_base=False), image=context.image or "")
         result = waivers.apply_to_findings(
             Matches(component.findings, ()), accepted_waivers, self._policy, inventory, context.index, self._now
         )
         times = [applied_waiver.until for applied_waiver in result.applied_waivers] + [
             statement.at for statement in accepted_waivers.statements
         ]
-        changes_at = first_after(map(parse_time, times), self._judged_at)
+        changes_at = find_first_after(map(parse_time, times), self._judged_at)
         return result.matches.findings, len(result.applied_waivers), changes_at
 
-    def _numbers(self, rule_input: RuleInput, waived_count: int, doubts: tuple[Undetermined, ...]) -> int:
+    def _pack_counts(self, rule_input: RuleInput, waived_count: int, doubts: tuple[Undetermined, ...]) -> int:
         findings = rule_input.matches.findings
         counts = count_findings(findings, self._counting, {}) if findings else {}
         conditional = (
-            sum(bool(self._conditional.statements_on(finding)) for finding in findings) if self._is_conditional else 0
+            sum(bool(self._conditional.list_statements_on(finding)) for finding in findings)
+            if self._is_conditional
+            else 0
         )
         numbers = [*(counts.get(severity, 0) for severity in Severity), conditional, waived_count]
         for active, _, _ in self._rules:
             numbers += active.rule.count(rule_input, active.settings)
         total = _pack(numbers)
         for doubt in doubts:
-            total += 1 << (_BITS * self._index(doubt))
+            total += 1 << (_BITS * self._find_index(doubt))
         return total
 
-    def _index(self, doubt: Undetermined) -> int:
+    def _find_index(self, doubt: Undetermined) -> int:
         """The number that counts such doubts. What a policy says of a doubt depends on its kind and ecosystem."""
         key = doubt.kind, "" if doubt.subject.startswith("pkg:") else doubt.subject
         if key not in self._doubts:
             self._doubts[key] = self._first_doubt + len(self._doubts), doubt
         return self._doubts[key][0]
 
-    def _placed_facts(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
+    def _make_placed_input(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
         package = place_package(package, place)
-        return self._facts((package,), tuple(finding.with_package(package) for finding in findings), place)
+        return self._make_rule_input((package,), tuple(finding.with_package(package) for finding in findings), place)
 
-    def _facts(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
-        inventory = inventory_of(packages, has_known_base=place is not Place.ANY)
+    def _make_rule_input(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
+        inventory = make_inventory(packages, has_known_base=place is not Place.ANY)
         return RuleInput(inventory, Matches(findings, ()), self._coverage, self._now, self._compare)
 
 
-def first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> float:
+def find_first_change(active: ActiveRule, rule_input: RuleInput, now: float) -> float:
     """Return when time can change the rule's answers, in seconds since 1970: `now` if unknown."""
-    times = active.rule.changes_at(rule_input, active.settings)
-    return now if times is None else first_after(times, now)
+    times = active.rule.list_change_times(rule_input, active.settings)
+    return now if times is None else find_first_after(times, now)
 
 
-def first_after(times: Iterable[datetime | None], now: float) -> float:
+def find_first_after(times: Iterable[datetime | None], now: float) -> float:
     """The first of the times after `now`, infinite if there is none."""
     return min((at for time in times if time is not None and (at := time.timestamp()) > now), default=inf)
 

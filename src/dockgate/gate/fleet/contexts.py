@@ -44,26 +44,28 @@ class Context:
         return frozenset(waiver.rule for waiver in self.waivers if waiver.rule and not waiver.unread)
 
     @cached_property
-    def accepts_unread(self) -> bool:
+    def can_accept_unread(self) -> bool:
         """Return whether a waiver accepts files that could not be read."""
         return any(waiver.unread for waiver in self.waivers)
 
     @cached_property
-    def accepts_doubts(self) -> bool:
+    def can_accept_undetermined(self) -> bool:
         """Return whether a waiver accepts packages that cannot be judged."""
         return any(waiver.unread and waiver.unread.startswith("pkg:") for waiver in self.waivers)
 
-    def waivers_of(self, names: Collection[str]) -> tuple[Waiver, ...]:
+    def select_waivers(self, names: Collection[str]) -> tuple[Waiver, ...]:
         """The waivers that could accept a finding of these names."""
-        return tuple(_waivers_naming(self._finding_waivers, names))
+        return tuple(_select_waivers_naming(self._finding_waivers, names))
 
-    def statements_of(self, names: Iterable[str]) -> tuple[VexStatement, ...]:
+    def select_statements(self, names: Iterable[str]) -> tuple[VexStatement, ...]:
         """The statements about vulnerabilities of these names."""
         return tuple(dict.fromkeys(chain.from_iterable(self._by_name.get(name, ()) for name in names)))
 
-    def touches(self, names: Collection[str]) -> bool:
+    def has_own_exception(self, names: Collection[str]) -> bool:
         """Return whether findings of these names may be excused here and not in every image."""
-        has_waiver = any(not waiver.rule and not waiver.unread for waiver in _waivers_naming(self.own_waivers, names))
+        has_waiver = any(
+            not waiver.rule and not waiver.unread for waiver in _select_waivers_naming(self.own_waivers, names)
+        )
         return has_waiver or any(name in names for entry in self.own_statements for name in entry.vulnerabilities)
 
 
@@ -80,7 +82,7 @@ class Contexts:
             self._waivers.setdefault(waiver.image or None, []).append(waiver)
         self._statements_by_image: dict[str, list[VexStatement]] = {}
         for statement in fleet_waivers.statements:
-            for digest in dict.fromkeys(filter(None, map(vex_statements.image_of, statement.products))):
+            for digest in dict.fromkeys(filter(None, map(vex_statements.parse_image_digest, statement.products))):
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get(None, ()) if not waiver.repository]
         self.general_context = Context(waivers.select_waivers(general, None, (), now), self._statements)
@@ -94,15 +96,15 @@ class Contexts:
         """The statements about packages inside other packages, which an image may hold or not."""
         return tuple(filter(_is_conditional, self._statements))
 
-    def context_of(self, image: FleetImage, platform: FleetPlatform) -> Context:
+    def get_context(self, image: FleetImage, platform: FleetPlatform) -> Context:
         """The context of one platform of an image."""
-        general = self._of_repository(image.repository)
+        general = self._get_repository_context(image.repository)
         if not self._names_images:
             return general
         named_digests = {platform.digest, image.digest} - {""}
         bound_waivers = [waiver for digest in named_digests for waiver in self._waivers.get(digest, ())]
         image_statements = [entry for digest in named_digests for entry in self._statements_by_image.get(digest, ())]
-        attached_statements = list(self._attached_to(image)) if self._attached_by_digest else []
+        attached_statements = list(self._list_attached_statements(image)) if self._attached_by_digest else []
         if not bound_waivers and not image_statements and not attached_statements:
             return general
         selected_waivers = waivers.select_waivers(bound_waivers, image.repository, named_digests, self._now)
@@ -116,11 +118,11 @@ class Contexts:
             not any(map(_is_conditional, attached_statements)),
         )
 
-    def _attached_to(self, image: FleetImage) -> Iterator[VexStatement]:
+    def _list_attached_statements(self, image: FleetImage) -> Iterator[VexStatement]:
         for digest in dict.fromkeys((image.digest, *(platform.digest for platform in image.platforms))):
             yield from self._attached_by_digest.get(digest, ())
 
-    def _of_repository(self, repository: str | None) -> Context:
+    def _get_repository_context(self, repository: str | None) -> Context:
         if repository not in self._by_repository:
             selected_waivers = waivers.select_waivers(self._waivers.get(None, ()), repository, (), self._now)
             own_waivers = tuple(waiver for waiver in selected_waivers if waiver.repository)
@@ -129,14 +131,16 @@ class Contexts:
         return self._by_repository[repository]
 
 
-def names_of(findings: Iterable[Finding]) -> frozenset[str]:
+def collect_names(findings: Iterable[Finding]) -> frozenset[str]:
     """All names of the findings."""
     return frozenset(name for finding in findings for name in (finding.id, *finding.aliases))
 
 
 def _is_conditional(statement: VexStatement) -> bool:
-    return bool(statement.packages) and any(vex_statements.image_of(product) is None for product in statement.products)
+    return bool(statement.packages) and any(
+        vex_statements.parse_image_digest(product) is None for product in statement.products
+    )
 
 
-def _waivers_naming(candidates: Iterable[Waiver], names: Collection[str]) -> Iterator[Waiver]:
+def _select_waivers_naming(candidates: Iterable[Waiver], names: Collection[str]) -> Iterator[Waiver]:
     return (waiver for waiver in candidates if not waiver.vulnerability or waiver.vulnerability in names)

@@ -9,7 +9,7 @@ from math import inf
 from typing import NamedTuple
 
 from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules
-from dockgate.gate.fleet.component_counts import ComponentCounts, first_change, inventory_of
+from dockgate.gate.fleet.component_counts import ComponentCounts, find_first_change, make_inventory
 from dockgate.gate.fleet.model import Place
 from dockgate.gate.rule import RuleInput
 from dockgate.shared.timestamps import to_datetime
@@ -46,7 +46,7 @@ class FindingLists:
         # The facts without findings, by whether the base image is known.
         self._facts = {
             is_known: RuleInput(
-                inventory_of((), has_known_base=is_known), Matches((), ()), tuple(coverage), now, memory={}
+                make_inventory((), has_known_base=is_known), Matches((), ()), tuple(coverage), now, memory={}
             )
             for is_known in (False, True)
         }
@@ -86,13 +86,15 @@ class FindingLists:
         findings = [
             finding
             for counts, place, paths in listed_components
-            for finding in self._copies_of(counts, paths, layers[place])
+            for finding in self._copy_findings(counts, paths, layers[place])
         ]
         matches = Matches(tuple(sorted(findings, key=rank_finding)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)
-        return ask_rules(rule_input, rules), min(first_change(active, rule_input, self._judged_at) for active in rules)
+        return ask_rules(rule_input, rules), min(
+            find_first_change(active, rule_input, self._judged_at) for active in rules
+        )
 
-    def _copies_of(self, counts: ComponentCounts, paths: int, layer: str) -> tuple[Finding, ...]:
+    def _copy_findings(self, counts: ComponentCounts, paths: int, layer: str) -> tuple[Finding, ...]:
         """The findings at so many paths in a layer."""
         key = id(counts), paths, layer
         if key not in self._copies:

@@ -1,7 +1,7 @@
 """Judge the images of a fleet by sums over their components. Pure.
 
 The status and the counts are those of `evaluate.judge`. Where sums cannot give them, there is no result, and the image
-has to be judged from its inventories. The rules decide everything: `Rule.reads` says from what.
+has to be judged from its inventories. The rules decide everything: `Rule.get_dependency` says from what.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,15 +10,15 @@ from functools import cached_property
 from math import inf
 
 from dockgate.gate import cve_enrichment, unread_waivers, waivers
-from dockgate.gate.active_rules import ActiveRule, Answers, active_rules_of, ask_rules, catalogues_of
+from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules, list_active_rules, list_required_catalogues
 from dockgate.gate.fleet.component_counts import (
     ComponentCounter,
     ComponentCounts,
-    first_after,
-    first_change,
-    inventory_of,
+    find_first_after,
+    find_first_change,
+    make_inventory,
 )
-from dockgate.gate.fleet.contexts import Context, Contexts, names_of
+from dockgate.gate.fleet.contexts import Context, Contexts, collect_names
 from dockgate.gate.fleet.finding_lists import FindingLists, ListedComponent
 from dockgate.gate.fleet.model import (
     Bundles,
@@ -29,7 +29,7 @@ from dockgate.gate.fleet.model import (
     Place,
     PlatformResult,
 )
-from dockgate.gate.model import Policy, RuleAction, Status, Waivers, worst_status
+from dockgate.gate.model import Policy, RuleAction, Status, Waivers, select_worst_status
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
@@ -60,26 +60,26 @@ class FleetJudge:
         coverage: Sequence[Coverage],
         now: str,
     ) -> None:
-        active_rules = active_rules_of(policy, rules)
+        active_rules = list_active_rules(policy, rules)
         # Warnings and notes do not decide.
         self._active = [active for active in active_rules if active.action is RuleAction.REJECT]
-        self._reads = [active.rule.reads(active.settings) for active in self._active]
-        self._evidence_rules = self._rules_that_read(Reads.EVIDENCE)
-        self._image_rules = self._rules_that_read(Reads.IMAGE)
+        self._reads = [active.rule.get_dependency(active.settings) for active in self._active]
+        self._evidence_rules = self._select_rules(Reads.EVIDENCE)
+        self._image_rules = self._select_rules(Reads.IMAGE)
         self._reads_image = any(reads in _OF_IMAGE for reads in self._reads)
-        self._sum_rules = frozenset(active.rule.name for active in self._rules_that_read(*_SUMS))
-        self._catalogues = catalogues_of(active_rules)
+        self._sum_rules = frozenset(active.rule.name for active in self._select_rules(*_SUMS))
+        self._catalogues = list_required_catalogues(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
         self._judged_at = to_datetime(now).timestamp()
         feeds = [active.settings for active in active_rules if active.rule.name == cve_enrichment.EVIDENCE_RULE]
         self._coverage = {entry.ecosystem: entry for entry in cve_enrichment.expire_catalogues(coverage, feeds, now)}
-        self._has_unexpected_feeds = any(_names_packages(settings.get("no_feed_for")) for settings in feeds)
+        self._has_unexpected_feeds = any(_has_package_names(settings.get("no_feed_for")) for settings in feeds)
         self._database_paths = tuple(path for ecosystem in ecosystems for path in ecosystem.database_paths)
         self._compare = Orders(ecosystems).compare
         self._contexts = Contexts(fleet_waivers, now)
         self._counter = ComponentCounter(
             policy,
-            self._rules_that_read(*_SUMS),
+            self._select_rules(*_SUMS),
             Reads.PACKAGE_SUMS in self._reads,
             tuple(self._coverage.values()),
             now,
@@ -93,8 +93,8 @@ class FleetJudge:
         self._evidence: dict[tuple[object, ...], Answers] = {}
         self._ends: dict[Context, float] = {}
         self._finding_lists = FindingLists(
-            self._rules_that_read(Reads.FINDINGS),
-            self._rules_that_read(Reads.IMAGE_AND_FINDINGS),
+            self._select_rules(Reads.FINDINGS),
+            self._select_rules(Reads.IMAGE_AND_FINDINGS),
             tuple(self._coverage.values()),
             now,
         )
@@ -124,17 +124,17 @@ class FleetJudge:
         It changes when a feed becomes stale, or fresh again.
         """
         every_feed = tuple(name for name in self._coverage if name not in CATALOGUES)
-        rules = self._rules_that_read(Reads.EVIDENCE)
+        rules = self._select_rules(Reads.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
         for ecosystems in (every_feed, ()):
             platform = FleetPlatform("", (), ecosystems)
-            facts = self._facts(FleetImage("", (platform,)), platform, (), self._contexts.general_context)
+            facts = self._make_rule_input(FleetImage("", (platform,)), platform, (), self._contexts.general_context)
             answers = ask_rules(facts, rules)
             objections += [entry.subject for entry in answers.undetermined]
             objections += [entry.rule for entries in answers.violations.values() for entry in entries]
         return tuple(objections)
 
-    def needs_inventory(self, unread_count: int) -> bool:
+    def should_read_inventory(self, unread_count: int) -> bool:
         """Return whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
         return unread_count > 0 or self._reads_image
 
@@ -153,11 +153,11 @@ class FleetJudge:
     def _judge_platform(self, image: FleetImage, platform: FleetPlatform) -> PlatformResult | None:
         if sum(self._count_findings(bundle) for bundle, _ in platform.bundles) > FINDINGS_LIMIT:
             return None  # the gate does not list them all
-        context = self._contexts.context_of(image, platform)
-        total, changes_at = self._total(context, platform)
-        sums = self._counter.sums(total, has_known_base=platform.has_known_base)
-        doubts = (*sums.doubts, *self._missing_feeds(platform)) if platform.ecosystems else sums.doubts
-        if not (context.is_exact and sums.is_exact) or (doubts and context.accepts_doubts):
+        context = self._contexts.get_context(image, platform)
+        total, changes_at = self._sum_platform(context, platform)
+        sums = self._counter.unpack_sums(total, has_known_base=platform.has_known_base)
+        doubts = (*sums.doubts, *self._list_missing_feeds(platform)) if platform.ecosystems else sums.doubts
+        if not (context.is_exact and sums.is_exact) or (doubts and context.can_accept_undetermined):
             return None
         if not context.rule_waivers.isdisjoint(self._sum_rules):
             return None  # the waiver names a message, and only the gate words it
@@ -168,31 +168,31 @@ class FleetJudge:
             changes_at = min(changes_at, at)
         status, waived_count = self._apply_waivers(answers, image, platform, context)
         return PlatformResult(
-            worst_status([sums.status, status]),
+            select_worst_status([sums.status, status]),
             sums.counts,
-            min(changes_at, self._end_of_waivers(context)),
+            min(changes_at, self._find_end_of_waivers(context)),
             sums.waived_count + waived_count + self._count_accepted_unread(image, platform, context),
         )
 
-    def _rules_that_read(self, *kinds: Reads) -> list[ActiveRule]:
+    def _select_rules(self, *kinds: Reads) -> list[ActiveRule]:
         return [active for active, reads in zip(self._active, self._reads, strict=True) if reads in kinds]
 
     # --- sums ---------------------------------------------------------------------------------------------------------
 
-    def _total(self, context: Context, platform: FleetPlatform) -> tuple[int, float]:
+    def _sum_platform(self, context: Context, platform: FleetPlatform) -> tuple[int, float]:
         totals = self._totals.setdefault(context, {})
         total, changes_at = 0, inf
         for placed_bundle in platform.bundles:
             key = placed_bundle if platform.has_known_base else (placed_bundle[0], Place.ANY)
             if key not in totals:
-                totals[key] = self._bundle_total(context, *key)
+                totals[key] = self._sum_bundle(context, *key)
             counts, at = totals[key]
             total += counts
             if at < changes_at:
                 changes_at = at
         return total, changes_at
 
-    def _bundle_total(self, context: Context, bundle: int, place: Place) -> tuple[int, float]:
+    def _sum_bundle(self, context: Context, bundle: int, place: Place) -> tuple[int, float]:
         total, changes_at = 0, inf
         for holding in self._bundles.get(bundle, ()):
             counts = self._count(context, holding.component)
@@ -213,14 +213,16 @@ class FleetJudge:
 
     def _count(self, context: Context, number: int) -> ComponentCounts:
         component = self._components[number]
-        if context is not self._contexts.general_context and not context.touches(names_of(component.findings)):
+        if context is not self._contexts.general_context and not context.has_own_exception(
+            collect_names(component.findings)
+        ):
             context = self._contexts.general_context
         key = context, number
         if key not in self._counts:
             self._counts[key] = self._counter.count(component, context)
         return self._counts[key]
 
-    def _holdings(self, platform: FleetPlatform) -> dict[tuple[int, Place], int]:
+    def _count_paths(self, platform: FleetPlatform) -> dict[tuple[int, Place], int]:
         """At how many paths the platform has each component that belongs to no other package, by place."""
         counts: dict[tuple[int, Place], int] = {}
         for bundle, place in platform.bundles:
@@ -234,21 +236,21 @@ class FleetJudge:
 
     # --- other rules --------------------------------------------------------------------------------------------------
 
-    def _missing_feeds(self, platform: FleetPlatform) -> list[Undetermined]:
+    def _list_missing_feeds(self, platform: FleetPlatform) -> list[Undetermined]:
         """The ecosystems of the platform's packages that have no feed."""
         missing = [name for name in platform.ecosystems if name not in self._coverage]
         return [Undetermined(name or "/", "The database has no feed.", "uncovered") for name in missing]
 
-    def _facts(
+    def _make_rule_input(
         self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
     ) -> RuleInput:
         """The facts about a platform without its packages and findings."""
-        inventory = platform.inventory or inventory_of((), has_known_base=platform.has_known_base)
+        inventory = platform.inventory or make_inventory((), has_known_base=platform.has_known_base)
         names = {name for each in image.platforms for name in each.ecosystems}
         # In the order of an advisory snapshot.
         feeds = [self._coverage[name] for name in sorted(names) if name and name in self._coverage]
         catalogues = [self._coverage[name] for name in CATALOGUES if name in self._coverage]
-        inventory = replace(inventory, packages=_examples(platform))
+        inventory = replace(inventory, packages=_make_example_packages(platform))
         matches = Matches((), tuple(dict.fromkeys(doubts)))
         provenance = image.provenance if image.provenance and image.provenance.image == image.digest else None
         accepted_inventory = self._accept_unread(image, inventory, context).inventory
@@ -271,26 +273,28 @@ class FleetJudge:
         Remembered: it is the same for many images without unread content.
         """
         if platform.inventory is not None and platform.inventory.unread:
-            return ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
+            return ask_rules(self._make_rule_input(image, platform, doubts, context), self._evidence_rules)
         ecosystems = tuple(each.ecosystems for each in image.platforms)
         key = doubts, platform.ecosystems, platform.package_count > 0, ecosystems
         if key not in self._evidence:
-            self._evidence[key] = ask_rules(self._facts(image, platform, doubts, context), self._evidence_rules)
+            self._evidence[key] = ask_rules(
+                self._make_rule_input(image, platform, doubts, context), self._evidence_rules
+            )
         return self._evidence[key]
 
     def _ask_about_image(
         self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
     ) -> tuple[list[Answers], float]:
         """Return what the rules about this image or its findings say, and when time can change it."""
-        facts = self._facts(image, platform, doubts, context) if self._reads_image else None
+        facts = self._make_rule_input(image, platform, doubts, context) if self._reads_image else None
         answers, changes_at = [], inf
         if facts is not None and self._image_rules:
             answers.append(ask_rules(facts, self._image_rules))
-            changes_at = min(first_change(active, facts, self._judged_at) for active in self._image_rules)
+            changes_at = min(find_first_change(active, facts, self._judged_at) for active in self._image_rules)
         if self._finding_lists.is_needed:
             listed_components = [
                 ListedComponent(self._count(context, component), place, count)
-                for (component, place), count in self._holdings(platform).items()
+                for (component, place), count in self._count_paths(platform).items()
             ]
             list_answers, at = self._finding_lists.ask(listed_components, facts, has_known_base=platform.has_known_base)
             answers += list_answers
@@ -308,7 +312,7 @@ class FleetJudge:
             unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
             counting, applied_waivers = waivers.apply_to_violations(
-                violations, _waivers_of(context), images, self._now, unwaivable
+                violations, _make_waivers(context), images, self._now, unwaivable
             )
             violations, waived_count = list(counting), len(applied_waivers)
         status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
@@ -322,25 +326,25 @@ class FleetJudge:
 
     def _accept_unread(self, image: FleetImage, inventory: Inventory, context: Context) -> unread_waivers.UnreadWaivers:
         """The inventory without the unread paths that waivers accept."""
-        if not (context.accepts_unread and inventory.unread):
+        if not (context.can_accept_unread and inventory.unread):
             return unread_waivers.UnreadWaivers(inventory, Matches((), ()))
         return unread_waivers.apply_to_unread(
-            inventory, Matches((), ()), _waivers_of(context), image.digest, self._now, self._database_paths
+            inventory, Matches((), ()), _make_waivers(context), image.digest, self._now, self._database_paths
         )
 
-    def _end_of_waivers(self, context: Context) -> float:
+    def _find_end_of_waivers(self, context: Context) -> float:
         """Return when the first waiver ends that is not for findings."""
         if context not in self._ends:
             ends = (parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule)
-            self._ends[context] = first_after(ends, self._judged_at)
+            self._ends[context] = find_first_after(ends, self._judged_at)
         return self._ends[context]
 
 
-def _waivers_of(context: Context) -> Waivers:
+def _make_waivers(context: Context) -> Waivers:
     return Waivers(context.waivers)
 
 
-def _examples(platform: FleetPlatform) -> tuple[Package, ...]:
+def _make_example_packages(platform: FleetPlatform) -> tuple[Package, ...]:
     """One package of each ecosystem, which rules about evidence look at.
 
     An owned one if there are no others.
@@ -351,6 +355,6 @@ def _examples(platform: FleetPlatform) -> tuple[Package, ...]:
     return tuple(examples)
 
 
-def _names_packages(names: object) -> bool:
+def _has_package_names(names: object) -> bool:
     """Return whether a list of ecosystems without feeds names packages: then their number matters."""
     return isinstance(names, list) and any(str(name).startswith("pkg:") for name in names)

@@ -47,7 +47,7 @@ class FleetPlatform(NamedTuple):
     """One platform of an image. `digest` is its manifest's.
 
     `ecosystems` are those of the packages without an owner. `inventory` has everything but packages; None if
-    `FleetJudge.needs_inventory` does not ask for it.
+    `FleetJudge.should_read_inventory` does not ask for it.
     """
 
     digest: str

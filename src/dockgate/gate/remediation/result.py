@@ -62,14 +62,14 @@ def describe_obstacles(
         for finding in violation.findings:
             package = installed_packages[finding.package.purl]
             name = f"{package.name} {package.version}"
-            reason = _obstacle_reason(finding, name, versions.get(package.purl), upgradable)
+            reason = _describe_obstacle(finding, name, versions.get(package.purl), upgradable)
             obstacles[Obstacle(reason, finding.id, package.purl or None)] = None
     for entry in after.undetermined:
         obstacles[Obstacle(entry.reason, package=entry.subject if entry.subject.startswith("pkg:") else None)] = None
     return tuple(obstacles)
 
 
-def _obstacle_reason(finding: Finding, name: str, upgraded_to: str | None, upgradable: set[str]) -> str:
+def _describe_obstacle(finding: Finding, name: str, upgraded_to: str | None, upgradable: set[str]) -> str:
     """Return why the finding remains, as a sentence. `upgraded_to` is None for a package without an upgrade."""
     if upgraded_to:
         name += f" (and {upgraded_to})"
@@ -82,7 +82,9 @@ def _obstacle_reason(finding: Finding, name: str, upgraded_to: str | None, upgra
     return f"{name}: {finding.id} is fixed in {finding.fixed}, which violates the policy with other findings."
 
 
-def commands(upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]) -> tuple[str, ...]:
+def build_commands(
+    upgrades: Sequence[Upgrade], inventory: Inventory, ecosystems: Sequence[Ecosystem]
+) -> tuple[str, ...]:
     """Shell lines for the upgrades. Upgrades of unknown ecosystems have none."""
     versions = {upgrade.package: upgrade.fixed for upgrade in upgrades}
     upgraded_packages = [

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import product
 
 from dockgate.gate.model import Obstacle, Remediation, Status, Violation
-from dockgate.gate.remediation.result import Versions, commands, describe_obstacles, describe_upgrades
+from dockgate.gate.remediation.result import Versions, build_commands, describe_obstacles, describe_upgrades
 from dockgate.gate.remediation.set_cover import LimitedTrials, Requirement, find_irreducible_set, find_smallest_set
 from dockgate.gate.remediation.upgrade_candidates import Candidate, Target, find_candidates
 from dockgate.gate.rule import Evaluation, PackageMatcher
@@ -65,8 +65,8 @@ def find_remediation(
         is_sufficient=solution.is_sufficient,
         is_minimum=solution.is_minimum,
         obstacles=() if solution.is_sufficient else describe_obstacles(inventory, after, versions, search.candidates),
-        commands=commands(own_upgrades, inventory, ecosystems),
-        base_commands=commands(base_upgrades, inventory, ecosystems),
+        commands=build_commands(own_upgrades, inventory, ecosystems),
+        base_commands=build_commands(base_upgrades, inventory, ecosystems),
     )
 
 
@@ -80,7 +80,7 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
         search = _Search(trials, find_candidates(trials.inventory, considered_violations, matcher))
         if search.is_sufficient:
             return search
-        known_fixes = {_fix_key(finding) for violation in considered_violations for finding in violation.findings}
+        known_fixes = {_make_fix_key(finding) for violation in considered_violations for finding in violation.findings}
         after = search.find_best.all_upgraded
         # A new violation without findings may depend on any finding.
         new_violations = [
@@ -88,14 +88,16 @@ def _search(trials: "_Trials", violations: Sequence[Violation], matcher: Package
             for violation in after.violations
         ]
         new_violations = [
-            violation for violation in new_violations if not known_fixes.issuperset(map(_fix_key, violation.findings))
+            violation
+            for violation in new_violations
+            if not known_fixes.issuperset(map(_make_fix_key, violation.findings))
         ]
         if not new_violations:
             return search
         considered_violations += new_violations
 
 
-def _fix_key(finding: Finding) -> tuple[str, str, str | None]:
+def _make_fix_key(finding: Finding) -> tuple[str, str, str | None]:
     return finding.package.purl, finding.id, finding.fixed
 
 
@@ -121,7 +123,7 @@ class _Search:
         self._is_exhaustive = not reduced_candidates
         self._starts = [
             _Start(trials, [*simple, *reduced_candidates], chosen_targets, is_monotone=not reduced_candidates)
-            for chosen_targets in _combinations(combined_candidates)
+            for chosen_targets in _list_combinations(combined_candidates)
         ]
 
     @cached_property
@@ -180,7 +182,7 @@ def _limit_combinations(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
     return candidates
 
 
-def _combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
+def _list_combinations(candidates: Sequence[Candidate]) -> list[Mapping[Candidate, Target]]:
     """Every combination of versions, not upgrading included; the fewest upgrades first."""
     picks = product(*((None, *candidate.choices) for candidate in candidates))
     combinations = ({candidate: pick for candidate, pick in zip(candidates, row, strict=True) if pick} for row in picks)
@@ -202,11 +204,11 @@ class _Start:
     @cached_property
     def base(self) -> Evaluation:
         """The evaluation with the fixed upgrades alone."""
-        return self.trials.evaluate(self._versions(frozenset()))
+        return self.trials.evaluate(self._list_versions(frozenset()))
 
     @cached_property
     def all_upgraded(self) -> Evaluation:
-        return self.trials.evaluate(self._versions(frozenset(range(len(self.simple)))))
+        return self.trials.evaluate(self._list_versions(frozenset(range(len(self.simple)))))
 
     @property
     def is_sufficient(self) -> bool:
@@ -215,14 +217,14 @@ class _Start:
     @property
     def rank(self) -> tuple[int, int]:
         """The size of the residue if everything is upgraded, then the number of fixed upgrades."""
-        return len(_residue(self.all_upgraded)), len(self.fixed_upgrades)
+        return len(_collect_problems(self.all_upgraded)), len(self.fixed_upgrades)
 
     def find_fewest(self) -> tuple[Mapping[Candidate, Target], bool]:
         """The fewest sufficient upgrades, and whether it is certain that fewer do not suffice."""
         cover = find_smallest_set(
             len(self.simple),
             self._requirements,
-            lambda members: self._is_approved(self._versions(members)),
+            lambda members: self._is_approved(self._list_versions(members)),
             is_counting=self._is_counting,
         )
         return self._lower(cover.members, self._is_approved), cover.is_minimum
@@ -232,12 +234,12 @@ class _Start:
         members = find_irreducible_set(
             len(self.simple),
             self._requirements,
-            lambda members: self._is_no_worse(self._versions(members)),
+            lambda members: self._is_no_worse(self._list_versions(members)),
             is_counting=self._is_counting,
         )
         return self._lower(members, self._is_no_worse)
 
-    def _versions(self, members: frozenset[int]) -> dict[str, str]:
+    def _list_versions(self, members: frozenset[int]) -> dict[str, str]:
         fixed_versions = {candidate.purl: target.version for candidate, target in self.fixed_upgrades.items()}
         return fixed_versions | {self.simple[index].purl: self.simple[index].choices[0].version for index in members}
 
@@ -245,7 +247,7 @@ class _Start:
         return self.trials.evaluate(versions).status is Status.APPROVED
 
     def _is_no_worse(self, versions: Versions) -> bool:
-        return _residue(self.trials.evaluate(versions)) <= _residue(self.all_upgraded)
+        return _collect_problems(self.trials.evaluate(versions)) <= _collect_problems(self.all_upgraded)
 
     @cached_property
     def _is_counting(self) -> bool:
@@ -287,14 +289,14 @@ class _Start:
         """
         is_enough = is_enough if self._is_counting else LimitedTrials(is_enough)
         lowered_targets: dict[int, Target] = {}
-        versions = self._versions(members)
+        versions = self._list_versions(members)
         spare = [
             sum(requirement.weights[index] for index in members) - requirement.need
             for requirement in self._requirements
         ]
         for index in sorted(members):
             candidate = self.simple[index]
-            for target in candidate.targets_below(candidate.choices[0].version):
+            for target in candidate.list_targets_below(candidate.choices[0].version):
                 spare_after = [
                     room - requirement.weights[index] + _count_cleared(ids[index], target)
                     for room, requirement, ids in zip(spare, self._requirements, self._violating_ids, strict=True)
@@ -311,7 +313,7 @@ class _Start:
         for candidate, choice in self.fixed_upgrades.items():
             lower = (
                 target
-                for target in candidate.targets_below(choice.version)
+                for target in candidate.list_targets_below(choice.version)
                 if is_enough({**versions, candidate.purl: target.version})
             )
             chosen_targets[candidate] = next(lower, choice)
@@ -324,7 +326,7 @@ def _count_cleared(ids: Sequence[str], target: Target) -> int:
     return sum(identity in target.cleared_findings for identity in ids)
 
 
-def _residue(evaluation: Evaluation) -> frozenset[tuple[str | None, ...]]:
+def _collect_problems(evaluation: Evaluation) -> frozenset[tuple[str | None, ...]]:
     """The violations and undetermined entries, in a form in which two evaluations can be compared."""
     with_findings = {
         (violation.rule, finding.package.purl, finding.package.path, finding.id)

@@ -68,7 +68,7 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
     necessary.
     """
     everything = range(count)
-    spare = _spare(everything, requirements)
+    spare = _compute_spare(everything, requirements)
     needed_indices = {index for index in everything if not _can_lose(index, requirements, spare)}
     if not is_counting:
         tries = LimitedTrials(accept)
@@ -92,7 +92,7 @@ def find_smallest_set(count: int, requirements: Sequence[Requirement], accept: A
         return Cover(find_irreducible_set(count, requirements, accept, is_counting=is_counting), is_minimum=False)
     trials = 0
     for size in range(len(optional) + 1):
-        for chosen_indices in _sets(optional, size, open_requirements, is_counting=is_counting):
+        for chosen_indices in _iterate_sets(optional, size, open_requirements, is_counting=is_counting):
             if trials == TRIAL_LIMIT:
                 members = find_irreducible_set(count, requirements, accept, is_counting=is_counting)
                 return Cover(members, is_minimum=False)
@@ -111,7 +111,7 @@ def find_irreducible_set(
     If counting does not decide, TRIAL_LIMIT sets are tried at most: the members that were not are kept.
     """
     members = set(range(count))
-    spare = _spare(members, requirements)
+    spare = _compute_spare(members, requirements)
     tries = LimitedTrials(accept)
 
     def can_leave_out(block: Sequence[int]) -> bool:
@@ -153,7 +153,7 @@ def _find_optional(candidates: Sequence[int], is_optional: Callable[[Sequence[in
     return frozenset(optional)
 
 
-def _spare(members: Iterable[int], requirements: Sequence[Requirement]) -> list[int]:
+def _compute_spare(members: Iterable[int], requirements: Sequence[Requirement]) -> list[int]:
     """By how much the set exceeds the need of each requirement."""
     return [sum(requirement.weights[index] for index in members) - requirement.need for requirement in requirements]
 
@@ -163,7 +163,7 @@ def _can_lose(index: int, requirements: Sequence[Requirement], spare: Sequence[i
     return all(requirement.weights[index] <= room for room, requirement in zip(spare, requirements, strict=True))
 
 
-def _sets(
+def _iterate_sets(
     optional: Sequence[int], size: int, requirements: Sequence[Requirement], *, is_counting: bool
 ) -> Iterator[tuple[int, ...]]:
     """Every set of this size that meets the requirements, in order.
@@ -171,7 +171,7 @@ def _sets(
     If `is_counting`, only the first of several candidates with equal weights is tried.
     """
     rows = [tuple(requirement.weights[index] for requirement in requirements) for index in optional]
-    maximum_sums = [_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
+    maximum_sums = [_compute_heaviest_sums(rows[at:], len(requirements)) for at in range(len(optional) + 1)]
 
     def extend(at: int, room: int, missing: tuple[int, ...]) -> Iterator[tuple[int, ...]]:
         if any(
@@ -194,7 +194,7 @@ def _sets(
     yield from extend(0, size, tuple(requirement.need for requirement in requirements))
 
 
-def _heaviest_sums(rows: Sequence[tuple[int, ...]], requirements: int) -> list[list[int]]:
+def _compute_heaviest_sums(rows: Sequence[tuple[int, ...]], requirements: int) -> list[list[int]]:
     """For each requirement, the most weight that any 0, 1, 2, … of these rows can have."""
     heaviest = (sorted((row[requirement] for row in rows), reverse=True) for requirement in range(requirements))
     return [[0, *accumulate(weights)] for weights in heaviest]

@@ -58,7 +58,7 @@ class Candidate:
         """Reduce the choices to the one with the fewest findings; among equals the lowest."""
         return replace(self, choices=(min(self.choices, key=lambda target: len(target.remaining_findings)),))
 
-    def targets_below(self, version: str) -> Iterator[Target]:
+    def list_targets_below(self, version: str) -> Iterator[Target]:
         """The targets below this version, lowest first."""
         for target in self.targets:
             if target.version == version:
@@ -81,10 +81,10 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
             places[package.purl].append(package)
     candidates = []
     for purl, findings in violating.items():
-        targets = _targets(places[purl], {finding.fixed for finding in findings}, matcher)
+        targets = _find_targets(places[purl], {finding.fixed for finding in findings}, matcher)
         if targets:
             base = all(inventory.is_in_base(package) for package in places[purl])
-            candidates.append(Candidate(purl, tuple(places[purl]), base, targets, _choices(targets)))
+            candidates.append(Candidate(purl, tuple(places[purl]), base, targets, _select_best_targets(targets)))
     clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in violating.items()}
     return sorted(
         candidates,
@@ -92,15 +92,17 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     )
 
 
-def _targets(places: Sequence[Package], fixed_versions: set[str | None], matcher: PackageMatcher) -> tuple[Target, ...]:
+def _find_targets(
+    places: Sequence[Package], fixed_versions: set[str | None], matcher: PackageMatcher
+) -> tuple[Target, ...]:
     """The fixed versions, and those that fix what a fixed version adds.
 
     () if the versions cannot be compared. `fixed` contains None for findings without a fix. They may disappear when
     other findings are fixed.
     """
-    before, undetermined_before = _findings_at(places, None, matcher)
+    before, undetermined_before = _match_at_version(places, None, matcher)
     versions = {version for version in fixed_versions if version} | (
-        _fixes(before) if None in fixed_versions else set()
+        _collect_fixes(before) if None in fixed_versions else set()
     )
     ordered_versions = _sort_versions(places[0].ecosystem, versions, matcher)
     if len(ordered_versions) > TARGET_LIMIT:
@@ -113,23 +115,23 @@ def _targets(places: Sequence[Package], fixed_versions: set[str | None], matcher
         version = waiting.pop()
         if version in targets:
             continue
-        remaining, undetermined_after = _findings_at(places, version, matcher)
+        remaining, undetermined_after = _match_at_version(places, version, matcher)
         is_clean = undetermined_after == undetermined_before and all(
             before.get(key) == finding for key, finding in remaining.items()
         )
         cleared_ids = frozenset(identity for path, identity in before if (path, identity) not in remaining)
         targets[version] = Target(version, cleared_ids, remaining, is_clean)
         added_fixes = {finding.fixed for key, finding in remaining.items() if before.get(key) != finding}
-        further = {fix for fix in added_fixes if fix} | (_fixes(remaining) if None in added_fixes else set())
+        further = {fix for fix in added_fixes if fix} | (_collect_fixes(remaining) if None in added_fixes else set())
         waiting += sorted(further - targets.keys(), reverse=True)
     return tuple(targets[version] for version in _sort_versions(places[0].ecosystem, set(targets), matcher))
 
 
-def _fixes(findings: FindingsByPath) -> set[str]:
+def _collect_fixes(findings: FindingsByPath) -> set[str]:
     return {finding.fixed for finding in findings.values() if finding.fixed}
 
 
-def _findings_at(
+def _match_at_version(
     places: Sequence[Package], version: str | None, matcher: PackageMatcher
 ) -> tuple[FindingsByPath, frozenset[Undetermined]]:
     """Findings and undetermined entries of the package at a version, None for the installed one."""
@@ -144,7 +146,7 @@ def _findings_at(
     return findings, frozenset(matches.undetermined)
 
 
-def _choices(targets: Sequence[Target]) -> tuple[Target, ...]:
+def _select_best_targets(targets: Sequence[Target]) -> tuple[Target, ...]:
     """The targets that no lower or better target beats."""
     best_targets: list[Target] = []
     for target in targets:

@@ -39,7 +39,7 @@ class ReplayedVerdict:
     differences: tuple[str, ...]
 
 
-def document(recorded_verdict: RecordedVerdict) -> dict[str, Any]:
+def build_document(recorded_verdict: RecordedVerdict) -> dict[str, Any]:
     """The document as JSON values, in which `digest` is that of the verdict."""
     return {
         "kind": KIND,
@@ -50,13 +50,13 @@ def document(recorded_verdict: RecordedVerdict) -> dict[str, Any]:
     }
 
 
-def text(recorded_verdict: RecordedVerdict) -> str:
+def encode_document(recorded_verdict: RecordedVerdict) -> str:
     """The document as ASCII text with sorted keys."""
-    return json.dumps(document(recorded_verdict), sort_keys=True, allow_nan=False)
+    return json.dumps(build_document(recorded_verdict), sort_keys=True, allow_nan=False)
 
 
 def read(data: bytes, name: str) -> RecordedVerdict:
-    """Read what `text` wrote. `name` is the file name in errors. Raises UsageError for anything else."""
+    """Read what `encode_document` wrote. Raises UsageError, with the file `name`, for anything else."""
     advice = "Write a case with `dockgate gate IMAGE -o case=FILE`."
     try:
         content = json.loads(data)
@@ -84,13 +84,13 @@ def replay(
     case = recorded_verdict.case
     verdict = evaluate.judge(case, ecosystems, rules)
     is_same = canonical.encode(verdict) == canonical.encode(recorded_verdict.verdict)
-    differences = tuple(_input_differences(recorded_verdict))
+    differences = tuple(_list_input_differences(recorded_verdict))
     if not is_same:
-        differences += tuple(_differences(recorded_verdict.verdict, verdict))
+        differences += tuple(_list_differences(recorded_verdict.verdict, verdict))
     return ReplayedVerdict(verdict, differences if differences or is_same else ("The bytes of the verdict differ.",))
 
 
-def _input_differences(recorded_verdict: RecordedVerdict) -> Iterator[str]:
+def _list_input_differences(recorded_verdict: RecordedVerdict) -> Iterator[str]:
     """The parts of the case that do not match the digests in the verdict."""
     policy = recorded_verdict.case.policy
     if digest_of(encode_policy(policy)) != policy.digest:
@@ -101,7 +101,7 @@ def _input_differences(recorded_verdict: RecordedVerdict) -> Iterator[str]:
             yield f"The case does not match the verdict's digest of {field.name}."
 
 
-def _differences(before: Verdict, after: Verdict) -> Iterator[str]:
+def _list_differences(before: Verdict, after: Verdict) -> Iterator[str]:
     for name in ("image", "policy", "status", "summary"):
         old, new = getattr(before, name), getattr(after, name)
         if old != new:

@@ -10,9 +10,9 @@ from enum import StrEnum
 
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase
-from dockgate.gate.replay.case_diff import advisories_between, is_same_for, with_own_layers_of
+from dockgate.gate.replay.case_diff import is_same_for, merge_advisories, rebase_inventories
 from dockgate.gate.replay.case_file import RecordedVerdict
-from dockgate.gate.rule import Rule, finding_key
+from dockgate.gate.rule import Rule, make_finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
 from dockgate.shared.digest import digest_of
@@ -70,7 +70,7 @@ class Effect:
     added_reasons: tuple[str, ...] = ()
     removed_reasons: tuple[str, ...] = ()
 
-    def followed_by(self, later_effect: "Effect") -> "Effect":
+    def combine_with(self, later_effect: "Effect") -> "Effect":
         """Both effects as one."""
         return Effect(*(getattr(self, field.name) + getattr(later_effect, field.name) for field in fields(Effect)))
 
@@ -127,24 +127,24 @@ def compare(
     first = last = judge(old.case)
     changes: list[Change] = []
     case = old.case
-    for kind, before, after, next_case in _steps(old.case, new.case):
+    for kind, before, after, next_case in _list_steps(old.case, new.case):
         if next_case != case and kind is not None:
             verdict = judge(next_case)
             is_status_changed = last.status is not verdict.status
-            effect = _effect(last, verdict)
+            effect = _compare_verdicts(last, verdict)
             changes.append(Change(kind, before, after, verdict.status, is_status_changed, effect))
             last = verdict
         case = next_case
-    first_effect, last_effect = _effect(old.verdict, first), _effect(last, new.verdict)
+    first_effect, last_effect = _compare_verdicts(old.verdict, first), _compare_verdicts(last, new.verdict)
     is_status_changed = old.verdict.status is not first.status or last.status is not new.verdict.status
-    effect = first_effect.followed_by(last_effect)
+    effect = first_effect.combine_with(last_effect)
     if old.case.engine != new.case.engine or is_status_changed or effect != NO_EFFECT:
         engines = old.case.engine, new.case.engine
         changes.append(Change(Input.ENGINE, *engines, new.verdict.status, is_status_changed, effect))
     return Explanation(old.verdict.status, new.verdict.status, tuple(changes))
 
 
-def _steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, str, str, VerdictCase]]:
+def _list_steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, str, str, VerdictCase]]:
     """The case with one input after the other replaced, and which input that was.
 
     None instead of an input if the replacement only changes how the same advisories are stored. Without the engine,
@@ -155,46 +155,47 @@ def _steps(old: VerdictCase, new: VerdictCase) -> Iterator[tuple[Input | None, s
     if bool(old.inventories) != bool(new.inventories) or (old.no_scan_reason or None) != (new.no_scan_reason or None):
         case = replace(case, inventories=new.inventories, snapshot=new.snapshot, no_scan_reason=new.no_scan_reason)
         yield Input.SCAN, old.no_scan_reason or "scanned", new.no_scan_reason or "scanned", case
-    advisories_of_both = advisories_between(old, new)
+    advisories_of_both = merge_advisories(old, new)
     if case.inventories != new.inventories or old.image != new.image:
         case = replace(
             case,
             image=new.image,
             provenance=case.provenance if old.image == new.image else new.provenance,
-            inventories=with_own_layers_of(case.inventories, new.inventories),
+            inventories=rebase_inventories(case.inventories, new.inventories),
             snapshot=advisories_of_both,
         )
         yield Input.CODE, old.image, new.image, case
     case = replace(case, inventories=new.inventories)
-    yield Input.BASE, _bases(old), _bases(new), case
+    yield Input.BASE, _describe_bases(old), _describe_bases(new), case
     case = replace(case, external_reports=new.external_reports)
-    yield Input.EXTERNAL_REPORTS, _digests(old.external_reports), _digests(new.external_reports), case
+    yield Input.EXTERNAL_REPORTS, _format_digests(old.external_reports), _format_digests(new.external_reports), case
     is_same = is_same_for(case.snapshot, new)
     case = replace(case, snapshot=new.snapshot)
-    yield None if is_same else Input.ADVISORIES, _digests([old.snapshot]), _digests([new.snapshot]), case
+    yield None if is_same else Input.ADVISORIES, _format_digests([old.snapshot]), _format_digests([new.snapshot]), case
     case = replace(case, policy=new.policy)
     policies = [f"{policy.name} ({policy.digest})" for policy in (old.policy, new.policy)]
     yield Input.POLICY, policies[0], policies[1], case
     case = replace(case, waivers=new.waivers)
-    yield Input.WAIVERS, _digests([old.waivers]), _digests([new.waivers]), case
+    yield Input.WAIVERS, _format_digests([old.waivers]), _format_digests([new.waivers]), case
     case = replace(case, baselines=new.baselines, baseline_exemptions=new.baseline_exemptions)
-    yield Input.BASELINE, _baselines(old), _baselines(new), case
+    yield Input.BASELINE, _describe_baselines(old), _describe_baselines(new), case
     case = replace(case, provenance=new.provenance)
-    yield Input.PROVENANCE, _digests([old.provenance]), _digests([new.provenance]), case
+    yield Input.PROVENANCE, _format_digests([old.provenance]), _format_digests([new.provenance]), case
     case = replace(case, now=new.now)
     yield Input.TIME, old.now, new.now, case
 
 
-def _effect(old: Verdict, new: Verdict) -> Effect:
-    (before, waived_before), (after, waived_after) = _findings(old), _findings(new)
-    reasons_before, reasons_after = dict.fromkeys(_sentences(old)), dict.fromkeys(_sentences(new))
+def _compare_verdicts(old: Verdict, new: Verdict) -> Effect:
+    (before, waived_before), (after, waived_after) = _index_findings(old), _index_findings(new)
+    reasons_before, reasons_after = dict.fromkeys(_list_sentences(old)), dict.fromkeys(_list_sentences(new))
     return Effect(
         added=tuple(platform_finding for key, platform_finding in after.items() if key not in before),
         removed=tuple(platform_finding for key, platform_finding in before.items() if key not in after),
         changed=tuple(
             ChangedFinding(platform_finding.platform, before[key].finding, platform_finding.finding)
             for key, platform_finding in after.items()
-            if key in before and _compared_fields(before[key].finding) != _compared_fields(platform_finding.finding)
+            if key in before
+            and _select_compared_fields(before[key].finding) != _select_compared_fields(platform_finding.finding)
         ),
         newly_waived=tuple(waived_after[key] for key in waived_after if key in before and key not in waived_before),
         no_longer_waived=tuple(waived_before[key] for key in waived_before if key in after and key not in waived_after),
@@ -206,47 +207,47 @@ def _effect(old: Verdict, new: Verdict) -> Effect:
 Key = tuple[object, ...]
 
 
-def _findings(verdict: Verdict) -> tuple[Mapping[Key, PlatformFinding], Mapping[Key, PlatformFinding]]:
+def _index_findings(verdict: Verdict) -> tuple[Mapping[Key, PlatformFinding], Mapping[Key, PlatformFinding]]:
     """All findings and the waived ones, by platform, vulnerability and package, whatever the version."""
     findings: dict[Key, PlatformFinding] = {}
     waived_findings: dict[Key, PlatformFinding] = {}
     for part in verdict.platform_verdicts:
         for finding in part.findings:
-            findings[_key(part.platform, finding)] = PlatformFinding(part.platform, finding)
+            findings[_make_key(part.platform, finding)] = PlatformFinding(part.platform, finding)
         for applied_waiver in part.waived:
             if applied_waiver.finding:
-                waived_findings[_key(part.platform, applied_waiver.finding)] = PlatformFinding(
+                waived_findings[_make_key(part.platform, applied_waiver.finding)] = PlatformFinding(
                     part.platform, applied_waiver.finding
                 )
     return findings, waived_findings
 
 
-def _key(platform: str, finding: Finding) -> Key:
-    return platform, *finding_key(finding), finding.package.name
+def _make_key(platform: str, finding: Finding) -> Key:
+    return platform, *make_finding_key(finding), finding.package.name
 
 
-def _compared_fields(finding: Finding) -> tuple[object, ...]:
+def _select_compared_fields(finding: Finding) -> tuple[object, ...]:
     return finding.severity, finding.fixed, finding.exploited, finding.due, finding.state, finding.disputed
 
 
-def _sentences(verdict: Verdict) -> Iterator[str]:
+def _list_sentences(verdict: Verdict) -> Iterator[str]:
     for part in verdict.platform_verdicts:
         place = f"{part.platform}: " if len(verdict.platform_verdicts) > 1 and part.platform else ""
         yield from (place + violation.message for violation in part.violations)
         yield from (place + entry.reason for entry in part.undetermined)
 
 
-def _bases(case: VerdictCase) -> str:
+def _describe_bases(case: VerdictCase) -> str:
     """The names of the base images, or the digest of their layers for those without a name."""
     names = {
-        inventory.base or _digests([inventory.layers[: inventory.base_layers]])
+        inventory.base or _format_digests([inventory.layers[: inventory.base_layers]])
         for inventory in case.inventories
         if inventory.base_layers
     }
     return ", ".join(sorted(names)) or "unknown"
 
 
-def _baselines(case: VerdictCase) -> str:
+def _describe_baselines(case: VerdictCase) -> str:
     texts = [
         f"{name}: {', '.join(inventory.image for inventory in inventories)}"
         for name, inventories in sorted(case.baselines.items())
@@ -254,5 +255,5 @@ def _baselines(case: VerdictCase) -> str:
     return "; ".join(texts) or "none"
 
 
-def _digests(values: Sequence[object]) -> str:
+def _format_digests(values: Sequence[object]) -> str:
     return ", ".join(digest_of(canonical.encode(value)) for value in values if value is not None) or "none"

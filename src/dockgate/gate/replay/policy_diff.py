@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.gate.model import PlatformVerdict, Status, worst_status
+from dockgate.gate.model import PlatformVerdict, Status, select_worst_status
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class Outcome:
     reasons: tuple[BlockingReason, ...]
 
 
-def outcome_of(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
+def summarize_outcome(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
     """The worst status of these platform verdicts, and what blocks."""
     reasons: dict[BlockingReason, None] = {}
     for verdict in platform_verdicts:
@@ -73,10 +73,10 @@ def outcome_of(platform_verdicts: Sequence[PlatformVerdict]) -> Outcome:
             reasons[BlockingReason(verdict.platform, violation.rule, violation.message)] = None
         for entry in verdict.undetermined:
             reasons[BlockingReason(verdict.platform, "", entry.reason)] = None
-    return Outcome(worst_status([verdict.status for verdict in platform_verdicts]), tuple(reasons))
+    return Outcome(select_worst_status([verdict.status for verdict in platform_verdicts]), tuple(reasons))
 
 
-def outcome_of_document(verdict: bytes) -> Outcome:
+def read_outcome(verdict: bytes) -> Outcome:
     """The outcome in a verdict's canonical bytes. Leaves out the findings, which are most of the document."""
     document = json.loads(verdict)
     reasons: dict[BlockingReason, None] = {}

@@ -1,7 +1,8 @@
 """Gate rules, one module each, with one object named `RULE` (`gate.rule.Rule`).
 
-`settings` raises DefinitionError with a message that starts with the key and a colon, so that the caller can add file
-and line. A nested key has its full path: "packages.0.versions". Modules whose name starts with "_" are shared helpers.
+`parse_settings` raises DefinitionError with a message that starts with the key and a colon, so that the caller can add
+file and line. A nested key has its full path: "packages.0.versions". Modules whose name starts with "_" are shared
+helpers.
 """
 
 from dockgate.gate.rule import Rule

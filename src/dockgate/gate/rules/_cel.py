@@ -10,12 +10,12 @@ from functools import cache, lru_cache
 from typing import Any
 
 from dockgate.gate.rules import _cel_ast, _cel_limits, _cel_null
-from dockgate.gate.rules._cel_messages import Messages, message_classes, message_pool
+from dockgate.gate.rules._cel_messages import Messages, build_message_classes, build_message_pool
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.escaping import as_unicode
 
 
-def _fields(text: str) -> dict[str, str]:
+def _parse_fields(text: str) -> dict[str, str]:
     """The fields and their types, from "NAME, NAME: TYPE; NAME: TYPE"."""
     groups = (group.split(": ") for group in text.split("; "))
     return {name: field_type for names, field_type in groups for name in names.split(", ")}
@@ -23,13 +23,13 @@ def _fields(text: str) -> dict[str, str]:
 
 # Message -> its fields and their types. A type that ends in "Value" may be null.
 TYPES: Mapping[str, Mapping[str, str]] = {
-    "Package": _fields("purl, name, version, ecosystem, source, path, owner: string; in_base: BoolValue"),
-    "Finding": _fields(
+    "Package": _parse_fields("purl, name, version, ecosystem, source, path, owner: string; in_base: BoolValue"),
+    "Finding": _parse_fields(
         "id: string; aliases: string[]; package: Package; severity: StringValue; score: DoubleValue; "
         "fixed: StringValue; state: string; exploited: BoolValue; due: StringValue; epss, percentile: DoubleValue; "
         "disputed: bool; reachable, published, fixed_at: StringValue; running, approved: BoolValue"
     ),
-    "Image": _fields(
+    "Image": _parse_fields(
         "digest, platform: string; distribution, release, support_end, base, created, user: StringValue; "
         "layers, unread: Int64Value"
     ),
@@ -80,7 +80,7 @@ def compile_expression(text: str) -> Program:
     if len(text) > _cel_limits.MAX_LENGTH:
         raise DefinitionError(f"the expression has {len(text)} characters, at most {_cel_limits.MAX_LENGTH} allowed")
     try:
-        expression = _environment().compile(text)
+        expression = _build_environment().compile(text)
     except RuntimeError as error:
         raise DefinitionError(_describe_problem(str(error))) from None
     result_type = str(expression.return_type())
@@ -92,7 +92,7 @@ def compile_expression(text: str) -> Program:
         _cel_limits.check_cost(document)
         is_monotonic = _cel_limits.is_monotonic(document.expr)
         _cel_null.add_null_checks(document)
-        checked_expression = _environment().deserialize(_cel_ast.serialize(document, serialized_ast))
+        checked_expression = _build_environment().deserialize(_cel_ast.serialize_expression(document, serialized_ast))
     except (_cel_ast.ExpressionError, _cel_limits.UnboundedError) as error:
         raise DefinitionError(f"the expression could cost too much: {error}") from None
     except _cel_null.NullError as error:
@@ -102,9 +102,9 @@ def compile_expression(text: str) -> Program:
     return Program(RESULTS[result_type], checked_expression, is_monotonic)
 
 
-def message(type_name: str, values: Mapping[str, Any]) -> Any:
+def make_message(type_name: str, values: Mapping[str, Any]) -> Any:
     """A message of this type. Values of None stay unset, which is null where the type allows it."""
-    result = _message_classes()[type_name]()
+    result = _build_message_classes()[type_name]()
     for name, value in values.items():
         if value is None:
             continue
@@ -123,17 +123,17 @@ def message(type_name: str, values: Mapping[str, Any]) -> Any:
 
 
 @cache
-def _descriptor_pool() -> Any:
-    return message_pool(_PACKAGE, "proto3", _MESSAGES)
+def _build_descriptor_pool() -> Any:
+    return build_message_pool(_PACKAGE, "proto3", _MESSAGES)
 
 
 @cache
-def _message_classes() -> dict[str, Any]:
-    return message_classes(_descriptor_pool(), _PACKAGE, _MESSAGES)
+def _build_message_classes() -> dict[str, Any]:
+    return build_message_classes(_build_descriptor_pool(), _PACKAGE, _MESSAGES)
 
 
 @cache
-def _environment() -> Any:
+def _build_environment() -> Any:
     try:
         from cel_expr_python import cel  # type: ignore[import-untyped]
     except ImportError as error:
@@ -142,7 +142,7 @@ def _environment() -> Any:
     lists = {f"list({name})": cel.Type.List(cel.Type(f"dockgate.{name}")) for name in TYPES}
     types = {**lists, **{name: cel.Type(f"dockgate.{name}") for name in TYPES}, "timestamp": cel.Type.TIMESTAMP}
     variables = {name: types[type_name] for name, type_name in VARIABLES.items()}
-    return cel.NewEnv(descriptor_pool=_descriptor_pool(), variables=variables)
+    return cel.NewEnv(descriptor_pool=_build_descriptor_pool(), variables=variables)
 
 
 def _describe_problem(text: str) -> str:
@@ -158,11 +158,11 @@ def _describe_problem(text: str) -> str:
     place, _, problem = first.removeprefix("<input>:").partition(": ")
     row, _, column = place.partition(":")
     if first.startswith("<input>:") and row.isdecimal() and column.isdecimal():
-        return f"line {row}, column {column}: {problem}{_allowed_names(problem)}"
+        return f"line {row}, column {column}: {problem}{_list_allowed_names(problem)}"
     return first
 
 
-def _allowed_names(problem: str) -> str:
+def _list_allowed_names(problem: str) -> str:
     """The names that exist where the compiler does not know one."""
     if problem.startswith("undeclared reference"):
         return f"; the variables are {', '.join(VARIABLES)}"

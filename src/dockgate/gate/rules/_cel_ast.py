@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from dockgate.gate.rules._cel_messages import Messages, message_classes, message_pool
+from dockgate.gate.rules._cel_messages import Messages, build_message_classes, build_message_pool
 
 _PACKAGE = "dockgate.cel"
 # The fields that are used here; protobuf keeps all others as they are.
@@ -72,12 +72,12 @@ def parse(serialized_ast: bytes) -> Any:
     from google.protobuf import any_pb2, message  # type: ignore[import-untyped]
 
     try:
-        return _classes()["CheckedExpr"].FromString(any_pb2.Any.FromString(serialized_ast).value)
+        return _build_classes()["CheckedExpr"].FromString(any_pb2.Any.FromString(serialized_ast).value)
     except message.DecodeError as error:
         raise ExpressionError("it is nested too deeply") from error
 
 
-def serialize(document: Any, template: bytes) -> bytes:
+def serialize_expression(document: Any, template: bytes) -> bytes:
     """The CheckedExpr inside a google.protobuf.Any, of the same type as `template`."""
     from google.protobuf import any_pb2
 
@@ -87,17 +87,17 @@ def serialize(document: Any, template: bytes) -> bytes:
     return serialized_ast
 
 
-def types_by_id(document: Any) -> dict[int, Any]:
+def index_types(document: Any) -> dict[int, Any]:
     """The type of each expression by its id."""
     return {entry.key: entry.value for entry in document.type_map}
 
 
-def operands(call: Any) -> list[Any]:
+def list_operands(call: Any) -> list[Any]:
     """The target of a call, if it has one, and its arguments."""
     return [*([call.target] if call.HasField("target") else []), *call.args]
 
 
-def macro(loop: Any) -> Macro:
+def decode_macro(loop: Any) -> Macro:
     """Decode what the parser made of a macro. Raises ExpressionError."""
     step, condition = loop.loop_step.call_expr, None
     if step.function in ("_&&_", "_||_"):
@@ -116,19 +116,19 @@ def walk(expression: Any) -> Iterator[Any]:
     """The expression and all written inside it: of a loop, the parts of its macro. Raises ExpressionError."""
     yield expression
     if expression.HasField("comprehension_expr"):
-        loop = macro(expression.comprehension_expr)
+        loop = decode_macro(expression.comprehension_expr)
         children = [part for part in (loop.source, loop.condition, loop.element) if part is not None]
     else:
-        children = list(subexpressions(expression))
+        children = list(iterate_subexpressions(expression))
     for child in children:
         yield from walk(child)
 
 
-def subexpressions(expression: Any) -> Iterator[Any]:
+def iterate_subexpressions(expression: Any) -> Iterator[Any]:
     """The expressions directly inside this one, as the parser made them."""
     if expression.HasField("select_expr"):
         yield expression.select_expr.operand
-    yield from operands(expression.call_expr)
+    yield from list_operands(expression.call_expr)
     yield from expression.list_expr.elements
     for entry in expression.struct_expr.entries:
         yield from (part for name in ("map_key", "value") if entry.HasField(name) for part in [getattr(entry, name)])
@@ -138,5 +138,5 @@ def subexpressions(expression: Any) -> Iterator[Any]:
 
 
 @cache
-def _classes() -> dict[str, Any]:
-    return message_classes(message_pool(_PACKAGE, "proto2", _MESSAGES), _PACKAGE, _MESSAGES)
+def _build_classes() -> dict[str, Any]:
+    return build_message_classes(build_message_pool(_PACKAGE, "proto2", _MESSAGES), _PACKAGE, _MESSAGES)

@@ -22,7 +22,7 @@ class UnboundedError(Exception):
 
 def check_cost(document: Any) -> None:
     """Refuse a CheckedExpr of unbounded cost: raises UnboundedError."""
-    types = ast.types_by_id(document)
+    types = ast.index_types(document)
     patterns = 0
     try:
         for expression in ast.walk(document.expr):
@@ -42,30 +42,30 @@ def is_monotonic(expression: Any) -> bool:
     Decided by form only. `findings` may be used by `exists`, `filter`, `map`, `size() > N` and `in`, which `&&`, `||`,
     `?:` and loops may combine; every other use, `!` and `all` among them, is refused.
     """
-    if not _uses_findings(expression):
+    if not _has_findings(expression):
         return True
     if expression.HasField("comprehension_expr"):
-        loop = ast.macro(expression.comprehension_expr)
+        loop = ast.decode_macro(expression.comprehension_expr)
         return (
             loop.name in ("exists", "collect")
             and is_monotonic(loop.source)
             and (loop.condition is None or is_monotonic(loop.condition))
-            and (loop.element is None or not _uses_findings(loop.element))
+            and (loop.element is None or not _has_findings(loop.element))
         )
-    operands = ast.operands(expression.call_expr)
+    operands = ast.list_operands(expression.call_expr)
     match expression.call_expr.function:
         case "_&&_" | "_||_" | "size":
             return all(map(is_monotonic, operands))
         case "_>_" | "_>=_":
-            return is_monotonic(operands[0]) and not _uses_findings(operands[1])
+            return is_monotonic(operands[0]) and not _has_findings(operands[1])
         case "_<_" | "_<=_" | "@in":
-            return is_monotonic(operands[1]) and not _uses_findings(operands[0])
+            return is_monotonic(operands[1]) and not _has_findings(operands[0])
         case "_?_:_":
-            return all(map(is_monotonic, operands[1:])) and not _uses_findings(operands[0])
+            return all(map(is_monotonic, operands[1:])) and not _has_findings(operands[0])
     return bool(expression.HasField("ident_expr"))
 
 
-def _uses_findings(expression: Any) -> bool:
+def _has_findings(expression: Any) -> bool:
     return any(node.ident_expr.name == _FINDINGS for node in ast.walk(expression))
 
 
@@ -90,7 +90,7 @@ def _check_literal(expression: Any) -> None:
     if expression.struct_expr.message_name:
         raise UnboundedError("no messages can be made")
     is_literal = expression.HasField("list_expr") or expression.HasField("struct_expr")
-    if is_literal and not all(item.HasField("const_expr") for item in ast.subexpressions(expression)):
+    if is_literal and not all(item.HasField("const_expr") for item in ast.iterate_subexpressions(expression)):
         raise UnboundedError("a literal list or map may contain only constants")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 Messages = Mapping[str, Mapping[str, tuple[int, str]]]
 
 
-def message_pool(package: str, syntax: str, messages: Messages) -> Any:
+def build_message_pool(package: str, syntax: str, messages: Messages) -> Any:
     """A descriptor pool with these messages and the wrappers of google.protobuf."""
     from google.protobuf import descriptor_pb2, descriptor_pool, wrappers_pb2  # type: ignore[import-untyped]
 
@@ -34,7 +34,7 @@ def message_pool(package: str, syntax: str, messages: Messages) -> Any:
     return pool
 
 
-def message_classes(pool: Any, package: str, messages: Messages) -> dict[str, Any]:
+def build_message_classes(pool: Any, package: str, messages: Messages) -> dict[str, Any]:
     """The class of each message."""
     from google.protobuf import message_factory
 

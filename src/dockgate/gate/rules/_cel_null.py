@@ -23,14 +23,14 @@ class NullError(Exception):
 
 def add_null_checks(document: Any) -> None:
     """Add a check before each comparison of a CheckedExpr, in place. Raises NullError."""
-    _add_checks(document.expr, ast.types_by_id(document), count(_FIRST_NEW_ID))
+    _add_checks(document.expr, ast.index_types(document), count(_FIRST_NEW_ID))
 
 
 def _add_checks(expression: Any, types: Mapping[int, Any], ids: "count[int]") -> None:
     compared_operands = []
     if expression.call_expr.function in _COMPARISONS:
-        compared_operands = _nullable_operands(expression.call_expr, types)
-    for child in ast.subexpressions(expression):
+        compared_operands = _copy_nullable_operands(expression.call_expr, types)
+    for child in ast.iterate_subexpressions(expression):
         _add_checks(child, types, ids)
     for operand in compared_operands:
         comparison = _copy(expression)
@@ -45,12 +45,12 @@ def _add_checks(expression: Any, types: Mapping[int, Any], ids: "count[int]") ->
         otherwise.const_expr.bool_value = False
 
 
-def _nullable_operands(call: Any, types: Mapping[int, Any]) -> list[Any]:
+def _copy_nullable_operands(call: Any, types: Mapping[int, Any]) -> list[Any]:
     """Copies of the operands that may be null, without checks of their own.
 
     Nested checks would double at each level.
     """
-    operands = [(operand, types.get(operand.id)) for operand in ast.operands(call)]
+    operands = [(operand, types.get(operand.id)) for operand in ast.list_operands(call)]
     kind = operands[-1][1]
     if call.function == "@in" and kind is not None and kind.list_type.elem_type.HasField("wrapper"):
         raise NullError("compare values that may be null one by one: write `.exists(x, x == …)` instead of `in`")

@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _selection
-from dockgate.gate.rules._settings import whole_number
+from dockgate.gate.rules._settings import read_whole_number
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
@@ -15,9 +15,9 @@ KEYS = ("max", *_selection.KEYS)
 SCHEMA: Mapping[str, Any] = {"max": {"type": "integer", "minimum": 0}, **_selection.SCHEMA}
 
 
-def settings(raw: Mapping[str, object]) -> dict[str, object]:
+def parse_settings(raw: Mapping[str, object]) -> dict[str, object]:
     """`max` (0) and the selection, defaults filled in. Raises DefinitionError."""
-    return {"max": whole_number("max", raw.get("max", 0), minimum=0), **_selection.settings(raw)}
+    return {"max": read_whole_number("max", raw.get("max", 0), minimum=0), **_selection.parse_settings(raw)}
 
 
 class PropertyLimit(Rule):
@@ -30,30 +30,32 @@ class PropertyLimit(Rule):
         """
         raise NotImplementedError
 
-    def description(self, settings: Mapping[str, object]) -> str:
+    def describe_property(self, settings: Mapping[str, object]) -> str:
         """The property in messages."""
         raise NotImplementedError
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected_findings, description = _selection.select(rule_input, settings), self.description(settings)
+        selected_findings, description = _selection.select(rule_input, settings), self.describe_property(settings)
         violating, unknown, uncertain = _split_by_property(selected_findings, self.has_property(rule_input, settings))
         limit = int(str(settings["max"]))
         if len(violating) > limit:
             message = f"{selected_findings.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
-            yield selected_findings.violation(self.name, message, violating, None if uncertain or unknown else limit)
+            yield selected_findings.make_violation(
+                self.name, message, violating, None if uncertain or unknown else limit
+            )
         if len(violating) + len(unknown) + len(uncertain) > limit:
-            yield from _undetermined_packages(unknown, f"is {description} is not known")
+            yield from _report_undetermined_packages(unknown, f"is {description} is not known")
             unfixed_findings = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
             unrated_findings = [finding for finding in uncertain if finding not in unfixed_findings]
             source = f"{rule_input.source} does not say" if rule_input.is_external else "no advisory says"
-            yield from _undetermined_packages(unfixed_findings, f"has a fix, {source}, and only those count")
-            yield from _undetermined_packages(
+            yield from _report_undetermined_packages(unfixed_findings, f"has a fix, {source}, and only those count")
+            yield from _report_undetermined_packages(
                 unrated_findings, "counts is not known: its grace is by severity, and it has no severity"
             )
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
     @override
@@ -68,14 +70,14 @@ class PropertyLimit(Rule):
         return len(violating), len(unknown) + len(uncertain)
 
     @override
-    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         certain, possible = counts
         status = _selection.compare_with_limit(certain, certain + possible, int(str(settings["max"])))
-        return _selection.status_in_scope(status, rule_input, settings)
+        return _selection.limit_status_to_scope(status, rule_input, settings)
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.changes_at(rule_input, settings)
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.list_change_times(rule_input, settings)
 
 
 def _split_by_property(
@@ -89,7 +91,7 @@ def _split_by_property(
     return violating, unknown, uncertain
 
 
-def _undetermined_packages(findings: list[Finding], reason: str) -> Iterator[Undetermined]:
+def _report_undetermined_packages(findings: list[Finding], reason: str) -> Iterator[Undetermined]:
     """One entry per package."""
     ids: dict[str, dict[str, None]] = {}
     for finding in findings:

@@ -14,9 +14,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.policy import ANY_SEVERITY, counted_severities, untriaged_severity
-from dockgate.gate.rule import BaselineFindings, RuleInput, finding_key
-from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, one_of, read_boolean, require_known_keys
+from dockgate.gate.policy import ANY_SEVERITY, read_untriaged_severity, select_counted_findings
+from dockgate.gate.rule import BaselineFindings, RuleInput, make_finding_key
+from dockgate.gate.rules._settings import (
+    CLOCK_SKEW,
+    MAX_DAYS,
+    read_boolean,
+    read_choice,
+    read_number,
+    require_known_keys,
+)
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
@@ -49,15 +56,17 @@ SCHEMA: Mapping[str, Any] = {
 }
 
 
-def settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) -> dict[str, object]:
+def parse_settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) -> dict[str, object]:
     """The selection's settings, defaults filled in. Raises DefinitionError."""
     return {
-        "scope": one_of("scope", raw.get("scope", _SCOPES[0]), _SCOPES),
+        "scope": read_choice("scope", raw.get("scope", _SCOPES[0]), _SCOPES),
         "only_fixable": read_boolean("only_fixable", raw.get("only_fixable", False)),
-        "grace_days": _grace(raw.get("grace_days", 0)),
-        "grace_from": one_of("grace_from", raw.get("grace_from", _DATES[0]), _DATES),
-        "baseline": one_of("baseline", raw.get("baseline", _NO_BASELINE), _BASELINES),
-        "untriaged_counts_as": one_of("untriaged_counts_as", raw.get("untriaged_counts_as", untriaged_as), _COUNTS_AS),
+        "grace_days": _parse_grace(raw.get("grace_days", 0)),
+        "grace_from": read_choice("grace_from", raw.get("grace_from", _DATES[0]), _DATES),
+        "baseline": read_choice("baseline", raw.get("baseline", _NO_BASELINE), _BASELINES),
+        "untriaged_counts_as": read_choice(
+            "untriaged_counts_as", raw.get("untriaged_counts_as", untriaged_as), _COUNTS_AS
+        ),
     }
 
 
@@ -79,8 +88,8 @@ class SelectedFindings:
     @property
     def uncounted_findings(self) -> tuple[Finding, ...]:
         """The possible findings that do not count anyway, each once."""
-        certain = {_key(finding) for _, finding in self.findings}
-        uncertain = {_key(finding): finding for _, finding in self.possible_findings}
+        certain = {_make_key(finding) for _, finding in self.findings}
+        uncertain = {_make_key(finding): finding for _, finding in self.possible_findings}
         return tuple(finding for key, finding in uncertain.items() if key not in certain)
 
     def describe(self, count: int, noun: str) -> str:
@@ -88,7 +97,7 @@ class SelectedFindings:
         plural = noun if count == 1 else f"{noun}s"
         return f"{count} {'new ' if self.has_baseline else ''}{plural}{self.scope}"
 
-    def violation(
+    def make_violation(
         self, rule: str, message: str, findings: Sequence[Finding], allowed_count: int | None
     ) -> Violation | Undetermined:
         """The violation; undetermined where the scope is in doubt.
@@ -111,8 +120,8 @@ def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFin
     known_scope = scope if has_known_base else "image"
     findings = rule_input.matches.findings
     return SelectedFindings(
-        tuple(_counting_findings(findings, rule_input, settings, known_scope)),
-        tuple(_possible_findings(findings, rule_input, settings, known_scope)),
+        tuple(_select_counting_findings(findings, rule_input, settings, known_scope)),
+        tuple(_select_possible_findings(findings, rule_input, settings, known_scope)),
         scope_words,
         settings["baseline"] != _NO_BASELINE,
         scope_doubt,
@@ -126,16 +135,16 @@ def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
     return Status.UNDETERMINED if maximum > limit else Status.APPROVED
 
 
-def status_in_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+def limit_status_to_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
     """The status, with what the scope leaves in doubt as no violation.
 
-    It is what `SelectedFindings.violation` leads to.
+    It is what `SelectedFindings.make_violation` leads to.
     """
     has_doubt = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
     return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
 
 
-def changes_at(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:
+def list_change_times(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:
     """Yield when findings enter and leave their grace period."""
     setting = settings["grace_days"]
     values = setting.values() if isinstance(setting, Mapping) else (setting,)
@@ -147,42 +156,42 @@ def changes_at(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterato
             yield from (shift_time(since, timedelta(days=days)) for days in periods)
 
 
-def _possible_findings(
+def _select_possible_findings(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
     is_open = settings["untriaged_counts_as"] == ANY_SEVERITY
     if settings["only_fixable"] and (rule_input.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
-        unfixed_findings = [finding for finding in findings if _may_be_fixed(finding, rule_input)]
-        yield from _counting_findings(unfixed_findings, rule_input, settings, scope)
-        findings = [finding for finding in findings if finding.fixed or _may_be_fixed(finding, rule_input)]
+        unfixed_findings = [finding for finding in findings if _can_be_fixed(finding, rule_input)]
+        yield from _select_counting_findings(unfixed_findings, rule_input, settings, scope)
+        findings = [finding for finding in findings if finding.fixed or _can_be_fixed(finding, rule_input)]
     untriaged_findings = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
     if not untriaged_findings:
         return
-    certain = untriaged_severity(settings)
+    certain = read_untriaged_severity(settings)
     for severity in Severity:
         if severity not in (Severity.UNTRIAGED, certain):
-            yield from _counting_findings(
+            yield from _select_counting_findings(
                 untriaged_findings, rule_input, {**settings, "untriaged_counts_as": severity}, scope
             )
 
 
-def _key(finding: Finding) -> tuple[str, str, str]:
+def _make_key(finding: Finding) -> tuple[str, str, str]:
     return finding.id, finding.package.purl, finding.package.path
 
 
-def _may_be_fixed(finding: Finding, rule_input: RuleInput) -> bool:
+def _can_be_fixed(finding: Finding, rule_input: RuleInput) -> bool:
     return finding.has_unknown_fix or ("fixed" in rule_input.missing_fields and not finding.fixed)
 
 
-def _counting_findings(
+def _select_counting_findings(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     baseline = rule_input.baseline_findings.get(str(settings["baseline"]), {})
     now = to_datetime(rule_input.now)
     has_grace = bool(settings["grace_days"])
-    for severity, finding in counted_severities(findings, settings):
+    for severity, finding in select_counted_findings(findings, settings):
         if baseline and _is_in_baseline(baseline, finding, severity, settings):
             continue
         if (
@@ -202,7 +211,7 @@ def _is_in_baseline(
 
     Grace or a missing fix did not exclude it there.
     """
-    exemption = baseline.get(finding_key(finding))
+    exemption = baseline.get(make_finding_key(finding))
     if exemption is None or (exemption.is_unfixed and settings["only_fixable"]):
         return False
     approved_at = parse_time(exemption.in_grace_at)
@@ -220,9 +229,9 @@ def _is_in_grace(finding: Finding, severity: Severity, settings: Mapping[str, ob
     return since is not None and -CLOCK_SKEW <= now - since < timedelta(days=days)
 
 
-def _grace(raw: object) -> object:
+def _parse_grace(raw: object) -> object:
     """A number of days, or a mapping from severities to such numbers."""
     if not isinstance(raw, Mapping):
-        return number("grace_days", raw, maximum=MAX_DAYS)
+        return read_number("grace_days", raw, maximum=MAX_DAYS)
     require_known_keys(raw, SEVERITIES, "grace_days.")
-    return {key: number(f"grace_days.{key}", raw[key], maximum=MAX_DAYS) for key in SEVERITIES if key in raw}
+    return {key: read_number(f"grace_days.{key}", raw[key], maximum=MAX_DAYS) for key in SEVERITIES if key in raw}

@@ -24,12 +24,12 @@ TEXT_SCHEMA: Mapping[str, Any] = {"type": "string", "minLength": 1}
 KEY_SCHEMA: Mapping[str, Any] = {"type": "string", "pattern": _KEY_BEGIN}
 
 
-def list_schema(item: Mapping[str, Any], *, minimum: int = 1, **limits: int) -> dict[str, Any]:
+def build_list_schema(item: Mapping[str, Any], *, minimum: int = 1, **limits: int) -> dict[str, Any]:
     """The JSON Schema of a list."""
     return {"type": "array", "items": item, "minItems": minimum, **limits}
 
 
-def object_schema(properties: Mapping[str, Any], required_keys: Sequence[str]) -> dict[str, Any]:
+def build_object_schema(properties: Mapping[str, Any], required_keys: Sequence[str]) -> dict[str, Any]:
     """The JSON Schema of a mapping with only these keys."""
     return {"type": "object", "properties": properties, "required": list(required_keys), "additionalProperties": False}
 
@@ -45,44 +45,44 @@ def require_known_keys(raw: Mapping[str, object], allowed_keys: Iterable[str], p
             raise DefinitionError(f"{prefix}{key}: unknown key; allowed here: {', '.join(keys) or 'none'}")
 
 
-def one_of(key: str, value: object, allowed_values: Collection[str]) -> str:
+def read_choice(key: str, value: object, allowed_values: Collection[str]) -> str:
     """The value, which must be one of these words."""
     if value not in allowed_values:
-        raise refusal(key, value, ", ".join(allowed_values))
+        raise make_refusal(key, value, ", ".join(allowed_values))
     return str(value)
 
 
-def whole_number(key: str, value: object, minimum: int, maximum: float = math.inf) -> int:
+def read_whole_number(key: str, value: object, minimum: int, maximum: float = math.inf) -> int:
     """The value, which must be an integer and not a boolean."""
     if not isinstance(value, int) or isinstance(value, bool) or not minimum <= value <= maximum:
-        raise refusal(key, value, f"a whole number, {minimum} {_upper_bound(maximum)}")
+        raise make_refusal(key, value, f"a whole number, {minimum} {_describe_upper_bound(maximum)}")
     return value
 
 
-def number(key: str, value: object, maximum: float = math.inf, *, lower_bound: float | None = None) -> float:
+def read_number(key: str, value: object, maximum: float = math.inf, *, lower_bound: float | None = None) -> float:
     """The value, which must be a number, not a boolean: at least 0, or more than `above`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= maximum
     if not isinstance(value, (int, float)) or not is_number or (lower_bound is not None and value <= lower_bound):
-        bounds = f"0 {_upper_bound(maximum)}" if lower_bound is None else f"above {lower_bound:g}"
-        raise refusal(key, value, f"a number, {bounds}")
+        bounds = f"0 {_describe_upper_bound(maximum)}" if lower_bound is None else f"above {lower_bound:g}"
+        raise make_refusal(key, value, f"a number, {bounds}")
     return value
 
 
-def _upper_bound(maximum: float) -> str:
+def _describe_upper_bound(maximum: float) -> str:
     return "or more" if maximum == math.inf else f"to {maximum:g}"
 
 
-def text_list(key: str, value: object, noun: str) -> list[str]:
+def read_text_list(key: str, value: object, noun: str) -> list[str]:
     """The value, which must be a list of texts; neither the list nor a text may be empty.
 
     Errors call it `noun`.
     """
     if isinstance(value, (list, tuple)) and value and all(isinstance(text, str) and text.strip() for text in value):
         return list(value)
-    raise refusal(key, value, f"a list of {noun}")
+    raise make_refusal(key, value, f"a list of {noun}")
 
 
-def items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
+def read_items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
     """The items of a list setting, each with its key; the list must not be empty.
 
     `missing` names what is allowed.
@@ -92,33 +92,33 @@ def items(key: str, value: object, missing: str) -> list[tuple[str, object]]:
     return [(f"{key}.{index}", item) for index, item in enumerate(value)]
 
 
-def mappings(value: object) -> list[Mapping[str, Any]]:
+def select_mappings(value: object) -> list[Mapping[str, Any]]:
     """The entries of a list in complete settings."""
     return [entry for entry in value if isinstance(entry, Mapping)] if isinstance(value, (list, tuple)) else []
 
 
-def public_keys(key: str, value: object, *, can_be_empty: bool = False) -> list[str]:
+def read_public_keys(key: str, value: object, *, can_be_empty: bool = False) -> list[str]:
     """The value, which must be a list of PEM public keys."""
     if not isinstance(value, (list, tuple)) or not (value or can_be_empty):
-        raise refusal(key, value, "a list of public keys as PEM")
-    return [public_key(f"{key}.{index}", pem) for index, pem in enumerate(value)]
+        raise make_refusal(key, value, "a list of public keys as PEM")
+    return [read_public_key(f"{key}.{index}", pem) for index, pem in enumerate(value)]
 
 
 def read_boolean(key: str, value: object) -> bool:
     """The value, which must be true or false."""
     if not isinstance(value, bool):
-        raise refusal(key, value, "true, false")
+        raise make_refusal(key, value, "true, false")
     return value
 
 
-def digest(key: str, value: object) -> str:
+def read_digest(key: str, value: object) -> str:
     """The value, which must be a sha256 digest."""
     if not isinstance(value, str) or not is_digest(value):
-        raise refusal(key, value, "a digest, sha256: and 64 hexadecimal digits")
+        raise make_refusal(key, value, "a digest, sha256: and 64 hexadecimal digits")
     return value
 
 
-def public_key(key: str, value: object) -> str:
+def read_public_key(key: str, value: object) -> str:
     """The value, which must be a PEM public key, with lines of 64 characters."""
     text = value.strip() if isinstance(value, str) else ""
     body = "".join(text.removeprefix(_KEY_BEGIN).removesuffix(_KEY_END).split())
@@ -127,10 +127,10 @@ def public_key(key: str, value: object) -> str:
     except ValueError:
         is_pem = False
     if not is_pem:
-        raise refusal(key, value, f"a public key as PEM, from {_KEY_BEGIN} to {_KEY_END}")
+        raise make_refusal(key, value, f"a public key as PEM, from {_KEY_BEGIN} to {_KEY_END}")
     return "\n".join([_KEY_BEGIN, *(body[at : at + 64] for at in range(0, len(body), 64)), _KEY_END, ""])
 
 
-def refusal(key: str, value: object, allowed_values: str) -> DefinitionError:
+def make_refusal(key: str, value: object, allowed_values: str) -> DefinitionError:
     """The error for a value that is not allowed."""
     return DefinitionError(f"{key}: {json.dumps(value, default=str)} is not allowed; allowed: {allowed_values}")

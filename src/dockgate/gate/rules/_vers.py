@@ -20,7 +20,7 @@ class Range:
     scheme: str
     constraints: tuple[tuple[str, str], ...]
 
-    def contains(self, version: str, compare: Compare) -> bool:
+    def is_in_range(self, version: str, compare: Compare) -> bool:
         """Return whether the version is in the range ("VERS containment" of the specification).
 
         A range that only excludes versions contains all others. Raises UncomparableError where any part of the range

@@ -9,7 +9,7 @@ from typing import Any
 
 from dockgate.gate.policy import RISK_RULE
 from dockgate.gate.rule import Rule, SettingsRule
-from dockgate.gate.rules._settings import refusal, require_known_keys
+from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
@@ -40,20 +40,20 @@ class AtRisk(SettingsRule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, _SEVERITIES)
         if not raw:
             raise DefinitionError("at_risk: no time is set; set one for a severity, such as CRITICAL: 3d")
-        return {severity: _seconds(severity, value) for severity, value in raw.items()}
+        return {severity: _parse_seconds(severity, value) for severity, value in raw.items()}
 
 
 RULE: Rule = AtRisk()
 
 
-def _seconds(key: str, value: object) -> int:
+def _parse_seconds(key: str, value: object) -> int:
     seconds: object = value
     if isinstance(value, str) and (match := re.fullmatch("([1-9][0-9]{0,3})([hd])", value)):
         seconds = int(match[1]) * _UNITS[match[2]]
     if isinstance(seconds, int) and not isinstance(seconds, bool) and _LEAST_SECONDS <= seconds <= _MOST_SECONDS:
         return seconds
-    raise refusal(key, value, "a time from 1h to 365d, such as 12h or 3d")
+    raise make_refusal(key, value, "a time from 1h to 365d, such as 12h or 3d")

@@ -9,13 +9,13 @@ from dockgate.gate.model import Violation
 from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
     TEXT_SCHEMA,
-    digest,
-    list_schema,
-    mappings,
-    object_schema,
-    refusal,
+    build_list_schema,
+    build_object_schema,
+    make_refusal,
+    read_digest,
+    read_text_list,
     require_known_keys,
-    text_list,
+    select_mappings,
 )
 from dockgate.scanner.model import Inventory
 from dockgate.shared.digest import PATTERN
@@ -48,12 +48,14 @@ class BaseImage(Rule):
     name = "base_image"
     schema: Mapping[str, Any] = {
         "properties": {
-            "allowed": list_schema(TEXT_SCHEMA),
-            "images": list_schema(
-                object_schema(
+            "allowed": build_list_schema(TEXT_SCHEMA),
+            "images": build_list_schema(
+                build_object_schema(
                     {
                         "name": TEXT_SCHEMA,
-                        "layers": list_schema({"type": "string", "pattern": f"^{PATTERN}$"}, maxItems=_MAX_LAYERS),
+                        "layers": build_list_schema(
+                            {"type": "string", "pattern": f"^{PATTERN}$"}, maxItems=_MAX_LAYERS
+                        ),
                         "platform": TEXT_SCHEMA,
                         "until": {"type": "string"},
                     },
@@ -65,7 +67,7 @@ class BaseImage(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("allowed", "images"))
         if not raw.keys() & {"allowed", "images"}:
             raise DefinitionError(
@@ -74,34 +76,36 @@ class BaseImage(Rule):
             )
         full: dict[str, object] = {}
         if "allowed" in raw:
-            full["allowed"] = text_list("allowed", raw["allowed"], _NAMES)
+            full["allowed"] = read_text_list("allowed", raw["allowed"], _NAMES)
         if "images" in raw:
             images = raw["images"]
             if not isinstance(images, (list, tuple)) or not images:
-                raise refusal("images", images, "a list of base images, each with name and layers")
-            full["images"] = [_image(f"images.{index}", image) for index, image in enumerate(images)]
+                raise make_refusal("images", images, "a list of base images, each with name and layers")
+            full["images"] = [_parse_image(f"images.{index}", image) for index, image in enumerate(images)]
         return full
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         if "allowed" in settings:
-            yield from self._judge_name(rule_input.inventory.base, text_list("allowed", settings["allowed"], _NAMES))
+            yield from self._judge_name(
+                rule_input.inventory.base, read_text_list("allowed", settings["allowed"], _NAMES)
+            )
         if "images" in settings:
-            yield from self._judge_layers(rule_input, mappings(settings["images"]))
+            yield from self._judge_layers(rule_input, select_mappings(settings["images"]))
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        ends = (parse_time(str(image.get("until"))) for image in mappings(settings.get("images")))
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        ends = (parse_time(str(image.get("until"))) for image in select_mappings(settings.get("images")))
         return [end for end in ends if end is not None]
 
     def _judge_name(self, base: str | None, allowed_patterns: Sequence[str]) -> Answers:
         if not base:
             yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
-        elif not any(patterns.matches(base, pattern) for pattern in allowed_patterns):
+        elif not any(patterns.is_match(base, pattern) for pattern in allowed_patterns):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed_patterns)}")
 
     def _judge_layers(self, rule_input: RuleInput, images: Sequence[Mapping[str, Any]]) -> Answers:
@@ -111,7 +115,7 @@ class BaseImage(Rule):
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its layers.")
             return
         candidates = [image for image in images if image.get("platform", inventory.platform) == inventory.platform]
-        answers = [(image, _starts_with(inventory, image["layers"])) for image in candidates]
+        answers = [(image, _has_base(inventory, image["layers"])) for image in candidates]
         matching = [image for image, answer in answers if answer is True]
         if any(not _is_past(image.get("until"), rule_input.now) for image in matching):
             return
@@ -136,7 +140,7 @@ class BaseImage(Rule):
 RULE: Rule = BaseImage()
 
 
-def _starts_with(inventory: Inventory, base_layers: Sequence[str]) -> bool | None:
+def _has_base(inventory: Inventory, base_layers: Sequence[str]) -> bool | None:
     """Return whether the lowest layers are the base image's; None if a deciding digest was not verified."""
     if len(base_layers) > len(inventory.layers):
         return False
@@ -157,19 +161,19 @@ def _is_past(until: object, now: str) -> bool:
     return end is None or judged_at is None or end <= judged_at
 
 
-def _image(key: str, raw: object) -> dict[str, object]:
+def _parse_image(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
-        raise refusal(key, raw, "a mapping with name and layers")
+        raise make_refusal(key, raw, "a mapping with name and layers")
     require_known_keys(raw, _IMAGE_KEYS, f"{key}.")
     for name in ("name", "platform"):
         text = raw.get(name, None if name == "name" else "any")
         if not isinstance(text, str) or not text.strip():
-            raise refusal(f"{key}.{name}", text, "a text")
+            raise make_refusal(f"{key}.{name}", text, "a text")
     layers = raw.get("layers")
     if not isinstance(layers, (list, tuple)) or not 0 < len(layers) <= _MAX_LAYERS:
-        raise refusal(f"{key}.layers", layers, f"a list of 1 to {_MAX_LAYERS} sha256 digests, base first")
-    layers = [digest(f"{key}.layers.{index}", layer) for index, layer in enumerate(layers)]
+        raise make_refusal(f"{key}.layers", layers, f"a list of 1 to {_MAX_LAYERS} sha256 digests, base first")
+    layers = [read_digest(f"{key}.layers.{index}", layer) for index, layer in enumerate(layers)]
     until = raw.get("until")
     if until is not None and (not isinstance(until, str) or parse_time(until) is None):
-        raise refusal(f"{key}.until", until, "a date, 2026-12-31, or a time in RFC 3339")
+        raise make_refusal(f"{key}.until", until, "a date, 2026-12-31, or a time in RFC 3339")
     return {**raw, "layers": layers}

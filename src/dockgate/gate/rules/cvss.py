@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
-from dockgate.gate.rules._settings import UNSCORED_CHOICES, number, one_of, require_known_keys
+from dockgate.gate.rules._settings import UNSCORED_CHOICES, read_choice, read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
@@ -30,18 +30,18 @@ class Cvss(_property_limit.PropertyLimit):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("score", "unscored", *_property_limit.KEYS))
         if "score" not in raw:
             raise DefinitionError("score: missing; set a number, 0 to 10")
         return {
-            "score": number("score", raw["score"], maximum=10),
-            "unscored": one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED_CHOICES),
-            **_property_limit.settings(raw),
+            "score": read_number("score", raw["score"], maximum=10),
+            "unscored": read_choice("unscored", raw.get("unscored", "undetermined"), UNSCORED_CHOICES),
+            **_property_limit.parse_settings(raw),
         }
 
     @override
-    def description(self, settings: Mapping[str, object]) -> str:
+    def describe_property(self, settings: Mapping[str, object]) -> str:
         return f"of CVSS {float(str(settings['score'])):g} or more"
 
     @override

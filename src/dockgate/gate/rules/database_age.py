@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.gate.rules._settings import CLOCK_SKEW, number, require_known_keys
+from dockgate.gate.rules._settings import CLOCK_SKEW, read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
@@ -28,11 +28,11 @@ class DatabaseAge(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("hours",))
         if "hours" not in raw:
             raise DefinitionError("hours: missing; set a number above 0")
-        return {"hours": number("hours", raw["hours"], lower_bound=0, maximum=_MAX_HOURS)}
+        return {"hours": read_number("hours", raw["hours"], lower_bound=0, maximum=_MAX_HOURS)}
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Undetermined]:
@@ -55,11 +55,11 @@ class DatabaseAge(Rule):
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.EVIDENCE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.gate.rules._settings import one_of, require_known_keys, whole_number
+from dockgate.gate.rules._settings import read_choice, read_whole_number, require_known_keys
 from dockgate.scanner.model import Distribution
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
@@ -65,11 +65,11 @@ class EndOfLife(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("within_days", "unknown"))
         return {
-            "within_days": whole_number("within_days", raw.get("within_days", 0), minimum=0, maximum=3650),
-            "unknown": one_of("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
+            "within_days": read_whole_number("within_days", raw.get("within_days", 0), minimum=0, maximum=3650),
+            "unknown": read_choice("unknown", raw.get("unknown", _UNKNOWN[0]), _UNKNOWN),
         }
 
     @override
@@ -80,7 +80,7 @@ class EndOfLife(Rule):
             reason = f"The end of life is not known: {rule_input.source} does not report the distribution."
         elif distribution:
             name = distribution.name or f"{distribution.id} {distribution.version}".strip()
-            if last_day := _last_day(distribution):
+            if last_day := _find_last_day(distribution):
                 end, text = last_day
                 past = to_datetime(rule_input.now) - end
                 if past >= timedelta(days=1 - int(str(settings["within_days"]))):
@@ -93,13 +93,13 @@ class EndOfLife(Rule):
             yield Undetermined("/", reason, advice=advice)
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         distribution = rule_input.inventory.distribution
-        if distribution and (last_day := _last_day(distribution)):
+        if distribution and (last_day := _find_last_day(distribution)):
             end, _ = last_day
             # The message changes with the end itself, and a waiver may name it.
             yield from (shift_time(end, timedelta(days=1 - days)) for days in (0, int(str(settings["within_days"]))))
@@ -108,23 +108,23 @@ class EndOfLife(Rule):
 RULE: Rule = EndOfLife()
 
 
-def _last_day(distribution: Distribution) -> tuple[datetime, str] | None:
+def _find_last_day(distribution: Distribution) -> tuple[datetime, str] | None:
     """The last day with support, also as text; None if unknown."""
-    dates = distribution.support_end, _end_of_life(distribution.id, distribution.version)
+    dates = distribution.support_end, _find_end_of_life(distribution.id, distribution.version)
     ends = [(end, text) for text in dates if text and (end := parse_time(text))]
     return min(ends, default=None)
 
 
-def _end_of_life(distribution: str, version: str) -> str | None:
+def _find_end_of_life(distribution: str, version: str) -> str | None:
     """The last day with updates (YYYY-MM-DD) of an os-release ID and VERSION_ID, None if unknown."""
-    releases = _dates().get(distribution, {})
+    releases = _parse_dates().get(distribution, {})
     parts = version.split(".")
     names = (".".join(parts[:end]) for end in range(len(parts), 0, -1))
     return next((releases[name] for name in names if name in releases), None)
 
 
 @cache
-def _dates() -> Mapping[str, Mapping[str, str]]:
+def _parse_dates() -> Mapping[str, Mapping[str, str]]:
     """The dates by os-release ID and release."""
     lines = (line.split() for line in _DATES.replace("\n    ", " ").strip().splitlines())
     return {name: dict(entry.split("=") for entry in entries) for name, *entries in lines}

@@ -6,7 +6,7 @@ from typing import Any
 from dockgate.gate import cve_enrichment
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.gate.rules import _property_limit
-from dockgate.gate.rules._settings import UNSCORED_CHOICES, number, one_of, require_known_keys
+from dockgate.gate.rules._settings import UNSCORED_CHOICES, read_choice, read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding
@@ -35,22 +35,22 @@ class Epss(_property_limit.PropertyLimit):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_BOUNDS, "unscored", *_property_limit.KEYS))
-        bounds = {key: number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
+        bounds = {key: read_number(key, raw[key], maximum=1) for key in _BOUNDS if key in raw}
         if not bounds:
             raise DefinitionError("epss: no bound is set; set score, percentile, or both")
-        unscored_choice = one_of("unscored", raw.get("unscored", "undetermined"), UNSCORED_CHOICES)
-        return {**bounds, "unscored": unscored_choice, **_property_limit.settings(raw)}
+        unscored_choice = read_choice("unscored", raw.get("unscored", "undetermined"), UNSCORED_CHOICES)
+        return {**bounds, "unscored": unscored_choice, **_property_limit.parse_settings(raw)}
 
     @override
-    def description(self, settings: Mapping[str, object]) -> str:
-        bounds = " or ".join(_BOUNDS[key].format(minimum) for key, minimum in _bounds(settings).items())
+    def describe_property(self, settings: Mapping[str, object]) -> str:
+        bounds = " or ".join(_BOUNDS[key].format(minimum) for key, minimum in _read_bounds(settings).items())
         return f"of {bounds} or more"
 
     @override
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
-        bounds = _bounds(settings)
+        bounds = _read_bounds(settings)
         answer_without_score = UNSCORED_CHOICES[str(settings["unscored"])]
         has_scores = rule_input.is_external or cve_enrichment.is_catalogue_complete(rule_input.coverage, _FEED)
 
@@ -68,5 +68,5 @@ class Epss(_property_limit.PropertyLimit):
 RULE: Rule = Epss()
 
 
-def _bounds(settings: Mapping[str, object]) -> dict[str, float]:
+def _read_bounds(settings: Mapping[str, object]) -> dict[str, float]:
     return {key: float(str(settings[key])) for key in _BOUNDS if key in settings}

@@ -9,11 +9,11 @@ from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     TEXT_SCHEMA,
-    list_schema,
-    one_of,
+    build_list_schema,
+    read_choice,
+    read_text_list,
+    read_whole_number,
     require_known_keys,
-    text_list,
-    whole_number,
 )
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, to_datetime
@@ -39,27 +39,27 @@ class Evidence(Rule):
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": list(_ACTIONS)} for kind in _KINDS},
-            "no_feed_for": list_schema(TEXT_SCHEMA, minimum=0),
+            "no_feed_for": build_list_schema(TEXT_SCHEMA, minimum=0),
             "stale_after_days": {"type": "integer", "minimum": 1},
         }
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_KINDS, "no_feed_for", "stale_after_days"))
         settings = {
-            **{kind: one_of(kind, raw.get(kind, _BLOCK), _ACTIONS) for kind in _KINDS},
-            "stale_after_days": whole_number("stale_after_days", raw.get("stale_after_days", 7), minimum=1),
+            **{kind: read_choice(kind, raw.get(kind, _BLOCK), _ACTIONS) for kind in _KINDS},
+            "stale_after_days": read_whole_number("stale_after_days", raw.get("stale_after_days", 7), minimum=1),
         }
         if "no_feed_for" in raw:
-            settings["no_feed_for"] = sorted(set(text_list("no_feed_for", raw["no_feed_for"], "ecosystems")))
+            settings["no_feed_for"] = sorted(set(read_text_list("no_feed_for", raw["no_feed_for"], "ecosystems")))
         return settings
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         days = int(str(settings["stale_after_days"]))
-        exempt = _exempt_ecosystems(rule_input, settings)
-        for entry in (*_unread_doubts(rule_input), *rule_input.matches.undetermined, *_stale_doubts(rule_input, days)):
+        exempt = _list_exempt_ecosystems(rule_input, settings)
+        for entry in (*_report_unread(rule_input), *rule_input.matches.undetermined, *_report_stale(rule_input, days)):
             action = settings.get(entry.kind, _BLOCK) if entry.kind else _BLOCK
             if entry.kind == "uncovered" and entry.subject in exempt:
                 yield NonBlockingViolation(RuleAction.NOTE, Violation(self.name, entry.reason))
@@ -71,18 +71,18 @@ class Evidence(Rule):
                 yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, entry.reason))
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.EVIDENCE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 
 RULE: Rule = Evidence()
 
 
-def _exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object]) -> set[str]:
+def _list_exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object]) -> set[str]:
     """The ecosystems of `no_feed_for` that have no feed.
 
     A partial feed still reports the packages that it omits.
@@ -91,7 +91,7 @@ def _exempt_ecosystems(rule_input: RuleInput, settings: Mapping[str, object]) ->
     return set(names) - {coverage.ecosystem for coverage in rule_input.coverage} if isinstance(names, list) else set()
 
 
-def _unread_doubts(rule_input: RuleInput) -> Iterator[Undetermined]:
+def _report_unread(rule_input: RuleInput) -> Iterator[Undetermined]:
     for unread_entry in rule_input.inventory.unread:
         yield Undetermined(unread_entry.path, unread_entry.reason, "unread")
     is_empty = not rule_input.inventory.packages and not rule_input.inventory.unread
@@ -99,21 +99,21 @@ def _unread_doubts(rule_input: RuleInput) -> Iterator[Undetermined]:
         yield Undetermined("/", "No packages were found in the image.", "unread")
 
 
-def _stale_doubts(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
+def _report_stale(rule_input: RuleInput, days: int) -> Iterator[Undetermined]:
     """Another scanner's report, or feeds of the packages, that are too old."""
     if rule_input.source is not None:
         report = f"The report by {rule_input.source}", "was made", "scan the image again"
-        if reason := _stale_reason(*report, rule_input.at, rule_input.now, days):
+        if reason := _explain_staleness(*report, rule_input.at, rule_input.now, days):
             yield Undetermined(rule_input.source, reason, "stale")
     needed_ecosystems = {package.ecosystem for package in rule_input.inventory.packages if not package.owner}
     for coverage in sorted(rule_input.coverage, key=lambda coverage: coverage.ecosystem):
         if coverage.ecosystem in needed_ecosystems:
             feed = f"The advisory feed for {coverage.ecosystem}", "was last checked", "run `dockgate db update`"
-            if reason := _stale_reason(*feed, coverage.checked_at, rule_input.now, days):
+            if reason := _explain_staleness(*feed, coverage.checked_at, rule_input.now, days):
                 yield Undetermined(coverage.ecosystem, reason, "stale")
 
 
-def _stale_reason(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:
+def _explain_staleness(subject: str, event: str, advice: str, at: str | None, now: str, days: int) -> str | None:
     """Return why data of that time is stale now, None when it is not."""
     checked_at = parse_time(at)
     if checked_at is None:

@@ -6,9 +6,9 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Reads, Rule, RuleInput, finding_key
+from dockgate.gate.rule import Answers, Reads, Rule, RuleInput, make_finding_key
 from dockgate.gate.rules import _cel, _cel_limits
-from dockgate.gate.rules._settings import refusal, require_known_keys
+from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.escaping import as_unicode
@@ -44,7 +44,7 @@ class Expression(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("when", "message"))
         for key, expected_value in (
             ("when", "an expression in CEL"),
@@ -52,7 +52,7 @@ class Expression(Rule):
         ):
             value = raw.get(key, "")
             if not isinstance(value, str) or not value.strip():
-                raise refusal(key, value, expected_value)
+                raise make_refusal(key, value, expected_value)
         message = str(raw["message"]).strip()
         if len(message) > _MAX_MESSAGE_LENGTH:
             raise DefinitionError(f"message: it has {len(message)} characters, at most {_MAX_MESSAGE_LENGTH} allowed")
@@ -70,7 +70,7 @@ class Expression(Rule):
         return {"when": text, "message": message}
 
     @override
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+    def list_requirements(self, settings: Mapping[str, object]) -> tuple[str, ...]:
         return ("cel-expr-python", "protobuf")
 
     @override
@@ -82,7 +82,7 @@ class Expression(Rule):
             yield Undetermined("/", reason, advice=_SCAN_ADVICE)
             return
         try:
-            result = program.evaluate(_variables(rule_input, text))
+            result = program.evaluate(_build_variables(rule_input, text))
         except _cel.EvaluationError as error:
             reason = f"{message!r} cannot be evaluated: {error}."
             yield Undetermined("/", reason, advice="Correct the expression, and try it with `dockgate policy try`.")
@@ -96,14 +96,14 @@ class Expression(Rule):
             yield Violation(self.name, message)
         elif program.result_type == "list(Finding)":
             keys = {(entry.id, entry.package.purl, entry.package.path) for entry in result}
-            findings = tuple(finding for finding in rule_input.matches.findings if _key(finding) in keys)
+            findings = tuple(finding for finding in rule_input.matches.findings if _make_message_key(finding) in keys)
             yield Violation(self.name, f"{message} ({len(findings)})", findings)
         else:
             names = dict.fromkeys(f"{package.name} {package.version}" for package in result)
             yield Violation(self.name, f"{message}: {', '.join(names)}")
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         text = str(settings["when"])
         if any(word in text for word in _PACKAGE_WORDS):
             return Reads.PACKAGES
@@ -112,31 +112,31 @@ class Expression(Rule):
         return Reads.IMAGE_AND_FINDINGS if "findings" in text else Reads.IMAGE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:
         return None if "now" in str(settings["when"]) else ()
 
 
 RULE: Rule = Expression()
 
 
-def _key(finding: Finding) -> tuple[str, str, str]:
+def _make_message_key(finding: Finding) -> tuple[str, str, str]:
     """Return what tells a finding's message from the others."""
     package = finding.package
-    return as_unicode(finding.id), as_unicode(patterns.purl(package)), as_unicode(package.path)
+    return as_unicode(finding.id), as_unicode(patterns.build_current_purl(package)), as_unicode(package.path)
 
 
-def _variables(rule_input: RuleInput, text: str) -> dict[str, Any]:
+def _build_variables(rule_input: RuleInput, text: str) -> dict[str, Any]:
     """The variables that the expression mentions."""
     values: dict[str, Callable[[], Any]] = {
-        "findings": lambda: _findings(rule_input, text),
-        "packages": lambda: [_package(package, rule_input) for package in rule_input.inventory.packages],
-        "image": lambda: _image(rule_input),
+        "findings": lambda: _build_findings(rule_input, text),
+        "packages": lambda: [_build_package(package, rule_input) for package in rule_input.inventory.packages],
+        "image": lambda: _build_image(rule_input),
         "now": lambda: to_datetime(rule_input.now),
     }
     return {name: value() for name, value in values.items() if name in text}
 
 
-def _findings(rule_input: RuleInput, text: str) -> list[Any]:
+def _build_findings(rule_input: RuleInput, text: str) -> list[Any]:
     """The findings as messages.
 
     One that is remembered is known by its address, and kept so that this stays its own.
@@ -146,15 +146,15 @@ def _findings(rule_input: RuleInput, text: str) -> list[Any]:
         for name in ("kev", "epss")
     }
     if rule_input.memory is None:
-        return [_finding(finding, rule_input, text, catalogues) for finding in rule_input.matches.findings]
+        return [_build_finding(finding, rule_input, text, catalogues) for finding in rule_input.matches.findings]
     messages = rule_input.memory.setdefault((Expression.name, text), {})
     for finding in rule_input.matches.findings:
         if id(finding) not in messages:
-            messages[id(finding)] = finding, _finding(finding, rule_input, text, catalogues)
+            messages[id(finding)] = finding, _build_finding(finding, rule_input, text, catalogues)
     return [messages[id(finding)][1] for finding in rule_input.matches.findings]
 
 
-def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Mapping[str, bool]) -> Any:
+def _build_finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Mapping[str, bool]) -> Any:
     """The finding as a message. Unknown values are null. `catalogues` says which of them are complete.
 
     Unknown are: fields that another scanner does not report; whether a vulnerability is exploited, and how likely,
@@ -173,7 +173,7 @@ def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Map
         "published": finding.published or None,
         "fixed_at": finding.fixed_at or None,
         **{
-            name: finding_key(finding) in rule_input.baseline_findings[name]
+            name: make_finding_key(finding) in rule_input.baseline_findings[name]
             if name in rule_input.baseline_findings
             else None
             for name in _BASELINES
@@ -182,12 +182,12 @@ def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Map
     unreported_fields = {
         name: None for name in rule_input.missing_fields if name in optional and not getattr(finding, name)
     }
-    return _cel.message(
+    return _cel.make_message(
         "Finding",
         {
             "id": finding.id,
             "aliases": finding.aliases,
-            "package": _package(finding.package, rule_input),
+            "package": _build_package(finding.package, rule_input),
             "state": finding.state.value,
             "disputed": finding.disputed,
             "reachable": finding.reachable or None,
@@ -197,12 +197,12 @@ def _finding(finding: Finding, rule_input: RuleInput, text: str, catalogues: Map
     )
 
 
-def _package(package: Package, rule_input: RuleInput) -> Any:
+def _build_package(package: Package, rule_input: RuleInput) -> Any:
     has_known_base = rule_input.inventory.base_layers > 0 and package.layer
-    return _cel.message(
+    return _cel.make_message(
         "Package",
         {
-            "purl": patterns.purl(package),
+            "purl": patterns.build_current_purl(package),
             "name": package.name,
             "version": package.version,
             "ecosystem": package.ecosystem,
@@ -214,10 +214,10 @@ def _package(package: Package, rule_input: RuleInput) -> Any:
     )
 
 
-def _image(rule_input: RuleInput) -> Any:
+def _build_image(rule_input: RuleInput) -> Any:
     inventory, distribution = rule_input.inventory, rule_input.inventory.distribution
     has_config = not rule_input.is_external and bool(inventory.layers)
-    return _cel.message(
+    return _cel.make_message(
         "Image",
         {
             "digest": inventory.image,

@@ -9,7 +9,14 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Status, Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _vers
-from dockgate.gate.rules._settings import items, list_schema, mappings, object_schema, refusal, require_known_keys
+from dockgate.gate.rules._settings import (
+    build_list_schema,
+    build_object_schema,
+    make_refusal,
+    read_items,
+    require_known_keys,
+    select_mappings,
+)
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
@@ -32,32 +39,34 @@ class ForbiddenPackages(Rule):
     name = "forbidden_packages"
     schema: Mapping[str, Any] = {
         "properties": {
-            "packages": list_schema({"oneOf": [_PURL_SCHEMA, object_schema(_ENTRY_SCHEMAS, required_keys=["purl"])]})
+            "packages": build_list_schema(
+                {"oneOf": [_PURL_SCHEMA, build_object_schema(_ENTRY_SCHEMAS, required_keys=["purl"])]}
+            )
         },
         "required": ["packages"],
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("packages",))
-        packages = items("packages", raw.get("packages"), "a list of package URL patterns")
-        return {"packages": [_entry(key, entry) for key, entry in packages]}
+        packages = read_items("packages", raw.get("packages"), "a list of package URL patterns")
+        return {"packages": [_parse_entry(key, entry) for key, entry in packages]}
 
     @override
-    def needs(self, settings: Mapping[str, object]) -> tuple[str, ...]:
-        return ("ecosystems",) if any(entry["versions"] for entry in mappings(settings["packages"])) else ()
+    def list_requirements(self, settings: Mapping[str, object]) -> tuple[str, ...]:
+        return ("ecosystems",) if any(entry["versions"] for entry in select_mappings(settings["packages"])) else ()
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        for entry in mappings(settings["packages"]):
+        for entry in select_mappings(settings["packages"]):
             versions = _vers.parse_range(entry["versions"]) if entry["versions"] else None
             forbidden: dict[str, None] = {}
             for package in rule_input.inventory.packages:
-                if not patterns.names_package(entry["purl"], package):
+                if not patterns.is_package_match(entry["purl"], package):
                     continue
                 try:
                     order = partial(rule_input.compare, package.ecosystem)
-                    if versions is None or versions.contains(package.version, order):
+                    if versions is None or versions.is_in_range(package.version, order):
                         forbidden[f"{package.name} {package.version}"] = None
                 except UncomparableError as error:
                     package_text = f"{package.name} {package.version} is in {entry['versions']}"
@@ -76,7 +85,7 @@ class ForbiddenPackages(Rule):
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.PACKAGE_SUMS
 
     @override
@@ -87,28 +96,28 @@ class ForbiddenPackages(Rule):
         return forbidden, len(answers) - forbidden
 
     @override
-    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         forbidden, unknown = counts
         return Status.REJECTED if forbidden else Status.UNDETERMINED if unknown else Status.APPROVED
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 
 RULE: Rule = ForbiddenPackages()
 
 
-def _entry(key: str, raw: object) -> dict[str, str]:
+def _parse_entry(key: str, raw: object) -> dict[str, str]:
     entry = {"purl": raw} if isinstance(raw, str) else raw
     if not isinstance(entry, Mapping):
-        raise refusal(key, raw, "a package URL pattern, or a mapping with purl, versions, reason")
+        raise make_refusal(key, raw, "a package URL pattern, or a mapping with purl, versions, reason")
     require_known_keys(entry, _ENTRY_SCHEMAS, f"{key}.")
     purl, versions, reason = entry.get("purl"), entry.get("versions", ""), entry.get("reason", "")
     if not isinstance(purl, str) or not purl.startswith("pkg:") or not purl.removeprefix("pkg:"):
-        raise refusal(f"{key}.purl" if isinstance(raw, Mapping) else key, purl, "a pattern that begins with pkg:")
+        raise make_refusal(f"{key}.purl" if isinstance(raw, Mapping) else key, purl, "a pattern that begins with pkg:")
     if not isinstance(reason, str):
-        raise refusal(f"{key}.reason", reason, "a text")
+        raise make_refusal(f"{key}.reason", reason, "a text")
     if versions != "":
         _require_range(f"{key}.versions", versions, purl)
     return {"purl": purl, "versions": str(versions), "reason": reason}
@@ -122,7 +131,7 @@ def _require_range(key: str, raw: object, purl: str) -> None:
     try:
         versions = _vers.parse_range(raw if isinstance(raw, str) else "")
     except ValueError as error:
-        raise refusal(key, raw, f"a VERS range, such as vers:npm/>=1.0.0|<2.0.0; {error}") from None
+        raise make_refusal(key, raw, f"a VERS range, such as vers:npm/>=1.0.0|<2.0.0; {error}") from None
     kind = purl.removeprefix("pkg:").partition("/")[0]
     if versions.scheme != kind:
-        raise refusal(key, raw, f"a range of the pattern's type, vers:{kind}/…")
+        raise make_refusal(key, raw, f"a range of the pattern's type, vers:{kind}/…")

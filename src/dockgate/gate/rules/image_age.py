@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, number, require_known_keys
+from dockgate.gate.rules._settings import CLOCK_SKEW, MAX_DAYS, read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.shared.timestamps import parse_time, shift_time, to_datetime
@@ -29,11 +29,11 @@ class ImageAge(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("days",))
         if "days" not in raw:
             raise DefinitionError("days: missing; set a number, 0 or more")
-        return {"days": number("days", raw["days"], maximum=MAX_DAYS)}
+        return {"days": read_number("days", raw["days"], maximum=MAX_DAYS)}
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
@@ -49,11 +49,11 @@ class ImageAge(Rule):
             yield Violation(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         if created_at := parse_time(rule_input.inventory.created):
             yield shift_time(created_at, -CLOCK_SKEW)
             yield shift_time(created_at, timedelta(days=float(str(settings["days"]))) + _INSTANT)

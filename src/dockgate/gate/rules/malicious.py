@@ -18,7 +18,7 @@ class Malicious(Rule):
     schema: Mapping[str, Any] = {"properties": {}}
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ())
         return {}
 
@@ -31,7 +31,7 @@ class Malicious(Rule):
             yield Violation(self.name, message, findings, allowed=0)
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
     @override
@@ -39,11 +39,11 @@ class Malicious(Rule):
         return (sum(finding.is_malicious for finding in rule_input.matches.findings),)
 
     @override
-    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         return Status.REJECTED if any(counts) else Status.APPROVED
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 

@@ -8,12 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from dockgate.gate.model import Status, Violation, worst_status
-from dockgate.gate.policy import ANY_SEVERITY, COUNTING_RULE, untriaged_severity
+from dockgate.gate.model import Status, Violation, select_worst_status
+from dockgate.gate.policy import ANY_SEVERITY, COUNTING_RULE, read_untriaged_severity
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
-from dockgate.gate.rules._settings import require_known_keys, whole_number
+from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
@@ -36,13 +36,13 @@ class MaxFindings(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, (*_LIMITS, *_selection.KEYS))
-        limits = {key: whole_number(key, raw[key], minimum=0) for key in _LIMITS if key in raw}
+        limits = {key: read_whole_number(key, raw[key], minimum=0) for key in _LIMITS if key in raw}
         if not limits:
             raise DefinitionError(f"max_findings: no limit is set; set one or more of: {', '.join(_LIMITS)}")
         default = Severity.UNTRIAGED.value if Severity.UNTRIAGED in limits else ANY_SEVERITY
-        selection = _selection.settings(raw, default)
+        selection = _selection.parse_settings(raw, default)
         untriaged_as = selection["untriaged_counts_as"]
         if Severity.UNTRIAGED in limits and untriaged_as != Severity.UNTRIAGED:
             raise DefinitionError(f"UNTRIAGED: the limit has no effect, because untriaged_counts_as is {untriaged_as}")
@@ -59,19 +59,19 @@ class MaxFindings(Rule):
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
                 continue
-            minimum, maximum = _counts_without_findings(severity, rule_input.unlisted_counts, settings)
+            minimum, maximum = _count_unlisted(severity, rule_input.unlisted_counts, settings)
             status = compare_with_limit(len(findings) + minimum, len(findings) + maximum + uncertain[severity], limit)
             if status is Status.REJECTED:
                 count = len(findings) + minimum
                 untriaged_count = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged_count} of them UNTRIAGED)" if untriaged_count else ""
                 message = f"{selected_findings.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
-                yield selected_findings.violation(
-                    self.name, message, findings, _allowed_count(limit, maximum, uncertain[severity])
+                yield selected_findings.make_violation(
+                    self.name, message, findings, _compute_allowed_count(limit, maximum, uncertain[severity])
                 )
             elif status is Status.UNDETERMINED:
                 count = len(findings) + maximum + uncertain[severity]
-                yield _undetermined_limit(severity.value, count, limit, rule_input, selected_findings)
+                yield _describe_undetermined_limit(severity.value, count, limit, rule_input, selected_findings)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
             unlisted_count, possible = (
@@ -81,14 +81,14 @@ class MaxFindings(Rule):
             if (count := len(selected_findings.findings) + (0 if settings["only_fixable"] else unlisted_count)) > total:
                 message = f"{selected_findings.describe(count, 'finding')} in total, at most {total} allowed"
                 findings = [finding for _, finding in selected_findings.findings]
-                yield selected_findings.violation(
-                    self.name, message, findings, _allowed_count(total, unlisted_count, possible)
+                yield selected_findings.make_violation(
+                    self.name, message, findings, _compute_allowed_count(total, unlisted_count, possible)
                 )
             elif (count := len(selected_findings.findings) + possible + unlisted_count) > total:
-                yield _undetermined_limit("any", count, total, rule_input, selected_findings)
+                yield _describe_undetermined_limit("any", count, total, rule_input, selected_findings)
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
     @override
@@ -101,30 +101,28 @@ class MaxFindings(Rule):
         return *numbers, len(selected_findings.findings), len(selected_findings.uncounted_findings)
 
     @override
-    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         limits = ((2 * at, settings[limit]) for at, limit in enumerate(_LIMITS) if limit in settings)
         statuses = [
             compare_with_limit(counts[at], counts[at] + counts[at + 1], limit)
             for at, limit in limits
             if isinstance(limit, int)
         ]
-        return _selection.status_in_scope(worst_status([Status.APPROVED, *statuses]), rule_input, settings)
+        return _selection.limit_status_to_scope(select_worst_status([Status.APPROVED, *statuses]), rule_input, settings)
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return _selection.changes_at(rule_input, settings)
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return _selection.list_change_times(rule_input, settings)
 
 
 RULE: Rule = MaxFindings()
 
 
-def _counts_without_findings(
-    severity: Severity, counts: Mapping[str, int], settings: Mapping[str, object]
-) -> tuple[int, int]:
+def _count_unlisted(severity: Severity, counts: Mapping[str, int], settings: Mapping[str, object]) -> tuple[int, int]:
     """Return how many findings that a scanner only counted have this severity: at least, at most."""
     maximum = counts.get(severity, 0)
     minimum = 0 if settings.get("only_fixable") else maximum
-    untriaged_as, is_open = untriaged_severity(settings), settings.get("untriaged_counts_as") == ANY_SEVERITY
+    untriaged_as, is_open = read_untriaged_severity(settings), settings.get("untriaged_counts_as") == ANY_SEVERITY
     if severity is Severity.UNTRIAGED:
         return (minimum, maximum + counts.get("", 0)) if untriaged_as is severity else (0, 0)
     untriaged_count = counts.get(Severity.UNTRIAGED, 0)
@@ -137,12 +135,12 @@ def _counts_without_findings(
     return minimum, maximum
 
 
-def _allowed_count(limit: int, unlisted_count: int, possible: int) -> int | None:
+def _compute_allowed_count(limit: int, unlisted_count: int, possible: int) -> int | None:
     """The number of listed findings at which the limit holds, None if that number alone does not decide."""
     return None if possible or unlisted_count > limit else limit - unlisted_count
 
 
-def _undetermined_limit(
+def _describe_undetermined_limit(
     severity: str, maximum: int, limit: int, rule_input: RuleInput, selected_findings: _selection.SelectedFindings
 ) -> Undetermined:
     """Up to `maximum` findings may count as this severity, more than its limit."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.policy import PROVENANCE_RULE, fingerprint
+from dockgate.gate.policy import PROVENANCE_RULE, compute_fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
 from dockgate.gate.rule import Reads, Rule, RuleInput
 from dockgate.gate.rules._settings import (
@@ -14,16 +14,16 @@ from dockgate.gate.rules._settings import (
     KEY_SCHEMA,
     MAX_DAYS,
     TEXT_SCHEMA,
-    digest,
-    items,
-    list_schema,
-    mappings,
-    number,
-    object_schema,
-    public_keys,
-    refusal,
+    build_list_schema,
+    build_object_schema,
+    make_refusal,
+    read_digest,
+    read_items,
+    read_number,
+    read_public_keys,
+    read_text_list,
     require_known_keys,
-    text_list,
+    select_mappings,
 )
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.interfaces import override
@@ -44,28 +44,30 @@ class Provenance(Rule):
     name = PROVENANCE_RULE
     schema: Mapping[str, Any] = {
         "properties": {
-            "builders": list_schema(
-                object_schema({"id": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA)}, required_keys=["id", "keys"])
+            "builders": build_list_schema(
+                build_object_schema(
+                    {"id": TEXT_SCHEMA, "keys": build_list_schema(KEY_SCHEMA)}, required_keys=["id", "keys"]
+                )
             ),
-            "sources": list_schema(TEXT_SCHEMA),
-            "bases": list_schema({"type": "string", "pattern": f"^{PATTERN}$"}),
+            "sources": build_list_schema(TEXT_SCHEMA),
+            "bases": build_list_schema({"type": "string", "pattern": f"^{PATTERN}$"}),
             "max_age_days": {"type": "number", "exclusiveMinimum": 0, "maximum": MAX_DAYS},
         },
         "required": ["builders"],
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("builders", "sources", "bases", "max_age_days"))
-        builders = items("builders", raw.get("builders"), "a list of builders, each with id and keys")
-        full: dict[str, object] = {"builders": [_builder(key, builder) for key, builder in builders]}
+        builders = read_items("builders", raw.get("builders"), "a list of builders, each with id and keys")
+        full: dict[str, object] = {"builders": [_parse_builder(key, builder) for key, builder in builders]}
         if "sources" in raw:
-            full["sources"] = text_list("sources", raw["sources"], "patterns of source repositories")
+            full["sources"] = read_text_list("sources", raw["sources"], "patterns of source repositories")
         if "bases" in raw:
-            bases = text_list("bases", raw["bases"], "digests of base images")
-            full["bases"] = [digest(f"bases.{index}", base) for index, base in enumerate(bases)]
+            bases = read_text_list("bases", raw["bases"], "digests of base images")
+            full["bases"] = [read_digest(f"bases.{index}", base) for index, base in enumerate(bases)]
         if "max_age_days" in raw:
-            full["max_age_days"] = number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, lower_bound=0)
+            full["max_age_days"] = read_number("max_age_days", raw["max_age_days"], maximum=MAX_DAYS, lower_bound=0)
         return full
 
     @override
@@ -75,13 +77,15 @@ class Provenance(Rule):
             reason = "The builder is not known: the image's provenance was not looked up."
             yield Undetermined("/", reason, advice="Evaluate the image in its registry, or pass --provenance FILE.")
             return
-        builders = mappings(settings["builders"])
-        trusted_builders = {(str(builder["id"]), fingerprint(pem)) for builder in builders for pem in builder["keys"]}
+        builders = select_mappings(settings["builders"])
+        trusted_builders = {
+            (str(builder["id"]), compute_fingerprint(pem)) for builder in builders for pem in builder["keys"]
+        }
         reasons: list[str] = []
         for statement in provenance.statements:
             if not any((statement.builder, key) in trusted_builders for key in statement.keys):
                 reasons.append(f"A statement by {statement.builder} is not signed by an allowed builder.")
-            elif not (objections := list(_objections(statement, settings, rule_input.now))):
+            elif not (objections := list(_list_objections(statement, settings, rule_input.now))):
                 return
             else:
                 reasons += objections
@@ -95,11 +99,11 @@ class Provenance(Rule):
         yield Violation(self.name, f"The image has no provenance from an allowed builder. {reason_text}{omission}")
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         days = settings.get("max_age_days")
         for statement in rule_input.provenance.statements if rule_input.provenance else ():
             if isinstance(days, (int, float)) and (built_at := parse_time(statement.finished_at)):
@@ -110,10 +114,10 @@ class Provenance(Rule):
 RULE: Rule = Provenance()
 
 
-def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], now: str) -> Iterator[str]:
+def _list_objections(statement: ProvenanceStatement, settings: Mapping[str, object], now: str) -> Iterator[str]:
     """Return why a statement by an allowed builder does not satisfy the settings, a sentence each."""
-    sources, bases = _texts(settings.get("sources")), _texts(settings.get("bases"))
-    if sources and not any(statement.source and patterns.matches(statement.source, pattern) for pattern in sources):
+    sources, bases = _list_texts(settings.get("sources")), _list_texts(settings.get("bases"))
+    if sources and not any(statement.source and patterns.is_match(statement.source, pattern) for pattern in sources):
         problem = f"source {statement.source} is not allowed" if statement.source else "provenance names no source"
         yield f"Its {problem}."
     if bases and not statement.bases:
@@ -131,15 +135,15 @@ def _objections(statement: ProvenanceStatement, settings: Mapping[str, object], 
             yield f"It was built on {finished_at[:10]}, more than {days:g} days ago."
 
 
-def _texts(value: object) -> list[str]:
+def _list_texts(value: object) -> list[str]:
     return [str(text) for text in value] if isinstance(value, (list, tuple)) else []
 
 
-def _builder(key: str, raw: object) -> dict[str, object]:
+def _parse_builder(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
-        raise refusal(key, raw, "a mapping with id and keys")
+        raise make_refusal(key, raw, "a mapping with id and keys")
     require_known_keys(raw, ("id", "keys"), f"{key}.")
     identity = raw.get("id")
     if not isinstance(identity, str) or not identity.strip():
-        raise refusal(f"{key}.id", identity, "the builder's id as in its statements")
-    return {"id": identity, "keys": public_keys(f"{key}.keys", raw.get("keys"))}
+        raise make_refusal(f"{key}.id", identity, "the builder's id as in its statements")
+    return {"id": identity, "keys": read_public_keys(f"{key}.keys", raw.get("keys"))}

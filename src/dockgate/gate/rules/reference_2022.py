@@ -12,7 +12,7 @@ from typing import Any
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Status, Violation
 from dockgate.gate.policy import REFERENCE_RULE
 from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
-from dockgate.gate.rules._settings import require_known_keys, whole_number
+from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
@@ -29,24 +29,24 @@ class Reference2022(Rule):
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, [severity.value for severity in _THRESHOLDS])
         return {
-            severity.value: whole_number(severity.value, raw.get(severity.value, default), minimum=0)
+            severity.value: read_whole_number(severity.value, raw.get(severity.value, default), minimum=0)
             for severity, default in _THRESHOLDS.items()
         }
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         for severity in _DECIDING:
-            if violation := self._violation(severity, rule_input, settings):
+            if violation := self._find_violation(severity, rule_input, settings):
                 yield violation
                 break
-        if low := self._violation(Severity.LOW, rule_input, settings):
+        if low := self._find_violation(Severity.LOW, rule_input, settings):
             yield NonBlockingViolation(RuleAction.WARN, low)
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.FINDING_SUMS
 
     @override
@@ -55,17 +55,19 @@ class Reference2022(Rule):
         return tuple(severities.count(severity) for severity in _DECIDING)
 
     @override
-    def status_of(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
+    def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         reached_limits = (
             _is_reached(count, severity, settings) for severity, count in zip(_DECIDING, counts, strict=True)
         )
         return Status.REJECTED if any(reached_limits) else Status.APPROVED
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
-    def _violation(self, severity: Severity, rule_input: RuleInput, settings: Mapping[str, object]) -> Violation | None:
+    def _find_violation(
+        self, severity: Severity, rule_input: RuleInput, settings: Mapping[str, object]
+    ) -> Violation | None:
         findings = tuple(finding for finding in rule_input.matches.findings if finding.severity is severity)
         count = len(findings) + rule_input.unlisted_counts.get(severity.value, 0)
         if not _is_reached(count, severity, settings):

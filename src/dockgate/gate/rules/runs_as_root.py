@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate.model import Violation
 from dockgate.gate.rule import Reads, Rule, RuleInput
-from dockgate.gate.rules._settings import one_of, require_known_keys
+from dockgate.gate.rules._settings import read_choice, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
 
@@ -26,9 +26,9 @@ class RunsAsRoot(Rule):
     schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED_CHOICES)}}}
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("named",))
-        return {"named": one_of("named", raw.get("named", _NAMED_CHOICES[0]), _NAMED_CHOICES)}
+        return {"named": read_choice("named", raw.get("named", _NAMED_CHOICES[0]), _NAMED_CHOICES)}
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
@@ -37,7 +37,7 @@ class RunsAsRoot(Rule):
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which reads its config.")
             return
         user = (rule_input.inventory.user or "").partition(":")[0].strip()
-        number = _user_id(user)
+        number = _parse_user_id(user)
         if user in ("", "root") or number == 0:
             name = rule_input.inventory.user or "root: its config sets no user"
             yield Violation(self.name, f"The image runs as {name}")
@@ -47,18 +47,18 @@ class RunsAsRoot(Rule):
             yield Undetermined("/", f"{reason}.", advice=advice)
 
     @override
-    def reads(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
         return Reads.IMAGE
 
     @override
-    def changes_at(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
         return ()
 
 
 RULE: Rule = RunsAsRoot()
 
 
-def _user_id(user: str) -> int | None:
+def _parse_user_id(user: str) -> int | None:
     """The user id (32 bits) as runtimes read it: "+0" and "00" are 0. None for a name."""
     digits = user[1:] if user[:1] in ("+", "-") else user
     return int(digits[-30:]) % 2**32 if digits.isascii() and digits.isdigit() else None

@@ -11,11 +11,11 @@ from dockgate.gate.rule import Rule, SettingsRule
 from dockgate.gate.rules._settings import (
     KEY_SCHEMA,
     TEXT_SCHEMA,
-    items,
-    list_schema,
-    object_schema,
-    public_keys,
-    refusal,
+    build_list_schema,
+    build_object_schema,
+    make_refusal,
+    read_items,
+    read_public_keys,
     require_known_keys,
 )
 from dockgate.shared.interfaces import override
@@ -31,28 +31,30 @@ class Vex(SettingsRule):
     name = VEX_RULE
     schema: Mapping[str, Any] = {
         "properties": {
-            "authors": list_schema(
-                object_schema({"name": TEXT_SCHEMA, "keys": list_schema(KEY_SCHEMA, minimum=0)}, required_keys=["name"])
+            "authors": build_list_schema(
+                build_object_schema(
+                    {"name": TEXT_SCHEMA, "keys": build_list_schema(KEY_SCHEMA, minimum=0)}, required_keys=["name"]
+                )
             )
         },
         "required": ["authors"],
     }
 
     @override
-    def settings(self, raw: Mapping[str, object]) -> dict[str, object]:
+    def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         require_known_keys(raw, ("authors",))
-        authors = items("authors", raw.get("authors"), "a list of authors, each with a name")
-        return {"authors": [_author(key, author) for key, author in authors]}
+        authors = read_items("authors", raw.get("authors"), "a list of authors, each with a name")
+        return {"authors": [_parse_author(key, author) for key, author in authors]}
 
 
 RULE: Rule = Vex()
 
 
-def _author(key: str, raw: object) -> dict[str, object]:
+def _parse_author(key: str, raw: object) -> dict[str, object]:
     if not isinstance(raw, Mapping):
-        raise refusal(key, raw, "a mapping with name and, optionally, keys")
+        raise make_refusal(key, raw, "a mapping with name and, optionally, keys")
     require_known_keys(raw, ("name", "keys"), f"{key}.")
     name = raw.get("name")
     if not isinstance(name, str) or not name.strip():
-        raise refusal(f"{key}.name", name, "the author's name as in its documents")
-    return {"name": name, "keys": public_keys(f"{key}.keys", raw.get("keys", []), can_be_empty=True)}
+        raise make_refusal(f"{key}.name", name, "the author's name as in its documents")
+    return {"name": name, "keys": read_public_keys(f"{key}.keys", raw.get("keys", []), can_be_empty=True)}

@@ -26,7 +26,7 @@ class Format(Protocol):
     name: str
     title: str
 
-    def recognises(self, document: dict[str, Any]) -> bool:
+    def can_read(self, document: dict[str, Any]) -> bool:
         """Return whether the document declares this format, in any version."""
         ...
 
@@ -44,7 +44,7 @@ def read(data: bytes, name: str) -> tuple[VexStatement, ...]:
     """The statements of a document, which messages call `name`. Raises UsageError, which names the place."""
     formats = load()
     document = _parse(data, name)
-    vex_format = next((candidate for candidate in formats if candidate.recognises(document)), None)
+    vex_format = next((candidate for candidate in formats if candidate.can_read(document)), None)
     if vex_format is None:
         titles = ", ".join(candidate.title for candidate in formats)
         raise UsageError(f"{name} is not a VEX document.", f"Supported: {titles}.")
@@ -64,7 +64,9 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
     if len(data) > SIZE_LIMIT:
         raise UsageError(f"{name} has {len(data)} bytes, the limit is {SIZE_LIMIT}.", "Split the document.")
     try:
-        document = json.loads(data.decode("utf-8-sig"), object_pairs_hook=_unique_keys, parse_constant=_refuse_constant)
+        document = json.loads(
+            data.decode("utf-8-sig"), object_pairs_hook=_require_unique_keys, parse_constant=_refuse_constant
+        )
     except RecursionError:
         raise UsageError(f"{name} is nested too deeply.", "Check that it is a VEX document.") from None
     except ValueError as error:
@@ -74,7 +76,7 @@ def _parse(data: bytes, name: str) -> dict[str, Any]:
     return document
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _require_unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """The object; refuses a repeated key, because readers differ in which one they use."""
     result: dict[str, Any] = {}
     for key, value in pairs:

@@ -32,87 +32,87 @@ class Node:
         self.value = value
         self.place = place
 
-    def error(self, reason: str) -> InvalidDocumentError:
+    def make_error(self, reason: str) -> InvalidDocumentError:
         """The error that this value is not as expected."""
         return InvalidDocumentError(f"{self.place or 'document'}: {reason}")
 
     def get(self, key: str) -> "Node":
         """The value of a key; a node of None if the key is absent."""
         if self.value is not None and not isinstance(self.value, dict):
-            raise self.error("this must be an object")
+            raise self.make_error("this must be an object")
         value = (self.value or {}).get(key)
         return Node(value, f"{self.place}.{key}" if self.place else key)
 
-    def items(self) -> "list[Node]":
+    def list_items(self) -> "list[Node]":
         """The items of a list; none if it is absent."""
         if self.value is None:
             return []
         if not isinstance(self.value, list):
-            raise self.error("this must be a list")
+            raise self.make_error("this must be a list")
         return [Node(item, f"{self.place}[{number}]") for number, item in enumerate(self.value)]
 
-    def text(self) -> str:
+    def read_text(self) -> str:
         """A text; "" if it is absent."""
         if self.value is None:
             return ""
         if not isinstance(self.value, str):
-            raise self.error("this must be a text")
+            raise self.make_error("this must be a text")
         return self.value
 
-    def name(self) -> str:
+    def read_name(self) -> str:
         """An identifier of limited length; "" if it is absent."""
-        name = self.text().strip()
+        name = self.read_text().strip()
         if len(name) > NAME_LIMIT:
-            raise self.error(f"this has {len(name)} characters, the limit is {NAME_LIMIT}")
+            raise self.make_error(f"this has {len(name)} characters, the limit is {NAME_LIMIT}")
         return name
 
-    def prose(self) -> str:
+    def read_prose(self) -> str:
         """A text for people, cut at TEXT_LIMIT."""
-        prose = " ".join(self.text().split())
+        prose = " ".join(self.read_text().split())
         return prose if len(prose) <= TEXT_LIMIT else prose[: TEXT_LIMIT - 1] + "…"
 
-    def required_name(self) -> str:
+    def require_name(self) -> str:
         """An identifier that must be there."""
-        name = self.name()
+        name = self.read_name()
         if not name:
-            raise self.error("this is missing")
+            raise self.make_error("this is missing")
         return name
 
-    def time(self) -> str:
+    def read_time(self) -> str:
         """RFC 3339 with a time zone; "" if it is absent."""
         # Go writes nanoseconds; Python 3.11 reads six digits.
-        value = re.sub(r"(\.\d{6})\d+", r"\1", self.name())
+        value = re.sub(r"(\.\d{6})\d+", r"\1", self.read_name())
         if value:
             try:
                 has_zone = to_datetime(value).tzinfo is not None
             except ValueError:
                 has_zone = False
             if not has_zone:
-                raise self.error(f"{self.name()!r} is not a time in RFC 3339 with a time zone")
+                raise self.make_error(f"{self.read_name()!r} is not a time in RFC 3339 with a time zone")
         return value
 
-    def choice(self, words: Mapping[str, VexStatus]) -> VexStatus:
+    def read_status(self, words: Mapping[str, VexStatus]) -> VexStatus:
         """The status of one of these words."""
-        word = self.required_name()
+        word = self.require_name()
         if word not in words:
-            raise self.error(f"{word!r} is not allowed; allowed: {', '.join(words)}")
+            raise self.make_error(f"{word!r} is not allowed; allowed: {', '.join(words)}")
         return words[word]
 
-    def exists(self) -> bool:
+    def is_present(self) -> bool:
         return self.value is not None
 
 
-def latest_time(*times: str) -> str:
+def select_latest_time(*times: str) -> str:
     """The latest of these times, "" for none."""
     return max(filter(None, times), key=to_datetime, default="")
 
 
-def unique(*names: str) -> tuple[str, ...]:
+def drop_duplicates(*names: str) -> tuple[str, ...]:
     """The names that are not empty, each once."""
     return tuple(dict.fromkeys(filter(None, names)))
 
 
-def sha256(value: str) -> str:
+def parse_sha256(value: str) -> str:
     """The digest of a SHA-256 hash in hex; "" for anything else."""
     digest = from_hex(value.lower())
     return digest if is_digest(digest) else ""

@@ -14,7 +14,7 @@ from typing import Any
 
 from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats import Format
-from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, InvalidDocumentError, Node, sha256, unique
+from dockgate.gate.vex_formats._fields import JUSTIFICATIONS, InvalidDocumentError, Node, drop_duplicates, parse_sha256
 from dockgate.shared.interfaces import override
 
 _VEX, _ADVISORY = "csaf_vex", "csaf_security_advisory"
@@ -37,7 +37,7 @@ class Csaf(Format):
     title = "CSAF 2.0, profiles VEX and security advisory"
 
     @override
-    def recognises(self, document: dict[str, Any]) -> bool:
+    def can_read(self, document: dict[str, Any]) -> bool:
         head = document.get("document")
         return isinstance(head, dict) and "csaf_version" in head
 
@@ -45,17 +45,19 @@ class Csaf(Format):
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         head = root.get("document")
         for key, supported_values in (("csaf_version", ("2.0",)), ("category", (_VEX, _ADVISORY))):
-            if (node := head.get(key)).name() not in supported_values:
-                raise node.error(f"{node.name()!r} is not supported; supported: {', '.join(supported_values)}")
-        is_vex = head.get("category").name() == _VEX
-        author = head.get("publisher").get("name").required_name()
-        at = head.get("tracking").get("current_release_date").time()
+            if (node := head.get(key)).read_name() not in supported_values:
+                raise node.make_error(
+                    f"{node.read_name()!r} is not supported; supported: {', '.join(supported_values)}"
+                )
+        is_vex = head.get("category").read_name() == _VEX
+        author = head.get("publisher").get("name").require_name()
+        at = head.get("tracking").get("current_release_date").read_time()
         tree = _Tree(root.get("product_tree"))
         return tuple(
             VexStatement(digest, FORMAT.name, author, None, names, *assessment, at=at or None)
-            for vulnerability in root.get("vulnerabilities").items()
-            for names in (_vulnerability_names(vulnerability),)
-            for assessment in _assessments(vulnerability, tree, needs_reasons=is_vex)
+            for vulnerability in root.get("vulnerabilities").list_items()
+            for names in (_read_vulnerability_names(vulnerability),)
+            for assessment in _read_assessments(vulnerability, tree, needs_reasons=is_vex)
         )
 
 
@@ -65,14 +67,17 @@ FORMAT = Csaf()
 _Assessment = tuple[VexStatus, tuple[str, ...], tuple[str, ...], str | None, str | None]
 
 
-def _vulnerability_names(node: Node) -> tuple[str, ...]:
-    names = unique(node.get("cve").name(), *(identifier.get("text").name() for identifier in node.get("ids").items()))
+def _read_vulnerability_names(node: Node) -> tuple[str, ...]:
+    names = drop_duplicates(
+        node.get("cve").read_name(),
+        *(identifier.get("text").read_name() for identifier in node.get("ids").list_items()),
+    )
     if not names:
-        raise node.error("this has neither a cve nor ids")
+        raise node.make_error("this has neither a cve nor ids")
     return names
 
 
-def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[_Assessment]:
+def _read_assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[_Assessment]:
     """The assessments of a vulnerability by status, flags and threats.
 
     Products with the same assessment are together. A product that is not affected without a reason is an error if
@@ -80,28 +85,28 @@ def _assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[
     """
     statuses: dict[str, VexStatus] = {}
     for key, status in _STATUSES.items():
-        for product_id in node.get("product_status").get(key).items():
-            if statuses.setdefault(product_id.required_name(), status) is not status:
-                raise product_id.error(f"{product_id.required_name()} has two contradicting statuses")
-    flags = _by_product(node.get("flags"), "label", statuses, tree)
-    threats = _by_product(node.get("threats"), "details", statuses, tree, category="impact")
+        for product_id in node.get("product_status").get(key).list_items():
+            if statuses.setdefault(product_id.require_name(), status) is not status:
+                raise product_id.make_error(f"{product_id.require_name()} has two contradicting statuses")
+    flags = _read_texts_by_product(node.get("flags"), "label", statuses, tree)
+    threats = _read_texts_by_product(node.get("threats"), "details", statuses, tree, category="impact")
     groups: dict[tuple[VexStatus, str, str], list[str]] = {}
     for product, status in statuses.items():
         label, impact = flags.get(product, ""), threats.get(product, "")
         if label and label not in JUSTIFICATIONS:
-            raise node.get("flags").error(f"{label!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}")
+            raise node.get("flags").make_error(f"{label!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}")
         if status is VexStatus.NOT_AFFECTED and not (label or impact):
             if not needs_reasons:
                 continue
-            raise node.error(f"{product} is known_not_affected, without a flag or a threat that says why")
+            raise node.make_error(f"{product} is known_not_affected, without a flag or a threat that says why")
         is_unaffected = status is VexStatus.NOT_AFFECTED
         groups.setdefault((status, label if is_unaffected else "", impact), []).append(product)
     for (status, label, impact), products in groups.items():
-        for subjects, packages in tree.subjects(products, node):
+        for subjects, packages in tree.list_subjects(products, node):
             yield status, subjects, packages, label or None, impact or None
 
 
-def _by_product(
+def _read_texts_by_product(
     node: Node, key: str, products: Iterable[str], tree: "_Tree", category: str | None = None
 ) -> dict[str, str]:
     """Product id -> the text under `key` of the first entry for it, or for a group that has it.
@@ -111,20 +116,20 @@ def _by_product(
     """
     texts: dict[str, str] = {}
     remaining, seen_groups = set(products), set[str]()
-    for entry in node.items():
-        if category and entry.get("category").name() != category:
+    for entry in node.list_items():
+        if category and entry.get("category").read_name() != category:
             continue
         named_products = remaining.intersection(
-            [product.required_name() for product in entry.get("product_ids").items()]
+            [product.require_name() for product in entry.get("product_ids").list_items()]
         )
-        for group in entry.get("group_ids").items():
-            name = group.required_name()
+        for group in entry.get("group_ids").list_items():
+            name = group.require_name()
             if name not in tree.groups:
-                raise group.error(f"there is no product group {name!r}")
+                raise group.make_error(f"there is no product group {name!r}")
             if name not in seen_groups:
                 seen_groups.add(name)
                 named_products |= remaining & tree.groups[name]
-        texts |= dict.fromkeys(named_products, entry.get(key).prose())
+        texts |= dict.fromkeys(named_products, entry.get(key).read_prose())
         remaining -= named_products
     return texts
 
@@ -150,32 +155,35 @@ class _Tree:
     _products: dict[str, _Product] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for product in (*_branches(self.node), *self.node.get("full_product_names").items()):
+        for product in (*_collect_products(self.node), *self.node.get("full_product_names").list_items()):
             self._add(product)
-        for relationship in self.node.get("relationships").items():
+        for relationship in self.node.get("relationships").list_items():
             inner = self._add(relationship.get("full_product_name"))
-            inner.component = relationship.get("product_reference").required_name()
-            inner.container = relationship.get("relates_to_product_reference").required_name()
-        for group in self.node.get("product_groups").items():
-            products = frozenset(product.required_name() for product in group.get("product_ids").items())
-            self.groups[group.get("group_id").required_name()] = products
+            inner.component = relationship.get("product_reference").require_name()
+            inner.container = relationship.get("relates_to_product_reference").require_name()
+        for group in self.node.get("product_groups").list_items():
+            products = frozenset(product.require_name() for product in group.get("product_ids").list_items())
+            self.groups[group.get("group_id").require_name()] = products
 
     def _add(self, node: Node) -> _Product:
-        identity = node.get("product_id").required_name()
+        identity = node.get("product_id").require_name()
         if identity in self._products:
-            raise node.error(f"the product {identity!r} is defined twice")
+            raise node.make_error(f"the product {identity!r} is defined twice")
         helper = node.get("product_identification_helper")
         hashes = [
-            sha256(file_hash.get("value").name())
-            for entry in helper.get("hashes").items()
-            for file_hash in entry.get("file_hashes").items()
-            if file_hash.get("algorithm").name().lower() == "sha256"
+            parse_sha256(file_hash.get("value").read_name())
+            for entry in helper.get("hashes").list_items()
+            for file_hash in entry.get("file_hashes").list_items()
+            if file_hash.get("algorithm").read_name().lower() == "sha256"
         ]
-        product = _Product(unique(helper.get("purl").name(), *hashes), unique(helper.get("cpe").name(), identity))
+        product = _Product(
+            drop_duplicates(helper.get("purl").read_name(), *hashes),
+            drop_duplicates(helper.get("cpe").read_name(), identity),
+        )
         self._products[identity] = product
         return product
 
-    def subjects(self, products: Iterable[str], at: Node) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def list_subjects(self, products: Iterable[str], at: Node) -> Iterator[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Products, and the packages inside each; products as a whole come first, without packages."""
         complete: list[str] = []
         partial: dict[tuple[str, ...], list[str]] = {}
@@ -190,27 +198,27 @@ class _Tree:
             else:
                 complete += [name for name in component.names if _has_version(name)] or product.fallback_names
         if complete:
-            yield unique(*complete), ()
+            yield drop_duplicates(*complete), ()
         for names, packages in partial.items():
-            yield names, unique(*packages)
+            yield names, drop_duplicates(*packages)
 
     def _find(self, identity: str, at: Node) -> _Product:
         if identity not in self._products:
-            raise at.error(f"there is no product {identity!r} in the product_tree")
+            raise at.make_error(f"there is no product {identity!r} in the product_tree")
         return self._products[identity]
 
 
-def _branches(node: Node) -> list[Node]:
+def _collect_products(node: Node) -> list[Node]:
     """The products of a tree of branches, in the order of the document."""
     products: list[Node] = []
-    pending = [(branch, 1) for branch in reversed(node.get("branches").items())]
+    pending = [(branch, 1) for branch in reversed(node.get("branches").list_items())]
     while pending:
         branch, depth = pending.pop()
         if depth > _NESTING_LIMIT:
             raise InvalidDocumentError(f"product_tree: branches are nested more than {_NESTING_LIMIT} deep")
-        if branch.get("product").exists():
+        if branch.get("product").is_present():
             products.append(branch.get("product"))
-        pending += [(child, depth + 1) for child in reversed(branch.get("branches").items())]
+        pending += [(child, depth + 1) for child in reversed(branch.get("branches").list_items())]
     return products
 
 

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 
 from dockgate.gate.model import VexStatement, VexStatus
 from dockgate.gate.vex_formats import Format
-from dockgate.gate.vex_formats._fields import Node, latest_time, sha256, unique
+from dockgate.gate.vex_formats._fields import Node, drop_duplicates, parse_sha256, select_latest_time
 from dockgate.shared.digest import get_hex
 from dockgate.shared.interfaces import override
 
@@ -42,17 +42,17 @@ class CycloneDx(Format):
     title = "CycloneDX 1.4 to 1.7"
 
     @override
-    def recognises(self, document: dict[str, Any]) -> bool:
+    def can_read(self, document: dict[str, Any]) -> bool:
         return document.get("bomFormat") == "CycloneDX"
 
     @override
     def read(self, root: Node, digest: str) -> tuple[VexStatement, ...]:
         version = root.get("specVersion")
-        if version.name() not in _VERSIONS:
-            raise version.error(f"{version.name()!r} is not supported; supported: {', '.join(_VERSIONS)}")
+        if version.read_name() not in _VERSIONS:
+            raise version.make_error(f"{version.read_name()!r} is not supported; supported: {', '.join(_VERSIONS)}")
         bom = _Bom(root, digest)
-        vulnerabilities = root.get("vulnerabilities").items()
-        return tuple(statement for vulnerability in vulnerabilities for statement in bom.statements(vulnerability))
+        vulnerabilities = root.get("vulnerabilities").list_items()
+        return tuple(statement for vulnerability in vulnerabilities for statement in bom.read_statements(vulnerability))
 
 
 FORMAT = CycloneDx()
@@ -62,30 +62,30 @@ class _Bom:
     def __init__(self, root: Node, digest: str) -> None:
         self._digest = digest
         metadata = root.get("metadata")
-        self._at = metadata.get("timestamp").time()
-        authors = (metadata.get("manufacturer"), *metadata.get("authors").items(), metadata.get("supplier"))
-        self._author = next(filter(None, [author.get("name").name() for author in authors]), "")
+        self._at = metadata.get("timestamp").read_time()
+        authors = (metadata.get("manufacturer"), *metadata.get("authors").list_items(), metadata.get("supplier"))
+        self._author = next(filter(None, [author.get("name").read_name() for author in authors]), "")
         image = metadata.get("component")
-        self._root = image.get("bom-ref").name()
-        self._products = _identities(image) if image.exists() else ()
-        self._components = {**_components(image), **_components(root)}
+        self._root = image.get("bom-ref").read_name()
+        self._products = _list_identities(image) if image.is_present() else ()
+        self._components = {**_collect_components(image), **_collect_components(root)}
 
-    def statements(self, node: Node) -> list[VexStatement]:
+    def read_statements(self, node: Node) -> list[VexStatement]:
         """The statements about a vulnerability; none without an analysis state."""
         analysis = node.get("analysis")
-        if not analysis.get("state").exists():
+        if not analysis.get("state").is_present():
             return []
         state, reason = analysis.get("state"), analysis.get("justification")
-        status = state.choice(_STATES)
-        if reason.name() and reason.name() not in _JUSTIFICATIONS:
-            raise reason.error(f"{reason.name()!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}")
-        justification = _JUSTIFICATIONS.get(reason.name(), "")
-        words = ((state.name(), status.value), (reason.name(), justification))
+        status = state.read_status(_STATES)
+        if reason.read_name() and reason.read_name() not in _JUSTIFICATIONS:
+            raise reason.make_error(f"{reason.read_name()!r} is not allowed; allowed: {', '.join(_JUSTIFICATIONS)}")
+        justification = _JUSTIFICATIONS.get(reason.read_name(), "")
+        words = ((state.read_name(), status.value), (reason.read_name(), justification))
         original_words = [original for original, translation in words if original != translation]
-        at = latest_time(analysis.get("lastUpdated").time(), analysis.get("firstIssued").time())
+        at = select_latest_time(analysis.get("lastUpdated").read_time(), analysis.get("firstIssued").read_time())
         names = [
-            node.get("id").required_name(),
-            *(reference.get("id").name() for reference in node.get("references").items()),
+            node.get("id").require_name(),
+            *(reference.get("id").read_name() for reference in node.get("references").list_items()),
         ]
         return [
             VexStatement(
@@ -93,80 +93,83 @@ class _Bom:
                 format=FORMAT.name,
                 author=self._author,
                 signer=None,
-                vulnerabilities=unique(*names),
+                vulnerabilities=drop_duplicates(*names),
                 status=status,
                 products=products,
                 packages=packages,
                 justification=justification or None,
-                impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").prose()))) or None,
-                at=at or latest_time(node.get("updated").time()) or self._at or None,
+                impact=". ".join(filter(None, (", ".join(original_words), analysis.get("detail").read_prose())))
+                or None,
+                at=at or select_latest_time(node.get("updated").read_time()) or self._at or None,
             )
-            for products, packages in self._subjects(node)
+            for products, packages in self._list_subjects(node)
         ]
 
-    def _subjects(self, node: Node) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
+    def _list_subjects(self, node: Node) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:
         """Products, and the packages inside each."""
-        affected_nodes = node.get("affects").items()
+        affected_nodes = node.get("affects").list_items()
         if not affected_nodes:
             return [(self._products, ())]
         affects_product = False
         packages: list[str] = []
         standalone: list[str] = []
         for entry in affected_nodes:
-            ref = entry.get("ref").required_name()
+            ref = entry.get("ref").require_name()
             if ref == self._root and self._products:
                 affects_product = True
             elif ref in self._components and self._products:
-                packages += _with_versions(entry, self._components[ref])
+                packages += _add_versions(entry, self._components[ref])
             elif ref.startswith(_BOM_LINK):
-                standalone += _with_versions(entry, (unquote(ref.partition("#")[2]) or ref,))
+                standalone += _add_versions(entry, (unquote(ref.partition("#")[2]) or ref,))
             else:
-                standalone += _with_versions(entry, self._components.get(ref, (ref,)))
+                standalone += _add_versions(entry, self._components.get(ref, (ref,)))
         return [
             *([(self._products, ())] if affects_product else []),
-            *([(self._products, unique(*packages))] if packages else []),
-            *([(unique(*standalone), ())] if standalone else []),
+            *([(self._products, drop_duplicates(*packages))] if packages else []),
+            *([(drop_duplicates(*standalone), ())] if standalone else []),
         ]
 
 
-def _components(node: Node) -> dict[str, tuple[str, ...]]:
+def _collect_components(node: Node) -> dict[str, tuple[str, ...]]:
     """Bom-ref -> identities, of all components below a node, nested ones included."""
     identities: dict[str, tuple[str, ...]] = {}
-    pending = [(component, 1) for component in node.get("components").items()] if node.exists() else []
+    pending = [(component, 1) for component in node.get("components").list_items()] if node.is_present() else []
     while pending:
         component, depth = pending.pop()
         if depth > _NESTING_LIMIT:
-            raise component.error(f"components are nested more than {_NESTING_LIMIT} deep")
-        ref = component.get("bom-ref").name() or component.get("purl").name()
+            raise component.make_error(f"components are nested more than {_NESTING_LIMIT} deep")
+        ref = component.get("bom-ref").read_name() or component.get("purl").read_name()
         if ref:
-            identities[ref] = _identities(component) or (ref,)
-        pending += [(child, depth + 1) for child in component.get("components").items()]
+            identities[ref] = _list_identities(component) or (ref,)
+        pending += [(child, depth + 1) for child in component.get("components").list_items()]
     return identities
 
 
-def _identities(component: Node) -> tuple[str, ...]:
+def _list_identities(component: Node) -> tuple[str, ...]:
     """The purl; for an image also its digest, from its hashes or its version."""
-    names = [component.get("purl").name()]
-    if component.get("type").name() == "container":
+    names = [component.get("purl").read_name()]
+    if component.get("type").read_name() == "container":
         names += [
-            sha256(entry.get("content").name())
-            for entry in component.get("hashes").items()
-            if entry.get("alg").name() == "SHA-256"
+            parse_sha256(entry.get("content").read_name())
+            for entry in component.get("hashes").list_items()
+            if entry.get("alg").read_name() == "SHA-256"
         ]
-        version = component.get("version").name()
-        names.append(version if sha256(get_hex(version)) == version else "")
-    return unique(*names)
+        version = component.get("version").read_name()
+        names.append(version if parse_sha256(get_hex(version)) == version else "")
+    return drop_duplicates(*names)
 
 
-def _with_versions(affected_node: Node, names: tuple[str, ...]) -> list[str]:
+def _add_versions(affected_node: Node, names: tuple[str, ...]) -> list[str]:
     """The names; one without a version gets each affected version.
 
     Ranges are not compared, and match nothing.
     """
-    entries = [entry for entry in affected_node.get("versions").items() if entry.get("status").name() != "unaffected"]
+    entries = [
+        entry for entry in affected_node.get("versions").list_items() if entry.get("status").read_name() != "unaffected"
+    ]
     if not entries:
         return list(names)
-    versions = [entry.get("version").name() or entry.get("range").name() for entry in entries]
+    versions = [entry.get("version").read_name() or entry.get("range").read_name() for entry in entries]
     full_names = []
     for name in names:
         path, question, qualifiers = name.partition("?")

@@ -127,7 +127,7 @@ class WaiverFinder:
         finding = entry.finding()
         if finding.is_malicious:
             return []
-        return [waiver for waiver in self._waivers if waivers.accepts_finding(waiver, finding, self._moment)]
+        return [waiver for waiver in self._waivers if waivers.is_finding_accepted(waiver, finding, self._moment)]
 
     def find_images_with_documents(self) -> set[str]:
         """The images (digests) to which a VEX document is or was attached."""
@@ -228,7 +228,7 @@ class WaiverFinder:
         documents = self._select_present(self._list_documents(image.digest))
         if not documents and not any(
             (not waiver.image or waiver.image == image.digest)
-            and (not waiver.package or patterns.names_package(waiver.package, entry.package))
+            and (not waiver.package or patterns.is_package_match(waiver.package, entry.package))
             for waiver in self._waivers
         ):
             return []
@@ -321,5 +321,5 @@ def _can_accept(waiver: Waiver, entry: ExposedFinding, image: str) -> bool:
         not waiver.rule
         and not waiver.unread
         and (not waiver.image or waiver.image == image)
-        and (not waiver.package or patterns.names_package(waiver.package, entry.package))
+        and (not waiver.package or patterns.is_package_match(waiver.package, entry.package))
     )

@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 
 from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import Waiver
-from dockgate.gate.policy import vex_authors
+from dockgate.gate.policy import list_vex_authors
 from dockgate.services.exposure.finding_waivers import ExposedFinding, WaiverFinder
 from dockgate.store.exposure.records import HoldingImage, ImageFacts
 
@@ -70,7 +70,7 @@ class _Scope:
         self._finder = finder
         statements = finder.read_general_statements()
         self._has_statements = bool(statements)
-        products = (vex_statements.image_of(product) for entry in statements for product in entry.products)
+        products = (vex_statements.parse_image_digest(product) for entry in statements for product in entry.products)
         self.images = {digest for digest in products if digest} | finder.find_images_with_documents()
         accepting = {entry.affected.component: set[str]() for entry in findings}
         general: dict[str, Waiver] = {}
@@ -93,11 +93,11 @@ class _Scope:
         return {
             name: (
                 tuple(waiver.id for waiver in self._general if _is_applicable(waiver, name)),
-                vex_authors(policies[name]) if policies else (),
+                list_vex_authors(policies[name]) if policies else (),
             )
             for name in repositories
         }
 
 
 def _is_applicable(waiver: Waiver, repository: str) -> bool:
-    return not waiver.repository or patterns.matches(repository, waiver.repository)
+    return not waiver.repository or patterns.is_match(repository, waiver.repository)

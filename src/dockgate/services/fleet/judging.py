@@ -13,8 +13,8 @@ from typing import NamedTuple
 from dockgate.gate import evaluate, patterns
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
-from dockgate.gate.model import Policy, Status, worst_status
-from dockgate.gate.policy import PROVENANCE_RULE, required_baselines
+from dockgate.gate.model import Policy, Status, select_worst_status
+from dockgate.gate.policy import PROVENANCE_RULE, list_required_baselines
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
@@ -90,7 +90,7 @@ class FleetJudging:
         if judge.needs_ecosystems:
             fresh_judge = self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now)
         reported_images = self.store.fleet_judging.reported_images()
-        is_plain = not required_baselines(policy)
+        is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
         limited_repositories = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}
         now_seconds = to_datetime(now).timestamp()
@@ -144,7 +144,7 @@ class FleetJudging:
 
     def _find_repository(self, image: IndexedImage, limited_repositories: Collection[str]) -> str | None:
         """Return the repository whose waivers count for the image, None if none do."""
-        if any(patterns.matches(image.repository, pattern) for pattern in limited_repositories):
+        if any(patterns.is_match(image.repository, pattern) for pattern in limited_repositories):
             return image.repository if self.case_builder.should_apply_waivers(image.repository, image.digest) else None
         return image.repository
 
@@ -160,7 +160,7 @@ class FleetJudging:
             for each in (case, replace(case, snapshot=snapshot))
         )
         counts = [tuple(verdict.counts[severity] for severity in Severity) for verdict in verdicts]
-        statuses = (worst_status([verdict.status for verdict in each]) for each in (verdicts, fresh_results))
+        statuses = (select_worst_status([verdict.status for verdict in each]) for each in (verdicts, fresh_results))
         return JudgedImage(
             image.id,
             next(statuses),
@@ -173,7 +173,7 @@ class FleetJudging:
 
 def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
     platforms = []
-    needs_inventory = judge.needs_inventory(0)
+    needs_inventory = judge.should_read_inventory(0)
     for platform in contents.platforms.get(image.id, ()):
         place = image.id, platform.position
         inventory = None
@@ -216,9 +216,9 @@ def _combine(
         next_at = _add_time(now, UNKNOWN_MOMENT)
     return JudgedImage(
         image.id,
-        worst_status([result.status for result in results]),
+        select_worst_status([result.status for result in results]),
         _select_largest_counts([result.counts for result in results]),
-        worst_status([result.status for result in fresh_results]),
+        select_worst_status([result.status for result in fresh_results]),
         next_at,
         max(result.waived_count for result in results),
     )

@@ -40,5 +40,5 @@ class FleetPackages:
         return {
             number: component
             for number, component in components.items()
-            if patterns.names_package(text, component.package())
+            if patterns.is_package_match(text, component.package())
         }

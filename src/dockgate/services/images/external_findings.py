@@ -13,7 +13,7 @@ from dockgate.aws.scans import CONFIRM_SECONDS, MemoryLists, Scans, ScanState
 from dockgate.delivery.ports import FindingsSource, ScannerAnswer
 from dockgate.gate import external
 from dockgate.gate.external import inspector
-from dockgate.gate.external._fields import timestamp
+from dockgate.gate.external._fields import read_timestamp
 from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
@@ -45,9 +45,9 @@ def read(data: bytes, name: str, image: str | None = None, at: str | None = None
     """
     if image:
         require_digest(image)
-    if at and not timestamp(at):
+    if at and not read_timestamp(at):
         raise UsageError(f"{at!r} is not a time.", "Write it in RFC 3339: 2026-11-24T12:00:00Z.")
-    return external.read(data, name, external.load(), read_context(image or None, timestamp(at) or None))
+    return external.read(data, name, external.load(), read_context(image or None, read_timestamp(at) or None))
 
 
 def read_context(image: str | None, at: str | None = None) -> external.ReadContext:
@@ -123,7 +123,7 @@ class InspectorFindings(FindingsSource):
         ]
 
     def _make_unknown_report(self, image: str, reason: str, platform: str) -> ExternalReport:
-        report = ReportBuilder(self.name, image, at=timestamp(self._clock()), platform=platform)
+        report = ReportBuilder(self.name, image, at=read_timestamp(self._clock()), platform=platform)
         report.add_undetermined(reason)
         return report.build()
 

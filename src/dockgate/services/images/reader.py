@@ -5,7 +5,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockgate.gate.patterns import matches
+from dockgate.gate.patterns import is_match
 from dockgate.scanner.images import attached_documents, open_images
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
@@ -93,7 +93,7 @@ class ImageAccess:
     def require(self, registry: str) -> None:
         """DeniedError for a registry that this server has nothing to do with."""
         names = registry.lower(), strip_port(registry.lower())
-        pattern_matches = (matches(name, pattern.lower()) for pattern in self.registries for name in names)
+        pattern_matches = (is_match(name, pattern.lower()) for pattern in self.registries for name in names)
         if registry != self.own_registry and self.registries and not any(pattern_matches):
             raise DeniedError(
                 f"this server reads no images in {registry}", "Add the registry to DOCKGATE_REGISTRIES of the server."

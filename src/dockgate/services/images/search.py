@@ -233,7 +233,7 @@ class ImageSearch:
         if not pattern and not is_limited:
             return None
         names = self.list_repositories(caller)
-        repositories = [name for name in names if not pattern or patterns.matches(name, pattern)]
+        repositories = [name for name in names if not pattern or patterns.is_match(name, pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories
 
@@ -286,7 +286,7 @@ def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
     `waived_patterns` are the patterns of repositories of all waivers that name some.
     """
     return row.repository == row.judged_in or all(
-        patterns.matches(row.repository, pattern) == patterns.matches(row.judged_in, pattern)
+        patterns.is_match(row.repository, pattern) == patterns.is_match(row.judged_in, pattern)
         for pattern in waived_patterns
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from dockgate.delivery.service_model import Service
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
-from dockgate.gate.watch import ImageUse, WatchState, watch_state
+from dockgate.gate.watch import ImageUse, WatchState, compute_watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
 from dockgate.services.policies.selection import PolicySelection
@@ -112,7 +112,9 @@ class WatchedImages:
             uses = self.store.image_uses.list_of_images({image for _, image in limited_places}, now)
             for repository, image in limited_places:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))
-                states[repository, image] = watch_state(watches[repository], use, now, is_running=image in running)
+                states[repository, image] = compute_watch_state(
+                    watches[repository], use, now, is_running=image in running
+                )
         return states
 
     def record_pull(self, repository: str, image: str) -> None:
@@ -159,7 +161,9 @@ def _make_used_repository(
     use: ImageUse, assignment: PolicyAssignment | None, now: str, *, is_running: bool
 ) -> WatchedRepository:
     watch = assignment.watch if assignment else Watch()
-    return _make_watched_repository(use.repository, assignment, watch_state(watch, use, now, is_running=is_running))
+    return _make_watched_repository(
+        use.repository, assignment, compute_watch_state(watch, use, now, is_running=is_running)
+    )
 
 
 def _make_watched_repository(

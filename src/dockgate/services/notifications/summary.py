@@ -214,7 +214,7 @@ def _can_apply_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
     """Return whether a waiver may apply in one of the repositories; one for an image only does not."""
     if not waiver.repository:
         return bool(repositories) and not waiver.image
-    return any(patterns.matches(name, waiver.repository) for name in repositories)
+    return any(patterns.is_match(name, waiver.repository) for name in repositories)
 
 
 def _determine_state(place: PlaceVerdict, policy: str) -> _State:

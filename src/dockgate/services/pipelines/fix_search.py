@@ -15,7 +15,7 @@ from dockgate.delivery.ports import Advisories, ImageResolver
 from dockgate.delivery.repository_files import EntryKind, RepositoryFiles, TreeEntry
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase
-from dockgate.gate.replay.case_diff import with_own_layers_of
+from dockgate.gate.replay.case_diff import rebase_inventories
 from dockgate.gate.rule import Rule
 from dockgate.scanner.images.reference import parse_remote
 from dockgate.scanner.model import Inventory
@@ -261,7 +261,7 @@ class FixSearch:
 
     def _replace_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
         bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.inventories(digest)]
-        return with_own_layers_of(bases, inventories)
+        return rebase_inventories(bases, inventories)
 
     def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
         return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=remediations)

@@ -19,9 +19,9 @@ from dockgate.gate.replay.policy_diff import (
     Outcome,
     PolicyComparison,
     compare,
-    outcome_of,
-    outcome_of_document,
+    read_outcome,
     summarize,
+    summarize_outcome,
 )
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
@@ -78,7 +78,7 @@ class PolicyDryRun:
             records = self.store.verdicts.newest_records(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
                 case = self.store.verdicts.case(record.digest)
-                outcome_before = outcome_of_document(self.store.verdicts.document(record.digest))
+                outcome_before = read_outcome(self.store.verdicts.document(record.digest))
                 outcome_after = self._compute_outcome(case, self._add_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq
@@ -135,7 +135,7 @@ class PolicyDryRun:
 
     def _compute_outcome(self, case: VerdictCase, policy: Policy) -> Outcome:
         case = replace(case, policy=policy)
-        return outcome_of(evaluate.judge_platforms(case, self.ecosystems, self.rules, should_remediate=False))
+        return summarize_outcome(evaluate.judge_platforms(case, self.ecosystems, self.rules, should_remediate=False))
 
     @contextmanager
     def _take_turn(self) -> Iterator[Callable[[], bool]]:

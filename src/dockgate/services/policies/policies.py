@@ -28,7 +28,7 @@ class Policies:
         self._rules = rules
         self._clock = clock
         self._effects = effects
-        self._builtin = cache(lambda name: definitions.builtin_policy(name, rules))
+        self._builtin = cache(lambda name: definitions.read_builtin_policy(name, rules))
 
     def __call__(self, name: str) -> Policy:
         """Return the current version, with the rules that a repository adds (`PolicyReference`).
@@ -81,7 +81,7 @@ class Policies:
 
     def schema(self) -> dict[str, Any]:
         """Return the JSON Schema of policies."""
-        return definitions.policy_schema(self._rules)
+        return definitions.build_policy_schema(self._rules)
 
     def put(
         self, name: str, text: str, by: str, comment: str | None = None, expected_version: int | None = None
@@ -169,7 +169,7 @@ class Policies:
 
     def _make_builtin_version(self, name: str) -> PolicyVersion:
         policy = self._builtin(name)
-        return PolicyVersion(name, 0, policy.digest, policy.rules, definitions.builtin_text(name), "", "dockgate")
+        return PolicyVersion(name, 0, policy.digest, policy.rules, definitions.read_builtin_text(name), "", "dockgate")
 
 
 def _require_short(comment: str | None) -> None:

@@ -23,7 +23,7 @@ from dockgate.gate.model import (
     Waiver,
     Waivers,
 )
-from dockgate.gate.policy import fingerprint
+from dockgate.gate.policy import compute_fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
@@ -90,7 +90,7 @@ def _read_policy(document: Document) -> Policy:
     if not isinstance(name, str):
         return policies.parse_rules(document, ("policy",) if "policy" in document.value else (), "policy", known_rules)
     if name in policies.BUILTIN:
-        return policies.builtin_policy(name, known_rules)
+        return policies.read_builtin_policy(name, known_rules)
     path = Path(document.name).parent / name
     try:
         return policies.read_policy(path.read_text("utf-8"), path.stem, known_rules, str(path))
@@ -191,9 +191,9 @@ class _Bench:
                 self._purls.parse(definition.package), _make_distribution(located_example.example.image)
             )
         except UsageError as error:
-            raise located_example.error((*location, "package"), str(error), error.advice) from None
+            raise located_example.make_error((*location, "package"), str(error), error.advice) from None
         if not package.ecosystem:
-            raise located_example.error(
+            raise located_example.make_error(
                 (*location, "package"),
                 f"which release {definition.package} is of is not known",
                 "Say image.distribution, or write ?distro=… at its end.",
@@ -266,7 +266,7 @@ def _make_provenance(provenance: definitions.Provenance | None) -> ProvenanceFac
     statements = (
         ProvenanceStatement(
             digest=f"sha256:{at:064x}",
-            keys=tuple(fingerprint(key) or key for key in statement.keys),
+            keys=tuple(compute_fingerprint(key) or key for key in statement.keys),
             builder=statement.builder,
             build_type=BUILD_TYPE,
             source=statement.source or None,
@@ -290,7 +290,7 @@ def _make_cves(located_example: LocatedExample) -> Iterator[Cve]:
             percentile=finding.percentile,
         )
         if cves.setdefault(finding.id, cve) != cve:
-            raise located_example.error(
+            raise located_example.make_error(
                 ("findings", index),
                 f"{finding.id} has conflicting data in two findings",
                 "Use the same values in both.",

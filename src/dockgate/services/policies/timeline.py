@@ -6,8 +6,8 @@ from functools import cached_property
 from itertools import pairwise
 
 from dockgate.gate.model import Policy
-from dockgate.gate.patterns import matches
-from dockgate.gate.policy import make_policy, vex_authors
+from dockgate.gate.patterns import is_match
+from dockgate.gate.policy import list_vex_authors, make_policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, choose_assignment
 from dockgate.shared.errors import ConflictError
 from dockgate.store.records import AssignmentChange
@@ -39,7 +39,7 @@ class PolicyTimeline:
             if name is not None:
                 times |= {at for at, _ in self._get_versions(name) if at > since and (until is None or at < until)}
         trusted_authors = [
-            (at, vex_authors(self._select_policy(self._name(changes, repository, at), at))) for at in sorted(times)
+            (at, list_vex_authors(self._select_policy(self._name(changes, repository, at), at))) for at in sorted(times)
         ]
         return [at for (_, before), (at, authors) in pairwise(trusted_authors) if authors != before]
 
@@ -52,7 +52,7 @@ class PolicyTimeline:
         names = {
             change.name
             for change in self._changes
-            if change.assignment and any(matches(repository, entry) for entry in change.assignment.repositories)
+            if change.assignment and any(is_match(repository, entry) for entry in change.assignment.repositories)
         }
         return [change for change in self._changes if change.name in names]
 

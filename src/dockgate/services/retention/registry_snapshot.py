@@ -9,7 +9,7 @@ from dockgate.attestations.statements import parse_attachment_tag
 from dockgate.delivery.ports import RegistryContent, Target
 from dockgate.delivery.retention import Hold, ImagePlan, KeptImage, Reason, Retention, StoredImage, plan_images
 from dockgate.gate.policy_choice import Watch
-from dockgate.gate.watch import WatchState, watch_state
+from dockgate.gate.watch import WatchState, compute_watch_state
 from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.digest import is_digest
@@ -152,7 +152,7 @@ class RegistryReader:
         for image in own_images:
             repository = image.use.repository
             assignment = assignments[repository]
-            watch = watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
+            watch = compute_watch_state(assignment.watch if assignment else Watch(), image.use, now, is_running=False)
             images[repository, image.digest] = StoredImage(
                 repository, image.digest, image.use.pushed_at or "", image.used_at, watch, image.tags
             )

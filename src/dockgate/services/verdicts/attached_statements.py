@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.attestations import dsse
 from dockgate.gate import vex_formats
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import provenance_keys
+from dockgate.gate.policy import list_provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
 from dockgate.scanner.images.reference import FileReference, RegistryReference, parse
@@ -68,7 +68,7 @@ def look_up(
     The image's registry or layout is read, and `files` hold more statements. Raises UsageError for a file that cannot
     be read, or contains no provenance statement.
     """
-    keys = provenance_keys(policy)
+    keys = list_provenance_keys(policy)
     if not keys:
         return None
     documents = [text for file in files for text in _read_envelopes(file)]
@@ -167,7 +167,7 @@ def _find_vex_predicate(payload: bytes, image: str) -> bytes | None:
 
 
 def _is_vex(document: dict[str, Any]) -> bool:
-    return any(candidate.recognises(document) for candidate in vex_formats.load())
+    return any(candidate.can_read(document) for candidate in vex_formats.load())
 
 
 def _open_envelope(document: dict[str, Any]) -> tuple[str, bytes] | None:

@@ -7,9 +7,9 @@ from dockgate.delivery.ports import Advisories, FindingsSource
 from dockgate.delivery.registry_access import OPERATOR, SERVER
 from dockgate.delivery.service_model import Service
 from dockgate.gate import baselines
-from dockgate.gate.cve_enrichment import cve_names_in
+from dockgate.gate.cve_enrichment import collect_cve_names
 from dockgate.gate.model import EMPTY_SNAPSHOT, BaselineExemptions, ExternalReport, Policy, Status, VerdictCase
-from dockgate.gate.policy import PolicyReference, required_baselines
+from dockgate.gate.policy import PolicyReference, list_required_baselines
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
@@ -68,7 +68,7 @@ class Baselines:
         An image is never its own baseline, or none of its findings would be new: one that runs already is compared with
         the baselines of its approval.
         """
-        names = required_baselines(policy)
+        names = list_required_baselines(policy)
         if not names:
             return BaselineImages()
         own_policy = PolicyReference.parse(policy.name).name  # whatever a repository requires on top
@@ -224,6 +224,6 @@ class CaseBuilder:
     def _consult_catalogues(self, external_reports: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """Return what KEV and EPSS list of these findings; nothing where there is no advisory database."""
         try:
-            return self.advisories().read_catalogues(cve_names_in(external_reports))
+            return self.advisories().read_catalogues(collect_cve_names(external_reports))
         except DatabaseError:
             return EMPTY_SNAPSHOT

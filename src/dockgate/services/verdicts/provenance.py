@@ -8,7 +8,7 @@ from dockgate.delivery.pipeline import latest_runs
 from dockgate.delivery.ports import AttachedDocuments, Attestor, BuildResult
 from dockgate.gate import provenance
 from dockgate.gate.model import Policy
-from dockgate.gate.policy import PROVENANCE_RULE, provenance_keys
+from dockgate.gate.policy import PROVENANCE_RULE, list_provenance_keys
 from dockgate.services.clock import ServerClock
 from dockgate.services.verdicts.attached_statements import envelopes, verify
 from dockgate.shared.errors import DockgateError
@@ -64,7 +64,7 @@ class Provenance:
             engine=self.engine_version,
         )
         name = f"{self.registry}/{repository}"
-        envelope = self.attestor.sign(provenance.statement(record, name, result.digest))
+        envelope = self.attestor.sign(provenance.write_statement(record, name, result.digest))
         self.store.provenance.add(
             BuiltStatement(str(key), result.digest, repository, envelope.decode(), self.clock.now())
         )
@@ -107,7 +107,7 @@ class Provenance:
 
         None if the policy does not require it, or nothing was fetched.
         """
-        keys = provenance_keys(policy)
+        keys = list_provenance_keys(policy)
         statements = self.store.provenance.statements(image, repository) if keys else None
         if statements is None or not (statements.envelopes or statements.fetched_at):
             return None

@@ -1,6 +1,6 @@
 """Verdicts that say nothing of an image, because the advisories are stale or missing."""
 
-from dockgate.gate.evaluate import input_digest
+from dockgate.gate.evaluate import digest_input
 from dockgate.gate.model import EMPTY_SNAPSHOT, Status, Verdict
 
 
@@ -13,6 +13,6 @@ def has_only_stale_advisories(verdict: Verdict) -> bool:
         return False
     if verdict.inputs.no_scan_reason:
         # `CaseBuilder.build` found no advisory database, for it names what was scanned and no advisories.
-        return bool(verdict.inputs.inventories) and verdict.inputs.snapshot == input_digest(EMPTY_SNAPSHOT)
+        return bool(verdict.inputs.inventories) and verdict.inputs.snapshot == digest_input(EMPTY_SNAPSHOT)
     unsure = [platform for platform in verdict.platform_verdicts if platform.status is Status.UNDETERMINED]
     return {entry.kind for platform in unsure for entry in platform.undetermined} == {"stale"}

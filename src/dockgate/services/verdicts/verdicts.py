@@ -9,7 +9,7 @@ from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import PolicyReference
-from dockgate.gate.risk_deadline import most_urgent_findings, risk_deadline, worst_severity
+from dockgate.gate.risk_deadline import compute_risk_deadline, list_most_urgent_findings, worst_severity
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
@@ -132,9 +132,9 @@ class Verdicts:
             reason = f"{PolicyReference.parse(usable.policy.name).label}: {verdict.summary}"
             if verdict.status is Status.REJECTED:
                 rejections.append(reason)
-                deadlines.append(deadline := risk_deadline(verdict, usable.policy, risk_days))
+                deadlines.append(deadline := compute_risk_deadline(verdict, usable.policy, risk_days))
                 rejecting_verdicts.append(verdict)
-                findings = most_urgent_findings(verdict, usable.policy, risk_days)[:VULNERABILITIES_LIMIT]
+                findings = list_most_urgent_findings(verdict, usable.policy, risk_days)[:VULNERABILITIES_LIMIT]
                 names = {finding.id: finding.severity.value for finding in findings}
                 urgent = names | urgent if deadline == min(deadlines) else urgent | names
             elif verdict.status is Status.UNDETERMINED:

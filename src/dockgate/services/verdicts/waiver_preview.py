@@ -95,7 +95,7 @@ class WaiverPreviews:
             number
             for number, findings in subject.affected_components.items()
             for entry in findings
-            if waivers.accepts_finding(waiver, subject.finding(entry).finding(), now)
+            if waivers.is_finding_accepted(waiver, subject.finding(entry).finding(), now)
         ]
         places = Places()
         exposed_images = self.store.exposures.images(accepted_components, places, is_owned=False)
@@ -106,7 +106,7 @@ class WaiverPreviews:
                 name
                 for name in sorted(repositories.get(number, ()))
                 if caller.can_reach(repository=name)
-                and (not waiver.repository or patterns.matches(name, waiver.repository))
+                and (not waiver.repository or patterns.is_match(name, waiver.repository))
                 and (not waiver.image or waiver.image == image.digest)
             ]
             if names:

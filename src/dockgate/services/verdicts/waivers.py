@@ -10,7 +10,7 @@ from dockgate.events import governance_events
 from dockgate.gate import patterns, vex_formats, vex_statements, waivers
 from dockgate.gate.fleet.model import FleetWaivers
 from dockgate.gate.model import Policy, VexStatement, Waiver, Waivers
-from dockgate.gate.policy import vex_authors
+from dockgate.gate.policy import list_vex_authors
 from dockgate.gate.unread_waivers import check_protected
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
@@ -179,7 +179,7 @@ class ServerWaivers:
 
     def _find_signer(self, record: VexRecord, policy: Policy) -> str | None:
         """The key that the policy lists for the document's author and that signed the document, None for none."""
-        keys = [key for author in vex_authors(policy) if author.name == record.author for key in author.keys]
+        keys = [key for author in list_vex_authors(policy) if author.name == record.author for key in author.keys]
         for envelope in record.envelopes if keys else ():
             if fingerprint := find_vex_signer(envelope, record.document, record.image, keys):
                 return f"{vex_statements.KEY}{fingerprint}"
@@ -189,7 +189,7 @@ class ServerWaivers:
         """Return a text that changes whenever `select_for_image` could change for an image of this repository."""
         present = (record.waiver for record in self.store.waivers.active(now))
         ids = [
-            waiver.id for waiver in present if not waiver.repository or patterns.matches(repository, waiver.repository)
+            waiver.id for waiver in present if not waiver.repository or patterns.is_match(repository, waiver.repository)
         ]
         return f"{self.store.vex.revision()} {' '.join(ids)}"
 
@@ -231,6 +231,6 @@ def _describe_ends(ended_waivers: Sequence[WaiverRecord], repository: str, image
     """Yield how each of the waivers ended that may have counted for an image."""
     for record in ended_waivers:
         waiver = record.waiver
-        if (not waiver.image or waiver.image == image) and patterns.matches(repository, waiver.repository or "**"):
+        if (not waiver.image or waiver.image == image) and patterns.is_match(repository, waiver.repository or "**"):
             end = f"was revoked by {record.revoked_by}" if record.revoked_at else f"ended at {waiver.until}"
             yield f"the waiver {waiver.id} {end}"

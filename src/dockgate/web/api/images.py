@@ -375,7 +375,7 @@ def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDepe
 @api.checks_token_limits
 def case(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
-    return Response(case_file.text(_recorded_verdict(digest, caller, server)), media_type="application/json")
+    return Response(case_file.encode_document(_recorded_verdict(digest, caller, server)), media_type="application/json")
 
 
 @router.get("/verdicts/{digest}/explanation")

@@ -10,7 +10,7 @@ from fastapi import Header, Request, Response
 from pydantic import Field
 
 from dockgate.gate.model import Settings
-from dockgate.gate.patterns import matches
+from dockgate.gate.patterns import is_match
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import (
     DEFAULT_POLICY,
@@ -248,7 +248,7 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
             pattern
             for pattern in record.assignment.repositories
             if caller.can_reach(repository=pattern)
-            or (record.assignment.name in applied_names and any(matches(name, pattern) for name in repositories))
+            or (record.assignment.name in applied_names and any(is_match(name, pattern) for name in repositories))
         )
         if names:
             assignment = replace(record.assignment, repositories=names)
@@ -260,7 +260,7 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
 
 def _allowed_to(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
     """The entries that include the caller, without the names of other principals."""
-    included_entries = (entry for entry in entries if entry.includes(caller.principal))
+    included_entries = (entry for entry in entries if entry.is_allowed_for(caller.principal))
     return tuple(
         replace(entry, principals=tuple(name for name in entry.principals if name == caller.name))
         for entry in included_entries

@@ -11,7 +11,7 @@ from fastapi.responses import Response
 from dockgate import reports
 from dockgate.delivery.accept_commands import waiver_commands
 from dockgate.gate.model import PlatformVerdict, Verdict
-from dockgate.gate.next_steps import NextStep, next_steps
+from dockgate.gate.next_steps import NextStep, list_next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.reports import _wording as wording
 from dockgate.reports._verdict_lines import describe_undetermined
@@ -285,7 +285,7 @@ def _platform_page(
             if (count := sum(row.group is group for row in rows))
         ],
         undetermined=list(describe_undetermined(platform.undetermined)),
-        steps=next_steps(platform.undetermined, stored_verdict.image),
+        steps=list_next_steps(platform.undetermined, stored_verdict.image),
         upgrades=wording.group_upgrades(platform.remediation),
         obstacles=wording.list_obstacle_reasons(platform),
         accepted=list(
