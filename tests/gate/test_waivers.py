@@ -255,3 +255,43 @@ def test_until_fixed_ends_a_waiver_when_the_fix_is_unknown() -> None:
         accepted_waivers = Waivers((replace(FINE, until=None, until_fixed=True),))
         applied = waivers.apply_to_findings(Matches((item,), ()), accepted_waivers, limits(HIGH=0), content, IMAGE, NOW)
         assert bool(applied.applied_waivers) is accepted
+
+
+SCOPES = st.builds(
+    Waiver,
+    st.sampled_from(["a", "b"]),
+    st.just("ana"),
+    st.just("x"),
+    vulnerability=st.sampled_from([None, "CVE-2024-1"]),
+    package=st.sampled_from([None, "pkg:npm/a", "pkg:npm/a@1", "pkg:npm/*", "pkg:npm/b"]),
+    repository=st.sampled_from([None, "team/app", "team/*", "other/*"]),
+    image=st.sampled_from([None, IMAGE]),
+    until=st.sampled_from([None, "2026-12-01", "2027-01-01"]),
+    until_fixed=st.booleans(),
+).filter(lambda waiver: bool(waiver.until or waiver.until_fixed))
+
+
+@given(SCOPES, SCOPES)
+def test_a_covering_waiver_accepts_all_that_the_other_one_does_as_long(waiver: Waiver, candidate: Waiver) -> None:
+    if waivers.find_covering_waiver(waiver, [candidate]) is None:
+        return
+    for now in (NOW, "2026-12-15T00:00:00.000Z"):
+        for repository in ("team/app", "team/web", "other/app"):
+            selected = waivers.select_waivers([waiver], repository, [IMAGE], now)
+            also_selected = waivers.select_waivers([candidate], repository, [IMAGE], now)
+            for name, fixed in (("a", None), ("a", "2"), ("b", None)):
+                finding = Finding("CVE-2024-1", (), package(name), Severity.HIGH, Rating(None, Severity.HIGH), fixed)
+                if selected and waivers.accepts_finding(waiver, finding, now):
+                    assert also_selected
+                    assert waivers.accepts_finding(candidate, finding, now)
+
+
+def test_a_waiver_of_other_content_covers_nothing() -> None:
+    later = replace(FINE, id="later", until="2027-01-01")
+    assert waivers.find_covering_waiver(FINE, [RULE, FINE, replace(later, rule="image_age", image=IMAGE)]) is None
+    assert waivers.find_covering_waiver(FINE, [later]) == later
+    assert waivers.find_covering_waiver(replace(FINE, vulnerability=None, package="pkg:npm/a"), [later]) is None
+    unread = Waiver("u", "ana", "x", image=IMAGE, unread="opt/a.jar", until="2026-12-01")
+    wide = replace(unread, id="wide", unread="opt/**", until="2027-01-01")
+    assert waivers.find_covering_waiver(unread, [wide]) == wide
+    assert waivers.find_covering_waiver(wide, [unread]) is None

@@ -10,17 +10,22 @@ from dockgate.gate.policy import PolicyVersion
 _SCOPE = ("vulnerability", "package", "rule", "unread", "repository", "image")
 
 
-def waiver_expiring(waiver: Waiver, time: str) -> NewEvent:
-    """A waiver ends soon: what it accepts counts again then.
+def waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
+    """A waiver ends soon: what it accepts counts again then, unless `covered_by` accepts all of it.
 
-    `time` identifies the announcement: one that a clock made which was ahead is made again.
+    That is another waiver. `time` identifies the announcement: one that a clock made which was ahead is made again.
     """
-    return _make_waiver_event("waiver.expiring", waiver, time)
+    return _make_waiver_event("waiver.expiring", waiver, time, covered_by=covered_by)
 
 
-def waiver_expired(waiver: Waiver, time: str) -> NewEvent:
-    """The end of a waiver has come: what it accepted counts again. `time` as of `waiver_expiring`."""
-    return _make_waiver_event("waiver.expired", waiver, time)
+def waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
+    """The end of a waiver has come: what it accepted counts again. Arguments as of `waiver_expiring`."""
+    return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
+
+
+def waiver_restored(waiver: Waiver, time: str) -> NewEvent:
+    """The end of a waiver was announced by a clock that was ahead: it has not come."""
+    return _make_waiver_event("waiver.restored", waiver, time)
 
 
 def waiver_added(waiver: Waiver, time: str) -> NewEvent:
@@ -67,7 +72,14 @@ def _of_vex(kind: str, document: str, image: str | None, author: str, by: str | 
     return make_event(kind, f"document {document}", f"{document}/{image or ''}/{time}", time, detail)
 
 
-def _make_waiver_event(kind: str, waiver: Waiver, time: str, by: str | None = None, key: str | None = None) -> NewEvent:
+def _make_waiver_event(
+    kind: str,
+    waiver: Waiver,
+    time: str,
+    by: str | None = None,
+    key: str | None = None,
+    covered_by: str | None = None,
+) -> NewEvent:
     scope: Mapping[str, str] = {name: value for name in _SCOPE if (value := getattr(waiver, name))}
     detail = {
         "waiver": waiver.id,
@@ -76,6 +88,7 @@ def _make_waiver_event(kind: str, waiver: Waiver, time: str, by: str | None = No
         "reason": waiver.reason,
         "scope": scope,
         "by": by,
+        "covered_by": covered_by,
     }
     repository = waiver.repository or None
     return make_event(kind, f"waiver {waiver.id}", key or f"{waiver.id}/{time}", time, detail, repository=repository)

@@ -20,6 +20,7 @@ NOTIFIED_TYPES = (
         "finding.exploited",
         "waiver.expiring",
         "waiver.expired",
+        "waiver.restored",
         "feed.failed",
         "feed.stale",
         "feed.suspect",
@@ -43,8 +44,12 @@ _WORDS = {
     ),
     "tag.moved": ("{} names another image now", "Deploys are by digest: what runs stays as it is."),
     "pull.refused": ("{}: a pull was refused", "Request an approval: `dockgate gate --wait IMAGE`."),
-    "waiver.expiring": ("The waiver {} expires soon", "What it accepts counts again then."),
-    "waiver.expired": ("The waiver {} has ended", "What it accepted counts again."),
+    "waiver.expiring": (
+        "The waiver {} expires soon",
+        "What it accepts counts again then, unless something else accepts it.",
+    ),
+    "waiver.expired": ("The waiver {} has ended", "What it accepted counts again, unless something else accepts it."),
+    "waiver.restored": ("The waiver {} has not ended", "The server's clock was ahead: what it accepts does not count."),
     "approval.needed": ("{}: an approval waits for a person", "`dockgate approval list` shows what waits."),
     "fix.available": ("{}: a fix for its rejected image", "`dockgate pipeline fixes {}` shows it."),
     "feed.suspect": ("The feed {} brings no new records", "Its publisher, or a mirror, may have stopped."),
@@ -70,6 +75,8 @@ _STATES: Mapping[str, tuple[tuple[str, ...], str | None]] = {
     "service.deadline_near": (("service",), ""),
     "service.deadline_passed": (("service",), ""),
     "service.recovered": (("service",), None),
+    "waiver.expired": (("waiver",), ""),
+    "waiver.restored": (("waiver",), None),
 }
 # The end of topics that say that all is well.
 _WELL = "0" * 16

@@ -139,6 +139,43 @@ def sort_by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
     return sorted(waivers, key=rank_waiver)
 
 
+def find_covering_waiver(waiver: Waiver, other_waivers: Iterable[Waiver]) -> Waiver | None:
+    """Return a waiver that ends later and accepts all that this one accepts, None for none.
+
+    One that accepts a part of it is not found, nor are several that accept it together.
+    """
+    return next((candidate for candidate in sort_by_latest_end(other_waivers) if _covers(candidate, waiver)), None)
+
+
+def _covers(candidate: Waiver, waiver: Waiver) -> bool:
+    candidate_end, end = parse_time(candidate.until), parse_time(waiver.until)
+    return (
+        candidate.id != waiver.id
+        and bool(candidate.vulnerability or candidate.package or candidate.image or candidate.unread)
+        and (candidate_end is None or (end is not None and candidate_end > end))
+        and (waiver.until_fixed or not candidate.until_fixed)
+        and (candidate.rule or "", bool(candidate.unread)) == (waiver.rule or "", bool(waiver.unread))
+        and all(
+            not wide or wide == narrow
+            for wide, narrow in (
+                (candidate.violation, waiver.violation),
+                (candidate.image, waiver.image),
+                (candidate.vulnerability, waiver.vulnerability),
+            )
+        )
+        and _is_pattern_of(candidate.package, waiver.package)
+        and _is_pattern_of(candidate.repository, waiver.repository)
+        and _is_pattern_of(candidate.unread, waiver.unread)
+    )
+
+
+def _is_pattern_of(pattern: str | None, text: str | None) -> bool:
+    """Return whether the pattern is known to match all that `text` matches, which may be a pattern, too."""
+    if not pattern or pattern == text:
+        return True
+    return bool(text) and "*" not in (text or "") and patterns.matches(text or "", pattern)
+
+
 @dataclass(frozen=True, slots=True)
 class FindingWaivers:
     """`matches` are the findings that still count. `notes` report VEX statements that were not trusted."""

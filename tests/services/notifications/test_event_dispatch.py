@@ -197,6 +197,23 @@ def test_a_clock_that_goes_back_delays_no_state_that_has_settled(server: Server)
     assert len(server.sent()) == 1
 
 
+def test_what_a_clock_announced_that_was_ahead_is_announced_at_its_time_and_taken_back(server: Server) -> None:
+    server.add_target()
+    server.add_rule("waiver.expired", "waiver.restored", "image.judged")
+    kinds = [(20, "waiver.expired"), (-20, "waiver.restored"), (0, "waiver.restored"), (19, "waiver.expired")]
+    messages = []
+    for days, kind in kinds:
+        server.passes(days=days)
+        server.happens(kind, waiver="w1")
+        messages.append(len(server.sent()))
+    assert messages == [1, 1, 0, 1]
+    server.happens("image.judged", image="a")
+    assert len(server.sent()) == 1
+    server.passes(days=-1)
+    server.happens("image.judged", image="a")
+    assert len(server.sent()) == 1
+
+
 def test_what_is_news_of_one_image_is_not_news_of_another(server: Server) -> None:
     server.add_target()
     server.add_rule("verdict.changed")

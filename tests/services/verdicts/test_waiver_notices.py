@@ -55,6 +55,24 @@ def test_the_end_of_a_waiver_that_a_clock_announced_which_was_ahead_is_announced
     assert announcements(store, 21, 15, 20, 21, kind="waiver.expired") == [at(21), at(20)]
 
 
+def test_an_end_that_a_clock_announced_which_was_ahead_is_taken_back_once(store: Store) -> None:
+    assert announcements(store, 21, 15, 16, 20, kind="waiver.restored") == [at(15)]
+
+
+def test_what_a_clock_announced_which_was_ahead_is_not_announced_again_if_it_is_so_by_now(store: Store) -> None:
+    assert announcements(store, 19, 14, 15) == [at(19)]
+    assert announcements(store, 30, 21, 22, kind="waiver.expired") == [at(30)]
+    assert announcements(store, kind="waiver.restored") == []
+
+
+def test_the_end_of_a_waiver_names_another_one_that_accepts_the_same(store: Store) -> None:
+    store.waivers.add(Waiver("w2", "ana", "It is still never called.", "CVE-2024-1", until=at(90), created_by="ana"))
+    assert announcements(store, 14) == [at(14)]
+    assert announcements(store, 21, kind="waiver.expired") == [at(21)]
+    details = [event.body["detail"] for event in store.event_log.read() if event.detail_type.startswith("waiver.exp")]
+    assert [(detail["waiver"], detail.get("covered_by")) for detail in details] == [("w1", "w2")] * 2
+
+
 def test_a_revoked_waiver_has_no_end_to_announce(store: Store) -> None:
     assert announcements(store, 1) == []
     store.waivers.revoke("w1", "ana", at(2))

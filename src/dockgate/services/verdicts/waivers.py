@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from itertools import islice
 
 from dockgate.delivery.ports import AttachedDocuments
@@ -20,7 +21,7 @@ from dockgate.services.error_isolation import for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import digest_of
 from dockgate.shared.errors import DockgateError, UsageError
-from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time
+from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, shift_time
 from dockgate.store import Store
 from dockgate.store.records import VexRecord, WaiverRecord
 
@@ -198,10 +199,11 @@ class ServerWaivers:
     def announce_expiring(self) -> None:
         """Announce once each waiver that expires soon, and each that has expired.
 
-        What a clock announced that was ahead does not count.
+        What a clock announced that was ahead does not count. An end that has not come is taken back.
         """
         now = self.clock.now()
-        self.store.waivers.forget_announcements(compute_latest_time(now))
+        notice_until = format_time(shift_time(self.clock(), timedelta(days=self.notice_days)))
+        self.store.waivers.forget_announcements(compute_latest_time(now), now, notice_until)
         active = self.store.waivers.active(now)
         unannounced_waivers = [record.waiver for record in active if record.announced_at is None]
         expiring = waivers.select_expiring_waivers(unannounced_waivers, now, self.notice_days)
@@ -211,11 +213,14 @@ class ServerWaivers:
 
     def _announce(self, announcement: tuple[Waiver, bool]) -> None:
         (waiver, has_ended), now = announcement, self.clock.now()
+        other_waivers = [record.waiver for record in self.store.waivers.active(now)]
+        covering_waiver = waivers.find_covering_waiver(waiver, other_waivers)
+        covered_by = covering_waiver.id if covering_waiver is not None else None
         if has_ended:
-            mark, event = self.store.waivers.mark_end_announced, governance_events.waiver_expired(waiver, now)
+            mark, make_event = self.store.waivers.mark_end_announced, governance_events.waiver_expired
         else:
-            mark, event = self.store.waivers.mark_announced, governance_events.waiver_expiring(waiver, now)
-        self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [event])
+            mark, make_event = self.store.waivers.mark_announced, governance_events.waiver_expiring
+        self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [make_event(waiver, now, covered_by)])
 
     def explain_ends(self, places: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:
         """Return which waivers that may have counted for images (repository and digest) ended since that time.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, or_, select, update
 
+from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.outbox import add_entries
 from dockgate.store.queries import BATCH
@@ -218,6 +219,9 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
 
     So is the last event of a state that contradicts what the target was last notified of.
     """
+    if not events:
+        return []
+    _forget_future(connection, compute_latest_time(max(event.at for event in events)))
     times = _topic_times(connection, {(event.target, event.topic) for event in events})
     present = set(times)
     states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
@@ -238,7 +242,7 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
                 reopened_topics = _reopen(connection, event.target, event.reopens, times)
                 present -= reopened_topics
         times[key] = max(event.at, times.get(key, ""))
-    _record_states(connection, last_topics, max((event.at for event in events), default=""))
+    _record_states(connection, last_topics, max(event.at for event in events))
     _settle(connection, unsettled_topics)
     insert_all_new(
         connection,
@@ -288,6 +292,12 @@ def _record_states(connection: Connection, topics: Mapping[tuple[str, str], str]
             connection.execute(delete(notified_states).where(notified_states.c.target == target, is_state))
     rows = [{"target": target, "state": state, "topic": topic, "at": at} for (target, state), topic in topics.items()]
     insert_all_new(connection, notified_states, rows)
+
+
+def _forget_future(connection: Connection, latest_time: str) -> None:
+    """Forget what a clock recorded that was ahead: what happens now is news."""
+    for table in (notified_topics, notified_states):
+        connection.execute(delete(table).where(table.c.at > latest_time))
 
 
 def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:

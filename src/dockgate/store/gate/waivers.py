@@ -3,17 +3,17 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, RowMapping, bindparam, func, or_, select, update
+from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, select, update
 
 from dockgate.events.envelope import NewEvent
-from dockgate.events.governance_events import waiver_added, waiver_revoked
+from dockgate.events.governance_events import waiver_added, waiver_restored, waiver_revoked
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.records import WaiverRecord
 from dockgate.store.schema.gate import waivers
-from dockgate.store.statements import insert_if_new
+from dockgate.store.statements import insert_if_new, lock_rows
 
 _RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
 _ACTIVE = _RECORD.where(
@@ -79,18 +79,23 @@ class Waivers:
         """Record that the end of a waiver was announced, and append its events. The first time stays."""
         self._write(waiver_id, waivers.c.end_announced_at, events, end_announced_at=now)
 
-    def forget_announcements(self, after: str) -> None:
-        """Forget the announcements made after that time: those of a clock that was ahead."""
-        columns = (waivers.c.announced_at, waivers.c.end_announced_at)
+    def forget_announcements(self, latest_time: str, now: str, notice_until: str) -> None:
+        """Forget what a clock announced that was ahead, later than `latest_time`, and that is not so now.
+
+        Waivers that end after `notice_until` do not expire soon. One that has not ended gets an event that says so.
+        """
+        is_early = waivers.c.announced_at > latest_time, waivers.c.until > notice_until
+        is_not_over = waivers.c.end_announced_at > latest_time, waivers.c.until > now
+        is_wrong = waivers.c.revoked_at.is_(None), or_(and_(*is_early), and_(*is_not_over))
         with self._database.read() as connection:
-            if (
-                connection.scalar(select(waivers.c.id).where(or_(*(column > after for column in columns))).limit(1))
-                is None
-            ):
+            if connection.scalar(select(waivers.c.id).where(*is_wrong).limit(1)) is None:
                 return
         with self._database.write() as connection:
-            for column in columns:
-                connection.execute(update(waivers).where(column > after).values({column.name: None}))
+            connection.execute(update(waivers).where(*is_early).values(announced_at=None))
+            of_ends = select(waivers.c.body).where(*is_not_over, waivers.c.revoked_at.is_(None))
+            restored_waivers = connection.scalars(lock_rows(of_ends.order_by(waivers.c.seq))).all()
+            connection.execute(update(waivers).where(*is_not_over).values(end_announced_at=None))
+            append_events(connection, [waiver_restored(waiver, now) for waiver in restored_waivers])
 
     def _write(self, waiver_id: str, unless: Any, events: Sequence[NewEvent] = (), **values: str) -> WaiverRecord:
         """Write the values, and append the events, unless the column `unless` is set."""
