@@ -110,7 +110,7 @@ class Settings(NamedTuple):
     build_log: float = 16
     build_allow: tuple[str, ...] = ()
     build_block: tuple[str, ...] = ()
-    unsafe_builds: bool = False
+    can_build_unsafely: bool = False
 
     @property
     def shared_data(self) -> Path:
@@ -166,7 +166,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         keep_images=_read_whole_number(values, "DOCKGATE_KEEP_IMAGES", _DEFAULTS.keep_images),
         keep_revisions=_read_whole_number(values, "DOCKGATE_KEEP_REVISIONS", _DEFAULTS.keep_revisions),
         gc_hours=_read_number(values, "DOCKGATE_GC_HOURS", _DEFAULTS.gc_hours, is_days=True),
-        rescans_per_minute=_read_number(values, "DOCKGATE_RESCANS", _DEFAULTS.rescans_per_minute, may_be_zero=True),
+        rescans_per_minute=_read_number(values, "DOCKGATE_RESCANS", _DEFAULTS.rescans_per_minute, can_be_zero=True),
         waiver_notice_days=_read_number(
             values, "DOCKGATE_WAIVER_NOTICE_DAYS", _DEFAULTS.waiver_notice_days, is_days=True
         ),
@@ -194,7 +194,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
         build_log=_read_number(values, "DOCKGATE_BUILD_LOG", _DEFAULTS.build_log),
         build_allow=_read_networks(values, "DOCKGATE_BUILD_ALLOW"),
         build_block=_read_networks(values, "DOCKGATE_BUILD_BLOCK"),
-        unsafe_builds=_is_set(values, "DOCKGATE_UNSAFE_BUILDS"),
+        can_build_unsafely=_is_set(values, "DOCKGATE_UNSAFE_BUILDS"),
         proxies=tuple(values.get("DOCKGATE_TRUSTED_PROXIES", "").replace(",", " ").split()),
     )
 
@@ -305,7 +305,7 @@ def _read_mebibytes(values: Mapping[str, str], name: str, default: int) -> int:
 
 
 def _read_number(
-    values: Mapping[str, str], name: str, default: float, *, is_days: bool = False, may_be_zero: bool = False
+    values: Mapping[str, str], name: str, default: float, *, is_days: bool = False, can_be_zero: bool = False
 ) -> float:
     text = values.get(name, str(default))
     try:
@@ -313,7 +313,7 @@ def _read_number(
     except ValueError:
         number = -1
     maximum = 36_500 if is_days else 10**9
-    if not (0 <= number < maximum if is_days or may_be_zero else 0 < number < maximum):
+    if not (0 <= number < maximum if is_days or can_be_zero else 0 < number < maximum):
         raise UsageError(f"{name} is {text!r}.", "Set it to a positive number, such as 14 or 0.5.")
     return number
 

@@ -27,7 +27,7 @@ def test_a_server_elsewhere_names_the_setting_for_the_commands(settings: Setting
 def test_a_server_without_root_says_that_it_builds_nothing(settings: Settings) -> None:
     assert "Builds need root" not in steps(settings)
     assert "Builds need root" in steps(settings, is_root=False)
-    assert "Builds need root" not in steps(settings._replace(unsafe_builds=True), is_root=False)
+    assert "Builds need root" not in steps(settings._replace(can_build_unsafely=True), is_root=False)
 
 
 def test_the_download_of_advisories_is_a_step_only_if_the_server_does_not_fetch_them(settings: Settings) -> None:

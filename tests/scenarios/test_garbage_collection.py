@@ -89,7 +89,7 @@ class Site:
             for digest in sorted(documents, key=lambda digest: digest == image.digest):
                 data = image.blobs[digest]
                 kind = make.INDEX if b'"manifests"' in data else make.MANIFEST
-                pusher.push_manifest(data, by_digest=digest != image.digest, kind=kind)
+                pusher.push_manifest(data, has_digest_name=digest != image.digest, kind=kind)
                 name = tag if digest == image.digest else ""
                 self.system.store.images.add_push(PushedImage(REPOSITORY, name, digest, self.now))
         return image.digest

@@ -37,7 +37,7 @@ def test_the_nearness_of_an_address(address: str, expected: Nearness) -> None:
 @pytest.mark.parametrize("address", [str(address) for address in METADATA])
 def test_no_metadata_address_is_called_or_reached_by_a_build(address: str) -> None:
     assert classify_address(address) is Nearness.METADATA
-    assert explain_refusal(address, allows_loopback=True)
+    assert explain_refusal(address, is_loopback_allowed=True)
     assert is_private(address)
 
 

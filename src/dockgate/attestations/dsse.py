@@ -178,12 +178,12 @@ def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
 def _check_kind(key: Any) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
-    fine = (
+    is_supported = (
         isinstance(key, ed25519.Ed25519PublicKey)
         or (isinstance(key, ec.EllipticCurvePublicKey) and isinstance(key.curve, ec.SECP256R1))
         or (isinstance(key, rsa.RSAPublicKey) and key.key_size >= _WEAKEST_RSA)
     )
-    if not fine:
+    if not is_supported:
         raise UsageError(
             "The public key has an unsupported type.",
             f"Use ECDSA on P-256, Ed25519, or RSA of at least {_WEAKEST_RSA} bits.",

@@ -200,7 +200,9 @@ def _builder(
         log=int(settings.build_log * 2**20),
     )
     return PodmanBuilder(
-        podman_service.make_runner(podman, limits, settings.build_allow, settings.build_block, settings.unsafe_builds),
+        podman_service.make_runner(
+            podman, limits, settings.build_allow, settings.build_block, settings.can_build_unsafely
+        ),
         Workspaces(place / "repositories", limits.seconds),
         RegistryBuildImages(
             place / "bases",

@@ -154,7 +154,7 @@ def command(
             report = local_gate.judge_reported(reports, rules, all_waivers=all_waivers, advisories=advisories)
     else:
         with Database.open(database or settings.advisories) as advisories:
-            image = argument.scan(settings, needs_diff_ids=True, is_quiet=display.is_quiet)
+            image = argument.scan(settings, should_hash=True, is_quiet=display.is_quiet)
             facts = _provenance(argument, image.digest, rules, statements, settings)
             report = local_gate.judge(
                 image, advisories, rules, external_reports=reports, all_waivers=all_waivers, provenance=facts

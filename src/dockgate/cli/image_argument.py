@@ -36,7 +36,7 @@ class ImageArgument(NamedTuple):
     insecure: bool
     ca_bundle: Path | None
 
-    def scan(self, settings: Settings, *, needs_diff_ids: bool = False, is_quiet: bool = False) -> "ScannedImage":
+    def scan(self, settings: Settings, *, should_hash: bool = False, is_quiet: bool = False) -> "ScannedImage":
         """Scan the image, with progress on a terminal. Raises the errors of `image_inventory.scan`."""
         from dockgate.services.images import image_inventory
 
@@ -48,7 +48,7 @@ class ImageArgument(NamedTuple):
                 is_insecure=self.insecure,
                 ca_bundle=self.ca_bundle,
                 report=show,
-                needs_diff_ids=needs_diff_ids,
+                should_hash=should_hash,
             )
 
 

@@ -107,7 +107,7 @@ def _try_on_image(text: str, file: Path, reference: str, policy: str, database: 
     candidate, present = local_gate.read_policy(text, file), local_gate.policy_of(policy)
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
-        scanned_image = ImageArgument(reference, "all", False, None).scan(settings, needs_diff_ids=True)
+        scanned_image = ImageArgument(reference, "all", False, None).scan(settings, should_hash=True)
         present_verdict, candidate_verdict = (
             local_gate.judge(scanned_image, advisories, entry).verdict for entry in (present, candidate)
         )

@@ -61,7 +61,7 @@ def next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
     """
     if url != settings.server:
         yield f"To call this server: export DOCKGATE_SERVER={url}"
-    if not is_root and not settings.unsafe_builds:
+    if not is_root and not settings.can_build_unsafely:
         yield "This server builds no images. Builds need root: run `dockgate up` as root."
     if not settings.advisories.exists():
         if settings.updates.mode == "off":

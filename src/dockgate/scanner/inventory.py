@@ -40,15 +40,15 @@ def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
 
 
 def combine(
-    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, needs_diff_ids: bool = False
+    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, should_hash: bool = False
 ) -> Inventory:
     """Combine what the layers hold, base first, into an inventory with every inconsistency as unread.
 
-    `needs_diff_ids`: a layer whose uncompressed content was not hashed is unread too.
+    `should_hash`: a layer whose uncompressed content was not hashed is unread too.
     """
     facts = list(_limit_layers(facts))
     try:
-        distribution, packages, unread_entries = _compare(image, facts, ecosystems, needs_diff_ids=needs_diff_ids)
+        distribution, packages, unread_entries = _compare(image, facts, ecosystems, should_hash=should_hash)
     except UnreadableError as error:
         distribution, packages, unread_entries = None, set(), {Unread("/", str(error))}
     inventory = Inventory(
@@ -64,7 +64,7 @@ def combine(
 
 
 def _compare(
-    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, needs_diff_ids: bool
+    image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, should_hash: bool
 ) -> tuple[Distribution | None, set[Package], set[Unread]]:
     """Return distribution, packages and unread entries. Raises UnreadableError if that takes too long."""
     stack = LayerStack(facts)
@@ -77,7 +77,7 @@ def _compare(
         *(entry for package in facts for entry in package.unread),
     }
     unread_entries.update(
-        layer_verification.find_problems(image.layers, facts, image.diff_ids, needs_diff_ids=needs_diff_ids)
+        layer_verification.find_problems(image.layers, facts, image.diff_ids, should_hash=should_hash)
     )
     locks = language_packages.Locks(stack)
     duplicates = Duplicates(stack, ecosystems)

@@ -142,14 +142,14 @@ class LayerStack:
         `systems` are the ecosystems that have a database.
         """
         key = name, layer, tuple(systems)
-        answer = self._introduced_by_key.get(key)
-        if answer is None:
+        is_new = self._introduced_by_key.get(key)
+        if is_new is None:
             versions = [entry for system in key[2] for entry in self._versions_by_package.get((system, name), ())]
             self.spend(len(versions) + 1)
             versions_below = {version for at, version in versions if at < layer}
-            answer = any(at == layer and version not in versions_below for at, version in versions)
-            self._introduced_by_key[key] = answer
-        return answer
+            is_new = any(at == layer and version not in versions_below for at, version in versions)
+            self._introduced_by_key[key] = is_new
+        return is_new
 
     def find_introducing_layer(self, file: PackageFile, package: Package, layer: int) -> int:
         """Return the layer that added a package to a package database that `layer` wrote.

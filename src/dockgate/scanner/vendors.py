@@ -109,7 +109,7 @@ def find_vendor_by_maintainer(package: Package, distribution: str) -> str | None
     if package.vendor and package.ecosystem:  # settled before
         return package.vendor
     maintainer = package.vendor or ""
-    third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
+    is_third_party, maintainer = maintainer.startswith(THIRD_PARTY), maintainer.removeprefix(THIRD_PARTY)
     if maintainer.startswith(_STATED_PREFIX):
         return None if maintainer[1:].lower() == distribution else _clean_vendor_name(maintainer[1:])
     for mark, vendor in _VERSION_MARKS.items():
@@ -125,7 +125,7 @@ def find_vendor_by_maintainer(package: Package, distribution: str) -> str | None
         return None
     if address.endswith(_MAINTAINERS):
         return _clean_vendor_name(domain)
-    default_vendor = _clean_vendor_name(domain) if third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
+    default_vendor = _clean_vendor_name(domain) if is_third_party and distribution in _COMPLETE_DISTRIBUTIONS else None
     return _NAMES.get(maintainer.lower(), default_vendor)
 
 

@@ -105,7 +105,7 @@ def _network_helper() -> Check:
 
 
 def _builds(settings: Settings) -> Iterator[Check]:
-    if settings.unsafe_builds:
+    if settings.can_build_unsafely:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
         yield Check("builds", False, "run as root on this host, without a sandbox", "builds", advice)
     lacks = build_host.find_missing()

@@ -108,13 +108,13 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def explain_refusal(text: str, allows_loopback: bool) -> str | None:
+def explain_refusal(text: str, is_loopback_allowed: bool) -> str | None:
     """Return why an address is not called, None when it may be."""
     address = parse(text)
     if is_metadata(address):
         return "is where clouds keep credentials"
     if address.is_loopback:
-        return None if allows_loopback else "is this machine"
+        return None if is_loopback_allowed else "is this machine"
     if address.is_unspecified or address.is_multicast or address.is_reserved:
         return "is not a host's"
     return None

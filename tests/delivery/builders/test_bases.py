@@ -44,7 +44,7 @@ def retag(host: Host, repository: str, tag: str, fresh: str, change: str = "") -
     if change:
         manifest["annotations"] = {"change": change}
     with Pusher(RegistryReference(host.registry.address, repository, fresh), issuers=issuers(host)) as pusher:
-        pusher.push_manifest(json.dumps(manifest).encode(), by_digest=False)
+        pusher.push_manifest(json.dumps(manifest).encode(), has_digest_name=False)
 
 
 def test_base_images_of_every_stage_are_recorded_by_digest(host: Host, source: Source) -> None:

@@ -118,18 +118,18 @@ def test_an_unreachable_receiver_is_reported_as_unreachable() -> None:
     ],
 )
 def test_addresses_that_are_never_called(address: str) -> None:
-    assert explain_refusal(address, allows_loopback=True)
+    assert explain_refusal(address, is_loopback_allowed=True)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"])
 def test_this_machine_is_called_by_a_server_on_loopback_alone(address: str) -> None:
-    assert explain_refusal(address, allows_loopback=True) is None
-    assert explain_refusal(address, allows_loopback=False)
+    assert explain_refusal(address, is_loopback_allowed=True) is None
+    assert explain_refusal(address, is_loopback_allowed=False)
 
 
 @pytest.mark.parametrize("address", ["10.1.2.3", "192.168.1.1", "8.8.8.8", "2001:4860:4860::8888"])
 def test_hosts_of_ones_own_network_and_elsewhere_are_called(address: str) -> None:
-    assert explain_refusal(address, allows_loopback=False) is None
+    assert explain_refusal(address, is_loopback_allowed=False) is None
 
 
 def test_a_name_is_looked_at_when_it_is_called() -> None:

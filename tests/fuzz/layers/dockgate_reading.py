@@ -123,7 +123,7 @@ def read_recorded(layer: Layer, *, should_hash: bool = False) -> LayerReading:
 def combine_layers(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
     """Combine layers, base first; an `image` is verified as for a verdict."""
     facts = [layer.facts for layer in layers]
-    inventory = combine(image or _Picture(), facts, ECOSYSTEMS, needs_diff_ids=image is not None)
+    inventory = combine(image or _Picture(), facts, ECOSYSTEMS, should_hash=image is not None)
     stack = LayerStack(facts)
     files: dict[str, bytes | None] = {}
     links: dict[str, str] = {}

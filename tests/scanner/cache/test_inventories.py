@@ -91,21 +91,21 @@ def test_a_verdict_does_not_take_what_a_scan_made_and_a_scan_does(tmp_path: Path
     cache, folder = InventoryCache(tmp_path / "images"), tmp_path / "layers"
     image = replace(an_image(), diff_ids=("sha256:content", "sha256:content"))
     (scanned,) = read([image], folder, image_cache=cache)
-    assert cache.find(image, needs_diff_ids=True) is None
-    (judged,) = read([image], folder, image_cache=cache, needs_diff_ids=True)
+    assert cache.find(image, should_hash=True) is None
+    (judged,) = read([image], folder, image_cache=cache, should_hash=True)
     assert judged == replace(scanned, diff_ids=("sha256:content", "sha256:content"))
-    assert cache.find(image, needs_diff_ids=True) == cache.find(image) == judged
+    assert cache.find(image, should_hash=True) == cache.find(image) == judged
 
 
 def test_a_cached_inventory_with_other_claims_is_not_used(tmp_path: Path) -> None:
     cache, image = InventoryCache(tmp_path / "images"), replace(an_image(), diff_ids=("sha256:content",) * 2)
-    read([image], tmp_path / "layers", image_cache=cache, needs_diff_ids=True)
+    read([image], tmp_path / "layers", image_cache=cache, should_hash=True)
     second = an_image(
         FakeLayer("sha256:1", BASE), FakeLayer("sha256:2", OWN, media_type="application/vnd.in-toto+json")
     )
     for changed in (replace(image, diff_ids=("sha256:content", "sha256:x")), replace(second, diff_ids=image.diff_ids)):
         assert cache.find(changed) is None
-        (result,) = read([changed], tmp_path / "layers", image_cache=cache, needs_diff_ids=True)
+        (result,) = read([changed], tmp_path / "layers", image_cache=cache, should_hash=True)
         assert result.unread != ()
 
 

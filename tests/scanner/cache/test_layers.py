@@ -60,7 +60,7 @@ def test_cached_facts_of_another_layer_are_not_used(cache: LayerCache, tmp_path:
 
 
 def verifying(folder: Path) -> LayerCache:
-    return LayerCache(folder, ecosystems.load(), needs_diff_ids=True)
+    return LayerCache(folder, ecosystems.load(), should_hash=True)
 
 
 def test_a_scan_does_without_the_digest_of_the_content_and_a_verdict_does_not(

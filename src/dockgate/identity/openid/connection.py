@@ -80,8 +80,8 @@ class ProviderConnection:
         return self.send("POST", url, prepared_headers, body)
 
 
-def is_safe_url(url: object, *, may_be_plain: bool) -> bool:
-    """Return whether it is an absolute URL over TLS. `may_be_plain`: or over plain HTTP, on this machine."""
+def is_safe_url(url: object, *, can_be_plain: bool) -> bool:
+    """Return whether it is an absolute URL over TLS. `can_be_plain`: or over plain HTTP, on this machine."""
     if not isinstance(url, str) or not url.isascii() or not url.isprintable():
         return False
     try:
@@ -89,7 +89,7 @@ def is_safe_url(url: object, *, may_be_plain: bool) -> bool:
         host, _ = parts.hostname, parts.port
     except ValueError:
         return False
-    is_plain = may_be_plain and parts.scheme == "http" and is_loopback(host or "")
+    is_plain = can_be_plain and parts.scheme == "http" and is_loopback(host or "")
     return bool(host) and parts.username is None and not parts.fragment and (parts.scheme == "https" or is_plain)
 
 

@@ -14,7 +14,7 @@ CLIENT_METHODS = ("client_secret_basic", "client_secret_post")
 class ProviderMetadata:
     """Endpoints of a provider.
 
-    `names_itself`: its answers to the browser have the parameter `iss` (RFC 9207).
+    `has_issuer_parameter`: its answers to the browser have the parameter `iss` (RFC 9207).
     """
 
     issuer: str
@@ -23,7 +23,7 @@ class ProviderMetadata:
     jwks_uri: str
     userinfo_endpoint: str | None
     client_method: str
-    names_itself: bool
+    has_issuer_parameter: bool
 
 
 def fetch_metadata(connection: ProviderConnection, issuer: str) -> ProviderMetadata:
@@ -33,12 +33,12 @@ def fetch_metadata(connection: ProviderConnection, issuer: str) -> ProviderMetad
         raise _make_unusable_error(
             f"its issuer is not {issuer}", "Set DOCKGATE_OIDC_ISSUER to exactly what the provider names."
         )
-    may_be_plain = issuer.startswith("http:")
+    can_be_plain = issuer.startswith("http:")
     for name in ("authorization_endpoint", "token_endpoint", "jwks_uri"):
-        if not is_safe_url(document.get(name), may_be_plain=may_be_plain):
+        if not is_safe_url(document.get(name), can_be_plain=can_be_plain):
             raise _make_unusable_error(f"its {name} is missing or not over TLS")
     userinfo = document.get("userinfo_endpoint")
-    if userinfo is not None and not is_safe_url(userinfo, may_be_plain=may_be_plain):
+    if userinfo is not None and not is_safe_url(userinfo, can_be_plain=can_be_plain):
         raise _make_unusable_error("its userinfo_endpoint is not over TLS")
     challenges = document.get("code_challenge_methods_supported")
     if isinstance(challenges, list) and "S256" not in challenges:

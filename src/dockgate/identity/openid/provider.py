@@ -59,7 +59,7 @@ class OpenIdProvider(IdentityProvider):
     @override
     def redeem(self, request: SignInRequest, code: str, issuer: str | None) -> Identity:
         metadata = self._metadata.get()
-        if issuer != metadata.issuer and (issuer is not None or metadata.names_itself):
+        if issuer != metadata.issuer and (issuer is not None or metadata.has_issuer_parameter):
             raise DeniedError("You are not signed in: the answer is of another identity provider.", "Sign in again.")
         tokens = self._request_tokens(metadata.token_endpoint, request, code)
         access_token = tokens.get("access_token")

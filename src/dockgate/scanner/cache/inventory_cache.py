@@ -32,17 +32,17 @@ class InventoryCache:
         code = _hash_code(package)
         self._cache = FileCache(folder / "images" / code[:16], Inventory) if code else None
 
-    def find(self, image: Image, *, needs_diff_ids: bool = False) -> Inventory | None:
+    def find(self, image: Image, *, should_hash: bool = False) -> Inventory | None:
         """The cached inventory of an image, or None. A folder has no digest and is never cached.
 
-        `needs_diff_ids`: the layers' uncompressed content has to have been hashed for it.
+        `should_hash`: the layers' uncompressed content has to have been hashed for it.
         """
         layers = tuple(layer.digest for layer in image.layers)
         if self._cache is None or not all(layers):
             return None
         names = [
             _make_name(image, has_diff_ids=True),
-            *([] if needs_diff_ids else [_make_name(image, has_diff_ids=False)]),
+            *([] if should_hash else [_make_name(image, has_diff_ids=False)]),
         ]
         inventory = next((cached_inventory for name in names if (cached_inventory := self._cache.find(name))), None)
         return add_image_metadata(inventory, image) if inventory and inventory.layers == layers else None

@@ -17,15 +17,15 @@ class LayerCache:
     """Layer facts in files of `folder`, by digest and version of the facts.
 
     Stored facts come from a blob that matched its digest, so it is not fetched again. A layer that could not be read is
-    not stored. `needs_diff_ids`: facts must include the digest of the uncompressed content; facts without it are
+    not stored. `should_hash`: facts must include the digest of the uncompressed content; facts without it are
     completed by reading the blob once more.
     """
 
-    def __init__(self, folder: Path, ecosystems: Sequence[Ecosystem], *, needs_diff_ids: bool = False) -> None:
+    def __init__(self, folder: Path, ecosystems: Sequence[Ecosystem], *, should_hash: bool = False) -> None:
         version = get_hex(digest_of(compute_facts_version(ecosystems).encode()))[:16]
         self._cache = FileCache(folder / "layers" / version, LayerFacts)
         self._ecosystems = ecosystems
-        self.needs_diff_ids = needs_diff_ids
+        self.should_hash = should_hash
 
     def find(self, layer: Layer) -> LayerFacts | None:
         """The facts of a layer that was read before, None when it has to be read.
@@ -33,12 +33,12 @@ class LayerCache:
         A folder, without a digest, has to be read always.
         """
         facts = self._find(layer)
-        return facts if facts and (facts.diff_id or not self.needs_diff_ids) else None
+        return facts if facts and (facts.diff_id or not self.should_hash) else None
 
     def read(self, layer: Layer) -> LayerFacts:
         """Read a layer and store its facts. Raises UnavailableError when it cannot be fetched."""
-        facts = self._complete_facts(layer) if self.needs_diff_ids else None
-        facts = facts or read_layer(layer, self._ecosystems, time.thread_time, should_hash=self.needs_diff_ids)
+        facts = self._complete_facts(layer) if self.should_hash else None
+        facts = facts or read_layer(layer, self._ecosystems, time.thread_time, should_hash=self.should_hash)
         if layer.digest and not facts.unread:
             self._cache.keep(_make_name(layer), facts)
         return facts

@@ -41,8 +41,8 @@ class Actions(StandaloneEcosystem):
         """Name the package after its repository, whichever action it is (OSV schema 1.7, `affected`)."""
         check_purl(purl, "pkg:githubactions/OWNER/NAME@VERSION", namespace="owner")
         owner, name, *_ = (*purl.namespace.split("/"), purl.name)
-        moves = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
-        version = f"v{purl.version}" if moves else purl.version
+        is_moving = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
+        version = f"v{purl.version}" if is_moving else purl.version
         url = write("githubactions", owner.lower(), name.lower(), purl.version)
         name = f"{owner}/{name}"
         return build_package("GitHub Actions", name, purl.version, url, "", source=(name.lower(), version))

@@ -66,8 +66,8 @@ class Cran(StandaloneEcosystem):
             package = Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
             return Extract((package,)) if name == "base" else Extract()
         repository, git = fields.get("Repository", ""), fields.get("git_url", "")
-        bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
-        package = _make_package(name, version, bioconductor, path)
+        is_bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
+        package = _make_package(name, version, is_bioconductor, path)
         return Extract((package,), {package.purl: (path.removesuffix("DESCRIPTION"),)})
 
     @override

@@ -55,9 +55,9 @@ class Julia(StandaloneEcosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         from dockgate.scanner.formats.toml import parse_document
 
-        lock = not path.endswith(_PROJECTS)
-        content = parse_document(read_text(file, MANIFEST_LIMIT if lock else PROJECT_LIMIT))
-        if lock:
+        is_lock = not path.endswith(_PROJECTS)
+        content = parse_document(read_text(file, MANIFEST_LIMIT if is_lock else PROJECT_LIMIT))
+        if is_lock:
             return Extract(tuple(_read_manifest(path, content)), is_lockfile=True)
         name, version, uuid = (content.get(field, "") for field in ("name", "version", "uuid"))
         if not isinstance(name, str) or not isinstance(version, str) or not name:

@@ -94,16 +94,16 @@ def _split_name(full_name: str, path: str) -> Package:
 
 def _read_locked(content: str, path: str) -> Iterator[Package]:
     """Read `"NAME" {= "VERSION" & FILTER}`: `opam lock` pins every dependency to one version."""
-    name, in_braces = "", False
+    name, is_in_braces = "", False
     pieces = [*_read_field("depends:", content), '""']
     for at, piece in enumerate(pieces):
         if piece in ("{", "}"):
-            in_braces = piece == "{"
+            is_in_braces = piece == "{"
         elif piece[0] != '"':
             continue
-        elif not in_braces and name:
+        elif not is_in_braces and name:
             raise UnreadableError(f"it gives no version to {name[:80]}")
-        elif not in_braces:
+        elif not is_in_braces:
             name = piece[1:-1]
         elif name and pieces[at - 1] == "=" and pieces[at - 2] in ("{", "&", "("):
             yield _make_package(name, piece[1:-1], path)

@@ -110,11 +110,11 @@ def _parse_elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tup
     if len(head) < 64:
         return None
     order = ">" if head[5] == 2 else "<"
-    wide = head[4] == 2
-    header = Struct(order + ("QQIHHHHHH" if wide else "IIIHHHHHH"))
-    fields = header.unpack_from(head, 32 if wide else 28)
+    is_wide = head[4] == 2
+    header = Struct(order + ("QQIHHHHHH" if is_wide else "IIIHHHHHH"))
+    fields = header.unpack_from(head, 32 if is_wide else 28)
     programs, table, _, _, program_size, programs_count, size, count, names_at = fields
-    entry = Struct(order + ("IIQQQQIIQQ" if wide else "IIIIIIIIII"))
+    entry = Struct(order + ("IIQQQQIIQQ" if is_wide else "IIIIIIIIII"))
     rows: list[tuple[int, ...]] = []
     names = b""
     if size == entry.size and names_at < count:
@@ -127,15 +127,15 @@ def _parse_elf(file: BinaryIO, head: bytes, marks: tuple[bytes, ...], notes: tup
     rows = [row for row in rows if row[1] != _NO_BITS]
     labels = (names[row[0] : row[0] + NAME_LIMIT].partition(b"\0")[0] for row in rows)
     sections = tuple(Part(label, row[3], row[4], row[5]) for label, row in zip(labels, rows, strict=True))
-    entry = Struct(order + ("IIQQQQQQ" if wide else "IIIIIIII"))
+    entry = Struct(order + ("IIQQQQQQ" if is_wide else "IIIIIIII"))
     segments: list[Part] = []
     if program_size == entry.size:
         raw = _read_bytes(file, programs, program_size * programs_count)
         for row in entry.iter_unpack(raw[: len(raw) // entry.size * entry.size]):
             if row[0] == _LOADED_SEGMENT:
-                flags, offset, address, length = (row[at] for at in ((1, 2, 3, 5) if wide else (6, 1, 2, 4)))
-                writable = flags & (_WRITE | _EXECUTE) == _WRITE
-                segments.append(Part(b"", address, offset, length, writable))
+                flags, offset, address, length = (row[at] for at in ((1, 2, 3, 5) if is_wide else (6, 1, 2, 4)))
+                is_writable = flags & (_WRITE | _EXECUTE) == _WRITE
+                segments.append(Part(b"", address, offset, length, is_writable))
     return Executable(file, 0, head, sections, tuple(segments))
 
 
@@ -146,8 +146,8 @@ def _parse_pe(file: BinaryIO, head: bytes) -> Executable | None:
     if len(header) < 24 + 32 or header[:4] != b"PE\0\0":
         return None
     count, optional = int.from_bytes(header[6:8], "little"), int.from_bytes(header[20:22], "little")
-    wide = header[24:26] == b"\x0b\x02"
-    base = int.from_bytes(header[48:56] if wide else header[52:56], "little")
+    is_wide = header[24:26] == b"\x0b\x02"
+    base = int.from_bytes(header[48:56] if is_wide else header[52:56], "little")
     row = Struct("<8sIIIIIIHHI")
     raw = _read_bytes(file, at + 24 + optional, row.size * count)
     sections = tuple(
@@ -161,8 +161,8 @@ def _parse_pe(file: BinaryIO, head: bytes) -> Executable | None:
 def _list_architectures(head: bytes) -> list[int]:
     """Offsets of the executables in a universal binary (<mach-o/fat.h>)."""
     count = int.from_bytes(head[4:8], "big")
-    wide = head[:4] == FAT[1]
-    row = Struct(">IIQQII" if wide else ">IIIII")
+    is_wide = head[:4] == FAT[1]
+    row = Struct(">IIQQII" if is_wide else ">IIIII")
     if count > FAT_LIMIT or len(head) < 8 + row.size * count:
         return []
     return [row.unpack_from(head, 8 + row.size * index)[2] for index in range(count)]
@@ -199,12 +199,12 @@ def _add_segment(raw: bytes, order: str, sizes: tuple[int, int], sections: list[
     start, step = sizes
     if len(raw) < start:
         return
-    wide = start == 72
-    address, _, offset, size, max_protection, _, count = Struct(order + ("QQQQiii" if wide else "IIIIiii")).unpack_from(
-        raw, 24
-    )
+    is_wide = start == 72
+    address, _, offset, size, max_protection, _, count = Struct(
+        order + ("QQQQiii" if is_wide else "IIIIiii")
+    ).unpack_from(raw, 24)
     segments.append(Part(b"", address, offset, size, max_protection == 3))
-    row = Struct(order + ("16s16sQQI" if wide else "16s16sIII"))
+    row = Struct(order + ("16s16sQQI" if is_wide else "16s16sIII"))
     for index in range(min(count, (len(raw) - start) // step)):
         name, _, address, size, offset = row.unpack_from(raw, start + step * index)
         sections.append(Part(name.rstrip(b"\0"), address, offset, size))

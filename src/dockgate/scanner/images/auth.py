@@ -108,8 +108,8 @@ class Authorizer:
     def _check(self, realm: str) -> None:
         """Refuse a token server that is not safe: credentials are sent to the URL that the registry names."""
         parts = urlsplit(realm)
-        secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.secure)
-        if not secure or not parts.hostname or parts.username or parts.fragment:
+        is_secure = parts.scheme == "https" or (parts.scheme == "http" and not self._transport.is_secure)
+        if not is_secure or not parts.hostname or parts.username or parts.fragment:
             raise UnavailableError(
                 f"{self._registry} asks for a token from {realm!r}, which is not a safe place.",
                 "Its configuration has to name an https URL as realm.",

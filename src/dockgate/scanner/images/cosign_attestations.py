@@ -139,7 +139,7 @@ def add_attestation(
             "config": {"mediaType": _CONFIG, "digest": config_digest, "size": config_size},
             "layers": remaining,
         }
-        pusher.push_manifest(encode(manifest), by_digest=False)
+        pusher.push_manifest(encode(manifest), has_digest_name=False)
     return True
 
 

@@ -62,7 +62,7 @@ class InflatedStream:
         self._place = place
         self._total = 0
         # Whether a blob that was cut short is noticed by its decompression; zstandard calls it the end.
-        self.detects_truncation = True
+        self.can_detect_truncation = True
         self._source: Source = head
         self._hash: BackgroundHash | None = None
         # "gzip", "zstd" or "none", by the blob's first bytes.
@@ -80,7 +80,7 @@ class InflatedStream:
             self._source = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW).stream_reader(
                 cast(BinaryIO, head), read_size=2**18, read_across_frames=True
             )
-            self.detects_truncation = False
+            self.can_detect_truncation = False
         elif start.startswith((b"BZh", b"\xfd7zXZ")):
             raise ImageError(
                 f"{place} is compressed with bzip2 or xz; gzip, zstd and plain tar files are read.",

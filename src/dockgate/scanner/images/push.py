@@ -67,14 +67,14 @@ class Pusher:
         self._request("PUT", f"{place}{separator}digest={digest}", headers, content, expected_status=201)
         return digest, size
 
-    def push_manifest(self, data: bytes, *, by_digest: bool = True, kind: str = MANIFESTS[0]) -> str:
+    def push_manifest(self, data: bytes, *, has_digest_name: bool = True, kind: str = MANIFESTS[0]) -> str:
         """Push a manifest whose blobs exist, under its digest and the reference's tag. Returns its digest.
 
-        Without `by_digest` it is pushed under the tag only. `kind` is its media type.
+        Without `has_digest_name` it is pushed under the tag only. `kind` is its media type.
         """
         digest = digest_of(data)
         names = (digest, self._reference.tag or digest)
-        for name in dict.fromkeys(names if by_digest else names[1:]):
+        for name in dict.fromkeys(names if has_digest_name else names[1:]):
             headers = {"Content-Type": kind}
             self._request("PUT", f"{self._url}/manifests/{name}", headers, data, expected_status=201)
         return digest

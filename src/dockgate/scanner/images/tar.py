@@ -87,16 +87,16 @@ class Member:
     offset: int
 
 
-def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -> Iterator[Member]:
+def read_members(tape: StreamReader, limit: int, is_end_mark_required: bool = False) -> Iterator[Member]:
     """Yield the entries in order.
 
     The caller may read an entry's content from the tape before it takes the next one. Ends after the end mark or,
-    without `needs_end_mark`, at the end of the source. Raises ImageError for a file that is cut short, has more than
-    `limit` headers, or has a form that is not accepted.
+    without `is_end_mark_required`, at the end of the source. Raises ImageError for a file that is cut short, has more
+    than `limit` headers, or has a form that is not accepted.
     """
     extended_headers = _ExtendedHeaders(tape)
     headers = 0
-    while (header := _read_next_header(tape, extended_headers, needs_end_mark)) is not None:
+    while (header := _read_next_header(tape, extended_headers, is_end_mark_required)) is not None:
         headers += 1
         if headers > limit:
             raise _make_broken_error(tape, f"it has more than {limit} headers")
@@ -128,11 +128,11 @@ def read_members(tape: StreamReader, limit: int, needs_end_mark: bool = False) -
 
 
 def _read_next_header(
-    tape: StreamReader, extended_headers: "_ExtendedHeaders", needs_end_mark: bool
+    tape: StreamReader, extended_headers: "_ExtendedHeaders", is_end_mark_required: bool
 ) -> tuple[bytes, bytes, bytes, int, bytes] | None:
     """The name, link, type flag, size and mode (as written) of the header at the tape's position; None at the end."""
     if not tape.fill(BLOCK):
-        if tape.end != tape.start or extended_headers.is_pending or needs_end_mark:
+        if tape.end != tape.start or extended_headers.is_pending or is_end_mark_required:
             raise tape.make_truncated_error()
         return None
     at = tape.start

@@ -69,7 +69,9 @@ class TarLayer:
             blob = VerifiedBlob(source, self.digest, self.size)
             with closing(self._open_inflated(blob, should_hash=should_hash)) as inflated_stream:
                 tape = StreamReader(inflated_stream, place)
-                yield from self._read_entries(tape, place, needs_end_mark=not inflated_stream.detects_truncation)
+                yield from self._read_entries(
+                    tape, place, is_end_mark_required=not inflated_stream.can_detect_truncation
+                )
                 tape.drain()
                 self._finish(blob, inflated_stream)
 
@@ -91,9 +93,9 @@ class TarLayer:
     def _is_plain(self) -> bool:
         return self.compression == "none" and is_digest(self.digest)
 
-    def _read_entries(self, tape: StreamReader, place: str, *, needs_end_mark: bool) -> Iterator[Entry]:
+    def _read_entries(self, tape: StreamReader, place: str, *, is_end_mark_required: bool) -> Iterator[Entry]:
         paths = 0
-        for member in read_members(tape, self.bounds.headers, needs_end_mark=needs_end_mark):
+        for member in read_members(tape, self.bounds.headers, is_end_mark_required=is_end_mark_required):
             entry = _convert_member(member, place)
             paths += len(entry.path) + PATH_COST
             if paths > self.bounds.paths:

@@ -82,8 +82,8 @@ class Transport:
         self._clock = clock
         self._limit = limit
         self.sleep = sleep
-        self._allows_http = is_local or is_insecure
-        self.secure = True
+        self._is_http_allowed = is_local or is_insecure
+        self.is_secure = True
 
     def close(self) -> None:
         """Close all connections, and cancel the time limit."""
@@ -202,17 +202,17 @@ class Transport:
         try:
             response = self._send_once(f"{self._base}{url}", headers, form)
         except _NoTlsError:
-            if not self._allows_http:
+            if not self._is_http_allowed:
                 raise
-            self.secure = False
+            self.is_secure = False
             response = self._send_once(f"{self._base}{url}", headers, form)
-        self._allows_http = False  # never fall back from TLS to plain HTTP later
+        self._is_http_allowed = False  # never fall back from TLS to plain HTTP later
         return response
 
     @property
     def _base(self) -> str:
         host = "registry-1.docker.io" if self._registry == "docker.io" else self._registry
-        return f"{'https' if self.secure else 'http'}://{host}"
+        return f"{'https' if self.is_secure else 'http'}://{host}"
 
     def _send_once(self, url: str, headers: Mapping[str, str], form: Mapping[str, str] | None) -> "httpx.Response":
         method = "GET" if form is None else "POST"

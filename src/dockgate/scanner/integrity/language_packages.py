@@ -31,18 +31,18 @@ def find_problems(stack: LayerStack, kind: Ecosystem) -> Iterator[Unread]:
         if not listings or (is_present and newest_version.unread_reason) or (is_present and len(versions) == 1):
             continue
         current = {package.name: package.version for package in newest_version.packages} if is_present else {}
-        single = all(len(metadata.packages) == 1 for _, metadata in listings)
+        is_single = all(len(metadata.packages) == 1 for _, metadata in listings)
         for package, at in _find_removed_packages(listings, current).items():
             files = _find_other_files(
                 stack,
                 path,
                 package,
                 records,
-                is_only_package=single and not any(metadata.owner for _, metadata in listings),
+                is_only_package=is_single and not any(metadata.owner for _, metadata in listings),
             )
             if not any(origin <= at for file in files for origin in stack.find_source_layers(file)):
                 continue
-            name = package.name if package.name in current else next(iter(current), "") if single else ""
+            name = package.name if package.name in current else next(iter(current), "") if is_single else ""
             if name:
                 reason = (
                     f"{path} became {name} {current[name]}, yet there are files of {package.name} {package.version}."

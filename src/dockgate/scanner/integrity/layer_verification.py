@@ -35,11 +35,11 @@ COMPRESSIONS = {
 
 
 def find_problems(
-    layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, needs_diff_ids: bool
+    layers: Sequence[Layer], facts: Sequence[LayerFacts], diff_ids: Sequence[str] | None, *, should_hash: bool
 ) -> Iterator[Unread]:
     """Yield an unread entry for each layer that contradicts manifest or config, base first.
 
-    `diff_ids` are those of the config, None without a config. `needs_diff_ids`: content that was not hashed is unread
+    `diff_ids` are those of the config, None without a config. `should_hash`: content that was not hashed is unread
     too.
     """
     if diff_ids is None:
@@ -52,11 +52,11 @@ def find_problems(
         if facts_of_layer.unread and not facts_of_layer.compression:
             continue  # the layer is unread, and its reason is already listed
         diff_id = diff_ids[at] if at < len(diff_ids) else ""
-        for reason in _list_reasons(layer, facts_of_layer, diff_id, needs_diff_ids=needs_diff_ids):
+        for reason in _list_reasons(layer, facts_of_layer, diff_id, should_hash=should_hash):
             yield Unread("/", reason, facts_of_layer.layer)
 
 
-def _list_reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, needs_diff_ids: bool) -> Iterator[str]:
+def _list_reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, should_hash: bool) -> Iterator[str]:
     media_type = layer.media_type or ""
     expected_compression = COMPRESSIONS.get(media_type)
     if expected_compression is None:
@@ -67,5 +67,5 @@ def _list_reasons(layer: Layer, facts_of_layer: LayerFacts, diff_id: str, *, nee
         config_text = diff_id or "nothing"
         content_digest = facts_of_layer.diff_id
         yield f"The layer's uncompressed content has the digest {content_digest}; the config says {config_text[:120]}."
-    if needs_diff_ids and not facts_of_layer.diff_id:
+    if should_hash and not facts_of_layer.diff_id:
         yield "The digest of the layer's uncompressed content was not verified."

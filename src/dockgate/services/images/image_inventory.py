@@ -50,13 +50,13 @@ def scan(
     is_insecure: bool = False,
     ca_bundle: Path | None = None,
     report: Report = lambda text: None,
-    needs_diff_ids: bool = False,
+    should_hash: bool = False,
 ) -> ScannedImage:
     """Read an image, a root folder (its digest is its inventory's), or a CycloneDX or SPDX document.
 
     `platform` is "os/arch" or "os/arch/variant", "all", or None for this machine's; a document is read whole.
-    `needs_diff_ids`: the layers are compared with the diff_ids of the image's config, as for a verdict; it takes a
-    third longer.
+    `should_hash`: the layers' content is hashed, and compared with the diff_ids of the image's config, as for a
+    verdict; it takes a third longer.
 
     Raises what `images.open_images` and `sboms.read` do, and UsageError for a platform with several variants.
     """
@@ -87,7 +87,7 @@ def scan(
             report,
             is_local=opened_images.is_local,
             image_cache=image_cache,
-            needs_diff_ids=needs_diff_ids,
+            should_hash=should_hash,
         )
         return ScannedImage(reference, digest or inventories[0].image, inventories)
 
@@ -112,18 +112,16 @@ def read(
     *,
     is_local: bool = False,
     image_cache: InventoryCache | None = None,
-    needs_diff_ids: bool = False,
+    should_hash: bool = False,
 ) -> tuple[Inventory, ...]:
     """Read the inventories of these images.
 
     Each layer is read once, and remembered in `cache`; the inventory of an image in `image_cache`, if there is one.
-    `is_local`: they lie on this machine. `needs_diff_ids`: as in `scan`. Raises UnavailableError.
+    `is_local`: they lie on this machine. `should_hash`: as in `scan`. Raises UnavailableError.
     """
-    cached_inventories = [
-        image_cache.find(image, needs_diff_ids=needs_diff_ids) if image_cache else None for image in images
-    ]
+    cached_inventories = [image_cache.find(image, should_hash=should_hash) if image_cache else None for image in images]
     new = [image for image, inventory in zip(images, cached_inventories, strict=True) if inventory is None]
-    new_inventories = _read(new, cache, report, is_local, image_cache, needs_diff_ids)
+    new_inventories = _read(new, cache, report, is_local, image_cache, should_hash)
     return tuple(inventory or next(new_inventories) for inventory in cached_inventories)
 
 
@@ -133,7 +131,7 @@ def _read(
     report: Report,
     is_local: bool,
     image_cache: InventoryCache | None,
-    needs_diff_ids: bool,
+    should_hash: bool,
 ) -> Iterator[Inventory]:
     """A root folder has no digest but that of what it holds."""
     from dockgate.scanner.cache.layer_cache import LayerCache
@@ -141,7 +139,7 @@ def _read(
     from dockgate.scanner.inventory import FactsInMemory, combine
 
     kinds = ecosystems.load()
-    layer_cache = LayerCache(cache, kinds, needs_diff_ids=needs_diff_ids)
+    layer_cache = LayerCache(cache, kinds, should_hash=should_hash)
     total = len({layer.digest for image in images for layer in image.layers})
     read_layers: set[str] = set()
     in_memory = FactsInMemory()
@@ -161,7 +159,7 @@ def _read(
             read_layers.add(facts.layer)
             report(f"read layer {len(read_layers)} of {total}")
         layer_facts = [in_memory[layer.digest] for layer in image.layers]
-        inventory = combine(image, layer_facts, kinds, needs_diff_ids=needs_diff_ids)
+        inventory = combine(image, layer_facts, kinds, should_hash=should_hash)
         if image_cache:
             image_cache.keep(image, inventory, layer_facts)
         yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))

@@ -68,7 +68,7 @@ class ImageAccess:
             issuers=self.issuers,
             seconds=SCAN_SECONDS,
         ) as opened_images:
-            inventories = image_inventory.read(opened_images.images, self.cache, needs_diff_ids=True)
+            inventories = image_inventory.read(opened_images.images, self.cache, should_hash=True)
             return [
                 ScannedPlatform(inventory, image.metadata.layers)
                 for image, inventory in zip(opened_images.images, inventories, strict=True)

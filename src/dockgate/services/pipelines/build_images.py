@@ -221,7 +221,7 @@ class RegistryPublication(Publication):
     @override
     def push(self) -> None:
         with self._pusher as pusher:
-            pusher.push_manifest(self._data, by_digest=False, kind=_MANIFEST)
+            pusher.push_manifest(self._data, has_digest_name=False, kind=_MANIFEST)
 
 
 def require_no_hidden_source(reference: RegistryReference, config: bytes) -> None:

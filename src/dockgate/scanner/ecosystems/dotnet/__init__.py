@@ -130,8 +130,8 @@ def _find_framework(path: str, platform: str) -> Package | None:
     shared_folder, name, version, file = ["", "", "", *path.split("/")][-4:]
     if shared_folder != "shared" or file != name + _DEPS:
         return None
-    old = version.startswith(("1.", "2.")) or not platform
-    return _make_package(name if old else f"{name}.Runtime.{platform}", version, path)
+    is_old = version.startswith(("1.", "2.")) or not platform
+    return _make_package(name if is_old else f"{name}.Runtime.{platform}", version, path)
 
 
 def _list_files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:

@@ -27,9 +27,9 @@ def can_be_bundle(size: int, head: bytes) -> bool:
     if head[:4] != ELF or len(head) < 64 or not can_be_program(head):
         return False
     order = ">" if head[5] == 2 else "<"
-    wide = head[4] == 2
-    (table,) = Struct(order + ("Q" if wide else "I")).unpack_from(head, 40 if wide else 32)
-    entry, count = Struct(order + "HH").unpack_from(head, 58 if wide else 46)
+    is_wide = head[4] == 2
+    (table,) = Struct(order + ("Q" if is_wide else "I")).unpack_from(head, 40 if is_wide else 32)
+    entry, count = Struct(order + "HH").unpack_from(head, 58 if is_wide else 46)
     return bool(size >= table + entry * count + _MIN_SIZE)
 
 

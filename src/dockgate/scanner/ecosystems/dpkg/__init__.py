@@ -190,8 +190,8 @@ class Dpkg(Ecosystem):
         ubuntu = [
             upgrade.version for _, upgrade in selected_upgrades if upgrade.package.ecosystem.startswith("Ubuntu:")
         ]
-        needs_pro = any("esm" in version for version in ubuntu)
-        advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if needs_pro else ()
+        is_pro_needed = any("esm" in version for version in ubuntu)
+        advice = ("# versions with esm in them come from Ubuntu Pro alone (pro attach)",) if is_pro_needed else ()
         return ((" && ".join(steps),) if selected_upgrades else ()) + advice + remark
 
     make_version_key = staticmethod(make_version_key)

@@ -93,8 +93,8 @@ ECOSYSTEM: Ecosystem = FreeBSD()
 
 
 def _make_package(name: str, version: str, origin: str, path: str) -> Package:
-    system = origin.startswith(_SYSTEM) or name.startswith("FreeBSD-")
-    ecosystem = "FreeBSD base system" if system else "FreeBSD:ports"
+    is_system = origin.startswith(_SYSTEM) or name.startswith("FreeBSD-")
+    ecosystem = "FreeBSD base system" if is_system else "FreeBSD:ports"
     return Package(name, version, _write_purl(name, version, ""), ecosystem, name, version, path)
 
 

@@ -68,8 +68,8 @@ def _read_function_names(executable: Executable, part: Part) -> bytes:
     for order in "<>":
         if len(header) < 8 or Struct(order + "I").unpack_from(header)[0] not in _MAGICS:
             continue
-        wide = header[7] == 8
-        row = Struct(order + ("5Q" if wide else "5I"))
+        is_wide = header[7] == 8
+        row = Struct(order + ("5Q" if is_wide else "5I"))
         if header[4:6] != b"\0\0" or header[7] not in (4, 8) or len(header) < 8 + row.size:
             return b""
         *_, names_at, units_at = row.unpack_from(header, 8)

@@ -85,15 +85,15 @@ def from_manifest(manifest: Mapping[str, str], file: str) -> Coordinates:
     before, separator, after = stem.partition(f"-{stated_version}")
     if stated_version and separator and after[:1] in ("", "-"):
         artifact, version = before, stated_version
-    foreign = bool(version and stated_version) and not (
+    is_foreign = bool(version and stated_version) and not (
         version.startswith(stated_version) or stated_version.startswith(version)
     )
-    if not foreign:
+    if not is_foreign:
         version = stated_version or version or _clean_version(manifest.get("bundle-version", ""))
         if manifest.get("implementation-title") == "Apache Tomcat" and not artifact.startswith("tomcat-embed-"):
             return Coordinates(*find_tomcat_library(artifact), version)
     group, name = find_library(artifact)
-    if not group and not foreign:
+    if not group and not is_foreign:
         group = _find_group(manifest, artifact)
     return Coordinates(group, name or artifact, version)
 

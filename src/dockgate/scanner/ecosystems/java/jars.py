@@ -210,8 +210,8 @@ def _find_own_coordinates(manifest: Mapping[str, str], path: str, *, is_composed
     library = coordinates.from_manifest(manifest, file)
     if library.group:
         return [library]
-    application = is_composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
-    return [] if application or coordinates.is_java_runtime(manifest) else [library]
+    is_application = is_composed or file.lower().endswith(_APPLICATIONS) or "spring-boot-version" in manifest
+    return [] if is_application or coordinates.is_java_runtime(manifest) else [library]
 
 
 def _get_suffix(name: str) -> str:

@@ -95,28 +95,28 @@ def _split_lists(version: str) -> list[list[Item]]:
     of all scripts in the Basic Multilingual Plane.
     """
     lists: list[list[Item]] = [[]]
-    digits, start = False, 0
+    is_number, start = False, 0
     for at, char in enumerate(version):
         if char in ".-":
-            lists[-1].append(_ZERO if at == start else _build_item(version[start:at], is_number=digits))
+            lists[-1].append(_ZERO if at == start else _build_item(version[start:at], is_number=is_number))
             start = at + 1
             if char == "-":
                 lists.append([])
         elif char.isdecimal() and char <= "\uffff":
-            if not digits and at > start:
+            if not is_number and at > start:
                 word = version[start:at]
                 _add_word(lists, _BEFORE_DIGITS.get(word, word))
                 lists.append([])
                 start = at
-            digits = True
+            is_number = True
         else:
-            if digits and at > start:
+            if is_number and at > start:
                 lists[-1].append(_build_item(version[start:at], is_number=True))
                 lists.append([])
                 start = at
-            digits = False
+            is_number = False
     last_part = version[start:]
-    if last_part and digits:
+    if last_part and is_number:
         lists[-1].append(_build_item(last_part, is_number=True))
     elif last_part:
         _add_word(lists, last_part)

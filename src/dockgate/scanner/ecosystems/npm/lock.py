@@ -117,7 +117,7 @@ def _read_pnpm(content: str) -> Iterator[NameAndVersion]:
     for document in parse_documents(content):
         lock = check_mapping(document, "it is not a mapping")
         reached_keys = _find_pnpm_reached(lock) if "snapshots" in lock else None
-        slashes = get_string(lock, "lockfileVersion").startswith("5")
+        has_slashes = get_string(lock, "lockfileVersion").startswith("5")
         for key, entry in _list_entries(lock, "packages"):
             if entry.get("dev") == "true" or (reached_keys is not None and key not in reached_keys):
                 continue
@@ -126,7 +126,7 @@ def _read_pnpm(content: str) -> Iterator[NameAndVersion]:
                 "directory" in resolution or "file:" in get_string(resolution, "tarball")
             ):
                 continue
-            name, version = _parse_pnpm_name(key, has_slashes=slashes)
+            name, version = _parse_pnpm_name(key, has_slashes=has_slashes)
             yield get_string(entry, "name") or name, get_string(entry, "version") or version
 
 

@@ -72,8 +72,8 @@ def _find_manifest(head: bytes, size: int) -> int:
     version = head[start + 8 : start + 9]
     if not version or version[0] < _MAJOR:
         return 0
-    fits = int.from_bytes(head[start : start + 4], "little") <= size - start
-    return start if fits or version[0] & 0xF0 == _MAJOR else 0
+    is_inside = int.from_bytes(head[start : start + 4], "little") <= size - start
+    return start if is_inside or version[0] & 0xF0 == _MAJOR else 0
 
 
 class _Entry(NamedTuple):

@@ -114,13 +114,13 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     check_size(file, RECORD_LIMIT)
     folder_path, _, name = path.rpartition("/")
     parent, _, folder = folder_path.rpartition("/")
-    record = name == "RECORD"
-    base = parent if record else folder_path
+    is_record = name == "RECORD"
+    base = parent if is_record else folder_path
     owned_paths: list[str] = []
-    lists_itself = not record
+    is_self_listed = not is_record
     for raw in file:
         line = decode_path(raw).strip("\r\n")
-        if record:
+        if is_record:
             line = line.rsplit(",", 2)[0]
             if line.startswith('"'):
                 line = line[1:-1].replace('""', '"')
@@ -130,10 +130,10 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
         if target and not target.startswith(folder_path + "/"):
             owned_paths.append(target)
         elif target.endswith("/METADATA"):
-            lists_itself = True
+            is_self_listed = True
     distribution, _, version = folder.rpartition(".")[0].partition("-")
     # Every installer lists the metadata too: a list without it was edited.
-    unread_parts = () if lists_itself else (("METADATA", "it does not list the METADATA next to it"),)
+    unread_parts = () if is_self_listed else (("METADATA", "it does not list the METADATA next to it"),)
     return Extract(
         owns={write_purl(distribution, version.partition("-")[0]): tuple(owned_paths)}, unread_parts=unread_parts
     )

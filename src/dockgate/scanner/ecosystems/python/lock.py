@@ -61,8 +61,8 @@ def read(path: str, file: BinaryIO) -> Extract:
 
 def _read_requirements(raw: bytes) -> Iterator[NameAndVersion]:
     """Read pip's requirements; those not pinned have no version, included files are read on their own."""
-    utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-    content = raw.decode("utf-16", "replace") if utf16 else decode(raw).removeprefix("\ufeff")
+    is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
+    content = raw.decode("utf-16", "replace") if is_utf16 else decode(raw).removeprefix("\ufeff")
     for line in content.splitlines():
         if "==" in line and (pinned_match := re.fullmatch(_PINNED_REQUIREMENT, line.strip())):
             yield pinned_match[1], pinned_match[2]

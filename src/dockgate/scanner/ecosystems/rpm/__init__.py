@@ -177,5 +177,7 @@ def _find_manager(ecosystem: str) -> str:
         return "zypper"
     if base in ("Azure Linux", "Photon OS"):
         return "tdnf"
-    old = release.startswith(("enterprise_linux:", "CentOS:", "RHEL:", "OracleLinux:")) and release[-2:] in (":6", ":7")
-    return "yum" if ecosystem == "Amazon Linux:2" or old else "dnf"
+    is_old = release.startswith(("enterprise_linux:", "CentOS:", "RHEL:", "OracleLinux:")) and release.endswith(
+        (":6", ":7")
+    )
+    return "yum" if ecosystem == "Amazon Linux:2" or is_old else "dnf"

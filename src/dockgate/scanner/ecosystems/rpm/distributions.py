@@ -110,8 +110,8 @@ NAMESPACES = {"rhel": "redhat"}  # os-release ID -> namespace in package URLs, w
 
 def find_tuxcare_naming(distribution: Distribution) -> Naming:
     """TuxCare's name for the distribution; no feed covers one that TuxCare does not rebuild."""
-    stream = distribution.id == "centos" and "Stream" in (distribution.name or "")
-    naming = TUXCARE.get("centos-stream" if stream else distribution.id)
+    is_stream = distribution.id == "centos" and "Stream" in (distribution.name or "")
+    naming = TUXCARE.get("centos-stream" if is_stream else distribution.id)
     return naming or Naming(f"TuxCare:{distribution.id}", lambda system: system.version)
 
 
