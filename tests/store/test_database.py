@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import event
 from tests.store.factories import IMAGE, NOW, approval
 
@@ -36,6 +37,13 @@ def test_the_migrations_create_the_tables_of_the_schema(store: Store) -> None:
 def test_the_first_revision_is_frozen_before_there_is_a_second() -> None:
     revisions = list((Path(migrations.__file__).parent / "versions").glob("revision_*.py"))
     assert len(revisions) == 1 or not any("metadata" in revision.read_text() for revision in revisions)
+
+
+def test_the_last_file_has_the_last_revision(store: Store) -> None:
+    assert migrations.is_current(store.database)
+    with store.database.read() as connection:
+        revisions = MigrationContext.configure(connection).get_current_heads()
+    assert revisions == (ScriptDirectory(str(Path(migrations.__file__).parent)).get_current_head(),)
 
 
 def test_opening_again_changes_nothing(store: Store, tmp_path: Path) -> None:

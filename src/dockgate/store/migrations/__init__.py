@@ -1,18 +1,19 @@
 """Upgrade a database to the tables of this version.
 
-Revisions are files in `versions/`, unchanged once released.
+Revisions are files in `versions/`, named `revision_ID.py` in their order, unchanged once released.
 """
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from sqlalchemy import inspect, text
 
 from dockgate.shared.errors import ConflictError
 from dockgate.store.engine import Database
 from dockgate.store.statements import lock_migrations
+
+if TYPE_CHECKING:
+    from alembic.config import Config
 
 
 def migrate(database: Database) -> None:
@@ -20,6 +21,12 @@ def migrate(database: Database) -> None:
 
     ConflictError when a newer version of Dockgate has changed the tables, because going on would lose its data.
     """
+    if is_current(database):
+        return
+    from alembic import command  # a twentieth of a start
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     config = _config()
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
@@ -36,17 +43,26 @@ def migrate(database: Database) -> None:
 
 def require_current(database: Database) -> None:
     """Raise ConflictError unless the tables are those of this version. Changes nothing."""
-    head = ScriptDirectory.from_config(_config()).get_current_head()
-    with database.read() as connection:
-        present = MigrationContext.configure(connection).get_current_heads()
-    if present != (head,):
+    if not is_current(database):
         raise ConflictError(
             f"the tables in {database.name} are not from this version of Dockgate",
             "Start this version's server on them once, with `dockgate up`, and stop it.",
         )
 
 
-def _config() -> Config:
+def is_current(database: Database) -> bool:
+    """Whether the last revision has run."""
+    head = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
+    with database.read() as connection:
+        if not inspect(connection).has_table("alembic_version"):
+            return False
+        revisions = connection.scalars(text("SELECT version_num FROM alembic_version")).all()
+    return [f"revision_{revision}" for revision in revisions] == [head]
+
+
+def _config() -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     return config
