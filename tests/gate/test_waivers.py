@@ -281,9 +281,9 @@ def test_a_covering_waiver_accepts_all_that_the_other_one_does_as_long(waiver: W
             also_selected = waivers.select_waivers([candidate], repository, [IMAGE], now)
             for name, fixed in (("a", None), ("a", "2"), ("b", None)):
                 finding = Finding("CVE-2024-1", (), package(name), Severity.HIGH, Rating(None, Severity.HIGH), fixed)
-                if selected and waivers.accepts_finding(waiver, finding, now):
+                if selected and waivers.is_finding_accepted(waiver, finding, now):
                     assert also_selected
-                    assert waivers.accepts_finding(candidate, finding, now)
+                    assert waivers.is_finding_accepted(candidate, finding, now)
 
 
 def test_a_waiver_of_other_content_covers_nothing() -> None:

@@ -173,7 +173,7 @@ def _is_pattern_of(pattern: str | None, text: str | None) -> bool:
     """Return whether the pattern is known to match all that `text` matches, which may be a pattern, too."""
     if not pattern or pattern == text:
         return True
-    return bool(text) and "*" not in (text or "") and patterns.matches(text or "", pattern)
+    return bool(text) and "*" not in (text or "") and patterns.is_match(text or "", pattern)
 
 
 @dataclass(frozen=True, slots=True)
