@@ -122,7 +122,7 @@ class Evaluation:
         return Status.UNDETERMINED if self.undetermined else Status.APPROVED
 
 
-class Reads(StrEnum):
+class RuleDependency(StrEnum):
     """The parts of an image that a rule reads, beside time, coverage of feeds, baselines and provenance.
 
     It decides how the verdicts of many images are renewed at once (`gate.fleet`).
@@ -180,9 +180,9 @@ class Rule(Protocol):
         """All violations and undetermined entries, in a stable order."""
         ...
 
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
         """Return what the answers depend on, under these complete settings; everything by default."""
-        return Reads.PACKAGES
+        return RuleDependency.PACKAGES
 
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """Count the numbers that decide the status, for a rule that reads sums.
@@ -214,8 +214,8 @@ class SettingsRule(Rule):
         return ()
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.EVIDENCE
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.EVIDENCE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

@@ -7,12 +7,12 @@ from tests.gate.samples import ECOSYSTEMS
 
 from dockgate.gate import vex_statements, waivers
 from dockgate.gate.fleet.model import (
+    BundleComponent,
     FleetComponent,
     FleetImage,
     FleetPlatform,
     FleetWaivers,
-    Holding,
-    Place,
+    LayerOrigin,
 )
 from dockgate.gate.model import Policy, VerdictCase, Waivers
 from dockgate.gate.provenance import ProvenanceFacts
@@ -37,15 +37,15 @@ class FleetIndex:
     def __init__(self, items: Sequence[FleetItem], snapshot: AdvisorySnapshot, *, only_findings: bool = True) -> None:
         self._matcher = Matcher(snapshot, ECOSYSTEMS)
         self._numbers: dict[Package, int] = {}
-        self._bundle_numbers: dict[tuple[Holding, ...], int] = {}
+        self._bundle_numbers: dict[tuple[BundleComponent, ...], int] = {}
         self.components: dict[int, FleetComponent] = {}
-        self.bundles: dict[int, tuple[Holding, ...]] = {}
+        self.bundles: dict[int, tuple[BundleComponent, ...]] = {}
         self.images = [self._image(item) for item in items]
         if only_findings:
-            with_facts = {number for number, entry in self.components.items() if entry.findings or entry.doubts}
+            with_facts = {number for number, entry in self.components.items() if entry.findings or entry.undetermined}
             self.bundles = {
-                bundle: tuple(holding for holding in holdings if holding.component in with_facts)
-                for bundle, holdings in self.bundles.items()
+                bundle: tuple(entry for entry in entries if entry.component in with_facts)
+                for bundle, entries in self.bundles.items()
             }
 
     def _image(self, item: FleetItem) -> FleetImage:
@@ -58,7 +58,7 @@ class FleetIndex:
             counts = layers.setdefault(package.layer or "", {})
             key = self._component(package), bool(package.owner)
             counts[key] = counts.get(key, 0) + 1
-        bundles = tuple((self._bundle(counts), _place(inventory, layer)) for layer, counts in layers.items())
+        bundles = tuple((self._bundle(counts), _find_origin(inventory, layer)) for layer, counts in layers.items())
         ours = {package.ecosystem for package in inventory.packages if not package.owner}
         return FleetPlatform(
             inventory.image,
@@ -79,16 +79,16 @@ class FleetIndex:
         return self._numbers[bare]
 
     def _bundle(self, counts: dict[tuple[int, bool], int]) -> int:
-        holdings = tuple(sorted(Holding(number, paths, owned) for (number, owned), paths in counts.items()))
-        number = self._bundle_numbers.setdefault(holdings, len(self._bundle_numbers) + 1)
-        self.bundles[number] = holdings
+        entries = tuple(sorted(BundleComponent(number, paths, owned) for (number, owned), paths in counts.items()))
+        number = self._bundle_numbers.setdefault(entries, len(self._bundle_numbers) + 1)
+        self.bundles[number] = entries
         return number
 
 
-def _place(inventory: Inventory, layer: str) -> Place:
+def _find_origin(inventory: Inventory, layer: str) -> LayerOrigin:
     if not layer or not inventory.base_layers:
-        return Place.ANY
-    return Place.BASE if layer in inventory.layers[: inventory.base_layers] else Place.OWN
+        return LayerOrigin.UNKNOWN
+    return LayerOrigin.BASE if layer in inventory.layers[: inventory.base_layers] else LayerOrigin.OWN
 
 
 def case_of(

@@ -244,7 +244,7 @@ class Fleet:
         """What sums over components say of each image."""
         index = FleetIndex(self.items, self.snapshot)
         judge = self._judge(index, now)
-        if judge.counts_packages:
+        if judge.should_count_packages:
             index = FleetIndex(self.items, self.snapshot, only_findings=False)
             judge = self._judge(index, now)
         results = []

@@ -9,7 +9,7 @@ from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory,
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
-from dockgate.gate.rule import Reads
+from dockgate.gate.rule import RuleDependency
 from dockgate.vulnerabilities.model import AdvisorySnapshot
 
 SECOND = "sha256:" + "9" * 64
@@ -83,4 +83,4 @@ def test_no_rule_but_expressions_reads_every_package() -> None:
     """One that does, or forgets to say what it reads, judges a fleet image by image."""
     settings = {"expression": {"when": "findings.exists(f, f.exploited)", "message": "It is exploited."}}
     reading = {rule.name: rule.get_dependency(settings.get(rule.name, {})) for rule in RULES}
-    assert [name for name, reads in reading.items() if reads is Reads.PACKAGES] == []
+    assert [name for name, reads in reading.items() if reads is RuleDependency.PACKAGES] == []

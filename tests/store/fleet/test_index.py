@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, opened
 
-from dockgate.gate.fleet.model import Place
+from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Inventory, Unread
 from dockgate.store import Store
@@ -15,7 +15,7 @@ from dockgate.store.fleet.changes import FINDINGS_LIMIT, VULNERABILITIES_LIMIT
 from dockgate.store.fleet.findings import MatchResult, Source
 from dockgate.store.fleet.index import NewBundle, NewImage, NewPlatform
 from dockgate.store.fleet.judging import Placement
-from dockgate.store.fleet.records import Change, Component, Doubt, FleetVerdict, ImageBundle, Vulnerability
+from dockgate.store.fleet.records import Change, Component, FleetVerdict, ImageBundle, UndeterminedEntry, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Finding, Rating, Severity, Undetermined
 
 FLASK = Component("PyPI", "Flask", "0.12", "pkg:pypi/flask@0.12", "flask", "0.12")
@@ -81,7 +81,7 @@ def test_images_of_one_base_share_its_bundle(store: Store) -> None:
     bundles = list(store.fleet.bundles_of_images())
     assert bundles[2] == ImageBundle(second.id, 0, 0, bundles[0].bundle, "sha256:3", True)
     platform = Placement(
-        second.id, 0, tuple((row.bundle, Place.BASE if row.base else Place.OWN) for row in bundles[2:])
+        second.id, 0, tuple((row.bundle, LayerOrigin.BASE if row.base else LayerOrigin.OWN) for row in bundles[2:])
     )
     assert list(store.fleet_judging.placements_between(second.id, second.id + 1)) == [platform]
     assert list(store.fleet_judging.placements([second.id])) == [platform]
@@ -133,7 +133,9 @@ def test_findings_of_new_components(store: Store) -> None:
     assert vulnerability == Vulnerability("CVE-1", ("GHSA-1",), "2026-01-01", None, 0.5, -1.0)
     assert row.finding(FLASK.package(), vulnerability) == FINDING
     assert row.opened == NOW
-    assert list(store.fleet_findings.doubts()) == [(row.component, Doubt("uncomparable", "odd", ("CVE-2",)))]
+    assert list(store.fleet_findings.list_undetermined()) == [
+        (row.component, UndeterminedEntry("uncomparable", "odd", ("CVE-2",)))
+    ]
     assert store.fleet_findings.find_components_named([("PyPI", "flask"), ("npm", "flask")]) == [row.component]
     assert store.fleet_findings.find_components_named([("Debian", "zlib")]) == [ids(store)[ZLIB]]
     assert store.fleet_findings.find_components_named([("Alpine:v3", "zlib")]) == []

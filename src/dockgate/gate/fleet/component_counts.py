@@ -16,7 +16,7 @@ from dockgate.gate import waivers
 from dockgate.gate.active_rules import ActiveRule
 from dockgate.gate.evaluate import count_findings
 from dockgate.gate.fleet.contexts import Context, collect_names
-from dockgate.gate.fleet.model import FleetComponent, Place
+from dockgate.gate.fleet.model import FleetComponent, LayerOrigin
 from dockgate.gate.model import Policy, Status, VexStatement, Waivers, select_worst_status
 from dockgate.gate.policy import COUNTING_RULE
 from dockgate.gate.rule import RuleInput
@@ -31,16 +31,16 @@ _SEVERITIES = len(Severity)
 # The numbers after those of the severities: of conditional statements' findings, and of waived findings.
 _CONDITIONAL, _WAIVED_COUNT = _SEVERITIES, _SEVERITIES + 1
 _BASE_LAYER, _OWN_LAYER = "base", "own"
-_LAYERS = {Place.ANY: "", Place.BASE: _BASE_LAYER, Place.OWN: _OWN_LAYER}
+_LAYERS = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: _BASE_LAYER, LayerOrigin.OWN: _OWN_LAYER}
 
 
 class ComponentCounts(NamedTuple):
-    """The packed numbers of a component by `Place`, those of an owned one, and when time can change them.
+    """The packed numbers of a component by `LayerOrigin`, and those of an owned one.
 
-    `findings` are those that no waiver or statement excuses.
+    `changes_at` is when time can change them. `findings` are those that no waiver or statement excuses.
     """
 
-    places: tuple[int, int, int]
+    by_origin: tuple[int, int, int]
     owned_numbers: int
     changes_at: float
     findings: tuple[Finding, ...]
@@ -50,20 +50,20 @@ class ComponentCounts(NamedTuple):
 class Sums:
     """The sums of the numbers of an image.
 
-    `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `doubts` stand for the undetermined
-    entries: one for each kind and ecosystem. `waived` is how many findings are excused.
+    `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `undetermined` has one
+    entry for each kind and ecosystem. `waived` is how many findings are excused.
     """
 
     status: Status
     counts: tuple[int, ...]
     waived_count: int
-    doubts: tuple[Undetermined, ...]
+    undetermined: tuple[Undetermined, ...]
     is_exact: bool
 
 
-def place_package(package: Package, place: Place) -> Package:
-    """The package in a layer of that place of `make_inventory`."""
-    return replace(package, layer=_LAYERS[place]) if place is not Place.ANY else package
+def set_origin(package: Package, origin: LayerOrigin) -> Package:
+    """The package in a layer of this origin in `make_inventory`."""
+    return replace(package, layer=_LAYERS[origin]) if origin is not LayerOrigin.UNKNOWN else package
 
 
 def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inventory:
@@ -74,21 +74,21 @@ def make_inventory(packages: Sequence[Package], *, has_known_base: bool) -> Inve
 class ComponentCounter:
     """Counts for components under one policy at one time. `coverage` has stale catalogues as incomplete.
 
-    `counts_packages`: a rule counts packages without findings, too.
+    `should_count_packages`: a rule counts packages without findings, too.
     """
 
     def __init__(
         self,
         policy: Policy,
         active_rules: Sequence[ActiveRule],
-        counts_packages: bool,
+        should_count_packages: bool,
         coverage: tuple[Coverage, ...],
         now: str,
         compare: Callable[[str, str, str], int],
         conditional: tuple[VexStatement, ...],
     ) -> None:
         self._policy, self._coverage, self._now, self._compare = policy, coverage, now, compare
-        self._counts_packages = counts_packages
+        self._should_count_packages = should_count_packages
         self._judged_at = to_datetime(now).timestamp()
         self._counting = next(iter(policy.rules.get(COUNTING_RULE, ())), {})
         self._is_conditional = bool(conditional)
@@ -99,17 +99,17 @@ class ComponentCounter:
             (),
             now,
         )
-        self._places = _has_places(active_rules)
+        self._has_origins = _has_scope(active_rules)
         self._rules: list[tuple[ActiveRule, int, int]] = []
         offset = _WAIVED_COUNT + 1
         for active in active_rules:
-            length = len(active.rule.count(self._make_rule_input((), (), Place.ANY), active.settings))
+            length = len(active.rule.count(self._make_rule_input((), (), LayerOrigin.UNKNOWN), active.settings))
             self._rules.append((active, offset, offset + length))
             offset += length
-        self._first_doubt = offset
-        self._doubts: dict[tuple[str | None, str], tuple[int, Undetermined]] = {}
+        self._first_undetermined = offset
+        self._undetermined_entries: dict[tuple[str | None, str], tuple[int, Undetermined]] = {}
         self._sums: dict[tuple[int, bool], Sums] = {}
-        empty = self._make_rule_input((), (), Place.ANY)
+        empty = self._make_rule_input((), (), LayerOrigin.UNKNOWN)
         # The facts about an image without packages, by whether its base image is known.
         self._of_nothing = {
             is_known: replace(empty, inventory=make_inventory((), has_known_base=is_known))
@@ -119,20 +119,20 @@ class ComponentCounter:
     def count(self, component: FleetComponent, context: Context) -> ComponentCounts:
         """Count the component, in images of this context."""
         findings, waived_count, changes_at = self._excuse(component, context)
-        facts = self._make_rule_input((component.package,), findings, Place.ANY)
-        numbers = self._pack_counts(facts, waived_count, component.doubts)
-        places = (Place.BASE, Place.OWN) if self._places else ()
+        facts = self._make_rule_input((component.package,), findings, LayerOrigin.UNKNOWN)
+        numbers = self._pack_counts(facts, waived_count, component.undetermined)
+        origins = (LayerOrigin.BASE, LayerOrigin.OWN) if self._has_origins else ()
         others = [
             self._pack_counts(
-                self._make_placed_input(component.package, findings, place), waived_count, component.doubts
+                self._make_input_of_origin(component.package, findings, origin), waived_count, component.undetermined
             )
-            for place in places
+            for origin in origins
         ]
         base_numbers, own_numbers = others or (numbers, numbers)
         owned_numbers = 0
-        if self._counts_packages:
+        if self._should_count_packages:
             owned_numbers = self._pack_counts(
-                self._make_rule_input((replace(component.package, owner="owner"),), (), Place.ANY), 0, ()
+                self._make_rule_input((replace(component.package, owner="owner"),), (), LayerOrigin.UNKNOWN), 0, ()
             )
         for active, _, _ in self._rules:
             changes_at = min(changes_at, find_first_change(active, facts, self._judged_at))
@@ -142,7 +142,9 @@ class ComponentCounter:
         """Unpack the sum of the packed numbers of all packages of an image."""
         key = total, has_known_base
         if key not in self._sums:
-            self._sums[key] = self._decide(_unpack(total, self._first_doubt + len(self._doubts)), has_known_base)
+            self._sums[key] = self._decide(
+                _unpack(total, self._first_undetermined + len(self._undetermined_entries)), has_known_base
+            )
         return self._sums[key]
 
     def _decide(self, numbers: Sequence[int], has_known_base: bool) -> Sums:
@@ -150,10 +152,10 @@ class ComponentCounter:
         statuses = [
             active.rule.judge_counts(numbers[first:end], facts, active.settings) for active, first, end in self._rules
         ]
-        doubts = tuple(doubt for index, doubt in self._doubts.values() if numbers[index])
+        undetermined_entries = tuple(entry for index, entry in self._undetermined_entries.values() if numbers[index])
         is_exact = not numbers[_CONDITIONAL]
         status = select_worst_status([Status.APPROVED, *statuses])
-        return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT], doubts, is_exact)
+        return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT], undetermined_entries, is_exact)
 
     def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
         """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""
@@ -173,7 +175,9 @@ class ComponentCounter:
         changes_at = find_first_after(map(parse_time, times), self._judged_at)
         return result.matches.findings, len(result.applied_waivers), changes_at
 
-    def _pack_counts(self, rule_input: RuleInput, waived_count: int, doubts: tuple[Undetermined, ...]) -> int:
+    def _pack_counts(
+        self, rule_input: RuleInput, waived_count: int, undetermined_entries: tuple[Undetermined, ...]
+    ) -> int:
         findings = rule_input.matches.findings
         counts = count_findings(findings, self._counting, {}) if findings else {}
         conditional = (
@@ -185,23 +189,25 @@ class ComponentCounter:
         for active, _, _ in self._rules:
             numbers += active.rule.count(rule_input, active.settings)
         total = _pack(numbers)
-        for doubt in doubts:
-            total += 1 << (_BITS * self._find_index(doubt))
+        for entry in undetermined_entries:
+            total += 1 << (_BITS * self._find_index(entry))
         return total
 
-    def _find_index(self, doubt: Undetermined) -> int:
-        """The number that counts such doubts. What a policy says of a doubt depends on its kind and ecosystem."""
-        key = doubt.kind, "" if doubt.subject.startswith("pkg:") else doubt.subject
-        if key not in self._doubts:
-            self._doubts[key] = self._first_doubt + len(self._doubts), doubt
-        return self._doubts[key][0]
+    def _find_index(self, entry: Undetermined) -> int:
+        """The number that counts such entries. What a policy says of an entry depends on its kind and ecosystem."""
+        key = entry.kind, "" if entry.subject.startswith("pkg:") else entry.subject
+        if key not in self._undetermined_entries:
+            self._undetermined_entries[key] = self._first_undetermined + len(self._undetermined_entries), entry
+        return self._undetermined_entries[key][0]
 
-    def _make_placed_input(self, package: Package, findings: tuple[Finding, ...], place: Place) -> RuleInput:
-        package = place_package(package, place)
-        return self._make_rule_input((package,), tuple(finding.with_package(package) for finding in findings), place)
+    def _make_input_of_origin(self, package: Package, findings: tuple[Finding, ...], origin: LayerOrigin) -> RuleInput:
+        package = set_origin(package, origin)
+        return self._make_rule_input((package,), tuple(finding.with_package(package) for finding in findings), origin)
 
-    def _make_rule_input(self, packages: Sequence[Package], findings: tuple[Finding, ...], place: Place) -> RuleInput:
-        inventory = make_inventory(packages, has_known_base=place is not Place.ANY)
+    def _make_rule_input(
+        self, packages: Sequence[Package], findings: tuple[Finding, ...], origin: LayerOrigin
+    ) -> RuleInput:
+        inventory = make_inventory(packages, has_known_base=origin is not LayerOrigin.UNKNOWN)
         return RuleInput(inventory, Matches(findings, ()), self._coverage, self._now, self._compare)
 
 
@@ -216,7 +222,7 @@ def find_first_after(times: Iterable[datetime | None], now: float) -> float:
     return min((at for time in times if time is not None and (at := time.timestamp()) > now), default=inf)
 
 
-def _has_places(active_rules: Sequence[ActiveRule]) -> bool:
+def _has_scope(active_rules: Sequence[ActiveRule]) -> bool:
     """Return whether the policy tells the base image's packages from others."""
     return any(active.settings.get("scope", "image") != "image" for active in active_rules)
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules
 from dockgate.gate.fleet.component_counts import ComponentCounts, find_first_change, make_inventory
-from dockgate.gate.fleet.model import Place
+from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.rule import RuleInput
 from dockgate.shared.timestamps import to_datetime
 from dockgate.vulnerabilities.matching import rank_finding
@@ -20,10 +20,10 @@ _NOWHERE = "own"  # no layer of an image has this digest
 
 
 class ListedComponent(NamedTuple):
-    """The counted findings of a component, with the place and number of its paths in an image."""
+    """The counted findings of a component, with the origin and number of its paths in an image."""
 
     counts: ComponentCounts
-    place: Place
+    origin: LayerOrigin
     paths: int
 
 
@@ -67,7 +67,10 @@ class FindingLists:
         answers, changes_at = [], inf
         if self._rules:
             self._by_address |= {id(entry.counts): entry.counts for entry in listed_components}
-            key = has_known_base, frozenset((id(entry.counts), entry.place, entry.paths) for entry in listed_components)
+            key = (
+                has_known_base,
+                frozenset((id(entry.counts), entry.origin, entry.paths) for entry in listed_components),
+            )
             if key not in self._answers:
                 self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed_components)
             answer, changes_at = self._answers[key]
@@ -82,11 +85,11 @@ class FindingLists:
         self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed_components: Sequence[ListedComponent]
     ) -> tuple[Answers, float]:
         base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else ""
-        layers = {Place.ANY: "", Place.BASE: base, Place.OWN: _NOWHERE}
+        layers = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: base, LayerOrigin.OWN: _NOWHERE}
         findings = [
             finding
-            for counts, place, paths in listed_components
-            for finding in self._copy_findings(counts, paths, layers[place])
+            for counts, origin, paths in listed_components
+            for finding in self._copy_findings(counts, paths, layers[origin])
         ]
         matches = Matches(tuple(sorted(findings, key=rank_finding)), rule_input.matches.undetermined)
         rule_input = replace(rule_input, matches=matches)

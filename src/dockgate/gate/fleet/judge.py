@@ -26,11 +26,11 @@ from dockgate.gate.fleet.model import (
     FleetImage,
     FleetPlatform,
     FleetWaivers,
-    Place,
+    LayerOrigin,
     PlatformResult,
 )
 from dockgate.gate.model import Policy, RuleAction, Status, Waivers, select_worst_status
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared.timestamps import parse_time, to_datetime
@@ -38,8 +38,8 @@ from dockgate.vulnerabilities.matching import FINDINGS_LIMIT
 from dockgate.vulnerabilities.model import CATALOGUES, Coverage, Matches, Undetermined
 from dockgate.vulnerabilities.versions import Orders
 
-_SUMS = (Reads.FINDING_SUMS, Reads.PACKAGE_SUMS)
-_OF_IMAGE = (Reads.IMAGE, Reads.IMAGE_AND_FINDINGS)
+_SUMS = (RuleDependency.FINDING_SUMS, RuleDependency.PACKAGE_SUMS)
+_OF_IMAGE = (RuleDependency.IMAGE, RuleDependency.IMAGE_AND_FINDINGS)
 
 
 class FleetJudge:
@@ -63,10 +63,10 @@ class FleetJudge:
         active_rules = list_active_rules(policy, rules)
         # Warnings and notes do not decide.
         self._active = [active for active in active_rules if active.action is RuleAction.REJECT]
-        self._reads = [active.rule.get_dependency(active.settings) for active in self._active]
-        self._evidence_rules = self._select_rules(Reads.EVIDENCE)
-        self._image_rules = self._select_rules(Reads.IMAGE)
-        self._reads_image = any(reads in _OF_IMAGE for reads in self._reads)
+        self._dependencies = [active.rule.get_dependency(active.settings) for active in self._active]
+        self._evidence_rules = self._select_rules(RuleDependency.EVIDENCE)
+        self._image_rules = self._select_rules(RuleDependency.IMAGE)
+        self._has_image_rules = any(dependency in _OF_IMAGE for dependency in self._dependencies)
         self._sum_rules = frozenset(active.rule.name for active in self._select_rules(*_SUMS))
         self._catalogues = list_required_catalogues(active_rules)
         self._components, self._bundles, self._now = components, bundles, now
@@ -80,7 +80,7 @@ class FleetJudge:
         self._counter = ComponentCounter(
             policy,
             self._select_rules(*_SUMS),
-            Reads.PACKAGE_SUMS in self._reads,
+            RuleDependency.PACKAGE_SUMS in self._dependencies,
             tuple(self._coverage.values()),
             now,
             self._compare,
@@ -88,32 +88,32 @@ class FleetJudge:
         )
         self._counts: dict[tuple[Context, int], ComponentCounts] = {}
         self._finding_counts: dict[int, int] = {}
-        # By context, then by bundle and place.
-        self._totals: dict[Context, dict[tuple[int, Place], tuple[int, float]]] = {}
+        # By context, then by bundle and origin.
+        self._totals: dict[Context, dict[tuple[int, LayerOrigin], tuple[int, float]]] = {}
         self._evidence: dict[tuple[object, ...], Answers] = {}
         self._ends: dict[Context, float] = {}
         self._finding_lists = FindingLists(
-            self._select_rules(Reads.FINDINGS),
-            self._select_rules(Reads.IMAGE_AND_FINDINGS),
+            self._select_rules(RuleDependency.FINDINGS),
+            self._select_rules(RuleDependency.IMAGE_AND_FINDINGS),
             tuple(self._coverage.values()),
             now,
         )
 
     @cached_property
-    def counts_packages(self) -> bool:
-        """Return whether components without findings and doubts count, so that all components are needed."""
-        return Reads.PACKAGE_SUMS in self._reads
+    def should_count_packages(self) -> bool:
+        """Return whether components without findings and undetermined entries count: then all are needed."""
+        return RuleDependency.PACKAGE_SUMS in self._dependencies
 
     @cached_property
     def is_exact(self) -> bool:
         """Return whether sums can decide at all: false if a rule reads the whole package list."""
-        return Reads.PACKAGES not in self._reads and not self._has_unexpected_feeds
+        return RuleDependency.PACKAGES not in self._dependencies and not self._has_unexpected_feeds
 
     @cached_property
-    def needs_ecosystems(self) -> bool:
+    def should_read_ecosystems(self) -> bool:
         """Return whether `FleetPlatform.ecosystems` is needed: not while no rule objects to any feed.
 
-        Without it, the components' own doubts have to tell that a feed is missing.
+        Without it, the components' undetermined entries have to tell that a feed is missing.
         """
         return bool(self.objectionable_feeds)
 
@@ -124,7 +124,7 @@ class FleetJudge:
         It changes when a feed becomes stale, or fresh again.
         """
         every_feed = tuple(name for name in self._coverage if name not in CATALOGUES)
-        rules = self._select_rules(Reads.EVIDENCE)
+        rules = self._select_rules(RuleDependency.EVIDENCE)
         objections = [name for name in CATALOGUES if name in self._coverage and not self._coverage[name].complete]
         for ecosystems in (every_feed, ()):
             platform = FleetPlatform("", (), ecosystems)
@@ -136,7 +136,7 @@ class FleetJudge:
 
     def should_read_inventory(self, unread_count: int) -> bool:
         """Return whether `FleetPlatform.inventory` is needed for a platform with so many unread entries."""
-        return unread_count > 0 or self._reads_image
+        return unread_count > 0 or self._has_image_rules
 
     def judge(self, image: FleetImage) -> list[PlatformResult] | None:
         """The results of the platforms; None if the image has to be judged from its inventories."""
@@ -156,14 +156,16 @@ class FleetJudge:
         context = self._contexts.get_context(image, platform)
         total, changes_at = self._sum_platform(context, platform)
         sums = self._counter.unpack_sums(total, has_known_base=platform.has_known_base)
-        doubts = (*sums.doubts, *self._list_missing_feeds(platform)) if platform.ecosystems else sums.doubts
-        if not (context.is_exact and sums.is_exact) or (doubts and context.can_accept_undetermined):
+        undetermined_entries = (
+            (*sums.undetermined, *self._list_missing_feeds(platform)) if platform.ecosystems else sums.undetermined
+        )
+        if not (context.is_exact and sums.is_exact) or (undetermined_entries and context.can_accept_undetermined):
             return None
         if not context.rule_waivers.isdisjoint(self._sum_rules):
             return None  # the waiver names a message, and only the gate words it
-        answers = [self._ask_about_evidence(image, platform, doubts, context)]
+        answers = [self._ask_about_evidence(image, platform, undetermined_entries, context)]
         if self._image_rules or self._finding_lists.is_needed:
-            image_answers, at = self._ask_about_image(image, platform, doubts, context)
+            image_answers, at = self._ask_about_image(image, platform, undetermined_entries, context)
             answers += image_answers
             changes_at = min(changes_at, at)
         status, waived_count = self._apply_waivers(answers, image, platform, context)
@@ -174,8 +176,12 @@ class FleetJudge:
             sums.waived_count + waived_count + self._count_accepted_unread(image, platform, context),
         )
 
-    def _select_rules(self, *kinds: Reads) -> list[ActiveRule]:
-        return [active for active, reads in zip(self._active, self._reads, strict=True) if reads in kinds]
+    def _select_rules(self, *dependencies: RuleDependency) -> list[ActiveRule]:
+        return [
+            active
+            for active, dependency in zip(self._active, self._dependencies, strict=True)
+            if dependency in dependencies
+        ]
 
     # --- sums ---------------------------------------------------------------------------------------------------------
 
@@ -183,7 +189,7 @@ class FleetJudge:
         totals = self._totals.setdefault(context, {})
         total, changes_at = 0, inf
         for placed_bundle in platform.bundles:
-            key = placed_bundle if platform.has_known_base else (placed_bundle[0], Place.ANY)
+            key = placed_bundle if platform.has_known_base else (placed_bundle[0], LayerOrigin.UNKNOWN)
             if key not in totals:
                 totals[key] = self._sum_bundle(context, *key)
             counts, at = totals[key]
@@ -192,22 +198,23 @@ class FleetJudge:
                 changes_at = at
         return total, changes_at
 
-    def _sum_bundle(self, context: Context, bundle: int, place: Place) -> tuple[int, float]:
+    def _sum_bundle(self, context: Context, bundle: int, origin: LayerOrigin) -> tuple[int, float]:
         total, changes_at = 0, inf
-        for holding in self._bundles.get(bundle, ()):
-            counts = self._count(context, holding.component)
-            total += holding.paths * (counts.owned_numbers if holding.is_owned else counts.places[place])
-            changes_at = min(changes_at, inf if holding.is_owned else counts.changes_at)
+        for entry in self._bundles.get(bundle, ()):
+            counts = self._count(context, entry.component)
+            total += entry.paths * (counts.owned_numbers if entry.is_owned else counts.by_origin[origin])
+            changes_at = min(changes_at, inf if entry.is_owned else counts.changes_at)
         return total, changes_at
 
     def _count_findings(self, bundle: int) -> int:
-        """Count the findings and vulnerabilities in doubt of a bundle, in whatever context."""
+        """Count the findings and undetermined vulnerabilities of a bundle, in whatever context."""
         if bundle not in self._finding_counts:
             self._finding_counts[bundle] = sum(
-                holding.paths * len(component.findings) + sum(len(doubt.ids) for doubt in component.doubts)
-                for holding in self._bundles.get(bundle, ())
-                if not holding.is_owned
-                for component in [self._components[holding.component]]
+                entry.paths * len(component.findings)
+                + sum(len(undetermined_entry.ids) for undetermined_entry in component.undetermined)
+                for entry in self._bundles.get(bundle, ())
+                if not entry.is_owned
+                for component in [self._components[entry.component]]
             )
         return self._finding_counts[bundle]
 
@@ -222,16 +229,14 @@ class FleetJudge:
             self._counts[key] = self._counter.count(component, context)
         return self._counts[key]
 
-    def _count_paths(self, platform: FleetPlatform) -> dict[tuple[int, Place], int]:
-        """At how many paths the platform has each component that belongs to no other package, by place."""
-        counts: dict[tuple[int, Place], int] = {}
-        for bundle, place in platform.bundles:
-            known_place = place if platform.has_known_base else Place.ANY
-            for holding in self._bundles.get(bundle, ()):
-                if not holding.is_owned:
-                    counts[holding.component, known_place] = (
-                        counts.get((holding.component, known_place), 0) + holding.paths
-                    )
+    def _count_paths(self, platform: FleetPlatform) -> dict[tuple[int, LayerOrigin], int]:
+        """At how many paths the platform has each component that belongs to no other package, by origin."""
+        counts: dict[tuple[int, LayerOrigin], int] = {}
+        for bundle, origin in platform.bundles:
+            known_origin = origin if platform.has_known_base else LayerOrigin.UNKNOWN
+            for entry in self._bundles.get(bundle, ()):
+                if not entry.is_owned:
+                    counts[entry.component, known_origin] = counts.get((entry.component, known_origin), 0) + entry.paths
         return counts
 
     # --- other rules --------------------------------------------------------------------------------------------------
@@ -242,7 +247,7 @@ class FleetJudge:
         return [Undetermined(name or "/", "The database has no feed.", "uncovered") for name in missing]
 
     def _make_rule_input(
-        self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
+        self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
     ) -> RuleInput:
         """The facts about a platform without its packages and findings."""
         inventory = platform.inventory or make_inventory((), has_known_base=platform.has_known_base)
@@ -251,7 +256,7 @@ class FleetJudge:
         feeds = [self._coverage[name] for name in sorted(names) if name and name in self._coverage]
         catalogues = [self._coverage[name] for name in CATALOGUES if name in self._coverage]
         inventory = replace(inventory, packages=_make_example_packages(platform))
-        matches = Matches((), tuple(dict.fromkeys(doubts)))
+        matches = Matches((), tuple(dict.fromkeys(undetermined_entries)))
         provenance = image.provenance if image.provenance and image.provenance.image == image.digest else None
         accepted_inventory = self._accept_unread(image, inventory, context).inventory
         return RuleInput(
@@ -266,35 +271,37 @@ class FleetJudge:
         )
 
     def _ask_about_evidence(
-        self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
+        self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
     ) -> Answers:
         """Return what the rules about evidence say.
 
         Remembered: it is the same for many images without unread content.
         """
         if platform.inventory is not None and platform.inventory.unread:
-            return ask_rules(self._make_rule_input(image, platform, doubts, context), self._evidence_rules)
+            return ask_rules(
+                self._make_rule_input(image, platform, undetermined_entries, context), self._evidence_rules
+            )
         ecosystems = tuple(each.ecosystems for each in image.platforms)
-        key = doubts, platform.ecosystems, platform.package_count > 0, ecosystems
+        key = undetermined_entries, platform.ecosystems, platform.package_count > 0, ecosystems
         if key not in self._evidence:
             self._evidence[key] = ask_rules(
-                self._make_rule_input(image, platform, doubts, context), self._evidence_rules
+                self._make_rule_input(image, platform, undetermined_entries, context), self._evidence_rules
             )
         return self._evidence[key]
 
     def _ask_about_image(
-        self, image: FleetImage, platform: FleetPlatform, doubts: Sequence[Undetermined], context: Context
+        self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
     ) -> tuple[list[Answers], float]:
         """Return what the rules about this image or its findings say, and when time can change it."""
-        facts = self._make_rule_input(image, platform, doubts, context) if self._reads_image else None
+        facts = self._make_rule_input(image, platform, undetermined_entries, context) if self._has_image_rules else None
         answers, changes_at = [], inf
         if facts is not None and self._image_rules:
             answers.append(ask_rules(facts, self._image_rules))
             changes_at = min(find_first_change(active, facts, self._judged_at) for active in self._image_rules)
         if self._finding_lists.is_needed:
             listed_components = [
-                ListedComponent(self._count(context, component), place, count)
-                for (component, place), count in self._count_paths(platform).items()
+                ListedComponent(self._count(context, component), origin, count)
+                for (component, origin), count in self._count_paths(platform).items()
             ]
             list_answers, at = self._finding_lists.ask(listed_components, facts, has_known_base=platform.has_known_base)
             answers += list_answers
@@ -312,7 +319,7 @@ class FleetJudge:
             unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
             counting, applied_waivers = waivers.apply_to_violations(
-                violations, _make_waivers(context), images, self._now, unwaivable
+                violations, Waivers(context.waivers), images, self._now, unwaivable
             )
             violations, waived_count = list(counting), len(applied_waivers)
         status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
@@ -329,7 +336,7 @@ class FleetJudge:
         if not (context.can_accept_unread and inventory.unread):
             return unread_waivers.UnreadWaivers(inventory, Matches((), ()))
         return unread_waivers.apply_to_unread(
-            inventory, Matches((), ()), _make_waivers(context), image.digest, self._now, self._database_paths
+            inventory, Matches((), ()), Waivers(context.waivers), image.digest, self._now, self._database_paths
         )
 
     def _find_end_of_waivers(self, context: Context) -> float:
@@ -338,10 +345,6 @@ class FleetJudge:
             ends = (parse_time(waiver.until) for waiver in context.waivers if waiver.unread or waiver.rule)
             self._ends[context] = find_first_after(ends, self._judged_at)
         return self._ends[context]
-
-
-def _make_waivers(context: Context) -> Waivers:
-    return Waivers(context.waivers)
 
 
 def _make_example_packages(platform: FleetPlatform) -> tuple[Package, ...]:

@@ -11,10 +11,13 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
 
-class Place(IntEnum):
-    """The place of a bundle in an image. ANY: in no known layer, or the base image's layers are unknown."""
+class LayerOrigin(IntEnum):
+    """Where the layers of a bundle come from.
 
-    ANY = 0
+    UNKNOWN: it is in no known layer, or the base image's layers are unknown.
+    """
+
+    UNKNOWN = 0
     BASE = 1
     OWN = 2
 
@@ -23,15 +26,15 @@ class Place(IntEnum):
 class FleetComponent:
     """A package version, and what is known of it. `package` has no path, layer or owner.
 
-    `doubts` are its undetermined entries. Those of an ecosystem without a feed may be missing.
+    `undetermined` are its undetermined entries. Those of an ecosystem without a feed may be missing.
     """
 
     package: Package
     findings: tuple[Finding, ...] = ()
-    doubts: tuple[Undetermined, ...] = ()
+    undetermined: tuple[Undetermined, ...] = ()
 
 
-class Holding(NamedTuple):
+class BundleComponent(NamedTuple):
     """A component in a bundle, at so many `paths`. `is_owned`: it belongs to a distribution's package."""
 
     component: int
@@ -39,8 +42,9 @@ class Holding(NamedTuple):
     is_owned: bool = False
 
 
-# What bundles hold. Components without findings and doubts may be missing (`FleetJudge.counts_packages`).
-Bundles = Mapping[int, tuple[Holding, ...]]
+# What bundles hold. Components without findings and undetermined entries may be missing, see
+# `FleetJudge.should_count_packages`.
+Bundles = Mapping[int, tuple[BundleComponent, ...]]
 
 
 class FleetPlatform(NamedTuple):
@@ -51,7 +55,7 @@ class FleetPlatform(NamedTuple):
     """
 
     digest: str
-    bundles: tuple[tuple[int, Place], ...]
+    bundles: tuple[tuple[int, LayerOrigin], ...]
     ecosystems: tuple[str, ...] = ()
     package_count: int = 1
     unread_count: int = 0

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
+from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import (
     TEXT_SCHEMA,
     build_list_schema,
@@ -94,8 +94,8 @@ class BaseImage(Rule):
             yield from self._judge_layers(rule_input, select_mappings(settings["images"]))
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.IMAGE
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

@@ -6,7 +6,7 @@ from functools import cache
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import read_choice, read_whole_number, require_known_keys
 from dockgate.scanner.model import Distribution
 from dockgate.shared.interfaces import override
@@ -93,8 +93,8 @@ class EndOfLife(Rule):
             yield Undetermined("/", reason, advice=advice)
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.IMAGE
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

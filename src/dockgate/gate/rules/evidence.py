@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
+from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     TEXT_SCHEMA,
@@ -71,8 +71,8 @@ class Evidence(Rule):
                 yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, entry.reason))
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.EVIDENCE
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.EVIDENCE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

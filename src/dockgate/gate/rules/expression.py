@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Reads, Rule, RuleInput, make_finding_key
+from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput, make_finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.scanner.model import Package
@@ -103,13 +103,13 @@ class Expression(Rule):
             yield Violation(self.name, f"{message}: {', '.join(names)}")
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
         text = str(settings["when"])
         if any(word in text for word in _PACKAGE_WORDS):
-            return Reads.PACKAGES
+            return RuleDependency.PACKAGES
         if "image" not in text:
-            return Reads.FINDINGS
-        return Reads.IMAGE_AND_FINDINGS if "findings" in text else Reads.IMAGE
+            return RuleDependency.FINDINGS
+        return RuleDependency.IMAGE_AND_FINDINGS if "findings" in text else RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime] | None:

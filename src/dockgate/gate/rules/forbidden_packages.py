@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules import _vers
 from dockgate.gate.rules._settings import (
     build_list_schema,
@@ -85,8 +85,8 @@ class ForbiddenPackages(Rule):
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.PACKAGE_SUMS
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.PACKAGE_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

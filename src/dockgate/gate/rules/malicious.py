@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import require_known_keys
 from dockgate.shared.interfaces import override
 
@@ -31,8 +31,8 @@ class Malicious(Rule):
             yield Violation(self.name, message, findings, allowed=0)
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.FINDING_SUMS
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

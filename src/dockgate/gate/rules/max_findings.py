@@ -10,7 +10,7 @@ from typing import Any
 
 from dockgate.gate.model import Status, Violation, select_worst_status
 from dockgate.gate.policy import ANY_SEVERITY, COUNTING_RULE, read_untriaged_severity
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules import _selection
 from dockgate.gate.rules._selection import SEVERITIES, compare_with_limit
 from dockgate.gate.rules._settings import read_whole_number, require_known_keys
@@ -88,8 +88,8 @@ class MaxFindings(Rule):
                 yield _describe_undetermined_limit("any", count, total, rule_input, selected_findings)
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.FINDING_SUMS
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

@@ -8,7 +8,7 @@ from dockgate.gate import patterns
 from dockgate.gate.model import Violation
 from dockgate.gate.policy import PROVENANCE_RULE, compute_fingerprint
 from dockgate.gate.provenance import ProvenanceStatement
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     KEY_SCHEMA,
@@ -99,8 +99,8 @@ class Provenance(Rule):
         yield Violation(self.name, f"The image has no provenance from an allowed builder. {reason_text}{omission}")
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.IMAGE
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

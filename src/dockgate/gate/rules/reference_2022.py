@@ -11,7 +11,7 @@ from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Status, Violation
 from dockgate.gate.policy import REFERENCE_RULE
-from dockgate.gate.rule import Answers, Reads, Rule, RuleInput
+from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
@@ -46,8 +46,8 @@ class Reference2022(Rule):
             yield NonBlockingViolation(RuleAction.WARN, low)
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.FINDING_SUMS
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Reads, Rule, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput
 from dockgate.gate.rules._settings import read_choice, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
@@ -47,8 +47,8 @@ class RunsAsRoot(Rule):
             yield Undetermined("/", f"{reason}.", advice=advice)
 
     @override
-    def get_dependency(self, settings: Mapping[str, object]) -> Reads:
-        return Reads.IMAGE
+    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
+        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

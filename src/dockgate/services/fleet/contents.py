@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from dockgate.gate.fleet.model import FleetComponent, Holding, Place
+from dockgate.gate.fleet.model import BundleComponent, Bundles, FleetComponent, LayerOrigin
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store
 from dockgate.store.fleet.judging import IndexedPlatform
@@ -16,7 +16,6 @@ from dockgate.vulnerabilities.model import Coverage, Undetermined
 
 # What stands for the purl of a component: the component itself tells which it is.
 _PACKAGE = "pkg:"
-_Holdings = Mapping[int, tuple[Holding, ...]]
 
 
 @dataclass(frozen=True)
@@ -28,16 +27,16 @@ class FleetFacts:
 
     @cached_property
     def components(self) -> Mapping[int, FleetComponent]:
-        """The components that have findings or doubts."""
+        """The components that have findings or undetermined entries."""
         return dict(self._read_components(self.notable, self.store.fleet_findings.vulnerabilities()))
 
     @cached_property
     def notable(self) -> frozenset[int]:
         """The ids of `components`."""
-        return frozenset(self._findings.keys() | self._doubts.keys() | self._uncovered_components)
+        return frozenset(self._findings.keys() | self._undetermined_entries.keys() | self._uncovered_components)
 
     def select_components(self, numbers: Collection[int]) -> Mapping[int, FleetComponent]:
-        """The components among these that have findings or doubts."""
+        """The components among these that have findings or undetermined entries."""
         chosen_components = self.notable.intersection(numbers)
         ids = {row.vulnerability for number in chosen_components for row in self._findings.get(number, ())}
         return dict(self._read_components(chosen_components, self.store.fleet_findings.vulnerabilities(ids)))
@@ -48,17 +47,17 @@ class FleetFacts:
         return dict(self._read_components(None, self.store.fleet_findings.vulnerabilities()))
 
     @cached_property
-    def bundles(self) -> _Holdings:
+    def bundles(self) -> Bundles:
         """Return what all bundles hold of `components`, owned ones left out."""
-        holdings: dict[int, list[Holding]] = {}
+        bundles: dict[int, list[BundleComponent]] = {}
         for component, bundle, paths in self.store.fleet.holders(self.components):
-            holdings.setdefault(bundle, []).append(Holding(component, paths))
-        return {bundle: tuple(entries) for bundle, entries in holdings.items()}
+            bundles.setdefault(bundle, []).append(BundleComponent(component, paths))
+        return {bundle: tuple(entries) for bundle, entries in bundles.items()}
 
     @cached_property
-    def every_holding(self) -> _Holdings:
+    def all_bundles(self) -> Bundles:
         """All that all bundles hold."""
-        return {bundle: read_holdings(content) for bundle, content in self.store.fleet.bundles()}
+        return {bundle: list_bundle_components(content) for bundle, content in self.store.fleet.bundles()}
 
     @cached_property
     def ecosystems(self) -> Mapping[int, str]:
@@ -73,11 +72,13 @@ class FleetFacts:
         return findings
 
     @cached_property
-    def _doubts(self) -> Mapping[int, Sequence[Undetermined]]:
-        doubts: dict[int, list[Undetermined]] = {}
-        for component, doubt in self.store.fleet_findings.doubts():
-            doubts.setdefault(component, []).append(Undetermined(_PACKAGE, doubt.reason, doubt.kind or None, doubt.ids))
-        return doubts
+    def _undetermined_entries(self) -> Mapping[int, Sequence[Undetermined]]:
+        undetermined_entries: dict[int, list[Undetermined]] = {}
+        for component, entry in self.store.fleet_findings.list_undetermined():
+            undetermined_entries.setdefault(component, []).append(
+                Undetermined(_PACKAGE, entry.reason, entry.kind or None, entry.ids)
+            )
+        return undetermined_entries
 
     @cached_property
     def _uncovered_components(self) -> frozenset[int]:
@@ -91,11 +92,13 @@ class FleetFacts:
             package = component.package()
             rows = self._findings.get(number, ())
             findings = tuple(row.finding(package, vulnerabilities[row.vulnerability]) for row in rows)
-            doubts = list(self._doubts.get(number, ()))
+            undetermined_entries = list(self._undetermined_entries.get(number, ()))
             if number in self._uncovered_components:
                 subject = _PACKAGE if package.ecosystem in covered_ecosystems else package.ecosystem or "/"
-                doubts.append(Undetermined(subject, "The advisory database does not cover it.", "uncovered"))
-            yield number, FleetComponent(package, findings, tuple(doubts))
+                undetermined_entries.append(
+                    Undetermined(subject, "The advisory database does not cover it.", "uncovered")
+                )
+            yield number, FleetComponent(package, findings, tuple(undetermined_entries))
 
 
 @dataclass(frozen=True)
@@ -131,21 +134,21 @@ class FleetContents:
         return self._read_inventories({platform.image for platform in platforms if platform.unread_count})
 
     @cached_property
-    def platform_bundles(self) -> Mapping[tuple[int, int], tuple[tuple[int, Place], ...]]:
+    def platform_bundles(self) -> Mapping[tuple[int, int], tuple[tuple[int, LayerOrigin], ...]]:
         """The bundles of each platform, by image and position."""
         state = self.facts.store.fleet_judging
         rows = state.placements_between(*self._range) if self.is_dense else state.placements(self._ids)
         return {(row.image, row.position): row.bundles for row in rows}
 
     @cached_property
-    def bundles(self) -> _Holdings:
-        """Return what the images' bundles hold of components with findings or doubts, without owned ones."""
+    def bundles(self) -> Bundles:
+        """Return what the images' bundles hold of `components`, without owned ones."""
         if self.is_dense:
             return self.facts.bundles
         notable = self.facts.notable
         return {
             bundle: tuple(
-                Holding(component, content.counted_components[component])
+                BundleComponent(component, content.counted_components[component])
                 for component in sorted(notable.intersection(content.counted_components))
             )
             for bundle, content in self._contents.items()
@@ -153,18 +156,18 @@ class FleetContents:
 
     @cached_property
     def components(self) -> Mapping[int, FleetComponent]:
-        """The components of the images that have findings or doubts."""
+        """The components of the images that have findings or undetermined entries."""
         if self.is_dense:
             return self.facts.components
-        numbers = {entry.component for holdings in self.bundles.values() for entry in holdings}
+        numbers = {entry.component for entries in self.bundles.values() for entry in entries}
         return self.facts.select_components(numbers)
 
     @cached_property
-    def every_holding(self) -> _Holdings:
+    def all_bundles(self) -> Bundles:
         """All that the images' bundles hold."""
         if self.is_dense:
-            return self.facts.every_holding
-        return {bundle: read_holdings(content) for bundle, content in self._contents.items()}
+            return self.facts.all_bundles
+        return {bundle: list_bundle_components(content) for bundle, content in self._contents.items()}
 
     @cached_property
     def _contents(self) -> Mapping[int, BundleContent]:
@@ -181,8 +184,8 @@ class FleetContents:
     def _ecosystems_by_bundle(self) -> Mapping[int, frozenset[str]]:
         names = self.facts.ecosystems
         return {
-            bundle: frozenset(names[holding.component] for holding in holdings if not holding.is_owned)
-            for bundle, holdings in self.every_holding.items()
+            bundle: frozenset(names[entry.component] for entry in entries if not entry.is_owned)
+            for bundle, entries in self.all_bundles.items()
         }
 
     @cached_property
@@ -197,9 +200,9 @@ class FleetContents:
         return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.platforms(ids)}
 
 
-def read_holdings(content: BundleContent) -> tuple[Holding, ...]:
+def list_bundle_components(content: BundleContent) -> tuple[BundleComponent, ...]:
     """Read the content of a bundle."""
     return (
-        *(Holding(component, paths) for component, paths in content.counted_components.items()),
-        *(Holding(component, paths, True) for component, paths in content.owned_components.items()),
+        *(BundleComponent(component, paths) for component, paths in content.counted_components.items()),
+        *(BundleComponent(component, paths, True) for component, paths in content.owned_components.items()),
     )

@@ -87,7 +87,7 @@ class FleetJudging:
         coverage = contents.facts.coverage
         judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
         fresh_judge = judge
-        if judge.needs_ecosystems:
+        if judge.should_read_ecosystems:
             fresh_judge = self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now)
         reported_images = self.store.fleet_judging.reported_images()
         is_plain = not list_required_baselines(policy)
@@ -132,8 +132,8 @@ class FleetJudging:
     ) -> FleetJudge:
         traits = self._make_empty_judge(policy, coverage, now)
         components, bundles = (
-            (contents.facts.every_component, contents.every_holding)
-            if traits.counts_packages
+            (contents.facts.every_component, contents.all_bundles)
+            if traits.should_count_packages
             else (contents.components, contents.bundles)
         )
         return FleetJudge(policy, self.rules, self.ecosystems, components, bundles, fleet_waivers, coverage, now)
@@ -185,7 +185,7 @@ def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJu
             FleetPlatform(
                 platform.manifest,
                 contents.platform_bundles.get(place, ()),
-                contents.ecosystems_of(*place) if judge.needs_ecosystems else (),
+                contents.ecosystems_of(*place) if judge.should_read_ecosystems else (),
                 platform.package_count,
                 platform.unread_count,
                 platform.base_layers > 0,

@@ -39,5 +39,5 @@ def _match(
     for number, package in packages:
         matches = matcher.match((package,))
         yield MatchResult(
-            number, matches.findings, tuple(doubt for doubt in matches.undetermined if doubt.kind != "uncovered")
+            number, matches.findings, tuple(entry for entry in matches.undetermined if entry.kind != "uncovered")
         )

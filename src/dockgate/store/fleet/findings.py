@@ -15,8 +15,8 @@ from dockgate.store.fleet.records import (
     ClosingReason,
     Component,
     ComponentFinding,
-    Doubt,
     PastFinding,
+    UndeterminedEntry,
     Vulnerability,
 )
 from dockgate.store.queries import BATCH, batches, texts_of
@@ -60,11 +60,11 @@ _Names = tuple[str, tuple[str, ...]]
 
 
 class MatchResult(NamedTuple):
-    """The result of matching a component: all of its findings and doubts, which replace the stored ones."""
+    """The result of matching a component: its findings and undetermined entries replace the stored ones."""
 
     component: int
     findings: tuple[Finding, ...]
-    doubts: tuple[Undetermined, ...]
+    undetermined: tuple[Undetermined, ...]
 
 
 class Source(NamedTuple):
@@ -75,7 +75,7 @@ class Source(NamedTuple):
 
 
 class FleetFindings:
-    """Findings, doubts and vulnerabilities of components."""
+    """Findings, undetermined entries and vulnerabilities of components."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -115,12 +115,12 @@ class FleetFindings:
             names = connection.scalars(select(fleet_aliases.c.alias).distinct()).all()
         return {name for name in names if name.startswith("CVE-")}
 
-    def doubts(self, components: Collection[int] | None = None) -> Iterator[tuple[int, Doubt]]:
+    def list_undetermined(self, components: Collection[int] | None = None) -> Iterator[tuple[int, UndeterminedEntry]]:
         """Return what could not be determined, by component, without `Fleet.uncovered_components`."""
         table = fleet_doubts.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
         for component, *fields in self._rows(query, table.component, components):
-            yield component, Doubt(*fields)
+            yield component, UndeterminedEntry(*fields)
 
     def find_components_named(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
         """The components of any release that advisories of these (ecosystem, source name) can be about."""
@@ -342,9 +342,9 @@ def _replace_doubts(connection: Connection, results: Sequence[MatchResult]) -> N
     components = [result.component for result in results]
     names = ("component", "position", "kind", "reason", "ids")
     rows = [
-        dict(zip(names, (result.component, at, doubt.kind or "", doubt.reason, doubt.ids), strict=True))
+        dict(zip(names, (result.component, at, entry.kind or "", entry.reason, entry.ids), strict=True))
         for result in results
-        for at, doubt in enumerate(result.doubts)
+        for at, entry in enumerate(result.undetermined)
     ]
     of_these = fleet_doubts.c.component.in_(components)
     columns = [fleet_doubts.c[name] for name in names]

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select, update
 
-from dockgate.gate.fleet.model import Place
+from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.store.engine import Database
 from dockgate.store.queries import batches
 from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
@@ -15,7 +15,7 @@ from dockgate.store.statements import insert_if_new
 
 # Before the name of a policy in `fleet_state`.
 _JUDGED_PREFIX, _JUDGED_AT_PREFIX = "judged/", "judged at/"
-_PLACES = len(Place)
+_ORIGIN_COUNT = len(LayerOrigin)
 
 
 class IndexedPlatform(NamedTuple):
@@ -30,11 +30,11 @@ class IndexedPlatform(NamedTuple):
 
 
 class Placement(NamedTuple):
-    """The bundles of a platform of an image, each with its place there."""
+    """The bundles of a platform of an image, each with the origin of its layers."""
 
     image: int
     position: int
-    bundles: tuple[tuple[int, Place], ...]
+    bundles: tuple[tuple[int, LayerOrigin], ...]
 
 
 _PLATFORMS = select(
@@ -89,8 +89,8 @@ class FleetJudgingState:
     def _placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
         """One row a platform: reading a row for each of its bundles takes three times as long."""
         table = fleet_image_bundles.c
-        place = case((table.layer == "", Place.ANY), (table.base, Place.BASE), else_=Place.OWN)
-        bundles = func.aggregate_strings(cast(table.bundle * _PLACES + place, Text), ",")
+        origin = case((table.layer == "", LayerOrigin.UNKNOWN), (table.base, LayerOrigin.BASE), else_=LayerOrigin.OWN)
+        bundles = func.aggregate_strings(cast(table.bundle * _ORIGIN_COUNT + origin, Text), ",")
         query = select(table.image, table.platform, bundles).where(*conditions).group_by(table.image, table.platform)
         decode = cache(_decode)  # most of them lie in many images
         with self._database.read() as connection:
@@ -138,9 +138,9 @@ class FleetJudgingState:
             )
 
 
-def _decode(text: str) -> tuple[int, Place]:
-    bundle, place = divmod(int(text), _PLACES)
-    return bundle, Place(place)
+def _decode(text: str) -> tuple[int, LayerOrigin]:
+    bundle, origin = divmod(int(text), _ORIGIN_COUNT)
+    return bundle, LayerOrigin(origin)
 
 
 def set_judged_from(connection: Connection, policy: str, inputs: str, at: str) -> None:

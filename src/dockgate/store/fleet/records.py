@@ -182,7 +182,7 @@ class PastFinding(NamedTuple):
     fixed: str
 
 
-class Doubt(NamedTuple):
+class UndeterminedEntry(NamedTuple):
     """A fact that could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
 
     kind: str
