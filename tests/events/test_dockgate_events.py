@@ -16,6 +16,7 @@ from dockgate.gate.external import ReadContext
 from dockgate.gate.external.inspector import FORMAT
 from dockgate.gate.model import AppliedWaiver, PlatformVerdict, Status, Waiver
 from dockgate.gate.policy import PolicyVersion
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.scanner.model import Package
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
@@ -152,6 +153,8 @@ def all_events() -> list[NewEvent]:
         governance_events.advisories_changed("d2", "d1", NOW),
         governance_events.waiver_expiring(Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW),
         governance_events.waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW, "w2"),
+        governance_events.assignment_changed("web", PolicyAssignment("web", ("team/*",), "strict"), 1, "ann", NOW),
+        governance_events.assignment_changed("web", None, 2, "ann", NOW),
         governance_events.waiver_restored(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
         dockgate_events.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
         dockgate_events.feed_recovered("osv", NOW, NOW),

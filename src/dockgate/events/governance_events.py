@@ -6,6 +6,7 @@ from dockgate.events.dockgate_events import make_event
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import PolicyVersion
+from dockgate.gate.policy_choice import PolicyAssignment
 
 _SCOPE = ("vulnerability", "package", "rule", "unread", "repository", "image")
 
@@ -49,6 +50,19 @@ def policy_changed(version: PolicyVersion) -> NewEvent:
     }
     key = f"{version.name}/{version.version}"
     return make_event("policy.changed", f"policy {version.name}", key, version.changed_at, detail)
+
+
+def assignment_changed(name: str, assignment: PolicyAssignment | None, number: int, by: str, time: str) -> NewEvent:
+    """A policy assignment was applied, or removed if it is None. `number` identifies the change."""
+    detail = {
+        "assignment": name,
+        "change": "applied" if assignment is not None else "removed",
+        "policy": assignment.policy if assignment is not None else None,
+        "repositories": list(assignment.repositories) if assignment is not None else None,
+        "owners": list(assignment.owners) if assignment is not None else None,
+        "by": by,
+    }
+    return make_event("assignment.changed", f"assignment {name}", f"{name}/{number}", time, detail)
 
 
 def vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:

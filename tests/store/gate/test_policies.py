@@ -151,6 +151,13 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
         ("all", first, "ada"),
         ("team", None, "bob"),
     ]
+    events = [event.body["detail"] for event in store.event_log.read() if event.detail_type == "assignment.changed"]
+    assert [(event["assignment"], event["change"], event.get("policy"), event["by"]) for event in events] == [
+        ("team", "applied", "strict", "ada"),
+        ("team", "applied", "default", "bob"),
+        ("all", "applied", "default", "ada"),
+        ("team", "removed", None, "bob"),
+    ]
 
 
 def test_a_policy_that_an_assignment_names_cannot_be_removed(store: Store) -> None:

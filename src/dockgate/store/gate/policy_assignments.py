@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 
-from sqlalchemy import delete, insert, select
+from sqlalchemy import Connection, delete, insert, select
 
+from dockgate.events.governance_events import assignment_changed
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.engine import Database
+from dockgate.store.events.log import append_events
 from dockgate.store.records import AssignmentChange, AssignmentRecord
 from dockgate.store.schema.gate import policy_assignment_changes as changes
 from dockgate.store.schema.gate import policy_assignments as table
@@ -28,7 +30,7 @@ class PolicyAssignments:
             connection.execute(delete(table).where(table.c.name == assignment.name))
             values = {"name": assignment.name, "body": assignment, "changed_at": now, "changed_by": by}
             connection.execute(insert(table).values(**values))
-            connection.execute(insert(changes).values(**values))
+            _record_change(connection, assignment.name, assignment, by, now)
             return AssignmentRecord(assignment, now, by)
 
     def list(self) -> Sequence[AssignmentRecord]:
@@ -48,5 +50,10 @@ class PolicyAssignments:
         with self._database.write() as connection:
             lock_name(connection, table, name)
             if connection.execute(delete(table).where(table.c.name == name)).rowcount:
-                values = {"name": name, "body": None, "changed_at": now, "changed_by": by}
-                connection.execute(insert(changes).values(**values))
+                _record_change(connection, name, None, by, now)
+
+
+def _record_change(connection: Connection, name: str, assignment: PolicyAssignment | None, by: str, now: str) -> None:
+    row = insert(changes).values(name=name, body=assignment, changed_at=now, changed_by=by)
+    number = connection.execute(row.returning(changes.c.seq)).scalar_one()
+    append_events(connection, [assignment_changed(name, assignment, number, by, now)])
