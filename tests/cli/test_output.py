@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from dockgate import cli
-from dockgate.cli.output import echo_wrapped, escape_controls
+from dockgate.cli.output import escape_controls, print_wrapped
 
 HOSTILE = "a\x1b]0;title\x07b\x1b[2Jc\u202ed\rover"
 # The modules that write what they have cleaned.
@@ -36,7 +36,7 @@ def test_prose_is_wrapped_on_a_terminal_only(
 ) -> None:
     digest = "sha256:" + "a" * 64
     text = f"  {'word ' * 20}{digest} {'word ' * 3}".rstrip()
-    echo_wrapped(text)
+    print_wrapped(text)
     assert capsys.readouterr().out == text + "\n"
 
     class Terminal(io.StringIO):
@@ -45,7 +45,7 @@ def test_prose_is_wrapped_on_a_terminal_only(
 
     monkeypatch.setenv("COLUMNS", "60")
     monkeypatch.setattr("sys.stdout", terminal := Terminal())
-    echo_wrapped(text)
+    print_wrapped(text)
     lines = terminal.getvalue().splitlines()
     assert " ".join(terminal.getvalue().split()) == " ".join(text.split())
     assert [line for line in lines if len(line) > 60] == [f"      {digest}"]

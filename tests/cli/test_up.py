@@ -4,14 +4,14 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.cli.up import next_steps
+from dockgate.cli.up import list_next_steps
 from dockgate.config import FeedUpdateSettings, Settings
 
 HERE = "http://127.0.0.1:7420"
 
 
 def steps(settings: Settings, url: str = HERE, *, is_root: bool = True) -> str:
-    return "\n".join(next_steps(settings, url, is_root=is_root))
+    return "\n".join(list_next_steps(settings, url, is_root=is_root))
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import click
 
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import format_option, print_json
-from dockgate.cli.output import echo
-from dockgate.cli.rollout import describe, wait_for_rollout
+from dockgate.cli.output import print_text
+from dockgate.cli.rollout import describe_rollout, wait_for_rollout
 
 
 @click.command()
@@ -32,12 +32,12 @@ def command(files: tuple[BinaryIO, ...], no_wait: bool, output_format: str) -> N
         number = result.get("rollout")
         results.append(result)
         if output_format == "table":
-            echo(f"{result['kind']} {result['name']}: {result['change'] if number is None else 'rolling out'}")
+            print_text(f"{result['kind']} {result['name']}: {result['change'] if number is None else 'rolling out'}")
         if number is not None and not no_wait:
             rollout = wait_for_rollout(client, result["name"], number)
             if output_format == "table":
-                echo(f"  {describe(rollout)}")
+                print_text(f"  {describe_rollout(rollout)}")
         if output_format == "table" and result["advice"]:
-            echo(f"  {result['advice']}")
+            print_text(f"  {result['advice']}")
     if output_format == "json":
         print_json(results)

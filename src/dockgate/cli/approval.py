@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import click
 
 from dockgate.cli import times
-from dockgate.cli.approval_wait import answer_commands, resolve_approval, waiting_reasons
+from dockgate.cli.approval_wait import answer_commands, list_waiting_reasons, resolve_approval
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.listing_output import (
     format_option,
@@ -14,10 +14,10 @@ from dockgate.cli.listing_output import (
     print_fields,
     print_json,
     print_list,
-    short_reference,
-    styled_state,
+    shorten_reference,
+    style_state,
 )
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.delivery.accept_commands import override_command, waiver_commands
 from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
 from dockgate.gate.model import Verdict
@@ -47,7 +47,7 @@ def list_approvals(state_filter: str | None, output_format: str) -> None:
     approvals = Client().get("approvals", **({"state": state_filter} if state_filter else {}))
     rows = (
         (
-            styled_state(approval["state"]),
+            style_state(approval["state"]),
             approval["id"],
             times.format_age(approval["created_at"]),
             approval["repository"],
@@ -73,11 +73,11 @@ def show(approval_id: str, output_format: str) -> None:
     print_fields(
         approval.id,
         [
-            ("state", styled_state(approval.state)),
+            ("state", style_state(approval.state)),
             ("summary", approval.summary),
             ("image", f"{approval.repository}@{approval.image}"),
-            ("policy", short_reference(approval.policy)),
-            ("approvers", _people(approval)),
+            ("policy", shorten_reference(approval.policy)),
+            ("approvers", _format_approvers(approval)),
             ("requested", times.format_time(approval.created_at)),
             ("expires", times.format_time(approval.expires_at) if waits else ""),
             ("token", approval.token if waits else ""),
@@ -87,14 +87,14 @@ def show(approval_id: str, output_format: str) -> None:
         ],
     )
     if waits:
-        echo()
-        for reason in waiting_reasons(client, answer):
-            echo(f"  {reason}")
+        print_text()
+        for reason in list_waiting_reasons(client, answer):
+            print_text(f"  {reason}")
         for text, effect in answer_commands(answer, approval.id):
-            echo(f"  {text}   {effect}")
+            print_text(f"  {text}   {effect}")
     elif approval.state is ApprovalState.REJECTED and approval.decided_by == BY_POLICY and approval.verdict:
         for step in _describe_next_steps(client, approval.id, approval.verdict):
-            echo(f"  {step}")
+            print_text(f"  {step}")
 
 
 @command.command()
@@ -114,7 +114,9 @@ def approve(approval_id: str, reason: str, output_format: str) -> None:
         return
     approval = answer["approval"]
     approver_names = [vote["who"] for vote in answer["votes"] if vote["yes"]]
-    echo(f"{approval_id}: {approval['state']}, {len(approver_names)} of {approval['approvers']['count']} approvals")
+    print_text(
+        f"{approval_id}: {approval['state']}, {len(approver_names)} of {approval['approvers']['count']} approvals"
+    )
 
 
 @command.command()
@@ -153,8 +155,10 @@ def override(approval_id: str, reason: str, until: str, output_format: str) -> N
     for waiver in answer["waivers"]:
         subject = " in ".join(filter(None, (waiver["vulnerability"], waiver["package"]))) or waiver.get("violation")
         subject = subject or f"rule {waiver['rule']}"
-        echo(f"{waiver['id']}: {subject}, until {waiver['until']}")
-    echo(f"Retrying {answer['retried_execution']}." if answer["retried_execution"] else "Request the approval again.")
+        print_text(f"{waiver['id']}: {subject}, until {waiver['until']}")
+    print_text(
+        f"Retrying {answer['retried_execution']}." if answer["retried_execution"] else "Request the approval again."
+    )
 
 
 def _describe_next_steps(client: Client, approval_id: str, digest: str) -> Iterator[str]:
@@ -172,7 +176,7 @@ def _describe_next_steps(client: Client, approval_id: str, digest: str) -> Itera
     yield from waiver_commands(verdict)
 
 
-def _people(approval: Approval) -> str:
+def _format_approvers(approval: Approval) -> str:
     """ "2 of ann, security; not the committer"."""
     approvers = approval.approvers
     if approvers is None:

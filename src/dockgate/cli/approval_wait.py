@@ -8,12 +8,12 @@ from dockgate.cli.client import Client
 from dockgate.shared.errors import DeniedError, NotFoundError, UsageError
 
 
-def waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterator[str]:
+def list_waiting_reasons(client: Client, approval: Mapping[str, Any]) -> Iterator[str]:
     """List what is missing for a decision, one line each: the scan, the verdict, people."""
     if not approval["verdict"]:
-        yield f"waits for {_scan(client, approval['image'])} (policy {approval['policy']})"
+        yield f"waits for {_describe_scan(client, approval['image'])} (policy {approval['policy']})"
     if approval["approvers"]:
-        yield _people(client, approval)
+        yield _describe_approvers(client, approval)
     yield f"expires {times.format_time(approval['expires_at'])}"
 
 
@@ -47,7 +47,7 @@ def resolve_approval(client: Client, name: str, *, is_waiting: bool) -> str:
     return str(ids[-1])
 
 
-def _scan(client: Client, image: str) -> str:
+def _describe_scan(client: Client, image: str) -> str:
     """The scan or the verdict that the approval waits for. Not every caller may see the image."""
     try:
         scan = client.get("images", image)["scan"]
@@ -62,7 +62,7 @@ def _scan(client: Client, image: str) -> str:
     return "a verdict; the scan is finished"
 
 
-def _people(client: Client, approval: Mapping[str, Any]) -> str:
+def _describe_approvers(client: Client, approval: Mapping[str, Any]) -> str:
     """ "waits for 1 of 2 approvals from security (approved so far: ann); contributors … cannot approve"."""
     approvers = approval["approvers"]
     try:

@@ -6,10 +6,10 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.digest_lookup import complete_image_digest
 from dockgate.cli.listing_output import format_option, print_json, print_list
 from dockgate.cli.options import FILE, ca_bundle_option, insecure_option
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
 
@@ -32,7 +32,7 @@ def key(with_former: bool, output_format: str) -> None:
         print_json(shown_keys)
         return
     for entry in shown_keys:
-        echo(entry["pem"], nl=False)
+        print_text(entry["pem"], nl=False)
 
 
 @command.command()
@@ -41,7 +41,7 @@ def rotate() -> None:
 
     The old key can no longer sign. Its signatures stay valid for everyone who still trusts the old public key.
     """
-    echo(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
+    print_text(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
 
 
 @command.command()
@@ -50,7 +50,7 @@ def rotate() -> None:
 def show(digest: str, output_format: str) -> None:
     """List the attestations of the image DIGEST."""
     client = Client()
-    documents = client.get("images", image_digest(client, digest), "attestations")
+    documents = client.get("images", complete_image_digest(client, digest), "attestations")
     rows = (
         (
             times.format_age(document["attested_at"]) if document["attested_at"] else f"failed: {document['error']}",
@@ -90,9 +90,9 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
     bundle = ca_bundle or from_environment().ca_bundle
     digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, is_insecure=insecure)
     claims = [entry.claim for entry in signed_approvals if entry.claim]
-    echo(digest)
+    print_text(digest)
     for claim in claims:
-        echo(
+        print_text(
             clean(
                 f"  approved by policy {claim.policy}, verdict of {claim.judged_at}, valid until {claim.expires_at}; "
                 f"evidence: {claim.evidence}; {claim.waived} waived; verdict digest {claim.verdict}"
@@ -100,7 +100,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
         )
     if not claims:
         for entry in signed_approvals:
-            echo(clean(f"  refused: {entry.refusal}"))
+            print_text(clean(f"  refused: {entry.refusal}"))
         if not signed_approvals:
-            echo("  refused: the image has no attestation; only images that the gate approved have one")
+            print_text("  refused: the image has no attestation; only images that the gate approved have one")
         context.exit(1)

@@ -9,12 +9,12 @@ import click
 
 from dockgate.cli.listing_output import format_option, print_fields, print_json
 from dockgate.cli.options import EXISTING_FILE, FILE
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def _stack(function: F) -> F:
+def _add_stack_options(function: F) -> F:
     region = click.option("--region", default="", help="The AWS region.  [default: AWS_REGION, or the profile's]")
     stack = click.option("--stack", required=True, metavar="NAME", help="The stack's name.")
     return region(stack(function))
@@ -52,7 +52,7 @@ def package(output: Path, policy: str) -> None:
 
     archive = aws_stack.package(policy)
     output.write_bytes(archive)
-    echo(f"{output}: {len(archive):,} bytes")
+    print_text(f"{output}: {len(archive):,} bytes")
 
 
 @command.command()
@@ -74,7 +74,7 @@ def policy(policy: str, output: Path | None) -> None:
 
 
 @command.command()
-@_stack
+@_add_stack_options
 @click.option(
     "--policy",
     default="",
@@ -123,22 +123,22 @@ def deploy(
     from dockgate.services import aws_stack
 
     def confirm(losses: Sequence[str]) -> None:
-        echo(f"{stack}: this update removes or replaces:")
+        print_text(f"{stack}: this update removes or replaces:")
         for line in losses:
-            echo(f"  {line}")
+            print_text(f"  {line}")
         if not is_confirmed:
             click.confirm("Deploy it?", abort=True)
 
     account = Account(region)
     is_changed = aws_stack.deploy_stack(
-        account, stack, policy, waivers, parameters, manage_scanning, _say, confirm=confirm
+        account, stack, policy, waivers, parameters, manage_scanning, _print_progress, confirm=confirm
     )
-    echo(f"{stack}: {'deployed' if is_changed else 'unchanged'}")
-    echo(f"  dockgate aws status --stack {stack}")
+    print_text(f"{stack}: {'deployed' if is_changed else 'unchanged'}")
+    print_text(f"  dockgate aws status --stack {stack}")
 
 
 @command.command()
-@_stack
+@_add_stack_options
 @format_option
 def status(stack: str, region: str, output_format: str) -> None:
     """Show the stack's resources and its state."""
@@ -165,7 +165,7 @@ def status(stack: str, region: str, output_format: str) -> None:
 
 
 @command.command()
-@_stack
+@_add_stack_options
 def redrive(stack: str, region: str) -> None:
     """Resend messages that the functions could not handle.
 
@@ -175,10 +175,10 @@ def redrive(stack: str, region: str) -> None:
     from dockgate.aws.stack.redrive import redrive_messages
     from dockgate.shared.errors import UnavailableError
 
-    outcome = redrive_messages(Account(region), stack, _say)
+    outcome = redrive_messages(Account(region), stack, _print_progress)
     for fault in outcome.faults:
-        _say(fault)
-    echo(f"{stack}: {outcome.moved_count} resent, {len(outcome.faults)} failed")
+        _print_progress(fault)
+    print_text(f"{stack}: {outcome.moved_count} resent, {len(outcome.faults)} failed")
     if outcome.faults:
         raise UnavailableError(
             f"{len(outcome.faults)} of {outcome.moved_count + len(outcome.faults)} messages could not be resent.",
@@ -187,7 +187,7 @@ def redrive(stack: str, region: str) -> None:
 
 
 @command.command()
-@_stack
+@_add_stack_options
 @click.option("--yes", "is_confirmed", is_flag=True, help="Do not ask.")
 def destroy(stack: str, region: str, is_confirmed: bool) -> None:
     """Delete the stack, its images and its buckets.
@@ -200,15 +200,15 @@ def destroy(stack: str, region: str, is_confirmed: bool) -> None:
     account = Account(region)
     contents = destroy.list_contents(account, stack)
     if not contents:
-        echo(f"{stack}: not found in {account.region}")
+        print_text(f"{stack}: not found in {account.region}")
         return
     for line in contents:
-        echo(line)
+        print_text(line)
     if not is_confirmed:
         click.confirm("Delete all of this?", abort=True)
-    destroy.destroy_stack(account, stack, _say)
-    echo(f"{stack}: deleted")
+    destroy.destroy_stack(account, stack, _print_progress)
+    print_text(f"{stack}: deleted")
 
 
-def _say(line: str) -> None:
-    echo(line, err=True)
+def _print_progress(line: str) -> None:
+    print_text(line, err=True)

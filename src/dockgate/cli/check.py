@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
-from dockgate.cli.options import database_option, database_path
+from dockgate.cli.options import choose_database_path, database_option
 from dockgate.cli.output import escape_controls
 from dockgate.shared.errors import UsageError
 
@@ -57,13 +57,15 @@ def command(context: click.Context, purls: tuple[str, ...], output_format: str, 
 
     code = 0
     written_answers: dict[str, str] = {}
-    with Database.open(database_path(database)) as advisories:
-        for answer in check(_purl_batches(purls), advisories):
+    with Database.open(choose_database_path(database)) as advisories:
+        for answer in check(_iterate_batches(purls), advisories):
             if answer.purl not in written_answers:
                 if len(written_answers) == MAX_CACHED_ANSWERS:
                     written_answers.clear()
                 is_json = output_format == "json"
-                written_answers[answer.purl] = json.dumps(_document(answer)) + "\n" if is_json else _text(answer)
+                written_answers[answer.purl] = (
+                    json.dumps(_encode_answer(answer)) + "\n" if is_json else _format_answer(answer)
+                )
             sys.stdout.write(escape_controls(written_answers[answer.purl]))
             if answer.error:
                 code = WRONG_USE
@@ -72,7 +74,7 @@ def command(context: click.Context, purls: tuple[str, ...], output_format: str, 
     context.exit(code)
 
 
-def _purl_batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
+def _iterate_batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
     """The arguments, or the lines of standard input as they arrive, so that each gets its answer at once."""
     if purls:
         yield purls
@@ -82,17 +84,17 @@ def _purl_batches(purls: tuple[str, ...]) -> Iterator[Sequence[str]]:
     partial_line, source = b"", cast("BufferedReader", sys.stdin.buffer)
     while chunk := source.read1(CHUNK):
         *lines, partial_line = (partial_line + chunk).split(b"\n")
-        if batch := _decoded_lines(lines):
+        if batch := _decode_lines(lines):
             yield batch
             sys.stdout.flush()
-    yield _decoded_lines([partial_line])
+    yield _decode_lines([partial_line])
 
 
-def _decoded_lines(lines: Iterable[bytes]) -> list[str]:
+def _decode_lines(lines: Iterable[bytes]) -> list[str]:
     return [text for line in lines if (text := line.decode("utf-8", "replace").strip())]
 
 
-def _text(answer: "Answer") -> str:
+def _format_answer(answer: "Answer") -> str:
     """The package URL, then a line per finding: severity, id, fixed version, urgency."""
     from dockgate.shared.escaping import clean
 
@@ -104,11 +106,13 @@ def _text(answer: "Answer") -> str:
         for finding in answer.findings
     ]
     if not lines:
-        lines = ["no findings" if answer.advisory_count else f"no findings: no advisory names {_lookup_name(answer)}"]
+        lines = [
+            "no findings" if answer.advisory_count else f"no findings: no advisory names {_describe_lookup(answer)}"
+        ]
     return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
 
 
-def _lookup_name(answer: "Answer") -> str:
+def _describe_lookup(answer: "Answer") -> str:
     """The name that was looked up. Advisories of some distributions name source packages."""
     package = answer.package
     if package is None:
@@ -119,20 +123,20 @@ def _lookup_name(answer: "Answer") -> str:
     return f"{package.source_name} in {package.ecosystem}{hint}"
 
 
-def _document(answer: "Answer") -> dict[str, Any]:
+def _encode_answer(answer: "Answer") -> dict[str, Any]:
     package = answer.package
     return {
         "purl": answer.purl,
         "ecosystem": package.ecosystem if package else None,
         "source": {"name": package.source_name, "version": package.source_version} if package else None,
         "known": answer.advisory_count if package else None,
-        "findings": [_finding(finding) for finding in answer.findings],
+        "findings": [_encode_finding(finding) for finding in answer.findings],
         "undetermined": list(answer.undetermined),
         "error": answer.error,
     }
 
 
-def _finding(finding: "Finding") -> dict[str, Any]:
+def _encode_finding(finding: "Finding") -> dict[str, Any]:
     return {
         "id": finding.id,
         "aliases": list(finding.aliases),

@@ -78,9 +78,9 @@ class Client:
         cursor: Mapping[str, str] = {}
         while True:
             limit = PAGE if maximum is None else min(PAGE, maximum - len(entries))
-            response = self._send("GET", self._url(path), {"limit": limit, **query, **cursor})
-            entries += response.json()
-            following = parse_qs(urlsplit(_next_page(response.link)).query).get("after")
+            response = self._send("GET", self._make_url(path), {"limit": limit, **query, **cursor})
+            entries += response.parse_json()
+            following = parse_qs(urlsplit(_find_next_page(response.link)).query).get("after")
             if not following or len(entries) == maximum:
                 return entries
             cursor = {"after": following[0]}
@@ -122,13 +122,13 @@ class Client:
         content: bytes | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Any:
-        response = self._send(method, self._url(path), query, content, headers)
+        response = self._send(method, self._make_url(path), query, content, headers)
         try:
-            return response.json() if response.content else None
+            return response.parse_json() if response.content else None
         except ValueError:
             return None
 
-    def _url(self, path: tuple[str, ...]) -> str:
+    def _make_url(self, path: tuple[str, ...]) -> str:
         return "/api/v1/" + "/".join(quote(part, safe="/:@") for part in path)
 
     def _send(
@@ -142,9 +142,9 @@ class Client:
         """The response of a call that has succeeded."""
         server = self._settings.server
         try:
-            response = self._http_calls().request(method, url, query or {}, content, headers or {})
+            response = self._get_http_calls().request(method, url, query or {}, content, headers or {})
         except NotConnectedError as error:
-            if isinstance(error.__cause__, Exception) and (fault := _tls_fault(server, error.__cause__)):
+            if isinstance(error.__cause__, Exception) and (fault := _explain_tls_fault(server, error.__cause__)):
                 raise fault from error
             raise ServerUnreachableError(
                 f"no server answers at {server}", "Start it with `dockgate up`, or set DOCKGATE_SERVER."
@@ -154,33 +154,33 @@ class Client:
                 f"DOCKGATE_SERVER is not a URL: {server!r} ({error}).", "Set it to http://HOST:PORT."
             ) from error
         except NoAnswerError as error:
-            if self._needs_tls():
-                raise _tls_needed(server) from error
+            if self._is_tls_needed():
+                raise _make_tls_error(server) from error
             raise ServerUnreachableError(f"{server} did not answer: {error}", "Try again.") from error
         if response.is_success:
             return response
         try:
-            value = response.json() if response.content else None
+            value = response.parse_json() if response.content else None
         except ValueError:
             value = None
         error_body = value if isinstance(value, dict) else {}
         message, advice = str(error_body.get("error") or ""), str(error_body.get("advice") or "")
         if response.status == BAD_GATEWAY and message:
             raise UnavailableError(f"{server}: {message}", advice)
-        if response.status == 400 and not message and self._needs_tls():
-            raise _tls_needed(server)
+        if response.status == 400 and not message and self._is_tls_needed():
+            raise _make_tls_error(server)
         if not message:
             message = f"{server}{url} answered {response.status} {response.reason}."
         raise _ERRORS.get(response.status, DockgateError)(message, advice)
 
-    def _needs_tls(self) -> bool:
+    def _is_tls_needed(self) -> bool:
         """Return whether the server was called without TLS and accepts only TLS."""
         from dockgate.shared.tls import can_speak_tls
 
         url = urlsplit(self._settings.server)
         return url.scheme == "http" and can_speak_tls(url.hostname or "", url.port or 80)
 
-    def _http_calls(self) -> HttpCalls:
+    def _get_http_calls(self) -> HttpCalls:
         """Make the HTTP calls. Proxies of the environment are not used for servers on loopback."""
         from dockgate.shared.addresses import is_loopback
 
@@ -198,7 +198,7 @@ class Client:
                 self._calls = LocalHttp(server, headers)
             else:
                 self._calls = RemoteHttp(
-                    settings.server, headers, _verify(settings, server.scheme), has_proxies=not is_local
+                    settings.server, headers, _make_tls_context(settings, server.scheme), has_proxies=not is_local
                 )
         return self._calls
 
@@ -212,7 +212,7 @@ def _split_url(server: str) -> SplitResult:
         ) from error
 
 
-def _verify(settings: Settings, scheme: str) -> Any:
+def _make_tls_context(settings: Settings, scheme: str) -> Any:
     """The certificates that a server is checked by."""
     from dockgate.shared.tls import create_client_context, create_plain_http_context
 
@@ -221,13 +221,13 @@ def _verify(settings: Settings, scheme: str) -> Any:
     return create_client_context(settings.ca_bundle) if settings.ca_bundle else True
 
 
-def _next_page(link: str) -> str:
+def _find_next_page(link: str) -> str:
     """The URL of the next page in a Link header, "" for none."""
     match = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
     return match[1] if match else ""
 
 
-def _tls_fault(server: str, error: Exception) -> DockgateError | None:
+def _explain_tls_fault(server: str, error: Exception) -> DockgateError | None:
     """The error of a failed TLS handshake; None for other failures."""
     import ssl
 
@@ -248,7 +248,7 @@ def _tls_fault(server: str, error: Exception) -> DockgateError | None:
     )
 
 
-def _tls_needed(server: str) -> UsageError:
+def _make_tls_error(server: str) -> UsageError:
     return UsageError(f"{server} accepts only TLS.", f"Set DOCKGATE_SERVER to https://{urlsplit(server).netloc}.")
 
 

@@ -2,7 +2,7 @@
 
 import click
 
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 
 
 @click.command()
@@ -22,4 +22,4 @@ def command(context: click.Context, shell: str) -> None:
 
     script = get_completion_class(shell)
     if script is not None:
-        echo(script(context.find_root().command, {}, "dockgate", COMPLETION).source())
+        print_text(script(context.find_root().command, {}, "dockgate", COMPLETION).source())

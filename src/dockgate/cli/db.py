@@ -19,8 +19,15 @@ from dockgate.cli.listing_output import (
     print_json,
     print_table,
 )
-from dockgate.cli.options import FILE, ca_bundle_option, database_option, database_path, insecure_option, show_progress
-from dockgate.cli.output import echo
+from dockgate.cli.options import (
+    FILE,
+    ca_bundle_option,
+    choose_database_path,
+    database_option,
+    insecure_option,
+    show_progress,
+)
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.services.feeds import advisories
 from dockgate.shared.canonical import to_plain
@@ -58,7 +65,7 @@ def build(folder: Path, database: Path | None, output_format: str) -> None:
 
     It replaces the present database. The feeds count as checked now.
     """
-    path = database_path(database)
+    path = choose_database_path(database)
     with show_progress() as report:
         result = advisories.build(path, folder, report)
     _print_result(result, path, output_format)
@@ -74,7 +81,7 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
     When a feed fails, its present data is kept, and the command exits with 2. The same applies if at least a fifth of
     its records are gone, or if new records cannot be read while the present data is less than a day old.
     """
-    path = database_path(database)
+    path = choose_database_path(database)
     with show_progress() as report:
         result = advisories.update(from_environment(), path, report, allow_smaller=allow_smaller)
     _print_result(result, path, output_format)
@@ -113,27 +120,27 @@ def status(database: Path | None, output_format: str) -> None:
 
     A feed shows its last success, its last failure, and when the server tries it next.
     """
-    database_status = advisories.describe_database(database_path(database), from_environment().feeds)
+    database_status = advisories.describe_database(choose_database_path(database), from_environment().feeds)
     if output_format == "json":
         print_json(to_plain(database_status) | {"path": str(database_status.path)})
     else:
         _print_status(database_status)
 
 
-def _registry_options(function: F) -> F:
+def _add_registry_options(function: F) -> F:
     return ca_bundle_option(insecure_option(database_option(format_option(function))))
 
 
 @command.command("export")
 @click.argument("target", metavar="FILE|oci:REFERENCE")
-@_registry_options
+@_add_registry_options
 def export(target: str, database: Path | None, output_format: str, insecure: bool, **registry: Any) -> None:
     """Export the database to a file or a registry.
 
     A registry stores it as an OCI artifact. The export keeps the times at which the feeds were checked. It is signed
     with the key of the data folder, which also signs attestations: `dockgate db key` prints the public key.
     """
-    path = database_path(database)
+    path = choose_database_path(database)
     with show_progress() as report:
         transfer = advisories.export(from_environment(), path, target, report, is_insecure=insecure, **registry)
     _print_transfer("exported to", transfer, output_format)
@@ -148,14 +155,14 @@ def export(target: str, database: Path | None, output_format: str, insecure: boo
 )
 @click.option("--digest", default="", metavar="sha256:...", help="Require this digest: the export prints it.")
 @click.option("--allow-older", is_flag=True, help="Import even if the present database is newer.")
-@_registry_options
+@_add_registry_options
 def bring(source: str, database: Path | None, output_format: str, insecure: bool, **trust: Any) -> None:
     """Import an exported database from a file or a registry.
 
     State what to trust: --key, --digest, or a REFERENCE with the digest of its manifest. The import replaces the
     present database, and keeps the times at which the exporter checked the feeds.
     """
-    path = database_path(database)
+    path = choose_database_path(database)
     with show_progress() as report:
         transfer = advisories.import_database(from_environment(), path, source, report, is_insecure=insecure, **trust)
     _print_transfer("imported from", transfer, output_format)
@@ -167,7 +174,7 @@ def key() -> None:
 
     It is PEM, for `dockgate db import --key`.
     """
-    echo(advisories.read_public_key(from_environment()), nl=False)
+    print_text(advisories.read_public_key(from_environment()), nl=False)
 
 
 def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> None:
@@ -175,14 +182,14 @@ def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> No
         print_json(to_plain(transfer))
         return
     manifest = f"@{transfer.manifest}" if transfer.manifest else ""
-    echo(f"{transfer.digest} {action} {clean(transfer.place)}{manifest}")
+    print_text(f"{transfer.digest} {action} {clean(transfer.place)}{manifest}")
     if transfer.key:
-        echo(f"  signed by the key {transfer.key}; to import by digest: --digest {transfer.content}")
+        print_text(f"  signed by the key {transfer.key}; to import by digest: --digest {transfer.content}")
 
 
 def _print_status(status: "Status") -> None:
     print_fields(str(status.path), [("digest", status.digest)])
-    echo()
+    print_text()
     print_table(
         ("FEED", "CHECKED", "CHANGED", "STATEMENTS", "UNREADABLE", "SOURCE"),
         [
@@ -198,11 +205,13 @@ def _print_status(status: "Status") -> None:
         ],
         "The database has no feeds.",
     )
-    echo()
+    print_text()
     print_feeds([to_plain(feed) for feed in status.feeds])
     for part in status.suspect:
-        echo(f"{clean(part.part)} is suspect: its newest record is of {part.newest}, unusually old for this feed.")
-    echo()
+        print_text(
+            f"{clean(part.part)} is suspect: its newest record is of {part.newest}, unusually old for this feed."
+        )
+    print_text()
     rows: list[tuple[Cell, ...]] = [
         (entry.ecosystem, "all packages" if entry.complete else (f"{len(entry.names)} packages only", "yellow"),
          times.format_time(entry.checked_at))
@@ -221,17 +230,17 @@ def _print_result(result: "Result", path: Path, output_format: str) -> None:
             continue
         change = format_count(part.statements, "statement")
         change = "unchanged" if part.title in result.unchanged else change
-        echo(f"{part.title}: {change}{_fault_lines(part)}")
-    for line in _failure_lines(result.failures):
-        echo(line)
+        print_text(f"{part.title}: {change}{_format_faults(part)}")
+    for line in _format_failures(result.failures):
+        print_text(line)
     for sentence in result.missing:
-        echo(clean(sentence))
+        print_text(clean(sentence))
     if result.digest:
-        echo(f"Advisory database {display_digest(result.digest)} is in place:")
-        echo(f"  {path}")
+        print_text(f"Advisory database {display_digest(result.digest)} is in place:")
+        print_text(f"  {path}")
 
 
-def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
+def _format_failures(failures: "Sequence[Failure]") -> Iterator[str]:
     """A line per failure; downloads that failed for the same cause, such as a dead network, share one."""
     groups: dict[tuple[object, ...], list[Failure]] = {}
     for failure in failures:
@@ -251,7 +260,7 @@ def _failure_lines(failures: "Sequence[Failure]") -> Iterator[str]:
         )  # fmt: skip
 
 
-def _fault_lines(part: "Part") -> str:
+def _format_faults(part: "Part") -> str:
     """The first unreadable entries; `dockgate db status -o json` has all."""
     lines = [f"\n  {clean(fault.name)}: {clean(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
     omitted_count = len(part.faults) - len(lines)

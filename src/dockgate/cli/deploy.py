@@ -14,12 +14,12 @@ from dockgate.cli.listing_output import (
     print_json,
     print_list,
     print_table,
-    short_reference,
+    shorten_reference,
     sort_option,
-    styled_state,
+    style_state,
 )
-from dockgate.cli.output import echo
-from dockgate.cli.rollout import describe, wait_for_rollout
+from dockgate.cli.output import print_text
+from dockgate.cli.rollout import describe_rollout, wait_for_rollout
 from dockgate.delivery.service_model import Probe, Rollout, Service, ServiceEvent, Task, TaskDefinition
 from dockgate.shared.escaping import clean
 from dockgate.shared.wording import format_count
@@ -48,7 +48,7 @@ def list_services(sort: str, output_format: str) -> None:
         if summary["failed_deploy"] and not risk:
             risk = f"last deploy failed: {summary['failed_deploy']['reason']}", "red"
         rows.append(
-            (service.name, running, f"revision {service.revision}", short_reference(summary["image"] or "-"), risk)
+            (service.name, running, f"revision {service.revision}", shorten_reference(summary["image"] or "-"), risk)
         )
     head = ("SERVICE", "RUNNING", "DEFINITION", "IMAGE", "")
     print_list(services, output_format, head, rows, "No services. `dockgate apply FILE` creates one.")
@@ -70,15 +70,15 @@ def show(service: str, output_format: str) -> None:
             ("target", details.target),
             ("desired count", str(details.desired_count)),
             ("definition", f"revision {details.revision}"),
-            ("last deploy failed", _failure(answer["failed_deploy"])),
+            ("last deploy failed", _format_failure(answer["failed_deploy"])),
             ("at risk", (f"{details.at_risk}, until {details.at_risk_until}", "yellow") if details.at_risk else ""),
             ("cannot be judged", (details.cannot_judge, "yellow") if details.cannot_judge else ""),
         ],
     )
-    echo()
-    tasks = [_task(parse_answer(Task, task)) for task in answer["tasks"]]
+    print_text()
+    tasks = [_make_task_row(parse_answer(Task, task)) for task in answer["tasks"]]
     print_table(("TASK", "STATE", "HEALTH CHECK", "DEFINITION", "STARTED", "PORTS", "DIGEST"), tasks, "No tasks.")
-    echo()
+    print_text()
     definitions = [parse_answer(TaskDefinition, definition) for definition in answer["definitions"]]
     rows = [
         (
@@ -89,7 +89,7 @@ def show(service: str, output_format: str) -> None:
         for definition in definitions
     ]
     print_table(("DEFINITION", "CONTAINER", "IMAGE"), rows, "No task definitions.")
-    _changes(answer["rollouts"], answer["events"])
+    _print_changes(answer["rollouts"], answer["events"])
 
 
 @command.command()
@@ -100,10 +100,10 @@ def logs(service: str, task: str, lines: int) -> None:
     """Show the last lines that TASK of SERVICE has written."""
     answer = Client().get("services", service, "tasks", task, "log", lines=str(lines))["lines"]
     if answer is None:
-        echo(f"The engine of {service} keeps the logs of its tasks elsewhere.", err=True)
+        print_text(f"The engine of {service} keeps the logs of its tasks elsewhere.", err=True)
     else:
         for line in answer:
-            echo(line)
+            print_text(line)
 
 
 @command.command()
@@ -124,14 +124,14 @@ def scale(service: str, desired_count: int, no_wait: bool, output_format: str) -
     if output_format == "json":
         print_json(answer)
     elif ended_rollout is not None:
-        echo(describe(ended_rollout))
+        print_text(describe_rollout(ended_rollout))
     elif rollout is not None:
-        echo(f"{service}: scaling to {desired_count}. `dockgate deploy show {service}` shows the progress.")
+        print_text(f"{service}: scaling to {desired_count}. `dockgate deploy show {service}` shows the progress.")
     else:
-        echo(f"{service}: the desired count is already {desired_count}.")
+        print_text(f"{service}: the desired count is already {desired_count}.")
 
 
-def _failure(failed_action: Mapping[str, str] | None) -> Cell:
+def _format_failure(failed_action: Mapping[str, str] | None) -> Cell:
     """Return when the last deploy failed, and why; "" if it did not."""
     if failed_action is None:
         return ""
@@ -139,34 +139,42 @@ def _failure(failed_action: Mapping[str, str] | None) -> Cell:
     return f"{failed_action['reason']}{execution_note}, {times.format_age(failed_action['at'])}", "red"
 
 
-def _changes(rollouts: list[object], events: list[object]) -> None:
+def _print_changes(rollouts: list[object], events: list[object]) -> None:
     """Print the rollouts and events of the service, newest first."""
     changes = [parse_answer(Rollout, rollout) for rollout in rollouts]
     if changes:
-        echo()
+        print_text()
         rows = [
             (
                 times.format_age(change.started_at),
                 format_count(change.desired_count, "task"),
-                styled_state(change.state, (change.reason or "").partition("\n")[0]),
+                style_state(change.state, (change.reason or "").partition("\n")[0]),
                 change.started_by,
             )
             for change in changes
         ]
         print_table(("CHANGED", "DESIRED", "STATE", "BY"), rows, "")
     if events:
-        echo()
+        print_text()
         service_events = [parse_answer(ServiceEvent, event) for event in events[:EVENTS_SHOWN]]
         print_table(("AT", "EVENT"), [(times.format_age(entry.at), entry.message) for entry in service_events], "")
 
 
-def _task(task: Task) -> tuple[Cell, ...]:
+def _make_task_row(task: Task) -> tuple[Cell, ...]:
     ports = ", ".join(f"{host}->{container}" for container, host in task.ports)
-    state, age = styled_state(task.state, task.reason), times.format_age(task.started_at)
-    return task.id, state, _probe(task.probe), f"revision {task.revision}", age, ports, short_reference(task.digest)
+    state, age = style_state(task.state, task.reason), times.format_age(task.started_at)
+    return (
+        task.id,
+        state,
+        _format_probe(task.probe),
+        f"revision {task.revision}",
+        age,
+        ports,
+        shorten_reference(task.digest),
+    )
 
 
-def _probe(probe: Probe | None) -> Cell:
+def _format_probe(probe: Probe | None) -> Cell:
     """Return how the last run of a health check ended, and of a failed one the first line of its output."""
     if probe is None:
         return ""

@@ -12,11 +12,11 @@ _PAGE = 1000
 DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 
 
-def image_digest(client: Client, text: str) -> str:
+def complete_image_digest(client: Client, text: str) -> str:
     """The digest of an image, by its first characters or REPOSITORY:TAG. Raises UsageError if ambiguous."""
     reference = TagReference.parse(text)
     if reference is None or is_digest(text) or DIGEST_PREFIX.fullmatch(text):
-        return _digest(client, "image", text)
+        return _complete_digest(client, "image", text)
     query: dict[str, str | int] = {"repository": reference.repository, "limit": _PAGE}
     while True:
         page = client.get("images", **query)
@@ -28,12 +28,12 @@ def image_digest(client: Client, text: str) -> str:
         query["after"] = page["next"]
 
 
-def verdict_digest(client: Client, text: str) -> str:
+def complete_verdict_digest(client: Client, text: str) -> str:
     """The digest of a verdict, by its first characters. Raises UsageError if ambiguous."""
-    return _digest(client, "verdict", text)
+    return _complete_digest(client, "verdict", text)
 
 
-def _digest(client: Client, kind: str, text: str) -> str:
+def _complete_digest(client: Client, kind: str, text: str) -> str:
     """Complete a digest. Text that cannot be a digest is returned unchanged, for the server to refuse."""
     prefix = DIGEST_PREFIX.fullmatch(text)
     if is_digest(text) or prefix is None:

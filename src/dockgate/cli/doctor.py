@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 import click
 
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
 _INCOMPLETE = 2
@@ -34,10 +34,10 @@ def command(context: click.Context, output_format: str) -> None:
     for check in examine(from_environment()):
         is_complete &= check.is_ok
         if output_format == "json":
-            echo(json.dumps(asdict(check)))
+            print_text(json.dumps(asdict(check)))
             continue
-        echo(f"{'ok' if check.is_ok else 'FAILED':8} {check.name:22} {check.detail}")
+        print_text(f"{'ok' if check.is_ok else 'FAILED':8} {check.name:22} {check.detail}")
         if not check.is_ok:
-            echo(f"{'':8} {'':22} Needed for {check.needed_for}. {check.advice or ''}".rstrip())
+            print_text(f"{'':8} {'':22} Needed for {check.needed_for}. {check.advice or ''}".rstrip())
     if not is_complete:
         context.exit(_INCOMPLETE)

@@ -2,7 +2,7 @@
 
 import click
 
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
 
@@ -17,8 +17,8 @@ def command(purge: bool) -> None:
 
     settings = from_environment()
     has_run = daemon.stop(settings, purge)
-    echo("Stopped." if has_run else f"No server was running in {settings.data}.")
+    print_text("Stopped." if has_run else f"No server was running in {settings.data}.")
     if purge:
-        echo("Deployed tasks and all data are deleted.")
+        print_text("Deployed tasks and all data are deleted.")
     elif has_run:
-        echo("Deployed tasks keep running. `dockgate up` manages them again.")
+        print_text("Deployed tasks keep running. `dockgate up` manages them again.")

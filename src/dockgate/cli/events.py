@@ -10,7 +10,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import Cell, format_option, print_list
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def test(context: click.Context, pattern: str, event: str) -> None:
     """
     event_pattern = read_pattern(pattern)
     if event_pattern.matches(_read_event(event)):
-        echo("The pattern matches the event.")
+        print_text("The pattern matches the event.")
         return
-    echo("The pattern does not match the event.")
+    print_text("The pattern does not match the event.")
     context.exit(NO_MATCH)
 
 
@@ -87,7 +87,7 @@ def _read_event(value: str) -> dict[str, Any]:
 @format_option
 def list_events(pattern: str | None, after: int | None, limit: int, output_format: str) -> None:
     """List what happened: the newest events, or those after a number."""
-    client, query = Client(), _query(pattern, limit)
+    client, query = Client(), _make_query(pattern, limit)
     events: list[Any] = []
     position = after
     while len(events) < limit:
@@ -96,7 +96,9 @@ def list_events(pattern: str | None, after: int | None, limit: int, output_forma
         position = page["after"]
         if after is None or not page["has_more"]:
             break
-    print_list(events[:limit], output_format, ("SEQ", "WHEN", "EVENT", "WHAT"), map(_row, events[:limit]), "No events.")
+    print_list(
+        events[:limit], output_format, ("SEQ", "WHEN", "EVENT", "WHAT"), map(_make_row, events[:limit]), "No events."
+    )
 
 
 @command.command()
@@ -113,16 +115,16 @@ def list_events(pattern: str | None, after: int | None, limit: int, output_forma
 )
 def tail(pattern: str | None, after: int | None, output_format: str) -> None:
     """Print events as they happen, until interrupted."""
-    client, query = Client(), _query(pattern, 1000)
+    client, query = Client(), _make_query(pattern, 1000)
     position = client.get("events", limit=1)["after"] if after is None else after
     while True:
         page = client.get("events", **query, after=position, wait=WAIT_SECONDS)
         position = page["after"]
         for event in page["events"]:
-            echo(json.dumps(event) if output_format == "json" else "  ".join(map(str, _row(event))))
+            print_text(json.dumps(event) if output_format == "json" else "  ".join(map(str, _make_row(event))))
 
 
-def _query(pattern: str | None, limit: int) -> dict[str, str | int]:
+def _make_query(pattern: str | None, limit: int) -> dict[str, str | int]:
     """The parameters of a call. A wrong pattern is refused before it."""
     if pattern is None:
         return {"limit": limit}
@@ -131,7 +133,7 @@ def _query(pattern: str | None, limit: int) -> dict[str, str | int]:
     return {"limit": limit, "pattern": text}
 
 
-def _row(event: Any) -> tuple[Cell, ...]:
+def _make_row(event: Any) -> tuple[Cell, ...]:
     from dockgate.events.notification_texts import summarize
 
     return str(event["seq"]), times.format_age(event["time"]), event["detail-type"], summarize(event)

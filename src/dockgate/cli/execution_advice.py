@@ -20,7 +20,7 @@ class Advice:
     commands: tuple[Command, ...]
 
 
-def advice(
+def advise_next_steps(
     execution: Execution, failed_action: Mapping[str, Any] | None, verdict: Verdict | None, newer: str | None
 ) -> Advice:
     """The next steps for a failed or stopped execution.

@@ -9,8 +9,8 @@ from rich.text import Text
 
 from dockgate.cli import approval_wait, times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.execution_advice import advice
-from dockgate.cli.listing_output import STATES, display_digest, short_digest, trigger_text
+from dockgate.cli.execution_advice import advise_next_steps
+from dockgate.cli.listing_output import STATES, display_digest, shorten_digest, trigger_text
 from dockgate.delivery.model import BY_POLICY, ApprovalId, Execution, RunState
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import count_waived
@@ -26,24 +26,24 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     """Print an execution, given as the API's JSON. Rejecting verdicts are fetched, to list each violation."""
     terminal = create_console(sys.stdout)
     execution = parse_answer(Execution, answer["execution"])
-    show(terminal, _head(execution))
+    show(terminal, _iterate_head_lines(execution))
     waiting = [
         action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.WAITING
     ]
     for stage in answer["stages"]:
         terminal.print()
-        show(terminal, [_title_line(stage["name"], stage["state"], _stage_time(stage), indent=0)])
+        show(terminal, [_format_title(stage["name"], stage["state"], _format_stage_time(stage), indent=0)])
         for action in stage["actions"]:
-            _action(terminal, client, action, is_one_of_several=len(waiting) > 1)
+            _show_action(terminal, client, action, is_one_of_several=len(waiting) > 1)
     if execution.state in (RunState.FAILED, RunState.STOPPED):
         terminal.print()
-        _advice(terminal, client, execution, answer)
+        _show_advice(terminal, client, execution, answer)
 
 
-def _head(execution: Execution) -> Iterator[Text]:
+def _iterate_head_lines(execution: Execution) -> Iterator[Text]:
     duration = times.format_duration(execution.started_at, execution.finished_at)
     name = f"{execution.pipeline}  #{execution.number}"
-    yield _title_line(name, execution.state, duration, indent=0)
+    yield _format_title(name, execution.state, duration, indent=0)
     yield make_line(
         ("  started ", "dim"), times.format_time(execution.started_at), ("  by ", "dim"), trigger_text(execution)
     )
@@ -52,7 +52,7 @@ def _head(execution: Execution) -> Iterator[Text]:
     yield make_line(("  id      ", "dim"), execution.id, (f"  definition version {execution.pipeline_version}", "dim"))
 
 
-def _title_line(name: str, state: str, duration: str, indent: int) -> Text:
+def _format_title(name: str, state: str, duration: str, indent: int) -> Text:
     glyph, style = STATES[state]
     word = _WORDS.get(RunState(state), state.lower())
     return make_line(
@@ -61,17 +61,17 @@ def _title_line(name: str, state: str, duration: str, indent: int) -> Text:
     )  # fmt: skip
 
 
-def _stage_time(stage: Mapping[str, Any]) -> str:
+def _format_stage_time(stage: Mapping[str, Any]) -> str:
     """The time from the first start of an action to the last end."""
     starts = [action["started_at"] for action in stage["actions"] if action["started_at"]]
     ends = [action["finished_at"] for action in stage["actions"] if action["started_at"]]
     return times.format_duration(min(starts), "" if "" in ends else max(ends)) if starts else ""
 
 
-def _action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
+def _show_action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
     duration = times.format_duration(action["started_at"], action["finished_at"])
-    show(terminal, [_title_line(action["name"] + attempt, action["state"], duration, indent=2)])
+    show(terminal, [_format_title(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
         show(
             terminal,
@@ -81,18 +81,18 @@ def _action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_
         show(terminal, [make_line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]
     if approval:
-        _approval(terminal, client, approval, is_one_of_several=is_one_of_several)
+        _show_approval(terminal, client, approval, is_one_of_several=is_one_of_several)
     if action["reason"] and not (approval and approval["summary"] == action["reason"]):
         print_bullets(terminal, action["reason"].splitlines(), indent=6)
 
 
-def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
+def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     show(
         terminal,
         [make_line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))],
     )
     if approval["state"] == "Waiting":
-        print_bullets(terminal, approval_wait.waiting_reasons(client, approval), indent=6)
+        print_bullets(terminal, approval_wait.list_waiting_reasons(client, approval), indent=6)
         action = ApprovalId(approval["id"]).action
         name = approval["id"] if is_one_of_several or action is None else action.execution
         answers = approval_wait.answer_commands(approval, name)
@@ -103,7 +103,7 @@ def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *,
     glyph, style = STATES[approval["state"]]
     decider = f" by {approval['decided_by']}" if approval["decided_by"] else ""
     policy = f" {approval['policy']}" if approval["decided_by"] == BY_POLICY else ""
-    verdict = _verdict(client, approval)
+    verdict = _find_verdict(client, approval)
     waived_count = count_waived(verdict.platform_verdicts) if verdict and approval["state"] == "Approved" else ""
     style = "yellow" if waived_count else style
     word = f"{approval['state']} with {waived_count}" if waived_count else approval["state"]
@@ -116,10 +116,10 @@ def _approval(terminal: Console, client: Client, approval: Mapping[str, Any], *,
             show(terminal, [make_line("        ", f"The verdict was {verdict.status}.")])
         elif approval["state"] != "Approved":
             show_reasons(terminal, verdict, indent=8)
-        show(terminal, [make_line("        ", (f"dockgate verdict show {short_digest(approval['verdict'])}", "dim"))])
+        show(terminal, [make_line("        ", (f"dockgate verdict show {shorten_digest(approval['verdict'])}", "dim"))])
 
 
-def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
+def _find_verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
     """The verdict of an approval; None if there was none, or retention deleted it."""
     if not approval["verdict"]:
         return None
@@ -129,20 +129,20 @@ def _verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
         return None
 
 
-def _advice(terminal: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
+def _show_advice(terminal: Console, client: Client, execution: Execution, answer: Mapping[str, Any]) -> None:
     """Print what to do next."""
     failed_actions = [
         action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED
     ]
     first_failed = next(iter(failed_actions), None)
     approval = first_failed["approval"] if first_failed else None
-    verdict = _verdict(client, approval) if approval else None
-    next_steps = advice(execution, first_failed, verdict, answer.get("superseded_by"))
+    verdict = _find_verdict(client, approval) if approval else None
+    next_steps = advise_next_steps(execution, first_failed, verdict, answer.get("superseded_by"))
     show(terminal, [make_line((sentence, "dim")) for sentence in next_steps.sentences])
     approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
     for command, effect in next_steps.commands:
         if approval and terminal.is_terminal:  # shortened, to fit the terminal
-            command = command.replace(approval["image"], from_hex(short_digest(approval["image"])))
+            command = command.replace(approval["image"], from_hex(shorten_digest(approval["image"])))
             command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
         show(terminal, [make_line("  ", (f"{effect}:", "dim"))])
         show(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.cli import approval_wait
 from dockgate.cli.client import TRANSIENT_ERRORS, Client
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
 
@@ -17,7 +17,7 @@ RETRY_SECONDS = 300.0
 SUCCEEDED, REJECTED, FAILED, UNDETERMINED = 0, 1, 2, 3
 
 
-def wait(
+def wait_for_end(
     client: Client, execution: str, timeout: float | None, sleep: Callable[[float], None] = time.sleep
 ) -> Mapping[str, Any]:
     """The API's JSON of the execution when it has ended, or after `timeout` seconds.
@@ -52,19 +52,19 @@ class WaitNotices:
 
     def show(self, view: Mapping[str, Any]) -> None:
         """Print the approvals that wait for people, not those that wait for a scan."""
-        for approval in waiting_approvals(view):
+        for approval in list_waiting_approvals(view):
             key = approval["id"], bool(approval["verdict"])
             if not approval["approvers"] or key in self._shown_keys:
                 continue
             self._shown_keys.add(key)
-            echo(f"{approval['id']}:", err=True)
-            lines = approval_wait.waiting_reasons(self._client, approval)
+            print_text(f"{approval['id']}:", err=True)
+            lines = approval_wait.list_waiting_reasons(self._client, approval)
             answers = (f"{text}   {effect}" for text, effect in approval_wait.answer_commands(approval, approval["id"]))
             for line in (*lines, *answers):
-                echo(f"  {line}", err=True)
+                print_text(f"  {line}", err=True)
 
 
-def waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def list_waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """The waiting approvals of an execution, given as the API's JSON."""
     for stage in view["stages"]:
         for action in stage["actions"]:
@@ -84,11 +84,11 @@ def exit_code(client: Client, view: Mapping[str, Any]) -> int:
     failed_actions = [
         action for stage in view["stages"] for action in stage["actions"] if action["state"] == RunState.FAILED
     ]
-    codes = [_action_code(client, action) for action in failed_actions]
+    codes = [_choose_exit_code(client, action) for action in failed_actions]
     return next((code for code in (FAILED, REJECTED, UNDETERMINED) if code in codes), FAILED)
 
 
-def result(view: Mapping[str, Any]) -> Iterator[str]:
+def format_result(view: Mapping[str, Any]) -> Iterator[str]:
     """One line with the outcome, and for a failure the command that shows details."""
     execution = view["execution"]
     state = RunState(execution["state"])
@@ -99,7 +99,7 @@ def result(view: Mapping[str, Any]) -> Iterator[str]:
         yield f"  dockgate pipeline show {execution['id']}"
 
 
-def _action_code(client: Client, action: Mapping[str, Any]) -> int:
+def _choose_exit_code(client: Client, action: Mapping[str, Any]) -> int:
     approval = action["approval"]
     if approval is None:
         return FAILED

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import DIGEST_PREFIX, verdict_digest
+from dockgate.cli.digest_lookup import DIGEST_PREFIX, complete_verdict_digest
 from dockgate.cli.listing_output import format_option, print_json
 from dockgate.shared.canonical import to_plain
 
@@ -49,7 +49,7 @@ def command(context: click.Context, verdict: str, against: str | None, output_fo
         )
         print_json({"replays": to_plain(replays), **content})
     else:
-        _show(recorded_verdicts, replays)
+        _show_replays(recorded_verdicts, replays)
         if explanation:
             from dockgate.reports._explanation_lines import show_explanation
             from dockgate.shared.terminal_lines import create_console
@@ -68,11 +68,11 @@ def _load_recorded(name: str) -> "RecordedVerdict":
     if not name.startswith("sha256:") and (Path(name).exists() or not DIGEST_PREFIX.fullmatch(name)):
         return local_gate.read_case(Path(name))
     client = Client()
-    name = verdict_digest(client, name)
+    name = complete_verdict_digest(client, name)
     return case_file.read(json.dumps(client.get("verdicts", name, "case")).encode(), f"the case of {name}")
 
 
-def _show(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
+def _show_replays(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
     from dockgate.reports._verdict_lines import format_headline, show_inputs, show_reasons, show_waived
     from dockgate.shared.terminal_lines import create_console, make_line, print_bullets, show
 

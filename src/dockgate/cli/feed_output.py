@@ -5,7 +5,7 @@ from typing import Any
 
 from dockgate.cli import times
 from dockgate.cli.listing_output import Cell, print_table
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.escaping import clean
 
 
@@ -13,18 +13,18 @@ def print_feeds(feeds: Sequence[Mapping[str, Any]]) -> None:
     """Print a line for each feed, and below the table why some fail or are not fetched."""
     print_table(
         ("UPDATES", "STATE", "RECORDS", "NEWEST", "LAST SUCCESS", "LAST FAILURE", "NEXT"),
-        [_feed(feed) for feed in feeds],
+        [_make_feed_row(feed) for feed in feeds],
         "No feeds.",
     )
     for feed in feeds:
         if feed["reason"]:
-            echo(f"{feed['feed']}: {clean(feed['reason'])}")
+            print_text(f"{feed['feed']}: {clean(feed['reason'])}")
     for reason in dict.fromkeys(feed["off"] for feed in feeds if feed["off"]):
         names = ", ".join(feed["feed"] for feed in feeds if feed["off"] == reason)
-        echo(f"The server does not fetch {names}: {clean(reason)}.")
+        print_text(f"The server does not fetch {names}: {clean(reason)}.")
 
 
-def _feed(feed: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _make_feed_row(feed: Mapping[str, Any]) -> tuple[Cell, ...]:
     state: Cell = "works" if feed["succeeded_at"] else "-"
     if feed["failures"]:
         state = f"fails ({feed['failures']})", "red"

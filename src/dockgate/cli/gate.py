@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import EXISTING_FILE, FILE, DurationType, database_option, found_at_option, show_progress
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.cli.report_options import Display, Output, display_options, verdict_output_options, write_report
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
@@ -28,7 +28,7 @@ WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
 
 
 @click.command()
-@image_argument(
+@add_image_argument(
     platform="all",
     help="Evaluate only this platform of an index; the verdict is then about that image, not about the index.",
     is_required=False,
@@ -132,7 +132,7 @@ def command(
             "--provenance": bool(statements),
             "--ca-bundle": argument.ca_bundle is not None,
         }
-        gate_request = _server_request(server, argument, policy or "", findings, local, outputs, server_request)
+        gate_request = _make_server_request(server, argument, policy or "", findings, local, outputs, server_request)
         _exit_by_server(context, gate_request, wait, outputs, display)
     if wait:
         raise UsageError("--wait needs --server.", "Add --server URL, or omit --wait.")
@@ -147,7 +147,7 @@ def command(
     settings = from_environment()
     reports = _read_reports(findings, digest, found_at)
     if inspector:
-        report = _gate_by_inspector(argument, settings, rules, reports, all_waivers)
+        report = _evaluate_inspector_findings(argument, settings, rules, reports, all_waivers)
     elif not argument.reference:
         path = database or settings.advisories
         with Database.open(path) if path.exists() else nullcontext() as advisories:
@@ -155,7 +155,7 @@ def command(
     else:
         with Database.open(database or settings.advisories) as advisories:
             image = argument.scan(settings, should_hash=True, is_quiet=display.is_quiet)
-            facts = _provenance(argument, image.digest, rules, statements, settings)
+            facts = _find_provenance(argument, image.digest, rules, statements, settings)
             report = local_gate.judge(
                 image, advisories, rules, external_reports=reports, all_waivers=all_waivers, provenance=facts
             )
@@ -163,7 +163,7 @@ def command(
     context.exit(EXITS[report.verdict.status])
 
 
-def _server_request(
+def _make_server_request(
     server: str,
     argument: ImageArgument,
     policy: str,
@@ -182,11 +182,11 @@ def _server_request(
             "Upload reports of other scanners with `dockgate image report DIGEST FILE`.",
         )
     from dockgate.cli.server_gate import GateRequest, require_remote_image, require_server_policy
-    from dockgate.cli.verdict import needs_case
+    from dockgate.cli.verdict import is_case_needed
 
     require_remote_image(argument.reference, argument.platform, local)
     require_server_policy(policy)
-    return GateRequest(server, argument.reference, policy, with_case=needs_case(outputs), **fields)
+    return GateRequest(server, argument.reference, policy, with_case=is_case_needed(outputs), **fields)
 
 
 def _exit_by_server(
@@ -202,11 +202,11 @@ def _exit_by_server(
         status = answer.report.verdict.status
         if answer.state is ApprovalState.APPROVED or status is not Status.APPROVED:
             context.exit(EXITS[status])  # an approving verdict alone does not pass an image that people rejected
-    echo(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", err=True)
+    print_text(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", err=True)
     context.exit(WITHOUT_VERDICT.get(answer.state, EXITS[Status.UNDETERMINED]))
 
 
-def _provenance(
+def _find_provenance(
     argument: ImageArgument, digest: str, policy: Policy, statements: tuple[Path, ...], settings: Settings
 ) -> "ProvenanceFacts | None":
     """The image's provenance, None if the policy does not require it."""
@@ -225,7 +225,7 @@ def _provenance(
     )
 
 
-def _gate_by_inspector(
+def _evaluate_inspector_findings(
     argument: ImageArgument,
     settings: Settings,
     policy: Policy,

@@ -10,7 +10,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import display_digest, format_option, print_json, print_list, print_table
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.errors import DockgateError
 
@@ -35,9 +35,9 @@ def command(is_confirmed: bool, show_kept: bool, list_runs: bool, output_format:
     """
     client = Client()
     if list_runs:
-        _list(client.get("gc", "runs"), output_format)
+        _print_runs(client.get("gc", "runs"), output_format)
     elif is_confirmed:
-        _collect(client, output_format)
+        _collect_images(client, output_format)
     else:
         report = client.get("gc")
         if output_format == "json":
@@ -45,29 +45,29 @@ def command(is_confirmed: bool, show_kept: bool, list_runs: bool, output_format:
         elif show_kept:
             _print_kept(report)
         else:
-            _print(report)
+            _print_report(report)
             if _has_content(report):
-                echo("Nothing was removed. To remove it: `dockgate gc --yes`.", err=True)
+                print_text("Nothing was removed. To remove it: `dockgate gc --yes`.", err=True)
 
 
-def _collect(client: Client, output_format: str) -> None:
+def _collect_images(client: Client, output_format: str) -> None:
     collection = client.post("gc")
     is_announced = False
     while not collection["finished_at"]:
         if not is_announced and collection["started_at"]:
-            echo("Waiting until all pushes have ended …", err=True)
+            print_text("Waiting until all pushes have ended …", err=True)
             is_announced = True
         time.sleep(_PAUSE_SECONDS)
         collection = client.get("gc", "runs", str(collection["seq"]))
     if output_format == "json":
         print_json(collection)
     else:
-        _print(collection["report"])
+        _print_report(collection["report"])
     if collection["error"]:
         raise DockgateError(f"not everything was removed: {collection['error']}", "Run `dockgate gc --yes` again.")
 
 
-def _list(collections: list[dict[str, Any]], output_format: str) -> None:
+def _print_runs(collections: list[dict[str, Any]], output_format: str) -> None:
     rows = (
         (
             str(collection["seq"]),
@@ -84,7 +84,7 @@ def _list(collections: list[dict[str, Any]], output_format: str) -> None:
     print_list(collections, output_format, head, rows, "No collection was requested.")
 
 
-def _print(report: Mapping[str, Any]) -> None:
+def _print_report(report: Mapping[str, Any]) -> None:
     rows = [
         (
             image["repository"],
@@ -98,14 +98,14 @@ def _print(report: Mapping[str, Any]) -> None:
     print_table(("IMAGE", "TAGS", "DIGEST", "LAST USED", "SIZE"), rows, "No image.")
     for entry in report["others"]:
         size = f", {format_byte_size(entry['size'])}" if entry["size"] is not None else ""
-        echo(f"{entry['kind']}: {entry['count']}{size}")
-    echo(f"blobs of images: {report['blobs']}, {format_byte_size(report['blob_bytes'])}")
+        print_text(f"{entry['kind']}: {entry['count']}{size}")
+    print_text(f"blobs of images: {report['blobs']}, {format_byte_size(report['blob_bytes'])}")
     reasons = Counter(image["reason"] for image in report["kept_images"])
     if reasons:
         counts = ", ".join(f"{reason} {count}" for reason, count in sorted(reasons.items()))
-        echo(f"kept images: {sum(reasons.values())} ({counts})")
+        print_text(f"kept images: {sum(reasons.values())} ({counts})")
     for note in report["notes"]:
-        echo(note)
+        print_text(note)
 
 
 def _print_kept(report: Mapping[str, Any]) -> None:

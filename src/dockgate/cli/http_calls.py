@@ -48,7 +48,7 @@ class Response:
         """Return whether the status is 2xx."""
         return 200 <= self.status < 300
 
-    def json(self) -> Any:
+    def parse_json(self) -> Any:
         """The content. Raises ValueError for another one."""
         return json.loads(self.content)
 

@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.digest_lookup import complete_image_digest
 from dockgate.cli.listing_output import (
     Cell,
     display_digest,
@@ -16,11 +16,11 @@ from dockgate.cli.listing_output import (
     print_json,
     print_list,
     print_table,
-    short_reference,
-    styled_verdict,
+    shorten_reference,
+    style_verdict,
 )
 from dockgate.cli.options import found_at_option
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.byte_sizes import format_byte_size
 
 # Images of one request, where all are fetched.
@@ -110,8 +110,8 @@ def list_images(
     page = _fetch_all_pages(Client(), query) if flags["all_images"] else Client().get("images", limit=limit, **query)
     rows = (
         (
-            _listed_verdict(image),
-            _counts(image["counts"]),
+            _format_listed_verdict(image),
+            _format_counts(image["counts"]),
             display_digest(image["digest"]),
             times.format_age(image["pushed_at"]),
             "gone" if image["gone_at"] else _SCANS.get(image["scan"], image["scan"]) or "-",
@@ -123,14 +123,14 @@ def list_images(
     head = ("VERDICT", "C/H/M/L", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
     print_list(page, output_format, head, rows, "No image matches." if query else "No images have been pushed.")
     if page["next"] and output_format == "table":
-        echo(f"There are more images: use --all, or --after {page['next']}")
+        print_text(f"There are more images: use --all, or --after {page['next']}")
 
 
-def _listed_verdict(image: Mapping[str, Any]) -> Cell:
+def _format_listed_verdict(image: Mapping[str, Any]) -> Cell:
     """An image's verdict. The last one before advisories became stale must not look like a present one."""
     if image.get("cannot_judge_since"):
         return f"{image['status']}, cannot be judged for {times.format_elapsed(image['cannot_judge_since'])}", "yellow"
-    return styled_verdict(image["status"], image.get("waived", ""))
+    return style_verdict(image["status"], image.get("waived", ""))
 
 
 def _fetch_all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]:
@@ -143,7 +143,7 @@ def _fetch_all_pages(client: Client, query: Mapping[str, Any]) -> dict[str, Any]
     return {"images": images, "next": None}
 
 
-def _counts(counts: Mapping[str, int] | None) -> str:
+def _format_counts(counts: Mapping[str, int] | None) -> str:
     """The findings of the four severities that have a rank, "-" where they are not known."""
     if counts is None:
         return "-"
@@ -159,14 +159,14 @@ def show(digest: str, output_format: str) -> None:
     DIGEST is the image's digest, its first characters, or REPOSITORY:TAG.
     """
     client = Client()
-    digest = image_digest(client, digest)
+    digest = complete_image_digest(client, digest)
     image = client.get("images", digest)
     if output_format == "json":
         print_json(image)
         return
     _print_summary(image)
-    for head, rows, empty in _tables(image):
-        echo()
+    for head, rows, empty in _iterate_tables(image):
+        print_text()
         print_table(head, list(rows), empty)
 
 
@@ -179,8 +179,8 @@ def _print_summary(image: Mapping[str, Any]) -> None:
     print_fields(
         image["digest"],
         [
-            ("scan", _scan(image["scan"]) + _scanner(image)),
-            ("verdict", verdict + (_current(place, image["summary"] or "") if place else "")),
+            ("scan", _format_scan(image["scan"]) + _describe_scanner(image)),
+            ("verdict", verdict + (_describe_current_verdict(place, image["summary"] or "") if place else "")),
             ("deleted", times.format_time(place["gone_at"]) if place and place["gone_at"] else ""),
             ("recorded", image["lag"] or ""),
             ("services", ", ".join(place["services"]) if place else ""),
@@ -188,10 +188,10 @@ def _print_summary(image: Mapping[str, Any]) -> None:
     )
 
 
-def _tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Cell]], str | None]]:
+def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Cell]], str | None]]:
     """The tables about an image: the head, the rows, and the sentence that stands for no rows."""
     watches = (
-        (watch["repository"], _watch(watch), watch["policy"], ", ".join(watch["owners"]) or "-")
+        (watch["repository"], _format_watch(watch), watch["policy"], ", ".join(watch["owners"]) or "-")
         for watch in image["watches"]
     )
     yield ("REPOSITORY", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository."
@@ -223,11 +223,11 @@ def _tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[
     yield ("PLATFORM", "DISTRIBUTION", "PACKAGES", "UNREAD"), inventories, "The image is not scanned yet."
     for inventory in image["inventories"]:
         head = (f"LAYER OF {inventory['platform'].upper()}", "SIZE", "FROM", "PACKAGES", "C/H/M/L", "MADE BY")
-        yield head, map(_layer, inventory["layers"]), None
+        yield head, map(_make_layer_row, inventory["layers"]), None
     verdicts = (
         (
-            styled_verdict(verdict["status"], verdict.get("waived", "")),
-            short_reference(verdict["policy"]),
+            style_verdict(verdict["status"], verdict.get("waived", "")),
+            shorten_reference(verdict["policy"]),
             times.format_age(verdict["judged_at"]),
             display_digest(verdict["digest"]),
         )
@@ -249,7 +249,7 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_forma
     you have the permission accept. Waiting approvals of the image are answered.
     """
     client = Client()
-    digest = image_digest(client, digest)
+    digest = complete_image_digest(client, digest)
     query = {"found_at": found_at} if found_at else {}
     records = [
         record
@@ -263,7 +263,7 @@ def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_forma
     print_list(records, output_format, head, rows, "No reports were uploaded.")
 
 
-def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
+def _make_layer_row(layer: Mapping[str, Any]) -> tuple[str, ...]:
     """A layer as a row. What made it is one line, however many its command has."""
     findings = layer["findings"]
     return (
@@ -271,23 +271,23 @@ def _layer(layer: Mapping[str, Any]) -> tuple[str, ...]:
         "-" if layer["size"] is None else format_byte_size(layer["size"]),
         {True: "base", False: "own", None: "unknown"}[layer["is_base"]],
         str(layer["packages"]),
-        _counts(None if findings is None else dict.fromkeys(SEVERITIES, 0) | findings),
+        _format_counts(None if findings is None else dict.fromkeys(SEVERITIES, 0) | findings),
         " ".join((layer["made_by"] or "-").split()),
     )
 
 
-def _current(place: Mapping[str, Any], summary: str) -> str:
+def _describe_current_verdict(place: Mapping[str, Any], summary: str) -> str:
     """Return what is waived unless the summary says so, by which policy the verdict is, and since when."""
     if place["policy"] is None:
         return ""
     text = f", {place['waived']}" if place["waived"] and " waived" not in summary else ""
-    text += f", by policy {short_reference(place['policy'])} since {times.format_time(place['since'])}"
+    text += f", by policy {shorten_reference(place['policy'])} since {times.format_time(place['since'])}"
     if place["cannot_judge_since"]:
         text += f"; cannot be judged for {times.format_elapsed(place['cannot_judge_since'])}"
     return text
 
 
-def _watch(watch: Mapping[str, Any]) -> str:
+def _format_watch(watch: Mapping[str, Any]) -> str:
     if watch["until"] is None:
         return "yes" if watch["is_watched"] else "no"
     return (
@@ -297,7 +297,7 @@ def _watch(watch: Mapping[str, Any]) -> str:
     )
 
 
-def _scanner(image: Mapping[str, Any]) -> str:
+def _describe_scanner(image: Mapping[str, Any]) -> str:
     """Return which version of the scanner read the image, if it is not the server's present one."""
     version = (image["scan"] or {}).get("scanner")
     if version in (None, image["scanner"]):
@@ -305,7 +305,7 @@ def _scanner(image: Mapping[str, Any]) -> str:
     return f" by scanner {version}; the server has {image['scanner']}"
 
 
-def _scan(scan: Mapping[str, str] | None) -> str:
+def _format_scan(scan: Mapping[str, str] | None) -> str:
     if scan is None:
         return "not requested"
     word = _SCANS.get(scan["state"], scan["state"])

@@ -52,7 +52,7 @@ class ImageArgument(NamedTuple):
             )
 
 
-def image_argument(
+def add_image_argument(
     platform: str | None = None,
     help: str = PLATFORM_HELP,  # noqa: A002
     is_required: bool = True,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.digest import get_hex
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def print_answer(answer: Any, output_format: str, text: str) -> None:
     if output_format == "json":
         print_json(answer)
     else:
-        echo(text)
+        print_text(text)
 
 
 def print_list(
@@ -91,29 +91,29 @@ def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     show(terminal, align([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2))
 
 
-def styled_state(word: str, reason: str | None = None) -> Cell:
+def style_state(word: str, reason: str | None = None) -> Cell:
     """A state in its colour, with the reason."""
     return f"{word}: {reason}" if reason else word, STATES.get(word, ("", ""))[1]
 
 
-def styled_verdict(status: str, waived_count: str | None) -> Cell:
+def style_verdict(status: str, waived_count: str | None) -> Cell:
     """A verdict's status with what is waived: "Approved, 5 waived findings" must not look like "Approved"."""
     if status == "Approved" and waived_count:
         return f"{status}, {waived_count}", "yellow"
-    return styled_state(status or "-")
+    return style_state(status or "-")
 
 
 def display_digest(digest: str) -> str:
     """A digest in a list: shortened on a terminal, complete elsewhere."""
-    return short_reference(digest) if sys.stdout.isatty() else digest
+    return shorten_reference(digest) if sys.stdout.isatty() else digest
 
 
-def short_digest(digest: str) -> str:
+def shorten_digest(digest: str) -> str:
     """The first characters of a digest, which commands accept, on a terminal; all of it elsewhere."""
     return get_hex(digest)[:12] if sys.stdout.isatty() else digest
 
 
-def short_reference(reference: str) -> str:
+def shorten_reference(reference: str) -> str:
     """A reference or digest with as much of its digest as people compare."""
     name, algorithm, digest = reference.partition("sha256:")
     return f"{name}{algorithm}{digest[:12]}…" if len(digest) == 64 else reference

@@ -7,7 +7,7 @@ from typing import Any
 
 from dockgate.cli.client import Client
 from dockgate.cli.execution_wait import WaitNotices
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.delivery.model import RunState
 from dockgate.shared.errors import NotFoundError
 
@@ -25,13 +25,13 @@ class _ActionAttempt:
     has_succeeded: bool
 
 
-def show(client: Client, execution: str, stage: str | None, action: str | None, *, follow: bool) -> None:
+def show_logs(client: Client, execution: str, stage: str | None, action: str | None, *, follow: bool) -> None:
     """Print the logs of the matching actions, one after the other.
 
     With `follow`, wait for each action to start and to end; standard error lists approvals that need people meanwhile.
     Raises NotFoundError without a matching action.
     """
-    attempts = _action_attempts(client.get("executions", execution), stage, action)
+    attempts = _iterate_attempts(client.get("executions", execution), stage, action)
     names = [(attempt.stage, attempt.action) for attempt in attempts]
     if not names:
         missing = "/".join(filter(None, (stage, action))) or "action with a log"
@@ -42,17 +42,17 @@ def show(client: Client, execution: str, stage: str | None, action: str | None, 
         newest_attempt = _wait_for_start(client, execution, *name, notices if follow else None)
         if newest_attempt is not None:
             if len(names) > 1:
-                echo(f"── {newest_attempt.stage} / {newest_attempt.action} ──")
+                print_text(f"── {newest_attempt.stage} / {newest_attempt.action} ──")
             _print_log(client, execution, newest_attempt, follow=follow)
 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
     """Return whether a matching action did not succeed: it failed, was stopped, or never started."""
-    attempts = _action_attempts(client.get("executions", execution), stage, action)
+    attempts = _iterate_attempts(client.get("executions", execution), stage, action)
     return any(not attempt.has_succeeded for attempt in attempts)
 
 
-def _action_attempts(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_ActionAttempt]:
+def _iterate_attempts(view: Mapping[str, Any], stage: str | None, action: str | None) -> Iterator[_ActionAttempt]:
     has_ended = RunState(view["execution"]["state"]).is_final
     for stage_view in view["stages"]:
         for part in stage_view["actions"]:
@@ -68,7 +68,7 @@ def _wait_for_start(
     """The newest attempt; None if the action has not started and, with `notices`, never will."""
     while True:
         view = client.get("executions", execution)
-        (newest_attempt,) = _action_attempts(view, stage, action)
+        (newest_attempt,) = _iterate_attempts(view, stage, action)
         if newest_attempt.attempt:
             return newest_attempt
         if newest_attempt.is_over or notices is None:
@@ -89,7 +89,7 @@ def _print_log(client: Client, execution: str, attempt: _ActionAttempt, *, follo
             attempt=attempt.attempt,
             offset=offset,
         )
-        echo(part["text"], nl=False)
+        print_text(part["text"], nl=False)
         offset = part["offset"]
         if part["is_complete"] or not (part["text"] or follow):
             return

@@ -64,7 +64,7 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Refuse an unknown name with a suggestion."""
         name = args[0]
-        if name not in self._names and not name.startswith("-") and (suggestion := self._suggestion(name)):
+        if name not in self._names and not name.startswith("-") and (suggestion := self._find_suggestion(name)):
             raise click.UsageError(f"No such command {name!r}. Did you mean {suggestion!r}?", ctx)
         return super().resolve_command(ctx, args)
 
@@ -77,7 +77,7 @@ class LazyGroup(click.Group):
             return click.Command.shell_complete(self, ctx, incomplete)
         return [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
 
-    def _suggestion(self, name: str) -> str:
+    def _find_suggestion(self, name: str) -> str:
         from difflib import get_close_matches
 
         return self.suggestions.get(name) or next(iter(get_close_matches(name, self._names, 1)), "")
@@ -116,7 +116,7 @@ def main() -> NoReturn:
 
         sys.exit(shell_complete(root, {}, "dockgate", COMPLETION, instruction))
     code = run(sys.argv[1:])
-    _exit(code)
+    _exit_process(code)
 
 
 def _open_streams() -> None:
@@ -132,7 +132,7 @@ def set_missing_home(environment: MutableMapping[str, str], home: str) -> None:
         environment["HOME"] = "/"
 
 
-def _exit(code: int) -> NoReturn:
+def _exit_process(code: int) -> NoReturn:
     """Exit without waiting for pool threads, whose work the next start repeats, and without freeing objects."""
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError):
@@ -204,12 +204,12 @@ def _report_unexpected(error: Exception) -> int:
 
 def _print_error(message: str, advice: str | None = None) -> int:
     """Print an error with its advice, escaped: messages may quote text from an image or a server."""
-    from dockgate.cli.output import echo_wrapped
+    from dockgate.cli.output import print_wrapped
     from dockgate.shared.escaping import clean
 
     first_line, *more_lines = f"error: {message}".splitlines()
     for text in (first_line, *(f"       {line}" for line in (*more_lines, *(advice or "").splitlines()))):
-        echo_wrapped(clean(text), err=True)
+        print_wrapped(clean(text), err=True)
     return DockgateError.exit_code
 
 

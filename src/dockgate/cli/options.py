@@ -47,7 +47,7 @@ class DurationType(click.ParamType[int]):
         return int(match[1]) * {"s": 1, "m": 60, "h": 3600, "d": 86400}[match[2]]
 
 
-def database_path(option: Path | None) -> Path:
+def choose_database_path(option: Path | None) -> Path:
     """The path of the advisory database: the option's, or the default."""
     return option or from_environment().advisories
 

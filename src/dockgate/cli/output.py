@@ -3,14 +3,14 @@
 import sys
 
 
-def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+def print_text(text: str = "", *, err: bool = False, nl: bool = True) -> None:
     """Print text. Control characters and direction overrides are escaped, in pipes and files too."""
     stream = sys.stderr if err else sys.stdout
     stream.write(escape_controls(text) + ("\n" if nl else ""))
     stream.flush()
 
 
-def echo_wrapped(*lines: str, err: bool = False) -> None:
+def print_wrapped(*lines: str, err: bool = False) -> None:
     """Print prose. On a terminal, long lines are wrapped between words."""
     stream = sys.stderr if err else sys.stdout
     for line in lines:
@@ -24,7 +24,7 @@ def echo_wrapped(*lines: str, err: bool = False) -> None:
             text = textwrap.fill(
                 line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
             ) or line  # fmt: skip
-        echo(text, err=err)
+        print_text(text, err=err)
 
 
 def escape_controls(text: str) -> str:

@@ -7,9 +7,9 @@ import click
 
 from dockgate.cli import execution_wait, logs, times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.listing_output import format_option, print_json, print_list, sort_option, styled_state, trigger_text
+from dockgate.cli.listing_output import format_option, print_json, print_list, sort_option, style_state, trigger_text
 from dockgate.cli.options import DurationType
-from dockgate.cli.output import echo, echo_wrapped
+from dockgate.cli.output import print_text, print_wrapped
 from dockgate.delivery.model import Execution, Pipeline, RunState
 from dockgate.shared.errors import NotFoundError, UsageError
 
@@ -45,7 +45,7 @@ def list_pipelines(sort: str, output_format: str) -> None:
                 pipeline["name"],
                 str(pipeline["version"]),
                 newest_execution.id if newest_execution else "-",
-                styled_state(newest_execution.state) if newest_execution else "never ran",
+                style_state(newest_execution.state) if newest_execution else "never ran",
                 times.format_age(newest_execution.started_at) if newest_execution else "-",
             )
         )
@@ -68,13 +68,13 @@ def show(name: str, execution: str | None, output_format: str) -> None:
         try:
             executions = client.get("pipelines", name, "executions", limit=1)
         except NotFoundError:
-            answer = _execution_view(client, name)
+            answer = _find_execution_view(client, name)
             if answer is None:
                 raise
             execution, name = name, answer["execution"]["pipeline"]
         else:
             if not executions:
-                _never_ran(client, name, output_format)
+                _print_stages(client, name, output_format)
                 return
             execution = str(executions[0]["id"])
     elif execution.isdecimal():
@@ -108,7 +108,7 @@ def executions(name: str, limit: int, state: str | None, sort: str, output_forma
     rows = (
         (
             entry.id,
-            styled_state(entry.state),
+            style_state(entry.state),
             times.format_age(entry.started_at),
             times.format_duration(entry.started_at, entry.finished_at),
             trigger_text(entry),
@@ -153,7 +153,7 @@ def start(
     client = Client()
     answer = client.post("pipelines", name, "executions", query={"fresh": "true"} if is_fresh else None)
     if wait:
-        _wait(context, client, str(answer["id"]), timeout, output_format)
+        _wait_and_exit(context, client, str(answer["id"]), timeout, output_format)
     _print_execution(answer, "started", output_format)
 
 
@@ -180,7 +180,7 @@ def retry(context: click.Context, execution: str, wait: bool, timeout: int | Non
     client = Client()
     answer = client.post("executions", execution, "retry")
     if wait:
-        _wait(context, client, execution, timeout, output_format)
+        _wait_and_exit(context, client, execution, timeout, output_format)
     _print_execution(answer, "retrying", output_format)
 
 
@@ -197,7 +197,7 @@ def wait_for(context: click.Context, name: str, timeout: int | None, output_form
     --timeout.
     """
     client = Client()
-    _wait(context, client, _execution(client, name), timeout, output_format)
+    _wait_and_exit(context, client, _find_execution_id(client, name), timeout, output_format)
 
 
 @command.command("logs")
@@ -214,13 +214,13 @@ def show_logs(context: click.Context, name: str, stage: str | None, action: str 
     follows these actions only, and exits 2 when one fails.
     """
     client = Client()
-    execution = _execution(client, name)
-    logs.show(client, execution, stage, action, follow=follow)
+    execution = _find_execution_id(client, name)
+    logs.show_logs(client, execution, stage, action, follow=follow)
     if follow:
         context.exit(_end_of_logs(client, execution, stage, action))
 
 
-def _execution(client: Client, name: str) -> str:
+def _find_execution_id(client: Client, name: str) -> str:
     """The id of an execution, given by its id or by its pipeline (the newest one)."""
     try:
         return str(client.get("executions", name)["execution"]["id"])
@@ -234,28 +234,30 @@ def _execution(client: Client, name: str) -> str:
     return str(executions[0]["id"])
 
 
-def _wait(context: click.Context, client: Client, execution: str, timeout: int | None, output_format: str) -> NoReturn:
+def _wait_and_exit(
+    context: click.Context, client: Client, execution: str, timeout: int | None, output_format: str
+) -> NoReturn:
     """Wait for the end of the execution, print the result, and exit with its code."""
     if output_format != "json":
-        echo(f"{execution}: waiting for the end", err=True)
-    view = execution_wait.wait(client, execution, timeout)
+        print_text(f"{execution}: waiting for the end", err=True)
+    view = execution_wait.wait_for_end(client, execution, timeout)
     if output_format == "json":
         print_json(view)
     else:
-        echo_wrapped(*execution_wait.result(view))
+        print_wrapped(*execution_wait.format_result(view))
     context.exit(execution_wait.exit_code(client, view))
 
 
 def _end_of_logs(client: Client, execution: str, stage: str | None, action: str | None) -> int:
     """The exit code after following the logs, of the execution or of the selected actions."""
     if stage is None and action is None:
-        view = execution_wait.wait(client, execution, None)
-        echo_wrapped(*execution_wait.result(view), err=True)
+        view = execution_wait.wait_for_end(client, execution, None)
+        print_wrapped(*execution_wait.format_result(view), err=True)
         return execution_wait.exit_code(client, view)
     return execution_wait.FAILED if logs.has_failed(client, execution, stage, action) else execution_wait.SUCCEEDED
 
 
-def _execution_view(client: Client, execution: str) -> Any:
+def _find_execution_view(client: Client, execution: str) -> Any:
     """The API's JSON of an execution, None if it does not exist."""
     try:
         return client.get("executions", execution)
@@ -263,15 +265,15 @@ def _execution_view(client: Client, execution: str) -> Any:
         return None
 
 
-def _never_ran(client: Client, name: str, output_format: str) -> None:
+def _print_stages(client: Client, name: str, output_format: str) -> None:
     definition = client.get("pipelines", name)
     if output_format == "json":
         print_json({"execution": None, "pipeline": definition})
         return
     pipeline = parse_answer(Pipeline, definition)
     stages = " → ".join(stage.name for stage in pipeline.stages)
-    echo(f"{name} has no executions yet: {stages}")
-    echo(f"  Push to its source, or run `dockgate pipeline start {name}`.")
+    print_text(f"{name} has no executions yet: {stages}")
+    print_text(f"  Push to its source, or run `dockgate pipeline start {name}`.")
 
 
 def _print_execution(answer: object, word: str, output_format: str) -> None:
@@ -279,5 +281,5 @@ def _print_execution(answer: object, word: str, output_format: str) -> None:
         print_json(answer)
         return
     execution = parse_answer(Execution, answer)
-    echo(f"{execution.id}: {word}")
-    echo(f"  dockgate pipeline show {execution.id}")
+    print_text(f"{execution.id}: {word}")
+    print_text(f"  dockgate pipeline show {execution.id}")

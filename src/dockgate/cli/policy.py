@@ -10,18 +10,18 @@ import click
 
 from dockgate.cli import policy_try, times
 from dockgate.cli.client import Client
-from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.listing_output import (
     Cell,
     format_option,
     print_answer,
     print_json,
     print_list,
-    short_reference,
+    shorten_reference,
     sort_option,
 )
 from dockgate.cli.options import FILE
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
 
@@ -36,7 +36,7 @@ def command() -> None:
 def list_policies(sort: str, output_format: str) -> None:
     """List policies."""
     policies = Client().get_all("policies", sort=sort)
-    rows = (_row(policy["name"], policy) for policy in policies)
+    rows = (_make_row(policy["name"], policy) for policy in policies)
     print_list(policies, output_format, ("POLICY", "VERSION", "CHANGED", "BY", "COMMENT"), rows)
 
 
@@ -46,11 +46,11 @@ def list_policies(sort: str, output_format: str) -> None:
 @format_option
 def show(name: str, version: int | None, output_format: str) -> None:
     """Print the YAML of a policy."""
-    policy = _version(Client(), name, version)
+    policy = _get_version(Client(), name, version)
     if output_format == "json":
         print_json(policy)
     else:
-        echo(policy["text"], nl=not policy["text"].endswith("\n"))
+        print_text(policy["text"], nl=not policy["text"].endswith("\n"))
 
 
 @command.command()
@@ -60,7 +60,7 @@ def history(name: str, output_format: str) -> None:
     """List the versions of a policy, newest first."""
     versions = Client().get("policies", name, "history")
     rows = (
-        (*_row(name, version)[1:], "removed" if version["removed"] else short_reference(version["digest"]))
+        (*_make_row(name, version)[1:], "removed" if version["removed"] else shorten_reference(version["digest"]))
         for version in versions
     )
     print_list(versions, output_format, ("VERSION", "CHANGED", "BY", "COMMENT", "DIGEST"), rows, "")
@@ -76,13 +76,13 @@ def diff(name: str, old: int, new: int | None) -> None:
     Without NEW the command compares with the present version.
     """
     client = Client()
-    old_version, new_version = _version(client, name, old), _version(client, name, new)
+    old_version, new_version = _get_version(client, name, old), _get_version(client, name, new)
     old_title, new_title = (f"{name} version {entry['version']}" for entry in (old_version, new_version))
     lines = difflib.unified_diff(
         old_version["text"].splitlines(), new_version["text"].splitlines(), old_title, new_title, lineterm=""
     )
     for line in lines:
-        echo(line)
+        print_text(line)
 
 
 @command.command("set")
@@ -102,7 +102,7 @@ def set_policy(name: str, file: BinaryIO, comment: str, if_version: int | None, 
     Unchanged text creates no new version. Running images are evaluated again at once, and keep running.
     """
     query = {"comment": comment} if comment else {}
-    answer = Client().put("policies", name, text=file.read(), query=query, headers=_condition(if_version))
+    answer = Client().put("policies", name, text=file.read(), query=query, headers=_make_condition(if_version))
     print_answer(answer, output_format, f"{name}: version {answer['version']}")
 
 
@@ -117,7 +117,7 @@ def remove(name: str, comment: str, if_version: int | None, output_format: str) 
     Its history and its verdicts are kept.
     """
     query = {"comment": comment} if comment else {}
-    answer = Client().delete("policies", name, query=query, headers=_condition(if_version))
+    answer = Client().delete("policies", name, query=query, headers=_make_condition(if_version))
     print_answer(answer, output_format, f"{name}: removed, version {answer['version']}")
 
 
@@ -134,9 +134,9 @@ def assignments(output_format: str) -> None:
             entry["name"],
             ", ".join(entry["repositories"]),
             entry["policy"],
-            _allowed_text(entry["allowed"]),
+            _format_allowed(entry["allowed"]),
             entry["pull"],
-            _owners_text(entry),
+            _format_owners(entry),
             _watch_text(entry["watch"]),
         )
         for entry in answer
@@ -150,7 +150,7 @@ def assignments(output_format: str) -> None:
 def unassign(name: str) -> None:
     """Remove the policy assignment NAME."""
     Client().delete("policy-assignments", name, query={}, headers={})
-    echo(f"{name}: removed")
+    print_text(f"{name}: removed")
 
 
 @command.command()
@@ -158,7 +158,7 @@ def schema() -> None:
     """Print the JSON Schema of policies, for editors."""
     from dockgate.services import local_gate
 
-    echo(json.dumps(local_gate.policy_schema(), indent=2))
+    print_text(json.dumps(local_gate.policy_schema(), indent=2))
 
 
 @command.command()
@@ -171,8 +171,8 @@ def check(files: tuple[Path, ...]) -> None:
     from dockgate.services import local_gate
 
     for file in files:
-        policy = local_gate.read_policy(policy_try.text_of(file), file)
-        echo(f"{file}: {policy.name}, {len(policy.rules)} rules")
+        policy = local_gate.read_policy(policy_try.read_policy_text(file), file)
+        print_text(f"{file}: {policy.name}, {len(policy.rules)} rules")
 
 
 @command.command("test")
@@ -188,7 +188,7 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
     from dockgate.services.policies import policy_examples
     from dockgate.shared.canonical import to_plain
 
-    results = [policy_examples.test(policy_try.text_of(file), str(file)) for file in files]
+    results = [policy_examples.test(policy_try.read_policy_text(file), str(file)) for file in files]
     if output_format == "json":
         print_json([{**to_plain(entry), "passed": entry.has_passed} for entry in results])
     else:
@@ -198,7 +198,7 @@ def run_examples(context: click.Context, files: tuple[Path, ...], output_format:
 
 
 @command.command("base")
-@image_argument(platform="all", help="The platform of an index.")
+@add_image_argument(platform="all", help="The platform of an index.")
 @click.option("--name", help="The name in messages.  [default: IMAGE]")
 @click.option("--until", metavar="DATE", help="The date from which the image is no longer allowed.")
 def print_base(argument: ImageArgument, name: str | None, until: str | None) -> None:
@@ -211,38 +211,38 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}
-    echo("base_image:\n  images:")
+    print_text("base_image:\n  images:")
     images = read_base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.insecure)
     for platform, layers in images:
         first, *others = {**entry, "platform": platform}.items()
-        echo(f"    - {first[0]}: {json.dumps(first[1])}")
+        print_text(f"    - {first[0]}: {json.dumps(first[1])}")
         for key, value in others:
-            echo(f"      {key}: {json.dumps(value)}")
-        echo("      layers:")
+            print_text(f"      {key}: {json.dumps(value)}")
+        print_text("      layers:")
         for layer in layers:
-            echo(f"        - {layer}")
+            print_text(f"        - {layer}")
 
 
 def _show_outcomes(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
     from dockgate.shared.escaping import clean
 
-    echo(f"{file}: policy {policy}")
+    print_text(f"{file}: policy {policy}")
     for name, line, problems in outcomes:
-        echo(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
+        print_text(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
         for problem in problems:
-            echo(clean(f"      {problem}"))
+            print_text(clean(f"      {problem}"))
     failed_count = sum(bool(problems) for _, _, problems in outcomes)
     count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
-    echo(f"{count}, {failed_count} failed" if failed_count else f"{count}, all passed")
+    print_text(f"{count}, {failed_count} failed" if failed_count else f"{count}, all passed")
 
 
-def _owners_text(assignment: Mapping[str, Any]) -> Cell:
+def _format_owners(assignment: Mapping[str, Any]) -> Cell:
     silent = assignment["owners_without_target"]
     names = [f"{owner} (no target)" if owner in silent else owner for owner in assignment["owners"]]
     return (", ".join(names), "yellow") if silent else ", ".join(names) or "-"
 
 
-def _allowed_text(entries: Any) -> str:
+def _format_allowed(entries: Any) -> str:
     """ "legacy (ci, security)", separated by semicolons."""
     texts = []
     for entry in entries:
@@ -262,18 +262,18 @@ def _watch_text(watch: Any) -> str:
     return f"{seconds // size}{unit} after {watch['start']}"
 
 
-def _condition(version: int | None) -> dict[str, str]:
+def _make_condition(version: int | None) -> dict[str, str]:
     """The headers of a conditional change (RFC 9110, section 13.1)."""
     if version is None:
         return {}
     return {"If-Match": f'"{version}"'} if version else {"If-None-Match": "*"}
 
 
-def _version(client: Client, name: str, version: int | None) -> Any:
+def _get_version(client: Client, name: str, version: int | None) -> Any:
     return client.get("policies", name, **({} if version is None else {"version": version}))
 
 
-def _row(name: str, version: Any) -> tuple[str, str, str, str, str]:
+def _make_row(name: str, version: Any) -> tuple[str, str, str, str, str]:
     if not version["version"]:
         return name, "-", "-", version["changed_by"], "built in"
     changed_at = times.format_age(version["changed_at"])

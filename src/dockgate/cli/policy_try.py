@@ -9,9 +9,9 @@ import click
 
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.image_argument import ImageArgument
-from dockgate.cli.listing_output import format_option, print_json, short_reference, styled_state
+from dockgate.cli.listing_output import format_option, print_json, shorten_reference, style_state
 from dockgate.cli.options import FILE, database_option, show_progress
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.gate.policy import PolicyReference
 from dockgate.gate.replay.policy_diff import ImageComparison, PolicyComparison
@@ -58,7 +58,7 @@ def command(
     of the history are replayed with their recorded inputs; running services are evaluated now. Nothing is stored or
     enforced, and the exit code is 0 in all cases.
     """
-    text = text_of(file)
+    text = read_policy_text(file)
     parts: list[PolicyComparison] = []
     with show_progress() as show:
         for target in dict.fromkeys(against):
@@ -126,11 +126,13 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
     terminal = create_console(sys.stdout)
     for change in changes:
         turn = (
-            (styled_state(change.before), (" → ", ""), styled_state(change.after))
+            (style_state(change.before), (" → ", ""), style_state(change.after))
             if change.is_status_changed
-            else (styled_state(change.after), (", unchanged", "dim"))
+            else (style_state(change.after), (", unchanged", "dim"))
         )
-        subject = f"{short_reference(change.image)}{f' of {short_reference(change.subject)}' if change.subject else ''}"
+        subject = (
+            f"{shorten_reference(change.image)}{f' of {shorten_reference(change.subject)}' if change.subject else ''}"
+        )
         show(terminal, [make_line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
@@ -138,10 +140,10 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
                 show(terminal, [make_line(f"  {sign} {rule}{entry.text}")])
     unchanged_count = judged_count - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
-    echo(f"{judged_count} evaluated: {', '.join([*counts, f'{unchanged_count} unchanged'])}")
+    print_text(f"{judged_count} evaluated: {', '.join([*counts, f'{unchanged_count} unchanged'])}")
 
 
-def text_of(file: Path) -> str:
+def read_policy_text(file: Path) -> str:
     """The text of a policy file. Raises UsageError if it is not UTF-8."""
     try:
         return file.read_text("utf-8")

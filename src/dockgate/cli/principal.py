@@ -7,7 +7,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list, sort_option
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.identity.model import Role, read_roles
 
 role_option = click.option(
@@ -36,25 +36,25 @@ def add(name: str, roles: tuple[str, ...], email: str, output_format: str) -> No
     The first principal must be an admin and must be added on the server's machine. The command prints its token, only
     once. From then on every call needs a token: set DOCKGATE_TOKEN.
     """
-    answer = Client().post("principals", body={"name": name, "email": email or None, **_body(roles)})
+    answer = Client().post("principals", body={"name": name, "email": email or None, **_make_body(roles)})
     if output_format == "json":
         print_json(answer)
         return
-    echo(f"{name}: {', '.join(roles)}")
+    print_text(f"{name}: {', '.join(roles)}")
     if answer["token"]:
         show_token_once(answer["token"])
     else:
-        echo(f"  dockgate token create {name}   creates a token for them")
+        print_text(f"  dockgate token create {name}   creates a token for them")
 
 
-def _body(texts: tuple[str, ...]) -> dict[str, Any]:
+def _make_body(texts: tuple[str, ...]) -> dict[str, Any]:
     roles, project_roles = read_roles(texts)
     role_bodies = [{"role": str(each.role), "repositories": each.repositories} for each in project_roles]
     body: dict[str, Any] = {"roles": [str(role) for role in roles]}
     return {**body, "project_roles": role_bodies} if role_bodies else body
 
 
-def _roles(principal: dict[str, Any]) -> str:
+def _format_roles(principal: dict[str, Any]) -> str:
     project_roles = [f"{each['role']}:{each['repositories']}" for each in principal.get("project_roles", ())]
     return ", ".join([*principal["roles"], *project_roles])
 
@@ -68,7 +68,7 @@ def list_principals(sort: str, output_format: str) -> None:
     rows = (
         (
             entry["name"],
-            _roles(entry),
+            _format_roles(entry),
             entry["email"] or "",
             times.format_age(entry["created_at"]),
             ("disabled", "red") if entry["disabled_at"] else "",
@@ -85,8 +85,8 @@ def list_principals(sort: str, output_format: str) -> None:
 @format_option
 def roles(name: str, roles: tuple[str, ...], output_format: str) -> None:
     """Replace the roles of a principal."""
-    answer = Client().post("principals", name, "roles", body=_body(roles))
-    print_answer(answer, output_format, f"{name}: {_roles(answer)}")
+    answer = Client().post("principals", name, "roles", body=_make_body(roles))
+    print_answer(answer, output_format, f"{name}: {_format_roles(answer)}")
 
 
 @command.command()
@@ -112,5 +112,5 @@ def enable(name: str, output_format: str) -> None:
 
 def show_token_once(text: str) -> None:
     """Print a token as the only line of standard output, for scripts."""
-    echo("Token (shown only once; set DOCKGATE_TOKEN to it):", err=True)
-    echo(text)
+    print_text("Token (shown only once; set DOCKGATE_TOKEN to it):", err=True)
+    print_text(text)

@@ -6,10 +6,10 @@ from typing import Any
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.digest_lookup import complete_image_digest
 from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list
 from dockgate.cli.options import FILE
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
@@ -58,7 +58,7 @@ def check(context: click.Context, image: str, output_format: str) -> None:
     client = Client()
     reference = ImageReference.parse(image)
     if reference is None and (tag_reference := TagReference.parse(image)) is not None:
-        reference = ImageReference(tag_reference.repository, image_digest(client, image))
+        reference = ImageReference(tag_reference.repository, complete_image_digest(client, image))
     if reference is None or not is_digest(reference.digest):
         raise UsageError(
             f"{image} is not an image of the server's registry.",
@@ -114,7 +114,7 @@ def rotate(kind: str | None, registry: str | None, output_format: str) -> None:
     """
     if kind is None:
         Client().post("registry-key")
-        echo("The registry has a new signing key. Log in again.")
+        print_text("The registry has a new signing key. Log in again.")
         return
     if registry is None:
         raise UsageError(
@@ -146,7 +146,7 @@ def authfile(repository: str, file: Path, push: bool) -> None:
     address = f"127.0.0.1:{settings.registry_port}"
     login = registry_tokens.make_operator_login(settings.shared_data, repository, push=push)
     registry_tokens.write_authfile(file, address, login)
-    echo(f"{file}: can {'push to' if push else 'pull from'} {address}/{repository} for one hour.")
+    print_text(f"{file}: can {'push to' if push else 'pull from'} {address}/{repository} for one hour.")
 
 
 def _show_hook(registry: str, kind: str, answer: Any, output_format: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 import click
 
 from dockgate import reports
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
 
@@ -40,7 +40,7 @@ class _OutputType(click.ParamType[Output]):
         return Output(form, Path(file) if file else None)
 
 
-def output_options(forms: Sequence[str], default: str = "table") -> Callable[[F], F]:
+def add_output_options(forms: Sequence[str], default: str = "table") -> Callable[[F], F]:
     """Add the repeatable option `-o FORMAT[=FILE]` with these formats, passed as `outputs`."""
 
     def require_one_on_stdout(ctx: click.Context, param: click.Parameter, value: Sequence[Output]) -> Sequence[Output]:
@@ -62,9 +62,9 @@ def output_options(forms: Sequence[str], default: str = "table") -> Callable[[F]
     )
 
 
-scan_output_options = output_options(reports.list_scan_formats())
-verdict_output_options = output_options(reports.list_names())
-inventory_output_options = output_options(reports.INVENTORY_FORMATS, "cyclonedx")
+scan_output_options = add_output_options(reports.list_scan_formats())
+verdict_output_options = add_output_options(reports.list_names())
+inventory_output_options = add_output_options(reports.INVENTORY_FORMATS, "cyclonedx")
 
 
 class Display(NamedTuple):
@@ -77,7 +77,7 @@ class Display(NamedTuple):
 DEFAULT_DISPLAY = Display()
 
 
-def _severities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[Severity]:
+def _parse_severities(ctx: click.Context, param: click.Parameter, value: str | None) -> frozenset[Severity]:
     names = [name.strip().upper() for name in (value or "").split(",") if name.strip()]
     unknown = sorted(set(names) - set(Severity))
     if unknown:
@@ -101,7 +101,7 @@ def display_options(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--severity",
             metavar="CRITICAL,HIGH,...",
-            callback=_severities,
+            callback=_parse_severities,
             help="List only findings of these severities in the table. Verdict and other formats do not change.",
         ),
     )
@@ -135,4 +135,4 @@ def write_report(
             raise
     is_on_stdout = any(output.file is None for output in outputs)
     if not (display.is_quiet or is_on_stdout or isinstance(report, reports.InventoryReport)):
-        echo(reports.summarize_report(report), err=True)
+        print_text(reports.summarize_report(report), err=True)

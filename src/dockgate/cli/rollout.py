@@ -39,6 +39,6 @@ def wait_for_rollout(client: Client, service: str, number: int, sleep: Callable[
         sleep(POLL_SECONDS)
 
 
-def describe(rollout: Rollout) -> str:
+def describe_rollout(rollout: Rollout) -> str:
     """One line on a successful rollout."""
     return f"{rollout.service}: revision {rollout.revision}, {format_count(rollout.desired_count, 'task')} healthy"

@@ -8,7 +8,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list, sort_option
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
 EVENT_LIMIT = 1 << 20  # characters
@@ -58,7 +58,7 @@ def show(name: str, output_format: str) -> None:
         [
             ("state", "enabled" if answer["enabled"] else "disabled"),
             ("changed", last_change),
-            *(("target", _target_text(target)) for target in answer["targets"]),
+            *(("target", _format_target(target)) for target in answer["targets"]),
             ("pattern", json.dumps(answer["pattern"], sort_keys=True)),
         ],
     )
@@ -80,10 +80,10 @@ def try_rule(context: click.Context, name: str, file: TextIO, output_format: str
     if output_format == "json":
         print_json(answer)
     else:
-        echo("The event matches." if answer["matches"] else "The event does not match.")
+        print_text("The event matches." if answer["matches"] else "The event does not match.")
         for target in answer["targets"]:
             group = f" in a group, {target['group_seconds']} s after the last" if target["group_seconds"] else ""
-            echo(f"{target['name']}{group}: {target['error'] or target['data']}")
+            print_text(f"{target['name']}{group}: {target['error'] or target['data']}")
     context.exit(0 if answer["matches"] else 1)
 
 
@@ -92,7 +92,7 @@ def try_rule(context: click.Context, name: str, file: TextIO, output_format: str
 def remove(name: str) -> None:
     """Remove the rule NAME."""
     Client().delete("rules", name, query={}, headers={})
-    echo(f"{name}: removed")
+    print_text(f"{name}: removed")
 
 
 def _read_event(file: TextIO) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def _read_event(file: TextIO) -> dict[str, Any]:
     return event
 
 
-def _target_text(target: Any) -> str:
+def _format_target(target: Any) -> str:
     settings = {key: value for key, value in target["input"].items() if value}
     text = str(target["name"])
     if target["group_seconds"]:

@@ -2,7 +2,7 @@
 
 import click
 
-from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option
 from dockgate.cli.report_options import Output, inventory_output_options, write_report
 from dockgate.cli.scan import UNDETERMINED
@@ -10,7 +10,7 @@ from dockgate.config import from_environment
 
 
 @click.command()
-@image_argument()
+@add_image_argument()
 @allow_unread_option
 @inventory_output_options
 @click.pass_context

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from dockgate.cli.image_argument import ImageArgument, image_argument
+from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option, database_option
 from dockgate.cli.report_options import Display, Output, display_options, scan_output_options, write_report
 from dockgate.config import from_environment
@@ -13,7 +13,7 @@ UNDETERMINED = 3
 
 
 @click.command()
-@image_argument()
+@add_image_argument()
 @database_option
 @allow_unread_option
 @display_options

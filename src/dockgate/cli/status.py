@@ -14,10 +14,10 @@ from dockgate.cli.listing_output import (
     print_fields,
     print_json,
     print_table,
-    short_reference,
-    styled_state,
+    shorten_reference,
+    style_state,
 )
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.delivery.model import Execution
 from dockgate.shared.escaping import clean
@@ -46,36 +46,38 @@ def command(output_format: str) -> None:
         [
             ("registry", status["registry"]),
             ("git", status["git"]),
-            ("advisories", _advisories(status)),
-            *_failing_feeds(status),
-            *_unserved_rows(status),
+            ("advisories", _format_advisories(status)),
+            *_list_feed_rows(status),
+            *_list_unserved_rows(status),
         ],
     )
-    echo()
+    print_text()
     print_table(
         ("PIPELINE", "NEWEST", "STATE", "STARTED"),
-        [_pipeline(pipeline) for pipeline in pipelines],
+        [_make_pipeline_row(pipeline) for pipeline in pipelines],
         "No pipelines.",
     )
-    echo()
-    print_table(("SERVICE", "RUNNING", "IMAGE", ""), [_service(service) for service in services], "No services.")
-    echo()
+    print_text()
+    print_table(
+        ("SERVICE", "RUNNING", "IMAGE", ""), [_make_service_row(service) for service in services], "No services."
+    )
+    print_text()
     for approval in waiting[:MAX_WAITING]:
-        echo(f"{approval['id']} waiting for {times.format_elapsed(approval['created_at'])}")
+        print_text(f"{approval['id']} waiting for {times.format_elapsed(approval['created_at'])}")
     if waiting:
-        echo(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
+        print_text(f"{len(waiting)} waiting. Details: `dockgate approval show ID`.")
     else:
-        echo("No waiting approvals.")
+        print_text("No waiting approvals.")
 
 
-def _unserved_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+def _list_unserved_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     return [
         ("no worker", (f"for {queue['name']}, {queue['waiting']} waiting: see `dockgate worker list`", "red"))
         for queue in status["unserved"]
     ]
 
 
-def _failing_feeds(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     """A line for each feed that fails, and one for the others: when they were fetched and are next."""
     lines: list[tuple[str, Cell]] = []
     for feed in status["feeds"]:
@@ -103,7 +105,7 @@ def _is_next(feed: Mapping[str, Any]) -> bool:
     return not feed["off"] and not feed["failures"] and not feed["next_at"]
 
 
-def _advisories(status: Mapping[str, Any]) -> Cell:
+def _format_advisories(status: Mapping[str, Any]) -> Cell:
     database = status["database"]
     if "error" in database:
         problem = database["error"].removesuffix(".")
@@ -116,23 +118,23 @@ def _advisories(status: Mapping[str, Any]) -> Cell:
     return f"{count} ecosystem{'s' if count != 1 else ''}{oldest_check}"
 
 
-def _pipeline(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _make_pipeline_row(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     if not summary["latest"]:
         return summary["name"], "-", "never ran", "-"
     newest_execution = parse_answer(Execution, summary["latest"])
     return (
         summary["name"],
         f"#{newest_execution.number}",
-        styled_state(newest_execution.state),
+        style_state(newest_execution.state),
         times.format_age(newest_execution.started_at),
     )
 
 
-def _service(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
+def _make_service_row(summary: Mapping[str, Any]) -> tuple[Cell, ...]:
     service = summary["service"]
     desired_count = service["desired_count"]
     running: Cell = f"{summary['running']} of {desired_count}", "" if summary["running"] == desired_count else "red"
     risk: Cell = (f"at risk until {service['at_risk_until'][:10]}", "yellow") if service["at_risk"] else ""
     if service.get("cannot_judge") and not risk:
         risk = "cannot be judged", "yellow"
-    return service["name"], running, short_reference((summary["image"] or "-").rpartition("/")[2]), risk
+    return service["name"], running, shorten_reference((summary["image"] or "-").rpartition("/")[2]), risk

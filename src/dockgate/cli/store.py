@@ -3,7 +3,7 @@
 import click
 
 from dockgate.cli.listing_output import format_option, print_json, print_table
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
 
@@ -47,8 +47,10 @@ def copy(url: str, output_format: str) -> None:
         )
         return
     print_table(("TABLE", "ROWS"), [(name, str(count)) for name, count in result.tables.items()], "No tables.")
-    echo(f"Copied {sum(result.tables.values())} rows to {result.target}, and compared them: all are the same.")
+    print_text(f"Copied {sum(result.tables.values())} rows to {result.target}, and compared them: all are the same.")
     if target.is_sqlite:
-        echo("  Have the file as dockgate.db in DOCKGATE_DATA, unset DOCKGATE_DATABASE_URL, and run `dockgate up`.")
+        print_text(
+            "  Have the file as dockgate.db in DOCKGATE_DATA, unset DOCKGATE_DATABASE_URL, and run `dockgate up`."
+        )
     else:
-        echo("  Set DOCKGATE_DATABASE_URL to the new database, and run `dockgate up`.")
+        print_text("  Set DOCKGATE_DATABASE_URL to the new database, and run `dockgate up`.")

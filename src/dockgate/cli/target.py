@@ -15,7 +15,7 @@ from dockgate.cli.listing_output import (
     print_list,
     sort_option,
 )
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
 
@@ -39,7 +39,7 @@ def list_targets(sort: str, output_format: str) -> None:
             entry["name"],
             entry["type"],
             entry["address"],
-            _state(entry),
+            _format_state(entry),
             str(entry["waiting"]),
             str(entry["dead"]),
         )
@@ -68,17 +68,17 @@ def show(name: str, output_format: str) -> None:
         [
             ("type", answer["type"]),
             ("address", answer["address"]),
-            ("state", _state(answer)),
+            ("state", _format_state(answer)),
             ("changed", last_change),
             ("for", ", ".join(answer["recipients"])),
-            ("quiet hours", _quiet_text(answer["quiet_hours"])),
-            ("daily summary", _summary_text(answer["summary"])),
+            ("quiet hours", _format_quiet_hours(answer["quiet_hours"])),
+            ("daily summary", _format_summary_time(answer["summary"])),
             ("waiting", str(answer["waiting"])),
             ("dead letters", str(answer["dead"])),
             ("lost by limits", f"{answer['given_up']} given up, {answer['deleted']} deleted" if lost_count else ""),
             ("next attempt", times.format_time(answer["paused_until"]) if answer["paused_until"] else ""),
             ("last error", answer["last_error"] or ""),
-            ("next step", _next_step(answer)),
+            ("next step", _advise_next_step(answer)),
         ],
     )
 
@@ -137,10 +137,10 @@ def redeliver(name: str, keys: tuple[str, ...], is_all: bool, output_format: str
 def remove(name: str) -> None:
     """Remove the target NAME, with the messages that wait for it."""
     Client().delete("targets", name, query={}, headers={})
-    echo(f"{name}: removed")
+    print_text(f"{name}: removed")
 
 
-def _state(target: Any) -> Cell:
+def _format_state(target: Any) -> Cell:
     if not target["enabled"]:
         return "disabled", "dim"
     if target["gone_at"]:
@@ -154,7 +154,7 @@ def _state(target: Any) -> Cell:
     return "ok", "green"
 
 
-def _next_step(target: Any) -> str:
+def _advise_next_step(target: Any) -> str:
     """Return what brings messages to a target again that gets none."""
     if not target["gone_at"]:
         return ""
@@ -162,9 +162,9 @@ def _next_step(target: Any) -> str:
     return f"apply it with another URL, or `dockgate target test {name}`; then `dockgate target redeliver {name} --all`"
 
 
-def _quiet_text(quiet: Any) -> str:
+def _format_quiet_hours(quiet: Any) -> str:
     return f"{quiet['start']} to {quiet['end']} {quiet['timezone']}" if quiet else ""
 
 
-def _summary_text(summary: Any) -> str:
+def _format_summary_time(summary: Any) -> str:
     return f"{summary['at']} {summary['timezone']}" if summary else ""

@@ -20,7 +20,7 @@ def format_age(text: str | None, now: datetime | None = None) -> str:
 def format_elapsed(text: str, now: datetime | None = None) -> str:
     """Format the time that has passed since: "3 min", for a sentence like "waiting for 3 min"."""
     moment = parse_time(text)
-    return _rounded_duration(max(((now or datetime.now(UTC)) - moment).total_seconds(), 0)) if moment else "-"
+    return _round_duration(max(((now or datetime.now(UTC)) - moment).total_seconds(), 0)) if moment else "-"
 
 
 def format_relative(moment: datetime, now: datetime | None = None) -> str:
@@ -28,7 +28,7 @@ def format_relative(moment: datetime, now: datetime | None = None) -> str:
     seconds = ((now or datetime.now(UTC)) - moment).total_seconds()
     if abs(seconds) < 1:
         return "just now"
-    return f"{_rounded_duration(seconds)} ago" if seconds > 0 else f"in {_rounded_duration(-seconds)}"
+    return f"{_round_duration(seconds)} ago" if seconds > 0 else f"in {_round_duration(-seconds)}"
 
 
 def format_duration(start: str, end: str | None, now: datetime | None = None) -> str:
@@ -43,7 +43,7 @@ def format_duration(start: str, end: str | None, now: datetime | None = None) ->
     return f"{minutes} min {remainder} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _rounded_duration(seconds: float) -> str:
+def _round_duration(seconds: float) -> str:
     for size, name in ((86400, "day"), (3600, "h"), (60, "min")):
         if seconds >= size:
             count = int(seconds // size)

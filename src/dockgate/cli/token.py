@@ -87,7 +87,7 @@ def list_tokens(principal: str, sort: str, output_format: str) -> None:
             ", ".join(entry["scopes"]) or "all",
             ", ".join([*entry["repositories"], *entry["pipelines"]]) or "-",
             ("revoked", "red") if entry["revoked_at"] else times.format_time(entry["expires_at"]),
-            "session" if entry["is_session"] else _last_use(entry["last_used_at"]),
+            "session" if entry["is_session"] else _format_last_use(entry["last_used_at"]),
         )
         for entry in answer
     )
@@ -95,7 +95,7 @@ def list_tokens(principal: str, sort: str, output_format: str) -> None:
     print_list(answer, output_format, head, rows, "No tokens.")
 
 
-def _last_use(used_at: str) -> str:
+def _format_last_use(used_at: str) -> str:
     return times.format_age(used_at) if used_at else "never"
 
 

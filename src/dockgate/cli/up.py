@@ -7,7 +7,7 @@ from functools import partial
 
 import click
 
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import Settings, from_environment
 
 
@@ -48,13 +48,13 @@ def _start_in_background(settings: Settings) -> None:
 
     daemon.start(settings)
     url = read_listen_address(settings).url
-    echo(f"Dockgate runs at {url}")
+    print_text(f"Dockgate runs at {url}")
     _print_link(settings)
-    for line in next_steps(settings, url, is_root=os.geteuid() == 0):
-        echo(f"  {line}")
+    for line in list_next_steps(settings, url, is_root=os.geteuid() == 0):
+        print_text(f"  {line}")
 
 
-def next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
+def list_next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[str]:
     """The lines that follow the start of a server at `url`.
 
     They say what needs attention, then with which commands to go on.
@@ -80,5 +80,5 @@ def _print_link(settings: Settings) -> None:
 
     link = link_of(settings, read_listen_address(settings).url)
     if link:
-        echo(f"  {link}")
-        echo(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")
+        print_text(f"  {link}")
+        print_text(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")

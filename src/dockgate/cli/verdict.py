@@ -6,7 +6,7 @@ import click
 
 from dockgate import reports
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.digest_lookup import verdict_digest
+from dockgate.cli.digest_lookup import complete_verdict_digest
 from dockgate.cli.report_options import Display, Output, display_options, verdict_output_options, write_report
 from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.scanner.model import Inventory
@@ -28,11 +28,11 @@ def show(digest: str, outputs: tuple[Output, ...], display: Display) -> None:
     DIGEST is the verdict's digest or its first characters, see `dockgate image show`.
     """
     client = Client()
-    digest = verdict_digest(client, digest)
-    write_report(fetch_report(client, digest, with_case=needs_case(outputs)), outputs, display)
+    digest = complete_verdict_digest(client, digest)
+    write_report(fetch_report(client, digest, with_case=is_case_needed(outputs)), outputs, display)
 
 
-def needs_case(outputs: Sequence[Output]) -> bool:
+def is_case_needed(outputs: Sequence[Output]) -> bool:
     """Return whether an output needs the verdict's case."""
     return any(output.form == "case" for output in outputs)
 
@@ -42,19 +42,19 @@ def fetch_report(
 ) -> reports.GateReport:
     """A report on a verdict, with the inventories that the server still has and, optionally, its case."""
     verdict = parse_answer(Verdict, client.get("verdicts", digest))
-    case = _case(client, digest) if with_case else None
+    case = _get_case(client, digest) if with_case else None
     try:
-        inventories = case.inventories if case else tuple(_inventories(client, verdict))
+        inventories = case.inventories if case else tuple(_iterate_inventories(client, verdict))
     except DeniedError:  # a limited token may read these documents only as part of the case
-        inventories = _case(client, digest).inventories
+        inventories = _get_case(client, digest).inventories
     return reports.GateReport(reference or verdict.image, verdict, inventories, case)
 
 
-def _case(client: Client, digest: str) -> VerdictCase:
+def _get_case(client: Client, digest: str) -> VerdictCase:
     return parse_answer(VerdictCase, client.get("verdicts", digest, "case")["case"])
 
 
-def _inventories(client: Client, verdict: Verdict) -> Iterator[Inventory]:
+def _iterate_inventories(client: Client, verdict: Verdict) -> Iterator[Inventory]:
     for inventory in verdict.inputs.inventories:
         try:
             yield parse_answer(Inventory, client.get("documents", inventory))

@@ -36,14 +36,14 @@ def command(ecosystem: str, output_format: str) -> None:
     """
     from dockgate.services.packages import compare_versions
 
-    for comparison in compare_versions(ecosystem, _pairs(sys.stdin)):
+    for comparison in compare_versions(ecosystem, _iterate_pairs(sys.stdin)):
         if output_format == "text":
             sys.stdout.write(comparison.order + "\n")
         else:
             sys.stdout.write(json.dumps(to_plain(comparison)) + "\n")
 
 
-def _pairs(lines: TextIO) -> Iterator[tuple[str, str]]:
+def _iterate_pairs(lines: TextIO) -> Iterator[tuple[str, str]]:
     for number, line in enumerate(lines, 1):
         text = line.rstrip("\r\n")
         parts = text.split("\t") if "\t" in text else text.split()

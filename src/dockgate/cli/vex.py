@@ -6,8 +6,8 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import image_digest
-from dockgate.cli.listing_output import format_option, print_list, short_reference
+from dockgate.cli.digest_lookup import complete_image_digest
+from dockgate.cli.listing_output import format_option, print_list, shorten_reference
 
 
 @click.group()
@@ -27,14 +27,14 @@ def add(files: tuple[BinaryIO, ...], output_format: str) -> None:
     Their statements apply under policies that trust their author.
     """
     client = Client()
-    _show([client.post("vex", text=file.read(), query={"name": file.name}) for file in files], output_format)
+    _show_documents([client.post("vex", text=file.read(), query={"name": file.name}) for file in files], output_format)
 
 
 @command.command("list")
 @format_option
 def list_documents(output_format: str) -> None:
     """List VEX documents, uploaded or attached to images, newest first."""
-    _show(Client().get("vex"), output_format)
+    _show_documents(Client().get("vex"), output_format)
 
 
 @command.command()
@@ -42,7 +42,7 @@ def list_documents(output_format: str) -> None:
 @format_option
 def remove(digest: str, output_format: str) -> None:
     """Remove an uploaded document."""
-    _show([Client().post("vex", digest, "remove")], output_format)
+    _show_documents([Client().post("vex", digest, "remove")], output_format)
 
 
 @command.command()
@@ -55,16 +55,19 @@ def refresh(digest: str, repository: str, output_format: str) -> None:
     Every scan reads them; use this for documents attached later.
     """
     client = Client()
-    _show(client.post("images", image_digest(client, digest), "vex", body={"repository": repository}), output_format)
+    _show_documents(
+        client.post("images", complete_image_digest(client, digest), "vex", body={"repository": repository}),
+        output_format,
+    )
 
 
-def _show(answer: list[Any], output_format: str) -> None:
+def _show_documents(answer: list[Any], output_format: str) -> None:
     rows = (
         (
             entry["document"],
             entry["format"],
             entry["author"],
-            _vouched_by(entry),
+            _format_voucher(entry),
             times.format_age(entry["added_at"]),
             f"removed by {entry['removed_by']}" if entry["removed_at"] else "",
         )
@@ -74,7 +77,7 @@ def _show(answer: list[Any], output_format: str) -> None:
     print_list(answer, output_format, head, rows, "No VEX documents.")
 
 
-def _vouched_by(record: Any) -> str:
+def _format_voucher(record: Any) -> str:
     if not record["image"]:
         return str(record["signer"].partition(":")[2])
-    return f"{'its signature' if record['signed'] else 'no one'}, on {short_reference(record['image'])}"
+    return f"{'its signature' if record['signed'] else 'no one'}, on {shorten_reference(record['image'])}"

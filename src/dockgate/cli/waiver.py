@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.digest_lookup import image_digest
+from dockgate.cli.digest_lookup import complete_image_digest
 from dockgate.cli.listing_output import (
     format_option,
     print_answer,
@@ -15,7 +15,7 @@ from dockgate.cli.listing_output import (
     print_json,
     print_list,
     sort_option,
-    styled_state,
+    style_state,
 )
 from dockgate.gate.model import Waiver
 from dockgate.shared.timestamps import parse_time
@@ -69,13 +69,13 @@ def add(output_format: str, key: str, **fields: Any) -> None:
     headers = {"Idempotency-Key": key} if key else None
     client = Client()
     if fields["image"]:
-        fields["image"] = image_digest(client, fields["image"])
+        fields["image"] = complete_image_digest(client, fields["image"])
     answer = client.post("waivers", body=fields, headers=headers)
-    subject = _waiver_subject(parse_answer(Waiver, answer["waiver"]))
+    subject = _format_subject(parse_answer(Waiver, answer["waiver"]))
     print_answer(
         answer,
         output_format,
-        f"{answer['waiver']['id']}: {subject}, {_end(answer['waiver'])}",
+        f"{answer['waiver']['id']}: {subject}, {_format_end(answer['waiver'])}",
     )
 
 
@@ -93,10 +93,10 @@ def list_waivers(state_filter: str | None, owner: str, sort: str, output_format:
     answer = Client().get_all("waivers", sort=sort, **filters)
     rows = (
         (
-            styled_state(entry["state"]),
+            style_state(entry["state"]),
             entry["waiver"]["id"],
-            _waiver_subject(parse_answer(Waiver, entry["waiver"])),
-            _end(entry["waiver"]),
+            _format_subject(parse_answer(Waiver, entry["waiver"])),
+            _format_end(entry["waiver"]),
             entry["waiver"]["owner"],
         )
         for entry in answer
@@ -109,7 +109,7 @@ def list_waivers(state_filter: str | None, owner: str, sort: str, output_format:
 @format_option
 def show(waiver_id: str, output_format: str) -> None:
     """Show a waiver and its state."""
-    _show(Client().get("waivers", waiver_id), output_format)
+    _show_waiver(Client().get("waivers", waiver_id), output_format)
 
 
 @command.command()
@@ -120,10 +120,10 @@ def revoke(waiver_id: str, output_format: str) -> None:
 
     It stays on record.
     """
-    _show(Client().post("waivers", waiver_id, "revoke"), output_format)
+    _show_waiver(Client().post("waivers", waiver_id, "revoke"), output_format)
 
 
-def _show(answer: Any, output_format: str) -> None:
+def _show_waiver(answer: Any, output_format: str) -> None:
     if output_format == "json":
         print_json(answer)
         return
@@ -133,7 +133,7 @@ def _show(answer: Any, output_format: str) -> None:
     print_fields(
         waiver.id,
         [
-            ("state", styled_state(answer["state"])),
+            ("state", style_state(answer["state"])),
             *((name, getattr(waiver, name)) for name in names),
             ("until", times.format_time(waiver.until) if waiver.until else ""),
             ("until fixed", "yes" if waiver.until_fixed else ""),
@@ -146,7 +146,7 @@ def _show(answer: Any, output_format: str) -> None:
     )
 
 
-def _waiver_subject(waiver: Waiver) -> str:
+def _format_subject(waiver: Waiver) -> str:
     violation = f"({waiver.violation[:60]}{'…' if len(waiver.violation) > 60 else ''})" if waiver.violation else ""
     unread_path = f"unread {waiver.unread}" if waiver.unread else ""
     image = waiver.image[:19] if waiver.image else None
@@ -154,7 +154,7 @@ def _waiver_subject(waiver: Waiver) -> str:
     return " ".join(filter(None, parts))
 
 
-def _end(waiver: Any) -> str:
+def _format_end(waiver: Any) -> str:
     end_text = ""
     if end := parse_time(waiver["until"]):
         # A date ends with its first moment.

@@ -9,7 +9,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import Cell, display_digest, print_fields, print_json, print_table
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.shared.wording import format_count
 
 UNDETERMINED = 3
@@ -83,7 +83,7 @@ def command(
 
         _exposure_html.write(exposure, sys.stdout)
     else:
-        _print(exposure)
+        _print_exposure(exposure)
     unknown = exposure["unknown"]
     if unknown["total"] or unknown["reason"] or exposure["state"] == "UnknownName":
         context.exit(UNDETERMINED)
@@ -104,27 +104,27 @@ def fetch_all(client: Client, query: Mapping[str, str | int]) -> dict[str, Any]:
     return {**exposure, "next": None, "unknown": {**exposure["unknown"], "next": None}}
 
 
-def _print(exposure: Mapping[str, Any]) -> None:
+def _print_exposure(exposure: Mapping[str, Any]) -> None:
     unknown = exposure["unknown"]
-    print_fields(exposure["question"], _summary(exposure))
-    echo()
+    print_fields(exposure["question"], _list_fields(exposure))
+    print_text()
     if exposure["images"]:
         head = ("IMAGE", "WHERE", "PACKAGE", "SEVERITY", "FIXED IN", "SINCE", "STATE", "RUNS", "WAIVED BY")
-        print_table(head, [row for image in exposure["images"] for row in _rows(image)], "")
+        print_table(head, [row for image in exposure["images"] for row in _make_rows(image)], "")
         shown_count = len(exposure["images"])
         if exposure["next"]:
-            echo(f"{exposure['total'] - shown_count} more images: use --all, or -o csv or -o html for a report.")
+            print_text(f"{exposure['total'] - shown_count} more images: use --all, or -o csv or -o html for a report.")
     if unknown["reason"]:
-        echo(f"Of all images it is unknown: {unknown['reason']}")
+        print_text(f"Of all images it is unknown: {unknown['reason']}")
     if unknown["images"]:
-        echo()
-        rows = [(display_digest(entry["digest"]), _place(entry), entry["reason"]) for entry in unknown["images"]]
+        print_text()
+        rows = [(display_digest(entry["digest"]), _format_place(entry), entry["reason"]) for entry in unknown["images"]]
         print_table(("UNKNOWN", "WHERE", "WHY"), rows, "")
         if unknown["next"]:
-            echo(f"{unknown['total'] - len(unknown['images'])} more images of which it is unknown: use --all.")
+            print_text(f"{unknown['total'] - len(unknown['images'])} more images of which it is unknown: use --all.")
 
 
-def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
+def _list_fields(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     total, unknown = exposure["total"], exposure["unknown"]["total"]
     answer: Cell = (f"{format_count(total, 'image')} hold{'s' if total == 1 else ''} it", "red")
     if exposure["state"] == "Absent":
@@ -148,24 +148,24 @@ def _summary(exposure: Mapping[str, Any]) -> list[tuple[str, Cell]]:
         ("searched", "only the repositories that your token may see" if exposure["is_limited"] else ""),
         ("as of", exposure["as_of"] or ""),
         ("rejected", f"{exposure['rejected']} of these now" if exposure["rejected"] else ""),
-        ("blocks", _blocked_sentence(exposure)),
-        ("waived", _waived_sentence(exposure)),
+        ("blocks", _describe_blocked(exposure)),
+        ("waived", _describe_waived(exposure)),
         ("unknown", f"{unknown} image{'s' if unknown != 1 else ''}" if unknown else ""),
-        ("not affected", _unaffected_sentence(exposure["unaffected"])),
+        ("not affected", _describe_unaffected(exposure["unaffected"])),
         ("other names", ", ".join(names)),
         ("exploited", f"since {exposure['exploited']}" if exposure["exploited"] else ""),
-        ("services", _first_names(services)),
-        ("pipelines", _first_names(pipelines)),
+        ("services", _shorten_names(services)),
+        ("pipelines", _shorten_names(pipelines)),
     ]
 
 
-def _first_names(names: Sequence[str]) -> str:
+def _shorten_names(names: Sequence[str]) -> str:
     """The first names, and how many more there are: JSON, CSV and HTML have them all."""
     omission = f" and {len(names) - SHOWN_NAMES} more" if len(names) > SHOWN_NAMES else ""
     return ", ".join(names[:SHOWN_NAMES]) + omission
 
 
-def _blocked_sentence(exposure: Mapping[str, Any]) -> str:
+def _describe_blocked(exposure: Mapping[str, Any]) -> str:
     if not exposure["rejected"]:
         return ""
     blocked_of, unknown = exposure["blocked_of"], exposure["blocked_unknown"]
@@ -181,7 +181,7 @@ def _blocked_sentence(exposure: Mapping[str, Any]) -> str:
     return "; ".join(sentences)
 
 
-def _waived_sentence(exposure: Mapping[str, Any]) -> str:
+def _describe_waived(exposure: Mapping[str, Any]) -> str:
     if not exposure["waived"]:
         return ""
     population = (
@@ -190,7 +190,7 @@ def _waived_sentence(exposure: Mapping[str, Any]) -> str:
     return f"in {exposure['waived']} of {population}"
 
 
-def _unaffected_sentence(images: Mapping[str, Any] | None) -> str:
+def _describe_unaffected(images: Mapping[str, Any] | None) -> str:
     """Count the images with another version, by the names of the packages."""
     if images is None or not images["total"]:
         return ""
@@ -199,8 +199,8 @@ def _unaffected_sentence(images: Mapping[str, Any] | None) -> str:
     return f"{total} image{'s' if total != 1 else ''} with another version of {shown_names}"
 
 
-def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
-    places = ", ".join(_place(place) for place in image["places"]) or "-"
+def _make_rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
+    places = ", ".join(_format_place(place) for place in image["places"]) or "-"
     runs = ", ".join(service["task_definition"] for service in image["services"]) or "-"
     return [
         (
@@ -210,7 +210,7 @@ def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
             package["severity"] or "-",
             package["fixed"] or "-",
             times.format_age(package["since"]),
-            _state(package["life"]),
+            _describe_life(package["life"]),
             runs,
             ", ".join(entry["owner"] for entry in package["waived"]) or "-",
         )
@@ -218,7 +218,7 @@ def _rows(image: Mapping[str, Any]) -> list[tuple[Cell, ...]]:
     ]
 
 
-def _state(life: Sequence[Mapping[str, Any]]) -> str:
+def _describe_life(life: Sequence[Mapping[str, Any]]) -> str:
     """Return whether the finding is open, or why and when it was closed."""
     if not life:
         return "-"
@@ -228,5 +228,5 @@ def _state(life: Sequence[Mapping[str, Any]]) -> str:
     return f"{last['why']} {times.format_age(last['at'])}"
 
 
-def _place(place: Mapping[str, Any]) -> str:
+def _format_place(place: Mapping[str, Any]) -> str:
     return f"{place['repository']}:{place['tag']}" if place["tag"] else str(place["repository"])

@@ -8,7 +8,7 @@ import click
 from dockgate.cli import times
 from dockgate.cli.client import Client
 from dockgate.cli.listing_output import Cell, format_option, print_json, print_table
-from dockgate.cli.output import echo
+from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
 QUEUES = "build,deploy,scan,deliver,control"
@@ -48,7 +48,7 @@ def list_workers(output_format: str) -> None:
             (
                 worker["id"],
                 worker["node"],
-                _state(worker),
+                _format_state(worker),
                 ",".join(worker["queues"]),
                 ",".join(f"{key}={value}" for key, value in sorted(worker["labels"].items())) or "-",
                 times.format_age(worker["started_at"]),
@@ -58,7 +58,7 @@ def list_workers(output_format: str) -> None:
         "No workers.",
     )
     for queue in answer["unserved"]:
-        echo(f"No worker takes work from {queue['name']}: {queue['waiting']} waiting.", err=True)
+        print_text(f"No worker takes work from {queue['name']}: {queue['waiting']} waiting.", err=True)
 
 
 @command.command()
@@ -66,7 +66,7 @@ def list_workers(output_format: str) -> None:
 def drain(worker: str) -> None:
     """Let a worker finish its work, then stop it."""
     Client().post("workers", worker, "drain")
-    echo(f"{worker}: draining")
+    print_text(f"{worker}: draining")
 
 
 @command.command()
@@ -74,8 +74,8 @@ def drain(worker: str) -> None:
 def remove(worker: str) -> None:
     """Stop a worker at once; other workers take over its work."""
     Client().post("workers", worker, "remove")
-    echo(f"{worker}: removed")
+    print_text(f"{worker}: removed")
 
 
-def _state(worker: Mapping[str, Any]) -> Cell:
+def _format_state(worker: Mapping[str, Any]) -> Cell:
     return (worker["state"], "green") if worker["state"] == "Active" else (worker["state"], "yellow")

@@ -234,7 +234,7 @@ def permissions_of(dependant: Dependant) -> list[RequirePermission]:
     return own_guards + [guard for inner in dependant.dependencies for guard in permissions_of(inner)]
 
 
-def checks_token_limits(call: F) -> F:
+def mark_self_checking(call: F) -> F:
     """Mark a call that checks limited tokens itself (`caller.require`), or returns nothing confidential."""
     _self_checking_calls.add(call)
     return call

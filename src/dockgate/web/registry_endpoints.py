@@ -17,7 +17,7 @@ from dockgate.web.authorization import (
     GuardedRoute,
     RequirePermission,
     begin_audit_entry,
-    checks_token_limits,
+    mark_self_checking,
     request_token,
 )
 from dockgate.web.threads import Threads, ThreadsDependency
@@ -47,7 +47,7 @@ class RequirePull(RequirePermission):
         return login
 
 
-@checks_token_limits
+@mark_self_checking
 async def token(
     caller: Annotated[Caller | Login, Depends(RequirePull(Permission.READ))],
     server: ServerDependency,

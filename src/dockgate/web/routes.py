@@ -25,6 +25,7 @@ from dockgate.web.api import (
     repository_contents,
     rules,
     search,
+    verdicts,
     waivers,
     workers,
 )
@@ -40,6 +41,7 @@ def public_routes() -> Sequence[BaseRoute]:
     others = (
         exposure,
         images,
+        verdicts,
         waivers,
         attestations,
         deploys,

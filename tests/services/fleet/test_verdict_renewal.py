@@ -25,7 +25,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Cve, Severity
-from dockgate.web.api.images import view_of_image
+from dockgate.web.api.images import read_image_view
 
 ENDING = "kind: PolicyAssignment\nname: ending\nrepositories: [team/web]\npolicy: default\nwatch: 2d after push\n"
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
@@ -307,7 +307,7 @@ def test_the_end_of_a_watch_keeps_the_last_verdict_with_which_the_next_watch_com
     assert fleet.verdicts() == {"api": "Approved", "job": "Approved"}
     (ended,) = fleet.details("watch.ended")
     assert (ended["repository"], ended["status"]) == ("team/web", "Rejected")
-    view, _ = view_of_image(fleet.images["web"], Caller(LOCAL), fleet.system.server)
+    view, _ = read_image_view(fleet.images["web"], Caller(LOCAL), fleet.system.server)
     assert view.summary == "not watched any more; the last verdict: Rejected, 1 CRITICAL finding"
     fleet.system.server.documents.apply(ENDING.replace("2d", "9d"), "test", Caller(LOCAL))
     fleet.verdict_renewal.renew()

@@ -16,7 +16,7 @@ from fastapi.routing import APIRoute
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
-from dockgate.web.authorization import API, GuardedRoute, RequirePermission, checks_token_limits
+from dockgate.web.authorization import API, GuardedRoute, RequirePermission, mark_self_checking
 from dockgate.web.error_responses import ERRORS
 from dockgate.web.threads import ThreadsDependency
 
@@ -32,14 +32,14 @@ __all__ = [
     "Runner",
     "ServerDependency",
     "ThreadsDependency",
-    "api_router",
-    "body_of",
-    "checks_token_limits",
-    "view_maker",
+    "describe_body",
+    "make_router",
+    "make_view_maker",
+    "mark_self_checking",
 ]
 
 
-async def _server(request: Request) -> WebServices:
+async def _get_server(request: Request) -> WebServices:
     server: WebServices = request.app.state.server
     return server
 
@@ -51,7 +51,7 @@ T = TypeVar("T")
 Count = Annotated[int, Query(ge=0, le=1 << 53)]
 Digest = Annotated[str, Path(pattern=f"^{PATTERN}$")]
 
-ServerDependency = Annotated[WebServices, Depends(_server)]
+ServerDependency = Annotated[WebServices, Depends(_get_server)]
 
 Reader = Annotated[Caller, Depends(RequirePermission(Permission.READ))]
 Runner = Annotated[Caller, Depends(RequirePermission(Permission.RUN))]
@@ -62,7 +62,7 @@ Administrator = Annotated[Caller, Depends(RequirePermission(Permission.ADMINISTE
 Definer = Annotated[Caller, Depends(RequirePermission(Permission.ACCEPT, Permission.ADMINISTER))]
 
 
-def api_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema: bool = True) -> APIRouter:
+def make_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema: bool = True) -> APIRouter:
     """A router of calls, whose routes are served as they are.
 
     FastAPI would build those of an included router twice.
@@ -70,7 +70,7 @@ def api_router(route_class: type[APIRoute] = GuardedRoute, *, include_in_schema:
     return APIRouter(prefix=API, route_class=route_class, include_in_schema=include_in_schema, responses=ERRORS)
 
 
-def view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..., T]:
+def make_view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..., T]:
     """Return a function that makes a `kind` from a `source` and `others`.
 
     Fields of the source have the same names; `others` are given by keyword. TypeError, at the import, if `kind` has a
@@ -87,6 +87,6 @@ def view_maker(kind: type[T], source: type[S], *others: str) -> Callable[..., T]
     return make_view
 
 
-def body_of(media_type: str, kind: str) -> dict[str, Any]:
+def describe_body(media_type: str, kind: str) -> dict[str, Any]:
     """OpenAPI for a body that the call reads itself."""
     return {"requestBody": {"required": True, "content": {media_type: {"schema": {"type": kind}}}}}

@@ -14,9 +14,9 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.references import RepositoryReference, parse_repository
-from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, api_router, checks_token_limits
-from dockgate.web.api.approvals import ApprovalView, require_reach, view
-from dockgate.web.api.deploys import visible_services
+from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, make_router, mark_self_checking
+from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
+from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.long_polls import wait_for
 
 # Seconds: proxies close a connection not long after.
@@ -24,7 +24,7 @@ MAX_WAIT_SECONDS = 120
 
 Name = Annotated[str, Field(min_length=1, max_length=NAME_LIMIT)]
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class CreatedApproval:
 
 
 @router.post("/approvals", status_code=201)
-@checks_token_limits
+@mark_self_checking
 async def request_approval(
     body: ApprovalRequestBody,
     server: ServerDependency,
@@ -86,8 +86,8 @@ def _request_approval(
     body: ApprovalRequestBody, server: WebServices, caller: Caller, idempotency_key: str | None
 ) -> CreatedApproval:
     address = server.registry
-    reference = _reference(body, address)
-    caller.require(repository=_qualified_repository(reference).removeprefix(f"{address}/"))
+    reference = _make_reference(body, address)
+    caller.require(repository=_qualify_repository(reference).removeprefix(f"{address}/"))
     _require_service(body.service, server, caller)
     if caller.is_limited and body.policy and body.policy not in server.policies.names():
         raise NotFoundError(f"there is no policy {body.policy!r}", "Omit `policy` for the repository's own.")
@@ -110,11 +110,13 @@ def _request_approval(
     )
     approval = server.approval_requests.request_external(approval_request, caller.principal)
     callback_record = server.store.approvals.callback(approval.id)
-    return CreatedApproval(view(approval), approval.token, callback_record.secret if callback_record else None)
+    return CreatedApproval(
+        make_approval_view(approval), approval.token, callback_record.secret if callback_record else None
+    )
 
 
 @router.get("/approvals/{approval_id:path}/answer")
-@checks_token_limits
+@mark_self_checking
 async def wait_for_decision(
     approval_id: str,
     request: Request,
@@ -130,10 +132,10 @@ async def wait_for_decision(
         if approval.state is ApprovalState.WAITING and wait:
             await wait_for(request, settlement.wait(), wait)
             approval = await threads.run_prompt(server.store.approvals.get, approval_id)
-    return view(approval)
+    return make_approval_view(approval)
 
 
-def _qualified_repository(reference: str) -> str:
+def _qualify_repository(reference: str) -> str:
     """The repository with its registry; a short name is of Docker Hub."""
     place = parse_repository(reference)
     repository = RepositoryReference.parse(place)
@@ -145,13 +147,13 @@ def _require_service(name: str | None, server: ServerDependency, caller: Caller)
     if not name:
         return
     reader = replace(caller, permission=Permission.READ)
-    services = [service.name for service in visible_services(reader, server)]
+    services = [service.name for service in list_visible_services(reader, server)]
     if name not in services:
         hint = f"Services: {', '.join(services)}" if services else "There are no services for you to name"
         raise NotFoundError(f"the service {name!r} does not exist", f"{hint}. Or omit `service`.")
 
 
-def _reference(body: ApprovalRequestBody, registry: str) -> str:
+def _make_reference(body: ApprovalRequestBody, registry: str) -> str:
     """The image as one reference; a `repository` without a registry is in the server's registry."""
     if body.image and not (body.digest or body.repository):
         return body.image

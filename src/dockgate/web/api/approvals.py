@@ -9,10 +9,18 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DeniedError
 from dockgate.store.delivery.approvals import unknown_approval
-from dockgate.web.api import Accepter, Decider, Reader, ServerDependency, api_router, checks_token_limits, view_maker
+from dockgate.web.api import (
+    Accepter,
+    Decider,
+    Reader,
+    ServerDependency,
+    make_router,
+    make_view_maker,
+    mark_self_checking,
+)
 from dockgate.web.audit_details import note_change
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +89,43 @@ class ApprovalWithVotes:
     votes: list[Vote]
 
 
-view = view_maker(ApprovalView, Approval)
+make_approval_view = make_view_maker(ApprovalView, Approval)
 
 
 @router.get("/approvals")
-@checks_token_limits
-def approvals(
+@mark_self_checking
+def list_approvals(
     caller: Reader, server: ServerDependency, state: ApprovalState | None = None, limit: int = 100
 ) -> list[ApprovalView]:
     """List approvals, newest first: of the newest `limit` those that the caller may see."""
     return [
-        view(approval)
+        make_approval_view(approval)
         for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
         if caller.can_reach(**scope_of(approval))
     ]
 
 
 @router.post("/approvals/{approval_id:path}/reject")
-@checks_token_limits
-def reject(approval_id: str, body: Rejection, caller: Decider, server: ServerDependency) -> ApprovalView:
+@mark_self_checking
+def reject_approval(approval_id: str, body: Rejection, caller: Decider, server: ServerDependency) -> ApprovalView:
     """Reject a waiting approval."""
     _require_approval(caller, approval_id, server)
     name = caller.name if caller.token else body.who or caller.name
     note_change(f"rejected: {body.reason}")
-    return view(server.approval_decisions.reject(approval_id, body.token, body.reason, name))
+    return make_approval_view(server.approval_decisions.reject(approval_id, body.token, body.reason, name))
 
 
 @router.get("/approvals/{approval_id:path}/votes")
-@checks_token_limits
-def votes(approval_id: str, caller: Reader, server: ServerDependency) -> list[Vote]:
+@mark_self_checking
+def list_votes(approval_id: str, caller: Reader, server: ServerDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
     _require_approval(caller, approval_id, server)
     return [vote for vote, _ in server.store.approvals.votes(approval_id)]
 
 
 @router.get("/approvals/{approval_id:path}")
-@checks_token_limits
-def show(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
+@mark_self_checking
+def get_approval(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(caller, approval_id, server)
     may_decide = caller.can(Permission.DECIDE, **scope_of(approval))
@@ -125,8 +133,8 @@ def show(approval_id: str, caller: Reader, server: ServerDependency) -> Approval
 
 
 @router.post("/approvals/{approval_id:path}/vote")
-@checks_token_limits
-def vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDependency) -> ApprovalWithVotes:
+@mark_self_checking
+def cast_vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDependency) -> ApprovalWithVotes:
     """Vote on an approval that needs people. Only the first vote of each counts; one rejection rejects."""
     if caller.token is None:
         raise DeniedError(
@@ -135,12 +143,16 @@ def vote(approval_id: str, body: CastVote, caller: Decider, server: ServerDepend
     _require_approval(caller, approval_id, server)
     approval = server.approval_decisions.vote(approval_id, caller.principal, body.yes, body.reason)
     note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
-    return ApprovalWithVotes(view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)])
+    return ApprovalWithVotes(
+        make_approval_view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)]
+    )
 
 
 @router.post("/approvals/{approval_id:path}/override")
-@checks_token_limits
-def override(approval_id: str, body: OverrideRequest, caller: Accepter, server: ServerDependency) -> OverrideResult:
+@mark_self_checking
+def override_rejection(
+    approval_id: str, body: OverrideRequest, caller: Accepter, server: ServerDependency
+) -> OverrideResult:
     """Accept the findings of a rejected image until a date.
 
     They become waivers, and the execution is retried.
@@ -151,7 +163,7 @@ def override(approval_id: str, body: OverrideRequest, caller: Accepter, server: 
     records = server.approval_decisions.override(approval_id, caller.principal, body.reason, body.until)
     note_change(f"{len(records)} waivers until {body.until}: {body.reason}")
     retried_execution = approval.action.execution if approval.action else None
-    return OverrideResult(view(approval), [record.waiver for record in records], retried_execution)
+    return OverrideResult(make_approval_view(approval), [record.waiver for record in records], retried_execution)
 
 
 def require_reach(caller: Caller, approval: Approval) -> None:

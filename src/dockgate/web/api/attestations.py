@@ -8,9 +8,9 @@ from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.verdicts.attestations import list_attestations
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Administrator, Digest, Reader, ServerDependency, api_router, checks_token_limits
+from dockgate.web.api import Administrator, Digest, Reader, ServerDependency, make_router, mark_self_checking
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,21 +21,21 @@ class Keys:
 
 
 @router.get("/attestation-keys")
-@checks_token_limits
-def keys(caller: Reader, server: ServerDependency) -> Keys:
+@mark_self_checking
+def list_keys(caller: Reader, server: ServerDependency) -> Keys:
     """List the public keys (PEM), the present one first."""
-    return Keys(list(_attestor(server).keys()))
+    return Keys(list(_require_attestor(server).keys()))
 
 
 @router.post("/attestation-keys", status_code=201)
-def rotate(caller: Administrator, server: ServerDependency) -> Keys:
+def rotate_key(caller: Administrator, server: ServerDependency) -> Keys:
     """Replace the signing key. The old public key stays listed."""
-    return Keys(list(_attestor(server).rotate()))
+    return Keys(list(_require_attestor(server).rotate()))
 
 
 @router.get("/images/{digest}/attestations")
-@checks_token_limits
-def attestations(digest: Digest, caller: Reader, server: ServerDependency) -> list[Attestation]:
+@mark_self_checking
+def list_image_attestations(digest: Digest, caller: Reader, server: ServerDependency) -> list[Attestation]:
     """List the attestations of an image, newest first. Their content is in the registry."""
     visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
@@ -44,7 +44,7 @@ def attestations(digest: Digest, caller: Reader, server: ServerDependency) -> li
     return [entry for entry in attestation_list if names is None or entry.repository in names]
 
 
-def _attestor(server: WebServices) -> Attestor:
+def _require_attestor(server: WebServices) -> Attestor:
     if server.attestor is None:
         raise NotFoundError("this server signs no attestations", "Ask a server of `dockgate up`.")
     return server.attestor

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from dockgate.services.retention.garbage_collection import CollectionReport
 from dockgate.shared import canonical
 from dockgate.store.retention.collections import Collection
-from dockgate.web.api import Administrator, ServerDependency, api_router, view_maker
+from dockgate.web.api import Administrator, ServerDependency, make_router, make_view_maker
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,32 +27,32 @@ class CollectionView:
 
 
 @router.get("/gc")
-def plan(server: ServerDependency, caller: Administrator) -> CollectionReport:
+def plan_collection(server: ServerDependency, caller: Administrator) -> CollectionReport:
     """Show what a collection would remove now, and why images are kept. Changes nothing."""
     return server.garbage_collection.plan()
 
 
 @router.post("/gc", status_code=202)
-def collect(server: ServerDependency, caller: Administrator) -> CollectionView:
+def request_collection(server: ServerDependency, caller: Administrator) -> CollectionView:
     """Request a collection. One that has not finished is returned instead."""
-    return _view(server.garbage_collection.request(caller.name))
+    return _build_collection_view(server.garbage_collection.request(caller.name))
 
 
 @router.get("/gc/runs")
-def collections(server: ServerDependency, caller: Administrator) -> list[CollectionView]:
+def list_collections(server: ServerDependency, caller: Administrator) -> list[CollectionView]:
     """List the recent garbage collections, newest first."""
-    return [_view(collection) for collection in server.store.collections.list()]
+    return [_build_collection_view(collection) for collection in server.store.collections.list()]
 
 
 @router.get("/gc/runs/{number}")
-def collection(number: int, server: ServerDependency, caller: Administrator) -> CollectionView:
+def get_collection(number: int, server: ServerDependency, caller: Administrator) -> CollectionView:
     """Get a collection: what it removed, or that it has not finished."""
-    return _view(server.store.collections.get(number))
+    return _build_collection_view(server.store.collections.get(number))
 
 
-_make_view = view_maker(CollectionView, Collection, "report")
+_make_view = make_view_maker(CollectionView, Collection, "report")
 
 
-def _view(collection: Collection) -> CollectionView:
+def _build_collection_view(collection: Collection) -> CollectionView:
     report = canonical.build(CollectionReport, collection.report) if collection.report else None
     return _make_view(collection, report=report)

@@ -21,7 +21,7 @@ from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.delivery.services import unknown_service
-from dockgate.web.api import Administrator, Reader, ServerDependency, api_router, checks_token_limits
+from dockgate.web.api import Administrator, Reader, ServerDependency, make_router, mark_self_checking
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
@@ -32,7 +32,7 @@ MAX_DEPLOYS = 1000
 Number = Annotated[int, Path(ge=1, le=1 << 53)]
 Lines = Annotated[int, Query(ge=1, le=5000)]
 
-router = api_router()
+router = make_router()
 
 ServiceSort = Literal["name", "-name", "state", "-state", "target", "-target"]
 
@@ -104,7 +104,7 @@ class Change:
     rollout: Rollout | None
 
 
-def visible_services(caller: Caller, server: WebServices) -> list[Service]:
+def list_visible_services(caller: Caller, server: WebServices) -> list[Service]:
     """The services that the caller may see.
 
     Limited callers see those that run an image of their repositories.
@@ -120,7 +120,7 @@ def visible_services(caller: Caller, server: WebServices) -> list[Service]:
     return [service for service in services if service.name in names]
 
 
-def failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeploy]:
+def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
     last: dict[str, FailedDeploy | None] = {}
     for event in server.store.event_log.newest_events(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
@@ -134,24 +134,24 @@ def failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeplo
     return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
 
 
-def _may_see(caller: Caller, service: Service, server: WebServices) -> bool:
+def _can_see(caller: Caller, service: Service, server: WebServices) -> bool:
     if not caller.is_limited:
         return True
-    return _reaches_image(caller, server.store.services.definition(service.name, service.revision), server)
+    return _can_reach_image(caller, server.store.services.definition(service.name, service.revision), server)
 
 
-def _reaches_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
+def _can_reach_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
     image = definition.image
     return image is not None and caller.can_reach(repository=image.strip_registry(server.registry))
 
 
-def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:
+def _select_visible_part(caller: Caller, view: ServiceView, server: WebServices) -> ServiceView:
     """Return what a limited caller may see of a service: all, unless it ran images of other repositories.
 
     Then, and if earlier revisions are deleted: the revisions that the caller reaches, their tasks with these tasks'
     events, and their rollouts with the one in progress, which is for the present image.
     """
-    visible_revisions = {entry.revision for entry in view.definitions if _reaches_image(caller, entry, server)}
+    visible_revisions = {entry.revision for entry in view.definitions if _can_reach_image(caller, entry, server)}
     is_complete = len(view.definitions) == max(entry.revision for entry in view.definitions)
     if is_complete and all(entry.revision in visible_revisions for entry in view.definitions if entry.image):
         return view
@@ -170,14 +170,14 @@ def _visible_part(caller: Caller, view: ServiceView, server: WebServices) -> Ser
 def _require_service(caller: Caller, name: str, server: WebServices) -> Service:
     """The service. For a limited caller, those that run other repositories' images do not exist."""
     service = server.store.services.get(name)
-    if not _may_see(caller, service, server):
+    if not _can_see(caller, service, server):
         raise unknown_service(name)
     return service
 
 
 @router.get("/services")
-@checks_token_limits
-def services(
+@mark_self_checking
+def list_services(
     caller: Reader,
     server: ServerDependency,
     paging: PagingDependency,
@@ -190,21 +190,21 @@ def services(
     In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
     judged, and those whose last deploy failed.
     """
-    return paging.entries(service_page(caller, server, paging.query(sort), trouble))
+    return paging.entries(read_service_page(caller, server, paging.query(sort), trouble))
 
 
-def service_page(
+def read_service_page(
     caller: Caller, server: WebServices, query: PageQuery, trouble: ServiceTrouble | None = None
 ) -> Page[ServiceSummary]:
     """A page of the services that the caller may see, with this trouble if given.
 
     Targets are asked about its tasks only.
     """
-    failures = failed_deploys(caller, server)
+    failures = find_failed_deploys(caller, server)
     keys = {
         "name": lambda service: (service.name,),
         "target": lambda service: (service.target, service.name),
-        "state": lambda service: (*_urgency(service, has_failed=service.name in failures), service.name),
+        "state": lambda service: (*_rank_service(service, has_failed=service.name in failures), service.name),
     }
     has_trouble = {
         None: lambda service: True,
@@ -212,7 +212,7 @@ def service_page(
         ServiceTrouble.CANNOT_JUDGE: lambda service: service.cannot_judge is not None,
         ServiceTrouble.DEPLOY_FAILED: lambda service: service.name in failures,
     }[trouble]
-    page = page_of(filter(has_trouble, visible_services(caller, server)), keys, query)
+    page = page_of(filter(has_trouble, list_visible_services(caller, server)), keys, query)
     images = (
         {entry.service: entry.reference for entry in server.store.services.running_images()} if page.entries else {}
     )
@@ -225,7 +225,7 @@ def service_page(
     return page.with_entries(summaries)
 
 
-def _urgency(service: Service, *, has_failed: bool) -> tuple[int, str]:
+def _rank_service(service: Service, *, has_failed: bool) -> tuple[int, str]:
     """The rank of a service in the order of states, and the time until which it is at risk, the latest for none."""
     if service.at_risk:
         return 0, service.at_risk_until or "~"
@@ -233,8 +233,8 @@ def _urgency(service: Service, *, has_failed: bool) -> tuple[int, str]:
 
 
 @router.get("/services/{name}")
-@checks_token_limits
-def service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
+@mark_self_checking
+def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
     """Get a service with its task definitions, tasks, rollouts and events."""
     stored_service = _require_service(caller, name, server)
     view = ServiceView(
@@ -243,22 +243,22 @@ def service(name: str, caller: Reader, server: ServerDependency) -> ServiceView:
         tasks=list(server.targets[stored_service.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.events(name)),
-        failed_deploy=failed_deploys(caller, server).get(name),
+        failed_deploy=find_failed_deploys(caller, server).get(name),
     )
-    return _visible_part(caller, view, server) if caller.is_limited else view
+    return _select_visible_part(caller, view, server) if caller.is_limited else view
 
 
 @router.get("/services/{name}/tasks/{task}/log")
-@checks_token_limits
-def task_log(name: str, task: str, caller: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
+@mark_self_checking
+def get_task_log(name: str, task: str, caller: Reader, server: ServerDependency, lines: Lines = 500) -> TaskLog:
     """Get the last lines that a task of the service has written."""
-    view, _ = view_of_task(name, task, caller, server)
+    view, _ = read_task_view(name, task, caller, server)
     return read_log(view, task, server, lines)
 
 
-def view_of_task(name: str, task: str, caller: Caller, server: WebServices) -> tuple[ServiceView, Task]:
+def read_task_view(name: str, task: str, caller: Caller, server: WebServices) -> tuple[ServiceView, Task]:
     """A service with one of its tasks that the caller may see. NotFoundError."""
-    view = service(name, caller, server)
+    view = get_service(name, caller, server)
     for entry in view.tasks:
         if entry.id == task:
             return view, entry
@@ -272,13 +272,13 @@ def read_log(view: ServiceView, task: str, server: WebServices, lines: int = 500
 
 
 @router.get("/services/{name}/rollouts/{number}")
-def rollout(name: str, number: Number, caller: Reader, server: ServerDependency) -> Rollout:
+def get_rollout(name: str, number: Number, caller: Reader, server: ServerDependency) -> Rollout:
     """Get a rollout of a service."""
     return server.store.rollouts.get(name, number)
 
 
 @router.post("/services/{name}/scale")
-def scale(name: str, body: Scale, caller: Administrator, server: ServerDependency) -> Change:
+def scale_service(name: str, body: Scale, caller: Administrator, server: ServerDependency) -> Change:
     """Start a rollout to another desired count. The count changes when the tasks are healthy."""
     former_count = server.store.services.get(name).desired_count
     rollout = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)

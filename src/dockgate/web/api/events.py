@@ -9,7 +9,7 @@ from fastapi import Query, Request
 from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
 from dockgate.services.notifications.events import EventPage
-from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, api_router, checks_token_limits
+from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, make_router, mark_self_checking
 from dockgate.web.long_polls import wait_for
 
 # Seconds: proxies close a connection not long after.
@@ -17,12 +17,12 @@ MAX_WAIT_SECONDS = 60
 # How often a waiting call looks for new events.
 POLL_SECONDS = 0.5
 
-router = api_router()
+router = make_router()
 
 
 @router.get("/events")
-@checks_token_limits
-async def events(
+@mark_self_checking
+async def list_events(
     request: Request,
     server: ServerDependency,
     threads: ThreadsDependency,
@@ -49,7 +49,7 @@ async def events(
 
 
 @router.get("/events/schemas")
-@checks_token_limits
-def event_schemas(caller: Reader) -> dict[str, Any]:
+@mark_self_checking
+def get_event_schemas(caller: Reader) -> dict[str, Any]:
     """Get the JSON Schema of each kind of event, by its `detail-type`."""
     return schemas.load()

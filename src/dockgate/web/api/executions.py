@@ -11,15 +11,15 @@ from dockgate.identity.model import Caller
 from dockgate.services.pipelines.actions import read_definition
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Count, Reader, Runner, ServerDependency, api_router, view_maker
-from dockgate.web.api.approvals import ApprovalView, view
+from dockgate.web.api import Count, Reader, Runner, ServerDependency, make_router, make_view_maker
+from dockgate.web.api.approvals import ApprovalView, make_approval_view
 from dockgate.web.audit_details import note_change
 from dockgate.web.downloads import download_file
 
 # The actions that write a log.
 WITH_LOG = (ActionType.BUILD, ActionType.DEPLOY)
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class ActionView:
     service: str | None
 
 
-_action_view = view_maker(
+_make_action_view = make_view_maker(
     ActionView, ActionRun, "name", "type", "attempt", "started_at", "has_log", "approval", "service"
 )
 
@@ -87,7 +87,7 @@ class Stop:
 
 
 @router.get("/executions/{execution_id}")
-def show(execution_id: str, caller: Reader, server: ServerDependency) -> ExecutionView:
+def get_execution(execution_id: str, caller: Reader, server: ServerDependency) -> ExecutionView:
     """Get an execution with its stages and actions."""
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
@@ -102,18 +102,18 @@ def show(execution_id: str, caller: Reader, server: ServerDependency) -> Executi
             )
             approval = None
             if action.type is ActionType.APPROVAL and run.key.attempt:
-                approval = _approval(server, run.key)
+                approval = _find_approval(server, run.key)
             has_log = action.type in WITH_LOG
             summary = {"name": action.name, "type": action.type, "attempt": run.key.attempt}
             summary["started_at"] = run.started_at or ""
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             details = {"has_log": has_log, "approval": approval, "service": service}
-            actions.append(_action_view(run, **summary, **details))
+            actions.append(_make_action_view(run, **summary, **details))
         stages.append(StageView(stage.name, stage_state(stage, runs), actions))
-    return ExecutionView(execution, stages, _superseded_by(server, execution, pipeline))
+    return ExecutionView(execution, stages, _find_successor(server, execution, pipeline))
 
 
-def _superseded_by(server: ServerDependency, execution: Execution, pipeline: Pipeline) -> str | None:
+def _find_successor(server: ServerDependency, execution: Execution, pipeline: Pipeline) -> str | None:
     if execution.state is RunState.SUCCEEDED:
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
@@ -129,15 +129,15 @@ def _superseded_by(server: ServerDependency, execution: Execution, pipeline: Pip
     return None
 
 
-def _approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
+def _find_approval(server: ServerDependency, key: ActionKey) -> ApprovalView | None:
     try:
-        return view(server.store.approvals.get(str(key)))
+        return make_approval_view(server.store.approvals.get(str(key)))
     except NotFoundError:  # not requested yet, or deleted by retention
         return None
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop(execution_id: str, body: Stop, caller: Runner, server: ServerDependency) -> Execution:
+def stop_execution(execution_id: str, body: Stop, caller: Runner, server: ServerDependency) -> Execution:
     """Stop an execution. Running actions finish, but their results are discarded."""
     server.executions.stop(execution_id, body.reason)
     note_change(f"stopped: {body.reason}")
@@ -145,7 +145,7 @@ def stop(execution_id: str, body: Stop, caller: Runner, server: ServerDependency
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry(execution_id: str, caller: Runner, server: ServerDependency) -> Execution:
+def retry_execution(execution_id: str, caller: Runner, server: ServerDependency) -> Execution:
     """Retry the failed actions of the failed stage."""
     server.executions.retry(execution_id, caller.name if caller.token else None)
     return server.store.executions.get(execution_id)
@@ -156,7 +156,7 @@ def retry(execution_id: str, caller: Runner, server: ServerDependency) -> Execut
     response_class=FileResponse,
     responses={200: {"content": {"application/x-tar": {"schema": {"type": "string", "format": "binary"}}}}},
 )
-def artifact(
+def get_artifact(
     execution_id: str, stage: str, action: str, caller: Reader, server: ServerDependency, attempt: Count = 1
 ) -> FileResponse:
     """Download the artifact of an action as a tar archive.
@@ -165,11 +165,11 @@ def artifact(
     """
     key = ActionKey(execution_id, stage, action, attempt)
     return download_file(
-        f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", artifact_of(key, caller, server)
+        f"{execution_id}-{action}-{attempt}.tar", "application/x-tar", find_artifact(key, caller, server)
     )
 
 
-def artifact_of(key: ActionKey, caller: Caller, server: WebServices) -> Path:
+def find_artifact(key: ActionKey, caller: Caller, server: WebServices) -> Path:
     """The file of an action's artifact. The source's is for callers who may read its repository only.
 
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
@@ -184,7 +184,7 @@ def artifact_of(key: ActionKey, caller: Caller, server: WebServices) -> Path:
 
 
 @router.get("/executions/{execution_id}/log")
-def log(
+def get_log(
     execution_id: str,
     stage: str,
     action: str,

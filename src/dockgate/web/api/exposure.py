@@ -35,7 +35,7 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.paging import Cursor, Page, PageQuery, stored_page
 
-router = api.api_router()
+router = api.make_router()
 
 _DATE = len("2026-01-01")
 
@@ -45,8 +45,8 @@ Question = Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)]
 
 
 @router.get("/exposure")
-@api.checks_token_limits
-def exposure(
+@api.mark_self_checking
+def find_exposure(
     caller: api.Reader,
     server: api.ServerDependency,
     q: Question,
@@ -70,7 +70,7 @@ def exposure(
         ExposureRequest(
             q,
             caller,
-            as_of=_time(as_of, server.clock.now()) if as_of else None,
+            as_of=_parse_past_time(as_of, server.clock.now()) if as_of else None,
             include_moved=include_moved,
             only=only,
             limit=limit,
@@ -116,7 +116,7 @@ class VulnerabilityPage:
 
 
 @router.get("/vulnerabilities")
-def vulnerabilities(
+def list_vulnerabilities(
     caller: api.Reader,
     server: api.ServerDependency,
     q: str = "",
@@ -128,7 +128,7 @@ def vulnerabilities(
 ) -> VulnerabilityPage:
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
-    page = vulnerability_page(server, filters, PageQuery(sort, after, limit, is_forward_only=True))
+    page = read_vulnerability_page(server, filters, PageQuery(sort, after, limit, is_forward_only=True))
     packages = server.store.vulnerability_lists.packages([entry.id for entry in page.entries])
     entries = [
         ListedVulnerability(
@@ -144,7 +144,9 @@ def vulnerabilities(
     return VulnerabilityPage(entries, page.next)
 
 
-def vulnerability_page(server: WebServices, filters: VulnerabilityFilter, query: PageQuery) -> Page[OpenVulnerability]:
+def read_vulnerability_page(
+    server: WebServices, filters: VulnerabilityFilter, query: PageQuery
+) -> Page[OpenVulnerability]:
     """A page of the vulnerabilities of packages in images. UsageError for a cursor of another order."""
     lists = server.store.vulnerability_lists
 
@@ -161,8 +163,8 @@ def vulnerability_page(server: WebServices, filters: VulnerabilityFilter, query:
 
 
 @router.get("/vulnerabilities/{name}")
-@api.checks_token_limits
-def vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
+@api.mark_self_checking
+def get_vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -> VulnerabilityFacts:
     """Get what the advisory database says of a vulnerability, by any of its names.
 
     It has ratings and affected versions.
@@ -173,8 +175,8 @@ def vulnerability(name: str, caller: api.Reader, server: api.ServerDependency) -
 
 
 @router.get("/packages")
-@api.checks_token_limits
-def package(q: Question, caller: api.Reader, server: api.ServerDependency) -> PackageContents:
+@api.mark_self_checking
+def get_package(q: Question, caller: api.Reader, server: api.ServerDependency) -> PackageContents:
     """List the versions of a package that images hold, with their vulnerabilities.
 
     Name a package URL, or PACKAGE[@VERSION]. A limited token sees its repositories only.
@@ -183,7 +185,7 @@ def package(q: Question, caller: api.Reader, server: api.ServerDependency) -> Pa
 
 
 @router.get("/trends")
-def trends(caller: api.Reader, server: api.ServerDependency) -> FindingTrends:
+def get_trends(caller: api.Reader, server: api.ServerDependency) -> FindingTrends:
     """Get 90 days of open vulnerabilities by severity, of fixes, and of verdicts. At most ten minutes old."""
     return server.trends.read()
 
@@ -196,7 +198,7 @@ def tag_findings(
     return find_of_tag(server.store, repository, tag, server.clock(), days)
 
 
-def _time(text: str, now: str) -> str:
+def _parse_past_time(text: str, now: str) -> str:
     """The time that is named; of a date its last moment. UsageError for another text, or a time in the future."""
     moment = parse_time(text)
     if moment is None:

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 from fastapi.routing import APIRoute
 
-from dockgate.web.api import api_router
+from dockgate.web.api import make_router
 
-router = api_router(route_class=APIRoute)
+router = make_router(route_class=APIRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +17,7 @@ class Health:
 
 
 @router.get("/health")
-async def health() -> Health:
+async def check_health() -> Health:
     """Check that the server answers. Needs no token."""
     # A coroutine needs no thread, so it answers under any load.
     return Health("ok")

@@ -1,16 +1,14 @@
-"""Images, their scans and verdicts."""
+"""Images, their scans, and the reports of other scanners."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from fastapi import Path, Query, Request, Response
+from fastapi import Path, Query, Request
 
 from dockgate.delivery.model import REPOSITORY
-from dockgate.gate.model import Status, Verdict
-from dockgate.gate.replay import case_file
-from dockgate.gate.replay.explain import Explanation
+from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
@@ -19,8 +17,6 @@ from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, Image
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.images.watched_images import WatchedRepository, is_watched_in
-from dockgate.services.local_gate import Replay, compare, replay
-from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -29,7 +25,7 @@ from dockgate.store.records import PushedImage, ReportRecord, ReportScope, Scan,
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 
-router = api.api_router()
+router = api.make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,26 +74,17 @@ class ScanRequest:
     repository: str
 
 
-@dataclass(frozen=True, slots=True)
-class ExplanationView:
-    """`replay`: whether the recorded inputs give the same verdict again."""
-
-    replay: Replay
-    explanation: Explanation | None
-
-
 MAX_DIGESTS = 10
 Text = Annotated[str, Query(max_length=1000)]
 Layer = Annotated[str, Query(pattern=f"^({PATTERN})?$")]
 StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 Kind = Literal["image", "verdict"]
 Start = Annotated[str, Path(pattern=r"^[0-9a-f]{6,64}$")]
-OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
 
 
 @router.get("/images")
-@api.checks_token_limits
-def images(
+@api.mark_self_checking
+def list_images(
     caller: api.Reader,
     server: api.ServerDependency,
     repository: Text = "",
@@ -143,20 +130,20 @@ def images(
     )
 
 
-def _newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:
+def _select_newest_columns(verdicts: Sequence[VerdictRecord]) -> dict[str, str | None]:
     """Status and summary of the newest verdict that was requested, or else of the newest on a push."""
     newest_verdict = next((record for record in verdicts if record.is_requested), verdicts[0] if verdicts else None)
     return {name: getattr(newest_verdict, name) if newest_verdict else None for name in ("status", "summary")}
 
 
 @router.get("/digests/{kind}/{start}")
-@api.checks_token_limits
-def digests(kind: Kind, start: Start, caller: api.Reader, server: api.ServerDependency) -> list[str]:
+@api.mark_self_checking
+def list_digests(kind: Kind, start: Start, caller: api.Reader, server: api.ServerDependency) -> list[str]:
     """List at most ten visible digests of images or verdicts that begin with these hexadecimal digits."""
-    return visible_digests(kind, start, caller, server)
+    return list_visible_digests(kind, start, caller, server)
 
 
-def visible_digests(kind: str, start: str, caller: Caller, server: WebServices) -> list[str]:
+def list_visible_digests(kind: str, start: str, caller: Caller, server: WebServices) -> list[str]:
     """The visible ones of the first digests of images or verdicts that begin so."""
     visibility = ImageVisibility(server.store, caller)
     return [
@@ -167,14 +154,14 @@ def visible_digests(kind: str, start: str, caller: Caller, server: WebServices) 
 
 
 @router.get("/images/{digest}")
-@api.checks_token_limits
-def image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> ImageView:
+@api.mark_self_checking
+def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> ImageView:
     """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
-    view, _ = view_of_image(digest, caller, server)
+    view, _ = read_image_view(digest, caller, server)
     return view
 
 
-def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
+def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
     """The view of an image with its whole inventories. NotFoundError, DeniedError."""
     visibility = ImageVisibility(server.store, caller)
     scan, platforms = read_platforms(digest, visibility)
@@ -195,11 +182,15 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
         places = [entry for entry in places if entry.repository in names]
         watches = [entry for entry in watches if entry.repository in names]
     is_watched = is_watched_in(watches)
-    columns = _newest_columns(verdicts)
+    columns = _select_newest_columns(verdicts)
     if places and places[0].status:
         columns |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
-        last = _last_verdict(server, digest, visibility) or _newest_columns(verdicts)["summary"] or "no verdict"
+        last = (
+            _describe_last_verdict(server, digest, visibility)
+            or _select_newest_columns(verdicts)["summary"]
+            or "no verdict"
+        )
         columns |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,
@@ -224,12 +215,12 @@ def view_of_image(digest: str, caller: Caller, server: WebServices) -> tuple[Ima
         is_watched=is_watched,
         watches=watches,
         scanner=server.scans.runner.version,
-        lag=_lag(server, places, watches, verdicts),
+        lag=_explain_lag(server, places, watches, verdicts),
     )
     return view, inventories
 
 
-def _last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
+def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
     """The last current verdict on an image in words, None where it had none that the caller may see."""
     image = server.store.fleet.image(digest)
     if image is None or (visibility.caller.is_limited and image.repository not in visibility.repositories(digest)):
@@ -238,7 +229,7 @@ def _last_verdict(server: WebServices, digest: str, visibility: ImageVisibility)
     return None if verdict is None else f"{verdict.status.value}, {describe_counts(verdict.counts)}"
 
 
-def _lag(
+def _explain_lag(
     server: WebServices,
     places: Sequence[ImageSummary],
     watches: Sequence[WatchedRepository],
@@ -270,8 +261,8 @@ def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | Non
 
 
 @router.post("/images/{digest}/scan", status_code=202)
-@api.checks_token_limits
-async def scan(
+@api.mark_self_checking
+async def scan_image(
     digest: api.Digest,
     body: ScanRequest,
     caller: api.Runner,
@@ -291,9 +282,11 @@ def request_scan(digest: str, repository: str, caller: Caller, server: WebServic
     return server.scans.request(repository, digest)
 
 
-@router.post("/images/{digest}/findings", status_code=201, openapi_extra=api.body_of("application/json", "object"))
-@api.checks_token_limits
-async def findings(
+@router.post(
+    "/images/{digest}/findings", status_code=201, openapi_extra=api.describe_body("application/json", "object")
+)
+@api.mark_self_checking
+async def upload_findings(
     digest: api.Digest,
     request: Request,
     caller: api.Runner,
@@ -306,10 +299,10 @@ async def findings(
     await threads.run_prompt(ImageVisibility(server.store, caller).require_all, digest)
     async with threads.receiving(caller.name):
         body = await request.body()
-    return await threads.run_remote(caller.name, _report, server, caller, digest, body, name, found_at)
+    return await threads.run_remote(caller.name, _record_report, server, caller, digest, body, name, found_at)
 
 
-def _report(
+def _record_report(
     server: WebServices, caller: Caller, digest: str, body: bytes, name: str, found_at: str | None
 ) -> list[ReportRecord]:
     """Record a report, for the repositories of the caller.
@@ -324,77 +317,8 @@ def _report(
 
 
 @router.get("/images/{digest}/findings")
-@api.checks_token_limits
-def reports(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
+@api.mark_self_checking
+def list_reports(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> list[ReportRecord]:
     """List reports of other scanners on an image. `/documents/{digest}` returns a report."""
     ImageVisibility(server.store, caller).require_image(digest)
     return list(server.store.reports.list_for_image(digest))
-
-
-@router.get("/verdicts/{digest}")
-@api.checks_token_limits
-def verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
-    """Get a verdict."""
-    stored_verdict = server.store.verdicts.get(digest)
-    ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
-    return stored_verdict
-
-
-@dataclass(frozen=True, slots=True)
-class LinkRequest:
-    """The number of days that a link lasts, at most 30."""
-
-    days: float = DEFAULT_DAYS
-
-
-@dataclass(frozen=True, slots=True)
-class VerdictLink:
-    """A link that opens a verdict without signing in, until it ends."""
-
-    url: str
-    expires_at: str
-
-
-@router.post("/verdicts/{digest}/link", status_code=201)
-@api.checks_token_limits
-def link(digest: api.Digest, body: LinkRequest, caller: api.Decider, server: api.ServerDependency) -> VerdictLink:
-    """Make a link to this verdict alone, for people who have no account."""
-    verdict(digest, caller, server)
-    return VerdictLink(*server.verdict_links.link(digest, body.days))
-
-
-@router.delete("/verdicts/{digest}/link", status_code=204)
-@api.checks_token_limits
-def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDependency) -> None:
-    """Revoke all links to this verdict that were made so far."""
-    verdict(digest, caller, server)
-    server.store.verdicts.revoke_links(digest)
-
-
-@router.get("/verdicts/{digest}/case")
-@api.checks_token_limits
-def case(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
-    """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
-    return Response(case_file.encode_document(_recorded_verdict(digest, caller, server)), media_type="application/json")
-
-
-@router.get("/verdicts/{digest}/explanation")
-@api.checks_token_limits
-def explanation(
-    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, against: OtherDigest = None
-) -> ExplanationView:
-    """Replay a verdict; with `against` (another verdict's digest) compare the two."""
-    recorded_verdict = _recorded_verdict(digest, caller, server)
-    differences = compare(recorded_verdict, _recorded_verdict(against, caller, server)) if against else None
-    return ExplanationView(replay(recorded_verdict), differences)
-
-
-@router.get("/documents/{digest}")
-def document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
-    """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
-    return Response(server.store.verdicts.document(digest), media_type="application/json")
-
-
-def _recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
-    stored_verdict = verdict(digest, caller, server)
-    return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.case_of(stored_verdict))

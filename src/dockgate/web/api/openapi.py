@@ -4,14 +4,14 @@ from typing import Any
 
 from fastapi import Request
 
-from dockgate.web.api import Reader, api_router, checks_token_limits
+from dockgate.web.api import Reader, make_router, mark_self_checking
 
-router = api_router(include_in_schema=False)
+router = make_router(include_in_schema=False)
 
 
 @router.get("/openapi.json")
-@checks_token_limits
-def openapi(request: Request, caller: Reader) -> dict[str, Any]:
+@mark_self_checking
+def get_openapi(request: Request, caller: Reader) -> dict[str, Any]:
     """Get the OpenAPI document. It needs the permission read."""
     document: dict[str, Any] = request.app.openapi()
     return document

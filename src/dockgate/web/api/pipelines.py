@@ -25,7 +25,7 @@ RepositorySort = Literal["name", "-name"]
 ExecutionSort = Literal["-number", "number"]
 PipelineSort = Literal["name", "-name", "-began", "began"]
 
-router = api.api_router()
+router = api.make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +47,14 @@ class PipelineSummary:
 
 
 @router.get("/status")
-@api.checks_token_limits
-def status(caller: api.Reader, server: api.ServerDependency) -> ServerStatus:
+@api.mark_self_checking
+def get_status(caller: api.Reader, server: api.ServerDependency) -> ServerStatus:
     """Get the server's status and the state of its advisory database."""
     return read_server_status(server)
 
 
-@router.post("/apply", openapi_extra=api.body_of("application/yaml", "string"))
-async def apply(
+@router.post("/apply", openapi_extra=api.describe_body("application/yaml", "string"))
+async def apply_document(
     request: Request,
     caller: api.Definer,
     server: api.ServerDependency,
@@ -62,10 +62,10 @@ async def apply(
     name: str = "document.yaml",
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
-    return await threads.run(caller.name, _apply, server, await read_document(request, name), name, caller)
+    return await threads.run(caller.name, _apply_text, server, await read_document(request, name), name, caller)
 
 
-def _apply(server: WebServices, text: str, name: str, caller: Caller) -> AppliedDocument:
+def _apply_text(server: WebServices, text: str, name: str, caller: Caller) -> AppliedDocument:
     applied_document = server.documents.apply(text, name, caller)
     note_change(f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return applied_document
@@ -87,15 +87,15 @@ async def read_document(request: Request, name: str) -> str:
 
 
 @router.get("/repositories")
-@api.checks_token_limits
-def repositories(
+@api.mark_self_checking
+def list_repositories(
     caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
 ) -> list[RepositoryView]:
     """List the server's git repositories that the caller may see, a page at a time."""
-    return paging.entries(repository_page(caller, server, paging.query(sort)))
+    return paging.entries(read_repository_page(caller, server, paging.query(sort)))
 
 
-def repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
+def read_repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
     visible = (name for name in server.store.repositories.names() if caller.can_reach(repository=name))
     page = page_of(visible, {"name": lambda name: (name,)}, query)
@@ -104,8 +104,8 @@ def repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Pa
 
 
 @router.get("/pipelines")
-@api.checks_token_limits
-def pipelines(
+@api.mark_self_checking
+def list_pipelines(
     caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -116,10 +116,10 @@ def pipelines(
 
     `result` is that of the newest execution. `sort` is by name or by when that execution began.
     """
-    return paging.entries(pipeline_page(caller, server, paging.query(sort), result))
+    return paging.entries(read_pipeline_page(caller, server, paging.query(sort), result))
 
 
-def pipeline_page(
+def read_pipeline_page(
     caller: Caller, server: WebServices, query: PageQuery, result: ExecutionResult | None = None
 ) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see, with a result of their newest execution if given."""
@@ -129,26 +129,26 @@ def pipeline_page(
         for name, version in server.store.pipelines.newest_versions().items()
         if caller.can_reach(pipeline=name) and (result is None or name in newest_executions)
     )
-    return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _began}, query)
+    return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _read_start}, query)
 
 
-def _began(entry: PipelineSummary) -> tuple[str, str]:
+def _read_start(entry: PipelineSummary) -> tuple[str, str]:
     return entry.latest.started_at if entry.latest else "", entry.name
 
 
-def visible_pipelines(caller: Caller, server: WebServices) -> list[str]:
+def list_visible_pipelines(caller: Caller, server: WebServices) -> list[str]:
     """The names of the pipelines that the caller may see, sorted."""
     return [name for name in server.store.pipelines.names() if caller.can_reach(pipeline=name)]
 
 
 @router.get("/pipelines/{name}")
-def pipeline(name: str, caller: api.Reader, server: api.ServerDependency) -> Pipeline:
+def get_pipeline(name: str, caller: api.Reader, server: api.ServerDependency) -> Pipeline:
     """Get the newest definition of a pipeline."""
     return server.store.pipelines.get(name)
 
 
 @router.get("/pipelines/{name}/executions")
-def executions(
+def list_executions(
     name: str,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -162,10 +162,10 @@ def executions(
     Results tell rejected and undetermined executions from those that failed, and waiting ones from those in progress.
     """
     server.store.pipelines.get(name)
-    return paging.entries(execution_page(name, server, paging.query(sort), state, result))
+    return paging.entries(read_execution_page(name, server, paging.query(sort), state, result))
 
 
-def execution_page(
+def read_execution_page(
     name: str,
     server: WebServices,
     query: PageQuery,
@@ -187,7 +187,7 @@ def execution_page(
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)
-def start(
+def start_execution(
     name: str,
     caller: api.Runner,
     server: api.ServerDependency,
@@ -206,7 +206,7 @@ def start(
 
 
 @router.get("/pipelines/{name}/fixes")
-def fixes(name: str, caller: api.Reader, server: api.ServerDependency) -> list[Fix]:
+def list_fixes(name: str, caller: api.Reader, server: api.ServerDependency) -> list[Fix]:
     """List the fixes that were found for the images of a pipeline, newest first."""
     server.store.pipelines.get(name)
     return list(server.store.fixes.list(name))

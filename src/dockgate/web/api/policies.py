@@ -31,7 +31,7 @@ from dockgate.web.api.pipelines import read_document
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
-router = api.api_router()
+router = api.make_router()
 
 PolicySort = Literal["name", "-name", "-changed", "changed"]
 
@@ -57,31 +57,31 @@ class PolicyView(PolicySummary):
     text: str
 
 
-_make_summary = api.view_maker(PolicySummary, PolicyVersion, "removed")
-_make_view = api.view_maker(PolicyView, PolicyVersion, "removed")
+_make_summary = api.make_view_maker(PolicySummary, PolicyVersion, "removed")
+_make_view = api.make_view_maker(PolicyView, PolicyVersion, "removed")
 
 
-def _summary(version: PolicyVersion) -> PolicySummary:
+def _build_summary(version: PolicyVersion) -> PolicySummary:
     return _make_summary(version, removed=version.is_removed)
 
 
 @router.get("/policies")
-@api.checks_token_limits
-def policies(
+@api.mark_self_checking
+def list_policies(
     caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
 ) -> list[PolicySummary]:
     """List policies, a page at a time. A limited caller sees those that judge its repositories."""
-    versions = paging.entries(policy_page(caller, server, paging.query(sort)))
-    return [_summary(version) for version in versions]
+    versions = paging.entries(read_policy_page(caller, server, paging.query(sort)))
+    return [_build_summary(version) for version in versions]
 
 
-def policy_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
+def read_policy_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[PolicyVersion]:
     """A page of the policies that the caller may see."""
     keys = {
         "name": lambda policy: (policy.name,),
         "changed": lambda policy: (policy.changed_at, policy.name),
     }
-    return page_of(visible_policies(caller, server), keys, query)
+    return page_of(list_visible_policies(caller, server), keys, query)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,31 +109,31 @@ async def try_candidate(
 
 
 @router.get("/policies/schema")
-def schema(caller: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
+def get_schema(caller: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
     """Get the JSON Schema of policies."""
     return server.policies.schema()
 
 
 @router.get("/policies/{name}")
-@api.checks_token_limits
-def policy(
+@api.mark_self_checking
+def get_policy(
     name: str, caller: api.Reader, server: api.ServerDependency, response: Response, version: api.Count | None = None
 ) -> PolicyView:
     """Get a policy, in the present or the given version. The ETag is the version."""
-    require_visible(name, caller, server)
-    return _view(server.policies.get(name, version), response)
+    require_visible_policy(name, caller, server)
+    return _build_policy_view(server.policies.get(name, version), response)
 
 
 @router.get("/policies/{name}/history")
-@api.checks_token_limits
-def history(name: str, caller: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
+@api.mark_self_checking
+def list_versions(name: str, caller: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
-    require_visible(name, caller, server)
-    return [_summary(version) for version in server.policies.history(name)]
+    require_visible_policy(name, caller, server)
+    return [_build_summary(version) for version in server.policies.history(name)]
 
 
-@router.put("/policies/{name}", openapi_extra=api.body_of("application/yaml", "string"))
-async def put(
+@router.put("/policies/{name}", openapi_extra=api.describe_body("application/yaml", "string"))
+async def replace_policy(
     name: str,
     request: Request,
     caller: api.Accepter,
@@ -149,9 +149,9 @@ async def put(
     `If-Match` requires a present version; `If-None-Match: *` requires a new policy.
     """
     text = await read_document(request, f"{name}.yaml")
-    expected_version = 0 if if_none_match.strip() == "*" else _version(if_match)
+    expected_version = 0 if if_none_match.strip() == "*" else _parse_version(if_match)
     version = await threads.run(caller.name, put_policy, server, name, text, caller, comment, expected_version)
-    return _view(version, response)
+    return _build_policy_view(version, response)
 
 
 def put_policy(
@@ -164,7 +164,7 @@ def put_policy(
 
 
 @router.delete("/policies/{name}")
-def remove(
+def remove_policy(
     name: str,
     caller: api.Accepter,
     server: api.ServerDependency,
@@ -172,9 +172,9 @@ def remove(
     if_match: str = Header(""),
 ) -> PolicySummary:
     """Remove an unused policy. Its versions and verdicts are kept."""
-    removed_policy = server.policies.remove(name, caller.name, comment or None, _version(if_match))
+    removed_policy = server.policies.remove(name, caller.name, comment or None, _parse_version(if_match))
     note_change(f"removed{f': {comment}' if comment else ''}")
-    return _summary(removed_policy)
+    return _build_summary(removed_policy)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,36 +199,36 @@ class AssignmentView:
 
 
 @router.get("/policy-assignments")
-@api.checks_token_limits
-def assignments(caller: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
+@api.mark_self_checking
+def list_assignments(caller: api.Reader, server: api.ServerDependency) -> list[AssignmentView]:
     """List policy assignments. The policy `default` applies to all other repositories.
 
     A limited caller sees those that apply to its repositories, with their patterns for these. It sees the owners, and
     what is allowed to others, only of those that are for its repositories alone.
     """
     owners = server.event_targets.read_owners()
-    return [_assignment_view(entry, owners) for entry in _visible(caller, server)]
+    return [_build_assignment_view(entry, owners) for entry in _list_visible_assignments(caller, server)]
 
 
-def visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]:
+def list_visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
     present = server.policies.current_versions()
     if not caller.is_limited:
         return list(present)
-    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _visible(caller, server))}
+    names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _list_visible_assignments(caller, server))}
     return [version for version in present if version.name in names]
 
 
-def require_visible(name: str, caller: Caller, server: WebServices) -> None:
+def require_visible_policy(name: str, caller: Caller, server: WebServices) -> None:
     """Raise NotFoundError for a policy that judges nothing of a limited caller.
 
     For that caller, it does not exist.
     """
-    if caller.is_limited and name not in {version.name for version in visible_policies(caller, server)}:
+    if caller.is_limited and name not in {version.name for version in list_visible_policies(caller, server)}:
         raise NotFoundError(f"there is no policy {name!r}", "`dockgate policy list` lists those that you may see.")
 
 
-def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
+def _list_visible_assignments(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
     """The assignments that apply to a limited caller's repositories, without their patterns for others.
 
     One that is for others' repositories too is without its owners, and without what it allows to others.
@@ -253,12 +253,12 @@ def _visible(caller: Caller, server: WebServices) -> list[AssignmentRecord]:
         if names:
             assignment = replace(record.assignment, repositories=names)
             if not all(caller.can_reach(repository=pattern) for pattern in record.assignment.repositories):
-                assignment = replace(assignment, owners=(), allowed=_allowed_to(caller, assignment.allowed))
+                assignment = replace(assignment, owners=(), allowed=_select_allowed(caller, assignment.allowed))
             visible.append(replace(record, assignment=assignment))
     return visible
 
 
-def _allowed_to(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
+def _select_allowed(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple[AllowedPolicies, ...]:
     """The entries that include the caller, without the names of other principals."""
     included_entries = (entry for entry in entries if entry.is_allowed_for(caller.principal))
     return tuple(
@@ -268,7 +268,7 @@ def _allowed_to(caller: Caller, entries: Sequence[AllowedPolicies]) -> tuple[All
 
 
 @router.delete("/policy-assignments/{name}")
-def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> AssignmentView:
+def remove_assignment(name: str, caller: api.Accepter, server: api.ServerDependency) -> AssignmentView:
     """Remove a policy assignment, and return it."""
     present = {record.assignment.name: record for record in server.store.policy_assignments.list()}
     if name not in present:
@@ -278,24 +278,24 @@ def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> A
     server.store.policy_assignments.remove(name, caller.name, server.clock.now())
     assignment = present[name].assignment
     note_change(f"removed: {', '.join(assignment.repositories)} were judged by {assignment.policy}")
-    return _assignment_view(present[name], server.event_targets.read_owners())
+    return _build_assignment_view(present[name], server.event_targets.read_owners())
 
 
-_make_assignment_view = api.view_maker(
+_make_assignment_view = api.make_view_maker(
     AssignmentView, PolicyAssignment, "owners_without_target", "changed_at", "changed_by"
 )
 
 
-def _assignment_view(record: AssignmentRecord, owners: Owners) -> AssignmentView:
+def _build_assignment_view(record: AssignmentRecord, owners: Owners) -> AssignmentView:
     silent = owners.without_target(record.assignment.owners)
-    return _make_assignment_view(record.assignment, owners_without_target=silent, **_change(record))
+    return _make_assignment_view(record.assignment, owners_without_target=silent, **_describe_change(record))
 
 
-def _change(record: AssignmentRecord) -> dict[str, str]:
+def _describe_change(record: AssignmentRecord) -> dict[str, str]:
     return {"changed_at": record.changed_at, "changed_by": record.changed_by}
 
 
-def _version(if_match: str) -> int | None:
+def _parse_version(if_match: str) -> int | None:
     if not if_match or if_match.strip() == "*":
         return None
     match = re.fullmatch(r'\s*"?(\d{1,9})"?\s*', if_match)
@@ -304,6 +304,6 @@ def _version(if_match: str) -> int | None:
     return int(match[1])
 
 
-def _view(version: PolicyVersion, response: Response) -> PolicyView:
+def _build_policy_view(version: PolicyVersion, response: Response) -> PolicyView:
     response.headers["ETag"] = f'"{version.version}"'
     return _make_view(version, removed=version.is_removed)

@@ -15,7 +15,7 @@ from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
 
-router = api.api_router()
+router = api.make_router()
 
 AuditSort = Literal["-at", "at"]
 PrincipalSort = Literal["name", "-name", "-added", "added"]
@@ -81,7 +81,7 @@ class TokenView:
     is_session: bool
 
 
-_token_view = api.view_maker(TokenView, Token)
+_make_token_view = api.make_view_maker(TokenView, Token)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,20 +107,20 @@ class CallerView:
 
 
 @router.get("/caller")
-@api.checks_token_limits
-def caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
+@api.mark_self_checking
+def get_caller(caller: api.Reader, server: api.ServerDependency) -> CallerView:
     """Get the caller and the permissions of its token."""
     return CallerView(
         caller.name,
         caller.principal.roles,
         caller.principal.project_roles,
         [permission for permission in Permission if caller.can_somewhere(permission)],
-        _token_view(caller.token) if caller.token else None,
+        _make_token_view(caller.token) if caller.token else None,
     )
 
 
 @router.get("/principals")
-def principals(
+def list_principals(
     caller: api.Administrator,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -128,10 +128,10 @@ def principals(
     sort: PrincipalSort = "name",
 ) -> list[Principal]:
     """List principals, a page at a time, optionally those with a role, for all or some repositories."""
-    return paging.entries(principal_page(server, paging.query(sort), role))
+    return paging.entries(read_principal_page(server, paging.query(sort), role))
 
 
-def principal_page(server: WebServices, query: PageQuery, role: Role | None = None) -> Page[Principal]:
+def read_principal_page(server: WebServices, query: PageQuery, role: Role | None = None) -> Page[Principal]:
     """A page of the principals, optionally of those with a role."""
 
     def has_role(principal: Principal) -> bool:
@@ -148,33 +148,33 @@ def principal_page(server: WebServices, query: PageQuery, role: Role | None = No
 def add_principal(body: NewPrincipal, caller: api.Administrator, server: api.ServerDependency) -> AddedPrincipal:
     """Add a principal. The first must be an admin and gets a token; from then on every call needs one."""
     principal, token = server.people.add(body.name, body.roles, body.email, body.project_roles)
-    note_change(f"{principal.name}: {_roles(principal)}")
+    note_change(f"{principal.name}: {_format_roles(principal)}")
     return AddedPrincipal(principal, token)
 
 
 @router.post("/principals/{name}/roles")
 def set_roles(name: str, body: Roles, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Replace the roles of a principal."""
-    former_roles = _roles(server.store.principals.get(name))
+    former_roles = _format_roles(server.store.principals.get(name))
     principal = server.people.set_roles(name, body.roles, body.project_roles)
-    note_change(f"{former_roles} -> {_roles(principal)}")
+    note_change(f"{former_roles} -> {_format_roles(principal)}")
     return principal
 
 
 @router.post("/principals/{name}/disable")
-def disable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
+def disable_principal(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Disable a principal. Its tokens stop working."""
     return server.store.principals.disable(name, server.clock.now())
 
 
 @router.post("/principals/{name}/enable")
-def enable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
+def enable_principal(name: str, caller: api.Administrator, server: api.ServerDependency) -> Principal:
     """Enable a disabled principal."""
     return server.store.principals.enable(name)
 
 
 @router.get("/tokens")
-def tokens(
+def list_tokens(
     caller: api.Administrator,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -182,16 +182,16 @@ def tokens(
     sort: TokenSort = "-created",
 ) -> list[TokenView]:
     """List tokens by their time, a page at a time, optionally those of one principal."""
-    return paging.entries(token_page(server, paging.query(sort), principal))
+    return paging.entries(read_token_page(server, paging.query(sort), principal))
 
 
-def token_page(server: WebServices, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
+def read_token_page(server: WebServices, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
     """A page of the tokens, optionally of those of one principal."""
     principal = principal or None
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
         tokens = server.store.tokens.list(principal, limit, after and after[0], newest_first=newest_first)
-        return [_token_view(token) for token in tokens]
+        return [_make_token_view(token) for token in tokens]
 
     return stored_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
 
@@ -208,10 +208,10 @@ def create_token(
     token, text = server.people.issue(body.principal, body.days, body.scopes, body.repositories, body.pipelines, key)
     limits = ", ".join([*token.scopes, *token.repositories, *token.pipelines])
     note_change(f"{token.id} of {token.principal} until {token.expires_at}, limits: {limits or 'none'}")
-    return IssuedToken(_token_view(token), text)
+    return IssuedToken(_make_token_view(token), text)
 
 
-def _roles(principal: Principal) -> str:
+def _format_roles(principal: Principal) -> str:
     return ", ".join(map(str, [*principal.roles, *principal.project_roles])) or "no role"
 
 
@@ -220,11 +220,11 @@ def revoke_token(token_id: str, caller: api.Administrator, server: api.ServerDep
     """Revoke a token."""
     token = server.store.tokens.revoke(token_id, server.clock.now())
     note_change(f"{token.id} of {token.principal} revoked")
-    return _token_view(token)
+    return _make_token_view(token)
 
 
 @router.get("/audit")
-def audit(
+def list_audit_entries(
     caller: api.Accepter,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -238,10 +238,10 @@ def audit(
     Optionally those of one principal (`by`), one kind (`call`: "POST /api/v1/waivers"), or with one `result`: answers
     from 400 on are refusals.
     """
-    return paging.entries(audit_page(server, paging.query(sort), AuditFilter(by, call, result)))
+    return paging.entries(read_audit_page(server, paging.query(sort), AuditFilter(by, call, result)))
 
 
-def audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
+def read_audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:

@@ -15,44 +15,44 @@ from dockgate.web.api import (
     Reader,
     ServerDependency,
     ThreadsDependency,
-    api_router,
-    checks_token_limits,
+    make_router,
+    mark_self_checking,
 )
 
-router = api_router()
+router = make_router()
 
 Repository = Annotated[str, Path(pattern=f"^{REPOSITORY}$", max_length=255)]
 
 
 @router.get("/registries/{registry}/hook/{form}")
-def hook(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
+def get_hook(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
     """Get the webhook URL and secret for a registry's push notifications."""
     return server.registry_notifications.describe_hook(form, registry)
 
 
 @router.post("/registries/{registry}/hook/{form}")
-def change(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
+def rotate_hook_secret(registry: str, form: str, server: ServerDependency, caller: Administrator) -> Hook:
     """Replace a registry's webhook secret, and return it. The old secret is refused."""
     return server.registry_notifications.rotate_secret(form, registry)
 
 
 @router.post("/registry-key", status_code=204)
-def rotate(server: ServerDependency, caller: Administrator) -> None:
+def rotate_key(server: ServerDependency, caller: Administrator) -> None:
     """Replace the signing key of the server's registry. Existing tokens and logins become invalid."""
     server.registry_access.rotate()
 
 
 @router.get("/registry/repositories")
-@checks_token_limits
-def repositories(server: ServerDependency, caller: Reader) -> list[RepositoryPulls]:
+@mark_self_checking
+def list_repositories(server: ServerDependency, caller: Reader) -> list[RepositoryPulls]:
     """List the repositories of the server's registry that have images, each with its pull policy."""
     names = server.store.images.pushed_repositories()
     return [server.registry_pulls.policies_of(name) for name in names if caller.can_reach(repository=name)]
 
 
 @router.get("/registry/repositories/{repository:path}/pull/{digest}")
-@checks_token_limits
-async def pull(
+@mark_self_checking
+async def explain_pull(
     repository: Repository, digest: Digest, server: ServerDependency, threads: ThreadsDependency, caller: Reader
 ) -> PullAnswer:
     """Get whether other machines can pull an image from the server's registry now, and why not."""

@@ -7,12 +7,12 @@ from fastapi import Query
 
 from dockgate.delivery.repository_files import TreeEntry
 from dockgate.delivery.source_ports import Commit
-from dockgate.web.api import Reader, ServerDependency, api_router
+from dockgate.web.api import Reader, ServerDependency, make_router
 
 # Commits of a page.
 PAGE, LARGEST_PAGE = 50, 1000
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class CommitView:
 
 
 @router.get("/repositories/{name}/tree")
-def tree(name: str, caller: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
+def list_tree(name: str, caller: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
     """List the entries of a folder of a branch or commit, folders first."""
     return list(server.files.list(name, at, path))
 
 
 @router.get("/repositories/{name}/commits")
-def commits(
+def list_commits(
     name: str,
     caller: Reader,
     server: ServerDependency,
@@ -53,7 +53,9 @@ def commits(
 
 
 @router.get("/repositories/{name}/commits/{commit}")
-def commit(name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None) -> CommitView:
+def get_commit(
+    name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None
+) -> CommitView:
     """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
     commit_object = server.source.commit(name, commit)
     branch = server.source.branch_of(name, commit_object.id)

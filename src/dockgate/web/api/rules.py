@@ -16,7 +16,7 @@ from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
 
-router = api.api_router()
+router = api.make_router()
 
 DeadLetterSort = Literal["-position", "position"]
 RuleSort = Literal["name", "-name", "-changed", "changed"]
@@ -104,7 +104,7 @@ class Redelivered:
 
 
 @router.get("/rules")
-def rules(
+def list_rules(
     caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -112,21 +112,21 @@ def rules(
     sort: RuleSort = "name",
 ) -> list[RuleView]:
     """List rules, the built-in one too, a page at a time, optionally only those that are on, or off."""
-    return paging.entries(rule_page(server, paging.query(sort), enabled))
+    return paging.entries(read_rule_page(server, paging.query(sort), enabled))
 
 
-def rule_page(server: WebServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
+def read_rule_page(server: WebServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
     """A page of the rules, optionally only of those that are on, or off."""
-    views = (_rule_view(record) for record in server.event_rules.list_records())
+    views = (_build_rule_view(record) for record in server.event_rules.list_records())
     selected_views = (view for view in views if enabled in (None, view.enabled))
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
     return page_of(selected_views, keys, query)
 
 
 @router.get("/rules/{name}")
-def rule(name: str, caller: api.Reader, server: api.ServerDependency) -> RuleView:
+def get_rule(name: str, caller: api.Reader, server: api.ServerDependency) -> RuleView:
     """Get a rule."""
-    return _rule_view(server.event_rules.get(name))
+    return _build_rule_view(server.event_rules.get(name))
 
 
 @router.post("/rules/{name}/test")
@@ -138,11 +138,11 @@ def try_rule(name: str, body: TriedEvent, caller: api.Reader, server: api.Server
 @router.delete("/rules/{name}")
 def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependency) -> RuleView:
     """Remove a rule, and return it."""
-    return _rule_view(server.event_rules.remove(name))
+    return _build_rule_view(server.event_rules.remove(name))
 
 
 @router.get("/targets")
-def targets(
+def list_targets(
     caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -150,13 +150,13 @@ def targets(
     sort: TargetSort = "name",
 ) -> list[TargetView]:
     """List targets, those of the server's settings too, a page at a time, optionally those in one state."""
-    return paging.entries(target_page(server, paging.query(sort), state))
+    return paging.entries(read_target_page(server, paging.query(sort), state))
 
 
-def target_page(server: WebServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
+def read_target_page(server: WebServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
     """A page of the targets, optionally of those in one state."""
-    views = (_target_view(status) for status in server.event_targets.list_statuses())
-    selected_views = (view for view in views if state in (None, target_state(view)))
+    views = (_build_target_view(status) for status in server.event_targets.list_statuses())
+    selected_views = (view for view in views if state in (None, compute_target_state(view)))
     keys = {
         "name": lambda target: (target.name,),
         "type": lambda target: (target.type.value, target.name),
@@ -166,7 +166,7 @@ def target_page(server: WebServices, query: PageQuery, state: TargetState | None
     return page_of(selected_views, keys, query)
 
 
-def target_state(target: TargetView) -> TargetState:
+def compute_target_state(target: TargetView) -> TargetState:
     """The state of a target."""
     if not target.enabled:
         return TargetState.OFF
@@ -174,9 +174,9 @@ def target_state(target: TargetView) -> TargetState:
 
 
 @router.get("/targets/{name}")
-def target(name: str, caller: api.Reader, server: api.ServerDependency) -> TargetView:
+def get_target(name: str, caller: api.Reader, server: api.ServerDependency) -> TargetView:
     """Get a target and its delivery state."""
-    return _target_view(server.event_targets.read_status(name))
+    return _build_target_view(server.event_targets.read_status(name))
 
 
 @router.post("/targets/{name}/test")
@@ -191,11 +191,11 @@ def remove_target(name: str, caller: api.Administrator, server: api.ServerDepend
     """Remove a target that no rule and no policy assignment names, with the messages that wait for it."""
     target_status = server.event_targets.read_status(name)
     server.event_targets.remove(name)
-    return _target_view(target_status)
+    return _build_target_view(target_status)
 
 
 @router.get("/targets/{name}/dead-letters")
-def dead_letters(
+def list_dead_letters(
     name: str,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -203,10 +203,10 @@ def dead_letters(
     sort: DeadLetterSort = "-position",
 ) -> list[DeadLetter]:
     """List messages that were given up, a page at a time, by the number of their event."""
-    return paging.entries(dead_letter_page(name, server, paging.query(sort)))
+    return paging.entries(read_dead_letter_page(name, server, paging.query(sort)))
 
 
-def dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
+def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
     """A page of the messages to a target that were given up."""
 
     def read(after: tuple[int, str] | None, limit: int, newest_first: bool) -> Sequence[DeadLetter]:
@@ -216,22 +216,24 @@ def dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[D
 
 
 @router.post("/targets/{name}/dead-letters/redeliver")
-def redeliver(name: str, body: Redelivery, caller: api.Administrator, server: api.ServerDependency) -> Redelivered:
+def redeliver_messages(
+    name: str, body: Redelivery, caller: api.Administrator, server: api.ServerDependency
+) -> Redelivered:
     """Send messages again that were given up."""
     count = server.event_targets.redeliver(name, body.keys)
     note_change(f"{count} sent again")
     return Redelivered(count)
 
 
-_make_rule_view = api.view_maker(RuleView, Rule, "version", "changed_at", "changed_by")
+_make_rule_view = api.make_view_maker(RuleView, Rule, "version", "changed_at", "changed_by")
 _STATUS_FIELDS = [field.name for field in fields(TargetStatus) if field.name != "target"]
-_make_target_view = api.view_maker(TargetView, Target, *_STATUS_FIELDS)
+_make_target_view = api.make_view_maker(TargetView, Target, *_STATUS_FIELDS)
 
 
-def _rule_view(record: RuleRecord) -> RuleView:
+def _build_rule_view(record: RuleRecord) -> RuleView:
     change = {"version": record.version, "changed_at": record.changed_at, "changed_by": record.changed_by}
     return _make_rule_view(record.rule, **change)
 
 
-def _target_view(status: TargetStatus) -> TargetView:
+def _build_target_view(status: TargetStatus) -> TargetView:
     return _make_target_view(status.target, **{name: getattr(status, name) for name in _STATUS_FIELDS})

@@ -10,17 +10,17 @@ from dockgate.identity.model import Caller
 from dockgate.services.exposure.search import is_vulnerability_name
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.web.api import Reader, ServerDependency, api_router, checks_token_limits
-from dockgate.web.api.deploys import visible_services
-from dockgate.web.api.images import visible_digests
-from dockgate.web.api.pipelines import visible_pipelines
+from dockgate.web.api import Reader, ServerDependency, make_router, mark_self_checking
+from dockgate.web.api.deploys import list_visible_services
+from dockgate.web.api.images import list_visible_digests
+from dockgate.web.api.pipelines import list_visible_pipelines
 from dockgate.web.page_paths import package_path, repository_path, vulnerability_path
 
 # Matches of an answer, and vulnerabilities and packages, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10
 LONGEST_SEARCH = 1000
 
-router = api_router()
+router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Match:
 
 
 @router.get("/search")
-@checks_token_limits
-def search(
+@mark_self_checking
+def search_objects(
     caller: Reader, server: ServerDependency, q: Annotated[str, Query(min_length=1, max_length=LONGEST_SEARCH)]
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by name.
@@ -53,7 +53,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     start = lower.removeprefix("sha256:").removesuffix("…")  # as pages shorten digests
     if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
         for kind in ("image", "verdict"):
-            digests = visible_digests(kind, start, caller, server)
+            digests = list_visible_digests(kind, start, caller, server)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
     vulnerabilities, packages = (
         ([], []) if caller.is_limited else store.vulnerability_lists.names_starting_with(words, MAX_NAMES)
@@ -69,8 +69,8 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
         if caller.can_reach(pipeline=execution.pipeline):
             matches.append((execution.id, "execution", f"/executions/{words}"))
     names_by_kind = (
-        ("pipeline", visible_pipelines(caller, server), "/pipelines/"),
-        ("service", [service.name for service in visible_services(caller, server)], "/running/"),
+        ("pipeline", list_visible_pipelines(caller, server), "/pipelines/"),
+        ("service", [service.name for service in list_visible_services(caller, server)], "/running/"),
         ("policy", () if caller.is_limited else server.policies.names(), "/policies/"),
         ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
     )

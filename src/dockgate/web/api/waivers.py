@@ -21,7 +21,7 @@ from dockgate.web import api
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
 
-router = api.api_router()
+router = api.make_router()
 
 # How long before its end a waiver is about to end.
 ENDING_DAYS = 7
@@ -94,8 +94,8 @@ class ImageLocation:
 
 
 @router.get("/waivers")
-@api.checks_token_limits
-def waivers(
+@api.mark_self_checking
+def list_waivers(
     caller: api.Reader,
     server: api.ServerDependency,
     paging: PagingDependency,
@@ -110,10 +110,10 @@ def waivers(
     `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those of its
     repositories.
     """
-    return paging.entries(waiver_page(caller, server, paging.query(sort), state, owner, is_ending=ending))
+    return paging.entries(read_waiver_page(caller, server, paging.query(sort), state, owner, is_ending=ending))
 
 
-def waiver_page(
+def read_waiver_page(
     caller: Caller,
     server: WebServices,
     query: PageQuery,
@@ -124,7 +124,7 @@ def waiver_page(
 ) -> Page[WaiverView]:
     """A page of the waivers that the caller may see: in a state, of an owner, or about to end, if given."""
     now = server.clock.now()
-    views = [_view(record, now) for record in server.store.waivers.list() if _may_see(caller, record)]
+    views = [_build_waiver_view(record, now) for record in server.store.waivers.list() if _can_see(caller, record)]
     matching_views = (
         view
         for view in views
@@ -140,49 +140,49 @@ def waiver_page(
 
 
 @router.get("/waivers/{waiver_id}")
-@api.checks_token_limits
-def waiver(waiver_id: str, caller: api.Reader, server: api.ServerDependency) -> WaiverView:
+@api.mark_self_checking
+def get_waiver(waiver_id: str, caller: api.Reader, server: api.ServerDependency) -> WaiverView:
     """Get a waiver and its state. For a limited caller, those of other repositories do not exist."""
     record = server.store.waivers.get(waiver_id)
-    if not _may_see(caller, record):
+    if not _can_see(caller, record):
         raise NotFoundError(f"there is no waiver {waiver_id!r}", "`dockgate waiver list` lists them all.")
-    return _view(record, server.clock.now())
+    return _build_waiver_view(record, server.clock.now())
 
 
-def _may_see(caller: Caller, record: WaiverRecord) -> bool:
+def _can_see(caller: Caller, record: WaiverRecord) -> bool:
     """Return whether a caller may see a waiver: a limited one needs a repository within the limits."""
     repository = record.waiver.repository
     return not caller.is_limited or (bool(repository) and caller.can_reach(repository=repository))
 
 
 @router.post("/waivers", status_code=201)
-def add(
+def add_waiver(
     body: NewWaiver, caller: api.Accepter, server: api.ServerDependency, idempotency_key: str = Header("")
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{caller.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
-    record = server.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **_fields(body)))
-    note_change(f"{record.waiver.id}: {_describe(record.waiver)}")
-    return _view(record, server.clock.now())
+    record = server.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **_select_fields(body)))
+    note_change(f"{record.waiver.id}: {_describe_waiver(record.waiver)}")
+    return _build_waiver_view(record, server.clock.now())
 
 
 @router.post("/waivers/preview")
-def preview(body: PreviewedWaiver, caller: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
+def preview_waiver(body: PreviewedWaiver, caller: api.Accepter, server: api.ServerDependency) -> WaiverPreview:
     """Get what a waiver would change, without adding it.
 
     That is a verdict (`verdict`), and the images where it would count.
     """
-    waiver = Waiver(id="preview", created_by=caller.name, **_fields(body))
+    waiver = Waiver(id="preview", created_by=caller.name, **_select_fields(body))
     return server.waiver_previews.preview(waiver, caller, body.verdict)
 
 
-def _fields(body: NewWaiver) -> dict[str, Any]:
+def _select_fields(body: NewWaiver) -> dict[str, Any]:
     """The fields of a waiver in a request; what a form sends empty is absent."""
     values = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
     return {name: value for name, value in values.items() if value != ""}
 
 
-def _describe(waiver: Waiver) -> str:
+def _describe_waiver(waiver: Waiver) -> str:
     names = ("vulnerability", "package", "rule", "violation", "unread", "image", "repository")
     subjects = [f"{name} {text}" for name in names if (text := getattr(waiver, name))]
     end = " and ".join(filter(None, (waiver.until, "a fix exists" if waiver.until_fixed else "")))
@@ -190,21 +190,21 @@ def _describe(waiver: Waiver) -> str:
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> WaiverView:
+def revoke_waiver(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> WaiverView:
     """Revoke a waiver. It stays on record."""
     record = server.waivers.revoke_waiver(waiver_id, caller.name)
-    note_change(f"revoked: {_describe(record.waiver)}")
-    return _view(record, server.clock.now())
+    note_change(f"revoked: {_describe_waiver(record.waiver)}")
+    return _build_waiver_view(record, server.clock.now())
 
 
 @router.get("/vex")
-def documents(caller: api.Reader, server: api.ServerDependency) -> list[VexView]:
+def list_documents(caller: api.Reader, server: api.ServerDependency) -> list[VexView]:
     """List VEX documents, uploaded and attached, newest first. `/documents/{digest}` returns a document."""
-    return [_document(record) for record in server.store.vex.list()]
+    return [_build_vex_view(record) for record in server.store.vex.list()]
 
 
-@router.post("/vex", status_code=201, openapi_extra=api.body_of("application/json", "object"))
-async def upload(
+@router.post("/vex", status_code=201, openapi_extra=api.describe_body("application/json", "object"))
+async def upload_vex(
     request: Request,
     caller: api.Accepter,
     server: api.ServerDependency,
@@ -214,7 +214,7 @@ async def upload(
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
     async with threads.receiving(caller.name):
         data = await request.body()
-    return _document(await threads.run(caller.name, upload_document, server, data, name[:200], caller))
+    return _build_vex_view(await threads.run(caller.name, upload_document, server, data, name[:200], caller))
 
 
 def upload_document(server: WebServices, data: bytes, name: str, caller: Caller) -> VexRecord:
@@ -225,9 +225,9 @@ def upload_document(server: WebServices, data: bytes, name: str, caller: Caller)
 
 
 @router.post("/vex/{digest}/remove")
-def remove(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> VexView:
+def remove_document(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> VexView:
     """Remove an uploaded document. It stays on record."""
-    return _document(server.waivers.remove_vex(digest, caller.name))
+    return _build_vex_view(server.waivers.remove_vex(digest, caller.name))
 
 
 @router.post("/images/{digest}/vex")
@@ -244,19 +244,19 @@ async def refresh_attached_vex(
 
 def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:
     server.waivers.refresh_attached_vex(repository, digest)
-    return [_document(record) for record in server.store.vex.list() if record.image == digest]
+    return [_build_vex_view(record) for record in server.store.vex.list() if record.image == digest]
 
 
-_make_view = api.view_maker(WaiverView, WaiverRecord, "state")
-_make_vex_view = api.view_maker(VexView, VexRecord, "signed")
+_make_view = api.make_view_maker(WaiverView, WaiverRecord, "state")
+_make_vex_view = api.make_view_maker(VexView, VexRecord, "signed")
 
 
-def _view(record: WaiverRecord, now: str) -> WaiverView:
+def _build_waiver_view(record: WaiverRecord, now: str) -> WaiverView:
     state = WaiverState.REVOKED
     if not record.revoked_at:
         state = WaiverState.ACTIVE if core.is_active(record.waiver, now) else WaiverState.EXPIRED
     return _make_view(record, state=state)
 
 
-def _document(record: VexRecord) -> VexView:
+def _build_vex_view(record: VexRecord) -> VexView:
     return _make_vex_view(record, signed=bool(record.envelopes))

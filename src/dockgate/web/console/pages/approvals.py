@@ -22,7 +22,7 @@ router = page_router()
 
 
 @router.get("/approvals/{approval_id:path}")
-@api.checks_token_limits
+@api.mark_self_checking
 def approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
     return _approval(approval_id, request, caller, server)
@@ -31,7 +31,7 @@ def approval(approval_id: str, request: Request, caller: api.Reader, server: api
 def _approval(
     approval_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
 ) -> Response:
-    approval_view = approval_calls.view(approval_calls.show(approval_id, caller, server))
+    approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
         return see_other(approval_path(approval_id))
     decision = decision_of(server, approval_view, caller)
@@ -47,45 +47,45 @@ def _approval(
 
 
 @router.post("/approvals/{approval_id:path}/vote")
-@api.checks_token_limits
+@api.mark_self_checking
 def vote(
     approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Approve or reject as a person."""
     body = approval_calls.CastVote(fields.get("vote") == "yes", fields.get("reason", ""))
     try:
-        approval_calls.vote(approval_id, body, caller, server)
+        approval_calls.cast_vote(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _refuse(Refusal(approval_id, "vote", fields, error), request, caller, server)
     return see_other(approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
-@api.checks_token_limits
+@api.mark_self_checking
 def reject(
     approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Reject what waits for a verdict."""
-    waiting = approval_calls.show(approval_id, caller, server)  # refuses limited tokens
+    waiting = approval_calls.get_approval(approval_id, caller, server)  # refuses limited tokens
     if waiting.state is not ApprovalState.WAITING:
         raise NotFoundError("this approval no longer waits", "Reload the page: it shows the decision.")
     body = approval_calls.Rejection(waiting.token, fields.get("reason", ""), caller.name)
     try:
-        approval_calls.reject(approval_id, body, caller, server)
+        approval_calls.reject_approval(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _refuse(Refusal(approval_id, "reject", fields, error), request, caller, server)
     return see_other(approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/override")
-@api.checks_token_limits
+@api.mark_self_checking
 def override(
     approval_id: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
     body = approval_calls.OverrideRequest(fields.get("reason", ""), fields.get("until", ""))
     try:
-        approval_calls.override(approval_id, body, caller, server)
+        approval_calls.override_rejection(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _refuse(Refusal(approval_id, "override", fields, error), request, caller, server)
     return see_other(approval_path(approval_id))

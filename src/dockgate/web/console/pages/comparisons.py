@@ -13,7 +13,7 @@ from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.wording import format_count
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding
-from dockgate.web.api.images import visible_digests
+from dockgate.web.api.images import list_visible_digests
 
 # A digest or its first hexadecimal digits, with or without the ellipsis of a table.
 _DIGEST_START = re.compile(r"(?:sha256:)?([0-9a-f]{6,64})…?")
@@ -79,9 +79,11 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
             f"{text.strip()[:80]!r} is not a digest.",
             "Give the digest of a verdict or of an image, or at least its first six characters.",
         )
-    verdicts = visible_digests("verdict", start[1], caller, server)
+    verdicts = list_visible_digests("verdict", start[1], caller, server)
     is_whole = len(start[1]) == _WHOLE_DIGITS
-    images = [] if len(verdicts) > 1 or (verdicts and is_whole) else visible_digests("image", start[1], caller, server)
+    images = (
+        [] if len(verdicts) > 1 or (verdicts and is_whole) else list_visible_digests("image", start[1], caller, server)
+    )
     matches = [*verdicts, *images]
     if not matches:
         raise NotFoundError(

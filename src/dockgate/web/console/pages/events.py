@@ -37,7 +37,7 @@ router = page_router()
 
 
 @router.get("/events")
-@api.checks_token_limits
+@api.mark_self_checking
 def events(
     request: Request,
     caller: api.Reader,
@@ -181,7 +181,7 @@ def rules(
 ) -> Response:
     """List event rules."""
     query = PageQuery(sort, after)
-    page = calls.rule_page(server, query, enabled)
+    page = calls.read_rule_page(server, query, enabled)
     filters = [("enabled", None if enabled is None else str(enabled).lower())]
     return render(
         request,
@@ -209,7 +209,7 @@ def _rule(
     outcome: object = None,
     error: DockgateError | None = None,
 ) -> Response:
-    rule_view = calls.rule(name, caller, server)
+    rule_view = calls.get_rule(name, caller, server)
     return render(
         request,
         caller,
@@ -259,13 +259,13 @@ def targets(
 ) -> Response:
     """List targets."""
     query = PageQuery(sort, after)
-    page = calls.target_page(server, query, state)
+    page = calls.read_target_page(server, query, state)
     return render(
         request,
         caller,
         "event_targets.html",
         title="Targets",
-        targets=[(target, calls.target_state(target)) for target in page.entries],
+        targets=[(target, calls.compute_target_state(target)) for target in page.entries],
         links=ListLinks.for_page("/events/targets", names_of(calls.TargetSort), query, page, [("state", state)]),
         filter_rows=[FilterRow("State", [("state", each.value, each.value) for each in calls.TargetState])],
     )
@@ -287,13 +287,13 @@ def target(
     The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
     """
     query = PageQuery(sort, after)
-    page = calls.dead_letter_page(name, server, query)
+    page = calls.read_dead_letter_page(name, server, query)
     return render(
         request,
         caller,
         "target.html",
         title=name,
-        target=calls.target(name, caller, server),
+        target=calls.get_target(name, caller, server),
         letters=page.entries,
         is_tested=tested,
         again=again,
@@ -312,7 +312,7 @@ def try_target(name: str, caller: api.Administrator, server: api.ServerDependenc
 def redeliver(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
-    redelivery = calls.redeliver(name, calls.Redelivery([key] if key else None), caller, server)
+    redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, server)
     return see_other(f"/events/targets/{name}?again={redelivery.count}")
 
 

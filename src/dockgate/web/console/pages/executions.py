@@ -20,7 +20,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.logs import Logs
 from dockgate.web import api
 from dockgate.web.api import executions as calls
-from dockgate.web.api.deploys import visible_services
+from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.executions import ActionView, StageView
 from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
 from dockgate.web.console.pages.signing_in import Form
@@ -71,7 +71,7 @@ def show_execution(
     execution_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
 ) -> Response:
     """The page of an execution, with a form that was refused."""
-    view = calls.show(execution_id, caller, server)
+    view = calls.get_execution(execution_id, caller, server)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
         (stage.name, action.name): decision_of(server, action.approval, caller)
@@ -97,7 +97,7 @@ def show_execution(
         commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),
         decisions=decisions,
-        shown_services=[service.name for service in visible_services(caller, server)] if caller.is_limited else (),
+        shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
         artifacts=page_table(
@@ -157,14 +157,14 @@ def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) 
 @router.post("/executions/{execution_id}/stop")
 def stop(execution_id: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Stop an execution."""
-    calls.stop(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
+    calls.stop_execution(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
     return see_other(f"/executions/{execution_id}")
 
 
 @router.post("/executions/{execution_id}/retry")
 def retry(execution_id: str, caller: api.Runner, server: api.ServerDependency) -> Response:
     """Retry what failed."""
-    calls.retry(execution_id, caller, server)
+    calls.retry_execution(execution_id, caller, server)
     return see_other(f"/executions/{execution_id}")
 
 
@@ -232,10 +232,10 @@ def artifact(
 ) -> Response:
     """Download what an action made: its archive, or as JSON the image definitions in that of a build."""
     if form == "tar":
-        return calls.artifact(execution_id, stage, action, caller, server, attempt)
+        return calls.get_artifact(execution_id, stage, action, caller, server, attempt)
     key = ActionKey(execution_id, stage, action, attempt)
     try:
-        content = read_image_definitions(calls.artifact_of(key, caller, server))
+        content = read_image_definitions(calls.find_artifact(key, caller, server))
     except (KeyError, tarfile.TarError):
         content = None
     if content is None:

@@ -71,7 +71,7 @@ WAIVER_FIELDS = (
 
 
 @router.get("/policies")
-@api.checks_token_limits
+@api.mark_self_checking
 def policies(
     request: Request,
     caller: api.Reader,
@@ -81,7 +81,7 @@ def policies(
 ) -> Response:
     """List policies, and which image repositories they judge."""
     query = PageQuery(sort, after)
-    page = policy_calls.policy_page(caller, server, query)
+    page = policy_calls.read_policy_page(caller, server, query)
     return render(
         request,
         caller,
@@ -90,13 +90,13 @@ def policies(
         policies=page.entries,
         links=ListLinks.for_page("/policies", names_of(policy_calls.PolicySort), query, page),
         assignments=page_table(
-            request, "assignments", policy_calls.assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
+            request, "assignments", policy_calls.list_assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
         ),
     )
 
 
 @router.get("/policies/{name}")
-@api.checks_token_limits
+@api.mark_self_checking
 def policy(
     name: str,
     request: Request,
@@ -111,7 +111,7 @@ def policy(
     Those who may can edit the newest, and try it before. With `example` their editor has the rules of that example, not
     saved.
     """
-    policy_calls.require_visible(name, caller, server)
+    policy_calls.require_visible_policy(name, caller, server)
     chosen_example = policy_example(example)
     if example and chosen_example is None:
         raise NotFoundError(
@@ -170,7 +170,7 @@ def _policy_page(
         versions=page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
         lines=difference(previous.text, shown_policy.text) if previous else (),
-        used_by=[entry for entry in policy_calls.assignments(caller, server) if entry.policy == name],
+        used_by=[entry for entry in policy_calls.list_assignments(caller, server) if entry.policy == name],
         text=shown_policy.text if text is None else text,
         comment=comment,
         result=result,
@@ -211,14 +211,14 @@ def save_policy(
 @router.post("/policies/{name}/remove")
 def remove_policy(name: str, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
-    policy_calls.remove(name, caller, server, None, fields.get("version", ""))
+    policy_calls.remove_policy(name, caller, server, None, fields.get("version", ""))
     return see_other("/policies")
 
 
 @router.post("/policy-assignments/{name}/remove")
 def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove a policy assignment."""
-    policy_calls.unassign(name, caller, server)
+    policy_calls.remove_assignment(name, caller, server)
     return see_other("/policies#assignments")
 
 
@@ -232,7 +232,7 @@ _WAIVER_STATES = FilterRow(
 
 
 @router.get("/waivers")
-@api.checks_token_limits
+@api.mark_self_checking
 def waivers(
     request: Request,
     caller: api.Reader,
@@ -245,7 +245,7 @@ def waivers(
 ) -> Response:
     """List waivers."""
     query = PageQuery(sort, after)
-    page = calls.waiver_page(caller, server, query, state, owner, is_ending=ending)
+    page = calls.read_waiver_page(caller, server, query, state, owner, is_ending=ending)
     filters = ("state", state), ("owner", owner), ("ending", "true" if ending else None)
     return render(
         request,
@@ -275,7 +275,9 @@ def new_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
 def _preview_waiver(values: dict[str, str], caller: Caller, server: WebServices) -> WaiverPreview:
     fields = {name: values[name] for name in WAIVER_FIELDS}
     until_fixed, verdict = values.get("until_fixed") == "yes", values["verdict"] or None
-    return calls.preview(calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), caller, server)
+    return calls.preview_waiver(
+        calls.PreviewedWaiver(**fields, until_fixed=until_fixed, verdict=verdict), caller, server
+    )
 
 
 def _waiver_form(
@@ -313,7 +315,7 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
             return _waiver_form(
                 request, caller, values | form_values, preview=_preview_waiver(values | form_values, caller, server)
             )
-        new_waiver_view = calls.add(
+        new_waiver_view = calls.add_waiver(
             calls.NewWaiver(**values, until_fixed=until_fixed), caller, server, fields.get("key", "")
         )
     except UsageError as error:
@@ -323,7 +325,7 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
 
 
 @router.get("/waivers/{waiver_id}")
-@api.checks_token_limits
+@api.mark_self_checking
 def waiver(
     waiver_id: str, request: Request, caller: api.Reader, server: api.ServerDependency, verdict: str = ""
 ) -> Response:
@@ -331,7 +333,7 @@ def waiver(
 
     `verdict` is the digest of the one from which the person at the page has just added it.
     """
-    view = calls.waiver(waiver_id, caller, server)
+    view = calls.get_waiver(waiver_id, caller, server)
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
     return render(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
 
@@ -339,14 +341,14 @@ def waiver(
 @router.post("/waivers/{waiver_id}/revoke")
 def revoke(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Revoke a waiver."""
-    calls.revoke(waiver_id, caller, server)
+    calls.revoke_waiver(waiver_id, caller, server)
     return see_other(f"/waivers/{waiver_id}")
 
 
 @router.post("/advisories/update")
 def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Have the server fetch its feeds now."""
-    feed_calls.update(caller, server)
+    feed_calls.update_feeds(caller, server)
     return see_other("/advisories")
 
 

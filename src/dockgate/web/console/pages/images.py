@@ -77,7 +77,7 @@ router = page_router()
 
 
 @router.get("/images")
-@api.checks_token_limits
+@api.mark_self_checking
 def images(request: Request, caller: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
     """List images, by the filters of the API's call. An invalid filter is ignored."""
     fields = request.query_params
@@ -157,7 +157,7 @@ def _filter_rows(layer: str) -> Sequence[FilterRow]:
 
 
 @router.get("/images/{digest}")
-@api.checks_token_limits
+@api.mark_self_checking
 def image(
     digest: api.Digest,
     request: Request,
@@ -166,7 +166,7 @@ def image(
     q: str = "",
 ) -> Response:
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
-    view, inventories = calls.view_of_image(digest, caller, server)
+    view, inventories = calls.read_image_view(digest, caller, server)
     packages = [
         package
         for inventory in inventories
@@ -196,7 +196,7 @@ def image(
 
 
 @router.get("/images/{digest}/sbom")
-@api.checks_token_limits
+@api.mark_self_checking
 def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx") -> Response:
     """Download the bill of materials of an image, with what could not be read.
 
@@ -216,7 +216,7 @@ def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, f
 
 
 @router.post("/images/{digest}/scan")
-@api.checks_token_limits
+@api.mark_self_checking
 async def scan(
     digest: api.Digest,
     caller: api.Runner,
@@ -231,7 +231,7 @@ async def scan(
 
 
 @router.get("/search")
-@api.checks_token_limits
+@api.mark_self_checking
 def search(request: Request, caller: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
     """Find a vulnerability, package, image, execution, service or another thing.
 

@@ -17,7 +17,7 @@ from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
-from dockgate.web.api.deploys import visible_services
+from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.waivers import ENDING_DAYS
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import failed_executions, find_changes, with_rejections
@@ -55,13 +55,13 @@ class QueueItem:
 
 
 @router.get("/")
-@api.checks_token_limits
+@api.mark_self_checking
 def overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
     newest_executions = [
         each for each in server.store.executions.newest_executions() if caller.can_reach(pipeline=each.pipeline)
     ]
-    services = visible_services(caller, server)
+    services = list_visible_services(caller, server)
     waivers = () if caller.is_limited else server.store.waivers.list()
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
     changes, has_more = find_changes(server, caller, format_time(visit.since))
@@ -104,7 +104,7 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
 
 
 @router.get("/live")
-@api.checks_token_limits
+@api.mark_self_checking
 async def live(
     request: Request, caller: api.Reader, threads: api.ThreadsDependency, subject: str = "", since: str | None = None
 ) -> StreamingResponse:

@@ -77,7 +77,7 @@ def _people(
     values: Mapping[str, str] | None = None,
     role: Role | None = None,
 ) -> Response:
-    page = calls.principal_page(server, query, role)
+    page = calls.read_principal_page(server, query, role)
     return render(
         request,
         caller,
@@ -142,7 +142,7 @@ def _person(
     values: Mapping[str, str] | None = None,
 ) -> Response:
     principal = server.store.principals.get(name)
-    page = calls.token_page(server, query, name)
+    page = calls.read_token_page(server, query, name)
     links = ListLinks.for_page(f"/people/{name}", names_of(calls.TokenSort), query, page)
     call = replace(links, path="", filters=[("principal", name)])
     return render(
@@ -179,14 +179,14 @@ def set_roles(
 @router.post("/people/{name}/disable")
 def disable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Disable a principal."""
-    calls.disable(name, caller, server)
+    calls.disable_principal(name, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/enable")
 def enable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Enable a disabled principal."""
-    calls.enable(name, caller, server)
+    calls.enable_principal(name, caller, server)
     return see_other(f"/people/{name}")
 
 
@@ -225,7 +225,7 @@ def audit(
 ) -> Response:
     """List changing calls."""
     query = PageQuery(sort, after)
-    page = calls.audit_page(server, query, AuditFilter(by, call, result))
+    page = calls.read_audit_page(server, query, AuditFilter(by, call, result))
     filters = ("by", by), ("call", call), ("result", result)
     return render(
         request,
@@ -239,7 +239,7 @@ def audit(
 
 
 @router.get("/settings")
-@api.checks_token_limits
+@api.mark_self_checking
 def settings(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the caller, their sessions, and the server."""
     return render(
@@ -268,7 +268,7 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
 
 
 @router.post("/settings/sessions/{digest}/end")
-@api.checks_token_limits
+@api.mark_self_checking
 def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End one of the caller's sessions."""
     server.sessions.end_session(caller, digest)
@@ -276,7 +276,7 @@ def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -
 
 
 @router.get("/styleguide")
-@api.checks_token_limits
+@api.mark_self_checking
 def styleguide(request: Request, caller: api.Reader) -> Response:
     """Show every component in every state."""
     links = ListLinks(

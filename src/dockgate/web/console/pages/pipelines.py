@@ -24,7 +24,7 @@ router = page_router()
 
 
 @router.get("/pipelines")
-@api.checks_token_limits
+@api.mark_self_checking
 def pipelines(
     request: Request,
     caller: api.Reader,
@@ -35,7 +35,7 @@ def pipelines(
 ) -> Response:
     """List pipelines with the stages of their newest execution."""
     query = PageQuery(sort, after)
-    page = calls.pipeline_page(caller, server, query, result)
+    page = calls.read_pipeline_page(caller, server, query, result)
     return render(
         request,
         caller,
@@ -62,7 +62,7 @@ def pipeline(
     """Show a pipeline: its stages, its newest fixes, and its executions."""
     definition = server.store.pipelines.get(name)
     query = PageQuery(sort, after)
-    page = calls.execution_page(name, server, query, result=result)
+    page = calls.read_execution_page(name, server, query, result=result)
     executions, is_newest = page.entries, result is None and query == PageQuery("-number")
     newest_executions = executions[:1] if is_newest else server.store.executions.list_for_pipeline(name, 1)
     return render(
@@ -88,5 +88,5 @@ def pipeline(
 @router.post("/pipelines/{name}/start")
 def start(name: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Start a pipeline, once for each form."""
-    execution = calls.start(name, caller, server, fields.get("key", ""))
+    execution = calls.start_execution(name, caller, server, fields.get("key", ""))
     return see_other(f"/executions/{execution.id}")

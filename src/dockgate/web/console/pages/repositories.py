@@ -42,7 +42,7 @@ router = page_router()
 
 
 @router.get("/repositories")
-@api.checks_token_limits
+@api.mark_self_checking
 def repositories(
     request: Request,
     caller: api.Reader,
@@ -52,7 +52,7 @@ def repositories(
 ) -> Response:
     """List git repositories with their branches."""
     query = PageQuery(sort, after)
-    page = calls.repository_page(caller, server, query)
+    page = calls.read_repository_page(caller, server, query)
     links = ListLinks.for_page("/repositories", names_of(calls.RepositorySort), query, page)
     return render(request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links)
 
@@ -64,7 +64,7 @@ def repository(
     """Show the files at the root of a branch, and its newest commits, or those after one."""
     heads = server.source.heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
-    commits = contents.commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
+    commits = contents.list_commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
     return render(
         request,
         caller,

@@ -45,7 +45,7 @@ router = page_router()
 
 
 @router.get("/running")
-@api.checks_token_limits
+@api.mark_self_checking
 def services(
     request: Request,
     caller: api.Reader,
@@ -56,7 +56,7 @@ def services(
 ) -> Response:
     """List services with their image and tasks."""
     query = PageQuery(sort, after)
-    page = calls.service_page(caller, server, query, trouble)
+    page = calls.read_service_page(caller, server, query, trouble)
     return render(
         request,
         caller,
@@ -70,10 +70,10 @@ def services(
 
 
 @router.get("/running/{name}")
-@api.checks_token_limits
+@api.mark_self_checking
 def service(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
-    view = calls.service(name, caller, server)
+    view = calls.get_service(name, caller, server)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
     verdicts = ImageVisibility(server.store, caller).verdicts(image.digest) if image else ()
@@ -98,10 +98,10 @@ def service(name: str, request: Request, caller: api.Reader, server: api.ServerD
 
 
 @router.get("/running/{name}/tasks/{task}")
-@api.checks_token_limits
+@api.mark_self_checking
 def task_log(name: str, task: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
-    view, shown_task = calls.view_of_task(name, task, caller, server)
+    view, shown_task = calls.read_task_view(name, task, caller, server)
     definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
     return render(
         request,
@@ -121,5 +121,5 @@ def scale(name: str, caller: api.Administrator, server: api.ServerDependency, fi
     text = fields.get("desired_count", "")
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
         raise UsageError(f"{text!r} is not a number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
-    calls.scale(name, calls.Scale(int(text)), caller, server)
+    calls.scale_service(name, calls.Scale(int(text)), caller, server)
     return see_other(f"/running/{name}")

@@ -131,7 +131,7 @@ def _provider(server: WebServices) -> ProviderSignIn:
 
 
 @router.post("/signout")
-@api.checks_token_limits
+@api.mark_self_checking
 def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End the session."""
     server.sessions.end(session_secret(request))
@@ -141,7 +141,7 @@ def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency)
 
 
 @router.post("/theme")
-@api.checks_token_limits
+@api.mark_self_checking
 def choose_theme(request: Request, caller: api.Reader, fields: Form) -> Response:
     """Keep the choices of light or dark and of shortcuts in this browser; other values are the usual ones."""
     response = see_other("/settings")

@@ -16,7 +16,7 @@ router = page_router()
 
 
 @router.get("/images/r/{name:path}")
-@api.checks_token_limits
+@api.mark_self_checking
 def tag(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a tag, REPOSITORY:TAG; a repository alone leads to the list of its images."""
     reference = TagReference.parse(name)

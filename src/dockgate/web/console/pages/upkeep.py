@@ -38,7 +38,7 @@ def workers(
     request: Request, caller: api.Reader, server: api.ServerDependency, state: WorkerState | None = None
 ) -> Response:
     """List the workers, and the queues that none of them takes work from."""
-    status = worker_calls.workers(server, caller)
+    status = worker_calls.list_workers(server, caller)
     return render(
         request,
         caller,
@@ -60,30 +60,30 @@ def workers(
 @router.post("/workers/{worker}/drain")
 def drain(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Have a worker end once its present work has ended."""
-    worker_calls.drain(worker, server, caller)
+    worker_calls.drain_worker(worker, server, caller)
     return see_other("/workers")
 
 
 @router.post("/workers/{worker}/remove")
 def remove(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """End a worker in the middle of its work."""
-    worker_calls.remove(worker, server, caller)
+    worker_calls.remove_worker(worker, server, caller)
     return see_other("/workers")
 
 
 @router.get("/attestation-keys")
-@api.checks_token_limits
+@api.mark_self_checking
 def keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
-    present, *former = key_calls.keys(caller, server).keys
+    present, *former = key_calls.list_keys(caller, server).keys
     return render(request, caller, "attestation_keys.html", title="Signing keys", present=present, former=former)
 
 
 @router.post("/attestation-keys")
 def rotate(caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Replace the signing key, unless it is not the one any more that the page showed."""
-    if fields.get("key") == key_calls.keys(caller, server).keys[0].id:
-        key_calls.rotate(caller, server)
+    if fields.get("key") == key_calls.list_keys(caller, server).keys[0].id:
+        key_calls.rotate_key(caller, server)
     return see_other("/attestation-keys")
 
 
@@ -92,14 +92,14 @@ def collections(
     request: Request, caller: api.Administrator, server: api.ServerDependency, plan: bool = False
 ) -> Response:
     """List the last collections; with `plan`, show what one would remove now."""
-    report = collection_calls.plan(server, caller) if plan else None
+    report = collection_calls.plan_collection(server, caller) if plan else None
     reasons = Counter(image.reason for image in report.kept_images) if report else Counter[str]()
     return render(
         request,
         caller,
         "collections.html",
         title="Garbage collection",
-        runs=collection_calls.collections(server, caller)[:MAX_RUNS],
+        runs=collection_calls.list_collections(server, caller)[:MAX_RUNS],
         report=report,
         kept_images=sorted(reasons.items()),
         most_images=MAX_IMAGES,
@@ -109,5 +109,5 @@ def collections(
 @router.post("/gc")
 def collect(caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Request a collection, unless one has not finished."""
-    collection_calls.collect(server, caller)
+    collection_calls.request_collection(server, caller)
     return see_other("/gc")

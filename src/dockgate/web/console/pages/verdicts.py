@@ -21,7 +21,8 @@ from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 from dockgate.web import api
-from dockgate.web.api import images as calls
+from dockgate.web.api import verdicts as calls
+from dockgate.web.api.images import Text
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
@@ -97,7 +98,7 @@ class PlatformPage:
 
 
 @router.get("/verdicts/{digest}")
-@api.checks_token_limits
+@api.mark_self_checking
 def verdict(
     digest: api.Digest,
     request: Request,
@@ -105,7 +106,7 @@ def verdict(
     server: api.ServerDependency,
     show: Group | None = None,
     page: api.Count = 0,
-    against: calls.Text = "",
+    against: Text = "",
     replay_now: Annotated[str, Query(alias="replay")] = "",
 ) -> Response:
     """Show a verdict, or with `against` what differs from another.
@@ -242,13 +243,13 @@ def _content(
 
 
 @router.get("/verdicts/{digest}/report")
-@api.checks_token_limits
+@api.mark_self_checking
 def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "html") -> Response:
     """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
     kind = REPORT_KINDS.get(form)
     if kind is None:
         raise UsageError(f"there are no reports as {form[:40]!r}", f"Formats: {', '.join(REPORT_KINDS)}.")
-    stored_verdict = calls.verdict(digest, caller, server)
+    stored_verdict = calls.get_verdict(digest, caller, server)
     case = server.store.verdicts.case_of(stored_verdict)
     repository = ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image

@@ -44,7 +44,7 @@ def _documents(
     error: UsageError | None = None,
     state: VexState | None = None,
 ) -> Response:
-    documents = calls.documents(caller, server)
+    documents = calls.list_documents(caller, server)
     selected_documents = [
         document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)
     ]
@@ -80,5 +80,5 @@ async def upload(
 @router.post("/vex/{digest}/remove")
 def remove(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove an uploaded document. It stays on record."""
-    calls.remove(digest, caller, server)
+    calls.remove_document(digest, caller, server)
     return see_other("/vex")

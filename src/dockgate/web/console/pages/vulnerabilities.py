@@ -33,7 +33,7 @@ from dockgate.shared.errors import DockgateError
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.api.exposure import vulnerability_page
+from dockgate.web.api.exposure import read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render
 from dockgate.web.console.routes import page_router, see_other
@@ -110,7 +110,7 @@ def vulnerabilities(
     """
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     query = PageQuery(sort, after)
-    page = vulnerability_page(server, filters, query)
+    page = read_vulnerability_page(server, filters, query)
     return render(
         request,
         caller,
@@ -134,7 +134,7 @@ def vulnerabilities(
 
 
 @router.get("/vulnerabilities/{name:path}")
-@api.checks_token_limits
+@api.mark_self_checking
 def vulnerability(
     name: str,
     request: Request,
@@ -172,7 +172,7 @@ def vulnerability(
 
 
 @router.get("/packages/{question:path}")
-@api.checks_token_limits
+@api.mark_self_checking
 def package(
     question: str,
     request: Request,
@@ -256,7 +256,7 @@ def _statements(exposure: Exposure) -> list[FindingWaiver]:
 
 
 @router.get("/exposure/report")
-@api.checks_token_limits
+@api.mark_self_checking
 def report(
     caller: api.Reader,
     server: api.ServerDependency,

@@ -1,0 +1,102 @@
+"""Verdicts, the links to them, and their inputs."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Query, Response
+
+from dockgate.gate.model import Verdict
+from dockgate.gate.replay import case_file
+from dockgate.gate.replay.explain import Explanation
+from dockgate.identity.model import Caller
+from dockgate.services.images.visibility import ImageVisibility
+from dockgate.services.local_gate import Replay, compare, replay
+from dockgate.services.verdicts.verdict_links import DEFAULT_DAYS
+from dockgate.services.web_services import WebServices
+from dockgate.shared.digest import PATTERN
+from dockgate.web import api
+
+router = api.make_router()
+
+OtherDigest = Annotated[str | None, Query(pattern=f"^{PATTERN}$")]
+
+
+@dataclass(frozen=True, slots=True)
+class ExplanationView:
+    """`replay`: whether the recorded inputs give the same verdict again."""
+
+    replay: Replay
+    explanation: Explanation | None
+
+
+@router.get("/verdicts/{digest}")
+@api.mark_self_checking
+def get_verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
+    """Get a verdict."""
+    stored_verdict = server.store.verdicts.get(digest)
+    ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
+    return stored_verdict
+
+
+@dataclass(frozen=True, slots=True)
+class LinkRequest:
+    """The number of days that a link lasts, at most 30."""
+
+    days: float = DEFAULT_DAYS
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictLink:
+    """A link that opens a verdict without signing in, until it ends."""
+
+    url: str
+    expires_at: str
+
+
+@router.post("/verdicts/{digest}/link", status_code=201)
+@api.mark_self_checking
+def create_link(
+    digest: api.Digest, body: LinkRequest, caller: api.Decider, server: api.ServerDependency
+) -> VerdictLink:
+    """Make a link to this verdict alone, for people who have no account."""
+    get_verdict(digest, caller, server)
+    return VerdictLink(*server.verdict_links.link(digest, body.days))
+
+
+@router.delete("/verdicts/{digest}/link", status_code=204)
+@api.mark_self_checking
+def revoke_links(digest: api.Digest, caller: api.Decider, server: api.ServerDependency) -> None:
+    """Revoke all links to this verdict that were made so far."""
+    get_verdict(digest, caller, server)
+    server.store.verdicts.revoke_links(digest)
+
+
+@router.get("/verdicts/{digest}/case")
+@api.mark_self_checking
+def get_case(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
+    """Get a verdict with all its inputs: the case file of `dockgate gate -o case` and `dockgate explain`."""
+    return Response(
+        case_file.encode_document(_read_recorded_verdict(digest, caller, server)), media_type="application/json"
+    )
+
+
+@router.get("/verdicts/{digest}/explanation")
+@api.mark_self_checking
+def explain_verdict(
+    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, against: OtherDigest = None
+) -> ExplanationView:
+    """Replay a verdict; with `against` (another verdict's digest) compare the two."""
+    recorded_verdict = _read_recorded_verdict(digest, caller, server)
+    differences = compare(recorded_verdict, _read_recorded_verdict(against, caller, server)) if against else None
+    return ExplanationView(replay(recorded_verdict), differences)
+
+
+@router.get("/documents/{digest}")
+def get_document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
+    """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
+    return Response(server.store.verdicts.document(digest), media_type="application/json")
+
+
+def _read_recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
+    stored_verdict = get_verdict(digest, caller, server)
+    return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.case_of(stored_verdict))
