@@ -19,6 +19,7 @@ from tests.services.renewal_fleet import (
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.model import Waiver
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Severity
 
@@ -54,6 +55,25 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
     fleet.system.clock.ahead += timedelta(hours=2)
     fleet.verdict_renewal.renew()
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
+
+
+def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_findings(fleet: Fleet) -> None:
+    fleet.system.server.policies.put(
+        "strict", "kind: Policy\nname: strict\nrules:\n  max_findings: {CRITICAL: 0}\n", "ana"
+    )
+    assignment = PolicyAssignment("web", ("team/web",), "strict")
+    fleet.system.store.policy_assignments.put(assignment, "ana", format_time(fleet.system.clock()))
+    fleet.verdict_renewal.renew()
+    fleet.publish("shared")
+    judging = fleet.verdict_renewal.fleet_judging
+    remaining_rules = [rule for rule in judging.rules if rule.name != "exploited"]  # one of the policy "default"
+    replace(fleet.verdict_renewal, fleet_judging=replace(judging, rules=remaining_rules)).renew()
+    assert fleet.verdicts("strict") == {"web": "Rejected"}
+    assert fleet.verdicts() == {"api": "Undetermined", "job": "Undetermined"}
+    assert len(fleet.details("Inspector2 Finding")) == len(NAMES)
+    fleet.system.clock.ahead += timedelta(hours=2)
+    fleet.verdict_renewal.renew()
+    assert fleet.verdicts() == {"api": "Rejected", "job": "Rejected"}
 
 
 def test_stale_feeds_keep_the_last_status_beside_since_when(fleet: Fleet) -> None:

@@ -66,12 +66,17 @@ class FleetJudging:
     clock: ServerClock
 
     def judge_feeds(self, usable: UsablePolicy, coverage: Sequence[Coverage]) -> tuple[str, ...]:
-        """Judge the feeds by the policy, whatever the image (`FleetJudge.objectionable_feeds`)."""
-        return (
-            ()
-            if usable.unusable_reason
-            else self._make_empty_judge(usable.policy, coverage, self.clock.now()).objectionable_feeds
-        )
+        """Judge the feeds by the policy, whatever the image (`FleetJudge.objectionable_feeds`).
+
+        A policy that fails objects to none: it approves no image.
+        """
+        if usable.unusable_reason:
+            return ()
+        try:
+            return self._make_empty_judge(usable.policy, coverage, self.clock.now()).objectionable_feeds
+        except Exception as error:
+            _log.error("judging feeds by the policy %s failed", usable.policy.name, exc_info=error)
+            return ()
 
     def judge(self, usable: UsablePolicy, contents: FleetContents) -> Iterator[JudgedImage]:
         """Yield what the policy says of the images of `contents`.
@@ -84,11 +89,14 @@ class FleetJudging:
             return
         policy, now = usable.policy, self.clock.now()
         fleet_waivers = self.waivers.select_for_fleet(policy, now)
-        coverage = contents.facts.coverage
-        judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
-        fresh_judge = judge
-        if judge.should_read_ecosystems:
-            fresh_judge = self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now)
+        try:
+            judge, fresh_judge = self._make_judges(policy, contents, fleet_waivers, now)
+        except StoreError:
+            raise
+        except Exception as error:
+            _log.error("the policy %s judges no image", policy.name, exc_info=error)
+            yield from (_make_failed(image, now) for image in contents.images)
+            return
         reported_images = self.store.fleet_judging.reported_images()
         is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
@@ -117,10 +125,19 @@ class FleetJudging:
             except Exception as error:
                 # One image must not stop the verdicts on all others, and is not safe because judging it failed.
                 _log.error("judging %s by the policy %s failed", image.digest, policy.name, exc_info=error)
-                unknown, again_at = Status.UNDETERMINED, _add_time(now, UNKNOWN_MOMENT)
-                judged_image = JudgedImage(image.id, unknown, _NO_COUNTS, unknown, again_at)
+                judged_image = _make_failed(image, now)
             if judged_image is not None:
                 yield judged_image
+
+    def _make_judges(
+        self, policy: Policy, contents: FleetContents, fleet_waivers: FleetWaivers, now: str
+    ) -> tuple[FleetJudge, FleetJudge]:
+        """The judge of the policy, and the one that judges as if all feeds had been checked now."""
+        coverage = contents.facts.coverage
+        judge = self._judge_of(policy, contents, fleet_waivers, coverage, now)
+        if not judge.should_read_ecosystems:
+            return judge, judge
+        return judge, self._judge_of(policy, contents, fleet_waivers, _mark_checked(coverage, now), now)
 
     def _judge_of(
         self,
@@ -169,6 +186,12 @@ class FleetJudging:
             _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
         )
+
+
+def _make_failed(image: IndexedImage, now: str) -> JudgedImage:
+    """The verdict on an image whose judging failed: it is judged again after a while."""
+    status, again_at = Status.UNDETERMINED, _add_time(now, UNKNOWN_MOMENT)
+    return JudgedImage(image.id, status, _NO_COUNTS, status, again_at)
 
 
 def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:

@@ -114,14 +114,18 @@ class VerdictRenewal:
         unjudged_images = judged_images.difference(*(renewal.present for renewal in renewals))
         former = self.store.fleet_verdicts.list_ended(unjudged_images) if unjudged_images else {}
         former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
-        for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
-        # Only now: a process that dies before has the statuses again that the events compare with.
-        for_each(
-            renewals,
-            lambda renewal: renewal.end_former(judged_images, unwatched_images),
-            lambda renewal: renewal.policy,
-        )
-        self._announce_findings()
+
+        def judge() -> None:
+            for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
+            # Only now: a process that dies before has the statuses again that the events compare with.
+            for_each(
+                renewals,
+                lambda renewal: renewal.end_former(judged_images, unwatched_images),
+                lambda renewal: renewal.policy,
+            )
+
+        # A policy whose renewal fails delays no events of findings.
+        for_each((judge, self._announce_findings), lambda step: step(), lambda step: step.__name__)
         self._finished_revision = "" if waiting else revision
 
     def _announce_findings(self) -> None:
