@@ -6,6 +6,7 @@ import hmac
 import json
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -16,8 +17,11 @@ from joserfc.jwk import RSAKey
 ISSUER = "https://id.example.org"
 CLIENT, SECRET = "dockgate", "the-client-secret"
 
-# Keys take long to make.
-KEYS = {name: RSAKey.generate_key(2048, {"kid": name, "use": "sig"}) for name in ("first", "second", "stolen")}
+
+@cache
+def signing_key(name: str) -> RSAKey:
+    """The key `first`, `second` or `stolen`, made when it is first needed: that takes long."""
+    return RSAKey.generate_key(2048, {"kid": name, "use": "sig"})
 
 
 class FakeProvider:
@@ -59,7 +63,9 @@ class FakeProvider:
         if path == "/.well-known/openid-configuration":
             return httpx.Response(200, json=self._metadata())
         if path == "/jwks":
-            return httpx.Response(200, json={"keys": [KEYS[name].as_dict(private=False) for name in self.published]})
+            return httpx.Response(
+                200, json={"keys": [signing_key(name).as_dict(private=False) for name in self.published]}
+            )
         if path == "/userinfo":
             assert request.headers["authorization"] == "Bearer access"
             return httpx.Response(200, json=self.userinfo)
@@ -102,7 +108,7 @@ class FakeProvider:
         }
         claims = {name: value for name, value in claims.items() if value is not None}
         header = {"alg": "RS256", "kid": self.signing_key}
-        token = self.alter(jwt.encode(header, claims, KEYS[self.signing_key]), claims)
+        token = self.alter(jwt.encode(header, claims, signing_key(self.signing_key)), claims)
         return httpx.Response(200, json={"access_token": "access", "token_type": "Bearer", "id_token": token})
 
 
@@ -122,9 +128,9 @@ def signed_by_public_key(kind: str) -> Callable[[str, dict[str, Any]], str]:
 
     def alter(_: str, claims: dict[str, Any]) -> str:
         public = (
-            KEYS["first"].as_pem(private=False)
+            signing_key("first").as_pem(private=False)
             if kind == "pem"
-            else json.dumps(KEYS["first"].as_dict(private=False)).encode()
+            else json.dumps(signing_key("first").as_dict(private=False)).encode()
         )
         content = f"{encode({'alg': 'HS256', 'kid': 'first'})}.{encode(claims)}"
         return f"{content}.{encode(hmac.new(public, content.encode(), hashlib.sha256).digest())}"
@@ -134,13 +140,13 @@ def signed_by_public_key(kind: str) -> Callable[[str, dict[str, Any]], str]:
 
 def signed_by_embedded_key(_: str, claims: dict[str, Any]) -> str:
     """A token that brings its own key in its header."""
-    header = {"alg": "RS256", "kid": "first", "jwk": KEYS["stolen"].as_dict(private=False)}
-    return jwt.encode(header, claims, KEYS["stolen"])
+    header = {"alg": "RS256", "kid": "first", "jwk": signing_key("stolen").as_dict(private=False)}
+    return jwt.encode(header, claims, signing_key("stolen"))
 
 
 def signed_by_other_key(_: str, claims: dict[str, Any]) -> str:
     """A token under the name of the provider's key."""
-    return jwt.encode({"alg": "RS256", "kid": "first"}, claims, KEYS["stolen"])
+    return jwt.encode({"alg": "RS256", "kid": "first"}, claims, signing_key("stolen"))
 
 
 def altered(token: str, claims: dict[str, Any]) -> str:

@@ -6,10 +6,9 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-import cfnlint
 import pytest
 from tests.aws.stack.cloud import SOON, Cloud
-from tests.aws.stack.cloudformation import ours
+from tests.aws.stack.cloudformation import cfn_lint_data, ours
 from tests.aws.stack.stack_state import ID, REGION
 
 from dockgate.aws.stack import status
@@ -21,7 +20,7 @@ from dockgate.services import aws_stack
 from dockgate.shared.errors import DeployError
 
 ROOT = Path(__file__).parents[3]
-SCHEMAS = Path(cfnlint.__file__).parent / "data" / "schemas"
+SCHEMAS = cfn_lint_data() / "schemas"
 UNUSED = ("elasticfilesystem", "firehose", "kinesis", "s3files", "s3tables")
 """services that the types can have to do with, and our resources do not: streams, file systems"""
 

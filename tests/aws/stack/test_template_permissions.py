@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cfnlint
-from tests.aws.stack.cloudformation import MODES, Stack
+from tests.aws.stack.cloudformation import MODES, Stack, cfn_lint_data
 
 ROOT = Path(__file__).parents[3]
 
@@ -140,7 +139,7 @@ def test_all_resources_are_allowed_only_for_actions_without_a_resource_type(stac
 
 def test_the_actions_on_all_resources_know_no_type_that_could_be_named() -> None:
     """By the copy of AWS's service authorization reference that cfn-lint has."""
-    file = Path(cfnlint.__file__).parent / "data" / "AdditionalSpecs" / "Policies.json"
+    file = cfn_lint_data() / "AdditionalSpecs" / "Policies.json"
     document = json.loads(file.read_text())
     types = {}
     for action in WILDCARDS:

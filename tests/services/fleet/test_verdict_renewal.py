@@ -2,12 +2,11 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
-import jsonschema
 import pytest
 from tests.scanned_platforms import platforms_of
 from tests.scenarios.planned_images import package
@@ -16,6 +15,7 @@ from tests.store.factories import FACTORIES
 
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.events import schemas
+from dockgate.events.envelope import StoredEvent
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
@@ -44,6 +44,14 @@ VEX = {
         }
     ],
 }
+
+
+def require_valid(events: Iterable[StoredEvent]) -> None:
+    """Fail unless each event has the fields of its schema."""
+    import jsonschema  # takes a second
+
+    for event in events:
+        jsonschema.validate(event.body, schemas.load()[event.detail_type])
 
 
 @pytest.fixture(params=FACTORIES)
@@ -151,8 +159,7 @@ def test_a_new_finding_of_a_kept_image_has_one_event_in_the_shape_of_inspector(f
     assert {(place["repositoryName"], place["architecture"]) for place in places} == {
         (f"team/{name}", "amd64") for name in NAMES
     }
-    for event in fleet.system.store.event_log.read(limit=1000):
-        jsonschema.validate(event.body, schemas.load()[event.detail_type])
+    require_valid(fleet.system.store.event_log.read(limit=1000))
 
 
 def test_a_rejected_image_that_gets_a_known_exploited_vulnerability_is_announced_once(fleet: Fleet) -> None:
@@ -243,8 +250,7 @@ def test_what_decides_about_findings_has_an_event_when_it_changes(fleet: Fleet) 
     kinds = Counter(event.detail_type for event in events)
     assert [kinds[name] for name in ("policy.changed", "waiver.added", "waiver.revoked")] == [1, 1, 1]
     assert [kinds[name] for name in ("vex.added", "vex.removed", "advisories.changed")] == [2, 1, 2]
-    for event in events:
-        jsonschema.validate(event.body, schemas.load()[event.detail_type])
+    require_valid(events)
 
 
 def test_an_advisory_database_that_comes_back_has_an_event_each_time(fleet: Fleet) -> None:
