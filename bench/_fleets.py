@@ -10,7 +10,7 @@ from pathlib import Path
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.services.fleet.index import split_inventory
 from dockgate.shared.canonical import encode
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.store.fleet.index import NewImage
 
 NOW = "2026-11-28T10:00:00.000Z"
@@ -67,7 +67,7 @@ class Generator:
                 own += [replace(package, version="4.0.0", source_version="4.0.0") for package in layers[-1][:2]]
             layers.append(self._layer(f"own-{number}", own))
             packages = {package.path: package for layer in layers for package in layer}
-            digest = digest_of(f"image {number}".encode())
+            digest = compute_digest(f"image {number}".encode())
             digests = tuple(dict.fromkeys(package.layer or "" for layer in layers for package in layer))
             inventory = Inventory(
                 digest,
@@ -110,7 +110,7 @@ class Generator:
         return Package(name, version, f"pkg:{kind}/{name}@{version}", ecosystem, name, version, f"{path}#{name}")
 
     def _layer(self, name: str, packages: list[Package]) -> list[Package]:
-        layer = digest_of(name.encode())
+        layer = compute_digest(name.encode())
         return [replace(package, layer=layer) for package in {package.path: package for package in packages}.values()]
 
     def _zipf(self, length: int) -> int:

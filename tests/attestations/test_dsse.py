@@ -8,7 +8,16 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
-from dockgate.attestations.dsse import SIZE_LIMIT, PublicKey, Signer, create_key, encode_pae, read, sign, verify
+from dockgate.attestations.dsse import (
+    SIZE_LIMIT,
+    PublicKey,
+    Signer,
+    create_key,
+    encode_pae,
+    read_envelope,
+    sign_payload,
+    verify_envelope,
+)
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 
@@ -39,7 +48,7 @@ def test_lengths_count_bytes() -> None:
 
 def test_a_verified_envelope_returns_its_payload_and_key() -> None:
     signer = Signer(create_key())
-    signed = verify(sign(b"{}", signer), [Signer(create_key()).public, signer.public])
+    signed = verify_envelope(sign_payload(b"{}", signer), [Signer(create_key()).public, signer.public])
     assert (signed.payload, signed.payload_type) == (b"{}", "application/vnd.in-toto+json")
     assert signed.key == signer.public.id
 
@@ -55,47 +64,47 @@ def test_keys_of_others_are_taken() -> None:
     rsa_key, ed_key = rsa.generate_private_key(65537, 2048), ed25519.Ed25519PrivateKey.generate()
     data = encode_pae("t", b"p")
     by_rsa = envelope("t", b"p", rsa_key.sign(data, padding.PKCS1v15(), SHA256()))
-    assert verify(by_rsa, [PublicKey(public(rsa_key))]).payload == b"p"
-    assert verify(envelope("t", b"p", ed_key.sign(data)), [PublicKey(public(ed_key))]).payload == b"p"
+    assert verify_envelope(by_rsa, [PublicKey(public(rsa_key))]).payload == b"p"
+    assert verify_envelope(envelope("t", b"p", ed_key.sign(data)), [PublicKey(public(ed_key))]).payload == b"p"
 
 
 def test_one_signature_of_several_is_enough() -> None:
     key = ed25519.Ed25519PrivateKey.generate()
     several = envelope("t", b"p", b"", b"nonsense", key.sign(encode_pae("t", b"p")))
-    assert verify(several, [PublicKey(public(key))]).payload == b"p"
+    assert verify_envelope(several, [PublicKey(public(key))]).payload == b"p"
 
 
 @pytest.mark.parametrize("change", ["payload", "payloadType", "signatures"])
 def test_a_changed_envelope_has_no_valid_signature(change: str) -> None:
     signer = Signer(create_key())
-    document = json.loads(sign(b'{"a":1}', signer))
+    document = json.loads(sign_payload(b'{"a":1}', signer))
     document[change] = {
         "payload": base64.b64encode(b'{"a":2}').decode(),
         "payloadType": "application/json",
         "signatures": [],
     }[change]
     with pytest.raises(DeniedError, match="No trusted key"):
-        verify(json.dumps(document).encode(), [signer.public])
+        verify_envelope(json.dumps(document).encode(), [signer.public])
 
 
 def test_a_key_id_in_the_envelope_does_not_make_an_untrusted_key_valid() -> None:
     mine, theirs = Signer(create_key()), Signer(create_key())
-    document = json.loads(sign(b"{}", theirs))
+    document = json.loads(sign_payload(b"{}", theirs))
     document["signatures"][0]["keyid"] = mine.public.id
     with pytest.raises(DeniedError):
-        verify(json.dumps(document).encode(), [mine.public])
+        verify_envelope(json.dumps(document).encode(), [mine.public])
 
 
 def test_without_keys_no_signature_is_valid() -> None:
     with pytest.raises(DeniedError):
-        verify(sign(b"{}", Signer(create_key())), [])
+        verify_envelope(sign_payload(b"{}", Signer(create_key())), [])
 
 
 def test_both_alphabets_of_base64_are_read() -> None:
     signer, payload = Signer(create_key()), b"\xff\xfe\xfb\xff"
-    document = json.loads(sign(payload, signer))
+    document = json.loads(sign_payload(payload, signer))
     document["payload"] = base64.urlsafe_b64encode(payload).decode()
-    assert verify(json.dumps(document).encode(), [signer.public]).payload == payload
+    assert verify_envelope(json.dumps(document).encode(), [signer.public]).payload == payload
 
 
 @pytest.mark.parametrize(
@@ -119,7 +128,7 @@ def test_both_alphabets_of_base64_are_read() -> None:
 )
 def test_a_malformed_envelope_is_unreadable(data: bytes) -> None:
     with pytest.raises(UnreadableError):
-        read(data)
+        read_envelope(data)
 
 
 def test_an_unsupported_public_key_is_refused() -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.attestations.dsse import sign, verify
+from dockgate.attestations.dsse import sign_payload, verify_envelope
 from dockgate.attestations.keys import Keys
 from dockgate.shared.errors import DeniedError, UnavailableError, UsageError
 
@@ -29,7 +29,7 @@ def test_a_new_key_signs_from_now_on_and_the_old_one_stays_listed(tmp_path: Path
     new = keys.rotate()
     assert [(key.id, key.current) for key in keys.list_keys()] == [(new.public.id, True), (old.public.id, False)]
     with pytest.raises(DeniedError):
-        verify(sign(b"{}", keys.get_signer()), [old.public])
+        verify_envelope(sign_payload(b"{}", keys.get_signer()), [old.public])
     private = b"".join(path.read_bytes() for path in tmp_path.iterdir()).count(b"PRIVATE KEY-----\nMIG")
     assert private == 1, "the old private half is gone"
 

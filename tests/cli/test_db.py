@@ -10,7 +10,7 @@ from tests.cli.conftest import Dockgate
 from tests.cli.fake_server import FakeServer
 from tests.registryd import registry
 
-from dockgate.attestations.dsse import Signer, create_key, sign
+from dockgate.attestations.dsse import Signer, create_key, sign_payload
 from dockgate.attestations.keys import Keys
 from dockgate.services.feeds.advisories import PAYLOAD_TYPE
 
@@ -189,7 +189,7 @@ def test_an_import_requires_the_exporters_key_or_the_digest(dockgate: Dockgate, 
         code, outputs = bring(*options, source=source)
         assert (code, expected in outputs) == (2, True), outputs
     own = Keys(tmp_path / "data" / "keys").get_signer()
-    for envelope in (sign(b"{}", own), sign(b"{}", own, PAYLOAD_TYPE), b"nonsense"):
+    for envelope in (sign_payload(b"{}", own), sign_payload(b"{}", own, PAYLOAD_TYPE), b"nonsense"):
         code, outputs = bring("--key", key, source=signed(envelope))
         assert (code, "signature" in outputs) == (2, True), outputs
     assert bring("--key", key, "--digest", "sha256:" + "0" * 64)[0] == 2  # where both are given, both hold

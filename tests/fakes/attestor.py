@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from dockgate.attestations.dsse import Signer, create_key, sign
+from dockgate.attestations.dsse import Signer, create_key, sign_payload
 from dockgate.attestations.statements import ListedKey
 
 
@@ -36,7 +36,7 @@ class MemoryAttestor:
         return self._keys[0].public.id
 
     def sign(self, statement: bytes) -> bytes:
-        return sign(statement, self._keys[0])
+        return sign_payload(statement, self._keys[0])
 
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
         self.fault("before attach provenance")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult, Registry
-from dockgate.shared.digest import digest_of, from_hex
+from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import BuildError, DockgateError
 
 # (repository, tag, digest).
@@ -54,7 +54,7 @@ class MemoryBuilder:
             if name in self.failures:
                 raise self.failures[name]
         digest = self.digests.get(request.key) or self.digests.get(request.repository) or _digest(request.context)
-        result = BuildResult(digest, digest_of(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
+        result = BuildResult(digest, compute_digest(dockerfile.read_bytes()), self.bases, is_sandboxed=True)
         self._results[request.key] = result
         self.fault("before push")
         self._push(request.repository, request.key, digest)

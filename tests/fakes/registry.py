@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 
 from dockgate.delivery.ports import StoredManifest, UnreferencedBlob
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 
 MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 
@@ -102,10 +102,10 @@ class MemoryStorage:
 
 def push_image(registry: MemoryRegistry, repository: str, tag: str, *layers: bytes) -> str:
     """Push an image of these layers. Returns its digest."""
-    registry.blobs |= {digest_of(data): data for data in layers}
-    entries = [{"digest": digest_of(data), "size": len(data)} for data in layers]
+    registry.blobs |= {compute_digest(data): data for data in layers}
+    entries = [{"digest": compute_digest(data), "size": len(data)} for data in layers]
     data = json.dumps({"schemaVersion": 2, "mediaType": MANIFEST, "layers": entries}).encode()
-    manifest = StoredManifest(digest_of(data), MANIFEST, data)
+    manifest = StoredManifest(compute_digest(data), MANIFEST, data)
     registry.put_manifest(repository, manifest, [tag] if tag else [])
     return manifest.digest
 
@@ -114,6 +114,6 @@ def push_index(registry: MemoryRegistry, repository: str, tag: str, *digests: st
     """Push an index of these images. Returns its digest."""
     entries = [{"digest": digest, "size": 1} for digest in digests]
     data = json.dumps({"schemaVersion": 2, "manifests": entries}).encode()
-    manifest = StoredManifest(digest_of(data), "application/vnd.oci.image.index.v1+json", data)
+    manifest = StoredManifest(compute_digest(data), "application/vnd.oci.image.index.v1+json", data)
     registry.put_manifest(repository, manifest, [tag] if tag else [])
     return manifest.digest

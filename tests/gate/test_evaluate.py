@@ -24,7 +24,7 @@ from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.gate.rule import Rule, RuleInput
 from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, TOO_MANY_FINDINGS, match, set_versions
 from dockgate.vulnerabilities.model import (
@@ -231,9 +231,9 @@ def test_the_verdict_names_its_inputs_by_digest() -> None:
     snapshot = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
     case = VerdictCase(IMAGE, under, NOW, "0.1.0", (second, first), snapshot)
     inputs = evaluate.judge(case, ECOSYSTEMS, RULES).inputs
-    assert inputs.inventories == tuple(digest_of(canonical.encode(each)) for each in (first, second))
-    assert inputs.snapshot == digest_of(canonical.encode(snapshot))
-    assert inputs.policy == under.digest == digest_of(encode_policy(under))
+    assert inputs.inventories == tuple(compute_digest(canonical.encode(each)) for each in (first, second))
+    assert inputs.snapshot == compute_digest(canonical.encode(snapshot))
+    assert inputs.policy == under.digest == compute_digest(encode_policy(under))
     assert (inputs.now, inputs.engine) == (NOW, "0.1.0")
 
 

@@ -16,7 +16,7 @@ from dockgate.gate.definitions.policy import add_mandatory_rules, complete_setti
 from dockgate.gate.model import Policy, Status, VerdictCase
 from dockgate.gate.policy import VEX_RULE, PolicyReference, combine_policies, make_policy, merge_rules
 from dockgate.scanner.model import Inventory
-from dockgate.shared.yaml import load
+from dockgate.shared.yaml import load_document
 from dockgate.vulnerabilities.model import Advisory, Coverage
 
 RULE = {rule.name: rule for rule in RULES}
@@ -70,7 +70,7 @@ def test_an_image_that_passes_the_combined_policy_passes_the_servers_own(
 # Of every rule: images, and policies that approve, reject or relax.
 CASES = [verdict_case(case) for _, case in cases()]
 STRICTER_POLICIES = [
-    parse_rules(load(json.dumps(case["policy"]), "p"), (), "repository", RULES, should_add_mandatory=False)
+    parse_rules(load_document(json.dumps(case["policy"]), "p"), (), "repository", RULES, should_add_mandatory=False)
     for _, case in cases()
 ]
 

@@ -25,7 +25,7 @@ from tests.scanner.layers import (
     whiteout,
 )
 
-from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine, read_image
+from dockgate.scanner.inventory import IMAGE_LIMIT, FactsInMemory, combine_facts, read_image
 from dockgate.scanner.layer_index import LayerFacts, PackageFile
 from dockgate.scanner.layer_reader import TIME_LIMIT, compute_facts_version, read_layer
 from dockgate.scanner.model import Package
@@ -84,7 +84,7 @@ def test_a_package_keeps_everything_that_its_reader_stated() -> None:
     values = {field.name: f"the {field.name}" for field in fields(Package)}
     stated = Package(**{**values, "ecosystem": "Go", "path": "app/x"})
     facts = LayerFacts(f"sha256:{'1' * 64}", (PackageFile("app/x", "go", (stated,)),))
-    (package,) = combine(image([]), [facts], ECOSYSTEMS).packages
+    (package,) = combine_facts(image([]), [facts], ECOSYSTEMS).packages
     assert package == replace(stated, layer=facts.layer, owner=package.owner)
 
 
@@ -190,7 +190,7 @@ def test_a_broken_layer_yields_no_facts() -> None:
     layer = FakeLayer("sha256:bad", [file(A, package("a"))], ImageError("the digest does not match"))
     facts = read_layer(layer, ECOSYSTEMS)
     assert facts.files == ""
-    result = combine(image(), [facts], ECOSYSTEMS)
+    result = combine_facts(image(), [facts], ECOSYSTEMS)
     assert result.packages == ()
     assert ("/", "sha256:bad") in [(entry.path, entry.layer) for entry in result.unread]
     assert "digest does not match" in "".join(entry.reason for entry in result.unread)
@@ -228,7 +228,7 @@ def test_facts_survive_being_stored() -> None:
     facts = read_layer(FakeLayer("0", content), ECOSYSTEMS)
     stored = canonical.decode(LayerFacts, canonical.encode(facts))
     assert stored == facts
-    assert combine(image(), [stored], ECOSYSTEMS) == inventory(content)
+    assert combine_facts(image(), [stored], ECOSYSTEMS) == inventory(content)
 
 
 def test_the_version_of_facts_names_every_plugin() -> None:
@@ -334,7 +334,7 @@ def test_layers_that_take_too_much_memory_together_are_unread(name: str) -> None
     paths = tuple(str(at) for at in range(100_000))
     content: Any = {"files": "\0".join(paths), "symlinks": dict.fromkeys(paths, "a")}.get(name, paths)
     layers = [LayerFacts(str(at), **{name: content}) for at in range(IMAGE_LIMIT // 5_000_000)]
-    result = combine(image(*[[] for _ in layers]), layers, ECOSYSTEMS)
+    result = combine_facts(image(*[[] for _ in layers]), layers, ECOSYSTEMS)
     reasons = [entry.reason for entry in result.unread if entry.layer]
     assert any("holds too many files and packages" in reason for reason in reasons)
     in_memory = FactsInMemory()

@@ -8,7 +8,7 @@ from dockgate.scanner.ecosystems import apk, dpkg, rpm
 from dockgate.scanner.ecosystems.dpkg import status
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 
 DEBIAN, UBUNTU = Distribution("debian", "12"), Distribution("ubuntu", "24.04")
 ALPINE, ROCKY = Distribution("alpine", "3.20.1"), Distribution("rocky", "9.4")
@@ -151,7 +151,7 @@ def test_own_package_may_lack_the_vendor(release: str, distribution: Distributio
 )
 def test_a_package_url_names_the_vendor(kind: Ecosystem, package: Package, distribution: Distribution) -> None:
     settled = kind.assign_distribution(package, distribution)
-    again = kind.build_from_purl(parse(settled.purl), None)
+    again = kind.build_from_purl(parse_purl(settled.purl), None)
     assert settled.vendor
     assert (again.vendor, again.ecosystem, again.purl) == (settled.vendor or "", settled.ecosystem, settled.purl)
     assert kind.assign_distribution(settled, distribution) == settled

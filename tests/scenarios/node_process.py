@@ -32,7 +32,7 @@ from dockgate.delivery.ports import BuildRequest, BuildResult, Registry
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskState
 from dockgate.scanner.model import ScannedPlatform
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.workflows.leases import LeaseTimes
 from dockgate.workflows.queues import parse_queues
@@ -100,7 +100,7 @@ class SlowBuilder:
         return self._result(request, made.digest)
 
     def _result(self, request: BuildRequest, digest: str) -> BuildResult:
-        return BuildResult(digest, digest_of((request.context / request.dockerfile).read_bytes()))
+        return BuildResult(digest, compute_digest((request.context / request.dockerfile).read_bytes()))
 
 
 class SharedTarget:

@@ -26,7 +26,7 @@ from dockgate.server import connections, registry_service
 from dockgate.services.registry.refused_pulls import RefusedPulls
 from dockgate.services.registry.registry_pulls import RegistryPulls
 from dockgate.services.registry.registry_tokens import RegistryAccess
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.web.registry_proxy import RegistryNames, RegistryProxy
 
 ASSIGNMENT = """\
@@ -77,17 +77,19 @@ class Site:
         assert begun.headers["Location"].startswith("/v2/"), begun.headers
         place = httpx.URL(urljoin(f"http://{self.address}", begun.headers["Location"]))
         put = slow_http.put(
-            place.copy_add_param("digest", digest_of(data)), content=data, headers=self.token(repository, PULL, PUSH)
+            place.copy_add_param("digest", compute_digest(data)),
+            content=data,
+            headers=self.token(repository, PULL, PUSH),
         )
         assert put.status_code == 201, put.text
-        return digest_of(data)
+        return compute_digest(data)
 
     def put(self, repository: str, reference: str, data: bytes) -> str:
         kind = make.INDEX if b'"manifests"' in data else make.MANIFEST
-        path = f"manifests/{reference or digest_of(data)}"
+        path = f"manifests/{reference or compute_digest(data)}"
         put = self.ask("PUT", repository, path, PULL, PUSH, content=data, headers={"Content-Type": kind})
         assert put.status_code == 201, put.text
-        return digest_of(data)
+        return compute_digest(data)
 
     def push(self, repository: str, tag: str, image: make.Image, plan: PlannedFindings | None = None) -> str:
         """Pushes it through the proxy. A scan will find the plan, in each image of an index."""

@@ -12,7 +12,7 @@ from dockgate.gate.definitions.policy import read_builtin_policy
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 
 
 def against_what_runs(name: str) -> Policy:
@@ -40,7 +40,7 @@ def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> No
         server.deployed(again)
         inputs = server.get(f"/verdicts/{server.get(f'/images/{again}')['verdicts'][0]['digest']}")["inputs"]
         (ran,) = server.store.images.inventories(image)
-        assert inputs["baselines"] == {"running": [digest_of(canonical.encode(ran))]}
+        assert inputs["baselines"] == {"running": [compute_digest(canonical.encode(ran))]}
         server.clock.ahead += timedelta(hours=3)
         assert server.redeploy(again) == "Deployed"
         assert not server.get("/services/web")["service"]["at_risk"]

@@ -13,9 +13,9 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.scanner.model import Inventory, LayerOrigin
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 
-BASE, OWN = digest_of(b"base"), digest_of(b"own")
+BASE, OWN = compute_digest(b"base"), compute_digest(b"own")
 SECRET = "hunter2"
 
 

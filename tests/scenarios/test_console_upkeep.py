@@ -14,7 +14,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.retention import Retention
 from dockgate.identity.model import Role
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.store.records import PushedImage, Worker
 
 # Its tests share a server, and later ones change what earlier ones look at.
@@ -128,7 +128,7 @@ def test_a_vex_document_is_uploaded_as_a_file_byte_by_byte(site: Site, admin: Br
     assert viewer.post("/vex", **form, headers=FROM_PAGE).status_code == 403
     assert admin.post("/vex", **form, headers={"Sec-Fetch-Site": "cross-site"}).status_code == 403
     assert admin.post("/vex", **form, headers=FROM_PAGE).status_code == 303
-    assert digest_of(data) in {document["document"] for document in site.server.get("/vex")}
+    assert compute_digest(data) in {document["document"] for document in site.server.get("/vex")}
     assert "statement.json" in admin.get("/audit").text
 
 

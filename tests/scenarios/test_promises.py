@@ -15,7 +15,7 @@ from dockgate.gate import rules
 from dockgate.gate.replay import case_file
 from dockgate.scanner import ecosystems
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 
 
 @pytest.fixture(scope="module", params=FACTORIES)
@@ -40,11 +40,11 @@ def test_a_verdict_is_replayed_identically_after_a_database_update(server: Serve
     recorded = case_file.read(case_json, "the server's answer")
     for name in ("policy", "snapshot", "waivers"):
         digest = getattr(recorded.verdict.inputs, name)
-        assert digest_of(document(digest)) == digest
+        assert compute_digest(document(digest)) == digest
     replayed = case_file.replay(recorded, ecosystems.load(), rules.load())
     assert replayed.differences == ()
     assert canonical.encode(replayed.verdict) == stored
-    assert digest_of(stored) == record["digest"]
+    assert compute_digest(stored) == record["digest"]
     assert server.get(f"/verdicts/{record['digest']}/explanation")["replay"]["same"]
 
 

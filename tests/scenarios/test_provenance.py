@@ -68,7 +68,7 @@ def judged(server: ServerSystem, name: str, policy: str, *attached: bytes) -> tu
 
 
 def by_ci(image: str, signer: dsse.Signer = THEIRS) -> bytes:
-    return dsse.sign(write_statement(replace(RECORD, builder=CI), "elsewhere.example/app", image), signer)
+    return dsse.sign_payload(write_statement(replace(RECORD, builder=CI), "elsewhere.example/app", image), signer)
 
 
 def digest_of(server: ServerSystem, name: str) -> str:
@@ -97,7 +97,7 @@ def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:
     until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
     ((key, envelope),) = server.attestor.provenance[f"attached/app@{image}"].items()
     assert key == "attached-1/Build/Build/1"
-    signed = dsse.verify(envelope, [dsse.PublicKey(server.attestor.keys()[0].pem.encode())])
+    signed = dsse.verify_envelope(envelope, [dsse.PublicKey(server.attestor.keys()[0].pem.encode())])
     document = json.loads(signed.payload)
     assert document["predicateType"] == PREDICATE_TYPE
     assert document["subject"] == [
@@ -120,7 +120,7 @@ def test_forged_and_copied_statements_are_refused(server: ServerSystem) -> None:
     until(lambda: server.attestor.provenance.get(f"original/app@{made}"))
     (copied,) = server.attestor.provenance[f"original/app@{made}"].values()
     image = digest_of(server, "forged")
-    forged = dsse.sign(write_statement(RECORD, "elsewhere.example/app", image), THEIRS)
+    forged = dsse.sign_payload(write_statement(RECORD, "elsewhere.example/app", image), THEIRS)
     ((_, payload),) = server.attestor.attested[f"original/app@{made}", "ours"]
     approval_of_other = server.attestor.sign(payload)
     same = payload.replace(made.removeprefix("sha256:").encode(), image.removeprefix("sha256:").encode())

@@ -15,7 +15,7 @@ from tests.scenarios.pull_site import Site, new_image, pull_site, refused
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PULL, PUSH, Access
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.web.registry_proxy import MAX_VERDICTS, MAX_VERDICTS_EACH, RegistryNames, RegistryProxy
 
 pytestmark = pytest.mark.real
@@ -148,14 +148,16 @@ def test_uploads_in_chunks_resume_and_blobs_have_ranges(site: Site) -> None:
         assert (patched.status_code, patched.headers["Range"]) == (202, f"0-{at + size - 1}"), patched.text
         place, at = urljoin(place, patched.headers["Location"]), at + size
     assert slow_http.get(place, headers=headers).status_code == 204
-    done = slow_http.put(httpx.URL(place).copy_add_param("digest", digest_of(data)), content=data[at:], headers=headers)
+    done = slow_http.put(
+        httpx.URL(place).copy_add_param("digest", compute_digest(data)), content=data[at:], headers=headers
+    )
     assert done.status_code == 201, done.text
-    path = f"blobs/{digest_of(data)}"
+    path = f"blobs/{compute_digest(data)}"
     assert site.ask("GET", "gated/app", path).content == data
     assert int(site.ask("HEAD", "gated/app", path).headers["Content-Length"]) == len(data)
     part = site.ask("GET", "gated/app", path, headers={"Range": "bytes=100-199"})
     assert (part.status_code, part.content) == (206, data[100:200])
-    mount = f"blobs/uploads/?mount={digest_of(data)}&from=gated/app"
+    mount = f"blobs/uploads/?mount={compute_digest(data)}&from=gated/app"
     assert site.ask("POST", "open/app", mount, PULL, PUSH).status_code == 401  # no right to pull there
 
 

@@ -17,7 +17,7 @@ from tests.scenarios.pull_site import ASSIGNMENT, BAD, Site, new_image, pull_sit
 
 from dockgate.delivery.registry_access import PULL, PUSH
 from dockgate.services.registry import registry_pulls
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import StoreError
 from dockgate.vulnerabilities.model import Severity
 
@@ -184,7 +184,7 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
         signature = json.dumps({"critical": {"image": {"docker-manifest-digest": subject}}}).encode()
         statement = {"_type": "https://in-toto.io/Statement/v1", "subject": [{"digest": {"sha256": hexadecimal}}]}
         envelope = {"payload": b64encode(json.dumps(statement).encode()).decode(), "signatures": []}
-        root = {"type": "layers", "diff_ids": [digest_of(signature)]}  # as cosign writes it
+        root = {"type": "layers", "diff_ids": [compute_digest(signature)]}  # as cosign writes it
         signed = documents(site, "gated/app", signature, config=json.dumps({"config": {}, "rootfs": root}).encode())
         attested = documents(site, "gated/app", json.dumps(envelope).encode())
         plain = documents(site, "gated/app", b'{"of": "no form"}')
@@ -197,9 +197,9 @@ def test_documents_attached_to_an_approved_image_can_be_pulled(site: Site) -> No
         site.put("gated/app", "", referrer)
         listing["manifests"] = [make.descriptor(referrer, make.MANIFEST)]
         site.put("gated/app", tag, json.dumps(listing).encode())
-        for reference in (digest_of(signed), digest_of(attested), digest_of(referrer), tag):
+        for reference in (compute_digest(signed), compute_digest(attested), compute_digest(referrer), tag):
             assert site.pull("gated/app", reference).status_code == status, reference
-        refused(site.pull("gated/app", digest_of(plain)))  # nothing says what it is attached to
+        refused(site.pull("gated/app", compute_digest(plain)))  # nothing says what it is attached to
 
 
 def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
@@ -241,7 +241,7 @@ def test_an_image_disguised_as_a_document_is_refused(site: Site) -> None:
         )
         if answer.status_code == 201:
             refused(site.pull("gated/app", f"{tag}.sig"))
-            refused(site.pull("gated/app", digest_of(data)))
+            refused(site.pull("gated/app", compute_digest(data)))
         else:
             assert answer.status_code == 400, name
     site.put("gated/app", "", evil.blobs[evil.digest])

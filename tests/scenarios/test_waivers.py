@@ -21,7 +21,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import make_policy
 from dockgate.scanner import ecosystems
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import format_time as text
 from dockgate.vulnerabilities.model import Severity
 
@@ -104,7 +104,7 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
     ]
     case = server.store.verdicts.case(record["digest"])
     again = evaluate.judge(case, ecosystems.load(), rules.load())
-    assert digest_of(canonical.encode(again)) == record["digest"]
+    assert compute_digest(canonical.encode(again)) == record["digest"]
 
 
 def test_a_preview_says_what_a_waiver_would_change_and_adds_none(server: ServerSystem) -> None:
@@ -232,7 +232,7 @@ def attest_document(image: str, document: bytes, signer: dsse.Signer = KEY) -> b
         "subject": [{"name": "app", "digest": {"sha256": image.removeprefix("sha256:")}}],
         "predicate": json.loads(document),
     }
-    return dsse.sign(json.dumps(statement).encode(), signer)
+    return dsse.sign_payload(json.dumps(statement).encode(), signer)
 
 
 def reject(server: ServerSystem, name: str) -> tuple[str, str, str]:

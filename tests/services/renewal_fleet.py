@@ -15,7 +15,7 @@ from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.durable_effects import Effects
 from dockgate.services.fleet.verdict_renewal import VerdictRenewal
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.fleet.records import FleetVerdict
@@ -49,7 +49,7 @@ class Feeds(AdvisoryDatabase):
     @property
     def digest(self) -> str:
         """As in a real database, the time of the last check is part of it."""
-        return digest_of(f"{super().digest} {self.checked_at}".encode())
+        return compute_digest(f"{super().digest} {self.checked_at}".encode())
 
     def list_coverage(self) -> Sequence[Coverage]:
         return tuple(
@@ -100,7 +100,7 @@ class Fleet:
         )
 
     def scan(self, name: str) -> str:
-        image = digest_of(name.encode())
+        image = compute_digest(name.encode())
         self.images[name] = image
         now = format_time(self.system.clock())
         scan = self.system.store.images.request_scan(image, f"team/{name}", now)

@@ -3,14 +3,14 @@
 import pytest
 
 from dockgate.gate.summaries import SUMMARY_LIMIT
-from dockgate.shared.wording import format_count, list_first, shorten
+from dockgate.shared.wording import format_count, list_first, shorten_text
 
 
 def test_a_summary_fits_where_the_reference_solution_puts_it() -> None:
     assert SUMMARY_LIMIT == 512
-    assert shorten("x" * 512, SUMMARY_LIMIT) == "x" * 512
-    assert len(shorten("x" * 600, SUMMARY_LIMIT)) == 512
-    assert shorten("x" * 600, SUMMARY_LIMIT).endswith("…")
+    assert shorten_text("x" * 512, SUMMARY_LIMIT) == "x" * 512
+    assert len(shorten_text("x" * 600, SUMMARY_LIMIT)) == 512
+    assert shorten_text("x" * 600, SUMMARY_LIMIT).endswith("…")
 
 
 @pytest.mark.parametrize(("count", "text"), [(0, "0 paths"), (1, "1 path"), (2, "2 paths"), (1200, "1,200 paths")])

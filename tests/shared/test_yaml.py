@@ -6,7 +6,7 @@ import time
 import pytest
 
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.yaml import COUNT_LIMIT, DEPTH_LIMIT, SIZE_LIMIT, load
+from dockgate.shared.yaml import COUNT_LIMIT, DEPTH_LIMIT, SIZE_LIMIT, load_document
 
 TEXT = """\
 # a comment
@@ -21,7 +21,7 @@ stages:
 
 
 def test_values_are_plain_and_every_key_and_item_has_its_line() -> None:
-    document = load(TEXT, "pipeline.yaml")
+    document = load_document(TEXT, "pipeline.yaml")
     assert document.value == {
         "name": "demo",
         "stages": [{"name": "Source", "actions": []}, {"name": "Build", "timeout": 5}],
@@ -33,16 +33,16 @@ def test_values_are_plain_and_every_key_and_item_has_its_line() -> None:
 
 
 def test_a_missing_location_has_the_line_of_its_parent() -> None:
-    document = load(TEXT, "pipeline.yaml")
+    document = load_document(TEXT, "pipeline.yaml")
     assert document.find_line(("stages", 0, "actions", "source", "branch")) == 6
     assert document.find_line(("nothing",)) == 1
 
 
 def test_an_error_names_file_line_and_key_and_has_advice() -> None:
-    error = load(TEXT, "pipeline.yaml").make_error(("stages", 1, "timeout"), "too short", "Use 60 or more.")
+    error = load_document(TEXT, "pipeline.yaml").make_error(("stages", 1, "timeout"), "too short", "Use 60 or more.")
     assert str(error) == "pipeline.yaml:8: stages.1.timeout: too short"
     assert error.advice == "Use 60 or more."
-    assert str(load("", "p.yaml").make_error((), "it is empty")) == "p.yaml:1: it is empty"
+    assert str(load_document("", "p.yaml").make_error((), "it is empty")) == "p.yaml:1: it is empty"
 
 
 @pytest.mark.parametrize(
@@ -74,7 +74,7 @@ def test_an_error_names_file_line_and_key_and_has_advice() -> None:
     ],
 )
 def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
-    read = load(text, "x.yaml").value
+    read = load_document(text, "x.yaml").value
     assert (read, type(read)) == (value, type(value))
 
 
@@ -98,7 +98,7 @@ def test_scalars_follow_yaml_1_2(text: str, value: object) -> None:
 )
 def test_unsupported_yaml_is_refused_with_its_line(text: str, error: str) -> None:
     with pytest.raises(DefinitionError) as refusal:
-        load(text, "x.yaml")
+        load_document(text, "x.yaml")
     assert str(refusal.value).startswith(error)
 
 
@@ -120,16 +120,16 @@ def test_unsupported_yaml_is_refused_with_its_line(text: str, error: str) -> Non
 def test_a_hostile_document_costs_little(text: str) -> None:
     started = time.process_time()
     with contextlib.suppress(DefinitionError):
-        load(text, "x.yaml")
+        load_document(text, "x.yaml")
     assert time.process_time() - started < 5
 
 
 def test_documents_up_to_the_limits_are_read() -> None:
-    load("[" * DEPTH_LIMIT + "]" * DEPTH_LIMIT, "x.yaml")
-    load("[" + "1," * (COUNT_LIMIT - 1) + "]", "x.yaml")
+    load_document("[" * DEPTH_LIMIT + "]" * DEPTH_LIMIT, "x.yaml")
+    load_document("[" + "1," * (COUNT_LIMIT - 1) + "]", "x.yaml")
     with pytest.raises(DefinitionError, match=f"nested more than {DEPTH_LIMIT} deep"):
-        load("[" * (DEPTH_LIMIT + 1) + "]" * (DEPTH_LIMIT + 1), "x.yaml")
+        load_document("[" * (DEPTH_LIMIT + 1) + "]" * (DEPTH_LIMIT + 1), "x.yaml")
     with pytest.raises(DefinitionError, match=f"more than {COUNT_LIMIT} keys and items"):
-        load("[" + "1," * (COUNT_LIMIT + 1) + "]", "x.yaml")
+        load_document("[" + "1," * (COUNT_LIMIT + 1) + "]", "x.yaml")
     with pytest.raises(DefinitionError, match=f"at most {SIZE_LIMIT} are read"):
-        load("é" * (SIZE_LIMIT // 2 + 1), "x.yaml")
+        load_document("é" * (SIZE_LIMIT // 2 + 1), "x.yaml")

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DeniedError, UnreadableError, UsageError
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ class PublicKey:
             ) from None
         _check_kind(self._key)
         self.pem = self._key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode()
-        self.id = digest_of(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
+        self.id = compute_digest(self._key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo))
 
     def has_signed(self, signature: bytes, data: bytes) -> bool:
         """Return whether the signature of `data` was made with the private half of this key."""
@@ -129,7 +129,7 @@ def encode_pae(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
-def sign(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
+def sign_payload(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
     """An envelope, as JSON, with one signature."""
     signature = signer.sign(encode_pae(payload_type, payload))
     return json.dumps(
@@ -142,7 +142,7 @@ def sign(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
     ).encode()
 
 
-def read(data: bytes) -> Envelope:
+def read_envelope(data: bytes) -> Envelope:
     """Parse an envelope without verifying it. Raises UnreadableError if it is not one."""
     if len(data) > SIZE_LIMIT:
         raise UnreadableError(f"The envelope has more than {SIZE_LIMIT} bytes.")
@@ -162,12 +162,12 @@ def read(data: bytes) -> Envelope:
         raise UnreadableError(f"That is not a DSSE envelope: {type(error).__name__}: {error}.") from None
 
 
-def verify(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
+def verify_envelope(data: bytes, keys: Iterable[PublicKey]) -> SignedStatement:
     """Return what an envelope states, if one of its signatures is by one of the keys.
 
     Raises UnreadableError for other bytes, DeniedError when none of these keys signed it.
     """
-    envelope = read(data)
+    envelope = read_envelope(data)
     signed_bytes = encode_pae(envelope.payload_type, envelope.payload)
     for key in keys:
         if any(key.has_signed(signature, signed_bytes) for signature in envelope.signatures):

@@ -5,7 +5,7 @@ from typing import Any
 from dockgate.aws.messages import Request
 from dockgate.gate.model import Status
 from dockgate.gate.summaries import SUMMARY_LIMIT
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten_text
 
 # Characters that a summary has beside a link, at least.
 _ROOM = 100
@@ -51,5 +51,5 @@ def fit_summary(text: str, link: str) -> str:
     """
     room = SUMMARY_LIMIT - len(link) - 1
     if not link or room < _ROOM:
-        return shorten(text, SUMMARY_LIMIT)
-    return f"{shorten(text, room)} {link}"
+        return shorten_text(text, SUMMARY_LIMIT)
+    return f"{shorten_text(text, room)} {link}"

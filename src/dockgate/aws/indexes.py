@@ -5,7 +5,7 @@ Inspector scans the manifests, never the index.
 
 from typing import TYPE_CHECKING, Any
 
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ImageError
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class Indexes:
         data = self._read_manifests(repository, [digest]).get(digest)
         if data is None:
             return None
-        index = manifest.parse(data, digest)
+        index = manifest.parse_manifest(data, digest)
         if not isinstance(index, manifest.Index):
             return ()
         children = [entry for entry in index.manifests if entry.platform != manifest.NOT_RUNNABLE]
@@ -80,7 +80,7 @@ class Indexes:
         manifests = {}
         for image in answer.get("images", []):
             digest, data = str(image["imageId"]["imageDigest"]), str(image["imageManifest"]).encode()
-            if digest_of(data) != digest or digest not in digests:
+            if compute_digest(data) != digest or digest not in digests:
                 raise ImageError(f"ECR's manifest of {digest} has another digest.", "Push the image again.")
             manifests[digest] = data
         return manifests

@@ -85,7 +85,7 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
     No server is needed. Exits 0 when such an approval of this digest exists, 1 when not, 2 on an error.
     """
     from dockgate.services.verdicts import attestations
-    from dockgate.shared.escaping import clean
+    from dockgate.shared.escaping import clean_text
 
     bundle = ca_bundle or from_environment().ca_bundle
     digest, signed_approvals = attestations.verify(image, key, policy, ca_bundle=bundle, is_insecure=insecure)
@@ -93,14 +93,14 @@ def verify(context: click.Context, image: str, key: Path, policy: str, insecure:
     print_text(digest)
     for claim in claims:
         print_text(
-            clean(
+            clean_text(
                 f"  approved by policy {claim.policy}, verdict of {claim.judged_at}, valid until {claim.expires_at}; "
                 f"evidence: {claim.evidence}; {claim.waived} waived; verdict digest {claim.verdict}"
             )
         )
     if not claims:
         for entry in signed_approvals:
-            print_text(clean(f"  refused: {entry.refusal}"))
+            print_text(clean_text(f"  refused: {entry.refusal}"))
         if not signed_approvals:
             print_text("  refused: the image has no attestation; only images that the gate approved have one")
         context.exit(1)

@@ -96,7 +96,7 @@ def _decode_lines(lines: Iterable[bytes]) -> list[str]:
 
 def _format_answer(answer: "Answer") -> str:
     """The package URL, then a line per finding: severity, id, fixed version, urgency."""
-    from dockgate.shared.escaping import clean
+    from dockgate.shared.escaping import clean_text
 
     lines = [f"! {answer.error}"] if answer.error else [f"? {reason}" for reason in answer.undetermined]
     lines += [
@@ -109,7 +109,7 @@ def _format_answer(answer: "Answer") -> str:
         lines = [
             "no findings" if answer.advisory_count else f"no findings: no advisory names {_describe_lookup(answer)}"
         ]
-    return "".join(clean(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
+    return "".join(clean_text(line) + "\n" for line in [answer.purl, *(f"  {line}" for line in lines)])
 
 
 def _describe_lookup(answer: "Answer") -> str:

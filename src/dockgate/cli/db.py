@@ -32,7 +32,7 @@ from dockgate.config import from_environment
 from dockgate.services.feeds import advisories
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import DatabaseError, UnavailableError
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import format_count
 
 if TYPE_CHECKING:
@@ -182,7 +182,7 @@ def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> No
         print_json(to_plain(transfer))
         return
     manifest = f"@{transfer.manifest}" if transfer.manifest else ""
-    print_text(f"{transfer.digest} {action} {clean(transfer.place)}{manifest}")
+    print_text(f"{transfer.digest} {action} {clean_text(transfer.place)}{manifest}")
     if transfer.key:
         print_text(f"  signed by the key {transfer.key}; to import by digest: --digest {transfer.content}")
 
@@ -209,7 +209,7 @@ def _print_status(status: "Status") -> None:
     print_feeds([to_plain(feed) for feed in status.feeds])
     for part in status.suspect:
         print_text(
-            f"{clean(part.part)} is suspect: its newest record is of {part.newest}, unusually old for this feed."
+            f"{clean_text(part.part)} is suspect: its newest record is of {part.newest}, unusually old for this feed."
         )
     print_text()
     rows: list[tuple[Cell, ...]] = [
@@ -234,7 +234,7 @@ def _print_result(result: "Result", path: Path, output_format: str) -> None:
     for line in _format_failures(result.failures):
         print_text(line)
     for sentence in result.missing:
-        print_text(clean(sentence))
+        print_text(clean_text(sentence))
     if result.digest:
         print_text(f"Advisory database {display_digest(result.digest)} is in place:")
         print_text(f"  {path}")
@@ -250,10 +250,10 @@ def _format_failures(failures: "Sequence[Failure]") -> Iterator[str]:
         state = "using the cached copy" if has_cached_copy else "no cached copy"
         names = [f"{entry.feed} {entry.name}".rstrip() for entry in group]
         if len(group) == 1:
-            yield f"{names[0]}: failed, {state}: {clean(group[0].reason)}"
+            yield f"{names[0]}: failed, {state}: {clean_text(group[0].reason)}"
             continue
-        hosts = ", ".join(dict.fromkeys(clean(entry.host or "") for entry in group))
-        yield f"{len(group)} feeds failed, {state}: {clean(str(trigger_text))} ({hosts})"
+        hosts = ", ".join(dict.fromkeys(clean_text(entry.host or "") for entry in group))
+        yield f"{len(group)} feeds failed, {state}: {clean_text(str(trigger_text))} ({hosts})"
         yield from textwrap.wrap(
             ", ".join(names), 78, initial_indent="  ", subsequent_indent="  ",
             break_long_words=False, break_on_hyphens=False,
@@ -262,7 +262,7 @@ def _format_failures(failures: "Sequence[Failure]") -> Iterator[str]:
 
 def _format_faults(part: "Part") -> str:
     """The first unreadable entries; `dockgate db status -o json` has all."""
-    lines = [f"\n  {clean(fault.name)}: {clean(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
+    lines = [f"\n  {clean_text(fault.name)}: {clean_text(fault.reason)}" for fault in part.faults[:FAULTS_SHOWN]]
     omitted_count = len(part.faults) - len(lines)
     count = f", {len(part.faults)} unreadable" if lines else ""
     return count + "".join(lines) + (f"\n  and {omitted_count} more" if omitted_count else "")

@@ -21,7 +21,7 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.output import print_text
 from dockgate.cli.rollout import describe_rollout, wait_for_rollout
 from dockgate.delivery.service_model import Probe, Rollout, Service, ServiceEvent, Task, TaskDefinition
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import format_count
 
 EVENTS_SHOWN = 10
@@ -182,5 +182,5 @@ def _format_probe(probe: Probe | None) -> Cell:
     if probe.is_healthy:
         return f"passed{age}"
     times_failed = f" {probe.failures} times" if (probe.failures or 0) > 1 else ""
-    output = f": {clean(probe.output.partition(chr(10))[0])}" if probe.output else ""
+    output = f": {clean_text(probe.output.partition(chr(10))[0])}" if probe.output else ""
     return f"failed{times_failed}{age}{output}", "red"

@@ -17,7 +17,14 @@ from dockgate.gate.summaries import count_waived
 from dockgate.reports._verdict_lines import show_reasons
 from dockgate.shared.digest import from_hex
 from dockgate.shared.errors import NotFoundError
-from dockgate.shared.terminal_lines import align, create_console, make_line, print_bullets, show, wrap_shell_command
+from dockgate.shared.terminal_lines import (
+    align_rows,
+    create_console,
+    make_line,
+    print_bullets,
+    print_lines,
+    wrap_shell_command,
+)
 
 _WORDS = {RunState.IN_PROGRESS: "in progress", RunState.PENDING: "not started"}
 
@@ -26,13 +33,13 @@ def show_execution(client: Client, answer: Mapping[str, Any]) -> None:
     """Print an execution, given as the API's JSON. Rejecting verdicts are fetched, to list each violation."""
     terminal = create_console(sys.stdout)
     execution = parse_answer(Execution, answer["execution"])
-    show(terminal, _iterate_head_lines(execution))
+    print_lines(terminal, _iterate_head_lines(execution))
     waiting = [
         action for stage in answer["stages"] for action in stage["actions"] if action["state"] == RunState.WAITING
     ]
     for stage in answer["stages"]:
         terminal.print()
-        show(terminal, [_format_title(stage["name"], stage["state"], _format_stage_time(stage), indent=0)])
+        print_lines(terminal, [_format_title(stage["name"], stage["state"], _format_stage_time(stage), indent=0)])
         for action in stage["actions"]:
             _show_action(terminal, client, action, is_one_of_several=len(waiting) > 1)
     if execution.state in (RunState.FAILED, RunState.STOPPED):
@@ -71,14 +78,14 @@ def _format_stage_time(stage: Mapping[str, Any]) -> str:
 def _show_action(terminal: Console, client: Client, action: Mapping[str, Any], *, is_one_of_several: bool) -> None:
     attempt = f" (attempt {action['attempt']})" if action["attempt"] > 1 else ""
     duration = times.format_duration(action["started_at"], action["finished_at"])
-    show(terminal, [_format_title(action["name"] + attempt, action["state"], duration, indent=2)])
+    print_lines(terminal, [_format_title(action["name"] + attempt, action["state"], duration, indent=2)])
     if action["started_at"]:
-        show(
+        print_lines(
             terminal,
             [make_line("      ", (f"{action['type']}, started {times.format_time(action['started_at'])}", "dim"))],
         )
     for name, value in sorted(action["variables"].items()):
-        show(terminal, [make_line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
+        print_lines(terminal, [make_line("      ", (f"{name} ", "dim"), display_digest(str(value)))])
     approval = action["approval"]
     if approval:
         _show_approval(terminal, client, approval, is_one_of_several=is_one_of_several)
@@ -87,7 +94,7 @@ def _show_action(terminal: Console, client: Client, action: Mapping[str, Any], *
 
 
 def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any], *, is_one_of_several: bool) -> None:
-    show(
+    print_lines(
         terminal,
         [make_line("      ", ("image ", "dim"), display_digest(f"{approval['repository']}@{approval['image']}"))],
     )
@@ -96,8 +103,9 @@ def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any
         action = ApprovalId(approval["id"]).action
         name = approval["id"] if is_one_of_several or action is None else action.execution
         answers = approval_wait.answer_commands(approval, name)
-        show(
-            terminal, align([[make_line(command), make_line((effect, "dim"))] for command, effect in answers], indent=6)
+        print_lines(
+            terminal,
+            align_rows([[make_line(command), make_line((effect, "dim"))] for command, effect in answers], indent=6),
         )
         return
     glyph, style = STATES[approval["state"]]
@@ -108,15 +116,17 @@ def _show_approval(terminal: Console, client: Client, approval: Mapping[str, Any
     style = "yellow" if waived_count else style
     word = f"{approval['state']} with {waived_count}" if waived_count else approval["state"]
     unsure = ", because the verdict is Undetermined" if verdict and verdict.status is Status.UNDETERMINED else ""
-    show(terminal, [make_line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
+    print_lines(terminal, [make_line("      ", (f"{glyph} {word}", style), f"{decider}{policy}{unsure}")])
     if approval["state"] == "Approved" or approval["decided_by"] != BY_POLICY or verdict is None:
         print_bullets(terminal, [approval["summary"]] if approval["summary"] else [], indent=8)
     if verdict is not None:
         if approval["decided_by"] != BY_POLICY and approval["state"] != "Approved":
-            show(terminal, [make_line("        ", f"The verdict was {verdict.status}.")])
+            print_lines(terminal, [make_line("        ", f"The verdict was {verdict.status}.")])
         elif approval["state"] != "Approved":
             show_reasons(terminal, verdict, indent=8)
-        show(terminal, [make_line("        ", (f"dockgate verdict show {shorten_digest(approval['verdict'])}", "dim"))])
+        print_lines(
+            terminal, [make_line("        ", (f"dockgate verdict show {shorten_digest(approval['verdict'])}", "dim"))]
+        )
 
 
 def _find_verdict(client: Client, approval: Mapping[str, Any]) -> Verdict | None:
@@ -138,11 +148,11 @@ def _show_advice(terminal: Console, client: Client, execution: Execution, answer
     approval = first_failed["approval"] if first_failed else None
     verdict = _find_verdict(client, approval) if approval else None
     next_steps = advise_next_steps(execution, first_failed, verdict, answer.get("superseded_by"))
-    show(terminal, [make_line((sentence, "dim")) for sentence in next_steps.sentences])
+    print_lines(terminal, [make_line((sentence, "dim")) for sentence in next_steps.sentences])
     approvals = [action["approval"] for stage in answer["stages"] for action in stage["actions"] if action["approval"]]
     for command, effect in next_steps.commands:
         if approval and terminal.is_terminal:  # shortened, to fit the terminal
             command = command.replace(approval["image"], from_hex(shorten_digest(approval["image"])))
             command = command.replace(approval["id"], execution.id if len(approvals) == 1 else approval["id"])
-        show(terminal, [make_line("  ", (f"{effect}:", "dim"))])
-        show(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))
+        print_lines(terminal, [make_line("  ", (f"{effect}:", "dim"))])
+        print_lines(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))

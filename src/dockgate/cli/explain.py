@@ -74,25 +74,25 @@ def _load_recorded(name: str) -> "RecordedVerdict":
 
 def _show_replays(recorded_verdicts: "list[RecordedVerdict]", replays: "list[Replay]") -> None:
     from dockgate.reports._verdict_lines import format_headline, show_inputs, show_reasons, show_waived
-    from dockgate.shared.terminal_lines import create_console, make_line, print_bullets, show
+    from dockgate.shared.terminal_lines import create_console, make_line, print_bullets, print_lines
 
     terminal = create_console(sys.stdout)
     for recorded_verdict, replay in zip(recorded_verdicts, replays, strict=True):
-        show(terminal, [make_line((replay.digest, "bold"))])
-        show(
+        print_lines(terminal, [make_line((replay.digest, "bold"))])
+        print_lines(
             terminal,
             [make_line((recorded_verdict.verdict.image, "dim"), ("  evaluated at ", "dim"), recorded_verdict.case.now)],
         )
         is_same_engine = replay.engine == replay.present
         engine = "" if is_same_engine else f"; recorded by version {replay.engine}, replayed by {replay.present}"
         if replay.same:
-            show(terminal, [make_line(("✓ replay is identical", "green"), engine)])
+            print_lines(terminal, [make_line(("✓ replay is identical", "green"), engine)])
         else:
-            show(terminal, [make_line(("✗ replay differs", "bold red"), engine)])
+            print_lines(terminal, [make_line(("✗ replay differs", "bold red"), engine)])
             print_bullets(terminal, replay.differs)
         terminal.print()
         if len(recorded_verdicts) == 1:
-            show(terminal, [format_headline(recorded_verdict.verdict)])
+            print_lines(terminal, [format_headline(recorded_verdict.verdict)])
             show_reasons(terminal, recorded_verdict.verdict)
             show_waived(terminal, recorded_verdict.verdict)
             terminal.print()

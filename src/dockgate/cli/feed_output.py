@@ -6,7 +6,7 @@ from typing import Any
 from dockgate.cli import times
 from dockgate.cli.listing_output import Cell, print_table
 from dockgate.cli.output import print_text
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 
 
 def print_feeds(feeds: Sequence[Mapping[str, Any]]) -> None:
@@ -18,10 +18,10 @@ def print_feeds(feeds: Sequence[Mapping[str, Any]]) -> None:
     )
     for feed in feeds:
         if feed["reason"]:
-            print_text(f"{feed['feed']}: {clean(feed['reason'])}")
+            print_text(f"{feed['feed']}: {clean_text(feed['reason'])}")
     for reason in dict.fromkeys(feed["off"] for feed in feeds if feed["off"]):
         names = ", ".join(feed["feed"] for feed in feeds if feed["off"] == reason)
-        print_text(f"The server does not fetch {names}: {clean(reason)}.")
+        print_text(f"The server does not fetch {names}: {clean_text(reason)}.")
 
 
 def _make_feed_row(feed: Mapping[str, Any]) -> tuple[Cell, ...]:

@@ -72,23 +72,25 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Cell]], empty: str 
     On a terminal, columns that do not fit move to lines below their row (`fit_rows`); elsewhere a row is always one
     line.
     """
-    from dockgate.shared.terminal_lines import align, create_console, fit_rows, make_line, show
+    from dockgate.shared.terminal_lines import align_rows, create_console, fit_rows, make_line, print_lines
 
     terminal = create_console(sys.stdout)
     if not rows:
-        show(terminal, [make_line((empty or "", "dim"))])
+        print_lines(terminal, [make_line((empty or "", "dim"))])
         return
     cells = [[make_line((name, "dim")) for name in head], *([make_line(cell) for cell in row] for row in rows)]
-    show(terminal, fit_rows(cells, terminal.width) if terminal.is_terminal else align(cells, indent=0))
+    print_lines(terminal, fit_rows(cells, terminal.width) if terminal.is_terminal else align_rows(cells, indent=0))
 
 
 def print_fields(title: str, rows: Sequence[tuple[str, Cell]]) -> None:
     """Print a title and, below it, names with values; rows without a value are omitted."""
-    from dockgate.shared.terminal_lines import align, create_console, make_line, show
+    from dockgate.shared.terminal_lines import align_rows, create_console, make_line, print_lines
 
     terminal = create_console(sys.stdout)
-    show(terminal, [make_line((title, "bold"))])
-    show(terminal, align([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2))
+    print_lines(terminal, [make_line((title, "bold"))])
+    print_lines(
+        terminal, align_rows([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2)
+    )
 
 
 def style_state(word: str, reason: str | None = None) -> Cell:

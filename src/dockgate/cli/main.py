@@ -205,11 +205,11 @@ def _report_unexpected(error: Exception) -> int:
 def _print_error(message: str, advice: str | None = None) -> int:
     """Print an error with its advice, escaped: messages may quote text from an image or a server."""
     from dockgate.cli.output import print_wrapped
-    from dockgate.shared.escaping import clean
+    from dockgate.shared.escaping import clean_text
 
     first_line, *more_lines = f"error: {message}".splitlines()
     for text in (first_line, *(f"       {line}" for line in (*more_lines, *(advice or "").splitlines()))):
-        print_wrapped(clean(text), err=True)
+        print_wrapped(clean_text(text), err=True)
     return DockgateError.exit_code
 
 

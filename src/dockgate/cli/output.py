@@ -31,6 +31,6 @@ def escape_controls(text: str) -> str:
     """The text with its control characters escaped, line by line."""
     if text.isprintable():
         return text
-    from dockgate.shared.escaping import clean
+    from dockgate.shared.escaping import clean_text
 
-    return "\n".join(clean(line) for line in text.split("\n"))
+    return "\n".join(clean_text(line) for line in text.split("\n"))

@@ -224,13 +224,13 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
 
 
 def _show_outcomes(policy: str, file: str, outcomes: list[tuple[str, int, tuple[str, ...]]]) -> None:
-    from dockgate.shared.escaping import clean
+    from dockgate.shared.escaping import clean_text
 
     print_text(f"{file}: policy {policy}")
     for name, line, problems in outcomes:
-        print_text(clean(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
+        print_text(clean_text(f"  {'✗' if problems else '✓'} {name}{f' (line {line})' if problems else ''}"))
         for problem in problems:
-            print_text(clean(f"      {problem}"))
+            print_text(clean_text(f"      {problem}"))
     failed_count = sum(bool(problems) for _, _, problems in outcomes)
     count = f"{len(outcomes)} example{'s' if len(outcomes) != 1 else ''}"
     print_text(f"{count}, {failed_count} failed" if failed_count else f"{count}, all passed")

@@ -121,7 +121,7 @@ def _try_on_image(text: str, file: Path, reference: str, policy: str, database: 
 
 
 def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Sequence[ImageComparison]) -> None:
-    from dockgate.shared.terminal_lines import create_console, make_line, show
+    from dockgate.shared.terminal_lines import create_console, make_line, print_lines
 
     terminal = create_console(sys.stdout)
     for change in changes:
@@ -133,11 +133,11 @@ def _show_changes(judged_count: int, status_changes: dict[str, int], changes: Se
         subject = (
             f"{shorten_reference(change.image)}{f' of {shorten_reference(change.subject)}' if change.subject else ''}"
         )
-        show(terminal, [make_line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
+        print_lines(terminal, [make_line(f"{subject}, by {PolicyReference.parse(change.policy).label}: ", *turn)])
         for sign, entries in (("+", change.added), ("-", change.removed)):
             for entry in entries:
                 rule = f"{entry.rule}: " if entry.rule else ""
-                show(terminal, [make_line(f"  {sign} {rule}{entry.text}")])
+                print_lines(terminal, [make_line(f"  {sign} {rule}{entry.text}")])
     unchanged_count = judged_count - sum(status_changes.values())
     counts = [f"{count} {turn}" for turn, count in sorted(status_changes.items())]
     print_text(f"{judged_count} evaluated: {', '.join([*counts, f'{unchanged_count} unchanged'])}")

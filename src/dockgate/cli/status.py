@@ -20,7 +20,7 @@ from dockgate.cli.listing_output import (
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 from dockgate.delivery.model import Execution
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 
 MAX_WAITING = 5
 
@@ -87,7 +87,7 @@ def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
             if feed["off"]:
                 following = "not fetched by the server"
             lines.append(
-                ("feed fails", (f"{feed['feed']} for {failing_for}, {following}: {clean(feed['reason'])}", "red"))
+                ("feed fails", (f"{feed['feed']} for {failing_for}, {following}: {clean_text(feed['reason'])}", "red"))
             )
     works = [feed for feed in status["feeds"] if feed["next_at"] and not feed["failures"]]
     if works:
@@ -96,7 +96,7 @@ def _list_feed_rows(status: Mapping[str, Any]) -> list[tuple[str, Cell]]:
     elif any(_is_next(feed) for feed in status["feeds"]):
         lines.append(("next update", "now"))
     elif not lines and (reasons := Counter(feed["off"] for feed in status["feeds"] if feed["off"])):
-        lines.append(("no updates", (clean(reasons.most_common(1)[0][0]), "yellow")))
+        lines.append(("no updates", (clean_text(reasons.most_common(1)[0][0]), "yellow")))
     return lines
 
 

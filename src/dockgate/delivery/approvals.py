@@ -10,7 +10,7 @@ from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers
 from dockgate.gate.model import Status, Verdict
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import PERMISSIONS, Permission, Principal
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten_text
 
 
 def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, supporters: Sequence[str] = ()) -> Answer:
@@ -23,15 +23,15 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
         if approval.expires_at <= now:
             return Answer(ApprovalState.EXPIRED, "no answer in time", decided_by="timeout")
         return Answer(ApprovalState.WAITING, "")
-    status, summary, digest = verdict[0].status, shorten(verdict[0].summary, SUMMARY_LIMIT), verdict[1]
+    status, summary, digest = verdict[0].status, shorten_text(verdict[0].summary, SUMMARY_LIMIT), verdict[1]
     if status is not Status.APPROVED:
         return Answer(ApprovalState.REJECTED, summary, digest)
     if approval.approvers is None:
         return Answer(ApprovalState.APPROVED, summary, digest)
     if len(supporters) < approval.approvers.count:
-        return Answer(ApprovalState.WAITING, shorten(f"waiting for approvers; {summary}", SUMMARY_LIMIT), digest)
+        return Answer(ApprovalState.WAITING, shorten_text(f"waiting for approvers; {summary}", SUMMARY_LIMIT), digest)
     names = ", ".join(supporters)
-    return Answer(ApprovalState.APPROVED, shorten(f"{summary}; approved by {names}", SUMMARY_LIMIT), digest, names)
+    return Answer(ApprovalState.APPROVED, shorten_text(f"{summary}; approved by {names}", SUMMARY_LIMIT), digest, names)
 
 
 def vote_objection(

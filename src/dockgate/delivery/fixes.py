@@ -21,7 +21,7 @@ from dockgate.delivery.model import FixAction
 from dockgate.gate.model import Upgrade
 from dockgate.scanner.model import Package
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.references import ImageReference, strip_digest
 
 # Branches with fixes. No pipeline watches them unless it names one.
@@ -272,7 +272,7 @@ class _Draft:
 def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
     """The id of a fix: the same for the same changes of the same image."""
     parts = [pipeline, image, action, plan.kind, plan.changes]
-    return get_hex(digest_of(canonical.encode(parts)))[:16]
+    return get_hex(compute_digest(canonical.encode(parts)))[:16]
 
 
 def branch_name(identity: str) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from dockgate.shared.wording import format_count, shorten, to_one_line
+from dockgate.shared.wording import format_count, shorten_text, to_one_line
 
 WORST_LIMIT = 10
 VULNERABILITIES_LIMIT = 20
@@ -68,7 +68,7 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
     subject = service or place or _text(detail, "pipeline", "waiver", "feed") or to_one_line(str(event.get("id", "")))
     parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
     parts += [status, ", ".join(names[:3]) + (" …" if len(names) > 3 else "")]
-    parts.append(shorten(_text(detail, "summary", "reason"), 160))
+    parts.append(shorten_text(_text(detail, "summary", "reason"), 160))
     if kind == "tag.moved":
         parts[0] = f"{repository}:{_text(detail, 'tag')}"
         parts.append(f"from {_text(detail, 'previous')[:19]} to {image[:19]}")
@@ -78,7 +78,7 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
         _STATUSES.index(status if status in _STATUSES else ""),
         subject,
     )
-    text = shorten(": ".join(filter(None, parts)), 400)
+    text = shorten_text(": ".join(filter(None, parts)), 400)
     return Concern(kind, subject, place or subject, text, names, severities, rank)
 
 
@@ -195,7 +195,7 @@ def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
         name = value.get("id") if isinstance(value, Mapping) else value
         if name:
             severity = value.get("severity") if isinstance(value, Mapping) else ""
-            names.setdefault(shorten(to_one_line(str(name)), 60), str(severity or ""))
+            names.setdefault(shorten_text(to_one_line(str(name)), 60), str(severity or ""))
     return tuple(names), tuple(names.values())
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.shared.wording import shorten, to_one_line
+from dockgate.shared.wording import shorten_text, to_one_line
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
 NOTIFIED_TYPES = (
@@ -111,8 +111,8 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
         if name not in ("summary", "reason") and value not in (None, "", [], {}):
-            lines.append(f"{to_one_line(str(name))}: {shorten(to_one_line(_value(value)), 500)}")
-    return shorten(title, _TITLE_LIMIT), shorten("\n".join(lines), _TEXT_LIMIT)
+            lines.append(f"{to_one_line(str(name))}: {shorten_text(to_one_line(_value(value)), 500)}")
+    return shorten_text(title, _TITLE_LIMIT), shorten_text("\n".join(lines), _TEXT_LIMIT)
 
 
 def _value(value: object) -> str:
@@ -139,7 +139,7 @@ def summarize(event: Mapping[str, Any]) -> str:
     subject, text, kind = _subject(detail), _text(detail), str(event.get("detail-type"))
     state = to_one_line(str(detail.get("status") or detail.get("state") or ""))
     if not text and kind in _WORDS and subject:
-        return shorten(_WORDS[kind][0].replace("{}", subject), _TITLE_LIMIT)
+        return shorten_text(_WORDS[kind][0].replace("{}", subject), _TITLE_LIMIT)
     if not text and not state:
         values = ((name, value) for name, value in list(detail.items())[:_FIELDS_LIMIT] if isinstance(value, str | int))
         text = ", ".join(
@@ -147,7 +147,7 @@ def summarize(event: Mapping[str, Any]) -> str:
         )
     subject = subject.rpartition(":repository/")[2] + _image(detail, subject)
     shown_state = state if state and not text.startswith(state) else ""
-    return shorten(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
+    return shorten_text(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
 
 
 def topic_of(event: Mapping[str, Any]) -> str:

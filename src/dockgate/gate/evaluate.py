@@ -33,8 +33,8 @@ from dockgate.gate.summaries import SUMMARY_LIMIT, summarize
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
-from dockgate.shared.wording import shorten
+from dockgate.shared.digest import compute_digest
+from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Severity, Undetermined
 
@@ -56,7 +56,7 @@ def judge(
     case = _add_no_scan_reason(case)
     platform_verdicts = judge_platforms(case, ecosystems, rules, should_remediate=should_remediate)
     why_unscanned = (
-        shorten(case.no_scan_reason, SUMMARY_LIMIT) if case.no_scan_reason and not case.external_reports else None
+        shorten_text(case.no_scan_reason, SUMMARY_LIMIT) if case.no_scan_reason and not case.external_reports else None
     )
     return Verdict(
         image=case.image,
@@ -238,7 +238,7 @@ def _build_unscanned_verdict(case: VerdictCase) -> PlatformVerdict:
 
 def digest_input(value: object) -> str:
     """The digest by which a verdict names one of its inputs."""
-    return digest_of(canonical.encode(value))
+    return compute_digest(canonical.encode(value))
 
 
 def digest_inputs(case: VerdictCase, digest: Callable[[Any], str] = digest_input) -> InputDigests:

@@ -12,7 +12,7 @@ from typing import Any
 
 from dockgate.gate.model import Policy, RuleAction, Settings
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.vulnerabilities.model import Finding, Severity
 
 # The rule that counts findings by severity: its settings say what counts.
@@ -83,7 +83,7 @@ def make_policy(name: str, rules: Mapping[str, Sequence[Mapping[str, object]]]) 
     """Make a policy and its digest from complete settings."""
     settings = {rule: tuple(dict(use) for use in rules[rule]) for rule in sorted(rules)}
     policy = Policy(name, settings, "")
-    return replace(policy, digest=digest_of(encode_policy(policy)))
+    return replace(policy, digest=compute_digest(encode_policy(policy)))
 
 
 def encode_policy(policy: Policy) -> bytes:
@@ -93,7 +93,7 @@ def encode_policy(policy: Policy) -> bytes:
 
 def decode_policy(data: bytes) -> Policy:
     """The policy from the bytes of `encode_policy`."""
-    policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": digest_of(data)})
+    policy: Policy = canonical.build(Policy, {**json.loads(data), "digest": compute_digest(data)})
     return policy
 
 
@@ -200,7 +200,7 @@ def compute_fingerprint(pem: str) -> str:
     """The digest ("sha256:…") of the DER inside a PEM public key, "" if it is not a public key."""
     body = re.search("-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", pem, re.DOTALL)
     try:
-        return digest_of(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
+        return compute_digest(base64.b64decode("".join(body[1].split()), validate=True)) if body else ""
     except ValueError:
         return ""
 

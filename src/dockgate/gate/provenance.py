@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from dockgate.shared import canonical
-from dockgate.shared.digest import Digest, digest_of, from_hex, get_hex, is_digest
+from dockgate.shared.digest import Digest, compute_digest, from_hex, get_hex, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnreadableError
 from dockgate.shared.references import parse_repository
 
@@ -181,7 +181,7 @@ def read(payload: bytes, image: str, keys: Sequence[str] = ()) -> ProvenanceStat
         subjects = {subject["digest"].get("sha256") for subject in document["subject"]}
         definition, details = document["predicate"]["buildDefinition"], document["predicate"]["runDetails"]
         statement = ProvenanceStatement(
-            digest=digest_of(payload),
+            digest=compute_digest(payload),
             keys=tuple(keys),
             builder=_check_text(details["builder"]["id"]),
             build_type=_check_text(definition["buildType"]),

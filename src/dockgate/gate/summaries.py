@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from dockgate.gate.model import PlatformVerdict, Policy, Status, select_worst_status
 from dockgate.gate.policy import REFERENCE_APPROVED, REFERENCE_RULE
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten_text
 from dockgate.vulnerabilities.model import Finding
 
 # In characters: the limit of `summary` in CodePipeline's PutApprovalResult, kept so that one answer fits everywhere.
@@ -25,9 +25,9 @@ def summarize(verdicts: Sequence[PlatformVerdict], policy: Policy) -> str:
         if verdict.status is status:
             platforms.setdefault(_describe_reasons(verdict), []).append(verdict.label)
     if len(verdicts) == 1:
-        return shorten("; ".join(platforms), SUMMARY_LIMIT)
+        return shorten_text("; ".join(platforms), SUMMARY_LIMIT)
     texts = (": ".join(filter(None, (", ".join(names), text))) for text, names in platforms.items())
-    return shorten("; ".join(texts), SUMMARY_LIMIT)
+    return shorten_text("; ".join(texts), SUMMARY_LIMIT)
 
 
 def count_waived(verdicts: Sequence[PlatformVerdict]) -> str | None:

@@ -291,7 +291,7 @@ class AuditEntry:
     detail: str | None = None
 
 
-def require(caller: Caller, permission: Permission) -> None:
+def require_permission(caller: Caller, permission: Permission) -> None:
     """Raise DeniedError, which names the sufficient roles, unless the caller has the permission."""
     if not caller.can(permission):
         roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)

@@ -6,7 +6,7 @@ import uuid
 from typing import Any, TextIO
 
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 
 Document = dict[str, Any]
 
@@ -30,7 +30,7 @@ def _escape_character(match: re.Match[str]) -> str:
 
 def make_urn(document: Document) -> str:
     """A URN that depends on the content of the document alone."""
-    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, digest_of(canonical.encode(document)))}"
+    return f"urn:uuid:{uuid.uuid5(uuid.NAMESPACE_OID, compute_digest(canonical.encode(document)))}"
 
 
 def drop_empty(**values: Any) -> Document:

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from dockgate.gate.replay.explain import Change, Explanation, PlatformFinding
 from dockgate.reports._lines import STATUS
-from dockgate.shared.terminal_lines import make_line, print_bullets, show
+from dockgate.shared.terminal_lines import make_line, print_bullets, print_lines
 from dockgate.vulnerabilities.model import Finding
 
 # Listed findings of one kind; the JSON output has all.
@@ -20,7 +20,7 @@ def show_explanation(terminal: Console, explanation: Explanation) -> None:
     if explanation.status_changed_by:
         reason = f": because of {', then '.join(explanation.status_changed_by)}"
     old, new = (f"{before[0]} {explanation.before}", before[1]), (f"{after[0]} {explanation.after}", after[1])
-    show(terminal, [make_line(old, " → ", new, reason)])
+    print_lines(terminal, [make_line(old, " → ", new, reason)])
     for change in explanation.changes:
         terminal.print()
         _show_change(terminal, change)
@@ -30,10 +30,12 @@ def _show_change(terminal: Console, change: Change) -> None:
     effect = list(_describe_effect(change))
     status_change = (f"  now {change.status}", STATUS[change.status][1]) if change.is_status_changed else ""
     no_effect = ("  no effect", "dim") if not effect and not change.is_status_changed else ""
-    show(terminal, [make_line((change.input.value, "bold"), status_change, no_effect)])
-    show(terminal, [make_line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")])
+    print_lines(terminal, [make_line((change.input.value, "bold"), status_change, no_effect)])
+    print_lines(
+        terminal, [make_line(("  " + part, "dim")) for part in (f"from {change.before}", f"to   {change.after}")]
+    )
     for title, entries in effect:
-        show(terminal, [make_line(f"  {title}")])
+        print_lines(terminal, [make_line(f"  {title}")])
         print_bullets(terminal, entries, indent=4)
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, TextIO
 
 from dockgate.reports._exposure_rows import COLUMNS, build_rows
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 
 # With one of these a spreadsheet takes a cell for a formula (OWASP, "CSV Injection").
 _FORMULA = ("=", "+", "-", "@")
@@ -20,5 +20,5 @@ def write(exposure: Mapping[str, Any], output: TextIO) -> None:
 
 
 def _escape_cell(text: str) -> str:
-    text = clean(text)
+    text = clean_text(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) else text

@@ -6,7 +6,7 @@ from typing import Any, TextIO
 
 from dockgate.reports import _html_page as page
 from dockgate.reports._exposure_rows import COLUMNS, build_rows
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 
 # Columns that a page has no room for; its headings say the `answer`.
 _CSV_ONLY = ("answer", "in_place_since", "in_place_until", "purl", "ecosystem", "platform", "origin", "layer")
@@ -79,4 +79,4 @@ def _render_table(title: str, rows: list[dict[str, str]], columns: tuple[str, ..
 
 
 def _escape(text: str) -> str:
-    return escape(clean(text))
+    return escape(clean_text(text))

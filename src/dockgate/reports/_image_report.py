@@ -175,4 +175,4 @@ def build_image_purl(reference: str, digest: str, platform: str | None = None) -
     qualifiers = {"arch": platform.partition("/")[2] if platform else ""}
     if slash and not local:
         qualifiers["repository_url"] = f"{folder}/{name}"
-    return purl.write("oci", "", name.lower() or "image", digest, qualifiers)
+    return purl.write_purl("oci", "", name.lower() or "image", digest, qualifiers)

@@ -12,7 +12,14 @@ from dockgate.gate.next_steps import list_next_steps
 from dockgate.gate.summaries import count_waived
 from dockgate.reports import _wording as wording
 from dockgate.reports._lines import ID_WIDTH, NAME_WIDTH, STATUS, format_finding_notes, format_severity
-from dockgate.shared.terminal_lines import align, make_line, print_bullets, print_heading, show, wrap_shell_command
+from dockgate.shared.terminal_lines import (
+    align_rows,
+    make_line,
+    print_bullets,
+    print_heading,
+    print_lines,
+    wrap_shell_command,
+)
 from dockgate.shared.wording import format_count, list_first
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
@@ -45,33 +52,33 @@ def show_reasons(
         inner = indent
         if len(verdict.platform_verdicts) > 1:
             glyph, style = STATUS[platform_verdict.status]
-            show(terminal, [make_line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
+            print_lines(terminal, [make_line(" " * indent, (glyph, style), f" {platform_verdict.label}")])
             inner += 2
-        show(
+        print_lines(
             terminal, [make_line(" " * inner, (violation.message, "bold")) for violation in platform_verdict.violations]
         )
         if platform_verdict.undetermined:
-            show(terminal, [make_line(" " * inner, ("Undetermined", "bold"))])
+            print_lines(terminal, [make_line(" " * inner, ("Undetermined", "bold"))])
             other_entries = [entry for entry in platform_verdict.undetermined if entry.reason not in listed_violations]
             if listed_count := len(platform_verdict.undetermined) - len(other_entries):
                 print_bullets(
                     terminal, [f"{format_count(listed_count, 'path')} could not be read: see below."], inner + 2
                 )
             print_bullets(terminal, describe_undetermined(other_entries), inner + 2)
-            show(terminal, [make_line(" " * inner, ("Next step", "bold"))])
+            print_lines(terminal, [make_line(" " * inner, ("Next step", "bold"))])
             for step in list_next_steps(platform_verdict.undetermined, verdict.image):
                 print_bullets(terminal, [step.sentence], inner + 2)
                 if step.command:
-                    show(terminal, wrap_shell_command(step.command, inner + 4, max(20, terminal.width)))
+                    print_lines(terminal, wrap_shell_command(step.command, inner + 4, max(20, terminal.width)))
         show_remediation(terminal, platform_verdict, inner)
         blocking = dict.fromkeys(finding for violation in platform_verdict.violations for finding in violation.findings)
         if has_findings and blocking:
-            show(terminal, [make_line(" " * inner, ("Blocking findings", "bold"))])
+            print_lines(terminal, [make_line(" " * inner, ("Blocking findings", "bold"))])
             _show_findings(terminal, blocking, inner + 2)
         for title, violations in (("Warnings", platform_verdict.warnings), ("Notes", platform_verdict.notes)):
-            show(terminal, [make_line(" " * inner, (title, "bold"))] if violations else [])
+            print_lines(terminal, [make_line(" " * inner, (title, "bold"))] if violations else [])
             for violation in violations:
-                show(terminal, [make_line(" " * (inner + 2), (violation.message, "bold"))])
+                print_lines(terminal, [make_line(" " * (inner + 2), (violation.message, "bold"))])
                 if has_findings:
                     _show_findings(terminal, violation.findings, inner + 4)
 
@@ -81,9 +88,9 @@ def show_waiver_commands(terminal: Console, verdict: Verdict) -> None:
     commands = waiver_commands(verdict)
     if commands:
         condition = ("  needs the role security; without a server use --waivers", "dim")
-        show(terminal, [make_line("  ", ("Or accept the findings", "bold"), condition)])
+        print_lines(terminal, [make_line("  ", ("Or accept the findings", "bold"), condition)])
     for command in commands:
-        show(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))
+        print_lines(terminal, wrap_shell_command(command, 4, max(20, terminal.width)))
 
 
 def show_waived(terminal: Console, verdict: Verdict, *, has_findings: bool = True) -> None:
@@ -115,8 +122,10 @@ def show_inputs(terminal: Console, verdict: Verdict) -> None:
         ("engine", inputs.engine),
         ("not scanned", inputs.no_scan_reason),
     ]
-    show(terminal, [make_line(("Inputs", "bold"))])
-    show(terminal, align([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2))
+    print_lines(terminal, [make_line(("Inputs", "bold"))])
+    print_lines(
+        terminal, align_rows([[make_line((name, "dim")), make_line(value)] for name, value in rows if value], indent=2)
+    )
 
 
 def describe_undetermined(entries: Iterable[Undetermined]) -> Iterator[str]:
@@ -132,7 +141,7 @@ def _show_findings(terminal: Console, findings: Iterable[Finding], indent: int) 
         places.setdefault((finding.package.purl, finding.id), []).append(finding)
     if places:
         rows = [_build_finding_row(same_findings[0], len(same_findings)) for same_findings in places.values()]
-        show(terminal, align(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
+        print_lines(terminal, align_rows(rows, indent, {1: ID_WIDTH, 2: NAME_WIDTH}))
 
 
 def _build_finding_row(finding: Finding, places: int) -> list[Text]:
@@ -155,7 +164,7 @@ def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, inden
     remediation = platform_verdict.remediation
     if remediation.upgrades:
         title = wording.format_remediation_title(remediation)
-        show(terminal, [make_line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
+        print_lines(terminal, [make_line(" " * indent, (title[0], "bold"), (title[1], "dim"))])
         cells = [
             [
                 make_line((upgrade.name, "bold"), f" {upgrade.version} → ", (upgrade.fixed, "green")),
@@ -163,14 +172,16 @@ def show_remediation(terminal: Console, platform_verdict: PlatformVerdict, inden
             ]
             for upgrade in remediation.upgrades
         ]
-        rows = iter(align(cells, indent + 2))
+        rows = iter(align_rows(cells, indent + 2))
         for is_base, heading, commands in wording.group_upgrades(remediation):
             if heading:
-                show(terminal, [make_line(" " * (indent + 2), (heading, "dim"))])
-            show(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
+                print_lines(terminal, [make_line(" " * (indent + 2), (heading, "dim"))])
+            print_lines(terminal, [next(rows) for upgrade in remediation.upgrades if upgrade.base is is_base])
             width = terminal.width if terminal.is_terminal else sys.maxsize
-            show(terminal, [part for command in commands for part in wrap_shell_command(command, indent + 2, width)])
+            print_lines(
+                terminal, [part for command in commands for part in wrap_shell_command(command, indent + 2, width)]
+            )
     obstacles = wording.list_obstacle_reasons(platform_verdict)
     if obstacles:
-        show(terminal, [make_line(" " * indent, (wording.format_obstacles_title(remediation), "bold"))])
+        print_lines(terminal, [make_line(" " * indent, (wording.format_obstacles_title(remediation), "bold"))])
         print_bullets(terminal, dict.fromkeys(obstacles), indent + 2)

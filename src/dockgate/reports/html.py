@@ -15,7 +15,7 @@ from dockgate.reports import _html_page as page
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart
 from dockgate.scanner.model import Package
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding, Severity
 
@@ -227,7 +227,7 @@ def _render_chip(kind: Severity, text: str) -> str:
 
 def _render_name(text: str) -> str:
     """A name, version or path as HTML that breaks only where its parts end."""
-    return "<wbr>".join(escape(piece) for piece in _split_text(clean(text)))
+    return "<wbr>".join(escape(piece) for piece in _split_text(clean_text(text)))
 
 
 def _split_text(text: str) -> Iterator[str]:
@@ -241,4 +241,4 @@ def _split_text(text: str) -> Iterator[str]:
 
 
 def _escape(text: str) -> str:
-    return escape(clean(text))
+    return escape(clean_text(text))

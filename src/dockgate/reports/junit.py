@@ -12,7 +12,7 @@ from dockgate.gate.next_steps import describe_next_steps
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import TOOL, ImageFormat, ImageReport, PlatformPart
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.vulnerabilities.model import Finding
 
 Outcome = Literal["failure", "error", "skipped", ""]
@@ -96,24 +96,24 @@ def _build_cases(part: PlatformPart) -> Iterator[Case]:
             "",
         )
     for doubt in part.undetermined:
-        steps = clean(describe_next_steps(doubt, part.manifest)) if part.platform_verdict else ""
+        steps = clean_text(describe_next_steps(doubt, part.manifest)) if part.platform_verdict else ""
         yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
 
 
 def _describe_finding(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:
     package = finding.package
-    yield clean(wording.describe_remediation(finding))
-    yield clean(f"severity: {finding.severity} (rated by {finding.rating.source or 'unknown'})")
-    yield clean(f"package: {package.purl}")
-    yield clean(f"path: {package.path}")
+    yield clean_text(wording.describe_remediation(finding))
+    yield clean_text(f"severity: {finding.severity} (rated by {finding.rating.source or 'unknown'})")
+    yield clean_text(f"package: {package.purl}")
+    yield clean_text(f"path: {package.path}")
     if finding.aliases:
-        yield clean(f"aliases: {', '.join(finding.aliases)}")
+        yield clean_text(f"aliases: {', '.join(finding.aliases)}")
     if finding.exploited:
-        yield clean(f"known exploited since: {finding.exploited}")
+        yield clean_text(f"known exploited since: {finding.exploited}")
     if finding.epss is not None:
         yield f"EPSS: {finding.epss:.1%}"
     if rules:
-        yield clean(f"breaks: {', '.join(rules)}")
+        yield clean_text(f"breaks: {', '.join(rules)}")
 
 
 def _write_case(group: str, name: str, outcome: Outcome, kind: str, message: str, text: str) -> str:
@@ -125,4 +125,4 @@ def _write_case(group: str, name: str, outcome: Outcome, kind: str, message: str
 
 
 def _write_attributes(**values: str) -> str:
-    return "".join(f' {name}="{escape(clean(value))}"' for name, value in values.items())
+    return "".join(f' {name}="{escape(clean_text(value))}"' for name, value in values.items())

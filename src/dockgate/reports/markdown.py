@@ -14,7 +14,7 @@ from dockgate.gate.next_steps import list_next_steps
 from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._image_report import ImageFormat, ImageReport, PlatformPart
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.shared.wording import format_count
 from dockgate.vulnerabilities.model import Finding
 
@@ -215,10 +215,12 @@ def _build_fixed_lines(*lines: str) -> Iterator[Line]:
 
 def _format_code(text: str, limit: int = _CELL) -> str:
     """A code span. Back-quotes would end it, and bars its table cell, even after a backslash."""
-    inner = clean(text)[:limit].replace("`", "'").replace("|", "¦").strip()
+    inner = clean_text(text)[:limit].replace("`", "'").replace("|", "¦").strip()
     return f"`{inner}`" if inner else ""
 
 
 def _escape(text: str) -> str:
     """Our own text, which may contain a name: characters with a meaning in Markdown or HTML are escaped."""
-    return "".join(char if char.isalnum() or char in " ,:'-" else f"&#{ord(char)};" for char in clean(text)[:_SENTENCE])
+    return "".join(
+        char if char.isalnum() or char in " ,:'-" else f"&#{ord(char)};" for char in clean_text(text)[:_SENTENCE]
+    )

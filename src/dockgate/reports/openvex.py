@@ -14,7 +14,7 @@ from dockgate.reports._document import Document, drop_empty, make_urn, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, build_image_purl
 from dockgate.scanner.model import Package
 from dockgate.shared.digest import Digest
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.vulnerabilities.model import Finding
 
 if TYPE_CHECKING:
@@ -61,27 +61,27 @@ def _build_statements(report: ImageReport) -> Iterator[Document]:
             vulnerability=_build_vulnerability(identity),
             products=list(_build_products(report, subjects)),
             status="under_investigation",
-            status_notes=clean(reason),
+            status_notes=clean_text(reason),
         )
 
 
 def _build_status(finding: Finding, advice: str, waiver: "AppliedWaiver | None") -> Document:
     """The status fields. A VEX statement keeps its author; a waiver leaves the package affected."""
-    notes = clean(_describe_finding(finding))
-    by = clean(wording.describe_waiver(waiver)) if waiver else ""
+    notes = clean_text(_describe_finding(finding))
+    by = clean_text(wording.describe_waiver(waiver)) if waiver else ""
     if (status := wording.derive_vex_status(waiver)) == "not_affected":
         return {"status": status, "status_notes": notes, "impact_statement": by}
     if status:
         return {"status": status, "status_notes": f"{by} {notes}"}
-    return {"status": "affected", "status_notes": notes, "action_statement": f"{clean(advice)} {by}".strip()}
+    return {"status": "affected", "status_notes": notes, "action_statement": f"{clean_text(advice)} {by}".strip()}
 
 
 def _build_vulnerability(identity: str, aliases: Iterable[str] = (), summary: str | None = None) -> Document:
     return drop_empty(
         **{"@id": wording.build_advisory_url(identity)},
-        name=clean(identity),
-        aliases=[clean(alias) for alias in dict.fromkeys(aliases)],
-        description=clean(summary or ""),
+        name=clean_text(identity),
+        aliases=[clean_text(alias) for alias in dict.fromkeys(aliases)],
+        description=clean_text(summary or ""),
     )
 
 

@@ -14,7 +14,7 @@ from dockgate.reports import Report
 from dockgate.reports import _wording as wording
 from dockgate.reports._document import Document, drop_empty, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, format_relative_uri
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.vulnerabilities.model import Finding, Severity, Undetermined
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
     without_findings += [(level, violation) for level, violations in part.non_blocking for violation in violations]
     for _, violation in without_findings:
         identity = _make_violation_id(violation)
-        text = f"The policy's rule {clean(violation.rule)}."
+        text = f"The policy's rule {clean_text(violation.rule)}."
         rules[identity] = {"id": identity, "shortDescription": {"text": text}}
     if part.waived_violations:
         rules[_ACCEPTED_RULE] = {
@@ -62,7 +62,7 @@ def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
     broken_rules = part.broken_rules
     return {
         "tool": {"driver": {"name": TOOL, "semanticVersion": VERSION, "rules": list(rules.values())}},
-        "automationDetails": {"id": clean(f"dockgate/{report.reference}/{part.platform}/")},
+        "automationDetails": {"id": clean_text(f"dockgate/{report.reference}/{part.platform}/")},
         "originalUriBaseIds": {ROOT: {"description": {"text": "The root of the image's file system."}}},
         "invocations": [
             {
@@ -96,21 +96,21 @@ def _describe_run(report: ImageReport, part: PlatformPart) -> Document:
 def _build_properties(report: ImageReport, part: PlatformPart) -> Document:
     verdict = report.verdict
     return drop_empty(
-        reference=clean(report.reference),
+        reference=clean_text(report.reference),
         digest=report.digest,
-        platform=clean(part.platform),
+        platform=clean_text(part.platform),
         manifest=part.manifest,
-        policy=clean(verdict.policy) if verdict else "",
+        policy=clean_text(verdict.policy) if verdict else "",
         status=part.platform_verdict.status.value if part.platform_verdict else "",
     )
 
 
 def _build_rule(finding: Finding) -> Document:
-    title = clean((finding.summary or "").strip()) or f"{finding.id} in {clean(finding.package.source_name)}"
+    title = clean_text((finding.summary or "").strip()) or f"{finding.id} in {clean_text(finding.package.source_name)}"
     score = f"{finding.rating.score:.1f}" if finding.rating.score is not None else _SEVERITIES[finding.severity][1]
-    text = f"{title}\n\nSeverity: {finding.severity}\n{clean(wording.describe_remediation(finding))}"
+    text = f"{title}\n\nSeverity: {finding.severity}\n{clean_text(wording.describe_remediation(finding))}"
     return drop_empty(
-        id=clean(finding.id),
+        id=clean_text(finding.id),
         shortDescription={"text": title},
         help={"text": text},
         helpUri=wording.build_advisory_url(finding.id),
@@ -118,7 +118,7 @@ def _build_rule(finding: Finding) -> Document:
             **{"security-severity": score},
             precision="very-high",
             tags=["security", "vulnerability", finding.severity.value],
-            aliases=[clean(alias) for alias in finding.aliases],
+            aliases=[clean_text(alias) for alias in finding.aliases],
         ),
     )
 
@@ -132,11 +132,13 @@ def _build_result(finding: Finding, index: int, part: PlatformPart, rules: tuple
     identity = "\n".join((finding.id, package.ecosystem, package.name, package.path))
     fingerprint = hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()
     return {
-        "ruleId": clean(finding.id),
+        "ruleId": clean_text(finding.id),
         "ruleIndex": index,
         "level": level,
         "message": {
-            "text": clean(f"{wording.describe_finding(finding).rstrip('.')}. {wording.describe_remediation(finding)}")
+            "text": clean_text(
+                f"{wording.describe_finding(finding).rstrip('.')}. {wording.describe_remediation(finding)}"
+            )
         },
         "locations": [
             {
@@ -145,7 +147,11 @@ def _build_result(finding: Finding, index: int, part: PlatformPart, rules: tuple
                     "region": {"startLine": 1},
                 },
                 "logicalLocations": [
-                    {"name": clean(package.name), "fullyQualifiedName": clean(package.purl), "kind": "package"}
+                    {
+                        "name": clean_text(package.name),
+                        "fullyQualifiedName": clean_text(package.purl),
+                        "kind": "package",
+                    }
                 ],
             }
         ],
@@ -154,8 +160,8 @@ def _build_result(finding: Finding, index: int, part: PlatformPart, rules: tuple
         "properties": drop_empty(
             severity=finding.severity.value,
             ratedBy=finding.rating.source,
-            installed=clean(package.version),
-            fixed=clean(finding.fixed or ""),
+            installed=clean_text(package.version),
+            fixed=clean_text(finding.fixed or ""),
             state=finding.state.value,
             disputed=finding.disputed or None,
             reachable=finding.reachable,
@@ -172,7 +178,7 @@ def _build_result(finding: Finding, index: int, part: PlatformPart, rules: tuple
 
 
 def _make_violation_id(violation: "Violation") -> str:
-    return f"policy/{clean(violation.rule)}"
+    return f"policy/{clean_text(violation.rule)}"
 
 
 def _build_violation(identity: str, message: str, level: str, index: int) -> Document:
@@ -181,21 +187,21 @@ def _build_violation(identity: str, message: str, level: str, index: int) -> Doc
         "ruleId": identity,
         "ruleIndex": index,
         "level": level,
-        "message": {"text": clean(message)},
+        "message": {"text": clean_text(message)},
         "locations": [{"physicalLocation": {"artifactLocation": {"uri": ".", "uriBaseId": ROOT}}}],
     }
 
 
 def _build_suppression(waiver: "AppliedWaiver") -> Document:
     """A suppression from outside the source (section 3.35.2)."""
-    return {"kind": "external", "status": "accepted", "justification": clean(wording.describe_waiver(waiver))}
+    return {"kind": "external", "status": "accepted", "justification": clean_text(wording.describe_waiver(waiver))}
 
 
 def _build_notification(entry: Undetermined, part: PlatformPart) -> Document:
     advice = describe_next_steps(entry, part.manifest) if part.platform_verdict else ""
     return {
         "level": "error",
-        "message": {"text": clean(f"{entry.reason} {advice}".rstrip())},
+        "message": {"text": clean_text(f"{entry.reason} {advice}".rstrip())},
         "descriptor": {"id": f"undetermined/{entry.kind or 'other'}"},
-        "properties": drop_empty(subject=clean(entry.subject)),
+        "properties": drop_empty(subject=clean_text(entry.subject)),
     }

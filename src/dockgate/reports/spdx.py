@@ -16,7 +16,7 @@ from dockgate.reports._document import Document, drop_empty, make_urn, write
 from dockgate.reports._image_report import TOOL, VERSION, ImageFormat, ImageReport, PlatformPart, build_image_purl
 from dockgate.scanner.model import Distribution, Package
 from dockgate.shared.digest import Digest
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 
 _UNSTATED_FIELDS = ("supplier", "downloadLocation", "licenseConcluded", "licenseDeclared", "copyrightText")
 _BY = f"Tool: {TOOL}-{VERSION}"
@@ -74,7 +74,7 @@ def _build_contained_packages(part: PlatformPart, created_at: str) -> Iterable[D
         if locator := wording.build_advisory_url(finding.id):
             by = part.waived_findings.get(finding)
             waiver_text = f" {wording.describe_waiver(by)}" if by else ""
-            comment = clean(f"{finding.severity}. {wording.describe_remediation(finding)}{waiver_text}")
+            comment = clean_text(f"{finding.severity}. {wording.describe_remediation(finding)}{waiver_text}")
             references.setdefault(finding.package, []).append(
                 _build_reference("SECURITY", "advisory", locator, comment)
             )
@@ -90,8 +90,8 @@ def _build_contained_packages(part: PlatformPart, created_at: str) -> Iterable[D
                 "LIBRARY",
             ),
             **drop_empty(
-                sourceInfo=clean(f"built package from: {' '.join(source)}") if is_other_source else "",
-                supplier=f"Organization: {clean(package.vendor)}" if package.vendor else "",
+                sourceInfo=clean_text(f"built package from: {' '.join(source)}") if is_other_source else "",
+                supplier=f"Organization: {clean_text(package.vendor)}" if package.vendor else "",
             ),
             "externalRefs": [_build_purl_reference(package.purl), *references.get(package, ())],
             "annotations": [_build_annotation(properties.list_package_properties(package), created_at)],

@@ -28,7 +28,14 @@ from dockgate.reports._verdict_lines import (
 from dockgate.reports._wording import describe_support
 from dockgate.scanner.model import Inventory
 from dockgate.shared.interfaces import override
-from dockgate.shared.terminal_lines import align, create_console, make_line, print_bullets, print_heading, show
+from dockgate.shared.terminal_lines import (
+    align_rows,
+    create_console,
+    make_line,
+    print_bullets,
+    print_heading,
+    print_lines,
+)
 from dockgate.shared.wording import format_count, list_first
 from dockgate.vulnerabilities.model import Finding, Undetermined
 
@@ -53,16 +60,16 @@ class Table(Report):
         if report.coverage:
             words = (f"{entry.ecosystem} {entry.checked_at.partition('T')[0] or 'never'}" for entry in report.coverage)
             terminal.print()
-            show(terminal, [make_line(("Advisories last checked: " + ", ".join(words), "dim"))])
+            print_lines(terminal, [make_line(("Advisories last checked: " + ", ".join(words), "dim"))])
 
     @override
     def write_verdict(self, report: GateReport, output: TextIO) -> None:
         terminal = create_console(output)
         verdict, view = report.verdict, report.view
         _show_image(terminal, report.reference, verdict.image)
-        show(terminal, [format_headline(verdict)])
+        print_lines(terminal, [format_headline(verdict)])
         if verdict.status is Status.APPROVED:
-            show(terminal, [make_line(f"  {verdict.summary}.")])
+            print_lines(terminal, [make_line(f"  {verdict.summary}.")])
         unread_reasons = {entry.reason for inventory in report.inventories for entry in inventory.unread}
         show_reasons(terminal, verdict, () if view.is_summary else unread_reasons, has_findings=False)
         show_waiver_commands(terminal, verdict)
@@ -79,9 +86,9 @@ REPORT: Report = Table()
 
 
 def _show_image(terminal: Console, reference: str, digest: str) -> None:
-    show(terminal, [make_line((reference, "bold"))])
+    print_lines(terminal, [make_line((reference, "bold"))])
     if digest not in reference:
-        show(terminal, [make_line((digest, "dim"))])
+        print_lines(terminal, [make_line((digest, "dim"))])
 
 
 def _show_platform(terminal: Console, part: PlatformPart, now: str) -> None:
@@ -96,9 +103,11 @@ def _show_platform(terminal: Console, part: PlatformPart, now: str) -> None:
         if part.inventory.base:
             words.append((f"built on {part.inventory.base}", "dim"))
     if words:
-        show(terminal, [Text(" · ", "dim").join(make_line(word) for word in words)])
+        print_lines(terminal, [Text(" · ", "dim").join(make_line(word) for word in words)])
     scope = " in the packages that could be looked up" if part.undetermined else ""
-    show(terminal, [format_findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")])
+    print_lines(
+        terminal, [format_findings_line(part.findings) if part.findings else Text(f"No findings{scope}.", "bold")]
+    )
 
 
 def _show_findings(terminal: Console, part: PlatformPart, view: View) -> None:
@@ -125,23 +134,23 @@ def _show_findings(terminal: Console, part: PlatformPart, view: View) -> None:
             any(other_finding in blocking for other_finding in groups[key] if other_finding.id == finding.id)
         ]
     ]
-    lines = iter(align(cells, 2 if blocking else 0, {2: ID_WIDTH, 3: NAME_WIDTH}))
+    lines = iter(align_rows(cells, 2 if blocking else 0, {2: ID_WIDTH, 3: NAME_WIDTH}))
     if groups:
         terminal.print()
     width = terminal.width
     for key, listed_findings in vulnerabilities.items():
-        show(terminal, [_format_package_line(key, groups[key], part, width)])
+        print_lines(terminal, [_format_package_line(key, groups[key], part, width)])
         for finding in listed_findings:
-            show(terminal, [_append_summary(next(lines), finding, width)])
+            print_lines(terminal, [_append_summary(next(lines), finding, width)])
             for by in dict.fromkeys(
                 wording.describe_waiver(waived_findings[other_finding])
                 for other_finding in groups[key]
                 if other_finding.id == finding.id and other_finding in waived_findings
             ):
-                show(terminal, [make_line((f"      {by}", "yellow"))])
+                print_lines(terminal, [make_line((f"      {by}", "yellow"))])
     shown_count = sum(map(len, groups.values()))
     if shown_count < len(part.findings):
-        show(
+        print_lines(
             terminal,
             [
                 make_line(

@@ -59,5 +59,5 @@ def _is_owner(stack: LayerStack, owner: PackageFile, path: str) -> bool:
     return any(
         path.startswith(owned_path) if owned_path.endswith("/") else path == owned_path
         for packed_paths in owner.owns.values()
-        for owned_path in stack.unpack(packed_paths)
+        for owned_path in stack.unpack_paths(packed_paths)
     )

@@ -36,10 +36,10 @@ def make_unread_key(entry: Unread) -> tuple[str, str, str]:
 
 def read_image(image: Image, ecosystems: Sequence[Ecosystem]) -> Inventory:
     """Read every layer of an image. Raises UnavailableError when a layer cannot be fetched."""
-    return combine(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
+    return combine_facts(image, [read_layer(layer, ecosystems) for layer in image.layers], ecosystems)
 
 
-def combine(
+def combine_facts(
     image: Image, facts: Sequence[LayerFacts], ecosystems: Sequence[Ecosystem], *, should_hash: bool = False
 ) -> Inventory:
     """Combine what the layers hold, base first, into an inventory with every inconsistency as unread.

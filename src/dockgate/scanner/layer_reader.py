@@ -6,11 +6,11 @@ from dataclasses import replace
 from typing import Any, BinaryIO
 
 from dockgate.scanner import osrelease
-from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pack
+from dockgate.scanner.layer_index import LayerFacts, OsRelease, PackageFile, pack_paths
 from dockgate.scanner.layer_tree import PATH_LIMIT, LayerTree, resolve_link
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem, Entry, Extract, Layer, Triggers
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import ImageError, UnreadableError
 
 # Raise it when the same layer would give other facts. Plugins have versions of their own.
@@ -49,7 +49,7 @@ def compute_scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
     versions have an order (`is_older_scanner`).
     """
     plugins = sum(kind.version for kind in ecosystems)
-    return f"{FACTS_VERSION}.{plugins}-{get_hex(digest_of(compute_facts_version(ecosystems).encode()))[:8]}"
+    return f"{FACTS_VERSION}.{plugins}-{get_hex(compute_digest(compute_facts_version(ecosystems).encode()))[:8]}"
 
 
 def is_older_scanner(version: str | None, reference_version: str) -> bool:
@@ -212,7 +212,7 @@ class _Draft:
             folders=tuple(sorted(self.folders)),
             whiteouts=tuple(tree.whiteouts),
             opaques=tuple(tree.opaques),
-            files=pack(files),
+            files=pack_paths(files),
             symlinks={
                 path: resolve_link(path, target) for path, target in tree.symlinks.items() if len(target) <= PATH_LIMIT
             },
@@ -300,7 +300,7 @@ class _Draft:
                 path,
                 kind.name,
                 extract.packages,
-                {name: pack(paths) for name, paths in extract.owns.items()},
+                {name: pack_paths(paths) for name, paths in extract.owns.items()},
                 extract.removed_names,
                 unread_parts=extract.unread_parts,
                 is_self_contained=extract.is_self_contained,

@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from dockgate.scanner import osrelease
 from dockgate.scanner.integrity.package_databases import Database
-from dockgate.scanner.layer_index import LayerStack, unpack
+from dockgate.scanner.layer_index import LayerStack, unpack_paths
 from dockgate.scanner.layer_reader import build_trigger_lookup
 from dockgate.scanner.model import Unread
 from dockgate.scanner.ports import Ecosystem
@@ -51,7 +51,7 @@ def _find_writes_through_links(stack: LayerStack) -> Iterator[Unread]:
                 reason = f"{folder} is not a folder in a lower layer, and this layer writes below it as if it were one."
                 yield Unread(folder, reason, facts.layer)
                 break
-        files.update(dict.fromkeys(unpack(facts.files), at))
+        files.update(dict.fromkeys(unpack_paths(facts.files), at))
         whiteouts.update(dict.fromkeys(facts.whiteouts, at))
         opaques.update(dict.fromkeys(facts.opaques, at))
 

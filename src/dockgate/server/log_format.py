@@ -5,7 +5,7 @@ Text from images, feeds and callers cannot control a terminal that shows it.
 
 import logging
 
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.shared.interfaces import override
 
 
@@ -14,11 +14,11 @@ class PrintableFormatter(logging.Formatter):
 
     @override
     def formatMessage(self, record: logging.LogRecord) -> str:
-        return clean(super().formatMessage(record))
+        return clean_text(super().formatMessage(record))
 
     @override
     def formatException(self, ei: object) -> str:
-        return "\n".join(clean(line) for line in super().formatException(ei).split("\n"))  # type: ignore[arg-type]
+        return "\n".join(clean_text(line) for line in super().formatException(ei).split("\n"))  # type: ignore[arg-type]
 
 
 def start_logging() -> None:

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable
 
 from dockgate.events.ports import Message, Queue
-from dockgate.shared.errors import describe, find_unexpected_error
+from dockgate.shared.errors import describe_error, find_unexpected_error
 from dockgate.shared.retry import RetrySchedule
 
 # Before a queue that does not answer is asked again.
@@ -52,7 +52,7 @@ class Poller:
             except Exception as error:
                 _log.warning(
                     "messages do not come, and are waited for: %s",
-                    describe(error),
+                    describe_error(error),
                     exc_info=find_unexpected_error(error),
                 )
                 failures += 1
@@ -72,11 +72,13 @@ class Poller:
                 return
             self._take(message.body)
         except Exception as error:
-            _log.warning("%s is left where it is: %s", name, describe(error), exc_info=find_unexpected_error(error))
+            _log.warning(
+                "%s is left where it is: %s", name, describe_error(error), exc_info=find_unexpected_error(error)
+            )
             return
         try:
             self._queue.delete(message)
         except Exception as error:  # it comes again, which does nothing
             _log.warning(
-                "%s was taken, but not deleted: %s", name, describe(error), exc_info=find_unexpected_error(error)
+                "%s was taken, but not deleted: %s", name, describe_error(error), exc_info=find_unexpected_error(error)
             )

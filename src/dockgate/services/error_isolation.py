@@ -4,7 +4,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
-from dockgate.shared.errors import StoreError, describe, find_unexpected_error
+from dockgate.shared.errors import StoreError, describe_error, find_unexpected_error
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ def for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[[T],
                 first = error
                 first.add_note(f"(of {name(item)})")
             else:
-                _log.warning("%s failed: %s", name(item), describe(error), exc_info=find_unexpected_error(error))
+                _log.warning("%s failed: %s", name(item), describe_error(error), exc_info=find_unexpected_error(error))
             if store_failures == STORE_FAILURES:
                 break
     if first is not None:

@@ -183,10 +183,10 @@ def _select_applicable(
 
 def _get_repository(reference: str) -> str:
     """The repository in its registry, as waivers name it; the reference itself for what lies elsewhere."""
-    from dockgate.scanner.images.reference import RegistryReference, parse
+    from dockgate.scanner.images.reference import RegistryReference, parse_reference
 
     try:
-        image = parse(reference)
+        image = parse_reference(reference)
     except UsageError:
         return reference
     return image.repository if isinstance(image, RegistryReference) else reference

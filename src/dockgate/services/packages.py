@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.errors import NotFoundError, UncomparableError, UsageError
 from dockgate.shared.purl import Purl
 from dockgate.vulnerabilities.matching import Matcher
@@ -30,7 +30,7 @@ class Purls:
     def parse(self, text: str) -> Purl:
         """Return the parsed package URL. Raises UsageError for any other text."""
         try:
-            return parse(text)
+            return parse_purl(text)
         except ValueError as error:
             raise UsageError(
                 f"{text!r} is not a package URL: {error}", "Write it as pkg:TYPE/NAMESPACE/NAME@VERSION."

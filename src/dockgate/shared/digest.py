@@ -38,7 +38,7 @@ class Digest(NamedTuple):
         return len(self.encoded) == _LENGTHS.get(self.algorithm) and bool(re.fullmatch("[0-9a-f]+", self.encoded))
 
 
-def digest_of(data: bytes) -> str:
+def compute_digest(data: bytes) -> str:
     """The digest of the bytes."""
     return PREFIX + hashlib.sha256(data).hexdigest()
 

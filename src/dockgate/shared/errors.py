@@ -140,7 +140,7 @@ class DeployError(DockgateError):
     """A deploy failed. The previous tasks run again."""
 
 
-def describe(error: Exception) -> str:
+def describe_error(error: Exception) -> str:
     """The error in a line of a log: what happened, the advice, and the notes that were added on its way."""
     text = error.full_message if isinstance(error, DockgateError) else f"{type(error).__name__}: {error}"
     return " ".join([text, *getattr(error, "__notes__", ())])

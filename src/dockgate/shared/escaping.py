@@ -1,7 +1,7 @@
 """Escape text from an image, so that it cannot steer a terminal, and so that every encoding has it."""
 
 
-def clean(text: str) -> str:
+def clean_text(text: str) -> str:
     """One line, with unprintable characters (escape sequences, direction overrides) as escapes."""
     if text.isprintable():
         return text

@@ -24,10 +24,10 @@ class Purl(NamedTuple):
     subpath: str = ""
 
     def __str__(self) -> str:
-        return write(self.type, self.namespace, self.name, self.version, self.qualifiers, self.subpath)
+        return write_purl(self.type, self.namespace, self.name, self.version, self.qualifiers, self.subpath)
 
 
-def write(
+def write_purl(
     kind: str,
     namespace: str,
     name: str,
@@ -38,17 +38,17 @@ def write(
     """The package URL in canonical form: sorted qualifiers, without empty ones."""
     text = f"pkg:{kind}/"
     if namespace:
-        text += "/".join(map(quote, namespace.split("/"))) + "/"
-    text += quote(name)
+        text += "/".join(map(quote_part, namespace.split("/"))) + "/"
+    text += quote_part(name)
     if version:
-        text += "@" + quote(version)
-    qualifier_texts = [f"{key}={quote(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
+        text += "@" + quote_part(version)
+    qualifier_texts = [f"{key}={quote_part(value)}" for key, value in sorted((qualifiers or {}).items()) if value]
     if qualifier_texts:
         text += "?" + "&".join(qualifier_texts)
-    return text + ("#" + "/".join(map(quote, subpath.split("/"))) if subpath else "")
+    return text + ("#" + "/".join(map(quote_part, subpath.split("/"))) if subpath else "")
 
 
-def quote(text: str) -> str:
+def quote_part(text: str) -> str:
     """Percent-encode as in the specification's "Character encoding"; the colon stays."""
     if _UNRESERVED_CHARACTERS.issuperset(text):
         return text

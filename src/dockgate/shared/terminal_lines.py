@@ -7,7 +7,7 @@ from typing import TextIO
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 from dockgate.shared.interfaces import override
 
 NO_CAPS: Mapping[int, int] = {}
@@ -32,10 +32,12 @@ def create_console(output: TextIO) -> Console:
 
 def make_line(*parts: str | tuple[str, str]) -> Text:
     """A line of parts, each a text or (text, style); control characters are escaped."""
-    return Text.assemble(*((clean(part), "") if isinstance(part, str) else (clean(part[0]), part[1]) for part in parts))
+    return Text.assemble(
+        *((clean_text(part), "") if isinstance(part, str) else (clean_text(part[0]), part[1]) for part in parts)
+    )
 
 
-def align(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
+def align_rows(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
     """Rows as lines with aligned columns. Nothing is cut: a long row is wider than the terminal.
 
     Column N is at most `caps[N]` wide; a longer cell shifts only the rest of its own row.
@@ -62,7 +64,7 @@ def fit_rows(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
     while len(row_columns) > 1 and sum(widths[column] for column in row_columns) + 2 * (len(row_columns) - 1) > width:
         row_columns.remove(max(row_columns, key=lambda column: widths[column]))
     lines: list[Text] = []
-    for row, text in zip(rows, align([[row[column] for column in row_columns] for row in rows], 0), strict=True):
+    for row, text in zip(rows, align_rows([[row[column] for column in row_columns] for row in rows], 0), strict=True):
         if len(row_columns) == 1:
             text = _truncate_cell(row[row_columns[0]], width, 0)
         lines += [text] if text.plain.strip() else []
@@ -81,7 +83,7 @@ def _truncate_cell(cell: Text, width: int, indent: int = 2) -> Text:
     return text
 
 
-def show(terminal: Console, lines: Iterable[Text]) -> None:
+def print_lines(terminal: Console, lines: Iterable[Text]) -> None:
     """Print lines. On a terminal, long lines are wrapped between words."""
     texts = list(lines)
     for text in texts:
@@ -89,10 +91,10 @@ def show(terminal: Console, lines: Iterable[Text]) -> None:
     if not terminal.is_terminal:  # takes a third of the time that Rich needs
         terminal.file.write("".join(f"{text.plain}\n" for text in texts))
     elif texts:
-        terminal.print(*(part for text in texts for part in wrap(text, terminal.width)), sep="\n", soft_wrap=True)
+        terminal.print(*(part for text in texts for part in wrap_line(text, terminal.width)), sep="\n", soft_wrap=True)
 
 
-def wrap(text: Text, width: int, indent: int | None = None) -> list[Text]:
+def wrap_line(text: Text, width: int, indent: int | None = None) -> list[Text]:
     """Wrap a line between words; later parts are indented by `indent` (default: deeper than the first)."""
     if text.cell_len <= width or text.plain.endswith(" \\"):  # the first part of a command, see `wrap_shell_command`
         return [text]
@@ -139,7 +141,7 @@ def _split_shell_words(command: str) -> list[str]:
 def print_heading(terminal: Console, text: str, count: int) -> None:
     """Print an empty line, and a heading with a count."""
     terminal.print()
-    show(terminal, [make_line((text, "bold"), (f"  {count}", "dim"))])
+    print_lines(terminal, [make_line((text, "bold"), (f"  {count}", "dim"))])
 
 
 def print_bullets(terminal: Console, sentences: Iterable[str], indent: int = 2) -> None:
@@ -147,4 +149,4 @@ def print_bullets(terminal: Console, sentences: Iterable[str], indent: int = 2) 
     width = max(20, terminal.width)
     for sentence in sentences:
         text = Text(" " * indent + "• ").append_text(make_line(sentence))
-        show(terminal, wrap(text, width, indent + 2))
+        print_lines(terminal, wrap_line(text, width, indent + 2))

@@ -8,7 +8,7 @@ def format_count(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
-def shorten(text: str, limit: int) -> str:
+def shorten_text(text: str, limit: int) -> str:
     """The text in at most `limit` characters, with "…" where it was cut."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 

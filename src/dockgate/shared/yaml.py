@@ -48,7 +48,7 @@ class Document:
         )
 
 
-def load(text: str, name: str) -> Document:
+def load_document(text: str, name: str) -> Document:
     """Read one document. Errors contain `name`. Raises DefinitionError with the faulty line."""
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > SIZE_LIMIT:

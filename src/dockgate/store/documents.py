@@ -11,7 +11,7 @@ from dockgate.gate.policy import encode_policy
 from dockgate.gate.provenance import ProvenanceFacts
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import encode
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.queries import one_of, text_list
 from dockgate.store.schema.store import documents
@@ -35,7 +35,7 @@ class Document:
 
     def __init__(self, kind: str, data: bytes) -> None:
         self.kind = kind
-        self.digest = digest_of(data)
+        self.digest = compute_digest(data)
         self._data = data
 
     @cached_property

@@ -24,7 +24,7 @@ from fastapi.routing import APIRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from dockgate.delivery.model import ExecutionId
-from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require
+from dockgate.identity.model import AuditEntry, Caller, Permission, Principal, require_permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
@@ -185,7 +185,7 @@ class RequirePermission:
         if self.alternative and not caller.can(permission) and caller.can(self.alternative):
             permission = self.alternative
         if not caller.can_somewhere(permission):
-            require(caller, permission)
+            require_permission(caller, permission)
         caller = replace(server.people.add_project_pipelines(caller), permission=permission)
         if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             caller.require(**_subject(request))

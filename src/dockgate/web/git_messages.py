@@ -6,7 +6,7 @@ from typing import IO
 
 from dockgate.delivery.model import Execution
 from dockgate.events.model import Event
-from dockgate.shared.escaping import clean
+from dockgate.shared.escaping import clean_text
 
 # Maximum lines per push.
 MAX_LINES = 20
@@ -31,7 +31,7 @@ def accepts_messages(body: IO[bytes]) -> bool:
 
 def packets(lines: Sequence[str]) -> bytes:
     """Encode lines for the side band's progress channel, which git shows as `remote: LINE`."""
-    texts = [clean(line).encode("utf-8", "backslashreplace")[:MAX_LINE] for line in lines[:MAX_LINES]]
+    texts = [clean_text(line).encode("utf-8", "backslashreplace")[:MAX_LINE] for line in lines[:MAX_LINES]]
     return b"".join(b"%04x\x02%s\n" % (len(text) + 6, text) for text in texts)
 
 

@@ -29,7 +29,7 @@ from dockgate.delivery.registry_access import PUSH
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
 from dockgate.server.connections import max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
-from dockgate.shared.digest import digest_of, is_digest
+from dockgate.shared.digest import compute_digest, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
 from dockgate.web.json_responses import AsciiResponse
 from dockgate.web.request_limits import refuse_ambiguous
@@ -177,7 +177,7 @@ class RegistryProxy:
         data = await _read_body(answer)
         if data is None:
             return _error(502, "MANIFEST_INVALID", "the manifest is too large to be judged")
-        digest = digest_of(data)
+        digest = compute_digest(data)
         if ":" in reference and reference != digest:
             return _error(403, "DENIED", f"{reference} is not a SHA-256 digest of the manifest: it cannot be judged")
         headers = {

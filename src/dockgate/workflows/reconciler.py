@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from dockgate.shared.errors import DockgateError, describe, find_unexpected_error
+from dockgate.shared.errors import DockgateError, describe_error, find_unexpected_error
 from dockgate.store.locks import Locks
 
 _log = logging.getLogger(__name__)
@@ -91,4 +91,4 @@ class Reconciler:
                     task.run()
                 except Exception as error:
                     text = "reconciling %s failed, and will be retried: %s"
-                    _log.warning(text, task.name, describe(error), exc_info=find_unexpected_error(error))
+                    _log.warning(text, task.name, describe_error(error), exc_info=find_unexpected_error(error))

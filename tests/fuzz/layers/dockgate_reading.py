@@ -11,8 +11,8 @@ from tests.fuzz.layers.runtimes import File
 from dockgate.scanner.ecosystems import load
 from dockgate.scanner.images.oci_image import read_images
 from dockgate.scanner.images.tar_layer import TarLayer
-from dockgate.scanner.inventory import combine
-from dockgate.scanner.layer_index import LayerFacts, LayerStack, unpack
+from dockgate.scanner.inventory import combine_facts
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, unpack_paths
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry, Image, ImageMetadata, Layer
@@ -123,12 +123,12 @@ def read_recorded(layer: Layer, *, should_hash: bool = False) -> LayerReading:
 def combine_layers(layers: Sequence[LayerReading], image: Image | None = None) -> ImageReading:
     """Combine layers, base first; an `image` is verified as for a verdict."""
     facts = [layer.facts for layer in layers]
-    inventory = combine(image or _Picture(), facts, ECOSYSTEMS, should_hash=image is not None)
+    inventory = combine_facts(image or _Picture(), facts, ECOSYSTEMS, should_hash=image is not None)
     stack = LayerStack(facts)
     files: dict[str, bytes | None] = {}
     links: dict[str, str] = {}
     for at, layer in enumerate(layers):
-        for path in unpack(layer.facts.files):
+        for path in unpack_paths(layer.facts.files):
             if stack.is_present(path, at):
                 files[path] = layer.contents.get(path)
                 links.pop(path, None)
@@ -166,7 +166,7 @@ def packages_in(files: Sequence[File]) -> frozenset[Evidence]:
     """Return the evidence that Dockgate finds in a runtime's tree, read as one honest layer."""
     layer = _TreeLayer([_entry(file) for file in files])
     facts = read_layer(layer, ECOSYSTEMS)
-    return packages_of(combine(_Picture(), [facts], ECOSYSTEMS))
+    return packages_of(combine_facts(_Picture(), [facts], ECOSYSTEMS))
 
 
 def _entry(file: File) -> Entry:

@@ -79,7 +79,7 @@ _HEADERS = _headers()
 
 def _header(data: bytes) -> None:
     try:
-        headers.parse(edited(_HEADERS, data), 1 << 20)
+        headers.parse_header(edited(_HEADERS, data), 1 << 20)
     except UnreadableError:
         return
 

@@ -18,7 +18,7 @@ from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.images.inflate import LayerLimits
 from dockgate.scanner.images.oci_image import OciImage
 from dockgate.scanner.images.tar_layer import TarLayer
-from dockgate.scanner.inventory import combine
+from dockgate.scanner.inventory import combine_facts
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
@@ -46,7 +46,7 @@ def _image(data: bytes) -> Inventory:
         assert decoded == layer_facts
         facts.append(decoded)
     image = OciImage("sha256:" + "0" * 64, "linux/amd64", (), None, ImageMetadata())
-    inventory = combine(image, facts, _KINDS)
+    inventory = combine_facts(image, facts, _KINDS)
     assert len(set(inventory.packages)) == len(inventory.packages)
     assert all(entry.reason for entry in inventory.unread)
     return inventory

@@ -26,7 +26,7 @@ def _reference(data: bytes) -> None:
             (Path(folder) / "layout" / "oci-layout").touch()
             (Path(folder) / "a.tar").touch()
         try:
-            parsed = reference.parse(text.replace("^", folder))
+            parsed = reference.parse_reference(text.replace("^", folder))
         except UsageError as error:
             advised(error)
             return

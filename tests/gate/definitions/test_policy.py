@@ -4,7 +4,7 @@ from dockgate.gate import rules
 from dockgate.gate.definitions.policy import BUILTIN, add_mandatory_rules, read_builtin_policy, read_named_policy
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError, NotFoundError
 
 RULES = rules.load()
@@ -73,7 +73,7 @@ def test_equal_policies_have_equal_digests_whatever_their_spelling() -> None:
     )
     assert compact == verbose
     assert canonical.encode(compact) == canonical.encode(verbose)
-    assert compact.digest == digest_of(encode_policy(verbose))
+    assert compact.digest == compute_digest(encode_policy(verbose))
 
 
 def test_a_different_name_or_number_gives_another_digest() -> None:

@@ -13,7 +13,7 @@ from tests.gate.samples import RULES
 
 from dockgate.gate.definitions.policy import BUILTIN, build_policy_schema, complete_settings, read_named_policy
 from dockgate.shared.errors import DefinitionError
-from dockgate.shared.yaml import load
+from dockgate.shared.yaml import load_document
 
 ROOT = Path(__file__).parent.parent.parent.parent
 SCHEMA = build_policy_schema(RULES)
@@ -41,13 +41,13 @@ def test_every_policy_in_the_documentation_validates() -> None:
     texts = re.findall(r"(?ms)^```yaml policy\n(.*?)^```$", (ROOT / "docs" / "reference" / "policies.md").read_text())
     assert len(texts) > 2
     for text in texts:
-        _validator().validate(load(text, "policies.md").value)
+        _validator().validate(load_document(text, "policies.md").value)
 
 
 @pytest.mark.parametrize("name", BUILTIN)
 def test_every_builtin_policy_validates(name: str) -> None:
     text = (ROOT / "src" / "dockgate" / "gate" / "definitions" / f"{name}.yaml").read_text()
-    _validator().validate(load(text, name).value)
+    _validator().validate(load_document(text, name).value)
 
 
 def test_every_policy_in_cases_validates() -> None:

@@ -41,7 +41,7 @@ from dockgate.gate.policy import compute_fingerprint
 from dockgate.gate.provenance import BUILD_TYPE, ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.packages import Purls
-from dockgate.shared.yaml import load
+from dockgate.shared.yaml import load_document
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
@@ -53,7 +53,7 @@ _LAYERS = {"base": "sha256:" + "a" * 64, "own": "sha256:" + "b" * 64}
 def cases() -> Iterator[tuple[str, dict[str, Any]]]:
     """The cases of all files by name, such as "exploited: one is enough"."""
     for file in sorted(FOLDER.glob("*.yaml")):
-        document = load(file.read_text("utf-8"), file.name).value
+        document = load_document(file.read_text("utf-8"), file.name).value
         for case in document["cases"]:
             yield f"{file.stem}: {case['name']}", {"policy": document.get("policy"), "file": file.name, **case}
 

@@ -7,7 +7,7 @@ import pytest
 from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, dpkg_list, file, stanza, status
 
 from dockgate.scanner.cache.inventory_cache import PARTS, InventoryCache
-from dockgate.scanner.inventory import combine
+from dockgate.scanner.inventory import combine_facts
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
@@ -29,7 +29,7 @@ def facts(image: FakeImage) -> list[LayerFacts]:
 
 def remembered(cache: InventoryCache, image: FakeImage) -> Inventory:
     layer_facts = facts(image)
-    inventory = combine(image, layer_facts, ECOSYSTEMS)
+    inventory = combine_facts(image, layer_facts, ECOSYSTEMS)
     cache.keep(image, inventory, layer_facts)
     return inventory
 
@@ -67,7 +67,7 @@ def test_of_several_images_those_that_are_new_are_read(tmp_path: Path) -> None:
     (first,) = read([cached_image], tmp_path, image_cache=cache)
     result = read(images, tmp_path, image_cache=cache)
     assert result[1] == first
-    assert result == tuple(combine(image, facts(image), ECOSYSTEMS) for image in images)
+    assert result == tuple(combine_facts(image, facts(image), ECOSYSTEMS) for image in images)
 
 
 def test_a_cached_inventory_has_the_facts_of_its_own_image(tmp_path: Path) -> None:
@@ -75,8 +75,8 @@ def test_a_cached_inventory_has_the_facts_of_its_own_image(tmp_path: Path) -> No
     remembered(cache, an_image())
     metadata = ImageMetadata(1, "debian:13", "2026-11-26T12:00:00Z", "app")
     second = replace(an_image(), digest="sha256:other", platform="linux/arm64", metadata=metadata)
-    assert cache.find(second) == combine(second, facts(second), ECOSYSTEMS)
-    assert cache.find(replace(second, metadata=ImageMetadata())) == combine(
+    assert cache.find(second) == combine_facts(second, facts(second), ECOSYSTEMS)
+    assert cache.find(replace(second, metadata=ImageMetadata())) == combine_facts(
         replace(second, metadata=ImageMetadata()), facts(second), ECOSYSTEMS
     )
 

@@ -9,7 +9,7 @@ from dockgate.scanner.ecosystems.dpkg import ECOSYSTEM, STATUS_LIMIT
 from dockgate.scanner.ecosystems.dpkg.status import LINE_LIMIT, STATUS
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Extract
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
 
@@ -231,13 +231,13 @@ def test_package_urls_are_encoded() -> None:
     ],
 )
 def test_package_url_states_release_source_and_epoch(purl: str, expected: tuple[str, str, str]) -> None:
-    package = ECOSYSTEM.build_from_purl(parse(f"pkg:deb/debian/{purl}"), None)
+    package = ECOSYSTEM.build_from_purl(parse_purl(f"pkg:deb/debian/{purl}"), None)
     assert (package.ecosystem, package.source_name, package.source_version) == expected
 
 
 def test_own_package_url_parses_to_the_same_package() -> None:
     package = settled(Distribution("debian", "13"))
-    again = ECOSYSTEM.build_from_purl(parse(package.purl), None)
+    again = ECOSYSTEM.build_from_purl(parse_purl(package.purl), None)
     assert (again.source_name, again.source_version) == (package.source_name, package.source_version)
     assert (again.purl, again.ecosystem) == (package.purl, package.ecosystem)
 

@@ -10,7 +10,7 @@ from dockgate.scanner.ecosystems.dpkg import status
 from dockgate.scanner.inventory import read_image
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 
 DATA = Path(__file__).parent / "data" / "hardened"
 STATUS, INSTALLED = (DATA / "status").read_text(), (DATA / "installed").read_text()
@@ -166,9 +166,9 @@ def test_vendor_of_an_apk_package(distribution: str, name: str, version: str, ec
     ],
 )
 def test_package_url_states_the_vendor(kind: Ecosystem, purl: str, ecosystem: str) -> None:
-    package = kind.build_from_purl(parse(purl), None)
+    package = kind.build_from_purl(parse_purl(purl), None)
     assert package.ecosystem == ecosystem
-    assert kind.build_from_purl(parse(package.purl), None) == package
+    assert kind.build_from_purl(parse_purl(package.purl), None) == package
 
 
 @pytest.mark.parametrize("maintainer", [DOCKER, "Michael Stone <mstone@debian.org>"])
@@ -176,6 +176,6 @@ def test_package_url_states_the_vendor(kind: Ecosystem, purl: str, ecosystem: st
 @pytest.mark.parametrize("distribution", [Distribution("dhi", "13"), Distribution("debian", "13")])
 def test_own_package_url_parses_to_the_same_package(maintainer: str, version: str, distribution: Distribution) -> None:
     result = deb(version, maintainer, distribution)
-    again = dpkg.ECOSYSTEM.build_from_purl(parse(result.purl), None)
+    again = dpkg.ECOSYSTEM.build_from_purl(parse_purl(result.purl), None)
     assert (again.ecosystem, again.source_name, again.vendor) == (result.ecosystem, result.source_name, result.vendor)
     assert dpkg.ECOSYSTEM.assign_distribution(result, distribution).ecosystem == result.ecosystem

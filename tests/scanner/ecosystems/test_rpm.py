@@ -10,7 +10,7 @@ import pytest
 from dockgate.scanner.ecosystems.rpm import ECOSYSTEM, MANIFEST, MANIFEST_LIMIT, SIZE_LIMIT
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Extract
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.purl import Purl
 
@@ -204,7 +204,7 @@ def test_a_package_with_a_version_of_its_own_has_the_epoch_of_its_source() -> No
     result = listed("".join(f"{name}\t{v}\t\t\tResf\t{epoch}\t\tx\t{epoch}\t{source}\n" for name, v, epoch in rows))
     assert {package.source_version for package in result} == {"4:5.32.1-481.el9"}
     settled = [ECOSYSTEM.assign_distribution(package, ROCKY) for package in result]
-    assert [ECOSYSTEM.build_from_purl(parse(package.purl), None).source_version for package in settled] == [
+    assert [ECOSYSTEM.build_from_purl(parse_purl(package.purl), None).source_version for package in settled] == [
         "4:5.32.1-481.el9"
     ] * 3
     assert [package.version for package in settled] == ["4:5.32.1-481.el9", "1.30-481.el9", "7:2-1"]

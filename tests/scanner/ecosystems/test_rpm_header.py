@@ -4,7 +4,7 @@ import struct
 
 import pytest
 
-from dockgate.scanner.ecosystems.rpm.headers import FOLDER_LIMIT, TAGS_LIMIT, VALUES_LIMIT, Header, parse
+from dockgate.scanner.ecosystems.rpm.headers import FOLDER_LIMIT, TAGS_LIMIT, VALUES_LIMIT, Header, parse_header
 from dockgate.shared.errors import UnreadableError
 
 LIMIT = 1 << 20
@@ -43,29 +43,32 @@ LISTED: tuple[tuple[int, Value], ...] = (
 
 def test_a_header_says_what_the_package_is() -> None:
     more = ((EPOCH, [7]), (SOURCE, "bash-5.1.8-9.el9.src.rpm"), (MODULE, "bash:5:1:a"), (VENDOR, "Rocky"))
-    parsed = parse(header(*BASH, *more), LIMIT)
+    parsed = parse_header(header(*BASH, *more), LIMIT)
     assert parsed == Header(
         "bash", 7, "5.1.8", "9.el9", "x86_64", "bash-5.1.8-9.el9.src.rpm", "bash:5:1:a", "Rocky", ()
     )
 
 
 def test_an_absent_epoch_is_0() -> None:
-    assert parse(header(*BASH), LIMIT).epoch == 0
+    assert parse_header(header(*BASH), LIMIT).epoch == 0
 
 
 def test_a_later_entry_takes_the_place_of_an_earlier_one() -> None:
-    assert parse(header(*BASH, (VERSION, "6")), LIMIT).version == "6"
+    assert parse_header(header(*BASH, (VERSION, "6")), LIMIT).version == "6"
 
 
 def test_files_are_listed_without_folders_ghosts_and_what_was_not_installed() -> None:
     modes: list[int] = [0o100755, 0o040755, 0o120777, 0o100644, 0o100644]
-    parsed = parse(header(*BASH, *LISTED, (MODES, modes), (FLAGS, [0, 0, 0, 64, 2])), LIMIT)
+    parsed = parse_header(header(*BASH, *LISTED, (MODES, modes), (FLAGS, [0, 0, 0, 64, 2])), LIMIT)
     assert parsed.files == ("usr/bin/bash", "usr/bin/sh", "usr/bin/b\udcff")
-    assert parse(header(*BASH, *LISTED, (STATES, [0, 1, 2, 3, 4])), LIMIT).files == ("usr/bin/bash", "usr/bin/log")
+    assert parse_header(header(*BASH, *LISTED, (STATES, [0, 1, 2, 3, 4])), LIMIT).files == (
+        "usr/bin/bash",
+        "usr/bin/log",
+    )
 
 
 def test_files_of_rpm_3_are_listed_whole() -> None:
-    parsed = parse(header(*BASH, (OLD_FILES, ["/bin/bash", "/bin"]), (MODES, [0o100755, 0o040755])), LIMIT)
+    parsed = parse_header(header(*BASH, (OLD_FILES, ["/bin/bash", "/bin"]), (MODES, [0o100755, 0o040755])), LIMIT)
     assert parsed.files == ("bin/bash",)
 
 
@@ -93,7 +96,7 @@ def test_files_of_rpm_3_are_listed_whole() -> None:
 )
 def test_a_broken_header_is_unreadable_and_says_why(blob: bytes, reason: str) -> None:
     with pytest.raises(UnreadableError, match=reason):
-        parse(blob, LIMIT)
+        parse_header(blob, LIMIT)
 
 
 @pytest.mark.parametrize(("tag", "kind"), [(BASES, 8), (STATES, 2)])
@@ -103,7 +106,7 @@ def test_a_tag_with_too_many_values_is_unreadable(tag: int, kind: int) -> None:
     index += struct.pack(">IIII", OLD_FILES, 8, 0, 1) if tag == STATES else b""
     data = b"a\0" + b"\0" * count
     with pytest.raises(UnreadableError, match=f"tag {tag} has {count} values"):
-        parse(struct.pack(">II", len(index) // 16, len(data)) + index + data, LIMIT)
+        parse_header(struct.pack(">II", len(index) // 16, len(data)) + index + data, LIMIT)
 
 
 def test_memory_for_paths_is_limited() -> None:
@@ -112,4 +115,4 @@ def test_memory_for_paths_is_limited() -> None:
     many = header(*BASH, (OLD_FILES, ["/"] * 20_000))
     for hostile in (blob, many):
         with pytest.raises(UnreadableError, match="too many or too long"):
-            parse(hostile, LIMIT)
+            parse_header(hostile, LIMIT)

@@ -13,7 +13,7 @@ from tests.scanner.images.make import image
 from tests.scanner.images.webserver import Answer, Request, serve
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.artifact import pull, push
+from dockgate.scanner.images.artifact import pull_artifact, push_artifact
 from dockgate.shared.errors import (
     DeniedError,
     DockgateError,
@@ -42,16 +42,16 @@ def file(tmp_path: Path) -> Path:
 @pytest.mark.real
 def test_what_is_pushed_is_pulled_by_tag_and_by_digest(running: Running, file: Path, tmp_path: Path) -> None:
     name = f"{running.address}/team/thing"
-    digest = push(f"{name}:1", KIND, file, {"a": "b"})
-    assert push(f"{name}:1", KIND, file, {"a": "b"}) == digest
+    digest = push_artifact(f"{name}:1", KIND, file, {"a": "b"})
+    assert push_artifact(f"{name}:1", KIND, file, {"a": "b"}) == digest
     for reference in (f"{name}:1", f"{name}@{digest}"):
-        assert pull(reference, KIND, tmp_path / "back", limit=LIMIT) == digest
+        assert pull_artifact(reference, KIND, tmp_path / "back", limit=LIMIT) == digest
         assert (tmp_path / "back").read_bytes() == file.read_bytes()
 
 
 @pytest.mark.real
 def test_its_manifest_is_an_oci_artifacts(running: Running, file: Path) -> None:
-    digest = push(f"{running.address}/team/thing:2", KIND, file, {"a": "b"})
+    digest = push_artifact(f"{running.address}/team/thing:2", KIND, file, {"a": "b"})
     accept = {"Accept": "application/vnd.oci.image.manifest.v1+json"}
     answer = httpx.get(f"{running.url}/v2/team/thing/manifests/2", headers=accept)
     assert "sha256:" + hashlib.sha256(answer.content).hexdigest() == digest
@@ -65,7 +65,7 @@ def test_its_manifest_is_an_oci_artifacts(running: Running, file: Path) -> None:
 @pytest.mark.real
 def test_it_is_distinguished_from_an_image_that_cannot_be_read(running: Running, file: Path) -> None:
     reference = f"{running.address}/team/thing:3"
-    push(reference, KIND, file, {})
+    push_artifact(reference, KIND, file, {})
     with pytest.raises(NotAnImageError, match="not a container image"):
         open_images(reference)
 
@@ -74,14 +74,14 @@ def test_it_is_distinguished_from_an_image_that_cannot_be_read(running: Running,
 def test_an_artifact_of_another_type_is_refused(running: Running, file: Path, tmp_path: Path) -> None:
     running.push("team/app", "1", image([{"etc/hostname": b"x"}]))
     with pytest.raises(ImageError, match="not an artifact of the type"):
-        pull(f"{running.address}/team/app:1", KIND, tmp_path / "back", limit=LIMIT)
-    push(f"{running.address}/team/thing:3", KIND, file, {})
+        pull_artifact(f"{running.address}/team/app:1", KIND, tmp_path / "back", limit=LIMIT)
+    push_artifact(f"{running.address}/team/thing:3", KIND, file, {})
     with pytest.raises(ImageError, match="not an artifact of the type"):
-        pull(f"{running.address}/team/thing:3", "application/vnd.other.v1", tmp_path / "back", limit=LIMIT)
+        pull_artifact(f"{running.address}/team/thing:3", "application/vnd.other.v1", tmp_path / "back", limit=LIMIT)
     with pytest.raises(ImageError, match="larger than"):
-        pull(f"{running.address}/team/thing:3", KIND, tmp_path / "back", limit=1000)
+        pull_artifact(f"{running.address}/team/thing:3", KIND, tmp_path / "back", limit=1000)
     with pytest.raises(NotFoundError):
-        pull(f"{running.address}/team/thing:none", KIND, tmp_path / "back", limit=LIMIT)
+        pull_artifact(f"{running.address}/team/thing:none", KIND, tmp_path / "back", limit=LIMIT)
 
 
 @pytest.mark.real
@@ -93,15 +93,15 @@ def test_without_the_right_credentials_it_is_denied(
         monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
         (tmp_path / "auth.json").write_text("{}")
         with pytest.raises(DeniedError, match="cannot be written with these credentials"):
-            push(reference, KIND, file, {})
+            push_artifact(reference, KIND, file, {})
         entry = {"username": USER, "password": PASSWORD}
         (tmp_path / "auth.json").write_text(json.dumps({"auths": {running.address: entry}}))
-        digest = push(reference, KIND, file, {})
-        assert pull(reference, KIND, tmp_path / "back", limit=LIMIT) == digest
+        digest = push_artifact(reference, KIND, file, {})
+        assert pull_artifact(reference, KIND, tmp_path / "back", limit=LIMIT) == digest
         entry["password"] = "wrong"
         (tmp_path / "auth.json").write_text(json.dumps({"auths": {running.address: entry}}))
         with pytest.raises(DeniedError):
-            push(reference, KIND, file, {})
+            push_artifact(reference, KIND, file, {})
 
 
 # --- registries that misbehave -----------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ DIGEST = "sha256:" + "0" * 64
 def test_a_manifest_that_names_no_blob_is_refused(layer: object, tmp_path: Path) -> None:
     manifest = {"artifactType": KIND, "layers": [layer]}
     with serve(lambda request: Answer(body=json.dumps(manifest).encode())) as server, pytest.raises(DockgateError):
-        pull(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
+        pull_artifact(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
 
 
 @pytest.mark.parametrize("body", [b"other", b"longer than it said"])
@@ -124,7 +124,7 @@ def test_a_blob_that_is_another_is_refused(body: bytes, tmp_path: Path) -> None:
         return Answer(body=body if "/blobs/" in request.path else json.dumps(manifest).encode())
 
     with serve(answer) as server, pytest.raises(ImageError, match=f"Blob {DIGEST}"):
-        pull(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
+        pull_artifact(f"{server.address}/a:1", KIND, tmp_path / "back", limit=LIMIT)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_registry_that_takes_no_artifacts_is_reported(answers: dict[str, int],
         serve(lambda request: Answer(answers.get(request.method, 404))) as server,
         pytest.raises((UnavailableError, DeniedError), match=f"{server.address}") as caught,
     ):
-        push(f"{server.address}/a:1", KIND, file, {})
+        push_artifact(f"{server.address}/a:1", KIND, file, {})
     assert caught.value.advice
 
 
@@ -155,7 +155,7 @@ def test_credentials_stay_with_the_registry_when_the_upload_goes_elsewhere(
             auths = {server.address: {"username": USER, "password": PASSWORD}}
             (tmp_path / "auth.json").write_text(json.dumps({"auths": auths}))
             monkeypatch.setenv("REGISTRY_AUTH_FILE", str(tmp_path / "auth.json"))
-            push(f"{server.address}/a:1", KIND, file, {})
+            push_artifact(f"{server.address}/a:1", KIND, file, {})
     assert [request.body for request in storage.requests] == [b"{}", file.read_bytes()]
     assert not any("Authorization" in request.headers for request in storage.requests)
     assert all(request.path.startswith("/upload?state=1&digest=sha256:") for request in storage.requests)

@@ -10,8 +10,8 @@ from tests.registryd import Running, registry
 from tests.scanner.images import make
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
-from dockgate.scanner.images.attached_documents import SIZE_LIMIT, read
-from dockgate.shared.digest import digest_of
+from dockgate.scanner.images.attached_documents import SIZE_LIMIT, read_documents
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 
 IMAGE = make.image([{"one": b"1"}])
@@ -29,13 +29,13 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest) -> tuple[bytes, dict[str, bytes]]:
     """A manifest that refers to the image, and its blobs by digest."""
-    blobs = {digest_of(data): data for data in (b"{}", *documents)}
-    layers = [{"mediaType": kind, "digest": digest_of(data), "size": len(data)} for data in documents]
+    blobs = {compute_digest(data): data for data in (b"{}", *documents)}
+    layers = [{"mediaType": kind, "digest": compute_digest(data), "size": len(data)} for data in documents]
     body = {
         "schemaVersion": 2,
         "mediaType": make.MANIFEST,
         "artifactType": kind,
-        "config": {"mediaType": EMPTY, "digest": digest_of(b"{}"), "size": 2},
+        "config": {"mediaType": EMPTY, "digest": compute_digest(b"{}"), "size": 2},
         "layers": layers,
         "subject": {"mediaType": make.MANIFEST, "digest": subject, "size": 1},
     }
@@ -44,7 +44,7 @@ def manifest(*documents: bytes, kind: str = OPENVEX, subject: str = IMAGE.digest
 
 def index(*manifests: bytes, kind: str = OPENVEX) -> bytes:
     entries = [
-        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": digest_of(manifest), "size": len(manifest)}
+        {"mediaType": make.MANIFEST, "artifactType": kind, "digest": compute_digest(manifest), "size": len(manifest)}
         for manifest in manifests
     ]
     return json.dumps({"schemaVersion": 2, "mediaType": make.INDEX, "manifests": entries}).encode()
@@ -55,7 +55,7 @@ def put(running: Running, repository: str, tag: str, body: bytes, blobs: dict[st
         for name, data in blobs.items():
             place = client.post("/blobs/uploads/").raise_for_status().headers["Location"]
             client.put(httpx.URL(place).copy_add_param("digest", name), content=data).raise_for_status()
-        for name in (digest_of(body), tag):
+        for name in (compute_digest(body), tag):
             client.put(f"/manifests/{name}", content=body, headers={"Content-Type": kind}).raise_for_status()
 
 
@@ -63,13 +63,13 @@ def put(running: Running, repository: str, tag: str, body: bytes, blobs: dict[st
 def test_a_registry_without_the_api_keeps_referrers_and_attestations_under_tags(running: Running) -> None:
     running.push("team/app", "1", IMAGE)
     reference = f"{running.address}/team/app@{IMAGE.digest}"
-    assert read(reference) == []
+    assert read_documents(reference) == []
     body, blobs = manifest(b'{"vex": 1}')
     put(running, "team/app", "ignored", body, blobs, make.MANIFEST)
     put(running, "team/app", TAG, index(body), {}, make.INDEX)
     signed, more = manifest(b'{"signed": 1}', b'{"signed": 2}', kind=DSSE)
     put(running, "team/app", f"{TAG}.att", signed, more, make.MANIFEST)
-    assert read(reference) == [b'{"vex": 1}', b'{"signed": 1}', b'{"signed": 2}']
+    assert read_documents(reference) == [b'{"vex": 1}', b'{"signed": 1}', b'{"signed": 2}']
 
 
 def answering(answers: dict[str, Any], status: int = 200) -> Callable[[Request], Answer]:
@@ -88,14 +88,14 @@ def answering(answers: dict[str, Any], status: int = 200) -> Callable[[Request],
 
 
 def paths(body: bytes, blobs: dict[str, bytes]) -> dict[str, bytes]:
-    return {f"manifests/{digest_of(body)}": body, **{f"blobs/{name}": data for name, data in blobs.items()}}
+    return {f"manifests/{compute_digest(body)}": body, **{f"blobs/{name}": data for name, data in blobs.items()}}
 
 
 def test_the_api_is_asked_first() -> None:
     body, blobs = manifest(b'{"vex": 1}')
     answers = {f"referrers/{IMAGE.digest}": index(body), **paths(body, blobs)}
     with serve(answering(answers)) as server:
-        assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}']
+        assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}']
 
 
 def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
@@ -104,9 +104,9 @@ def test_what_is_broken_or_refers_to_another_image_is_left_out() -> None:
     listed = json.loads(index(foreign, fine, b"missing"))
     listed["manifests"] += [{"artifactType": OPENVEX, "digest": "../../etc", "size": 1}, 7, {"digest": None}]
     answers = {f"referrers/{IMAGE.digest}": json.dumps(listed).encode(), **paths(foreign, more), **paths(fine, blobs)}
-    answers["blobs/" + digest_of(b'{"changed": 1}')] = b'{"CHANGED": 1}'
+    answers["blobs/" + compute_digest(b'{"changed": 1}')] = b'{"CHANGED": 1}'
     with serve(answering(answers)) as server:
-        assert read(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
+        assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == [b'{"vex": 1}', b'{"picture": 1}']
 
 
 def test_a_layer_without_a_sha256_is_not_asked_for() -> None:
@@ -116,7 +116,7 @@ def test_a_layer_without_a_sha256_is_not_asked_for() -> None:
     odd = json.dumps(document).encode()
     answers = {f"referrers/{IMAGE.digest}": index(odd), **paths(odd, {})}
     with serve(answering(answers)) as server:
-        assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
+        assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == []
         assert not [request for request in server.requests if "/blobs/" in request.path]
 
 
@@ -127,9 +127,9 @@ def test_a_document_without_end_is_not_read() -> None:
     again = json.dumps(large).encode()
     answers = {f"referrers/{IMAGE.digest}": index(again), **paths(again, blobs)}
     with serve(answering(answers)) as server:
-        assert read(f"{server.address}/team/app@{IMAGE.digest}") == []
+        assert read_documents(f"{server.address}/team/app@{IMAGE.digest}") == []
 
 
 def test_a_registry_that_denies_access_is_reported() -> None:
     with serve(answering({}, 403)) as server, pytest.raises(UnavailableError, match="403"):
-        read(f"{server.address}/team/app@{IMAGE.digest}")
+        read_documents(f"{server.address}/team/app@{IMAGE.digest}")

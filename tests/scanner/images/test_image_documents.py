@@ -8,7 +8,7 @@ import pytest
 from tests.scanner.images import make
 
 from dockgate.scanner.images import open_images
-from dockgate.scanner.images.manifest import CONFIG_NAMES, NAMES, Index, Manifest, load, parse
+from dockgate.scanner.images.manifest import CONFIG_NAMES, NAMES, Index, Manifest, load_object, parse_manifest
 from dockgate.shared.errors import ImageError
 
 DIGEST = "sha256:" + "a" * 64
@@ -42,7 +42,7 @@ def text(document: object) -> bytes:
 )
 def test_a_manifest_that_can_be_read_in_two_ways_is_refused(document: bytes) -> None:
     with pytest.raises(ImageError, match="read in two ways"):
-        parse(document, DIGEST)
+        parse_manifest(document, DIGEST)
 
 
 @pytest.mark.parametrize("more", [{"OS": "linux"}, {"RootFS": {}}, {"rootfs": {"Diff_IDs": []}}])
@@ -55,15 +55,15 @@ def test_a_config_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, more: 
 def test_names_chosen_by_users_may_differ_by_case_alone() -> None:
     annotated = {**LAYER, "annotations": {"OS": "x", "os": "y", "Digest": "z"}}
     assert isinstance(
-        parse(text({**MANIFEST, "annotations": {"a": "", "A": ""}, "layers": [annotated]}), DIGEST), Manifest
+        parse_manifest(text({**MANIFEST, "annotations": {"a": "", "A": ""}, "layers": [annotated]}), DIGEST), Manifest
     )
-    assert isinstance(parse(text({"manifests": [annotated]}), DIGEST), Index)
+    assert isinstance(parse_manifest(text({"manifests": [annotated]}), DIGEST), Index)
     run = {"Labels": {"Name": "", "name": "", "OS": ""}, "Volumes": {"/A": {}, "/a": {}}, "ExposedPorts": None}
     config = {"os": "linux", "architecture": "amd64", "config": run, "container_config": run, "Size": 1}
-    assert load(text(config), "A config", CONFIG_NAMES) == config
+    assert load_object(text(config), "A config", CONFIG_NAMES) == config
 
 
 def test_documents_nested_deeply_are_refused_or_read() -> None:
     with pytest.raises(ImageError):
-        parse(b'{"a":' * 100_000, DIGEST)
-    assert load(b'{"a":' * 500 + b"1" + b"}" * 500, "It", NAMES)
+        parse_manifest(b'{"a":' * 100_000, DIGEST)
+    assert load_object(b'{"a":' * 500 + b"1" + b"}" * 500, "It", NAMES)

@@ -12,7 +12,7 @@ from dockgate.scanner.images.reference import (
     RegistryReference,
     StdinReference,
     is_loopback,
-    parse,
+    parse_reference,
 )
 from dockgate.shared.errors import UsageError
 
@@ -36,12 +36,12 @@ DIGEST = "sha256:" + "a" * 64
     ],
 )
 def test_names_in_registries(text: str, meaning: RegistryReference) -> None:
-    assert parse(text) == meaning
+    assert parse_reference(text) == meaning
 
 
 @pytest.mark.parametrize("text", ["127.0.0.1:5000/team/app:1", f"host:443/name:tag@{DIGEST}"])
 def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
-    assert str(parse(text)) == text
+    assert str(parse_reference(text)) == text
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_name_in_full_is_printed_as_it_was_given(text: str) -> None:
 )
 def test_an_invalid_image_reference_is_refused_with_advice(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(text)
+        parse_reference(text)
     assert caught.value.advice
 
 
@@ -78,13 +78,13 @@ def test_an_invalid_image_reference_is_refused_with_advice(text: str) -> None:
 @pytest.mark.parametrize("text", ["a" * 5000, "\ud800", "a\0b"], ids=["too long", "surrogate", "NUL"])
 def test_an_invalid_path_is_refused_with_advice(prefix: str, text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(prefix + text)
+        parse_reference(prefix + text)
     assert caught.value.advice
 
 
 def test_capitals_are_answered_with_the_right_name() -> None:
     with pytest.raises(UsageError) as caught:
-        parse("ghcr.io/Team/App:V1")
+        parse_reference("ghcr.io/Team/App:V1")
     assert "ghcr.io/team/app:V1" in str(caught.value.advice)
 
 
@@ -93,10 +93,10 @@ def test_paths_that_exist_win_over_names(tmp_path: Path, monkeypatch: pytest.Mon
     make.layout(tmp_path / "folder", [])
     (tmp_path / "file.tar").write_bytes(b"")
     (tmp_path / "debian").mkdir()
-    assert parse("folder") == FileReference(Path("folder"))
-    assert parse("./folder") == FileReference(Path("folder"))
-    assert parse("file.tar") == FileReference(Path("file.tar"))
-    assert parse("debian") == RegistryReference("docker.io", "library/debian", "latest")
+    assert parse_reference("folder") == FileReference(Path("folder"))
+    assert parse_reference("./folder") == FileReference(Path("folder"))
+    assert parse_reference("file.tar") == FileReference(Path("file.tar"))
+    assert parse_reference("debian") == RegistryReference("docker.io", "library/debian", "latest")
 
 
 @pytest.mark.parametrize("text", ["no.tar", "no/such.tar.gz", "no.tgz", "bom.json", "out.d/app.tar"])
@@ -106,43 +106,47 @@ def test_a_file_that_is_not_there_is_not_looked_for_in_a_registry(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "out.d").mkdir()
     with pytest.raises(UsageError, match=f"There is no file '{text}'") as caught:
-        parse(text)
+        parse_reference(text)
     meant = str(caught.value.advice).rpartition(" ")[2].rstrip(".")
-    assert str(parse(meant)) == meant
-    assert parse("quay.io/team/app.tar") == RegistryReference("quay.io", "team/app.tar", "latest")
+    assert str(parse_reference(meant)) == meant
+    assert parse_reference("quay.io/team/app.tar") == RegistryReference("quay.io", "team/app.tar", "latest")
 
 
 def test_a_local_image_is_picked_by_tag_name_or_digest(tmp_path: Path) -> None:
     folder, file = tmp_path / "a:b@c", tmp_path / "x.tar"
     make.layout(folder, [])
     file.write_bytes(b"")
-    assert parse(f"oci:{folder}") == FileReference(folder)
-    assert parse(f"oci:{folder}:latest") == FileReference(folder, "latest")
-    assert parse(f"oci:{folder}@{DIGEST}") == FileReference(folder, None, DIGEST)
-    assert parse(f"docker-archive:{file}:localhost:5000/app:1") == FileReference(file, "localhost:5000/app:1")
+    assert parse_reference(f"oci:{folder}") == FileReference(folder)
+    assert parse_reference(f"oci:{folder}:latest") == FileReference(folder, "latest")
+    assert parse_reference(f"oci:{folder}@{DIGEST}") == FileReference(folder, None, DIGEST)
+    assert parse_reference(f"docker-archive:{file}:localhost:5000/app:1") == FileReference(file, "localhost:5000/app:1")
 
 
 @pytest.mark.parametrize("text", ["oci:", "oci:/no/such", "oci-archive:/no/such.tar", "docker-archive:/:x"])
 def test_a_missing_local_image_is_reported(text: str) -> None:
     with pytest.raises(UsageError, match="There is no"):
-        parse(text)
+        parse_reference(text)
 
 
 def test_a_folder_that_is_not_a_layout_is_reported(tmp_path: Path) -> None:
     for text in (f"oci:{tmp_path}", str(tmp_path)):
         with pytest.raises(UsageError, match="without an oci-layout") as caught:
-            parse(text)
+            parse_reference(text)
         assert f"dir:{tmp_path}" in str(caught.value.advice)
 
 
 def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path) -> None:
     (tmp_path / "a b").mkdir()
-    assert parse("-") == StdinReference()
-    assert parse(f"dir:{tmp_path}/a b") == FolderReference(tmp_path / "a b")
-    assert parse("podman:app") == parse("containers-storage:app") == EngineReference("podman", "app")
-    assert parse("docker:app:1") == parse("docker-daemon:app:1") == EngineReference("docker", "app:1")
-    assert parse("docker:5000/app") == RegistryReference("docker:5000", "app", "latest")
-    assert str(parse(f"docker:127.0.0.1:5000/app@{DIGEST}")) == f"docker:127.0.0.1:5000/app@{DIGEST}"
+    assert parse_reference("-") == StdinReference()
+    assert parse_reference(f"dir:{tmp_path}/a b") == FolderReference(tmp_path / "a b")
+    assert (
+        parse_reference("podman:app") == parse_reference("containers-storage:app") == EngineReference("podman", "app")
+    )
+    assert (
+        parse_reference("docker:app:1") == parse_reference("docker-daemon:app:1") == EngineReference("docker", "app:1")
+    )
+    assert parse_reference("docker:5000/app") == RegistryReference("docker:5000", "app", "latest")
+    assert str(parse_reference(f"docker:127.0.0.1:5000/app@{DIGEST}")) == f"docker:127.0.0.1:5000/app@{DIGEST}"
 
 
 @pytest.mark.parametrize(
@@ -150,7 +154,7 @@ def test_what_is_no_image_file_is_named_by_what_stands_before_it(tmp_path: Path)
 )
 def test_what_could_not_be_there_is_refused_with_the_form(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        parse(text)
+        parse_reference(text)
     assert caught.value.advice
 
 

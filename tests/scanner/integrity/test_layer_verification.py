@@ -6,7 +6,7 @@ import pytest
 from tests.scanner.layers import DEBIAN, ECOSYSTEMS, FakeImage, FakeLayer, file, stanza, status
 
 from dockgate.scanner.integrity.layer_verification import COMPRESSIONS
-from dockgate.scanner.inventory import combine
+from dockgate.scanner.inventory import combine_facts
 from dockgate.scanner.layer_reader import read_layer
 from dockgate.scanner.model import Inventory
 
@@ -20,7 +20,7 @@ def inventory(
 ) -> Inventory:
     image = FakeImage([replace(layer, content_digest=None) for layer in layers], diff_ids=diff_ids)
     facts = [read_layer(layer, ECOSYSTEMS, should_hash=verified) for layer in image.layers]
-    return combine(image, facts, ECOSYSTEMS, should_hash=verified)
+    return combine_facts(image, facts, ECOSYSTEMS, should_hash=verified)
 
 
 def reasons(result: Inventory) -> list[tuple[str, str]]:
@@ -52,7 +52,7 @@ def test_content_is_checked_against_its_diff_id(diff_ids: tuple[str, ...]) -> No
 def test_a_verdict_needs_content_that_was_hashed() -> None:
     image = FakeImage([A], diff_ids=("sha256:a",))
     facts = [replace(read_layer(A, ECOSYSTEMS), diff_id="")]
-    result = combine(image, facts, ECOSYSTEMS, should_hash=True)
+    result = combine_facts(image, facts, ECOSYSTEMS, should_hash=True)
     assert reasons(result) == [("sha256:1", "The digest of the layer's uncompressed content was not verified.")]
 
 
@@ -101,4 +101,4 @@ def test_a_layer_that_could_not_be_read_has_one_reason() -> None:
 def test_a_folder_has_no_config_to_be_checked_against() -> None:
     folder = FakeLayer("", CONTENT, media_type="", compression="", holds="")
     image = FakeImage([folder])
-    assert combine(image, [read_layer(folder, ECOSYSTEMS)], ECOSYSTEMS, should_hash=True).unread == ()
+    assert combine_facts(image, [read_layer(folder, ECOSYSTEMS)], ECOSYSTEMS, should_hash=True).unread == ()

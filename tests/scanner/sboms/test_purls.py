@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.purl import Purl
 
 
@@ -25,10 +25,10 @@ from dockgate.shared.purl import Purl
     ],
 )
 def test_a_package_url_is_taken_apart(text: str, purl: Purl) -> None:
-    assert parse(text) == purl
+    assert parse_purl(text) == purl
 
 
 @pytest.mark.parametrize("text", ["", "lodash", "pkg:npm", "pkg:/x@1", "npm/lodash@1"])
 def test_an_invalid_package_url_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="purl"):
-        parse(text)
+        parse_purl(text)

@@ -10,11 +10,11 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES, NOW
 
 from dockgate.services.reconciler_rounds import ROUND_LIMIT
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.store.delivery.followed_images import follow_images
 
-IMAGES = [digest_of(str(number).encode()) for number in range(2 * ROUND_LIMIT + 10)]
+IMAGES = [compute_digest(str(number).encode()) for number in range(2 * ROUND_LIMIT + 10)]
 
 
 class FailingVerdicts:

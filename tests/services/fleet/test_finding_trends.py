@@ -23,7 +23,7 @@ from dockgate.services.fleet.finding_trends import (
     list_last_days,
 )
 from dockgate.services.images.findings import find_by_layer, find_of_tag
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.store.fleet.trends import ALWAYS
 from dockgate.vulnerabilities.model import Severity
 
@@ -143,7 +143,7 @@ def test_a_tag_says_how_findings_of_its_earlier_image_ended(
 def test_a_tag_of_an_image_that_was_not_scanned_has_unknown_findings(fleet: Fleet) -> None:
     from dockgate.store.records import PushedImage
 
-    fleet.store.images.add_push(PushedImage("team/web", "1", digest_of(b"x"), day(10)))
+    fleet.store.images.add_push(PushedImage("team/web", "1", compute_digest(b"x"), day(10)))
     findings = find_of_tag(fleet.store, "team/web", "1", fleet.clock()(), 2)
     assert findings.severities[Severity.HIGH] == [None, None]
     assert [entry.counts for entry in findings.digests] == [None]
@@ -157,4 +157,4 @@ def test_layers_have_the_packages_and_findings_that_they_brought(fleet: Fleet) -
         "sha256:base": (1, [1]),
         "sha256:own": (1, [1]),
     }
-    assert find_by_layer(fleet.store, digest_of(b"x")) == {}
+    assert find_by_layer(fleet.store, compute_digest(b"x")) == {}

@@ -14,7 +14,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.index import FleetIndex, split_inventory
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet.records import Component
@@ -43,7 +43,7 @@ class AdvisoryDatabase:
 
     @property
     def digest(self) -> str:
-        return digest_of(repr((self.advisories, self.known_cves)).encode())
+        return compute_digest(repr((self.advisories, self.known_cves)).encode())
 
     def __call__(self) -> "AdvisoryDatabase":
         if self.fails:
@@ -94,7 +94,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def digest(name: str) -> str:
-    return digest_of(name.encode())
+    return compute_digest(name.encode())
 
 
 def index_of(store: Store, database: AdvisoryDatabase) -> FleetIndex:

@@ -16,7 +16,7 @@ from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.images.search import ImageQuery, ImageSearch
 from dockgate.services.verdicts.case_builder import DeploymentContext
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError, DeployError
 from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
@@ -26,7 +26,7 @@ from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 LAX = STRICT.replace("strict", "lax").replace("LOW", "CRITICAL")
 ASSIGNMENT = "kind: PolicyAssignment\nname: prod\nrepositories: ['prod/*']\npolicy: strict\n"
-IMAGE = digest_of(b"promoted")
+IMAGE = compute_digest(b"promoted")
 
 
 class Promoted:

@@ -19,7 +19,7 @@ from dockgate.events.envelope import StoredEvent
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.references import ImageReference
 from dockgate.shared.timestamps import format_time
 from dockgate.store.records import PushedImage
@@ -208,7 +208,7 @@ def test_an_image_without_a_tag_is_notified_only_while_it_runs(fleet: Fleet) -> 
     store, now = fleet.system.store, format_time(fleet.system.clock())
     for name in ("web", "api"):
         store.images.add_push(PushedImage(f"team/{name}", "1", fleet.images[name], now))
-        store.images.add_push(PushedImage(f"team/{name}", "1", digest_of(b"next"), now))  # the tag moves on
+        store.images.add_push(PushedImage(f"team/{name}", "1", compute_digest(b"next"), now))  # the tag moves on
     store.images.add_push(PushedImage("team/job", "1", fleet.images["job"], now))
     store.images.add_push(PushedImage("team/job", "", fleet.images["job"], now))
     reference = ImageReference("registry.example/team/web", fleet.images["web"])

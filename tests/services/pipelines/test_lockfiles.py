@@ -20,7 +20,7 @@ from dockgate.scanner import ecosystems
 from dockgate.services.pipelines.fix_search import DeliveredImage
 from dockgate.services.pipelines.lockfiles import LockBuilds
 from dockgate.services.verdicts.case_builder import DeploymentContext
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError
 
 NPM = next(ecosystem for ecosystem in ecosystems.load() if ecosystem.name == "npm")
@@ -76,10 +76,12 @@ class PlannedBuilder:
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         self.dockerfiles.append((request.context / request.dockerfile).read_text())
         self.files = {path.name: path.read_text() for path in request.context.iterdir() if path.is_file()}
-        data = json.dumps({"layers": [{"digest": digest_of(self.blob)}]}).encode()
-        self.registry.blobs[digest_of(self.blob)] = self.blob
-        self.registry.put_manifest(request.repository, StoredManifest(digest_of(data), MANIFEST, data), [request.key])
-        return BuildResult(digest_of(data), digest_of(b""))
+        data = json.dumps({"layers": [{"digest": compute_digest(self.blob)}]}).encode()
+        self.registry.blobs[compute_digest(self.blob)] = self.blob
+        self.registry.put_manifest(
+            request.repository, StoredManifest(compute_digest(data), MANIFEST, data), [request.key]
+        )
+        return BuildResult(compute_digest(data), compute_digest(b""))
 
 
 @dataclass

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from dockgate.services.registry.registry_pulls import JUDGING_SECONDS, PulledManifest, RegistryPulls
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import BusyError, DeployError
 
 SECONDS_EACH = 20.0
@@ -41,7 +41,7 @@ class Blobs:
 def test_a_manifest_that_names_many_images_is_judged_for_a_while_only(by: str) -> None:
     digests = [f"sha256:{number:064x}" for number in range(1, 17)]
     subjects = [{"digest": {"sha256": digest.partition(":")[2]}} for digest in digests]
-    blobs = {digest_of(data): data for data in (b"{}", json.dumps({"subject": subjects}).encode())}
+    blobs = {compute_digest(data): data for data in (b"{}", json.dumps({"subject": subjects}).encode())}
     config, layer = ({"digest": digest} for digest in blobs)
     data = json.dumps({"schemaVersion": 2, "config": config, "layers": [layer]}).encode()
     verdicts = SlowVerdicts()
@@ -56,5 +56,5 @@ def test_a_manifest_that_names_many_images_is_judged_for_a_while_only(by: str) -
         monotonic=lambda: verdicts.seconds,
     )
     with pytest.raises(BusyError):
-        pulls.find_objection(PulledManifest("team/app", "1", digest_of(data), data))
+        pulls.find_objection(PulledManifest("team/app", "1", compute_digest(data), data))
     assert len(verdicts.judged) == JUDGING_SECONDS // SECONDS_EACH + 1

@@ -44,7 +44,7 @@ OURS, THEIRS = dsse.Signer(dsse.create_key()), dsse.Signer(dsse.create_key())
 IMAGE = make.image([{"etc/os-release": b"ID=debian\n"}])
 SECOND_IMAGE = make.image([{"etc/os-release": b"ID=alpine\n"}], platform="linux/arm64")
 NAME = "registry.example/shop"
-GOOD = dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), OURS)
+GOOD = dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), OURS)
 VERDICT = judge(inventory(package("a")), under=limits(HIGH=0))
 CONFIG = canonical.encode({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": []}})
 
@@ -108,13 +108,18 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
 @pytest.mark.parametrize(
     "envelope",
     [
-        pytest.param(dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), THEIRS), id="written by a build step"),
         pytest.param(
-            dsse.sign(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS), id="copied from another digest"
+            dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), THEIRS), id="written by a build step"
+        ),
+        pytest.param(
+            dsse.sign_payload(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS), id="copied from another digest"
         ),
         pytest.param(
             rewritten(
-                GOOD, payload=json.loads(dsse.sign(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS))["payload"]
+                GOOD,
+                payload=json.loads(dsse.sign_payload(write_statement(RECORD, NAME, SECOND_IMAGE.digest), OURS))[
+                    "payload"
+                ],
             ),
             id="another payload under a good signature",
         ),
@@ -124,7 +129,7 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             rewritten(GOOD, signatures=[{"keyid": OURS.public.id, "sig": "MEUCIQ=="}]), id="claims the key's id"
         ),
         pytest.param(
-            dsse.sign(
+            dsse.sign_payload(
                 statements.build_statement(
                     replace(VERDICT, image=IMAGE.digest), "sha256:" + "5" * 64, NAME, IMAGE.digest, 30
                 ),
@@ -133,16 +138,18 @@ def test_a_statement_by_the_builder_s_key_counts() -> None:
             id="an approval by the same key",
         ),
         pytest.param(
-            dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), OURS, "application/json"), id="another payload type"
+            dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), OURS, "application/json"),
+            id="another payload type",
         ),
         pytest.param(
             rewritten(
-                dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), OURS, "text/plain"), payloadType=dsse.IN_TOTO
+                dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), OURS, "text/plain"),
+                payloadType=dsse.IN_TOTO,
             ),
             id="payload type changed after signing",
         ),
         pytest.param(
-            dsse.sign(write_statement(replace(RECORD, builder="https://ci.example"), NAME, IMAGE.digest), OURS),
+            dsse.sign_payload(write_statement(replace(RECORD, builder="https://ci.example"), NAME, IMAGE.digest), OURS),
             id="another builder's id",
         ),
         pytest.param(write_statement(RECORD, NAME, IMAGE.digest), id="a bare statement"),
@@ -162,7 +169,7 @@ def test_no_field_of_an_envelope_beside_an_image_keeps_the_others_from_being_rea
     """Everybody who may push can attach any."""
     texts = ["", "\0", "\ud800", "é", "=", "A"]
     values: list[object] = [None, True, 10**400, float("inf"), *texts, [], {}, [None], [{}], [{"sig": {}}]]
-    for signed in (GOOD, dsse.sign(vex_statement(IMAGE.digest), OURS), b"{}"):
+    for signed in (GOOD, dsse.sign_payload(vex_statement(IMAGE.digest), OURS), b"{}"):
         for value in values:
             part = (
                 {field: value}
@@ -181,7 +188,7 @@ def test_no_payload_of_an_envelope_beside_an_image_keeps_the_others_from_being_r
     for number in range(150):
         payload = json_text(payloads[number % 3], chance, blind(chance))
         check_reading(payload)
-        check_reading(dsse.sign(payload, OURS))
+        check_reading(dsse.sign_payload(payload, OURS))
         with suppress(DeniedError, UnreadableError):
             statements.verify_statement(payload, IMAGE.digest, "strict", "2026-11-24T12:00:00Z")
 
@@ -198,14 +205,14 @@ def test_the_right_builder_s_name_with_another_builder_s_key_does_not_count() ->
     """Both keys are in the policy, each for its own builder."""
     rule = {"builders": [{"id": BUILDER, "keys": [OURS.public.pem]}, {"id": "x", "keys": [THEIRS.public.pem]}]}
     both = definitions.read_named_policy(json.dumps({"provenance": rule}), "strict", RULES)
-    forged = dsse.sign(write_statement(RECORD, NAME, IMAGE.digest), THEIRS)
+    forged = dsse.sign_payload(write_statement(RECORD, NAME, IMAGE.digest), THEIRS)
     assert not passes(collect_facts(forged, under=both), both)
     assert passes(collect_facts(GOOD, under=both), both)
 
 
 def test_a_statement_about_an_index_does_not_cover_a_child_nor_the_other_way_round() -> None:
     complete = make.index([IMAGE, SECOND_IMAGE])
-    about_index = dsse.sign(write_statement(RECORD, NAME, complete.digest), OURS)
+    about_index = dsse.sign_payload(write_statement(RECORD, NAME, complete.digest), OURS)
     assert passes(collect_facts(about_index, image=complete.digest), policy())
     assert not passes(collect_facts(about_index, image=IMAGE.digest), policy())
     assert not passes(collect_facts(GOOD, image=complete.digest), policy())
@@ -215,7 +222,7 @@ def test_a_key_that_is_none_verifies_nothing() -> None:
     with pytest.raises(DeniedError, match="cannot be used"):
         verify(GOOD.decode(), "-----BEGIN PUBLIC KEY-----\nMCo=\n-----END PUBLIC KEY-----\n")
     with pytest.raises(UnreadableError):
-        verify(dsse.sign(b"{}", OURS, "text/plain").decode(), OURS.public.pem)
+        verify(dsse.sign_payload(b"{}", OURS, "text/plain").decode(), OURS.public.pem)
 
 
 def test_a_bundle_of_sigstore_s_is_opened() -> None:
@@ -292,7 +299,7 @@ def test_a_policy_without_the_rule_asks_nothing() -> None:
 def test_the_gate_asks_for_provenance(run: Run, tmp_path: Path) -> None:
     """Approved, refused without a statement, and undetermined where it cannot be looked for."""
     image = make.image([{name: text.encode() for name, text in layouts.debian(openssl="3.5.4-1").items()}])
-    good = dsse.sign(write_statement(RECORD, NAME, image.digest), OURS)
+    good = dsse.sign_payload(write_statement(RECORD, NAME, image.digest), OURS)
     make.write_layout(tmp_path / "good", {"1": image, "att": attached_image(good)})
     make.write_layout(tmp_path / "bare", {"1": image})
     make.docker_archive(tmp_path / "image.tar", {"shop:1": image})

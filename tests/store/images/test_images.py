@@ -27,7 +27,7 @@ from dockgate.gate.model import (
 from dockgate.gate.policy import encode_policy, make_policy
 from dockgate.scanner.model import Distribution, Inventory, LayerOrigin, Package, ScannedPlatform, Unread
 from dockgate.shared.canonical import encode
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove, VerdictRecord
@@ -165,7 +165,7 @@ def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     assert store.images.scan(IMAGE) == done
     assert store.images.request_scan(IMAGE, "web", LATER) == done
     assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
-    assert store.verdicts.document(digest_of(encode(arm))) == encode(arm)
+    assert store.verdicts.document(compute_digest(encode(arm))) == encode(arm)
     assert list(store.images.requested_scans()) == []
 
 
@@ -215,7 +215,7 @@ def test_a_scan_that_was_not_requested_is_not_finished(store: Store) -> None:
 
 def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) -> None:
     stored, name = store.verdicts.add(VERDICT, CASE, "approval/1")
-    assert (stored, name) == (VERDICT, digest_of(encode(VERDICT)))
+    assert (stored, name) == (VERDICT, compute_digest(encode(VERDICT)))
     assert store.verdicts.get(name) == VERDICT
     assert store.verdicts.document(name) == encode(VERDICT)
     assert store.verdicts.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)

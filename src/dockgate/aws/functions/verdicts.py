@@ -17,7 +17,7 @@ from dockgate.gate.model import Policy, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.policy import REFERENCE_RULE, decode_policy, make_policy
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.versions import Orders
 
@@ -134,7 +134,7 @@ class Verdicts:
         from dockgate.reports import GateReport, load
 
         verdict, case = judged_image.verdict, judged_image.case
-        name = get_hex(digest_of(canonical.encode(verdict)))
+        name = get_hex(compute_digest(canonical.encode(verdict)))
         key = f"verdicts/{get_hex(verdict.image)}/{name}"
         reference = f"{judged_image.repository}@{verdict.image}" if judged_image.repository else verdict.image
         report = GateReport(reference, verdict, tuple(report.inventory for report in case.external_reports), case)
@@ -172,4 +172,4 @@ def _hash_content(judged_image: JudgedImage) -> str:
     verdict, inputs = judged_image.verdict, judged_image.verdict.inputs
     made_from = [judged_image.repository, inputs.engine, inputs.policy, inputs.waivers, inputs.no_scan_reason]
     parts = [verdict.image, verdict.policy, verdict.status, verdict.summary, verdict.platform_verdicts]
-    return digest_of(canonical.encode([*made_from, *parts]))
+    return compute_digest(canonical.encode([*made_from, *parts]))

@@ -20,7 +20,7 @@ from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Pat
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import BuildError, UnavailableError
 from dockgate.shared.files import replace_file
 from dockgate.shared.interfaces import override
@@ -101,7 +101,7 @@ class PodmanBuilder(Builder):
     def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
         pushed_digest = self._registry.resolve(request.repository, request.key)
-        records = _Records(self._records / get_hex(digest_of(request.repository.encode())))
+        records = _Records(self._records / get_hex(compute_digest(request.repository.encode())))
         earlier_result = records.read(request.key) if pushed_digest is not None else None
         if earlier_result is not None and earlier_result.digest == pushed_digest:
             log(f"{name} is in the registry already: {pushed_digest}")
@@ -127,7 +127,7 @@ class PodmanBuilder(Builder):
             final_base = next((base for base in bases if base.image.reference == names.final_base), None)
             _check_base(publication.diff_ids, final_base)
             pulled_bases = tuple(sorted({base.image for base in bases}))
-            result = BuildResult(publication.digest, digest_of(content), pulled_bases, self._runner.is_sandboxed)
+            result = BuildResult(publication.digest, compute_digest(content), pulled_bases, self._runner.is_sandboxed)
             request.fence()
             records.write(request.key, result)
             publication.push()

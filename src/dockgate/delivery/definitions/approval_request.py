@@ -17,14 +17,14 @@ def read_requested_policy(data: bytes, file: str, rules: Sequence[Rule]) -> Poli
 
     Raises DefinitionError, which names `file`.
     """
-    from dockgate.shared.yaml import load
+    from dockgate.shared.yaml import load_document
 
     try:
         text = data.decode()
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DefinitionError(f"{file}:{line}: it is not UTF-8: {error.reason}", "Save it as UTF-8.") from None
-    document = load(text, file)
+    document = load_document(text, file)
     if document.value is None:
         return None
     if not isinstance(document.value, dict):

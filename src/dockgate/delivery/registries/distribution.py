@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from dockgate.delivery.ports import RegistryContent, StoredManifest
 from dockgate.delivery.registry_access import CATALOG, PULL, PUSH, Access
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.tls import create_plain_http_context
@@ -72,7 +72,7 @@ class DistributionRegistry(RegistryContent):
         answer = self._ask("GET", f"/v2/{quote(repository)}/manifests/{quote(digest)}", _pull(repository))
         if answer is None:
             return None
-        if digest_of(answer.content) != digest:
+        if compute_digest(answer.content) != digest:
             raise UnavailableError(
                 f"the registry at {self.address} returns another manifest than {repository}@{digest}",
                 "Its storage is damaged: push the image again.",
@@ -103,7 +103,7 @@ class DistributionRegistry(RegistryContent):
         if head is None or int(head.headers.get("Content-Length", limit + 1)) > limit:
             return None
         answer = self._ask("GET", path, access)
-        return answer.content if answer is not None and digest_of(answer.content) == digest else None
+        return answer.content if answer is not None and compute_digest(answer.content) == digest else None
 
     def _read_pages(self, path: str, key: str, access: Access) -> Iterator[str]:
         following: str | None = path

@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from dockgate.events.message import Message
-from dockgate.shared.wording import replace_surrogates, shorten
+from dockgate.shared.wording import replace_surrogates, shorten_text
 
 # Bytes; EventBridge, SNS and SQS take 256 KiB with all attributes.
 BODY_LIMIT = 200_000
@@ -38,8 +38,8 @@ def short_detail(message: Message) -> dict[str, Any]:
     return {
         "id": message.key,
         "detail-type": message.event.get("detail-type"),
-        "title": shorten(message.title, 500),
-        "text": shorten(message.body, 2000),
+        "title": shorten_text(message.title, 500),
+        "text": shorten_text(message.body, 2000),
         "truncated": True,
     }
 

@@ -20,7 +20,7 @@ from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import replace_surrogates, shorten, to_one_line
+from dockgate.shared.wording import replace_surrogates, shorten_text, to_one_line
 
 CHILD = "dockgate.events.targets._apprise_child"
 SECONDS = 30.0
@@ -110,7 +110,7 @@ class AppriseAdapter(TargetAdapter):
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         require_scheme(secrets["url"])
         title, body = to_one_line(replace_surrogates(message.title)), replace_surrogates(message.body)
-        texts = {"title": shorten(title, TITLE_LIMIT), "body": shorten(body, TEXT_LIMIT)}
+        texts = {"title": shorten_text(title, TITLE_LIMIT), "body": shorten_text(body, TEXT_LIMIT)}
         self._run({"url": secrets["url"], "id": message.id, **texts})
 
     def _run(self, request: Mapping[str, Any]) -> None:
@@ -141,7 +141,8 @@ class AppriseAdapter(TargetAdapter):
         reason = scrub(str(answer.get("error") or "it ended without an answer"), request["url"])
         error = UsageError if answer.get("final") else UnavailableError
         raise error(
-            f"{scheme_of(request['url'])}: {shorten(to_one_line(reason), 300)}", "Check the URL in the Target document."
+            f"{scheme_of(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
+            "Check the URL in the Target document.",
         )
 
     def _environment(self) -> dict[str, str]:
@@ -157,7 +158,9 @@ def require_scheme(url: str) -> None:
     scheme = scheme_of(url)
     if scheme not in SCHEMES:
         advice = "docs/how-to/notifications.md lists them. For any other HTTP service, use the type webhook."
-        raise UsageError(f"the scheme {shorten(scheme, 30)!r} is not allowed for targets of the type apprise", advice)
+        raise UsageError(
+            f"the scheme {shorten_text(scheme, 30)!r} is not allowed for targets of the type apprise", advice
+        )
     query = url.partition("?")[2]
     names = {unquote(part.partition("=")[0]).strip("+- ").lower() for part in query.replace(";", "&").split("&")}
     if refused_options := sorted(names & _REFUSED_OPTIONS):

@@ -7,7 +7,7 @@ from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
 from dockgate.shared.interfaces import override
-from dockgate.shared.wording import shorten, to_one_line
+from dockgate.shared.wording import shorten_text, to_one_line
 
 _log = logging.getLogger("dockgate.events")
 _LIMIT = 2000  # characters
@@ -26,5 +26,5 @@ class LogAdapter(TargetAdapter):
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         title, body = to_one_line(message.title), to_one_line(message.body)
         kind = to_one_line(str(message.event.get("detail-type", "")))
-        text = shorten(f"{title}: {body}" if body else title, _LIMIT)
+        text = shorten_text(f"{title}: {body}" if body else title, _LIMIT)
         _log.info("%s: %s (%s)", kind, text, to_one_line(message.key))

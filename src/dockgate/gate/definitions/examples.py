@@ -9,7 +9,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from dockgate.gate.model import Status, VexStatus
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.timestamps import format_time, parse_time
-from dockgate.shared.yaml import Document, Location, load
+from dockgate.shared.yaml import Document, Location, load_document
 from dockgate.vulnerabilities.model import Severity
 
 # The time of an example that sets none.
@@ -199,7 +199,7 @@ def read_examples(text: str, name: str) -> tuple[Document, list[LocatedExample]]
 
     Raises DefinitionError if it has none.
     """
-    document = load(text, name)
+    document = load_document(text, name)
     value = document.value
     if not isinstance(value, dict) or "examples" not in value:
         advice = "Add `examples` to a document `kind: Policy`, or to a file with `policy`."

@@ -29,9 +29,9 @@ def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str | N
     The text is a mapping from rules to their settings, or a document `kind: Policy` of that name, which has it under
     `rules`. Errors name `file` (by default `<name>.yaml`). Raises DefinitionError.
     """
-    from dockgate.shared.yaml import load  # the parser takes longest to import of all that the gate needs
+    from dockgate.shared.yaml import load_document  # the parser takes longest to import of all that the gate needs
 
-    document = load(text, file or f"{name}.yaml")
+    document = load_document(text, file or f"{name}.yaml")
     policy = _parse(document, name, rules)
     if policy.name != name:
         raise document.make_error(
@@ -42,9 +42,9 @@ def read_named_policy(text: str, name: str, rules: Sequence[Rule], file: str | N
 
 def read_policy(text: str, name: str, rules: Sequence[Rule], file: str | None = None) -> Policy:
     """Like `read_named_policy`, but a document keeps its own name; `name` is for a bare mapping."""
-    from dockgate.shared.yaml import load
+    from dockgate.shared.yaml import load_document
 
-    return _parse(load(text, file or f"{name}.yaml"), name, rules)
+    return _parse(load_document(text, file or f"{name}.yaml"), name, rules)
 
 
 def _parse(document: "Document", name: str, rules: Sequence[Rule]) -> Policy:

@@ -16,9 +16,9 @@ KEYS = tuple(field.name for field in fields(Waiver) if field.name not in _SERVER
 
 def read_waivers(text: str, name: str) -> tuple[Waiver, ...]:
     """The waivers of the file `name`. A waiver without `id` gets its line as id. Raises DefinitionError."""
-    from dockgate.shared.yaml import load
+    from dockgate.shared.yaml import load_document
 
-    document = load(text, name)
+    document = load_document(text, name)
     if document.value is None:
         return ()
     if not isinstance(document.value, list):

@@ -81,7 +81,7 @@ def read_package(entry: dict[str, Any], platform_name: Any) -> Package:
     if language := _LANGUAGES.get(manager):
         kind, ecosystem = language
         space, base = _split_name(kind, name)
-        package_url = purl.write(kind, space, base, version)
+        package_url = purl.write_purl(kind, space, base, version)
         full_name = f"{space}:{base}" if kind == "maven" and space else name
         return Package(full_name, version, package_url, ecosystem, full_name, version, path, layer)
     version = format_full_version(entry.get("epoch"), entry.get("version"), entry.get("release"))
@@ -93,7 +93,7 @@ def read_package(entry: dict[str, Any], platform_name: Any) -> Package:
     qualifiers = {"arch": "" if arch == "noarch" and system.kind == "deb" else arch, "distro": f"{system.id}-{release}"}
     ecosystem = ":".join(filter(None, (system.ecosystem, _format_release(system, release))))
     space = "redhat" if system.id == "rhel" else system.id
-    package_url = purl.write(system.kind, space, name, version, qualifiers)
+    package_url = purl.write_purl(system.kind, space, name, version, qualifiers)
     return Package(name, version, package_url, ecosystem, name, version, path, layer, arch)
 
 

@@ -11,7 +11,7 @@ from dockgate.gate.policy import encode_policy
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
 
 KIND = "case"
@@ -28,7 +28,7 @@ class RecordedVerdict:
     @property
     def digest(self) -> str:
         """The digest of the verdict, as the server lists it."""
-        return digest_of(canonical.encode(self.verdict))
+        return compute_digest(canonical.encode(self.verdict))
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ def replay(
 def _list_input_differences(recorded_verdict: RecordedVerdict) -> Iterator[str]:
     """The parts of the case that do not match the digests in the verdict."""
     policy = recorded_verdict.case.policy
-    if digest_of(encode_policy(policy)) != policy.digest:
+    if compute_digest(encode_policy(policy)) != policy.digest:
         yield f"The policy {policy.name} does not match its digest {policy.digest}."
     stated_inputs, actual_inputs = recorded_verdict.verdict.inputs, evaluate.digest_inputs(recorded_verdict.case)
     for field in fields(InputDigests):

@@ -15,7 +15,7 @@ from dockgate.gate.replay.case_file import RecordedVerdict
 from dockgate.gate.rule import Rule, make_finding_key
 from dockgate.scanner.ports import Ecosystem
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.vulnerabilities.model import Finding
 
 
@@ -256,4 +256,4 @@ def _describe_baselines(case: VerdictCase) -> str:
 
 
 def _format_digests(values: Sequence[object]) -> str:
-    return ", ".join(digest_of(canonical.encode(value)) for value in values if value is not None) or "none"
+    return ", ".join(compute_digest(canonical.encode(value)) for value in values if value is not None) or "none"

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 from dockgate.gate.model import VexStatement
 from dockgate.gate.vex_formats._fields import InvalidDocumentError, Node
 from dockgate.shared import plugins
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
 
 SIZE_LIMIT = 8 * 2**20  # bytes, the limit of the API
@@ -49,7 +49,7 @@ def read(data: bytes, name: str) -> tuple[VexStatement, ...]:
         titles = ", ".join(candidate.title for candidate in formats)
         raise UsageError(f"{name} is not a VEX document.", f"Supported: {titles}.")
     try:
-        statements = vex_format.read(Node(document), digest_of(data))
+        statements = vex_format.read(Node(document), compute_digest(data))
     except InvalidDocumentError as error:
         raise UsageError(f"{name}: {error}", f"The document was read as {vex_format.title}.") from None
     count = sum(

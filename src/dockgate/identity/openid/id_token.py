@@ -36,7 +36,7 @@ def fetch_keys(connection: ProviderConnection, jwks_uri: str) -> KeySet:
     return KeySet(usable)
 
 
-def verify(
+def verify_id_token(
     token: object,
     keys: Callable[[bool], KeySet],
     expected_values: Mapping[str, str],

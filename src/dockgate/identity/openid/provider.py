@@ -12,7 +12,7 @@ from authlib.oauth2.client import OAuth2Client
 from dockgate.config import OidcSettings
 from dockgate.identity.openid.cached import CachedValue
 from dockgate.identity.openid.connection import ProviderConnection, format_error_code
-from dockgate.identity.openid.id_token import fetch_keys, verify
+from dockgate.identity.openid.id_token import fetch_keys, verify_id_token
 from dockgate.identity.openid.metadata import fetch_metadata
 from dockgate.identity.ports import IdentityProvider
 from dockgate.identity.sign_in import Identity, SignInRequest
@@ -68,7 +68,7 @@ class OpenIdProvider(IdentityProvider):
             "client_id": self._settings.client_id,
             "nonce": request.nonce,
         }
-        claims = verify(
+        claims = verify_id_token(
             tokens.get("id_token"),
             lambda is_again: self._keys.renew() if is_again else self._keys.get(),
             expected_values,

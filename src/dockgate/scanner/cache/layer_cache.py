@@ -9,7 +9,7 @@ from dockgate.scanner.cache.file_cache import FileCache
 from dockgate.scanner.layer_index import LayerFacts
 from dockgate.scanner.layer_reader import compute_facts_version, read_layer
 from dockgate.scanner.ports import Ecosystem, Layer
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import ImageError
 
 
@@ -22,7 +22,7 @@ class LayerCache:
     """
 
     def __init__(self, folder: Path, ecosystems: Sequence[Ecosystem], *, should_hash: bool = False) -> None:
-        version = get_hex(digest_of(compute_facts_version(ecosystems).encode()))[:16]
+        version = get_hex(compute_digest(compute_facts_version(ecosystems).encode()))[:16]
         self._cache = FileCache(folder / "layers" / version, LayerFacts)
         self._ecosystems = ecosystems
         self.should_hash = should_hash

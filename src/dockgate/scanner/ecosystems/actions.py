@@ -14,7 +14,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 
 class Actions(StandaloneEcosystem):
@@ -43,7 +43,7 @@ class Actions(StandaloneEcosystem):
         owner, name, *_ = (*purl.namespace.split("/"), purl.name)
         is_moving = purl.version.count(".") < 2 and all(map(is_digits, purl.version.split(".")))
         version = f"v{purl.version}" if is_moving else purl.version
-        url = write("githubactions", owner.lower(), name.lower(), purl.version)
+        url = write_purl("githubactions", owner.lower(), name.lower(), purl.version)
         name = f"{owner}/{name}"
         return build_package("GitHub Actions", name, purl.version, url, "", source=(name.lower(), version))
 

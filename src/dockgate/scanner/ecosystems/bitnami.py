@@ -14,7 +14,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of a document; large ones have some hundred thousand
 
@@ -81,7 +81,7 @@ ECOSYSTEM: Ecosystem = Bitnami()
 
 def _make_package(name: str, version: str, qualifiers: Any, path: str) -> Package:
     texts = {key: qualifiers[key] for key in ("arch", "distro") if isinstance(qualifiers.get(key), str)}
-    purl = write("bitnami", "", name, version, texts)
+    purl = write_purl("bitnami", "", name, version, texts)
     return Package(name, version, purl, "Bitnami", name, version, path, arch=texts.get("arch") or None)
 
 

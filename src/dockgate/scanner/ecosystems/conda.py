@@ -12,7 +12,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 RECORD_LIMIT = 16 * 1024 * 1024  # bytes of a record; one with 15,000 files and their checksums has 5,000,000
 
@@ -69,5 +69,5 @@ ECOSYSTEM: Ecosystem = Conda()
 
 
 def _make_package(name: str, version: str, build: str, channel: str, subdir: str, path: str) -> Package:
-    purl = write("conda", "", name, version, {"build": build, "channel": channel, "subdir": subdir})
+    purl = write_purl("conda", "", name, version, {"build": build, "channel": channel, "subdir": subdir})
     return Package(name, version, purl, "conda", name, version, path, arch=subdir or None)

@@ -8,7 +8,7 @@ is an ecosystem of its own in OSV's schema, recognised by the repository that th
 from collections.abc import Mapping, Sequence
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode, read_json_object
+from dockgate.scanner.formats.content import check_size, decode_text, read_json_object
 from dockgate.scanner.formats.order import encode_numbers, is_at_most, is_digits, strip_zeros
 from dockgate.scanner.formats.shell import is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
@@ -16,7 +16,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 FILE_LIMIT = 1024 * 1024  # bytes of a DESCRIPTION; real ones have a few thousand
 LOCK_LIMIT = 8 * 1024 * 1024  # bytes of a renv.lock; renv 1.1, which copies the descriptions, writes 2,000 a package
@@ -63,7 +63,7 @@ class Cran(StandaloneEcosystem):
             raise UnreadableError(f"it has no {'Version' if name else 'Package'}")
         if fields.get("Priority") == "base" and name in _BASE_PACKAGES:
             # R itself is undetermined unless a distribution's package owns it.
-            package = Package("R", version, write("generic", "", "R", version), "R", "R", version, path)
+            package = Package("R", version, write_purl("generic", "", "R", version), "R", "R", version, path)
             return Extract((package,)) if name == "base" else Extract()
         repository, git = fields.get("Repository", ""), fields.get("git_url", "")
         is_bioconductor = repository.startswith("Bioconductor") or git.startswith(_BIOCONDUCTOR_GIT)
@@ -115,7 +115,7 @@ ECOSYSTEM: Ecosystem = Cran()
 
 
 def _make_package(name: str, version: str, is_bioconductor: bool, path: str) -> Package:
-    purl = write("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if is_bioconductor else ""})
+    purl = write_purl("cran", "", name, version, {"repository_url": _BIOCONDUCTOR if is_bioconductor else ""})
     return build_package("Bioconductor" if is_bioconductor else "CRAN", name, version, purl, path)
 
 
@@ -128,7 +128,7 @@ def _read_fields(file: BinaryIO) -> dict[str, str]:
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
-        line = decode(raw)
+        line = decode_text(raw)
         if not line.strip():
             if fields:
                 break

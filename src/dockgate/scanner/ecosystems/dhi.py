@@ -13,7 +13,7 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of a document; most have one thousand
 
@@ -54,4 +54,4 @@ ECOSYSTEM: Ecosystem = Dhi()
 
 
 def _make_package(name: str, version: str, path: str) -> Package:
-    return Package(name, version, write("dhi", "", name, version), "DHI", name, version, path)
+    return Package(name, version, write_purl("dhi", "", name, version), "DHI", name, version, path)

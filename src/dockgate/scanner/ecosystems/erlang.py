@@ -13,13 +13,13 @@ from collections.abc import Iterator
 from typing import Any, BinaryIO
 
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.content import check_size, decode, is_script_of, make_budget, read_text
+from dockgate.scanner.formats.content import check_size, decode_text, is_script_of, make_budget, read_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package
 from dockgate.shared.errors import UnreadableError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 APPLICATION_LIMIT = 128 * 1024  # bytes of an application's file; Elixir's own, with 280 modules, has 8,000
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 30,000
@@ -104,13 +104,13 @@ def _make_hex_package(organization: str, name: str, version: str, path: str) -> 
     """Build a package of hex.pm, in lower case (purl-spec); no advisory covers an organization's package."""
     organization, lower = organization.lower(), name.lower()
     source_name = f"{organization}/{lower}" if organization else lower
-    purl = write("hex", organization, lower, version)
+    purl = write_purl("hex", organization, lower, version)
     return build_package("Hex", name, version, purl, path, source=(source_name, version))
 
 
 def _make_otp_package(name: str, version: str, repository: str, path: str) -> Package:
     """Build the package of a part of Erlang/OTP or Elixir, which no feed covers."""
-    purl = write("otp", "", name.lower(), version, {"repository_url": repository})
+    purl = write_purl("otp", "", name.lower(), version, {"repository_url": repository})
     return Package(name, version, purl, "Erlang/OTP", source_name=name, source_version=version, path=path)
 
 
@@ -119,7 +119,7 @@ def _read_application(path: str, name: str, raw: bytes) -> Package:
 
     Its version is `vsn`, a string without escapes. Raises UnreadableError.
     """
-    terms = _parse_terms(decode(raw))
+    terms = _parse_terms(decode_text(raw))
     match terms:
         case [["{", "application", atom, ["[", *properties]], "."] if atom in (name, f"'{name}'"):
             pass

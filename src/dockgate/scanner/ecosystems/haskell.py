@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode, join_path, read_text
+from dockgate.scanner.formats.content import check_size, decode_text, join_path, read_text
 from dockgate.scanner.formats.order import encode_numbers, is_digits
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 ENTRY_LIMIT = 4 * 1024 * 1024  # bytes of an entry; a compiler's have up to 60,000
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 200 packages has 40,000
@@ -66,7 +66,9 @@ class Haskell(StandaloneEcosystem):
         owned_folder = _find_own_folder(path, fields.get("import-dirs", ""))
         packages = [package]
         if name == "ghc":
-            packages.append(Package(name, version, write("generic", "", name, version), "GHC", name, version, path))
+            packages.append(
+                Package(name, version, write_purl("generic", "", name, version), "GHC", name, version, path)
+            )
         return Extract(tuple(packages), {package.purl: (owned_folder,)} if owned_folder else {})
 
     @override
@@ -87,7 +89,7 @@ ECOSYSTEM: Ecosystem = Haskell()
 
 
 def _make_package(name: str, version: str, path: str) -> Package:
-    return Package(name, version, write("hackage", "", name, version), "Hackage", name, version, path)
+    return Package(name, version, write_purl("hackage", "", name, version), "Hackage", name, version, path)
 
 
 def _read_fields(file: BinaryIO) -> dict[str, str]:
@@ -95,7 +97,7 @@ def _read_fields(file: BinaryIO) -> dict[str, str]:
     fields: dict[str, str] = {}
     key = ""
     for raw in file:
-        line = decode(raw)
+        line = decode_text(raw)
         if line[:1] in (" ", "\t"):
             if key in _FIELDS:
                 fields[key] = f"{fields[key]} {line.strip()}".strip()

@@ -15,7 +15,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 PROJECT_LIMIT = 256 * 1024  # bytes of a Project.toml; real ones have a few thousand
 MANIFEST_LIMIT = 2 * 1024 * 1024  # bytes of a manifest; one with 300 packages has 60,000
@@ -112,7 +112,7 @@ ECOSYSTEM: Ecosystem = Julia()
 
 
 def _make_package(name: str, version: str, uuid: str, path: str) -> Package:
-    return build_package("Julia", name, version, write("julia", "", name, version, {"uuid": uuid}), path)
+    return build_package("Julia", name, version, write_purl("julia", "", name, version, {"uuid": uuid}), path)
 
 
 def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:

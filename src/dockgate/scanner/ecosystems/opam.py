@@ -15,7 +15,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 FILE_LIMIT = 1024 * 1024  # bytes of a switch's state or a lockfile; with 200 packages, up to 20,000
 
@@ -81,7 +81,7 @@ ECOSYSTEM: Ecosystem = Opam()
 
 
 def _make_package(name: str, version: str, path: str) -> Package:
-    return Package(name, version, write("opam", "", name, version), "opam", name, version, path)
+    return Package(name, version, write_purl("opam", "", name, version), "opam", name, version, path)
 
 
 def _split_name(full_name: str, path: str) -> Package:

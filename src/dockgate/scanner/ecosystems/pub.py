@@ -17,7 +17,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 25,000
 VERSION_LIMIT = 1024  # characters
@@ -93,4 +93,4 @@ ECOSYSTEM: Ecosystem = Pub()
 def _make_package(name: str, version: str, path: str) -> Package:
     """Normalise the name: lower case, underscores for other characters (purl-spec)."""
     plain = "".join(char if char.isascii() and char.isalnum() else "_" for char in name.lower())
-    return build_package("Pub", name, version, write("pub", "", plain, version), path, source=(plain, version))
+    return build_package("Pub", name, version, write_purl("pub", "", plain, version), path, source=(plain, version))

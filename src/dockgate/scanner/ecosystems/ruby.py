@@ -8,14 +8,14 @@ import re
 from collections.abc import Iterator
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import check_size, decode_text
 from dockgate.scanner.formats.order import encode_number
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 # Bytes at the beginning of a specification that must contain name and version; RubyGems writes them first.
 HEADER_LIMIT = 64 * 1024
@@ -119,7 +119,7 @@ def _split_platform(version: str) -> tuple[str, str]:
 
 
 def _make_package(name: str, version: str, platform: str, path: str) -> Package:
-    purl = write("gem", "", name, version, {"platform": "" if platform == _ANY_PLATFORM else platform})
+    purl = write_purl("gem", "", name, version, {"platform": "" if platform == _ANY_PLATFORM else platform})
     return build_package("RubyGems", name, version, purl, path)
 
 
@@ -134,7 +134,7 @@ def _read_specification(path: str, file: BinaryIO) -> tuple[Package, str]:
     which it writes as literals (rubygems/specification.rb, `to_ruby`). The two must agree. Of a longer expression, such
     as a sum, a literal is only a part; and of several assignments Ruby takes the last.
     """
-    header = decode(file.read(HEADER_LIMIT))
+    header = decode_text(file.read(HEADER_LIMIT))
     literal = r"""(?:"([^"\\#]*)"|'([^'\\]*)'|%q\{([^{}\\]*)\})"""
     assigned_values: dict[str, str] = {}
     assignment = rf"^[ \t]*\w+\.(name|version|platform)[ \t]*=[ \t]*(?:Gem::Version\.new\()?{literal}{_LITERAL_END}"
@@ -169,7 +169,7 @@ def _read_lock(path: str, file: BinaryIO) -> Iterator[Package]:
     section = ""
     gems: set[tuple[str, str, str]] = set()
     for raw in file:
-        line = decode(raw).rstrip()
+        line = decode_text(raw).rstrip()
         if line.startswith(("<<<<<<<", "=======", ">>>>>>>")):
             raise UnreadableError("it holds an unresolved merge")
         if line and line[0] != " ":

@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import BinaryIO
 
 from dockgate.scanner.formats import semver
-from dockgate.scanner.formats.content import decode, read_text
+from dockgate.scanner.formats.content import decode_text, read_text
 from dockgate.scanner.formats.executable import MAGICS, can_be_program, find_executables
 from dockgate.scanner.formats.shell import VERSION, is_plain, quote_words, select_upgrades
 from dockgate.scanner.model import Distribution, Package
@@ -22,7 +22,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 LIST_LIMIT = 8 * 1024 * 1024  # bytes of cargo-auditable's list, inflated; a program with 500 crates has 50,000
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a Cargo.lock; a workspace with 1,000 crates has 250,000
@@ -99,7 +99,7 @@ def _find_source(purl: Purl) -> str:
 
 def _make_package(name: str, version: str, source: str, path: str | None = None) -> Package:
     """Build a package; `source` is "" for crates.io, "git", "local", or cargo-auditable's word."""
-    purl = write("cargo", "", name, version, {"source": source})
+    purl = write_purl("cargo", "", name, version, {"source": source})
     source_name = name if source in ("", "git") else f"{source}:{name}"
     source_version = f"{version} from git" if source == "git" else version
     return build_package("crates.io", name, version, purl, path or "", source=(source_name, source_version))
@@ -115,7 +115,7 @@ def _read_list(path: str, compressed_list: bytes) -> Iterator[Package]:
     if not inflater.eof:
         raise UnreadableError(f"its list of crates is cut off, or has more than {LIST_LIMIT} bytes")
     try:
-        crates = json.loads(decode(raw))["packages"]
+        crates = json.loads(decode_text(raw))["packages"]
         for crate in crates:
             name, version, source = crate["name"], crate["version"], crate["source"]
             if crate.get("kind", "runtime") != "build":

@@ -16,7 +16,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 30,000
 
@@ -107,5 +107,5 @@ def _normalize_location(location: str) -> str:
 
 def _make_package(repository: str, version: str, path: str) -> Package:
     owner, _, name = repository.rpartition("/")
-    purl = write("swift", owner, name, version)
+    purl = write_purl("swift", owner, name, version)
     return build_package("SwiftURL", repository, version, purl, path, source=(repository.lower(), version))

@@ -20,7 +20,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 # Bytes of one archive that are read, packed and unpacked: its directory and its package.json.
 READ_LIMIT = 128 * 1024 * 1024
@@ -113,7 +113,7 @@ def _is_usual_place(path: str) -> bool:
 def _make_package(publisher: str, name: str, version: str, path: str) -> Package:
     """Case does not matter (purl-spec, vscode-extension-definition.json)."""
     identifier = f"{publisher}.{name}"
-    purl = write("vscode-extension", publisher.lower(), name.lower(), version)
+    purl = write_purl("vscode-extension", publisher.lower(), name.lower(), version)
     return build_package("VSCode", identifier, version, purl, path, source=(identifier.lower(), version))
 
 
@@ -152,5 +152,5 @@ def _read_editor(content: Mapping[str, Any], path: str) -> Extract:
     version = content.get("version")
     if "applicationName" not in content or "dataFolderName" not in content or not isinstance(version, str):
         return Extract()
-    purl = write("generic", "", _EDITOR, version)
+    purl = write_purl("generic", "", _EDITOR, version)
     return Extract((Package(_EDITOR, version, purl, "Visual Studio Code", _EDITOR, version, path),))

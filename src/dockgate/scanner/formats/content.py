@@ -14,7 +14,7 @@ def check_size(file: BinaryIO, limit: int) -> None:
         raise UnreadableError(f"it has {size} bytes; no more than {limit} are read")
 
 
-def decode(raw: bytes) -> str:
+def decode_text(raw: bytes) -> str:
     """Decode UTF-8; invalid bytes become U+FFFD."""
     return raw.decode("utf-8", "replace")
 
@@ -22,7 +22,7 @@ def decode(raw: bytes) -> str:
 def read_text(file: BinaryIO, limit: int) -> str:
     """Decode a file of at most `limit` bytes. Raises UnreadableError."""
     check_size(file, limit)
-    return decode(file.read())
+    return decode_text(file.read())
 
 
 def join_path(folder: str, path: str) -> str:

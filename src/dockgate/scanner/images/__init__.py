@@ -71,9 +71,9 @@ def open_images(
     Raises UsageError for an invalid reference; NotFoundError if the image, tag or platform does not exist; DeniedError
     and UnavailableError from registries and engines; ImageError for broken images.
     """
-    from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse
+    from dockgate.scanner.images.reference import FolderReference, RegistryReference, parse_reference
 
-    parsed_reference = parse(reference) if isinstance(reference, str) else reference
+    parsed_reference = parse_reference(reference) if isinstance(reference, str) else reference
     if isinstance(parsed_reference, FolderReference):
         from dockgate.scanner.images.folder import open_folder_image
 

@@ -13,13 +13,13 @@ from typing import Any, BinaryIO, cast
 
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, FileSlice, ImageSource, check_document, open_file
 from dockgate.scanner.images.layout import Files, LayoutSource
-from dockgate.scanner.images.manifest import CONFIG_NAMES, load, load_any
+from dockgate.scanner.images.manifest import CONFIG_NAMES, load_json, load_object
 from dockgate.scanner.images.reference import FileReference
 from dockgate.scanner.images.spool import spool
 from dockgate.scanner.images.stream_reader import Source, StreamReader
 from dockgate.scanner.images.tar import Member, read_members
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, from_hex
+from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import ImageError, NotFoundError, UsageError
 from dockgate.shared.interfaces import override
 
@@ -92,14 +92,14 @@ class DockerArchiveSource(ImageSource):
     def read_root(self) -> tuple[str, bytes]:
         image = self._choose_entry()
         config = self._read(image["Config"])
-        rootfs = load(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
+        rootfs = load_object(config, f"The config {image['Config']} in {self.name}", CONFIG_NAMES).get("rootfs")
         diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
         if not isinstance(diff_ids, list) or len(diff_ids) != len(image["Layers"]):
             raise ImageError(f"{self.name} is broken: its config does not name its {len(image['Layers'])} layers.")
         descriptors = [
             self._describe(path, str(diff_id)) for path, diff_id in zip(image["Layers"], diff_ids, strict=True)
         ]
-        digest = digest_of(config)
+        digest = compute_digest(config)
         self._paths[digest] = image["Config"]
         self._manifest = canonical.encode(
             {
@@ -109,7 +109,7 @@ class DockerArchiveSource(ImageSource):
                 "layers": descriptors,
             }
         )
-        return digest_of(self._manifest), self._manifest
+        return compute_digest(self._manifest), self._manifest
 
     @override
     def read_manifest(self, digest: str) -> bytes:
@@ -132,7 +132,7 @@ class DockerArchiveSource(ImageSource):
 
     def list_configs(self) -> list[str]:
         """Return the digests of the images' configs."""
-        return [digest_of(self._read(entry["Config"])) for entry in self._read_entries()]
+        return [compute_digest(self._read(entry["Config"])) for entry in self._read_entries()]
 
     def _choose_entry(self) -> dict[str, Any]:
         entries = self._read_entries()
@@ -145,7 +145,7 @@ class DockerArchiveSource(ImageSource):
         raise NotFoundError(f"{self.name} holds {len(matching)} images.", f"Append :NAME, one of: {names}.")
 
     def _read_entries(self) -> list[dict[str, Any]]:
-        images = load_any(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
+        images = load_json(self._read("manifest.json"), f"The manifest.json of {self.name}", _NAMES)
         try:
             return [
                 {

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from dockgate.scanner.images.blobs import copy_blob
-from dockgate.scanner.images.manifest import MANIFESTS, load
+from dockgate.scanner.images.manifest import MANIFESTS, load_object
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import check_digest, parse_remote
 from dockgate.scanner.images.registry import open_registry_source
@@ -20,7 +20,7 @@ _EMPTY_KIND = "application/vnd.oci.empty.v1+json"
 _NAMES = frozenset({"mediaType", "artifactType", "config", "layers", "digest", "size"})
 
 
-def push(
+def push_artifact(
     reference: str,
     kind: str,
     file: Path,
@@ -46,7 +46,7 @@ def push(
         return pusher.push_manifest(encode(manifest))
 
 
-def pull(
+def pull_artifact(
     reference: str, kind: str, into: Path, *, limit: int, ca_bundle: Path | None = None, is_insecure: bool = False
 ) -> str:
     """Write the file of an artifact of the type `kind` to `into`. Returns the digest of its manifest.
@@ -57,7 +57,7 @@ def pull(
     image_source = open_registry_source(parse_remote(reference), ca_bundle=ca_bundle, is_insecure=is_insecure)
     try:
         digest, data = image_source.read_root()
-        blob, size = _find_layer(load(data, f"Manifest {digest}", _NAMES), kind, reference)
+        blob, size = _find_layer(load_object(data, f"Manifest {digest}", _NAMES), kind, reference)
         if size > limit:
             raise ImageError(f"{reference} is larger than {limit} bytes.")
         with image_source.open_blob(blob) as source, into.open("wb") as file:

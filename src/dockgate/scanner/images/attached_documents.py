@@ -13,7 +13,7 @@ from dockgate.scanner.images.archive import open_file_source
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import read_document
 from dockgate.scanner.images.layout import Folder, LayoutSource
-from dockgate.scanner.images.manifest import load
+from dockgate.scanner.images.manifest import load_object
 from dockgate.scanner.images.reference import FileReference, parse_remote
 from dockgate.scanner.images.registry import RegistrySource, open_registry_source
 from dockgate.shared.digest import Digest, is_digest
@@ -35,7 +35,7 @@ _KINDS = ("openvex", "vex", "in-toto", "dsse", "sigstore.bundle", "cyclonedx", "
 _NAMES = frozenset({"manifests", "layers", "subject", "digest", "size", "mediaType", "artifactType", "config"})
 
 
-def read(
+def read_documents(
     reference: str,
     *,
     ca_bundle: Path | None = None,
@@ -75,7 +75,7 @@ def read_layout(path: Path, image: str) -> list[bytes]:
     index.
     """
     with closing(_open_layout(path)) as image_source:
-        index = load(image_source.read_index(), f"The index.json of {path}", _NAMES)
+        index = load_object(image_source.read_index(), f"The index.json of {path}", _NAMES)
         contents: dict[str, bytes] = {}
         for entry in _list_entries(index):
             if entry["digest"] == image:
@@ -137,7 +137,7 @@ def _find_manifest_by_tag(image_source: RegistrySource, tag: str) -> bytes | Non
 
 def _load(data: bytes) -> dict[str, Any]:
     try:
-        return load(data, "What is attached", _NAMES)
+        return load_object(data, "What is attached", _NAMES)
     except ImageError:
         return {}
 

@@ -9,7 +9,14 @@ from typing import Any
 
 from dockgate.scanner.images.attestation_form import NAMES, find_objection, get_media_type
 from dockgate.scanner.images.blobs import ImageSource, read_document
-from dockgate.scanner.images.manifest import CONFIG_NAMES, CONFIGS, NOT_RUNNABLE, Descriptor, format_platform, load
+from dockgate.scanner.images.manifest import (
+    CONFIG_NAMES,
+    CONFIGS,
+    NOT_RUNNABLE,
+    Descriptor,
+    format_platform,
+    load_object,
+)
 from dockgate.scanner.images.reference import check_digest
 from dockgate.shared.errors import ImageError, UsageError
 
@@ -36,14 +43,16 @@ class AttestationCheck:
         An index lists it as `entry`. Raises UnavailableError.
         """
         try:
-            return find_objection(entry, self._siblings, data) or self._check_content(load(data, entry.digest, NAMES))
+            return find_objection(entry, self._siblings, data) or self._check_content(
+                load_object(data, entry.digest, NAMES)
+            )
         except ImageError as error:
             return f"it is broken: {error}"
 
     def _check_content(self, manifest: dict[str, Any]) -> str | None:
         config = manifest["config"]
         if get_media_type(config) == CONFIGS[0]:
-            platform_name = format_platform(load(self._read_blob(config), "its config", CONFIG_NAMES))
+            platform_name = format_platform(load_object(self._read_blob(config), "its config", CONFIG_NAMES))
             if platform_name != NOT_RUNNABLE:
                 return f"its config is for {platform_name or 'no platform'}"
         elif self._read_blob(config) != b"{}":

@@ -6,7 +6,7 @@ platform unknown/unknown) and the OCI artifact form (`artifactType`, an empty co
 
 from collections.abc import Iterable
 
-from dockgate.scanner.images.manifest import CONFIGS, MANIFESTS, NOT_RUNNABLE, Descriptor, load
+from dockgate.scanner.images.manifest import CONFIGS, MANIFESTS, NOT_RUNNABLE, Descriptor, load_object
 
 _TYPE, _SUBJECT = "vnd.docker.reference.type", "vnd.docker.reference.digest"
 _ATTESTATION = "attestation-manifest"
@@ -32,7 +32,7 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
         return f"its index does not annotate it as {_ATTESTATION}"
     if entry.annotations.get(_SUBJECT) not in set(siblings):
         return "its index does not say which of its images it attests"
-    manifest = load(data, f"Manifest {entry.digest}", NAMES)
+    manifest = load_object(data, f"Manifest {entry.digest}", NAMES)
     if manifest.get("mediaType", MANIFESTS[0]) != MANIFESTS[0] or "manifests" in manifest:
         return "it is not an OCI image manifest"
     kind = get_media_type(manifest.get("config"))

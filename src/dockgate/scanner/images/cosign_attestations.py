@@ -12,7 +12,7 @@ from typing import Any
 
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, read_document
-from dockgate.scanner.images.manifest import MANIFESTS, Index, load, parse
+from dockgate.scanner.images.manifest import MANIFESTS, Index, load_object, parse_manifest
 from dockgate.scanner.images.oci_image import list_child_manifests
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, check_digest
@@ -84,7 +84,7 @@ def list_manifests(place: RegistryRepository, digest: str) -> tuple[str, ...]:
     """
     with closing(place.open(digest=digest)) as image_source:
         _, data = image_source.read_root()
-        document = parse(data, digest)
+        document = parse_manifest(data, digest)
         descriptors = list_child_manifests(image_source, document) if isinstance(document, Index) else []
     return tuple(dict.fromkeys(descriptor.digest for descriptor in descriptors if is_digest(descriptor.digest)))
 
@@ -149,7 +149,7 @@ def _read_layers(image_source: ImageSource) -> list[dict[str, Any]]:
     except NotFoundError:
         return []
     subject = f"The image of attestations {digest}"
-    layers = load(data, subject, _NAMES).get("layers")
+    layers = load_object(data, subject, _NAMES).get("layers")
     if (
         not isinstance(layers, list)
         or not all(isinstance(layer, dict) for layer in layers)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, copy_blob
-from dockgate.scanner.images.manifest import INDEXES, MANIFESTS, Descriptor, Index, load, parse
+from dockgate.scanner.images.manifest import INDEXES, MANIFESTS, Descriptor, Index, load_object, parse_manifest
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.registry import open_registry_source
@@ -34,8 +34,8 @@ def copy_image(
 
 
 def _push_manifest(image_source: ImageSource, pusher: Pusher, digest: str, data: bytes, is_nested: bool) -> None:
-    document = parse(data, digest)
-    stated_type = load(data, digest, frozenset()).get("mediaType")
+    document = parse_manifest(data, digest)
+    stated_type = load_object(data, digest, frozenset()).get("mediaType")
     if isinstance(document, Index):
         if is_nested:
             raise ImageError(f"{digest} is an index in an index.", "Name the image that is meant by its digest.")

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.scanner.images.blobs import DOCUMENT_LIMIT, ImageSource, open_file, read_document
-from dockgate.scanner.images.manifest import Descriptor, Index, parse
+from dockgate.scanner.images.manifest import Descriptor, Index, parse_manifest
 from dockgate.scanner.images.reference import check_digest
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ImageError, NotFoundError
 from dockgate.shared.interfaces import override
 
@@ -66,8 +66,8 @@ class LayoutSource(ImageSource):
         some builders list the platforms of an image there.
         """
         data = self.read_index()
-        index_digest = digest_of(data)
-        index = parse(data, index_digest)
+        index_digest = compute_digest(data)
+        index = parse_manifest(data, index_digest)
         if not isinstance(index, Index) or not index.manifests:
             raise ImageError(f"{self.name} holds no image: its index.json lists none.")
         if self._digest:
@@ -87,7 +87,7 @@ class LayoutSource(ImageSource):
         """Return the digests of the configs of all images. Platforms whose manifest is missing are skipped."""
         digests: list[str] = []
         seen_digests: set[str] = set()
-        waiting = [parse(self.read_index(), "index.json")]
+        waiting = [parse_manifest(self.read_index(), "index.json")]
         while waiting:
             document = waiting.pop()
             if not isinstance(document, Index):
@@ -99,7 +99,7 @@ class LayoutSource(ImageSource):
                 raise ImageError(f"{self.name} has more than {_MANIFESTS} manifests.")
             for digest in child_digests:
                 with suppress(ImageError):
-                    waiting.append(parse(self.read_manifest(digest), digest))
+                    waiting.append(parse_manifest(self.read_manifest(digest), digest))
         return digests
 
     @override

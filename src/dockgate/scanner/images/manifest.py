@@ -70,12 +70,12 @@ class Index(NamedTuple):
     annotations: Mapping[str, str] = MappingProxyType({})
 
 
-def parse(data: bytes, digest: str) -> Manifest | Index:
+def parse_manifest(data: bytes, digest: str) -> Manifest | Index:
     """Parse a manifest or index.
 
     `digest` is for messages. Raises ImageError for other and for ambiguous documents.
     """
-    document = load(data, f"Manifest {digest}", NAMES)
+    document = load_object(data, f"Manifest {digest}", NAMES)
     kind = document.get("mediaType", "")
     if document.get("schemaVersion", 2) != 2 or "fsLayers" in document:
         raise ImageError(f"Manifest {digest} is not of schema 2, the only one in use.", "Push the image again.")
@@ -100,18 +100,18 @@ def parse(data: bytes, digest: str) -> Manifest | Index:
     raise ImageError(f"Manifest {digest} is neither an image manifest nor an index.")
 
 
-def load(data: bytes, description: str, names: frozenset[str]) -> dict[str, Any]:
+def load_object(data: bytes, description: str, names: frozenset[str]) -> dict[str, Any]:
     """Parse a JSON object of which only `names` are read.
 
     Raises ImageError; its message begins with `description`.
     """
-    document = load_any(data, description, names)
+    document = load_json(data, description, names)
     if not isinstance(document, dict):
         raise ImageError(f"{description} is not a JSON object.")
     return document
 
 
-def load_any(data: bytes, description: str, names: frozenset[str]) -> Any:
+def load_json(data: bytes, description: str, names: frozenset[str]) -> Any:
     """Parse a JSON document.
 
     Raises ImageError for one that registries and runtimes could read differently. They are written in Go. Its

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
-from dockgate.scanner.images.manifest import Descriptor, Index, Manifest, parse
+from dockgate.scanner.images.manifest import Descriptor, Index, Manifest, parse_manifest
 from dockgate.scanner.model import LayerOrigin
 from dockgate.scanner.ports import ImageMetadata
 from dockgate.shared.errors import DockgateError
@@ -171,10 +171,10 @@ def _parse_history(history: object) -> list[_HistoryEntry]:
 
 def _fetch_layers(name: str, digest: str, platform: str, fetch: Fetch) -> list[str]:
     """Return the layers of the base image for the platform, empty if it has none. Raises DockgateError."""
-    document = parse(fetch(name, digest), digest)
+    document = parse_manifest(fetch(name, digest), digest)
     if isinstance(document, Index):
         child = next((entry.digest for entry in document.manifests if entry.platform == platform), "")
-        document = parse(fetch(name, child), child) if child else document
+        document = parse_manifest(fetch(name, child), child) if child else document
     return [layer.digest for layer in document.layers] if isinstance(document, Manifest) else []
 
 

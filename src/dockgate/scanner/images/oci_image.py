@@ -16,8 +16,8 @@ from dockgate.scanner.images.manifest import (
     Index,
     Manifest,
     format_platform,
-    load,
-    parse,
+    load_object,
+    parse_manifest,
 )
 from dockgate.scanner.images.metadata import read_metadata
 from dockgate.scanner.images.tar_layer import TarLayer
@@ -50,7 +50,7 @@ def read_images(image_source: ImageSource, digest: str, data: bytes, platforms: 
     `platforms`: None for this machine's if there is a choice, ["all"], or "os/arch[/variant]" each; without a variant
     all variants are selected. Raises NotFoundError, which lists the available ones.
     """
-    document = parse(data, digest)
+    document = parse_manifest(data, digest)
     if isinstance(document, Manifest):
         image = _build_image(image_source, digest, document)
         images, available, names = [(image.platform, image)], {image.platform}, platforms or ["all"]
@@ -89,7 +89,7 @@ def _select_images(
         if child.platform == NOT_RUNNABLE and not reason:
             continue
         try:
-            document = parse(data, child.digest)
+            document = parse_manifest(data, child.digest)
             if isinstance(document, Index):
                 raise ImageError(f"Manifest {child.digest} is an index, and its index calls it something else.")
             image = _build_image(image_source, child.digest, document, child.annotations, annotations)
@@ -110,7 +110,7 @@ def list_child_manifests(image_source: ImageSource, index: Index, depth: int = 1
         if descriptor.media_type not in INDEXES:
             descriptors.append(descriptor)
             continue
-        inner = parse(image_source.read_manifest(descriptor.digest), descriptor.digest)
+        inner = parse_manifest(image_source.read_manifest(descriptor.digest), descriptor.digest)
         if depth == _NESTING_LIMIT or not isinstance(inner, Index):
             raise ImageError(f"Index {descriptor.digest} is nested too deeply, or is not an index.")
         descriptors += list_child_manifests(image_source, inner, depth + 1)
@@ -127,7 +127,7 @@ def _build_image(
     `above` are the annotations of its entry in the index, then those of the whole index.
     """
     data = read_document(image_source.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
-    config = load(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
+    config = load_object(data, f"Config {manifest.config.digest}", CONFIG_NAMES)
     platform_name = format_platform(config)
     if not platform_name:
         raise ImageError(f"Config {manifest.config.digest} names no operating system and architecture.")

@@ -12,7 +12,7 @@ from dockgate.scanner.images.manifest import MANIFESTS
 from dockgate.scanner.images.reference import RegistryReference
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
-from dockgate.shared.digest import digest_of, from_hex
+from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import DockgateError, UnavailableError
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class Pusher:
 
         Without `has_digest_name` it is pushed under the tag only. `kind` is its media type.
         """
-        digest = digest_of(data)
+        digest = compute_digest(data)
         names = (digest, self._reference.tag or digest)
         for name in dict.fromkeys(names if has_digest_name else names[1:]):
             headers = {"Content-Type": kind}
@@ -146,7 +146,7 @@ class Pusher:
 
 def _measure(content: bytes | Path) -> tuple[str, int]:
     if isinstance(content, bytes):
-        return digest_of(content), len(content)
+        return compute_digest(content), len(content)
     with content.open("rb") as file:
         hexdigest = hashlib.file_digest(file, "sha256").hexdigest()
         return from_hex(hexdigest), os.fstat(file.fileno()).st_size

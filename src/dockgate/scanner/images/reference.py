@@ -90,7 +90,7 @@ class EngineReference(NamedTuple):
 ImageReference = RegistryReference | FileReference | FolderReference | StdinReference | EngineReference
 
 
-def parse(text: str) -> ImageReference:
+def parse_reference(text: str) -> ImageReference:
     """Parse a reference. An existing path is a file or folder, everything else is a name in a registry.
 
     Reads the file system to find existing paths, and where a path that contains colons ends. Raises UsageError.

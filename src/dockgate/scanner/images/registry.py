@@ -14,7 +14,7 @@ from dockgate.scanner.images.reference import RegistryReference, check_digest, p
 from dockgate.scanner.images.resumable_blob import ResumableBlob
 from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.scanner.images.transport import Transport
-from dockgate.shared.digest import Digest, digest_of
+from dockgate.shared.digest import Digest, compute_digest
 from dockgate.shared.errors import DockgateError, ImageError, NotFoundError, UnavailableError
 from dockgate.shared.interfaces import override
 
@@ -40,7 +40,7 @@ class RegistrySource(ImageSource):
         if self._reference.digest:
             return self._reference.digest, self._fetch_manifest(self._reference.digest, NotFoundError)
         data, stated_digest = self._fetch(self._reference.tag or "latest", NotFoundError)
-        digest = digest_of(data)
+        digest = compute_digest(data)
         if Digest.parse(stated_digest).algorithm == "sha256" and stated_digest != digest:
             raise ImageError(
                 f"{self.name} does not match the digest {stated_digest} that its registry states: it has {digest}."

@@ -11,7 +11,7 @@ from dockgate.scanner import osrelease, symlinks
 from dockgate.scanner.integrity import language_packages
 from dockgate.scanner.integrity.package_databases import Database, list_evidence_names
 from dockgate.scanner.integrity.python_metadata import PackageFolders
-from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack, unpack
+from dockgate.scanner.layer_index import LayerFacts, LayerStack, pack_paths, unpack_paths
 from dockgate.scanner.model import Distribution, Unread
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.unsupported_stores import find_stores
@@ -202,7 +202,7 @@ def _select_releases(facts: LayerFacts) -> LayerFacts:
         folders=tuple(_RELEASE_PATHS.intersection(facts.folders)),
         whiteouts=tuple(_RELEASE_PATHS.intersection(facts.whiteouts)),
         opaques=tuple(_RELEASE_PATHS.intersection(facts.opaques)),
-        files=pack(_RELEASE_PATHS.intersection(unpack(facts.files))),
+        files=pack_paths(_RELEASE_PATHS.intersection(unpack_paths(facts.files))),
     )
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from functools import cached_property
 
-from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack_paths
 from dockgate.scanner.model import Package, Unread
 from dockgate.scanner.ports import Ecosystem
 
@@ -73,7 +73,9 @@ class Locks:
                     self._versions.add((package.ecosystem, package.source_name, ""))
                 for packed_paths in metadata.owns.values():
                     if packed_paths.endswith("/") or "/\0" in packed_paths:
-                        self._owned_folders.update(path for path in stack.unpack(packed_paths) if path.endswith("/"))
+                        self._owned_folders.update(
+                            path for path in stack.unpack_paths(packed_paths) if path.endswith("/")
+                        )
 
     def is_installed(self, package: Package) -> bool:
         """Return whether the image has this package in this version, not only in a lockfile."""
@@ -135,7 +137,7 @@ class _Records:
             path
             for packed_lists in self._lists_by_package.values()
             for packed_paths in packed_lists
-            for path in unpack(packed_paths)
+            for path in unpack_paths(packed_paths)
         )
 
 
@@ -179,7 +181,7 @@ def _find_nameless_records(stack: LayerStack, kind: Ecosystem) -> Iterator[Unrea
 def _list_files(stack: LayerStack, evidence: str, packed_lists: list[str]) -> Iterator[str]:
     """Yield the files of a language package, without `evidence` and without packages nested in its folder."""
     for owned_paths in packed_lists:
-        for path in stack.unpack(owned_paths):
+        for path in stack.unpack_paths(owned_paths):
             if not path.endswith("/"):
                 yield path
                 continue

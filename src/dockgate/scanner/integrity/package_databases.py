@@ -107,7 +107,7 @@ class Database:
         for name, lists in self.lists.items():
             for at, _, owned_paths in lists:
                 owner = at, name
-                listed_owners = dict.fromkeys(self.stack.unpack(owned_paths), (owner,))
+                listed_owners = dict.fromkeys(self.stack.unpack_paths(owned_paths), (owner,))
                 for path in owners.keys() & listed_owners.keys():
                     shared_owners.setdefault(path, [*owners[path]]).append(owner)
                 owners.update(listed_owners)
@@ -253,7 +253,7 @@ class Database:
             if name in recorded_names:
                 continue
             for at, path, owned_paths in lists:
-                for file in self.stack.unpack(owned_paths):
+                for file in self.stack.unpack_paths(owned_paths):
                     if at in self._find_origins(file) and not self._is_owned_by_another(file, at, {name}):
                         reason = f"{name} is in no package database, yet {path} lists its file {file}, which is there."
                         yield Unread(path, reason, self.stack.facts[at].layer)
@@ -311,7 +311,7 @@ class Database:
             for at, _, owned_paths in self.lists.get(name, ())
             if at <= last_layer
         }
-        return {file for owned_paths in newest_lists.values() for file in self.stack.unpack(owned_paths)}
+        return {file for owned_paths in newest_lists.values() for file in self.stack.unpack_paths(owned_paths)}
 
     def _list_owned_paths(self, package: Package) -> list[str]:
         names = list_evidence_names(package.name, package.arch)
@@ -319,7 +319,7 @@ class Database:
             file
             for name in names
             for _, _, packed_paths in self.lists.get(name, ())
-            for file in self.stack.unpack(packed_paths)
+            for file in self.stack.unpack_paths(packed_paths)
         ]
 
     def _find_origins(self, file: str) -> list[int]:

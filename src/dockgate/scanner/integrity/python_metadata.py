@@ -8,7 +8,7 @@ Poetry, PDM, conda); distributions remove it and list the files themselves.
 from collections.abc import Iterator
 from functools import cached_property
 
-from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack
+from dockgate.scanner.layer_index import LayerStack, PackageFile, unpack_paths
 from dockgate.scanner.model import Unread
 
 # In lower case: importlib.metadata and pip ignore the case.
@@ -87,7 +87,7 @@ class PackageFolders:
             for _, file in self._view.present_files
             for packed_paths in file.owns.values()
             if "/METADATA" in packed_paths
-            for path in unpack(packed_paths)
+            for path in unpack_paths(packed_paths)
             if path.endswith("/METADATA")
         )
 

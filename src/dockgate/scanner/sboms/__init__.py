@@ -18,7 +18,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms import _cyclonedx, _intoto, _spdx, _spdx_tags
 from dockgate.scanner.sboms._contents import Contents, Item, Properties
 from dockgate.scanner.sboms._packages import Packages, find_distribution
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
 
 # Bytes. Syft's SPDX document of an image of 500 MB has about 10 million.
@@ -57,7 +57,7 @@ def read(path: Path, ecosystems: Sequence[Ecosystem]) -> SbomDocument:
             raise UsageError("is not a bill of materials.")
     except UsageError as error:
         raise UsageError(f"{path} {error}", error.advice or _ADVICE) from None
-    own_digest = subject or digest_of(raw)
+    own_digest = subject or compute_digest(raw)
     inventories = tuple(_build_inventory(image, own_digest, ecosystems) for image in contents)
     return SbomDocument(document_digest or (inventories[0].image if len(inventories) == 1 else own_digest), inventories)
 

@@ -31,7 +31,7 @@ class Properties:
         return (Unread(path, reason, layer or None) for path, reason, layer in zip(*columns, strict=False))
 
 
-def collect(pairs: Iterable[tuple[str, str]]) -> Properties:
+def collect_properties(pairs: Iterable[tuple[str, str]]) -> Properties:
     texts_by_name: dict[str, list[str]] = {}
     for name, text in pairs:
         texts_by_name.setdefault(name, []).append(text)

@@ -9,7 +9,7 @@ from dockgate.scanner.sboms._contents import (
     Contents,
     Item,
     Properties,
-    collect,
+    collect_properties,
     get_text,
     is_package,
     read_distribution,
@@ -129,7 +129,7 @@ def _find_digest(root: dict[str, Any]) -> str:
 
 
 def _read_properties(component: dict[str, Any]) -> Properties:
-    return collect(
+    return collect_properties(
         (get_text(item.get("name")), get_text(item.get("value")))
         for item in select_objects(component.get("properties"))
     )

@@ -7,7 +7,7 @@ from dockgate.scanner.model import Distribution, Package, Unread
 from dockgate.scanner.osrelease import find_os_id
 from dockgate.scanner.ports import Ecosystem
 from dockgate.scanner.sboms._contents import Item
-from dockgate.scanner.sboms.purls import parse
+from dockgate.scanner.sboms.purls import parse_purl
 from dockgate.shared.errors import DockgateError
 from dockgate.shared.purl import MAINTAINER, Purl
 
@@ -32,7 +32,7 @@ class Packages:
             package = Package(name=item.name, version=item.version, purl=item.purl, **required_fields)
             return replace(package, **optional_fields)  # type: ignore[arg-type]
         try:
-            purl = parse(item.purl)
+            purl = parse_purl(item.purl)
         except ValueError:
             return item.as_unread(f"{item.purl} is not a package URL")
         kind = self._kinds.get(purl.type)
@@ -52,7 +52,7 @@ def find_distribution(items: Iterable[Item]) -> Distribution | None:
     for item in items:
         if item.purl.startswith(tuple(f"pkg:{kind}/" for kind in _SYSTEMS)):
             try:
-                distro = parse(item.purl).qualifiers.get("distro", "")
+                distro = parse_purl(item.purl).qualifiers.get("distro", "")
             except ValueError:
                 continue
             name, dash, version = distro.partition(" (")[0].rpartition("-")

@@ -9,7 +9,7 @@ from dockgate.scanner.sboms._contents import (
     Contents,
     Item,
     Properties,
-    collect,
+    collect_properties,
     get_text,
     is_package,
     read_distribution,
@@ -118,7 +118,7 @@ def _read_maker(package: dict[str, Any]) -> str:
 
 
 def _read_properties(package: dict[str, Any]) -> Properties:
-    return collect(
+    return collect_properties(
         pair for annotation in select_objects(package.get("annotations")) for pair in _read_annotation(annotation)
     )
 

@@ -12,7 +12,7 @@ _CASE_SENSITIVE_TYPES = ("apk", "npm")
 _VENDORS = ("deb", "rpm")
 
 
-def parse(text: str) -> Purl:
+def parse_purl(text: str) -> Purl:
     """Parse a package URL. Raises ValueError."""
     from packageurl import PackageURL
 

@@ -20,7 +20,7 @@ from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import ConflictError, DeniedError, UsageError
 from dockgate.shared.references import RepositoryReference
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten_text
 from dockgate.store import Store
 from dockgate.store.records import WaiverRecord
 
@@ -44,7 +44,9 @@ class ApprovalDecisions:
         approval = self.store.approvals.get(approval_id)
         if not _is_same_token(approval.token, token):
             raise DeniedError(f"that is not the token of {approval_id}", "`dockgate approval show` prints it.")
-        answer = Answer(ApprovalState.REJECTED, shorten(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by)
+        answer = Answer(
+            ApprovalState.REJECTED, shorten_text(f"rejected by {by}: {reason}", SUMMARY_LIMIT), decided_by=by
+        )
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is already settled", "`dockgate approval show` shows the answer.")
         self.waiting_approvals.continue_execution(approval_id)

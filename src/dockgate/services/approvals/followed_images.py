@@ -18,7 +18,7 @@ from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time
 from dockgate.store import Store
 from dockgate.store.records import FollowedImage
@@ -130,7 +130,7 @@ class ApprovedImages:
         usable = self.selection.read(policy)
         waivers, watch = self.waivers.revision(repository, now), self.selection.watch_of(repository)
         policy_digest = usable.unusable_reason or usable.policy.digest
-        return digest_of(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
+        return compute_digest(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
 
 
 def _make_key(followed_image: FollowedImage) -> _Key:

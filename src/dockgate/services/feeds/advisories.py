@@ -153,13 +153,13 @@ def export(
     reference = target.removeprefix(REGISTRY)
 
     def pack_into(file: Path) -> "Header":
-        return pack(path, file, lambda statement: dsse.sign(statement, signer, PAYLOAD_TYPE))
+        return pack(path, file, lambda statement: dsse.sign_payload(statement, signer, PAYLOAD_TYPE))
 
     if reference == target:
         report(f"writing {target}")
         header = pack_into(Path(target))
         return Transfer(target, header.digest, content=from_hex(header.content), key=signer.public.id)
-    from dockgate.scanner.images.artifact import push
+    from dockgate.scanner.images.artifact import push_artifact
 
     bundle = ca_bundle or settings.ca_bundle
     with TemporaryDirectory(dir=path.parent if path.parent.is_dir() else None) as folder:
@@ -168,7 +168,7 @@ def export(
         header = pack_into(file)
         report(f"pushing {reference}")
         annotations = {"org.opencontainers.image.title": "advisories.zst", "dev.dockgate.advisories": header.digest}
-        manifest = push(reference, ARTIFACT, file, annotations, ca_bundle=bundle, is_insecure=is_insecure)
+        manifest = push_artifact(reference, ARTIFACT, file, annotations, ca_bundle=bundle, is_insecure=is_insecure)
     return Transfer(reference, header.digest, manifest, from_hex(header.content), signer.public.id)
 
 
@@ -187,7 +187,7 @@ def import_database(
     """Install an exported database at `path`, from a file or a registry, if it is trusted (`_make_trust`).
 
     Raises UsageError if nothing says whom to trust, NotFoundError for a name that is not a file, and what
-    `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull` do.
+    `vulnerabilities.database.transfer.unpack` and `scanner.images.artifact.pull_artifact` do.
     """
     from dockgate.services.feeds.attempts import record_origin
     from dockgate.vulnerabilities.database.transfer import SIZE_LIMIT, unpack
@@ -203,7 +203,7 @@ def import_database(
         raise NotFoundError(
             f"there is no file {source}", f"One in a registry is named with it: oci:registry.example/{source}."
         )
-    from dockgate.scanner.images.artifact import pull
+    from dockgate.scanner.images.artifact import pull_artifact
 
     trust = _make_trust(key, digest, is_pinned="@sha256:" in reference)
     bundle = ca_bundle or settings.ca_bundle
@@ -211,7 +211,7 @@ def import_database(
     with TemporaryDirectory(dir=path.parent) as folder:
         report(f"fetching {reference}")
         file = Path(folder) / "advisories"
-        manifest = pull(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, is_insecure=is_insecure)
+        manifest = pull_artifact(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, is_insecure=is_insecure)
         header = unpack(file, path, trust, allow_older=allow_older)
         record_origin(path, "import")
         return Transfer(reference, header.digest, manifest, from_hex(header.content))
@@ -262,7 +262,7 @@ def _make_trust(key: Path | None, digest: str | None, *, is_pinned: bool) -> "Tr
                 "Export it with this version of Dockgate, or add the expected digest: --digest sha256:….",
             )
         try:
-            signed_statement = dsse.verify(envelope, [public])
+            signed_statement = dsse.verify_envelope(envelope, [public])
         except DockgateError as error:
             raise DeniedError(f"the export's signature is not valid: {error}", _ADVICE) from None
         if signed_statement.payload_type != PAYLOAD_TYPE or signed_statement.payload != statement:

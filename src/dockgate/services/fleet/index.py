@@ -17,7 +17,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.error_isolation import for_each
 from dockgate.services.fleet.matching import match_components
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet.findings import MATCHING, Source
@@ -71,7 +71,7 @@ class FleetIndex:
             NewImage(
                 digest=image,
                 repository=scan.repository,
-                inventories=digest_of(canonical.encode(list(digests))),
+                inventories=compute_digest(canonical.encode(list(digests))),
                 scanner=scan.scanner or "",
                 seen_at=scan.requested_at,
                 scanned_at=scan.finished_at,

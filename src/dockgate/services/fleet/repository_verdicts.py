@@ -22,7 +22,7 @@ from dockgate.services.verdicts.stale_advisories import has_only_stale_advisorie
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
 from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT
 from dockgate.store.records import VerdictRecord
@@ -63,7 +63,7 @@ class RepositoryVerdicts:
             policy, waivers, has_provenance = inputs(place[0])
             image_place = place[1], place[0]
             provenance = self.store.provenance.revisions({image_place})[image_place] if has_provenance else ""
-            return digest_of(canonical.encode([database, policy, waivers, scans[place], provenance, now[:13]]))
+            return compute_digest(canonical.encode([database, policy, waivers, scans[place], provenance, now[:13]]))
 
         def judge(place: Place) -> bool:
             self.effects.run(EffectKind.REJUDGE, self._judge, *place)

@@ -28,7 +28,7 @@ from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection, UsablePolicy
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
@@ -168,7 +168,7 @@ class VerdictRenewal:
         waivers = [record.waiver.id for record in self.store.waivers.active(now)]
         state = self.store.fleet_judging.fleet_revision(), self.store.vex.revision(), self.selection.revision()
         # Feeds become stale, and the watch of images ends, at any hour.
-        return digest_of(canonical.encode([source, feeds, waivers, *state, now[:13]]))
+        return compute_digest(canonical.encode([source, feeds, waivers, *state, now[:13]]))
 
     def _group_images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
         """Return the watched images by the policy of their repository, and those that are not watched."""
@@ -203,7 +203,7 @@ class VerdictRenewal:
 
 
 def _compute_source_digest(store: Store) -> str:
-    return digest_of(canonical.encode(store.fleet_findings.source()))
+    return compute_digest(canonical.encode(store.fleet_findings.source()))
 
 
 @dataclass(slots=True)
@@ -312,7 +312,7 @@ class _Renewal:
         waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
         feeds = service.fleet_judging.judge_feeds(usable, self.facts.coverage)
         parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
-        return digest_of(canonical.encode(parts))
+        return compute_digest(canonical.encode(parts))
 
     def _make_verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:
         """Return the verdict to store: the last status that could be judged stays while feeds are stale."""

@@ -17,7 +17,7 @@ from dockgate.gate.external._fields import read_timestamp
 from dockgate.gate.external._report import ReportBuilder
 from dockgate.gate.model import ExternalReport
 from dockgate.scanner import ecosystems, sboms
-from dockgate.scanner.images.reference import RegistryReference, parse
+from dockgate.scanner.images.reference import RegistryReference, parse_reference
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.aws import Client, EcrRegistry, RegionalClients, translate_aws_errors
 from dockgate.shared.digest import require_digest
@@ -159,7 +159,7 @@ def ask_inspector(
     Raises UsageError for another reference, NotFoundError, DeniedError and UnavailableError.
     """
     source = source or InspectorFindings()
-    image = parse(reference)
+    image = parse_reference(reference)
     if not isinstance(image, RegistryReference) or not source.has_repository(f"{image.registry}/{image.repository}"):
         raise UsageError(
             f"{reference} is not an image in Amazon ECR, which Inspector scans.",

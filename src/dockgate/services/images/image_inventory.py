@@ -16,7 +16,7 @@ from dockgate.scanner.images import open_images
 from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Image
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
 from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import CATALOGUES
@@ -136,7 +136,7 @@ def _read(
     """A root folder has no digest but that of what it holds."""
     from dockgate.scanner.cache.layer_cache import LayerCache
     from dockgate.scanner.cache.parallel import read_all  # which all is not needed where an image is known
-    from dockgate.scanner.inventory import FactsInMemory, combine
+    from dockgate.scanner.inventory import FactsInMemory, combine_facts
 
     kinds = ecosystems.load()
     layer_cache = LayerCache(cache, kinds, should_hash=should_hash)
@@ -159,10 +159,10 @@ def _read(
             read_layers.add(facts.layer)
             report(f"read layer {len(read_layers)} of {total}")
         layer_facts = [in_memory[layer.digest] for layer in image.layers]
-        inventory = combine(image, layer_facts, kinds, should_hash=should_hash)
+        inventory = combine_facts(image, layer_facts, kinds, should_hash=should_hash)
         if image_cache:
             image_cache.keep(image, inventory, layer_facts)
-        yield inventory if inventory.image else replace(inventory, image=digest_of(canonical.encode(inventory)))
+        yield inventory if inventory.image else replace(inventory, image=compute_digest(canonical.encode(inventory)))
 
 
 def look_up(image: ScannedImage, advisories: AdvisoryReader) -> ScanReport:

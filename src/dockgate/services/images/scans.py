@@ -27,7 +27,7 @@ from dockgate.shared.errors import (
     NotAnImageError,
     PendingError,
     UnavailableError,
-    describe,
+    describe_error,
     find_unexpected_error,
 )
 from dockgate.shared.references import RepositoryReference
@@ -238,7 +238,7 @@ class ScanScheduler:
                     self._run(scan)
         except Exception as error:
             text = "the scan of %s broke off, and will run again: %s"
-            _log.warning(text, scan.image, describe(error), exc_info=find_unexpected_error(error))
+            _log.warning(text, scan.image, describe_error(error), exc_info=find_unexpected_error(error))
         finally:
             with self._lock:
                 self._running.discard((scan.image, scan.number))

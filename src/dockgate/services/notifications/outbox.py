@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Protocol
 
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.shared.errors import DockgateError, describe, find_unexpected_error
+from dockgate.shared.errors import DockgateError, describe_error, find_unexpected_error
 from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time
 from dockgate.store.events.outbox import Outbox
@@ -129,7 +129,7 @@ class _Lane:
             except Exception as error:
                 _log.warning(
                     "Reading the outbox failed and is retried: %s",
-                    describe(error),
+                    describe_error(error),
                     exc_info=find_unexpected_error(error),
                 )
             self.wakeup.wait(self.pause_seconds)
@@ -161,7 +161,7 @@ class _Lane:
             self.effects.run(self.handler.step, self._send, entry)
         except Exception as error:
             text = "The result of sending %s was not stored: %s"
-            _log.warning(text, _describe_entry(entry), describe(error), exc_info=find_unexpected_error(error))
+            _log.warning(text, _describe_entry(entry), describe_error(error), exc_info=find_unexpected_error(error))
             with self._lock:
                 self._unstored_entries.append(entry)
         finally:

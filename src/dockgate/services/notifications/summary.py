@@ -17,7 +17,7 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.timestamps import format_time
-from dockgate.shared.wording import format_count, shorten, to_one_line
+from dockgate.shared.wording import format_count, shorten_text, to_one_line
 from dockgate.store import Store
 from dockgate.store.images.image_filter import ImageFilter, ImageSort
 from dockgate.store.images.listing import PlaceVerdict
@@ -248,6 +248,6 @@ def _explain_unjudged(place: PlaceVerdict) -> str:
 
 def _list_lines(lines: list[str], count: int | None = None) -> list[str]:
     """The first lines of `count`, by default as many as there are."""
-    visible_lines = [f"- {shorten(to_one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
+    visible_lines = [f"- {shorten_text(to_one_line(line), 200)}" for line in lines[:LIST_LIMIT]]
     remaining = (len(lines) if count is None else count) - len(visible_lines)
     return [*visible_lines, f"and {remaining} more"] if remaining > 0 else visible_lines

@@ -20,13 +20,13 @@ from dockgate.scanner.images.auth import Issuers
 from dockgate.scanner.images.blobs import ImageSource, VerifiedBlob, copy_blob, read_document
 from dockgate.scanner.images.destinations import resolve_addresses
 from dockgate.scanner.images.inflate import InflatedStream, LayerLimits
-from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load, parse
+from dockgate.scanner.images.manifest import CONFIG_NAMES, Descriptor, Index, Manifest, load_object, parse_manifest
 from dockgate.scanner.images.oci_image import detect_host_platform
 from dockgate.scanner.images.push import Pusher
 from dockgate.scanner.images.reference import RegistryReference, parse_remote, strip_port
 from dockgate.scanner.images.registry import open_registry_source
 from dockgate.shared.addresses import is_private
-from dockgate.shared.digest import digest_of, from_hex
+from dockgate.shared.digest import compute_digest, from_hex
 from dockgate.shared.errors import (
     BuildError,
     DeniedError,
@@ -131,7 +131,7 @@ class RegistryBuildImages(BuildImages):
     def _fetch(self, reference: str, image: RegistryReference, origin: ImageSource, limit: int) -> Base:
         digest, data = origin.read_root()
         platform_digest, data = _select_platform_manifest(origin, digest, data)
-        manifest = parse(data, platform_digest)
+        manifest = parse_manifest(data, platform_digest)
         assert isinstance(manifest, Manifest)  # noqa: S101 - `_select_platform_manifest` sees to it
         blobs = {blob.digest: blob for blob in (manifest.config, *manifest.layers)}
         if sum(blob.size for blob in blobs.values()) > limit:
@@ -214,7 +214,7 @@ class RegistryPublication(Publication):
     def __init__(self, pusher: Pusher, data: bytes, layers: Mapping[str, Layer], diff_ids: Sequence[str]) -> None:
         self._pusher = pusher
         self._data = data
-        self.digest = digest_of(data)
+        self.digest = compute_digest(data)
         self.layers = layers
         self.diff_ids = diff_ids
 
@@ -250,14 +250,14 @@ def require_no_hidden_source(reference: RegistryReference, config: bytes) -> Non
 
 def _select_platform_manifest(origin: ImageSource, digest: str, data: bytes) -> tuple[str, bytes]:
     """The manifest for this machine's platform, below an index or at once. ImageError when there is none."""
-    document = parse(data, digest)
+    document = parse_manifest(data, digest)
     if isinstance(document, Manifest):
         return digest, data
     platform = detect_host_platform()
     for candidate in document.manifests:
         if (candidate.platform or "").split("/")[:2] == platform.split("/"):
             manifest = origin.read_manifest(candidate.digest)
-            if isinstance(parse(manifest, candidate.digest), Index):
+            if isinstance(parse_manifest(manifest, candidate.digest), Index):
                 raise ImageError(f"{origin.name} is an index in an index.")
             return candidate.digest, manifest
     raise ImageError(f"{origin.name} has no image for {platform}.")
@@ -271,11 +271,11 @@ def _push_layers(
     Return the manifest to push, the layers by their diff_ids, and the diff_ids.
     """
     digest, data = origin.read_root()
-    manifest = parse(data, digest)
+    manifest = parse_manifest(data, digest)
     if not isinstance(manifest, Manifest):
         raise ImageError("it is an index.")
     config = read_document(origin.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
-    rootfs = load(config, "its config", CONFIG_NAMES).get("rootfs")
+    rootfs = load_object(config, "its config", CONFIG_NAMES).get("rootfs")
     diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, dict) else None
     # The layers are uncompressed, so their digests are their diff_ids, and a layer can be identified by its diff_id.
     if diff_ids != [descriptor.digest for descriptor in manifest.layers]:
@@ -291,7 +291,7 @@ def _push_layers(
     document = {
         "schemaVersion": 2,
         "mediaType": _MANIFEST,
-        "config": {"mediaType": _CONFIG, "digest": digest_of(config), "size": len(config)},
+        "config": {"mediaType": _CONFIG, "digest": compute_digest(config), "size": len(config)},
         "layers": [
             {"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size} for layer in layers_of_image
         ],

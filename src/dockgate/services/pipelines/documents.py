@@ -12,14 +12,14 @@ from dockgate.delivery.source_ports import RepositoryHost
 from dockgate.events.definitions.target import TargetDefinition
 from dockgate.events.rule import Rule
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.identity.model import Caller, Permission, require
+from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.event_rules import EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.pipelines.deployments import Rollouts
 from dockgate.services.policies.policies import Policies
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
-from dockgate.shared.yaml import load
+from dockgate.shared.yaml import load_document
 from dockgate.store import Store
 
 
@@ -56,8 +56,10 @@ class Documents:
 
         Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission.
         """
-        document = load(text, name)
-        require(caller, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER)
+        document = load_document(text, name)
+        require_permission(
+            caller, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER
+        )
         definition = documents.definition_of(document)
         if isinstance(definition, documents.PolicyDocument):
             return self._apply_policy(definition, text, caller.name)
@@ -68,7 +70,7 @@ class Documents:
         if isinstance(definition, Pipeline):
             if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
                 # A policy that a pipeline names evaluates images in place of the repository's own.
-                require(caller, Permission.ACCEPT)
+                require_permission(caller, Permission.ACCEPT)
             return self._apply_pipeline(definition, name, text)
         if isinstance(definition, Rule):
             record, change = self.event_rules.apply(definition, caller.name, name)
@@ -82,7 +84,7 @@ class Documents:
 
     def check(self, text: str, name: str) -> str:
         """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""
-        document = load(text, name)
+        document = load_document(text, name)
         definition = documents.definition_of(document)
         if isinstance(definition, documents.PolicyDocument):
             self.policies.check_document(definition.document)

@@ -35,7 +35,7 @@ from dockgate.services.pipelines.fix_search import DeliveredImage, FixSearch, Pr
 from dockgate.services.pipelines.git_pushes import GitPushes
 from dockgate.services.workflow_starter import Starter
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError, StoreError
 from dockgate.shared.timestamps import format_time, parse_time
 from dockgate.store import Store
@@ -140,7 +140,7 @@ class Fixes:
             base,
             self.clock.now()[:13],
         ]
-        return digest_of(canonical.encode(parts))
+        return compute_digest(canonical.encode(parts))
 
     def _plan_fix(self, delivered_image: DeliveredImage, head: str, on_fix: FixSettings, proven_fix: ProvenFix) -> Fix:
         plan, details = proven_fix.plan, proven_fix.details

@@ -21,7 +21,7 @@ from dockgate.scanner.ports import Ecosystem
 from dockgate.services.pipelines.actions import unpack_source
 from dockgate.services.pipelines.fix_search import DeliveredImage
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of, get_hex
+from dockgate.shared.digest import compute_digest, get_hex
 from dockgate.shared.errors import BuildError, UnavailableError, UncomparableError, UnreadableError
 
 # Images with lockfiles are pushed below this name, one repository for each source, and deleted when they were read.
@@ -62,7 +62,7 @@ class LockBuilds:
             _write(context, f"{_DOCKERFILE}.dockerignore", "**/node_modules\n")
             parts = [delivered_image.source, commit, dict(plan.texts), lock]
             request = BuildRequest(
-                key=f"lock-{get_hex(digest_of(canonical.encode(parts)))[:32]}",
+                key=f"lock-{get_hex(compute_digest(canonical.encode(parts)))[:32]}",
                 repository=f"{REPOSITORIES}/{delivered_image.source}",
                 context=context,
                 dockerfile=_DOCKERFILE,

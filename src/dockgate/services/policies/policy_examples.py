@@ -29,7 +29,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.services.packages import Purls
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import UsageError
 from dockgate.shared.yaml import Document, Location
 from dockgate.vulnerabilities.matching import Matcher
@@ -227,7 +227,7 @@ class _Bench:
             example_waivers.append(waivers.parse_waiver(located_example.document, location, {**defaults, **fields}))
         statements = tuple(
             VexStatement(
-                document=digest_of(canonical.encode([entry.author, index])),
+                document=compute_digest(canonical.encode([entry.author, index])),
                 format="openvex",
                 author=entry.author,
                 signer=UPLOADER,

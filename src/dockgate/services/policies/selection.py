@@ -22,7 +22,7 @@ from dockgate.gate.policy_choice import (
 from dockgate.identity.model import Principal
 from dockgate.services.policies.timeline import PolicyTimeline, ReadVersions
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DefinitionError, DeniedError, NotFoundError
 from dockgate.store import Store
 
@@ -81,7 +81,7 @@ class PolicySelection:
         assignments = self._list_assignments()
         names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
         policies = [(usable.policy.digest, usable.unusable_reason) for usable in map(self.read, names)]
-        return digest_of(canonical.encode([assignments, policies]))
+        return compute_digest(canonical.encode([assignments, policies]))
 
     def assignment_of(self, repository: str) -> PolicyAssignment | None:
         """Return the repository's policy assignment, None without one. ConflictError as `choose_assignment`."""

@@ -252,7 +252,7 @@ class RegistryPulls:
     def _list_subjects(self, manifest: PulledManifest) -> Sequence[str]:
         """The images that the manifest's documents are attached to; none if it holds anything but documents."""
         try:
-            content = manifests.load(manifest.data, "The manifest", _NAMES)
+            content = manifests.load_object(manifest.data, "The manifest", _NAMES)
             subjects = [parse_attachment_tag(manifest.reference) or ""]
             if "manifests" in content:
                 # Clients get each entry by a request of its own, which is judged, unless the entry is embedded.
@@ -286,7 +286,7 @@ class RegistryPulls:
 
 def _diff_ids(config: bytes) -> list[Any]:
     """The layers that a config says an image has, uncompressed."""
-    root = manifests.load(config, "The config", _CONFIG_NAMES).get("rootfs") or {}
+    root = manifests.load_object(config, "The config", _CONFIG_NAMES).get("rootfs") or {}
     return list(root.get("diff_ids") or ())
 
 

@@ -12,9 +12,9 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy import list_provenance_keys
 from dockgate.gate.provenance import PREDICATE_TYPE, ProvenanceFacts, collect
 from dockgate.scanner.images import attached_documents
-from dockgate.scanner.images.reference import FileReference, RegistryReference, parse
+from dockgate.scanner.images.reference import FileReference, RegistryReference, parse_reference
 from dockgate.services.images.image_inventory import DOCUMENT
-from dockgate.shared.digest import Digest, digest_of, is_digest
+from dockgate.shared.digest import Digest, compute_digest, is_digest
 from dockgate.shared.errors import DeniedError, DockgateError, UnavailableError, UnreadableError, UsageError
 
 # Bytes of one envelope.
@@ -47,11 +47,11 @@ def find_vex_signer(envelope: str, document: str, image: str, keys: Sequence[str
     The envelope must contain the document with this digest and name the image.
     """
     try:
-        statement = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
+        statement = dsse.verify_envelope(envelope.encode(), [dsse.PublicKey(key.encode()) for key in keys])
     except (DeniedError, UnreadableError, UsageError):
         return None
     predicate = _find_vex_predicate(statement.payload, image) if statement.payload_type == dsse.IN_TOTO else None
-    return statement.key if predicate is not None and digest_of(predicate) == document else None
+    return statement.key if predicate is not None and compute_digest(predicate) == document else None
 
 
 def look_up(
@@ -82,10 +82,10 @@ def look_up(
 
 def _fetch_beside(reference: str, digest: str, ca_bundle: Path | None, is_insecure: bool) -> Sequence[bytes]:
     if not reference.startswith(DOCUMENT) and is_digest(digest):
-        image = parse(reference)
+        image = parse_reference(reference)
         if isinstance(image, RegistryReference):
             place = f"{image.registry}/{image.repository}@{digest}"
-            return attached_documents.read(place, ca_bundle=ca_bundle, is_insecure=is_insecure)
+            return attached_documents.read_documents(place, ca_bundle=ca_bundle, is_insecure=is_insecure)
         if isinstance(image, FileReference):
             return attached_documents.read_layout(image.path, digest)
     raise UnavailableError(
@@ -123,7 +123,7 @@ def verify(envelope: str, key: str) -> bytes:
     Raises DeniedError if that key did not sign it, UnreadableError if it is not an envelope of an in-toto statement.
     """
     try:
-        statement = dsse.verify(envelope.encode(), [dsse.PublicKey(key.encode())])
+        statement = dsse.verify_envelope(envelope.encode(), [dsse.PublicKey(key.encode())])
     except UsageError as error:
         raise DeniedError(f"The policy lists a key that cannot be used: {error}", error.advice) from None
     if statement.payload_type != dsse.IN_TOTO:
@@ -181,7 +181,7 @@ def _open_envelope(document: dict[str, Any]) -> tuple[str, bytes] | None:
         return None
     text = json.dumps(envelope, separators=(",", ":"), sort_keys=True)
     try:
-        return text, dsse.read(text.encode()).payload
+        return text, dsse.read_envelope(text.encode()).payload
     except UnreadableError:
         return text, b""
 

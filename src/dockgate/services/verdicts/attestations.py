@@ -86,7 +86,7 @@ class RegistryAttestor(Attestor):
             for digest in (image, *(child for child in children if child in others)):
 
                 def envelope(digest: str = digest) -> bytes:
-                    return dsse.sign(write(str(place), digest), signer)
+                    return dsse.sign_payload(write(str(place), digest), signer)
 
                 add_attestation(
                     place,
@@ -118,7 +118,7 @@ class RegistryAttestor(Attestor):
     @override
     def sign(self, statement: bytes) -> bytes:
         with self._lock:
-            return dsse.sign(statement, self._keys.get_signer())
+            return dsse.sign_payload(statement, self._keys.get_signer())
 
     @override
     def attach_provenance(self, repository: str, image: str, key: str, envelope: bytes) -> None:
@@ -191,7 +191,7 @@ def _verify_envelope(
     envelope: bytes, digest: str, policy: str, keys: list[dsse.PublicKey], now: datetime
 ) -> VerifiedAttestation:
     try:
-        statement = dsse.verify(envelope, keys)
+        statement = dsse.verify_envelope(envelope, keys)
         if statement.payload_type != dsse.IN_TOTO:
             return VerifiedAttestation(None, f"It is of the type {statement.payload_type!r}.")
         return VerifiedAttestation(verify_statement(statement.payload, digest, policy, format_time(now)))

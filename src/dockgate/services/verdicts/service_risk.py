@@ -21,7 +21,7 @@ from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DockgateError, StoreError
 from dockgate.store import Store
 
@@ -152,7 +152,7 @@ class ServiceRisk:
         now, place = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.revisions({place})[place]
         waivers = self.waivers.revision(context.repository, now)
-        return digest_of(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
+        return compute_digest(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
         announce = partial(self._announce, repository, verdict.vulnerabilities if verdict is not None else ())

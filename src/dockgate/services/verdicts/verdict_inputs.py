@@ -6,7 +6,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.store import Store
 
 
@@ -31,4 +31,6 @@ class VerdictInputs:
         waivers = [record.waiver.id for record in self.store.waivers.active(now)]
         policies = self.store.policies.revision(), self.selection.revision()
         vex = self.store.vex.revision()
-        return digest_of(canonical.encode([self.verdicts.read_advisory_digest(), *policies, waivers, vex, now[:15]]))
+        return compute_digest(
+            canonical.encode([self.verdicts.read_advisory_digest(), *policies, waivers, vex, now[:15]])
+        )

@@ -19,7 +19,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.error_isolation import for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.timestamps import compute_latest_time, format_time, parse_time, shift_time
 from dockgate.store import Store
@@ -119,7 +119,7 @@ class ServerWaivers:
         self, data: bytes, statements: Sequence[VexStatement], image: str, signer: str, envelopes: tuple[str, ...]
     ) -> VexRecord:
         record = VexRecord(
-            document=digest_of(data),
+            document=compute_digest(data),
             image=image,
             format=statements[0].format,
             author=statements[0].author,

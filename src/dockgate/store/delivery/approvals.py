@@ -14,7 +14,7 @@ from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import Principal
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten_text
 from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
 from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.engine import Database
@@ -183,7 +183,7 @@ class Approvals:
                 raise ConflictError(f"the time for {vote.approval} is over", "Start the pipeline again, or retry it.")
             insert_if_new(connection, votes, asdict(vote))
             if not vote.yes:
-                summary = shorten(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)
+                summary = shorten_text(f"rejected by {vote.who}: {vote.reason}", SUMMARY_LIMIT)
                 rejection = Answer(ApprovalState.REJECTED, summary, decided_by=vote.who)
                 settled_ids = _settle(connection, [vote.approval], rejection, vote.at)
         self._announce(settled_ids)

@@ -20,7 +20,7 @@ from dockgate.delivery.pipeline import Plan, add_retrier, plan_retry
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.shared.wording import shorten
+from dockgate.shared.wording import shorten_text
 from dockgate.store.delivery.execution_results import has_result
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
@@ -271,7 +271,7 @@ class Executions:
             waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
             cancellation = {
                 "state": ApprovalState.CANCELLED,
-                "summary": shorten(reason, SUMMARY_LIMIT),
+                "summary": shorten_text(reason, SUMMARY_LIMIT),
                 "settled_at": now,
             }
             connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancellation))

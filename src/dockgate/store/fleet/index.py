@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Select, and_, bindparam, delete, insert, or_,
 
 from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import decode, encode
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.store.engine import Database
 from dockgate.store.fleet import bundles as content_of_bundles
 from dockgate.store.fleet.records import (
@@ -53,7 +53,7 @@ class NewBundle(NamedTuple):
     @property
     def digest(self) -> str:
         """The digest of what it holds, whatever the layer."""
-        return digest_of(
+        return compute_digest(
             encode(
                 [
                     sorted((component.key, n) for component, n in kind.items())

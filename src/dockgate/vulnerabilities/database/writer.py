@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Self
 
 from dockgate.shared import canonical
-from dockgate.shared.digest import digest_of
+from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, is_covered_by, list_covered_ecosystems
@@ -360,7 +360,7 @@ class Writer:
             "SELECT c.ecosystem, c.complete, c.names, p.checked_at FROM coverage c JOIN part p ON p.id = c.part"
             " ORDER BY c.ecosystem"
         ).fetchall()
-        return digest_of(canonical.encode([FORMAT, parts, coverage]))
+        return compute_digest(canonical.encode([FORMAT, parts, coverage]))
 
 
 @dataclass(slots=True)

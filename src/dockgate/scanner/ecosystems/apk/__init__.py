@@ -7,7 +7,7 @@ from typing import BinaryIO
 from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.apk.installed import read_installed, write_package_url
 from dockgate.scanner.ecosystems.apk.version import make_version_key
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import check_size, decode_text
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
@@ -65,7 +65,7 @@ class Apk(Ecosystem):
     def read(self, path: str, file: BinaryIO) -> Extract:
         if path == REPOSITORIES:
             check_size(file, REPOSITORIES_LIMIT)
-            return Extract(release=_find_highest_release(decode(file.read())) or None)
+            return Extract(release=_find_highest_release(decode_text(file.read())) or None)
         check_size(file, SIZE_LIMIT)
         return read_installed(path, file)
 

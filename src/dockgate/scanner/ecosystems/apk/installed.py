@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import BinaryIO
 
-from dockgate.scanner.formats.content import decode, decode_path
+from dockgate.scanner.formats.content import decode_path, decode_text
 from dockgate.scanner.model import THIRD_PARTY, Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
-from dockgate.shared.purl import write
+from dockgate.shared.purl import write_purl
 
 LINE_LIMIT = 1024 * 1024  # bytes of one line
 PACKAGES_LIMIT = 50_000
@@ -77,7 +77,7 @@ def _read_entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[st
             first_line, folder, fields, files = 0, "", {}, []
             continue
         if line[1:2] != b":" or not line[:1].isalpha():
-            raise UnreadableError(f"line {count} is not a field, {decode(line[:60].rstrip())!r}")
+            raise UnreadableError(f"line {count} is not a field, {decode_text(line[:60].rstrip())!r}")
         first_line = first_line or count
         letter = line[0]
         if letter == 0x52:
@@ -93,7 +93,7 @@ def _read_entries(file: BinaryIO) -> Iterator[tuple[int, dict[str, str], list[st
             name = chr(letter)
             if name in fields:
                 raise UnreadableError(f"line {count}: {name} occurs twice in one entry")
-            fields[name] = decode(line[2:-1].strip())
+            fields[name] = decode_text(line[2:-1].strip())
     if first_line:
         yield first_line, fields, files
 
@@ -102,4 +102,4 @@ def write_package_url(package: Package, namespace: str, distro: str, vendor: str
     """Write the package URL, with the origin as `upstream` if it differs."""
     upstream = package.source_name if package.source_name != package.name else ""
     qualifiers = {"arch": package.arch or "", "distro": distro, "upstream": upstream, "vendor": vendor or ""}
-    return write("apk", namespace, package.name, package.version, qualifiers)
+    return write_purl("apk", namespace, package.name, package.version, qualifiers)

@@ -7,13 +7,13 @@ image: programs do not list the packages that they were built with. OSV has an e
 from collections.abc import Mapping
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode, read_json_object
+from dockgate.scanner.formats.content import check_size, decode_text, read_json_object
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 LOCK_LIMIT = 4 * 1024 * 1024  # bytes of a lockfile; one with 100 packages has 10,000
 CACHE_LIMIT = 64 * 1024 * 1024  # bytes of a cache's database; one with 100 packages has 100,000
@@ -92,7 +92,7 @@ ECOSYSTEM: Ecosystem = Conan()
 
 def _make_package(name: str, version: str, user: str, channel: str, path: str) -> Package:
     """Build a package; a company's recipe, with user and channel, mostly builds the same sources."""
-    purl = write("conan", "", name, version, {"user": user, "channel": channel})
+    purl = write_purl("conan", "", name, version, {"user": user, "channel": channel})
     return build_package("ConanCenter", name, version, purl, path)
 
 
@@ -138,7 +138,7 @@ def _read_cache(path: str, file: BinaryIO) -> Extract:
     packages: dict[Package, None] = {}
     owns: dict[str, list[str]] = {}
     for _, row in read_rows(file, size, "packages", ROW_LIMIT):
-        reference, _, _, _, folder = [*map(decode, row), "", "", "", "", ""][:5]
+        reference, _, _, _, folder = [*map(decode_text, row), "", "", "", "", ""][:5]
         package = _parse_reference(reference, path)
         packages[package] = None
         if folder and all(part not in ("", ".", "..") and "\0" not in part for part in folder.split("/")):

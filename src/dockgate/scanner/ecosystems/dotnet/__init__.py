@@ -18,7 +18,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 # Bytes of any of these files; the deps.json of the biggest applications have some hundred thousand.
 FILE_LIMIT = 16 * 1024 * 1024
@@ -85,7 +85,7 @@ ECOSYSTEM: Ecosystem = Dotnet()
 
 def _make_package(name: str, version: str, path: str) -> Package:
     """Build a package; NuGet's names ignore case, and advisories are looked up in lower case."""
-    purl = write("nuget", "", name, version)
+    purl = write_purl("nuget", "", name, version)
     return Package(name, version, purl, "NuGet", source_name=name.lower(), source_version=version, path=path)
 
 

@@ -5,11 +5,11 @@ from dataclasses import replace
 from typing import BinaryIO
 
 from dockgate.scanner import vendors
-from dockgate.scanner.formats.content import decode, decode_path
+from dockgate.scanner.formats.content import decode_path, decode_text
 from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
-from dockgate.shared.purl import write
+from dockgate.shared.purl import write_purl
 
 STATUS = "var/lib/dpkg/status"
 LINE_LIMIT = 1024 * 1024  # bytes of one line
@@ -93,12 +93,12 @@ def _read_stanzas(file: BinaryIO, *, is_strict: bool) -> Iterator[tuple[int, dic
         name, colon, value = line.partition(b":")
         name = name.rstrip().lower()
         if not colon or not name or b" " in name or b"\0" in line:
-            raise UnreadableError(f"line {count} is not a field, {decode(line[:60].rstrip())!r}")
+            raise UnreadableError(f"line {count} is not a field, {decode_text(line[:60].rstrip())!r}")
         start = start or count
         if name in _FIELDS:
             if name in fields:
-                raise UnreadableError(f"line {count}: {decode(name)} occurs twice in one entry")
-            fields[name] = decode(value.strip())
+                raise UnreadableError(f"line {count}: {decode_text(name)} occurs twice in one entry")
+            fields[name] = decode_text(value.strip())
     if is_strict and not has_ended:
         raise UnreadableError(f"line {count}: the file ends in the middle of a line")
     if start:
@@ -134,4 +134,4 @@ def write_package_url(package: Package, namespace: str, distro: str, vendor: str
     elif package.source_name != package.name:
         source = package.source_name
     qualifiers = {"arch": package.arch or "", "distro": distro, "upstream": source, "vendor": vendor or ""}
-    return write("deb", namespace, package.name, package.version, qualifiers)
+    return write_purl("deb", namespace, package.name, package.version, qualifiers)

@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
-from dockgate.scanner.formats.content import check_size, decode, decode_path
+from dockgate.scanner.formats.content import check_size, decode_path, decode_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import UpgradeLine
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 DATABASE = "var/db/pkg/local.sqlite"
 
@@ -60,7 +60,7 @@ class FreeBSD(Ecosystem):
     @override
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
         distro = f"freebsd-{distribution.version}" if distribution.version else ""
-        return replace(package, purl=_write_purl(package.name, package.version, distro))
+        return replace(package, purl=_write_bsd_purl(package.name, package.version, distro))
 
     @override
     def build_from_purl(self, purl: Purl, distribution: Distribution | None) -> Package:
@@ -73,7 +73,7 @@ class FreeBSD(Ecosystem):
         distro = purl.qualifiers.get("distro", "")
         if distribution and not distro:
             return self.assign_distribution(package, distribution)
-        return replace(package, purl=_write_purl(purl.name, purl.version, distro))
+        return replace(package, purl=_write_bsd_purl(purl.name, purl.version, distro))
 
     @override
     def build_upgrade_commands(self, upgrades: Sequence[PackageUpgrade]) -> tuple[str, ...]:
@@ -95,11 +95,11 @@ ECOSYSTEM: Ecosystem = FreeBSD()
 def _make_package(name: str, version: str, origin: str, path: str) -> Package:
     is_system = origin.startswith(_SYSTEM) or name.startswith("FreeBSD-")
     ecosystem = "FreeBSD base system" if is_system else "FreeBSD:ports"
-    return Package(name, version, _write_purl(name, version, ""), ecosystem, name, version, path)
+    return Package(name, version, _write_bsd_purl(name, version, ""), ecosystem, name, version, path)
 
 
-def _write_purl(name: str, version: str, distro: str) -> str:
-    return write("bsd", "freebsd", name, version, {"distro": distro})
+def _write_bsd_purl(name: str, version: str, distro: str) -> str:
+    return write_purl("bsd", "freebsd", name, version, {"distro": distro})
 
 
 def _read_database(path: str, file: BinaryIO) -> Extract:
@@ -111,7 +111,7 @@ def _read_database(path: str, file: BinaryIO) -> Extract:
     for number, row in read_rows(file, size, "packages", ROW_LIMIT, 4):
         if len(packages) == PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
-        _, origin, name, version = [*map(decode, row), "", "", "", ""][:4]
+        _, origin, name, version = [*map(decode_text, row), "", "", "", ""][:4]
         if not name or not version:
             raise UnreadableError(f"its package {number} has no {'version' if name else 'name'}")
         packages[number] = _make_package(name, version, origin, path)

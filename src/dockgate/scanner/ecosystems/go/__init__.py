@@ -29,7 +29,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UncomparableError, UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 MOD_LIMIT = 1024 * 1024  # bytes of a go.mod; that of a program with 500 modules has 30,000
 LDFLAGS_LIMIT = 16 * 1024  # characters of linker flags that are searched for the program's version
@@ -154,6 +154,6 @@ def _make_package(module: Module, path: str) -> Package:
     namespace, _, name = module.path.rpartition("/")
     is_library = module.path in _LIBRARY
     version = parse_toolchain_release(module.version.removeprefix("v")) if is_library else module.version
-    purl = write("golang", namespace, name, version)
+    purl = write_purl("golang", namespace, name, version)
     source = module.path.lower(), version.removeprefix("v")
     return build_package("Go", module.path, version, purl, path, source=source)

@@ -2,7 +2,7 @@
 
 from typing import Literal, NamedTuple
 
-from dockgate.scanner.formats.content import decode
+from dockgate.scanner.formats.content import decode_text
 from dockgate.scanner.formats.executable import Executable
 from dockgate.shared.errors import UnreadableError
 
@@ -91,7 +91,7 @@ def _read_strings(executable: Executable, raw: bytes, at: int) -> tuple[str, str
         addresses = (int.from_bytes(header[start : start + size], order) for start in (16, 16 + size))
         go, info = (_read_pointed_string(executable, address, size, order) for address in addresses)
     is_intact = len(info) > 2 * _SENTINEL and info[-_SENTINEL - 1 : -_SENTINEL] == b"\n"
-    return decode(go), decode(info[_SENTINEL:-_SENTINEL]) if is_intact else ""
+    return decode_text(go), decode_text(info[_SENTINEL:-_SENTINEL]) if is_intact else ""
 
 
 def _read_counted_string(raw: bytes, at: int) -> tuple[bytes, int]:

@@ -7,7 +7,7 @@ from typing import BinaryIO
 
 from dockgate.scanner.ecosystems.java.suffixes import SUFFIXES
 from dockgate.scanner.ecosystems.java.version import MavenVersion
-from dockgate.scanner.formats.content import check_size, decode
+from dockgate.scanner.formats.content import check_size, decode_text
 from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, check_purl
@@ -74,7 +74,7 @@ def _read_lock(path: str, file: BinaryIO) -> Extract:
     check_size(file, LOCK_LIMIT)
     packages: list[Package] = []
     for count, raw in enumerate(file, 1):
-        line = decode(raw).strip()
+        line = decode_text(raw).strip()
         if not line or line.startswith(("#", "empty=")):
             continue
         coordinates, equals, configurations = line.partition("=")

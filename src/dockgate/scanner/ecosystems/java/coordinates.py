@@ -17,7 +17,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dockgate.scanner.ecosystems.java.known_groups import find_library, find_tomcat_library
-from dockgate.scanner.formats.content import decode
+from dockgate.scanner.formats.content import decode_text
 from dockgate.scanner.formats.xml import parse_elements
 
 # Domains with many groups: a manifest with only such a domain does not state the group.
@@ -43,7 +43,7 @@ class Coordinates:
 def from_pom_properties(raw: bytes, path: str) -> Coordinates:
     """Read META-INF/maven/GROUP/ARTIFACT/pom.properties; its folders replace missing values."""
     values: dict[str, str] = {}
-    for line in decode(raw).splitlines():
+    for line in decode_text(raw).splitlines():
         name, equals, value = line.partition("=")
         if equals and not name.lstrip().startswith(("#", "!")):
             values[name.strip()] = value.strip()
@@ -102,7 +102,7 @@ def parse_manifest(raw: bytes) -> dict[str, str]:
     """Parse the main section's attributes, names in lower case (JAR File Specification, "Manifest")."""
     attributes: dict[str, str] = {}
     name = ""
-    for line in decode(raw).splitlines():
+    for line in decode_text(raw).splitlines():
         if not line:
             break
         if line[0] == " ":

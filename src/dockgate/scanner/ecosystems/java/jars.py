@@ -13,7 +13,7 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.scanner.standalone_ecosystem import build_package
 from dockgate.shared.errors import UnreadableError
-from dockgate.shared.purl import write
+from dockgate.shared.purl import write_purl
 
 DEPTH_LIMIT = 8  # nested archives, including the outermost; an enterprise application's libraries are at 3
 PARTS_LIMIT = 10_000  # archives, and files that name packages, in one file
@@ -53,7 +53,7 @@ def read_archive(path: str, file: BinaryIO) -> Extract:
 def make_package(library: Coordinates, path: str) -> Package:
     """Build the package GROUP:ARTIFACT, or ARTIFACT if the group is unknown."""
     name = f"{library.group}:{library.artifact}" if library.group else library.artifact
-    purl = write("maven", library.group, library.artifact, library.version)
+    purl = write_purl("maven", library.group, library.artifact, library.version)
     return build_package("Maven", name, library.version, purl, path)
 
 

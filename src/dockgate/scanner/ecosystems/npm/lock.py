@@ -12,7 +12,7 @@ from io import BytesIO
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.npm.package import make_package
-from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, read_json_object
+from dockgate.scanner.formats.content import check_mapping, check_size, decode_text, get_string, read_json_object
 from dockgate.scanner.formats.yaml import parse_documents
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -36,12 +36,12 @@ def read(path: str, file: BinaryIO) -> Extract:
     name = path.rpartition("/")[2]
     check_size(file, LOCK_LIMIT)
     if name == "yarn.lock":
-        content = decode(file.read())
+        content = decode_text(file.read())
         packages = _read_yarn_berry(content) if "\n__metadata:" in content else _read_yarn_classic(content)
     elif name == "pnpm-lock.yaml":
-        packages = _read_pnpm(decode(file.read()))
+        packages = _read_pnpm(decode_text(file.read()))
     elif name == "bun.lock":
-        packages = _read_bun(decode(file.read()))
+        packages = _read_bun(decode_text(file.read()))
     else:
         packages = _read_npm(read_json_object(file, LOCK_LIMIT))
     distinct = dict.fromkeys(packages)

@@ -4,7 +4,7 @@ from typing import Any
 
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UnreadableError
-from dockgate.shared.purl import write
+from dockgate.shared.purl import write_purl
 
 PACKAGE_LIMIT = 4 * 1024 * 1024  # bytes of a package.json; the largest published ones have some hundred thousand
 
@@ -12,7 +12,7 @@ PACKAGE_LIMIT = 4 * 1024 * 1024  # bytes of a package.json; the largest publishe
 def make_package(name: str, version: str, path: str) -> Package:
     """Build a package; `name` includes its scope ("@vue/core")."""
     scope, _, bare = name.rpartition("/")
-    return Package(name, version, write("npm", scope, bare, version), "npm", name, version, path)
+    return Package(name, version, write_purl("npm", scope, bare, version), "npm", name, version, path)
 
 
 def read_declaration(content: dict[str, Any], path: str) -> Package:

@@ -16,7 +16,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 FILE_LIMIT = 8 * 1024 * 1024  # bytes of an installed.json or lockfile; with 300 packages they have 600,000
 
@@ -127,7 +127,7 @@ def _has_ending(path: str, name: str) -> bool:
 
 def _make_package(name: str, version: str, path: str) -> Package:
     vendor, _, own_name = name.lower().rpartition("/")
-    purl = write("composer", vendor, own_name, version)
+    purl = write_purl("composer", vendor, own_name, version)
     return build_package("Packagist", name, version, purl, path, source=(name.lower(), version))
 
 

@@ -14,7 +14,7 @@ from dockgate.scanner.ports import Ecosystem, Extract, Triggers
 from dockgate.scanner.standalone_ecosystem import StandaloneEcosystem, UpgradeLine, build_package, check_purl
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, write
+from dockgate.shared.purl import Purl, write_purl
 
 RELEASE_LIMIT = 64 * 1024  # bytes of a Java runtime's release file, which has a few thousand
 
@@ -71,7 +71,7 @@ def make_program_package(name: str, version: str, path: str) -> Package:
         version = _translate_java_version(version)
     ecosystem = program.ecosystem if program else "generic"
     source_version = _pad_version(version) if ecosystem == BITNAMI else version
-    purl = write("generic", "", name, version)
+    purl = write_purl("generic", "", name, version)
     return build_package(ecosystem, name, version, purl, path, source=(name, source_version))
 
 

@@ -16,7 +16,7 @@ from dockgate.scanner.ecosystems.python.package import (
     find_contradictions,
     make_package,
     read_metadata,
-    write_purl,
+    write_pypi_purl,
 )
 from dockgate.scanner.ecosystems.python.version import make_version_key
 from dockgate.scanner.formats.content import check_size, decode_path, join_path
@@ -135,7 +135,7 @@ def _read_record(path: str, file: BinaryIO) -> Extract:
     # Every installer lists the metadata too: a list without it was edited.
     unread_parts = () if is_self_listed else (("METADATA", "it does not list the METADATA next to it"),)
     return Extract(
-        owns={write_purl(distribution, version.partition("-")[0]): tuple(owned_paths)}, unread_parts=unread_parts
+        owns={write_pypi_purl(distribution, version.partition("-")[0]): tuple(owned_paths)}, unread_parts=unread_parts
     )
 
 

@@ -12,7 +12,7 @@ from itertools import chain
 from typing import Any, BinaryIO
 
 from dockgate.scanner.ecosystems.python.package import make_package
-from dockgate.scanner.formats.content import check_mapping, check_size, decode, get_string, read_json_object
+from dockgate.scanner.formats.content import check_mapping, check_size, decode_text, get_string, read_json_object
 from dockgate.scanner.formats.toml import parse_document
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -45,7 +45,7 @@ def read(path: str, file: BinaryIO) -> Extract:
     elif name == "Pipfile.lock":
         pins = _read_pipfile(read_json_object(file, LOCK_LIMIT))
     else:
-        lock = parse_document(decode(file.read()).removeprefix("\ufeff"))
+        lock = parse_document(decode_text(file.read()).removeprefix("\ufeff"))
         pins = {"uv.lock": _read_uv, "poetry.lock": _read_poetry, "pdm.lock": _read_pdm}.get(name, _read_pylock)(lock)
     distinct = dict.fromkeys(pins)
     if len(distinct) > COUNT_LIMIT:
@@ -62,7 +62,7 @@ def read(path: str, file: BinaryIO) -> Extract:
 def _read_requirements(raw: bytes) -> Iterator[NameAndVersion]:
     """Read pip's requirements; those not pinned have no version, included files are read on their own."""
     is_utf16 = raw.startswith((b"\xff\xfe", b"\xfe\xff"))
-    content = raw.decode("utf-16", "replace") if is_utf16 else decode(raw).removeprefix("\ufeff")
+    content = raw.decode("utf-16", "replace") if is_utf16 else decode_text(raw).removeprefix("\ufeff")
     for line in content.splitlines():
         if "==" in line and (pinned_match := re.fullmatch(_PINNED_REQUIREMENT, line.strip())):
             yield pinned_match[1], pinned_match[2]

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterator
 
-from dockgate.scanner.formats.content import decode
+from dockgate.scanner.formats.content import decode_text
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import UncomparableError, UnreadableError
-from dockgate.shared.purl import write
+from dockgate.shared.purl import write_purl
 from dockgate.shared.pypi_names import normalize_pypi_name
 
 HEADER_LIMIT = 1024 * 1024  # bytes of the metadata's beginning that must contain Name and Version; the rest is not read
@@ -15,12 +15,12 @@ _FOLDERS = (".dist-info", ".egg-info", ".egg")
 
 def make_package(name: str, version: str, path: str) -> Package:
     """Build the package of a distribution."""
-    return Package(name, version, write_purl(name, version), "PyPI", normalize_pypi_name(name), version, path)
+    return Package(name, version, write_pypi_purl(name, version), "PyPI", normalize_pypi_name(name), version, path)
 
 
-def write_purl(name: str, version: str) -> str:
+def write_pypi_purl(name: str, version: str) -> str:
     """Write the package URL of a distribution."""
-    return write("pypi", "", normalize_pypi_name(name), version)
+    return write_purl("pypi", "", normalize_pypi_name(name), version)
 
 
 def read_metadata(path: str, header: bytes) -> Package:
@@ -31,7 +31,7 @@ def read_metadata(path: str, header: bytes) -> Package:
             break
         field, colon, value = line.partition(b":")
         if colon and field.lower() in (b"name", b"version"):
-            fields.setdefault(field.lower().decode("ascii"), decode(value.strip()))
+            fields.setdefault(field.lower().decode("ascii"), decode_text(value.strip()))
             if len(fields) == 2:
                 break
     name, version = fields.get("name", ""), fields.get("version", "")

@@ -22,7 +22,7 @@ from dockgate.scanner.model import Distribution, Package
 from dockgate.scanner.ports import Ecosystem, Extract, PackageUpgrade, Triggers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
-from dockgate.shared.purl import Purl, quote
+from dockgate.shared.purl import Purl, quote_part
 
 # The last two are used by Fedora and SUSE, and by images made with rpm-ostree.
 FOLDERS = ("var/lib/rpm/", "usr/lib/sysimage/rpm/", "usr/share/rpm/")
@@ -166,8 +166,8 @@ def _rewrite_purl(purl: str, namespace: str, distro: str, vendor: str | None) ->
     """Return the package URL with another namespace, distribution and vendor."""
     head, _, qualifiers = purl.partition("?")
     kept_pairs = [pair for pair in qualifiers.split("&") if pair and not pair.startswith(("distro=", "vendor="))]
-    additions = [f"{key}={quote(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
-    return f"pkg:rpm/{quote(namespace)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*kept_pairs, *additions]))
+    additions = [f"{key}={quote_part(value)}" for key, value in (("distro", distro), ("vendor", vendor)) if value]
+    return f"pkg:rpm/{quote_part(namespace)}/{head.rpartition('/')[2]}?" + "&".join(sorted([*kept_pairs, *additions]))
 
 
 def _find_manager(ecosystem: str) -> str:

@@ -5,7 +5,7 @@ from typing import BinaryIO
 
 from dockgate.scanner import vendors
 from dockgate.scanner.ecosystems.rpm.package import RpmPackage, build_packages, parse_module_stream
-from dockgate.scanner.formats.content import decode
+from dockgate.scanner.formats.content import decode_text
 from dockgate.scanner.formats.order import is_digits
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
@@ -41,7 +41,7 @@ def read_database(path: str, file: BinaryIO) -> Extract:
         if total_size > size:
             raise UnreadableError("its packages overlap")
         try:
-            header = headers.parse(blob, PATHS_LIMIT - paths_size)
+            header = headers.parse_header(blob, PATHS_LIMIT - paths_size)
         except UnreadableError as error:
             unread_parts.append((f"package {count}", str(error)))
             if len(unread_parts) > UNREAD_LIMIT:
@@ -72,11 +72,11 @@ def read_manifest(file: BinaryIO) -> Iterator[RpmPackage]:
     Fields by tabs, "(none)" if absent: name, version-release, two times, vendor, epoch, size, arch, epoch, SOURCERPM.
     """
     for count, line in enumerate(file, 1):
-        fields = ["" if field == "(none)" else field for field in decode(line.rstrip(b"\r\n")).split("\t")]
+        fields = ["" if field == "(none)" else field for field in decode_text(line.rstrip(b"\r\n")).split("\t")]
         if fields == [""]:
             continue
         if len(fields) < 10 or not fields[0] or not fields[1]:
-            raise UnreadableError(f"line {count} is not a package: {decode(line[:60])!r}")
+            raise UnreadableError(f"line {count} is not a package: {decode_text(line[:60])!r}")
         if count > PACKAGES_LIMIT:
             raise UnreadableError(f"it has more than {PACKAGES_LIMIT} packages")
         name, release, vendor, arch, epoch, source = fields[0], fields[1], fields[4], fields[7], fields[8], fields[9]

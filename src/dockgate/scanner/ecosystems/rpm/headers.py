@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import repeat
 from struct import iter_unpack, unpack_from
 
-from dockgate.scanner.formats.content import decode
+from dockgate.scanner.formats.content import decode_text
 from dockgate.shared.errors import UnreadableError
 
 SIZE_LIMIT = 32 * 1024 * 1024  # bytes; the largest real ones (a kernel's debug information) have a few million
@@ -49,7 +49,7 @@ class Header:
     files: tuple[str, ...]
 
 
-def parse(blob: bytes, paths_limit: int) -> Header:
+def parse_header(blob: bytes, paths_limit: int) -> Header:
     """Parse a header; its files' paths take at most `paths_limit` bytes of memory. Raises UnreadableError."""
     tags = _Tags(blob)
     name, version = tags.read_string(_NAME), tags.read_string(_VERSION)
@@ -99,7 +99,7 @@ class _Tags:
         if len(values) != count:
             raise _make_invalid_tag_error(tag)
         if not limit:
-            return [decode(value) for value in values]
+            return [decode_text(value) for value in values]
         if max(map(len, values), default=0) > limit:
             raise UnreadableError(f"a path in it has more than {limit} bytes")
         return b"\0".join(values).decode("utf-8", "surrogateescape").split("\0") if values else []

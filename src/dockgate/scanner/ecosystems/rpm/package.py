@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from dockgate.scanner.model import ANY_MODULE, Package
-from dockgate.shared.purl import write
+from dockgate.shared.purl import write_purl
 
 _MODULAR = ".module"  # in the release of a package that was built in a module ("1.module_el8.3.0+2005+45d748af")
 
@@ -51,7 +51,7 @@ def build_package(row: RpmPackage, path: str) -> Package:
     return Package(
         name=row.name,
         version=row.version,
-        purl=write("rpm", "", row.name, release, qualifiers),
+        purl=write_purl("rpm", "", row.name, release, qualifiers),
         ecosystem="",
         source_name=source_name or row.name,
         source_version=source_version or row.version,
