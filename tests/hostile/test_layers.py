@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from isal import igzip
-from tests.hostile.images import DEBIAN, PLAIN, ZSTD, Check, layout
+from tests.hostile.images import DEBIAN, PLAIN, Check, layout
 from tests.scanner.images import make
 from tests.scanner.images.make import Hardlink, Symlink
 from tests.scanner.images.pieces import END, block, bounded, extended, header
@@ -242,15 +242,6 @@ def test_databases_that_are_devices_or_folders_are_unread(check: Check) -> None:
     paths = [STATUS, "etc/os-release", "lib/apk/db/installed", "var/lib/rpm/rpmdb.sqlite", "app/x.jar"]
     assert set(paths) <= check.layers({path: make.Device() for path in paths}).unread.keys()
     assert STATUS in check.layers({STATUS: make.Folder()}).unread
-
-
-def test_a_bomb_of_zstd_is_unread(check: Check) -> None:
-    """Five gigabytes in half a megabyte, in frames. Those of gzip are in tests/slow."""
-    info = tarfile.TarInfo("zeros")
-    info.size = 5 * 2**30
-    frame = zstandard.compress(bytes(2**28))
-    blob = zstandard.compress(info.tobuf()) + frame * 20 + zstandard.compress(END)
-    assert "a decompression bomb" in check.blobs(blob, kind=ZSTD).unread["/"]
 
 
 def test_an_archive_that_lies_is_refused(check: Check, tmp_path: Path) -> None:

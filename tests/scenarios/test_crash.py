@@ -14,13 +14,7 @@ from tests.scenarios.stories import main_story
 
 from dockgate.services.durable_effects import EffectKind
 
-ON_THE_WAY = (
-    EffectKind.BUILD,
-    EffectKind.READ_IMAGE,
-    EffectKind.ANSWER,
-    EffectKind.DEPLOY,
-    EffectKind.SEND_EVENT,
-)
+ON_THE_WAY = (EffectKind.BUILD, EffectKind.ANSWER, EffectKind.DEPLOY)
 
 
 @pytest.mark.real

@@ -81,7 +81,7 @@ def dpkg_says(a: str, b: str) -> str:
 
 def test_dpkg_agrees() -> None:
     chance = random.Random(13)  # noqa: S311 a repeatable sample
-    for _ in range(2000):
+    for _ in range(500):  # each starts one or two processes
         a, b = dpkg_version(chance), dpkg_version(chance)
         assert (a, b, relation(DPKG, a, b)) == (a, b, dpkg_says(a, b))
 

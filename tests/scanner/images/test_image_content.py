@@ -3,6 +3,7 @@
 import gzip
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,8 +79,9 @@ def test_a_layer_that_cannot_be_decompressed_is_unread(blob: bytes) -> None:
         bounded(blob, LayerLimits())
 
 
-def test_a_decompression_bomb_is_refused() -> None:
-    bomb = gzip.compress(make.tar({"zeros": bytes(2**22)}))
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.compress])
+def test_a_decompression_bomb_is_refused(compress: Callable[[bytes], bytes]) -> None:
+    bomb = compress(make.tar({"zeros": bytes(2**22)}))
     assert paths(bomb) == ["zeros"]
     with pytest.raises(ImageError, match="decompression bomb"):
         bounded(bomb, LayerLimits(ratio_from=2**20))
