@@ -100,13 +100,17 @@ class Fleet:
 
     def rarely_used_names(self) -> list[tuple[str, str]]:
         """Packages with findings, whose images together are at most TOUCHED_IMAGES."""
-        components = dict(self.store.fleet.components({row.component for row in self.store.fleet_findings.findings()}))
+        components = dict(
+            self.store.fleet.iterate_components({row.component for row in self.store.fleet_findings.iterate_findings()})
+        )
         by_name: dict[tuple[str, str], set[int]] = {}
         for number, component in components.items():
             by_name.setdefault((component.ecosystem, component.source_name), set()).add(number)
         chosen, images = [], set[int]()
         for key, numbers in sorted(by_name.items()):
-            here = self.store.fleet.find_images_with({bundle for _, bundle, _ in self.store.fleet.holders(numbers)})
+            here = self.store.fleet.find_images_with(
+                {bundle for _, bundle, _ in self.store.fleet.iterate_holders(numbers)}
+            )
             if len(here) < 40 and len(images | here) <= TOUCHED_IMAGES:
                 chosen.append(key)
                 images |= here
@@ -175,9 +179,9 @@ def measure(fleet: Fleet) -> None:
         sql.execute("UPDATE part SET content = content || 'x' WHERE feed = 'epss'")
 
     fleet.change_advisories(withdraw)
-    before = fleet.store.event_log.newest_seq()
+    before = fleet.store.event_log.read_newest_seq()
     report(f"{len(names)} packages with replacement advisories", timed(fleet.verdict_renewal.renew), 0.5)
-    print(f"  {fleet.store.event_log.newest_seq() - before} events")
+    print(f"  {fleet.store.event_log.read_newest_seq() - before} events")
     fleet.change_advisories(epss)
     report("all EPSS values moved", timed(fleet.verdict_renewal.renew), None)
     fleet.policies.put("fleet", EXPRESSION, "bench")
@@ -199,13 +203,13 @@ def rewrite(fleet: Fleet) -> None:
 def push(fleet: Fleet) -> None:
     """Give every image a tag, a minute after the one before."""
     start = datetime(2026, 1, 1, tzinfo=UTC)
-    images = list(fleet.store.fleet.images())
+    images = list(fleet.store.fleet.iterate_images())
     with fleet.store.database.write() as connection:
         for number, image in enumerate(images):
             at = format_time(start + timedelta(minutes=number))
             record_push(connection, PushedImage(image.repository, f"v{number}", image.digest, at))
     if not fleet.store.database.is_sqlite:
-        with fleet.store.database.autocommit() as connection:
+        with fleet.store.database.open_autocommit() as connection:
             connection.execute(text("ANALYZE"))  # as Postgres itself does within a minute
 
 
@@ -227,8 +231,8 @@ def questions(fleet: Fleet) -> None:
 
 
 def counts(fleet: Fleet) -> None:
-    components = sum(1 for _ in fleet.store.fleet.components())
-    findings = list(fleet.store.fleet_findings.findings())
+    components = sum(1 for _ in fleet.store.fleet.iterate_components())
+    findings = list(fleet.store.fleet_findings.iterate_findings())
     verdicts = fleet.store.fleet_verdicts.list_of_policy("fleet").values()
     statuses = sorted(verdict.status.value for verdict in verdicts)
     numbers = [sum(verdict.counts) for verdict in verdicts]

@@ -334,8 +334,8 @@ def _fill_past(server: ServerSystem) -> None:
         server.scan_may_end[digest] = threading.Event()
         server.scan_may_end[digest].set()
         server.notify(digest, f"past-{number}")
-        until(lambda digest=digest: server.store.fleet.image(digest))  # type: ignore[misc]
-        until(lambda: not server.store.fleet_findings.unmatched_components(1))
+        until(lambda digest=digest: server.store.fleet.find_image(digest))  # type: ignore[misc]
+        until(lambda: not server.store.fleet_findings.list_unmatched_components(1))
     server.clock.ahead = timedelta()
 
 

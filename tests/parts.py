@@ -135,7 +135,7 @@ def podman_builder(
         runner or podman_service.make_runner(podman, limits, (), (), unsafe),
         build_places(podman, limits),
         RegistryBuildImages(
-            podman_service.build_folder(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
+            podman_service.get_build_folder(podman) / "bases", registry.address, lambda registry: None, issuers=issuers
         ),
         registry,
         podman.folder,
@@ -145,7 +145,7 @@ def podman_builder(
 
 
 def build_places(podman: podman_service.Podman, limits: Limits = SMALL) -> Workspaces:
-    return Workspaces(podman_service.build_folder(podman) / "repositories", limits.seconds)
+    return Workspaces(podman_service.get_build_folder(podman) / "repositories", limits.seconds)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
+from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings, from_environment
 from dockgate.events.message import Message
 from dockgate.events.rule import TargetType
@@ -36,20 +36,20 @@ def settings(**value: str) -> Settings:
 
 
 def test_the_log_is_always_a_target() -> None:
-    (target,) = builtin_targets(settings())
+    (target,) = make_builtin_targets(settings())
     assert target.type is TargetType.LOG
 
 
 def test_every_type_has_an_adapter() -> None:
-    types = {adapter.type for adapter in target_adapters(settings(), is_public=True)}
+    types = {adapter.type for adapter in make_target_adapters(settings(), is_public=True)}
     assert types == set(TargetType) - {TargetType.PIPELINE}
 
 
 def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
     client = Client()
     made = settings(DOCKGATE_EVENT_BUS=BUS, DOCKGATE_SNS_TOPIC=TOPIC)
-    targets = builtin_targets(made, client)
-    adapters = {adapter.type: adapter for adapter in target_adapters(made, client, is_public=True)}
+    targets = make_builtin_targets(made, client)
+    adapters = {adapter.type: adapter for adapter in make_target_adapters(made, client, is_public=True)}
     assert [target.name for target in targets] == ["log", "event-bus", "sns-topic"]
     event = {"id": "1", "detail": {}}
     for target in targets:
@@ -62,4 +62,4 @@ def test_a_bus_and_a_topic_are_called_in_their_own_regions() -> None:
 )
 def test_an_invalid_arn_is_refused(name: str, arn: str) -> None:
     with pytest.raises(UsageError, match=name):
-        builtin_targets(settings(**{name: arn}), Client())
+        make_builtin_targets(settings(**{name: arn}), Client())

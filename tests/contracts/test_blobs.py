@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from moto import mock_aws
 
-from dockgate.bootstrap.adapters import blobs as chosen
+from dockgate.bootstrap.adapters import open_blobs as chosen
 from dockgate.config import from_environment
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError, UsageError
 from dockgate.store.blobs import Blobs, FileBlobs
@@ -70,7 +70,7 @@ def writing(data: bytes) -> Callable[[Path], None]:
 def test_a_blob_is_named_by_its_content(blobs: Blobs) -> None:
     names = {blobs.put(lambda path: path.write_bytes(b"content") and None) for _ in range(2)}
     assert names == {"sha256:" + hashlib.sha256(b"content").hexdigest()}
-    assert blobs.path(names.pop()).read_bytes() == b"content"
+    assert blobs.get_path(names.pop()).read_bytes() == b"content"
 
 
 def test_a_writer_may_replace_the_file_by_renaming(blobs: Blobs) -> None:
@@ -80,7 +80,7 @@ def test_a_writer_may_replace_the_file_by_renaming(blobs: Blobs) -> None:
         beside.write_bytes(b"renamed")
         beside.replace(path)
 
-    assert blobs.path(blobs.put(write)).read_bytes() == b"renamed"
+    assert blobs.get_path(blobs.put(write)).read_bytes() == b"renamed"
 
 
 def test_a_failed_write_leaves_no_blob(blobs: Blobs, tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_failed_write_leaves_no_blob(blobs: Blobs, tmp_path: Path) -> None:
 @pytest.mark.parametrize("digest", ["", "sha256:", "sha256:" + "0" * 64, "sha256:../../dockgate.db", "../dockgate.db"])
 def test_other_digests_are_not_found(blobs: Blobs, digest: str) -> None:
     with pytest.raises(NotFoundError, match="artifact"):
-        blobs.path(digest)
+        blobs.get_path(digest)
 
 
 def test_blobs_are_listed_and_deleted_once(blobs: Blobs) -> None:
@@ -106,25 +106,25 @@ def test_blobs_are_listed_and_deleted_once(blobs: Blobs) -> None:
     (listed,) = blobs.list()
     assert (listed.digest, listed.size) == (digest, 7)
     assert not blobs.delete(digest, before=listed.stored_at)
-    assert blobs.path(digest).read_bytes() == b"content"
+    assert blobs.get_path(digest).read_bytes() == b"content"
     assert blobs.delete(digest, before=listed.stored_at + 2)
     assert not blobs.delete(digest, before=listed.stored_at + 2)
     assert list(blobs.list()) == []
     with pytest.raises(NotFoundError):
-        blobs.path(digest)
+        blobs.get_path(digest)
 
 
 def test_a_changed_file_is_rejected_until_it_is_written_again(tmp_path: Path) -> None:
     """Between a build and its deploy, it would name another image or leave out the repository's policy."""
     blobs = FileBlobs(tmp_path / "blobs")
     digest = blobs.put(writing(b"content"))
-    blobs.path(digest).write_bytes(b"forged.")
+    blobs.get_path(digest).write_bytes(b"forged.")
     for _ in range(2):
         with pytest.raises(UnavailableError, match="is damaged: it holds sha256:") as caught:
-            blobs.path(digest)
+            blobs.get_path(digest)
         assert caught.value.advice
     assert blobs.put(writing(b"content")) == digest
-    assert blobs.path(digest).read_bytes() == b"content"
+    assert blobs.get_path(digest).read_bytes() == b"content"
 
 
 def test_a_file_that_is_no_artifact_is_not_listed(tmp_path: Path) -> None:
@@ -150,7 +150,7 @@ def test_another_machine_fetches_an_artifact_once(s3: S3) -> None:
     second_machine = s3.blobs("other")
     s3.requests.clear()
     for _ in range(2):
-        assert second_machine.path(digest).read_bytes() == b"content" * 1_000_000
+        assert second_machine.get_path(digest).read_bytes() == b"content" * 1_000_000
     assert s3.requests == ["GetObject"]
     assert not list((s3.folder / "other" / "incoming").iterdir())
 
@@ -162,18 +162,18 @@ def test_a_damaged_object_is_rejected_until_it_is_written_again(s3: S3) -> None:
     second_machine = s3.blobs("other")
     for _ in range(2):
         with pytest.raises(UnavailableError, match=f"artifacts/dockgate/sha256/{name} is damaged") as caught:
-            second_machine.path(digest)
+            second_machine.get_path(digest)
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
     s3.blobs("third").put(writing(b"content"))
-    assert second_machine.path(digest).read_bytes() == b"content"
+    assert second_machine.get_path(digest).read_bytes() == b"content"
 
 
 def test_a_changed_cache_file_is_fetched_again(s3: S3) -> None:
     blobs = s3.blobs()
     digest = blobs.put(writing(b"content"))
-    blobs.path(digest).write_bytes(b"forged")
-    assert blobs.path(digest).read_bytes() == b"content"
+    blobs.get_path(digest).write_bytes(b"forged")
+    assert blobs.get_path(digest).read_bytes() == b"content"
 
 
 def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
@@ -182,12 +182,12 @@ def test_the_cache_is_bounded_and_keeps_recently_used_files(s3: S3) -> None:
     cache = s3.folder / "one" / "sha256"
     assert len(list(cache.iterdir())) == 3
     s3.now += MIN_CACHE_SECONDS + 1
-    blobs.path(digests[0])
+    blobs.get_path(digests[0])
     s3.now += 1
     last = blobs.put(writing(b"%010d" % 3))
     assert {path.name for path in cache.iterdir()} == {digest.removeprefix("sha256:") for digest in (digests[0], last)}
     s3.requests.clear()
-    assert blobs.path(digests[1]).read_bytes() == b"0000000001"
+    assert blobs.get_path(digests[1]).read_bytes() == b"0000000001"
     assert s3.requests == ["GetObject"]
     assert len(s3.objects()) == 4
 
@@ -203,13 +203,13 @@ def test_an_aws_error_is_reported_and_leaves_no_file(s3: S3, error: Exception, m
     digest = s3.blobs("one").put(writing(b"content"))
     s3.broken = {"PutObject": error, "GetObject": error}
     second_machine = s3.blobs("other")
-    for call in (lambda: second_machine.path(digest), lambda: second_machine.put(writing(b"more"))):
+    for call in (lambda: second_machine.get_path(digest), lambda: second_machine.put(writing(b"more"))):
         with pytest.raises(UnavailableError, match=message) as caught:
             call()
         assert caught.value.advice
     assert not [path for path in (s3.folder / "other").rglob("*") if path.is_file()]
     s3.broken = {}
-    assert second_machine.path(digest).read_bytes() == b"content"
+    assert second_machine.get_path(digest).read_bytes() == b"content"
 
 
 def test_a_missing_bucket_is_reported(s3: S3) -> None:
@@ -263,19 +263,19 @@ def test_the_room_for_artifacts_counts_unfinished_files(tmp_path: Path) -> None:
     rooms = []
 
     def write(path: Path) -> None:
-        rooms.append(blobs.room())
+        rooms.append(blobs.count_free_bytes())
         path.with_name("beside").write_bytes(b"y" * 30)
-        rooms.append(blobs.room())
+        rooms.append(blobs.count_free_bytes())
         path.write_bytes(b"y" * 10)
         with pytest.raises(DiskFullError, match="use 0 of 0 MiB") as error:
-            blobs.room()
+            blobs.count_free_bytes()
         raise error.value
 
     blobs.put(writing(b"x" * 60))
     with pytest.raises(DiskFullError):
         blobs.put(write)
     assert rooms == [40, 10]
-    assert blobs.room() == 40
+    assert blobs.count_free_bytes() == 40
 
 
 def test_the_room_in_a_bucket_is_the_size_of_one_object(s3: S3) -> None:
@@ -284,11 +284,11 @@ def test_the_room_in_a_bucket_is_the_size_of_one_object(s3: S3) -> None:
 
     def write(path: Path) -> None:
         path.write_bytes(b"x" * 30)
-        rooms.append(blobs.room())
+        rooms.append(blobs.count_free_bytes())
         with path.open("ab") as file:
             file.truncate(MAX_OBJECT)
         with pytest.raises(DiskFullError):
-            blobs.room()
+            blobs.count_free_bytes()
         path.write_bytes(b"x")
 
     blobs.put(write)

@@ -96,7 +96,7 @@ def test_an_unknown_repository_has_nothing(system: System) -> None:
 
 
 def test_a_storage_without_images_has_no_blobs(system: System) -> None:
-    assert list(system.storage.unreferenced_blobs()) == []
+    assert list(system.storage.list_unreferenced_blobs()) == []
     system.storage.collect()
 
 
@@ -104,15 +104,15 @@ def test_blobs_of_deleted_manifests_alone_are_collected(system: System) -> None:
     old, new = image("old"), image("new")
     system.push("team/app", "1", old)
     system.push("team/app", "2", new)
-    assert list(system.storage.unreferenced_blobs()) == []
+    assert list(system.storage.list_unreferenced_blobs()) == []
     system.registry.delete_manifest("team/app", old.digest)
-    blobs, before = system.storage.unreferenced_blobs(), system.stored()
+    blobs, before = system.storage.list_unreferenced_blobs(), system.stored()
     assert {blob.digest for blob in blobs} - {old.digest} == set(old.blobs) - set(new.blobs) - {old.digest}
     assert all(blob.written_at and blob.size for blob in blobs)
     for _ in range(2):
         system.storage.collect()
     assert system.stored() == before - sum(blob.size or 0 for blob in blobs)
-    assert list(system.storage.unreferenced_blobs()) == []
+    assert list(system.storage.list_unreferenced_blobs()) == []
     manifest = system.registry.manifest("team/app", new.digest)
     assert manifest is not None
     for layer in json.loads(manifest.data)["layers"]:

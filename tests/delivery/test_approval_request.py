@@ -16,7 +16,7 @@ from dockgate.delivery.webhook_delivery import (
     headers,
     made_secret,
 )
-from dockgate.events.webhook_signature import key
+from dockgate.events.webhook_signature import parse_key
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import RepositoryReference, name_own_repository
 
@@ -90,5 +90,5 @@ def test_a_delivery_has_the_same_id_each_time() -> None:
 )
 def test_an_invalid_callback_secret_is_refused_and_not_repeated(secret: str) -> None:
     with pytest.raises(UsageError) as caught:
-        key(secret)
+        parse_key(secret)
     assert secret.removeprefix("whsec_") == "" or secret.removeprefix("whsec_") not in caught.value.full_message

@@ -59,13 +59,13 @@ def all_events() -> list[NewEvent]:
         PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "no task", NOW
     )
     return [
-        aws_events.image_pushed("registry/1", "team/app", IMAGE, "v1", NOW),
-        aws_events.image_pushed("registry/2", ECR, IMAGE, "", NOW),
-        aws_events.image_deleted("team/app", IMAGE, "v1", NOW),
-        aws_events.image_deleted("team/app", IMAGE, "", NOW),
-        aws_events.image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
-        *aws_events.findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
-        *aws_events.findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),
+        aws_events.make_image_pushed("registry/1", "team/app", IMAGE, "v1", NOW),
+        aws_events.make_image_pushed("registry/2", ECR, IMAGE, "", NOW),
+        aws_events.make_image_deleted("team/app", IMAGE, "v1", NOW),
+        aws_events.make_image_deleted("team/app", IMAGE, "", NOW),
+        aws_events.make_image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
+        *aws_events.make_findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
+        *aws_events.make_findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),
         *execution_events.start_events(EXECUTION, NOW),
         *start,
         *failure,
@@ -74,7 +74,7 @@ def all_events() -> list[NewEvent]:
         execution_events.end_event(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.ended_deploy(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.ended_deploy(PIPELINE, EXECUTION, DEPLOYED, NOW),
-        dockgate_events.image_judged(
+        dockgate_events.make_image_judged(
             cause="push/1",
             repository=None,
             image=IMAGE,
@@ -87,21 +87,23 @@ def all_events() -> list[NewEvent]:
             verdict=PREVIOUS,
             time=NOW,
         ),
-        dockgate_events.verdict_changed(IMAGE, "team/app", "default", "Approved", "Rejected", {"HIGH": 1}, NOW),
+        dockgate_events.make_verdict_changed(IMAGE, "team/app", "default", "Approved", "Rejected", {"HIGH": 1}, NOW),
         *(
-            dockgate_events.service_risk_changed(
+            dockgate_events.make_service_risk_changed(
                 *(kind, "shop", IMAGE, "team/app", ["ann"], NOW, NOW, "x", NOW), [("CVE-2026-1", "HIGH")]
             )
             for kind in RiskChange
         ),
-        dockgate_events.finding_exploited(IMAGE, "team/app", [{"id": "CVE-2026-1", "severity": "HIGH"}], NOW),
-        dockgate_events.watch_ended(IMAGE, "team/app", "default", "Rejected", NOW),
-        dockgate_events.service_unhealthy(
+        dockgate_events.make_finding_exploited(IMAGE, "team/app", [{"id": "CVE-2026-1", "severity": "HIGH"}], NOW),
+        dockgate_events.make_watch_ended(IMAGE, "team/app", "default", "Rejected", NOW),
+        dockgate_events.make_service_unhealthy(
             key="k", service="shop", task="t", revision=1, image=IMAGE, reason="x", time=NOW
         ),
-        dockgate_events.deploy_failed(key="rollout/shop/1", service="shop", reason="x", time=NOW),
-        dockgate_events.deploy_succeeded(key="rollout/shop/2", service="shop", revision=2, desired_count=3, time=NOW),
-        dockgate_events.approval_needed(
+        dockgate_events.make_deploy_failed(key="rollout/shop/1", service="shop", reason="x", time=NOW),
+        dockgate_events.make_deploy_succeeded(
+            key="rollout/shop/2", service="shop", revision=2, desired_count=3, time=NOW
+        ),
+        dockgate_events.make_approval_needed(
             approval="external/1",
             repository="team/app",
             image=IMAGE,
@@ -113,7 +115,7 @@ def all_events() -> list[NewEvent]:
             approvers={"count": 1},
             time=NOW,
         ),
-        dockgate_events.fix_available(
+        dockgate_events.make_fix_available(
             fix="f1",
             pipeline="web",
             repository="team/app",
@@ -129,10 +131,10 @@ def all_events() -> list[NewEvent]:
             execution=None,
             time=NOW,
         ),
-        dockgate_events.tag_moved(
+        dockgate_events.make_tag_moved(
             push="1", repository="team/app", tag="v1", previous=PREVIOUS, image=IMAGE, by=None, time=NOW
         ),
-        dockgate_events.pull_refused(
+        dockgate_events.make_pull_refused(
             window=1,
             repository="team/app",
             image=IMAGE,
@@ -143,23 +145,23 @@ def all_events() -> list[NewEvent]:
             since=NOW,
             time=NOW,
         ),
-        governance_events.waiver_added(Waiver("w", "ann", "x", image=IMAGE, created_by="ann"), NOW),
-        governance_events.waiver_revoked(Waiver("w", "ann", "x", image=IMAGE, repository="team/app"), "bob", NOW),
-        governance_events.policy_changed(PolicyVersion("strict", 1, IMAGE, {}, "rules: {}", NOW, "ann", "why")),
-        governance_events.policy_changed(PolicyVersion("strict", 2, "", {}, "", NOW, "ann", None)),
-        governance_events.vex_added(IMAGE, None, "ann", "ann", NOW),
-        governance_events.vex_added(IMAGE, IMAGE, "ann", None, NOW),
-        governance_events.vex_removed(IMAGE, None, "ann", "bob", NOW),
-        governance_events.advisories_changed("d2", "d1", NOW),
-        governance_events.waiver_expiring(Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW),
-        governance_events.waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW, "w2"),
+        governance_events.make_waiver_added(Waiver("w", "ann", "x", image=IMAGE, created_by="ann"), NOW),
+        governance_events.make_waiver_revoked(Waiver("w", "ann", "x", image=IMAGE, repository="team/app"), "bob", NOW),
+        governance_events.make_policy_changed(PolicyVersion("strict", 1, IMAGE, {}, "rules: {}", NOW, "ann", "why")),
+        governance_events.make_policy_changed(PolicyVersion("strict", 2, "", {}, "", NOW, "ann", None)),
+        governance_events.make_vex_added(IMAGE, None, "ann", "ann", NOW),
+        governance_events.make_vex_added(IMAGE, IMAGE, "ann", None, NOW),
+        governance_events.make_vex_removed(IMAGE, None, "ann", "bob", NOW),
+        governance_events.make_advisories_changed("d2", "d1", NOW),
+        governance_events.make_waiver_expiring(Waiver("w", "ann", "x", vulnerability="CVE-1", until=NOW), NOW),
+        governance_events.make_waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW, "w2"),
         governance_events.assignment_changed("web", PolicyAssignment("web", ("team/*",), "strict"), 1, "ann", NOW),
         governance_events.assignment_changed("web", None, 2, "ann", NOW),
         governance_events.waiver_restored(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
-        dockgate_events.feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
-        dockgate_events.feed_recovered("osv", NOW, NOW),
-        dockgate_events.feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),
-        dockgate_events.feed_stale("osv", NOW, ["npm"], NOW),
+        dockgate_events.make_feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
+        dockgate_events.make_feed_recovered("osv", NOW, NOW),
+        dockgate_events.make_feed_suspect("osv", "osv npm", "2026-10-01", NOW, NOW),
+        dockgate_events.make_feed_stale("osv", NOW, ["npm"], NOW),
     ]
 
 
@@ -168,9 +170,9 @@ def test_every_event_has_the_shape_that_its_schema_says(event: NewEvent) -> None
     from jsonschema import Draft202012Validator  # takes a second
 
     validator = Draft202012Validator(schemas.load()[event.detail_type])
-    validator.validate(event.envelope())
-    validator.validate({"seq": 1, **event.envelope()})
-    assert not validator.is_valid({"more": 1, **event.envelope()})
+    validator.validate(event.make_envelope())
+    validator.validate({"seq": 1, **event.make_envelope()})
+    assert not validator.is_valid({"more": 1, **event.make_envelope()})
 
 
 def test_every_schema_is_valid_and_has_an_event() -> None:
@@ -193,15 +195,15 @@ def test_patterns_that_are_written_for_aws_match() -> None:
             },
         }
     )
-    event = aws_events.image_scanned(ECR, IMAGE, ["v1"], 1, {"CRITICAL": 2, "LOW": 3}, NOW)
-    assert pattern.matches(event.envelope())
+    event = aws_events.make_image_scanned(ECR, IMAGE, ["v1"], 1, {"CRITICAL": 2, "LOW": 3}, NOW)
+    assert pattern.is_match(event.make_envelope())
     assert (event.account, event.region) == ("123456789012", "eu-west-1")
     assert event.detail["finding-severity-counts"] == {"CRITICAL": 2, "HIGH": 0, "MEDIUM": 0, "TOTAL": 5}
 
 
 def test_our_own_reader_of_inspector_reads_our_findings() -> None:
-    (event,) = aws_events.findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding())], NOW)
-    (report,) = FORMAT.read(event.envelope(), ReadContext(image=IMAGE))
+    (event,) = aws_events.make_findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding())], NOW)
+    (report,) = FORMAT.read(event.make_envelope(), ReadContext(image=IMAGE))
     assert report.inventory.image == IMAGE
     assert [each.id for each in report.matches.findings] == ["CVE-2026-1"]
 
@@ -211,7 +213,9 @@ def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> 
     worst, low = finding("CVE-2025-1", Severity.LOW, exploited="2026-01-01"), finding("CVE-2025-2", Severity.LOW)
     waived = AppliedWaiver("waiver", "w", "ann", "x", finding=many[0])
     events = [
-        *aws_events.findings_of_image("app", IMAGE, [], [platform_verdict(*many, worst, low, waived=(waived,))], NOW)
+        *aws_events.make_findings_of_image(
+            "app", IMAGE, [], [platform_verdict(*many, worst, low, waived=(waived,))], NOW
+        )
     ]
     assert len(events) == aws_events.MAX_FINDINGS
     assert events[0].detail["packageVulnerabilityDetails"]["vulnerabilityId"] == "CVE-2025-1"
@@ -248,5 +252,7 @@ def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    event = dockgate_events.execution_failed(execution="web-1", pipeline="web", key="1", reason="x" * 5000, time=NOW)
+    event = dockgate_events.make_execution_failed(
+        execution="web-1", pipeline="web", key="1", reason="x" * 5000, time=NOW
+    )
     assert len(event.detail["reason"]) == dockgate_events.MAX_TEXT

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.events import dockgate_events
-from dockgate.events.grouping import concern_of, group
-from dockgate.events.notification_texts import describe, summarize, topic_of
+from dockgate.events.grouping import group_events, read_concern
+from dockgate.events.notification_texts import describe, make_topic, summarize
 
 LINK = "https://gate.example/events?before=9"
 
@@ -35,7 +35,7 @@ def verdict(number: int, cve: str = "CVE-2026-1", severity: str = "HIGH", **deta
 def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> None:
     events = [verdict(number) for number in range(300)]
     events[250]["detail"]["service"] = "shop"
-    message = group(events, LINK)
+    message = group_events(events, LINK)
     assert message.title == "CVE-2026-1: 300 images affected"
     assert "CVE-2026-1 (HIGH): 300 images, 1 running" in message.text
     listed = [line for line in message.text.splitlines() if line.startswith("- ")]
@@ -49,7 +49,7 @@ def test_one_vulnerability_in_300_images_is_one_message_with_the_ten_worst() -> 
 
 def test_a_service_and_its_image_are_one_image() -> None:
     at_risk = verdict(1, service="shop") | {"id": "risk/1", "detail-type": "service.at_risk"}
-    message = group([verdict(1), at_risk], LINK)
+    message = group_events([verdict(1), at_risk], LINK)
     assert message.title == "CVE-2026-1: 1 image affected"
     assert "CVE-2026-1 (HIGH): 1 image, 1 running" in message.text
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 1}]
@@ -57,7 +57,7 @@ def test_a_service_and_its_image_are_one_image() -> None:
 
 def test_a_vulnerability_that_went_before_the_message_is_not_counted() -> None:
     approved = verdict(1, status="Approved", vulnerabilities=[]) | {"id": "verdict.changed/1b"}
-    message = group([verdict(1), approved, verdict(2, "CVE-2026-2")], LINK)
+    message = group_events([verdict(1), approved, verdict(2, "CVE-2026-2")], LINK)
     assert message.title == "CVE-2026-2: 1 image affected"
     assert "CVE-2026-1" not in message.text
 
@@ -65,7 +65,7 @@ def test_a_vulnerability_that_went_before_the_message_is_not_counted() -> None:
 def test_a_waiver_that_ends_is_worse_than_an_approved_image() -> None:
     waiver = {"id": "w", "detail-type": "waiver.expiring", "detail": {"waiver": "w1", "reason": "It is not called."}}
     approved = [verdict(number, status="Approved", vulnerabilities=[]) for number in range(12)]
-    message = group([*approved, waiver], LINK)
+    message = group_events([*approved, waiver], LINK)
     assert message.detail["worst"][0]["subject"] == "w1"
 
 
@@ -73,7 +73,7 @@ def test_vulnerabilities_are_ordered_by_severity_then_by_how_many_images_have_th
     events = [verdict(number, "CVE-1", "LOW") for number in range(5)]
     events += [verdict(10 + number, "CVE-2", "CRITICAL") for number in range(2)]
     events += [verdict(20 + number, "CVE-3", "CRITICAL") for number in range(3)]
-    message = group(events, LINK)
+    message = group_events(events, LINK)
     assert message.title == "3 vulnerabilities, 10 images affected"
     assert [each["id"] for each in message.detail["vulnerabilities"]] == ["CVE-3", "CVE-2", "CVE-1"]
     worst = message.detail["worst"]
@@ -85,20 +85,20 @@ def test_events_of_several_kinds_are_counted() -> None:
         verdict(1),
         {"id": "2", "detail-type": "service.unhealthy", "detail": {"service": "web", "reason": "no answer"}},
     ]
-    message = group(events, LINK)
+    message = group_events(events, LINK)
     assert "By kind: service.unhealthy 1, verdict.changed 1" in message.text
     assert "- web: service unhealthy: no answer" in message.text
 
 
 def test_events_that_are_no_longer_stored_are_counted() -> None:
-    message = group([verdict(1), verdict(2)], LINK, omitted_count=7)
+    message = group_events([verdict(1), verdict(2)], LINK, omitted_count=7)
     assert "and 7 earlier events" in message.text
     assert message.detail["count"] == 9
 
 
 def test_hostile_names_stay_in_their_line() -> None:
     event = verdict(1, "CVE\r\nBcc: all@example.org", repository="team/\x1b[31mapp\u202e")
-    message = group([event], LINK)
+    message = group_events([event], LINK)
     title, text = describe(event)
     for line in (*message.text.split("\n"), *text.split("\n"), title, message.title):
         assert line.isprintable()
@@ -107,7 +107,7 @@ def test_hostile_names_stay_in_their_line() -> None:
 
 def test_a_message_about_a_hundred_thousand_events_is_short_and_made_in_little_memory() -> None:
     tracemalloc.start()
-    message = group((verdict(number, f"CVE-{number % 500}") for number in range(20_000)), LINK)
+    message = group_events((verdict(number, f"CVE-{number % 500}") for number in range(20_000)), LINK)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert len(message.text) < 5000
@@ -118,18 +118,18 @@ def test_a_message_about_a_hundred_thousand_events_is_short_and_made_in_little_m
 def test_the_topic_is_the_same_for_what_happens_again_and_another_for_what_differs() -> None:
     first = verdict(1)
     again = {**first, "id": "another", "time": "2027", "detail": {**first["detail"], "since": "2027"}}
-    assert topic_of(first) == topic_of(again)
+    assert make_topic(first) == make_topic(again)
     changes: list[dict[str, Any]] = [
         {"status": "Approved"},
         {"image": "sha256:b"},
         {"policy": "strict"},
         {"vulnerabilities": []},
     ]
-    topics = {topic_of({**first, "detail": {**first["detail"], **change}}) for change in changes}
-    topics |= {topic_of(first), topic_of({**first, "detail-type": "image.judged"})}
+    topics = {make_topic({**first, "detail": {**first["detail"], **change}}) for change in changes}
+    topics |= {make_topic(first), make_topic({**first, "detail-type": "image.judged"})}
     assert len(topics) == 6
     unknown = {"id": "1", "source": "mine", "detail-type": "x", "detail": {"y": 1}}
-    assert topic_of(unknown) != topic_of({**unknown, "id": "2"})
+    assert make_topic(unknown) != make_topic({**unknown, "id": "2"})
 
 
 def test_fields_are_described_as_people_write_them() -> None:
@@ -153,13 +153,13 @@ _FIELDS = st.sampled_from(
 @given(detail=st.dictionaries(_FIELDS, _JSON) | _JSON)
 def test_any_detail_is_described_and_grouped(detail: object) -> None:
     event = {"id": "1", "detail-type": "x", "detail": detail}
-    concern_of(event)
-    topic_of(event)
+    read_concern(event)
+    make_topic(event)
     title, text = describe(event)
     assert title.isprintable()
     assert summarize(event).isprintable()
     assert all(line.isprintable() for line in text.split("\n"))
-    assert group([event], LINK).text
+    assert group_events([event], LINK).text
 
 
 @pytest.mark.parametrize(
@@ -202,14 +202,14 @@ def test_a_line_says_what_an_event_is_about_and_what_happened(kind: str, detail:
 
 def test_a_tag_that_moved_is_named_with_where_it_moved_from_and_to() -> None:
     old, new = (f"sha256:{letter * 64}" for letter in "ab")
-    move = dockgate_events.tag_moved(
+    move = dockgate_events.make_tag_moved(
         push="p", repository="team/app", tag="1.7", previous=old, image=new, by=None, time="2026-11-28T12:00:00.000Z"
     )
-    assert describe(move.envelope())[0] == "team/app:1.7 names another image now"
-    assert describe(move.envelope())[1].startswith("from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb\n")
-    assert summarize(move.envelope()) == "team/app:1.7: from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"
-    second_move = dockgate_events.tag_moved(
+    assert describe(move.make_envelope())[0] == "team/app:1.7 names another image now"
+    assert describe(move.make_envelope())[1].startswith("from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb\n")
+    assert summarize(move.make_envelope()) == "team/app:1.7: from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb"
+    second_move = dockgate_events.make_tag_moved(
         push="q", repository="team/api", tag="2", previous=old, image=new, by=None, time="2026-11-28T12:00:00.000Z"
     )
-    lines = group([move.envelope(), second_move.envelope()], "https://g/events").text.splitlines()
+    lines = group_events([move.make_envelope(), second_move.make_envelope()], "https://g/events").text.splitlines()
     assert "- team/app:1.7: tag moved: from sha256:aaaaaaaaaaaa to sha256:bbbbbbbbbbbb" in lines

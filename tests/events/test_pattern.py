@@ -37,9 +37,9 @@ def answer(pattern: object, event: Mapping[str, Any]) -> bool | str:
         compiled = compile_pattern(pattern)
     except DefinitionError:
         return "invalid"
-    among_others = PatternSet({"nothing": compile_pattern({"no": ["such"]}), "it": compiled}).matches(event)
-    assert among_others == (frozenset({"it"}) if compiled.matches(event) else frozenset())
-    return compiled.matches(event)
+    among_others = PatternSet({"nothing": compile_pattern({"no": ["such"]}), "it": compiled}).find_matches(event)
+    assert among_others == (frozenset({"it"}) if compiled.is_match(event) else frozenset())
+    return compiled.is_match(event)
 
 
 @pytest.mark.parametrize("case", [*cases("event-patterns"), *cases("generated-patterns")])
@@ -115,7 +115,7 @@ def test_text_that_is_no_pattern_is_refused_with_its_place(text: str, message: s
 
 
 def test_a_pattern_is_read_from_text() -> None:
-    assert parse_pattern(' {"a": ["x"]}\n').matches({"a": "x"})
+    assert parse_pattern(' {"a": ["x"]}\n').is_match({"a": "x"})
 
 
 def nest(levels: int) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def test_the_combinations_of_alternatives_are_limited() -> None:
 def seconds(pattern: object, event: Mapping[str, Any], *, expected: bool) -> float:
     compiled = compile_pattern(pattern)
     start = time.process_time()
-    assert compiled.matches(event) is expected
+    assert compiled.is_match(event) is expected
     return time.process_time() - start
 
 
@@ -196,10 +196,10 @@ def test_a_set_matches_by_all_of_its_patterns() -> None:
     }
     rules = PatternSet({name: compile_pattern(pattern) for name, pattern in patterns.items()})
     event = {"source": "dockgate", "detail-type": "image.judged", "detail": {"status": "Rejected"}}
-    assert rules.matches(event) == {"source", "kind", "either", "unkeyed"}
-    assert rules.matches({"source": "aws.ecr"}) == {"either"}
-    assert rules.matches({}) == frozenset()
-    assert PatternSet({}).matches(event) == frozenset()
+    assert rules.find_matches(event) == {"source", "kind", "either", "unkeyed"}
+    assert rules.find_matches({"source": "aws.ecr"}) == {"either"}
+    assert rules.find_matches({}) == frozenset()
+    assert PatternSet({}).find_matches(event) == frozenset()
 
 
 def test_arrays_are_read_to_a_hundred_levels() -> None:
@@ -243,8 +243,8 @@ TOP = st.dictionaries(KEYS, EVENTS, max_size=3)
 @given(st.lists(OBJECTS, max_size=6), TOP)
 def test_a_set_answers_as_each_pattern_alone(patterns: list[Any], event: dict[str, Any]) -> None:
     compiled = {str(number): compile_pattern(pattern) for number, pattern in enumerate(patterns)}
-    expected = {name for name, pattern in compiled.items() if pattern.matches(event)}
-    assert PatternSet(compiled).matches(event) == expected
+    expected = {name for name, pattern in compiled.items() if pattern.is_match(event)}
+    assert PatternSet(compiled).find_matches(event) == expected
 
 
 @given(OBJECTS, OBJECTS, TOP)
@@ -284,7 +284,7 @@ def test_one_value_of_each_field_is_chosen_without_contradiction(pattern: Any, e
         [
             where
             for there, value, where in leaves(event)
-            if there == path and compile_pattern({"v": values}).matches({"v": value})
+            if there == path and compile_pattern({"v": values}).is_match({"v": value})
         ]
         for path, values in required
     ]
@@ -293,7 +293,7 @@ def test_one_value_of_each_field_is_chosen_without_contradiction(pattern: Any, e
         chosen: dict[Any, Any] = {}
         return all(chosen.setdefault(array, index) == index for where in choice for array, index in where)
 
-    assert compile_pattern(pattern).matches(event) is any(map(agree, product(*by_field)))
+    assert compile_pattern(pattern).is_match(event) is any(map(agree, product(*by_field)))
 
 
 @given(st.text("ab*\\", max_size=12), st.text("ab*\\", max_size=12))

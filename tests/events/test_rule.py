@@ -37,7 +37,7 @@ def test_quiet_hours_end_in_their_time_zone(quiet: QuietHours, now: str, end: st
     ],
 )
 def test_a_summary_is_due_at_its_time_in_its_time_zone(now: str, due: str) -> None:
-    assert DailySummary("08:00", BERLIN).due_at(datetime.fromisoformat(now)) == datetime.fromisoformat(due)
+    assert DailySummary("08:00", BERLIN).compute_due_time(datetime.fromisoformat(now)) == datetime.fromisoformat(due)
 
 
 def test_a_time_zone_that_does_not_exist_is_refused() -> None:

@@ -79,7 +79,7 @@ class MemoryStorage:
         self.fault = fault
         self.written_at: dict[str, float] = {}
 
-    def unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
+    def list_unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         self.fault("before unreferenced")
         named = {
             entry["digest"]
@@ -95,7 +95,7 @@ class MemoryStorage:
         ]
 
     def collect(self) -> None:
-        for blob in self.unreferenced_blobs():
+        for blob in self.list_unreferenced_blobs():
             self.fault("before remove")
             del self._registry.blobs[blob.digest]
 

@@ -122,7 +122,7 @@ def _unreferenced_documents(file: Path) -> frozenset[str]:
     """What is left of an effect whose server was killed; the garbage collection removes it."""
     database = Database.from_url(f"sqlite:///{file}")
     try:
-        return frozenset(RowRetention(database).unreferenced_documents()[0])
+        return frozenset(RowRetention(database).list_unreferenced_documents()[0])
     finally:
         database.close()
 

@@ -33,7 +33,7 @@ from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.scanner.model import Inventory
 from dockgate.store import Store, open_store
 from dockgate.store.delivery.approvals import Approvals
-from dockgate.store.events.outbox import add_entries, webhook_entry
+from dockgate.store.events.outbox import add_entries, make_webhook_entry
 from dockgate.store.schema.delivery import approvals
 
 REPOSITORY = "elsewhere.example/app"
@@ -91,7 +91,7 @@ class Crowd:
             name = question.id(REPOSITORY, image)
             waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
             if callback is not None:
-                to_deliver.append(webhook_entry(name, callback))
+                to_deliver.append(make_webhook_entry(name, callback))
         store = open_store(self.folder, self.database_url)
         with store.database.write() as connection:
             connection.execute(insert(approvals), [asdict(wait) for wait in waits])
@@ -186,7 +186,7 @@ class _PushesAlone:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._table, name)
 
-    def unscanned_approvals(self) -> Sequence[Approval]:
+    def list_unscanned(self) -> Sequence[Approval]:
         return ()
 
 

@@ -158,7 +158,7 @@ def pull_site(folder: Path) -> Iterator[Site]:
         verdicts = server.use_cases.verdicts
         site = Site(server, None, tokens, address, inside)  # type: ignore[arg-type]
         site.pulls = RegistryPulls(
-            server.store.verdicts.approved_indexes_with,
+            server.store.verdicts.list_approved_indexes_with,
             verdicts.selection,
             verdicts,
             server.use_cases.watched_images,
@@ -167,7 +167,7 @@ def pull_site(folder: Path) -> Iterator[Site]:
             lambda: site.seconds,
         )
         names = RegistryNames(inside, realm, address, f"{server.url}/registry/token", server.url)
-        config = uvicorn.Config(RegistryProxy(site.pulls, tokens, names), port=port, **connections.settings())
+        config = uvicorn.Config(RegistryProxy(site.pulls, tokens, names), port=port, **connections.make_settings())
         web = uvicorn.Server(config)
         thread = threading.Thread(target=web.run)
         child.start()

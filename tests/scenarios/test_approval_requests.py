@@ -107,7 +107,7 @@ def test_another_principals_request_gets_no_existing_approval(server: ServerSyst
     assert first.id == again.id
     assert first.id != second.id
     assert first.token != second.token
-    callbacks = [server.store.approvals.callback(approval.id) for approval in (first, second)]
+    callbacks = [server.store.approvals.find_callback(approval.id) for approval in (first, second)]
     assert len({callback.secret for callback in callbacks if callback}) == 2
 
 

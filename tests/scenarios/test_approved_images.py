@@ -111,7 +111,7 @@ def test_an_attestation_is_renewed_while_the_verdict_stays_and_no_longer(server:
         server.clock.ahead += timedelta(days=1, hours=13)  # longer than half of the three days
         until(lambda number=number: attested(server, image) == number, seconds=SECONDS)  # type: ignore[misc]
         assert claim(server, image).verdict == first.verdict
-        entries = server.store.outbox.entries(OutboxKind.ATTESTATION, image=image)
+        entries = server.store.outbox.list_entries(OutboxKind.ATTESTATION, image=image)
         assert len(entries) <= 2
     turn(server, "attested")
     until(lambda: calls(server, "attested1"), seconds=SECONDS)

@@ -39,7 +39,7 @@ def test_findings_of_the_running_image_are_in_the_baseline(tmp_path: Path) -> No
         again = newer(server, image)
         server.deployed(again)
         inputs = server.get(f"/verdicts/{server.get(f'/images/{again}')['verdicts'][0]['digest']}")["inputs"]
-        (ran,) = server.store.images.inventories(image)
+        (ran,) = server.store.images.list_inventories(image)
         assert inputs["baselines"] == {"running": [compute_digest(canonical.encode(ran))]}
         server.clock.ahead += timedelta(hours=3)
         assert server.redeploy(again) == "Deployed"
@@ -60,7 +60,7 @@ def test_waived_findings_are_not_in_the_baseline(tmp_path: Path) -> None:
         server.scanned(again)
         assert server.answer(second) == "Rejected"
         digest = server.get(f"/images/{again}")["verdicts"][0]["digest"]
-        case = server.store.verdicts.case(digest)
+        case = server.store.verdicts.get_case(digest)
         ((identity, ecosystem, _),) = case.baseline_exemptions["running"].waived
         assert (identity[:9], ecosystem) == ("CVE-2026-", "Debian")
         assert server.get(f"/verdicts/{digest}")["inputs"]["baseline_exemptions"].keys() == {"running"}

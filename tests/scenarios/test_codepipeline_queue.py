@@ -118,7 +118,9 @@ def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipelin
     with cloud(approval_messages(gate, aws)) as there:
         there.put(message(token, custom(image)))
         until(lambda: not refusals)
-        due = until(lambda: [entry for entry in gate.store.outbox.entries(OutboxKind.WEBHOOK) if entry.attempts])[0]
+        due = until(lambda: [entry for entry in gate.store.outbox.list_entries(OutboxKind.WEBHOOK) if entry.attempts])[
+            0
+        ]
         assert due.last_error is not None
         assert (due.attempts, "AccessDenied" in due.last_error, token in due.last_error) == (1, True, False)
         until(lambda: aws.approvals.answered == {token: "Approved"})

@@ -399,7 +399,7 @@ def test_a_rule_is_tried_with_an_event(site: Site) -> None:
     site.server.apply(json.dumps(target))
     rule = {"kind": "Rule", "name": "risky", "pattern": {"detail-type": ["service.at_risk"]}, "targets": ["rebuild"]}
     site.server.apply(json.dumps(rule))
-    event = json.dumps(_event("web", "x").envelope())
+    event = json.dumps(_event("web", "x").make_envelope())
     with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
         tried = browser.send_form("/events/rules/risky/test", event=event).text
         assert "It matches." in tried

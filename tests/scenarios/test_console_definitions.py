@@ -73,14 +73,14 @@ def test_a_text_is_checked_without_saving(site: Site, browser: Browser) -> None:
     assert "Valid Policy." in browser.send_form("/definitions/check", text="max_findings: {HIGH: 0}", **rules).text
     assert "Not valid." in browser.send_form("/definitions/check", text="max_findings: {HIHG: 0}", **rules).text
     assert "Not valid." in browser.send_form("/definitions/check", text=HOSTILE, form="document").text
-    assert len(site.server.store.pipelines.history("api")) == 1
+    assert len(site.server.store.pipelines.list_versions("api")) == 1
 
 
 def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, browser: Browser) -> None:
     text = _text(browser.get("/pipelines/jobs/definition").text)
     unchanged = _save(browser, "jobs", text, "1")
     assert unchanged.status_code == 303
-    assert len(site.server.store.pipelines.history("jobs")) == 1
+    assert len(site.server.store.pipelines.list_versions("jobs")) == 1
     assert _save(browser, "jobs", text.replace("type: build", "type: bild"), "1").status_code == 422
     assert _save(browser, "jobs", text.replace("name: Approval", "name: Gate"), "1").status_code == 303
     page = browser.get("/pipelines/jobs/definition").text
@@ -96,10 +96,10 @@ def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, brow
 
 def test_comments_of_a_definition_are_kept(site: Site, browser: Browser) -> None:
     text = _text(browser.get("/pipelines/web/definition").text)
-    version = len(site.server.store.pipelines.history("web"))
+    version = len(site.server.store.pipelines.list_versions("web"))
     commented = text.replace("stages:", "# Who may approve is decided elsewhere.\r\nstages:")
     assert _save(browser, "web", commented, str(version)).status_code == 303
-    assert len(site.server.store.pipelines.history("web")) == version
+    assert len(site.server.store.pipelines.list_versions("web")) == version
     stored = _text(browser.get("/pipelines/web/definition").text)
     assert "# Who may approve is decided elsewhere.\nstages:" in stored
     assert _save(browser, "web", stored.replace("timeout: 7d", "timeout: 6d"), str(version)).status_code == 303
@@ -114,7 +114,7 @@ def test_a_definition_cannot_become_something_else(site: Site, browser: Browser)
         answer = _save(browser, "slow", text, "1")
         assert answer.status_code == 422
         assert "this is not the definition of the pipeline" in unescape(answer.text)
-    assert len(site.server.store.pipelines.history("slow")) == 1
+    assert len(site.server.store.pipelines.list_versions("slow")) == 1
 
 
 def test_without_scripts_a_button_checks(site: Site, browser: Browser) -> None:
@@ -122,11 +122,11 @@ def test_without_scripts_a_button_checks(site: Site, browser: Browser) -> None:
     answer = _save(browser, "slow", text, "1", do="check")
     assert answer.status_code == 200
     assert "Valid Pipeline." in answer.text
-    assert len(site.server.store.pipelines.history("slow")) == 1
+    assert len(site.server.store.pipelines.list_versions("slow")) == 1
     assert (
         "Valid Repository." in browser.send_form("/new/repository", text="kind: Repository\nname: x", do="check").text
     )
-    assert "x" not in site.server.store.repositories.names()
+    assert "x" not in site.server.store.repositories.list_names()
 
 
 @pytest.mark.parametrize("role", [role for role in Role if role not in (Role.ADMIN, Role.SECURITY)])
@@ -147,7 +147,7 @@ def test_who_accepts_risks_creates_policies_and_no_pipelines(site: Site) -> None
         refused = browser.send_form("/new/repository", text="kind: Repository\nname: x")
         assert refused.status_code == 422
         assert "permission" in refused.text
-    assert "x" not in site.server.store.repositories.names()
+    assert "x" not in site.server.store.repositories.list_names()
 
 
 # --- policies ------------------------------------------------------------------------------------------------------

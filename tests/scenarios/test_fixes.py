@@ -173,7 +173,7 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     assert "flask: 1.0 → 2.0" in page
 
     # The commit was pushed by the server, which is not a principal: merging it is a push of a person.
-    pushers = server.store.pushes.pushers("pins", [fix["commit"]])
+    pushers = server.store.pushes.list_pushers("pins", [fix["commit"]])
     assert [pusher.principal for pusher in pushers[fix["commit"]]] == [SERVER]
 
     new = server.next_image("pins", python("flask", "2.0"))
@@ -210,7 +210,7 @@ def test_a_newer_base_image_is_offered_by_its_digest(server: System) -> None:
     assert "libweak is in the base image" in first["details"]["obstacles"][0]
 
     server.notify(new, "base-2")
-    until(lambda: server.store.images.inventories(new), 20)
+    until(lambda: server.store.images.list_inventories(new), 20)
     server.clock.ahead += timedelta(days=1, hours=1)
     fix = server.fix("based")
     until(lambda: server.fix("based")["id"] != first["id"], 40)

@@ -172,7 +172,7 @@ def test_the_disk_gets_room_and_what_is_kept_can_be_pulled(tmp_path: Path) -> No
         assert site.pull(new)
         assert not any(site.pull(pushed) for pushed in (*old, gone))
         assert site.collection.plan().images == ()
-        assert list(site.storage.unreferenced_blobs()) == []
+        assert list(site.storage.list_unreferenced_blobs()) == []
         site.push("again", old[0])
         assert site.pull(old[0])
 
@@ -196,14 +196,14 @@ def test_a_collection_of_blobs_that_was_killed_is_finished_by_the_next(tmp_path:
         assert site.collect() is None
         assert before - site.size() >= plan.blob_bytes
         assert site.pull(needed)
-        assert list(site.storage.unreferenced_blobs()) == []
+        assert list(site.storage.list_unreferenced_blobs()) == []
 
 
 class KilledStorage:
     """A storage whose program is killed when it has just started."""
 
     def __init__(self, storage: DistributionStorage, folder: Path) -> None:
-        self.unreferenced_blobs = storage.unreferenced_blobs
+        self.list_unreferenced_blobs = storage.list_unreferenced_blobs
         self.collect = DistributionStorage(
             folder / "run" / "registry.json", folder / "registry", {}, seconds=0.001
         ).collect

@@ -66,10 +66,10 @@ def test_pushers_of_references_and_commits_are_recorded(host: Host) -> None:
     assert moves == [("developer", token, NONE, first), ("developer", token, first, second)]
     pushers = {
         commit: [entry.principal for entry in entries]
-        for commit, entries in pushes.pushers("web", [first, second, third]).items()
+        for commit, entries in pushes.list_pushers("web", [first, second, third]).items()
     }
     assert pushers == {first: ["developer"], second: ["ada"]}
-    assert list(pushes.unfinished_pushes("web")) == []
+    assert list(pushes.list_unfinished("web")) == []
 
 
 def test_a_push_without_changes_is_recorded(host: Host) -> None:

@@ -74,8 +74,8 @@ class System(ServerSystem):
 
     def matched(self) -> None:
         """Waits until the rules have matched everything that has happened."""
-        newest = self.store.event_log.newest_seq()
-        until(lambda: self.store.event_cursor.position() >= newest, 20)
+        newest = self.store.event_log.read_newest_seq()
+        until(lambda: self.store.event_cursor.read_position() >= newest, 20)
 
 
 @pytest.fixture(scope="module")
@@ -296,7 +296,7 @@ def test_a_clock_that_was_ahead_keeps_back_no_group_and_no_summary(tmp_path: Pat
 
     def sent() -> list[str]:
         """The kinds of messages, oldest first."""
-        entries = system.store.outbox.entries(OutboxKind.EVENT)
+        entries = system.store.outbox.list_entries(OutboxKind.EVENT)
         return sorted(entry.payload["body"]["detail-type"] for entry in entries)
 
     try:
@@ -356,7 +356,7 @@ def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -
     def changes(*published: Advisory) -> int:
         """Publishes advisories and lets rules match the change of the verdict; how many messages there are."""
         status = "Rejected" if published else "Approved"
-        position = server.store.event_log.newest_seq()
+        position = server.store.event_log.read_newest_seq()
         server.advisories.advisories = [*planned, *published]
 
         def is_changed() -> bool:
@@ -367,7 +367,7 @@ def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -
         server.matched()
         server.clock.ahead += timedelta(seconds=5)
         server.use_cases.event_dispatcher.run()
-        return len(server.store.event_cursor.groups()) + len(server.keys("news"))
+        return len(server.store.event_cursor.list_groups()) + len(server.keys("news"))
 
     until(lambda: server.store.fleet_verdicts.list_of_policy("default"), 60)
     counts = [changes(*published) for published in ((first,), (), (first,), (), (second,), (), (second,))]

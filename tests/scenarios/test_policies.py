@@ -155,7 +155,7 @@ def test_running_services_are_evaluated_after_a_policy_change_and_keep_running(s
     until(lambda: not risk(server, "judged-anew"))
     assert server.redeploy(image) == "Deployed"
     versions = {entry["digest"] for entry in server.get("/policies/changing/history")}
-    case = server.store.verdicts.case(digests[-1])
+    case = server.store.verdicts.get_case(digests[-1])
     assert case.policy.digest in versions
     assert case.policy.rules["max_findings"][0]["LOW"] == 9
 
@@ -171,7 +171,7 @@ def test_a_removed_policy_blocks(server: ServerSystem) -> None:
     assert not risk(server, "left-behind")
     assert server.runs(image)
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "going")
-    assert server.store.verdicts.case(record["digest"]).policy.name == "going"
+    assert server.store.verdicts.get_case(record["digest"]).policy.name == "going"
     assert run(server, "left-behind")["state"] == "Succeeded"  # by the policy that the pipeline names now
     until(lambda: not server.get("/services/left-behind")["service"]["cannot_judge"])
 
@@ -201,7 +201,7 @@ def test_a_repository_can_require_a_stricter_policy(server: ServerSystem) -> Non
     assert reference.repository_digest
     (record,) = recorded(server, image)
     assert record["policy"] == approval["policy"]
-    policy_used = server.store.verdicts.case(record["digest"]).policy
+    policy_used = server.store.verdicts.get_case(record["digest"]).policy
     assert [use["LOW"] for use in policy_used.rules["max_findings"]] == [15, 1]
     assert server.store.policies.read_by_digest(reference.repository_digest).rules.keys() == {"max_findings"}
 
@@ -246,7 +246,7 @@ def test_a_repositorys_policy_keeps_other_rules_of_the_server(server: ServerSyst
     put(server, "relaxed", RELAXED)
     image = gated(server, "relaxing", PlannedFindings(), "relaxed", "policy:\n  max_findings:\n    HIGH: 0\n")
     server.deployed(image)
-    policy_used = server.store.verdicts.case(recorded(server, image)[0]["digest"]).policy
+    policy_used = server.store.verdicts.get_case(recorded(server, image)[0]["digest"]).policy
     assert [use["unread"] for use in policy_used.rules["evidence"]] == ["allow"]
 
 

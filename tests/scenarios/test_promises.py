@@ -95,7 +95,7 @@ def test_notifications_of_waiting_approvals_have_no_token(server: ServerSystem) 
     token = server.get(f"/approvals/{approval}")["token"]
     server.scanned(image)
     until(lambda: server.get(f"/approvals/{approval}")["state"] != "Waiting")
-    newest = server.store.event_log.newest_seq()
-    until(lambda: server.store.event_cursor.position() >= newest)
+    newest = server.store.event_log.read_newest_seq()
+    until(lambda: server.store.event_cursor.read_position() >= newest)
     assert server.notified("approval.needed") == {}, "no person has to act"
     assert token not in repr(server.store.event_log.read(0, 10_000))

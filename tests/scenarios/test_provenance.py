@@ -81,7 +81,7 @@ def test_images_built_by_the_server_pass_the_provenance_rule(server: ServerSyste
     assert execution["state"] == "Succeeded", execution
     record = next(verdict for verdict in server.get(f"/images/{image}")["verdicts"] if verdict["policy"] == "ours")
     recorded = case_file.RecordedVerdict(
-        server.store.verdicts.get(record["digest"]), server.store.verdicts.case(record["digest"])
+        server.store.verdicts.get(record["digest"]), server.store.verdicts.get_case(record["digest"])
     )
     assert recorded.case.provenance is not None
     (statement,) = recorded.case.provenance.statements

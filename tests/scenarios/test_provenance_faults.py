@@ -23,9 +23,9 @@ def test_attaching_is_retried_in_the_background(tmp_path: Path) -> None:
         strict(server, "ours")
         image, execution = built(server, "retried", "ours")
         assert execution["state"] == "Succeeded", execution
-        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
+        until(lambda: server.store.outbox.list_entries(OutboxKind.PROVENANCE, image=image)[0].attempts)
         assert server.attestor.provenance == {}
         failing[0] = False
         server.clock.ahead += timedelta(hours=1)
         until(lambda: server.attestor.provenance.get(f"retried/app@{image}"))
-        until(lambda: server.store.outbox.entries(OutboxKind.PROVENANCE, image=image)[0].done_at)
+        until(lambda: server.store.outbox.list_entries(OutboxKind.PROVENANCE, image=image)[0].done_at)

@@ -41,13 +41,13 @@ def test_interrupted_work_continues_on_postgres_and_finished_work_does_not_run_a
     for name, image in images.items():
         system.builder.digests[f"{name}/app"] = image
         system.scan_may_end[image].set()
-    before = system.store.executions.runs("done-1")
+    before = system.store.executions.list_runs("done-1")
     with system:
         for name in ("waits", "builds"):
             until(partial(_succeeded, system, f"{name}-1"), seconds=30)
             assert system.runs(images[name])
         assert [key[: len("builds-1-")] for key in system.builder.builds] == ["builds-1-"]
-        assert system.store.executions.runs("done-1") == before
+        assert system.store.executions.list_runs("done-1") == before
         for image in images.values():
             causes = [verdict["cause"] for verdict in system.get(f"/images/{image}")["verdicts"]]
             assert len([cause for cause in causes if "/Approval/" in cause]) == 1

@@ -102,7 +102,7 @@ def test_a_waiver_changes_the_verdict_and_is_recorded_in_it(server: ServerSystem
     assert [(entry["by"], entry["finding"]["id"]) for entry in platform_verdict["waived"]] == [
         (made["waiver"]["id"], vulnerability)
     ]
-    case = server.store.verdicts.case(record["digest"])
+    case = server.store.verdicts.get_case(record["digest"])
     again = evaluate.judge(case, ecosystems.load(), rules.load())
     assert compute_digest(canonical.encode(again)) == record["digest"]
 

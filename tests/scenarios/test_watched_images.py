@@ -123,7 +123,7 @@ def test_a_push_of_a_scanned_image_to_another_repository_is_judged_by_its_policy
     }
     push(server, "elsewhere/app", "twice-pushed", tag="again")
     push(server, "elsewhere/app", "twice-pushed", tag="again")
-    until(lambda: not server.store.images.unjudged_images(10))
+    until(lambda: not server.store.images.list_unjudged(10))
     assert {record["cause"] for record in verdicts(server, image)} == {
         f"push/first/app@{image}/1",
         f"push/elsewhere/app@{image}/1",
@@ -135,7 +135,7 @@ def test_a_push_that_an_approval_judged_gets_no_second_verdict(server: ServerSys
     execution = server.approval(image)
     server.scanned(image)
     assert server.answer(execution) == "Approved"
-    until(lambda: not server.store.images.unjudged_images(10))
+    until(lambda: not server.store.images.list_unjudged(10))
     assert all(not record["cause"].startswith("push/") for record in verdicts(server, image))
 
 
@@ -148,7 +148,7 @@ def test_an_image_that_cannot_be_scanned_is_undetermined_on_push(server: ServerS
 def test_what_is_no_image_gets_no_verdict_on_push(server: ServerSystem) -> None:
     chart = push(server, "charts/app", "charts-app", PlannedFindings(status="ARTIFACT"))
     until(lambda: server.get(f"/images/{chart}")["scan"]["state"] == "NotAnImage")
-    until(lambda: not server.store.images.unjudged_images(10))
+    until(lambda: not server.store.images.list_unjudged(10))
     assert verdicts(server, chart) == []
 
 

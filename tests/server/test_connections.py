@@ -47,7 +47,7 @@ def serving(patience: Patience, **more: Any) -> Iterator[tuple[int, uvicorn.Serv
 
     Protocol.patience = patience
     port = free_port()
-    config = {**connections.settings(), "http": Protocol, "lifespan": "off", "timeout_keep_alive": 1, **more}
+    config = {**connections.make_settings(), "http": Protocol, "lifespan": "off", "timeout_keep_alive": 1, **more}
     server = uvicorn.Server(uvicorn.Config(answers, host="127.0.0.1", port=port, **config))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

@@ -10,7 +10,7 @@ import pytest
 from tests.fakes.queue import MemoryQueue
 from tests.parts import Faults, until
 
-from dockgate.bootstrap.adapters import pollers
+from dockgate.bootstrap.adapters import make_pollers
 from dockgate.config import from_environment
 from dockgate.server.polling import Poller
 from dockgate.shared.errors import UnavailableError, UsageError
@@ -152,7 +152,7 @@ def test_the_settings_say_which_queues_are_listened_to() -> None:
 
     def named(text: str) -> list[Poller]:
         settings = from_environment({"HOME": "/nowhere", "DOCKGATE_ECR_QUEUE": text})
-        return pollers(settings, SERVER, client)
+        return make_pollers(settings, SERVER, client)
 
     assert named("") == []
     (poller,) = named("arn:aws-us-gov:sqs:us-gov-west-1:123456789012:pushes.fifo")
@@ -164,4 +164,4 @@ def test_the_settings_say_which_queues_are_listened_to() -> None:
 
 
 def test_without_boto3_or_a_queue_nothing_is_asked_of_aws() -> None:
-    assert pollers(from_environment({"HOME": "/nowhere"}), None) == []  # type: ignore[arg-type]
+    assert make_pollers(from_environment({"HOME": "/nowhere"}), None) == []  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ AWS = {
 
 
 def test_credentials_of_s3_come_from_the_environment_alone(tmp_path: Path) -> None:
-    s3 = registry_service.s3_storage("s3://images/our/prefix/", AWS)
+    s3 = registry_service.make_s3_storage("s3://images/our/prefix/", AWS)
     assert s3.parameters == {
         "bucket": "images",
         "region": "eu-west-1",
@@ -43,4 +43,4 @@ def test_credentials_of_s3_come_from_the_environment_alone(tmp_path: Path) -> No
 @pytest.mark.parametrize(("location", "environment"), [("s3://B", AWS), ("/folder", AWS), ("s3://images", {})])
 def test_an_unusable_location_in_s3_is_refused(location: str, environment: dict[str, str]) -> None:
     with pytest.raises(UsageError):
-        registry_service.s3_storage(location, environment)
+        registry_service.make_s3_storage(location, environment)

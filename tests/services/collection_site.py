@@ -86,4 +86,4 @@ class Site:
         return {digest for name, digest in self.registry.manifests if name == repository}
 
     def recorded(self) -> set[str]:
-        return {image.digest for image in self.store.images.pushed_images()}
+        return {image.digest for image in self.store.images.list_pushed()}

@@ -80,7 +80,7 @@ class Steps:
 
     def environment(self) -> dict[str, str]:
         """Of the revision that the service has."""
-        return self.store.services.definition("web", self.store.services.get("web").revision).environment
+        return self.store.services.get_definition("web", self.store.services.get("web").revision).environment
 
     def at_deploy(self, name: str) -> ActionKey:
         """An execution whose build gave an image of this name, approved, and whose deploy has just begun."""

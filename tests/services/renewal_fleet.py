@@ -114,7 +114,7 @@ class Fleet:
 
     def verdicts(self, policy: str = "default") -> dict[str, str]:
         store = self.system.store
-        names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.images()}
+        names = {image.id: image.repository.removeprefix("team/") for image in store.fleet.iterate_images()}
         return {names[number]: row.status.value for number, row in store.fleet_verdicts.list_of_policy(policy).items()}
 
     def cannot_judge_since(self) -> set[str | None]:

@@ -147,13 +147,13 @@ def test_ten_thousand_executions_fit_on_a_small_disk(
             assert sizes[-1] < BOUND
             assert delivery.stored() < REGISTRY_BOUND
     store = delivery.store
-    assert len(store.images.pushed_images()) < 400
+    assert len(store.images.list_pushed()) < 400
     last = store.executions.list_for_pipeline("web", 1)[0]
     assert last.number == EXECUTIONS
     (task,) = delivery.system.server.targets["podman"].tasks("web")
     assert any(digest == task.digest for _, digest in delivery.system.registry.manifests)
     record = store.verdicts.list_of_image(task.digest)[0]
-    assert store.verdicts.case(record.digest).image == task.digest
+    assert store.verdicts.get_case(record.digest).image == task.digest
     if len(sizes) >= 20:
         assert max(sizes[len(sizes) // 2 :]) < 1.3 * max(sizes[: len(sizes) // 2]), "it still grows"
     store.close()

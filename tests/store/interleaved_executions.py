@@ -46,11 +46,11 @@ def two_answers(store: Store, peer: Store, number: int) -> Pair:
 
     def check(approved: Outcome, rejected: Outcome) -> None:
         assert (approved, rejected) in ((True, False), (False, True))
-        state, end = store.approvals.get(str(action)), store.executions.action_run(action)
+        state, end = store.approvals.get(str(action)), store.executions.get_run(action)
         assert state.state is (ApprovalState.APPROVED if approved else ApprovalState.REJECTED)
         assert end.state is (RunState.SUCCEEDED if approved else RunState.FAILED)
         assert end.reason == state.summary
-        attested = store.outbox.entries(OutboxKind.ATTESTATION)
+        attested = store.outbox.list_entries(OutboxKind.ATTESTATION)
         assert bool([entry for entry in attested if entry.image == state.image and approved]) == approved
 
     return Pair(
@@ -65,7 +65,7 @@ def answer_and_stop(store: Store, peer: Store, number: int) -> Pair:
 
     def check(answered: Outcome, stopped: Outcome) -> None:
         assert stopped is None
-        states = store.approvals.get(str(action)).state, store.executions.action_run(action).state
+        states = store.approvals.get(str(action)).state, store.executions.get_run(action).state
         cancelled, approved = (
             (ApprovalState.CANCELLED, RunState.STOPPED),
             (ApprovalState.APPROVED, RunState.SUCCEEDED),
@@ -88,7 +88,7 @@ def vote_and_answer(store: Store, peer: Store, number: int) -> Pair:
     def check(vote: Outcome, answered: Outcome) -> None:
         if answered:
             assert isinstance(vote, ConflictError)
-            assert not store.approvals.votes(action)
+            assert not store.approvals.list_votes(action)
         assert store.approvals.get(action).state is (ApprovalState.APPROVED if answered else ApprovalState.REJECTED)
 
     no = Vote(action, "ann", False, "not before the holidays", NOW)
@@ -143,7 +143,7 @@ def advance_and_stop(store: Store, peer: Store, number: int) -> Pair:
 
     def check(*_: Outcome) -> None:
         assert store.executions.get(execution).state is RunState.STOPPED
-        assert all(run.state.is_final for run in store.executions.runs(execution))
+        assert all(run.state.is_final for run in store.executions.list_runs(execution))
 
     return Pair(
         lambda: store.executions.advance(execution, plan_next, NOW),

@@ -34,7 +34,7 @@ def two_new_services(store: Store, peer: Store, number: int) -> Pair:
 
     def check(*outcomes: Outcome) -> None:
         assert outcomes == (replace(new, revision=1),) * 2
-        assert len(store.services.definitions(new.name)) == 1
+        assert len(store.services.list_definitions(new.name)) == 1
 
     return Pair(lambda: store.services.put(new, DEFINITION), lambda: peer.services.put(new, replace(DEFINITION)), check)
 
@@ -71,7 +71,7 @@ def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pa
     first, second = (older, newer) if older_first else (newer, older)
 
     def check(*outcomes: Outcome) -> None:
-        assert store.services.deployed_by(name) == newer
+        assert store.services.read_deployed_by(name) == newer
         assert store.services.get(name).revision == revisions[newer]
         of_older = outcomes[0 if older_first else 1]
         assert of_older is None or isinstance(of_older, DeployError)

@@ -140,13 +140,13 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         statements.append((statement, parameters))
 
-    store.approvals.waiting_approvals(IMAGE)
+    store.approvals.list_waiting(IMAGE)
     store.approvals.add(approval("web-1/Gate/Approve/1"))
-    assert [ids for _, ids in store.approvals.waiting_groups(IMAGE)] == [["web-1/Gate/Approve/1"]]
+    assert [ids for _, ids in store.approvals.list_waiting_groups(IMAGE)] == [["web-1/Gate/Approve/1"]]
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
     store.approvals.open_executions(IMAGE)
-    store.approvals.expired_approvals(NOW)
-    store.events.unhandled_events()
+    store.approvals.list_expired(NOW)
+    store.events.list_unhandled()
     queries = [(text, values) for text, values in statements if text.startswith(("SELECT", "UPDATE"))]
     assert len(queries) >= 7
     with store.database.read() as connection:

@@ -208,7 +208,9 @@ def two_moves_of_one_tag(store: Store, peer: Store, number: int) -> Pair:
     push(store, "a", "2026-11-24T09:00:00.000Z")
 
     def check(*_: Outcome) -> None:
-        moves = set(store.images.tag_moves(f"sha256:b{number}")) | set(store.images.tag_moves(f"sha256:c{number}"))
+        moves = set(store.images.list_tag_moves(f"sha256:b{number}")) | set(
+            store.images.list_tag_moves(f"sha256:c{number}")
+        )
         assert len({move.previous for move in moves}) == len(moves) == 2
 
     return Pair(lambda: push(store, "b", NOW), lambda: push(peer, "c", LATER), check)

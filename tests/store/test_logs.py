@@ -87,9 +87,9 @@ def test_beyond_the_limit_of_all_logs_the_oldest_are_deleted_but_none_of_the_las
 def test_logs_of_executions_are_listed_by_age_and_deleted(store: Store) -> None:
     for execution in ("web-1", "web/../2"):
         store.logs.append(ActionKey(execution, "Build", "Build", 1), "first")
-    assert store.logs.executions(time.time() - 60) == {}
-    assert store.logs.executions(time.time() + 60) == {"web-1": 6, "web/../2": 6}
+    assert store.logs.list_executions(time.time() - 60) == {}
+    assert store.logs.list_executions(time.time() + 60) == {"web-1": 6, "web/../2": 6}
     for _ in range(2):
         store.logs.delete("web/../2")
-    assert store.logs.executions(time.time() + 60) == {"web-1": 6}
+    assert store.logs.list_executions(time.time() + 60) == {"web-1": 6}
     assert store.logs.read(ActionKey("web-1", "Build", "Build", 1), 0)[0] == b"first\n"

@@ -120,10 +120,10 @@ class StoreMachine(RuleBasedStateMachine):
     @invariant()
     def the_store_says_what_the_model_says(self) -> None:
         assert self.store.executions.get("web-1") == self.execution
-        assert list(self.store.executions.runs("web-1")) == list(self.runs.values())
+        assert list(self.store.executions.list_runs("web-1")) == list(self.runs.values())
         assert {there.id: there.state for there in self.store.approvals.list()} == self.approvals
         waiting = [there for there, state in self.approvals.items() if state is ApprovalState.WAITING]
-        assert [there.id for there in self.store.approvals.waiting_approvals(IMAGE)] == waiting
+        assert [there.id for there in self.store.approvals.list_waiting(IMAGE)] == waiting
 
     def teardown(self) -> None:
         self.open.close()

@@ -57,9 +57,9 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
     assert won.count(True) == 1
     winner = won.index(True)
     assert store.approvals.get(str(key("Approve"))).summary == f"by {winner}"
-    run = store.executions.action_run(key("Approve"))
+    run = store.executions.get_run(key("Approve"))
     assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")
-    assert len(store.approvals.waiting_approvals(IMAGE)) == 5
+    assert len(store.approvals.list_waiting(IMAGE)) == 5
 
 
 def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
@@ -69,7 +69,7 @@ def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
         at_once(stores, lambda store, _: list(store.executions.advance(execution, plan_next, NOW)))
         == [[key("Build")]] * THREADS
     )
-    assert [run.key for run in stores[0].executions.runs(execution)] == [key("Source"), key("Build")]
+    assert [run.key for run in stores[0].executions.list_runs(execution)] == [key("Source"), key("Build")]
 
 
 def test_numbers_are_given_once_and_without_a_gap(stores: tuple[Store, Store]) -> None:
@@ -105,7 +105,7 @@ def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(s
             store.executions.stop(execution, "not now", NOW)
 
     at_once(stores, ask_or_stop)
-    assert list(stores[0].approvals.waiting_approvals(IMAGE)) == []
+    assert list(stores[0].approvals.list_waiting(IMAGE)) == []
 
 
 def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Store]) -> None:
@@ -130,7 +130,7 @@ def test_lines_of_many_threads_never_mix(stores: tuple[Store, Store]) -> None:
 def test_a_blob_written_by_many_threads_is_complete(stores: tuple[Store, Store]) -> None:
     content = b"x" * 100_000
     names = at_once(stores, lambda store, _: store.blobs.put(lambda path: path.write_bytes(content)))
-    assert stores[0].blobs.path(names.pop()).read_bytes() == content
+    assert stores[0].blobs.get_path(names.pop()).read_bytes() == content
     assert len(set(names)) == 1
 
 

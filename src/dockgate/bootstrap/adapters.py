@@ -10,7 +10,7 @@ from pathlib import Path
 from dockgate.attestations.keys import Keys
 from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.bootstrap.deploy_targets import DeployTargets, HostStorage
-from dockgate.bootstrap.event_targets import builtin_targets, target_adapters
+from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
 from dockgate.delivery.builders.sandbox.network import proxies
@@ -58,7 +58,7 @@ SYSTEM_CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
 def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: Store) -> Adapters:
     """Return the adapters of the server at `url`, which runs these programs."""
     registry_address, podman = programs.registry, programs.podman
-    clock = DatabaseClock(_now, store.database.time) if store.database.is_shared else _now
+    clock = DatabaseClock(_read_clock, store.database.read_time) if store.database.is_shared else _read_clock
     permits = PushPermits(store.push_gate, ServerClock(clock))
     issuers = {registry_address: permits.make_issuer(programs.tokens.repository_token)}
     registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))
@@ -73,18 +73,18 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     )
     repositories = settings.shared_data / "git"
 
-    def login(image: str) -> tuple[str, str] | None:
+    def find_login(image: str) -> tuple[str, str] | None:
         """The user and password with which podman pulls an image of our registry."""
         prefix = f"{registry_address}/"
         return access.pull_login(parse_repository(image).removeprefix(prefix)) if image.startswith(prefix) else None
 
-    target = PodmanTarget(podman.url, podman.network, login=login)
+    target = PodmanTarget(podman.url, podman.network, login=find_login)
     return Adapters(
         store=store,
         source=GitHost(repositories),
         files=GitFiles(repositories),
         git_backend=partial(http_backend, repositories, max_push=settings.push_limit),
-        builder=_builder(settings, podman, registry, images, issuers),
+        builder=_make_builder(settings, podman, registry, images, issuers),
         registry=registry,
         registry_access=access,
         read_image=images.read,
@@ -105,19 +105,19 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         attestor=RegistryAttestor(
             Keys(settings.shared_data / KEYS), registry_address, settings.ca_bundle, images.require, issuers
         ),
-        target_adapters=target_adapters(settings, is_public=read_listen_address(settings).is_public),
-        builtin_targets=builtin_targets(settings),
+        target_adapters=make_target_adapters(settings, is_public=read_listen_address(settings).is_public),
+        builtin_targets=make_builtin_targets(settings),
         clock=clock,
         registry_storage=programs.storage,
         local_storage=HostStorage(
             target,
-            Workspaces(podman_service.build_folder(podman) / "repositories", settings.build_minutes * 60),
+            Workspaces(podman_service.get_build_folder(podman) / "repositories", settings.build_minutes * 60),
         ),
-        identity_provider=_identity_provider(settings, url),
+        identity_provider=_make_identity_provider(settings, url),
     )
 
 
-def _identity_provider(settings: Settings, url: str) -> IdentityProvider | None:
+def _make_identity_provider(settings: Settings, url: str) -> IdentityProvider | None:
     if settings.oidc is None:
         return None
     try:
@@ -128,10 +128,10 @@ def _identity_provider(settings: Settings, url: str) -> IdentityProvider | None:
             "Install Dockgate with the extra oidc, or by scripts/install.",
         ) from error
     return_url = f"{settings.public_url or url}{RETURN_PATH}"
-    return make_provider(settings.oidc, return_url, _now, settings.ca_bundle)
+    return make_provider(settings.oidc, return_url, _read_clock, settings.ca_bundle)
 
 
-def _now() -> datetime:
+def _read_clock() -> datetime:
     return datetime.now(UTC)
 
 
@@ -143,14 +143,14 @@ def make_options(
         settings=settings,
         url=url,
         secret=programs.secret,
-        scratch=_empty_folder(settings.data / "scratch"),
+        scratch=_create_empty_folder(settings.data / "scratch"),
         queues=queues,
         labels=labels,
         group_roles=read_mapping(settings.oidc.roles) if settings.oidc else (),
     )
 
 
-def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
+def open_blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
     """Return where artifacts are stored; None for the data folder.
 
     Raises UsageError for an invalid location in S3, and when boto3 is needed and missing.
@@ -162,7 +162,7 @@ def blobs(settings: Settings, client: Client | None = None) -> Blobs | None:
     return S3Blobs(make, bucket, f"{prefix}/" if prefix else "", settings.data / BLOB_CACHE)
 
 
-def pollers(settings: Settings, server: WebServices, client: Client | None = None) -> list[Poller]:
+def make_pollers(settings: Settings, server: WebServices, client: Client | None = None) -> list[Poller]:
     """Return a poller for each queue that the settings name, not yet started.
 
     Raises UsageError for an invalid ARN, and when boto3 is needed and missing.
@@ -170,28 +170,28 @@ def pollers(settings: Settings, server: WebServices, client: Client | None = Non
     queue_pollers = []
     if settings.ecr_queue:
         queue = parse_arn("DOCKGATE_ECR_QUEUE", settings.ecr_queue, QUEUE)
-        queue_pollers.append(Poller(_queue(queue, client), server.registry_notifications.receive_ecr_event))
+        queue_pollers.append(Poller(_make_queue(queue, client), server.registry_notifications.receive_ecr_event))
     if settings.approval_queue:
         queue = parse_arn("DOCKGATE_APPROVAL_QUEUE", settings.approval_queue, QUEUE)
         requests = codepipeline.CodePipelineRequests(
             server.approval_requests, server.clock, queue["account"], RegionalClients(client)
         )
-        queue_pollers.append(Poller(_queue(queue, client), requests.receive))
+        queue_pollers.append(Poller(_make_queue(queue, client), requests.receive))
     return queue_pollers
 
 
-def _queue(queue: re.Match[str], client: Client | None) -> SqsQueue:
+def _make_queue(queue: re.Match[str], client: Client | None) -> SqsQueue:
     return SqsQueue(partial(client or load_boto3(), "sqs", queue["region"]), queue["name"], queue["account"])
 
 
-def _builder(
+def _make_builder(
     settings: Settings,
     podman: podman_service.Podman,
     registry: DistributionRegistry,
     images: ImageAccess,
     issuers: Issuers,
 ) -> PodmanBuilder:
-    place = podman_service.build_folder(podman)
+    place = podman_service.get_build_folder(podman)
     limits = Limits(
         seconds=settings.build_minutes * 60,
         memory=int(settings.build_memory * 2**30),
@@ -214,20 +214,20 @@ def _builder(
         ),
         registry,
         podman.folder,
-        ca_bundle=_certificates(settings),
+        ca_bundle=_find_certificates(settings),
         ca_mount=podman_service.find_ca_mount(podman),
         environment=proxies(os.environ),
         records=settings.shared_data / "builds",
     )
 
 
-def _certificates(settings: Settings) -> Path | None:
+def _find_certificates(settings: Settings) -> Path | None:
     """The authorities that a build trusts: those of the settings, or else the system's."""
     bundle = settings.ca_bundle or SYSTEM_CERTIFICATES
     return bundle if bundle.exists() else None
 
 
-def _empty_folder(folder: Path) -> Path:
+def _create_empty_folder(folder: Path) -> Path:
     """An empty folder: a server that was killed may have left files in it."""
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(mode=0o700)

@@ -31,7 +31,7 @@ from dockgate.workflows.engine import APPLICATION_VERSION, Engine
 from dockgate.workflows.leases import DEFAULT_TIMES, IDLE_TIMES, Guard, Lease, LeaseTimes, end_process
 from dockgate.workflows.queues import Queue
 from dockgate.workflows.reconciler import Reconciler, RepeatedTask, TaskGroup
-from dockgate.workflows.workflows import Workflows, WorkflowStarter, labels_of
+from dockgate.workflows.workflows import Workflows, WorkflowStarter, find_labels
 
 # In rounds of the reconciler.
 EXECUTIONS_EVERY = 5
@@ -74,7 +74,7 @@ def assemble(
         lease_times = IDLE_TIMES
     worker = make_worker(store, options, clock)
     lease = Lease(store.workers, worker, clock, on_drain, on_lost, check, lease_times)
-    engine = Engine(store, worker, lease if store.database.is_shared else None, partial(labels_of, store))
+    engine = Engine(store, worker, lease if store.database.is_shared else None, partial(find_labels, store))
     effects = Effects(observe, engine.run_step, engine.fence)
     starter = WorkflowStarter(store, clock, effects, engine)
     use_cases = make_use_cases(adapters, options, clock, effects, starter, read_policy)
@@ -93,7 +93,7 @@ def assemble(
         clock,
         effects,
     )
-    groups = _task_groups(adapters, options, use_cases, clock, effects, starter, engine)
+    groups = _make_task_groups(adapters, options, use_cases, clock, effects, starter, engine)
     if store.database.is_shared:
 
         def recover(lost_worker: Worker) -> None:
@@ -107,7 +107,7 @@ def assemble(
             groups.append(TaskGroup("orphans", [RepeatedTask("orphans", engine.recover_orphans, EXECUTIONS_EVERY)]))
         groups.append(TaskGroup("workers", [RepeatedTask("workers", guard.run)], is_exclusive=False))
     reconciler = Reconciler(store.locks, options.pause_seconds, groups)
-    handlers = _outbox_handlers(adapters, options, server.event_targets)
+    handlers = _make_outbox_handlers(adapters, options, server.event_targets)
     outbox = OutboxWorker(store.outbox, handlers, effects, adapters.clock, worker.id, options.pause_seconds)
     _receive_signals(adapters.store, options, use_cases, outbox, starter)
     background = BackgroundTasks(
@@ -154,7 +154,7 @@ def _receive_signals(
         store.outbox.watch(lambda kind: signals.send(Topic.OUTBOX, [kind.value]))
 
 
-def _task_groups(
+def _make_task_groups(
     adapters: Adapters,
     options: Options,
     use_cases: UseCases,
@@ -216,7 +216,7 @@ def _task_groups(
     return groups
 
 
-def _outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets) -> list[OutboxHandler]:
+def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTargets) -> list[OutboxHandler]:
     """The senders of the outbox's entries."""
     store = adapters.store
     handlers: list[OutboxHandler] = [

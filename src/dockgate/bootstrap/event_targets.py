@@ -15,7 +15,7 @@ from dockgate.events.webhooks.http import HttpWebhooks
 from dockgate.shared.aws import BUS, TOPIC, Client, RegionalClients, load_boto3, parse_arn
 
 
-def target_adapters(settings: Settings, client: Client | None = None, *, is_public: bool) -> list[TargetAdapter]:
+def make_target_adapters(settings: Settings, client: Client | None = None, *, is_public: bool) -> list[TargetAdapter]:
     """Return what sends events to targets. With `is_public`, targets on this machine are refused."""
     clients = RegionalClients(client)
     hosts, bundle = settings.callback_hosts, settings.ca_bundle
@@ -29,7 +29,7 @@ def target_adapters(settings: Settings, client: Client | None = None, *, is_publ
     ]
 
 
-def builtin_targets(settings: Settings, client: Client | None = None) -> list[Target]:
+def make_builtin_targets(settings: Settings, client: Client | None = None) -> list[Target]:
     """Return the log, and the bus and the topic that the settings name.
 
     Raises UsageError for an invalid ARN, and when boto3 is needed and missing.

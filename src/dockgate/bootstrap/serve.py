@@ -13,7 +13,7 @@ from pathlib import Path
 
 import uvicorn
 
-from dockgate.bootstrap.adapters import blobs, make_adapters, make_options, pollers
+from dockgate.bootstrap.adapters import make_adapters, make_options, make_pollers, open_blobs
 from dockgate.bootstrap.assemble import App, assemble
 from dockgate.bootstrap.dependencies import Adapters
 from dockgate.config import Settings
@@ -26,7 +26,7 @@ from dockgate.server.bind_config import (
     read_public_registry,
     require_principals,
 )
-from dockgate.server.daemon import identity, lock_folder
+from dockgate.server.daemon import lock_folder, make_identity
 from dockgate.server.local_programs import LocalPrograms
 from dockgate.server.log_format import start_logging
 from dockgate.server.polling import Poller
@@ -75,7 +75,12 @@ def run(settings: Settings, hooks: ProcessHooks = _NO_HOOKS, on_ready: Callable[
         app, internal_listener = _start(stack, settings, listen_address, tuple(Queue), {}, hooks)
         stack.callback((run_folder / "server.json").unlink, missing_ok=True)
         _serve(
-            listen_address, internal_listener, app, pollers(settings, app.server), run_folder / "server.json", on_ready
+            listen_address,
+            internal_listener,
+            app,
+            make_pollers(settings, app.server),
+            run_folder / "server.json",
+            on_ready,
         )
 
 
@@ -130,7 +135,7 @@ def _start(
     url = f"http://{LOOPBACK}:{internal_listener.getsockname()[1]}"
     secret = _read_registry_secret(settings.shared_data / "run" / "registry-secret")
     programs = stack.enter_context(LocalPrograms(settings, secret, url))
-    store = open_store(settings.shared_data, settings.database_url, blobs(settings), settings.disk_limits)
+    store = open_store(settings.shared_data, settings.database_url, open_blobs(settings), settings.disk_limits)
     stack.callback(store.close)
     shared_folder = SharedFolder(settings.shared_data, store.id)
     shared_folder.require()
@@ -176,11 +181,11 @@ def _serve(
         ssl_keyfile=listen_address.key,
         proxy_headers=bool(listen_address.proxies),
         forwarded_allow_ips=list(listen_address.proxies),
-        **connections.settings(),
+        **connections.make_settings(),
     )
 
     def announce() -> None:
-        server_file.write_text(identity(app.server.url))
+        server_file.write_text(make_identity(app.server.url))
         on_ready()
 
     web = _Web(config, announce)
@@ -212,7 +217,7 @@ def _serve_internal_app(listener: socket.socket, app: App) -> Iterator[None]:
 
     It starts before the background work and ends after it: images that are deployed meanwhile are pulled with a token.
     """
-    config = uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.settings())
+    config = uvicorn.Config(create_internal_app(app.server), proxy_headers=False, **connections.make_settings())
     with _serve_in_thread(config, listener, "internal"):
         try:
             yield
@@ -238,7 +243,7 @@ def _serve_public_registry(app: App, programs: LocalPrograms, public: PublicRegi
         ssl_certfile=public.certificate,
         ssl_keyfile=public.key,
         proxy_headers=False,
-        **connections.settings(),
+        **connections.make_settings(),
     )
     with listener, _serve_in_thread(config, listener, "public registry"):
         yield

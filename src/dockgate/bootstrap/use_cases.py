@@ -111,7 +111,7 @@ def make_use_cases(
     wiring.make_fixes()
     wiring.make_events()
     wiring.make_retention()
-    return wiring.use_cases(wiring.web_services())
+    return wiring.make_use_cases(wiring.make_web_services())
 
 
 class _Wiring(VerdictWiring):
@@ -264,7 +264,7 @@ class _Wiring(VerdictWiring):
         )
         self.local_collections = LocalCollections(store, adapters.local_storage, self.clock, retention)
 
-    def web_services(self) -> WebServices:
+    def make_web_services(self) -> WebServices:
         """Return what the web application needs."""
         adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
         people = People(store, adapters.clock)
@@ -287,7 +287,7 @@ class _Wiring(VerdictWiring):
                 self.registry_pushes, adapters.webhook_secrets, adapters.resolve_image, options.url, self.registry
             ),
             registry_access=adapters.registry_access,
-            registry_pulls=self._registry_pulls(),
+            registry_pulls=self._make_registry_pulls(),
             executions=self.executions,
             events=EventReader(store.event_log),
             scans=self.scans,
@@ -296,13 +296,13 @@ class _Wiring(VerdictWiring):
             approval_decisions=self.approval_decisions,
             approval_pubsub=self.pubsub,
             waivers=self.waivers,
-            waiver_previews=self.waiver_previews(),
+            waiver_previews=self.make_waiver_previews(),
             exposure_search=self.exposure_search,
             trends=TrendReader(store, clock),
             image_search=self.image_search,
             policies=self.policies,
-            policy_dry_run=self.policy_dry_run(),
-            documents=self._documents(),
+            policy_dry_run=self.make_policy_dry_run(),
+            documents=self._make_documents(),
             event_rules=self.event_rules,
             event_targets=self.event_targets,
             rollouts=self.rollouts,
@@ -323,9 +323,9 @@ class _Wiring(VerdictWiring):
             push_limit=options.settings.push_limit,
         )
 
-    def _registry_pulls(self) -> RegistryPulls:
+    def _make_registry_pulls(self) -> RegistryPulls:
         return RegistryPulls(
-            self.store.verdicts.approved_indexes_with,
+            self.store.verdicts.list_approved_indexes_with,
             self.selection,
             self.verdicts,
             self.watched_images,
@@ -333,7 +333,7 @@ class _Wiring(VerdictWiring):
             self.adapters.registry,
         )
 
-    def _documents(self) -> Documents:
+    def _make_documents(self) -> Documents:
         url = self.options.url
         return Documents(
             self.store,
@@ -347,7 +347,7 @@ class _Wiring(VerdictWiring):
             clone_url=lambda repository: f"{url}/git/{repository}.git",
         )
 
-    def use_cases(self, server: WebServices) -> UseCases:
+    def make_use_cases(self, server: WebServices) -> UseCases:
         """Return what the workflows and repeated tasks need."""
         adapters, options, store, clock = self.adapters, self.options, self.store, self.clock
         return UseCases(
@@ -361,7 +361,7 @@ class _Wiring(VerdictWiring):
                 clock,
                 self.effects,
             ),
-            approved_images=self.approved_images(),
+            approved_images=self.make_approved_images(),
             actions=self.actions,
             deployments=self.deployments,
             fleet_index=self.fleet_index,
@@ -378,7 +378,7 @@ class _Wiring(VerdictWiring):
             image_presence=ImagePresence(
                 store, adapters.resolve_image, self.registry_pushes.record_deletion, self.registry
             ),
-            image_rescans=self._image_rescans(),
+            image_rescans=self._make_image_rescans(),
             scan_runner=self.scan_runner,
             service_repair=ServiceRepair(store, adapters.targets, clock, self.effects),
             service_risk=self.service_risk,
@@ -387,7 +387,7 @@ class _Wiring(VerdictWiring):
             watched_images=self.watched_images,
         )
 
-    def _image_rescans(self) -> ImageRescans:
+    def _make_image_rescans(self) -> ImageRescans:
         return ImageRescans(
             self.store,
             self.adapters.read_image,

@@ -179,19 +179,19 @@ class VerdictWiring:
             store, adapters.registry, self.scans, self.waivers, self.clock, self.effects
         )
 
-    def waiver_previews(self) -> WaiverPreviews:
+    def make_waiver_previews(self) -> WaiverPreviews:
         """Return what previews a waiver."""
         return WaiverPreviews(
             self.store, self.case_builder, self.waivers, self.exposure_search, self.ecosystems, self.rules, self.clock
         )
 
-    def policy_dry_run(self) -> PolicyDryRun:
+    def make_policy_dry_run(self) -> PolicyDryRun:
         """Return what tries a policy."""
         return PolicyDryRun(
             self.store, self.policies, self.selection, self.case_builder, self.ecosystems, self.rules, self.registry
         )
 
-    def approved_images(self) -> ApprovedImages:
+    def make_approved_images(self) -> ApprovedImages:
         """Return what follows approved images."""
         return ApprovedImages(
             self.store,

@@ -38,7 +38,7 @@ def test(context: click.Context, pattern: str, event: str) -> None:
     Needs no server. Exits 0 if it matches, 1 if it does not, 2 if the pattern is invalid.
     """
     event_pattern = read_pattern(pattern)
-    if event_pattern.matches(_read_event(event)):
+    if event_pattern.is_match(_read_event(event)):
         print_text("The pattern matches the event.")
         return
     print_text("The pattern does not match the event.")

@@ -134,7 +134,7 @@ def advance_events(
         events.append(pipeline_changed(execution, _STATES[state], attempt, key, time))
     if state is RunState.FAILED:
         events.append(
-            dockgate_events.execution_failed(
+            dockgate_events.make_execution_failed(
                 execution=execution.id, pipeline=execution.pipeline, key=key, reason=reason or "", time=time
             )
         )
@@ -183,7 +183,7 @@ def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time:
     key, service = str(run.key), str(action.configuration["service"])
     if run.state is RunState.FAILED:
         return [
-            dockgate_events.deploy_failed(
+            dockgate_events.make_deploy_failed(
                 key=key,
                 service=service,
                 reason=run.reason or "",
@@ -196,7 +196,7 @@ def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time:
         text = run.variables.get("REVISION", "")
         revision = int(text) if text.isdecimal() else None
         return [
-            dockgate_events.deploy_succeeded(
+            dockgate_events.make_deploy_succeeded(
                 key=key,
                 service=service,
                 revision=revision,

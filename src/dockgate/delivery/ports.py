@@ -153,7 +153,7 @@ class RegistryStorage(Protocol):
     Nothing may be pushed while `collect` runs: it could be deleted before its manifest comes.
     """
 
-    def unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
+    def list_unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         """Return the blobs that no manifest names. Raises UnavailableError."""
         ...
 

@@ -42,7 +42,7 @@ class CommitPeople:
     emails: tuple[str, ...]
 
 
-# Bytes that may be written (`store.blobs.Blobs.room`).
+# Bytes that may be written (`store.blobs.Blobs.count_free_bytes`).
 Room = Callable[[], int]
 
 

@@ -13,7 +13,7 @@ from datetime import datetime
 from typing import Any
 
 from dockgate.delivery.model import Approval
-from dockgate.events.webhook_signature import SECRET_PREFIX, signed_headers
+from dockgate.events.webhook_signature import SECRET_PREFIX, sign_headers
 from dockgate.shared import canonical
 
 APPROVAL_SETTLED = "dev.dockgate.approval.settled"
@@ -101,7 +101,7 @@ def event(approval: Approval) -> str:
 
 def headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     """The headers that go with the body."""
-    return {"content-type": CONTENT_TYPE, **signed_headers(delivery.id, delivery.secret, delivery.body, now)}
+    return {"content-type": CONTENT_TYPE, **sign_headers(delivery.id, delivery.secret, delivery.body, now)}
 
 
 def made_secret(server_secret: str, approval_id: str) -> str:

@@ -46,22 +46,24 @@ class EcrRepository:
         return f"arn:aws:ecr:{self.region}:{self.account}:repository/{self.name}"
 
 
-def image_pushed(push: str, repository: str, image: str, tag: str, time: str) -> NewEvent:
+def make_image_pushed(push: str, repository: str, image: str, tag: str, time: str) -> NewEvent:
     """`ECR Image Action`. `push` identifies the push; `tag` is "" for a push by digest."""
     ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "PUSH"}
-    return _make_image_event(f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
+    return _make_image_event(
+        f"ecr/{push}", ECR, "ECR Image Action", repository, image, time, detail | _make_tag(tag), ()
+    )
 
 
-def image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
+def make_image_deleted(repository: str, image: str, tag: str, time: str) -> NewEvent:
     """`ECR Image Action` of a deleted image, under each tag that it had ("": none)."""
     ecr = EcrRepository.from_repository(repository)
     detail = {"result": "SUCCESS", "repository-name": ecr.name, "image-digest": image, "action-type": "DELETE"}
     key = f"ecr/deleted/{repository}:{tag}@{image}/{time}"
-    return _make_image_event(key, ECR, "ECR Image Action", repository, image, time, detail | _tag(tag), ())
+    return _make_image_event(key, ECR, "ECR Image Action", repository, image, time, detail | _make_tag(tag), ())
 
 
-def image_scanned(
+def make_image_scanned(
     repository: str, image: str, tags: Sequence[str], scan: int, counts: Mapping[str, int], time: str
 ) -> NewEvent:
     """`Inspector2 Scan`. `counts` has the findings of each severity."""
@@ -79,7 +81,7 @@ def image_scanned(
     return _make_image_event(key, INSPECTOR, "Inspector2 Scan", repository, image, time, detail, (ecr.arn,))
 
 
-def findings_of_image(
+def make_findings_of_image(
     repository: str, image: str, tags: Sequence[str], verdicts: Sequence[PlatformVerdict], time: str
 ) -> Iterator[NewEvent]:
     """An `Inspector2 Finding` for each of the worst findings (`is_bad`) of a scanned image.
@@ -100,7 +102,7 @@ def findings_of_image(
             waived_finding.finding and (waived_finding.finding.id, waived_finding.finding.package.purl) == key
             for waived_finding in verdict.waived
         )
-        yield finding_of_image(
+        yield make_finding_of_image(
             repository, image, tags, verdict.platform, finding, is_waived=is_waived, first_at=time, time=time
         )
 
@@ -135,11 +137,11 @@ def _make_image_event(
     )
 
 
-def _tag(tag: str) -> dict[str, str]:
+def _make_tag(tag: str) -> dict[str, str]:
     return {"image-tag": tag} if tag else {}
 
 
-def finding_of_image(
+def make_finding_of_image(
     repository: str,
     image: str,
     tags: Sequence[str],
@@ -171,9 +173,9 @@ def finding_of_image(
         "firstObservedAt": first_at,
         "lastObservedAt": time,
         "updatedAt": time,
-        "packageVulnerabilityDetails": _details(finding),
+        "packageVulnerabilityDetails": _make_details(finding),
         "remediation": {"recommendation": {"text": upgrade[:MAX_TEXT]}},
-        "resources": [_resource(ecr, repository, image, tags, platform)],
+        "resources": [_make_resource(ecr, repository, image, tags, platform)],
     }
     if finding.rating.score is not None:
         detail["inspectorScore"] = finding.rating.score
@@ -186,13 +188,13 @@ def finding_of_image(
     return _make_image_event(key, INSPECTOR, "Inspector2 Finding", repository, image, time, detail, resources)
 
 
-def _details(finding: Finding) -> dict[str, Any]:
+def _make_details(finding: Finding) -> dict[str, Any]:
     package, rating = finding.package, finding.rating
     vulnerable = {
         "name": package.name,
         "version": package.version,
         "arch": package.arch or "",
-        "packageManager": _manager(package.purl),
+        "packageManager": _name_manager(package.purl),
         "filePath": package.path,
         "sourceLayerHash": package.layer or "",
         **({"fixedInVersion": finding.fixed} if finding.fixed else {}),
@@ -203,7 +205,7 @@ def _details(finding: Finding) -> dict[str, Any]:
         "source": (rating.source or "").upper(),
         "referenceUrls": [],
         "relatedVulnerabilities": list(finding.aliases),
-        "cvss": [{**vector, "version": _cvss_version(rating.vector)}]
+        "cvss": [{**vector, "version": _parse_cvss_version(rating.vector)}]
         if rating.vector and rating.score is not None
         else [],
         "vulnerablePackages": [{name: value[:MAX_TEXT] for name, value in vulnerable.items()}],
@@ -211,7 +213,9 @@ def _details(finding: Finding) -> dict[str, Any]:
     return details | ({"vendorCreatedAt": finding.published} if finding.published else {})
 
 
-def _resource(ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], platform: str) -> dict[str, Any]:
+def _make_resource(
+    ecr: EcrRepository, repository: str, image: str, tags: Sequence[str], platform: str
+) -> dict[str, Any]:
     reference = RepositoryReference.parse(repository)
     return {
         "type": "AWS_ECR_CONTAINER_IMAGE",
@@ -229,12 +233,12 @@ def _resource(ecr: EcrRepository, repository: str, image: str, tags: Sequence[st
     }
 
 
-def _cvss_version(vector: str) -> str:
+def _parse_cvss_version(vector: str) -> str:
     """ "3.1" of "CVSS:3.1/AV:N/…"; a vector without a version is one of CVSS 2."""
     return vector.removeprefix("CVSS:").partition("/")[0] if vector.startswith("CVSS:") else "2.0"
 
 
-def _manager(purl: str) -> str:
+def _name_manager(purl: str) -> str:
     """Inspector's name of a package's manager."""
     kind = purl.removeprefix("pkg:").partition("/")[0]
     return _MANAGERS.get(kind, kind.upper())

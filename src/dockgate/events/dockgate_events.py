@@ -14,7 +14,7 @@ from dockgate.events.envelope import SOURCE, NewEvent
 MAX_TEXT = 1000
 
 
-def image_judged(
+def make_image_judged(
     *,
     cause: str,
     repository: str | None,
@@ -46,7 +46,7 @@ def image_judged(
     return make_event("image.judged", f"image {image}", cause, time, detail, repository=repository)
 
 
-def service_risk_changed(
+def make_service_risk_changed(
     kind: str,
     service: str,
     image: str,
@@ -78,7 +78,7 @@ def service_risk_changed(
     return make_event(kind, f"service {service}", f"{service}/{time}", time, detail, repository=repository)
 
 
-def feed_failed(
+def make_feed_failed(
     feed: str, since: str, failures: Sequence[tuple[str, str]], advice: str, key: str, time: str
 ) -> NewEvent:
     """An advisory feed cannot be updated since then.
@@ -90,18 +90,18 @@ def feed_failed(
     return make_event("feed.failed", f"feed {feed}", f"{feed}/{key}", time, detail)
 
 
-def feed_recovered(feed: str, since: str, time: str) -> NewEvent:
+def make_feed_recovered(feed: str, since: str, time: str) -> NewEvent:
     """An advisory feed that failed since then was updated again."""
     return make_event("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
 
 
-def feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
+def make_feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
     """An advisory feed was last checked then, too long ago: new verdicts that need it are Undetermined."""
     detail = {"feed": feed, "since": since, "parts": list(parts)}
     return make_event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
 
-def feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:
+def make_feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str) -> NewEvent:
     """The event that a part of a feed has brought nothing for an unusually long time.
 
     Its newest record is of the day `newest_record`, and `since` then that is unusual for it. The day of the
@@ -111,7 +111,7 @@ def feed_suspect(feed: str, part: str, newest_record: str, since: str, time: str
     return make_event("feed.suspect", f"feed {feed}", f"{part}/{since}/{time[:10]}", time, detail)
 
 
-def verdict_changed(
+def make_verdict_changed(
     image: str,
     repository: str,
     policy: str,
@@ -149,7 +149,9 @@ def verdict_changed(
     return make_event("verdict.changed", f"image {image}", key, since, detail, repository=repository)
 
 
-def finding_exploited(image: str, repository: str, vulnerabilities: Sequence[Mapping[str, str]], time: str) -> NewEvent:
+def make_finding_exploited(
+    image: str, repository: str, vulnerabilities: Sequence[Mapping[str, str]], time: str
+) -> NewEvent:
     """KEV lists vulnerabilities of an image that were not there, or were not in KEV, when it was judged.
 
     The status of its verdict is the same as before. Each vulnerability has `id` and `severity`.
@@ -159,14 +161,14 @@ def finding_exploited(image: str, repository: str, vulnerabilities: Sequence[Map
     return make_event("finding.exploited", f"image {image}", key, time, detail, repository=repository)
 
 
-def watch_ended(image: str, repository: str, policy: str, status: str, time: str) -> NewEvent:
+def make_watch_ended(image: str, repository: str, policy: str, status: str, time: str) -> NewEvent:
     """An image is not watched any more: nothing keeps `status`, its last one by the policy, current."""
     detail = {"image": image, "repository": repository, "policy": policy, "status": status}
     key = f"{repository}@{image}/{time}"
     return make_event("watch.ended", f"image {image}", key, time, detail, repository=repository)
 
 
-def service_unhealthy(
+def make_service_unhealthy(
     *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
 ) -> NewEvent:
     """A task of a service was not healthy, and was restarted if that was possible.
@@ -177,7 +179,7 @@ def service_unhealthy(
     return _make_service_event("service.unhealthy", service, key, time, detail, None)
 
 
-def deploy_failed(
+def make_deploy_failed(
     *,
     key: str,
     service: str,
@@ -194,7 +196,7 @@ def deploy_failed(
     )
 
 
-def deploy_succeeded(
+def make_deploy_succeeded(
     *,
     key: str,
     service: str,
@@ -220,7 +222,7 @@ def deploy_succeeded(
     return make_event("deploy.succeeded", subject, key, time, detail, repository=repository, pipeline=pipeline)
 
 
-def execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:
+def make_execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:
     """An execution failed, for instance because its image was rejected. `key` distinguishes its failures."""
     detail = {"execution": execution, "pipeline": pipeline, "reason": reason}
     return make_event(
@@ -228,7 +230,7 @@ def execution_failed(*, execution: str, pipeline: str, key: str, reason: str, ti
     )
 
 
-def fix_available(
+def make_fix_available(
     *,
     fix: str,
     pipeline: str,
@@ -268,7 +270,7 @@ def fix_available(
     return make_event("fix.available", subject, fix, time, detail, repository=repository, pipeline=pipeline)
 
 
-def approval_needed(
+def make_approval_needed(
     *,
     approval: str,
     repository: str,
@@ -300,7 +302,7 @@ def approval_needed(
     return make_event("approval.needed", subject, approval, time, detail, repository=repository, pipeline=pipeline)
 
 
-def tag_moved(
+def make_tag_moved(
     *, push: str, repository: str, tag: str, previous: str, image: str, by: str | None, time: str
 ) -> NewEvent:
     """A tag names another image than before. `push` identifies the push, `by` is who pushed."""
@@ -308,7 +310,7 @@ def tag_moved(
     return make_event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
 
 
-def pull_refused(
+def make_pull_refused(
     *,
     window: int,
     repository: str,

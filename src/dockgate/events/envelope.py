@@ -31,7 +31,7 @@ class NewEvent:
     repository: str | None = None
     pipeline: str | None = None
 
-    def envelope(self) -> dict[str, Any]:
+    def make_envelope(self) -> dict[str, Any]:
         """The event as it is matched and delivered."""
         return {
             "version": "0",

@@ -112,14 +112,16 @@ class _Place:
                     pending.append((items[choices[array]], (*inside, (array, choices[array]))))
 
 
-def fits_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
+def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> bool:
     """Return whether values fit that are in one and the same element of each array that they share.
 
     `conditions` is sorted by path: whether a field is absent depends on the elements that were chosen before it. The
     choices are counted once for each combination that later fields distinguish, so the work is about linear.
     """
     choices: set[Elements] = {()}
-    for (path, pattern), shared_arrays in zip(conditions, _arrays_of_later_fields(conditions, fields), strict=True):
+    for (path, pattern), shared_arrays in zip(
+        conditions, _list_arrays_of_later_fields(conditions, fields), strict=True
+    ):
         values = fields.values.get(path, ())
         places = fields.elements.get(path) or [()] * len(values)
         all_values, fitting = _Place(), _Place()
@@ -142,7 +144,9 @@ def fits_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], fields: 
     return True
 
 
-def _arrays_of_later_fields(conditions: Sequence[tuple[str, FieldPattern]], fields: Fields) -> list[frozenset[int]]:
+def _list_arrays_of_later_fields(
+    conditions: Sequence[tuple[str, FieldPattern]], fields: Fields
+) -> list[frozenset[int]]:
     """For each required field, the arrays that values of the fields after it are in."""
     later_arrays: list[frozenset[int]] = [frozenset()]
     for path, _ in reversed(conditions[1:]):

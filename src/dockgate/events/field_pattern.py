@@ -44,7 +44,7 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
     DefinitionError names the place in it.
     """
     if not values:
-        invalid(place, "an empty list matches nothing", "List at least one value, or leave the field out.")
+        refuse_pattern(place, "an empty list matches nothing", "List at least one value, or leave the field out.")
     tests: list[Test] = []
     texts: set[str] = set()
     numbers: set[float] = set()
@@ -53,14 +53,14 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
     for index, value in enumerate(values):
         item_place = f"{place}[{index}]"
         if isinstance(value, dict):
-            name, setting = _expression(value, item_place)
+            name, setting = _parse_expression(value, item_place)
             if name == "exists":
                 if not isinstance(setting, bool):
-                    invalid(item_place, "exists must be true or false")
+                    refuse_pattern(item_place, "exists must be true or false")
                 may_be_absent = may_be_absent or not setting
-                tests += [_accept_all] if setting else []
+                tests += [_is_accepted_always] if setting else []
             elif name == "exactly":
-                texts.add(_text(setting, name, item_place))
+                texts.add(_require_text(setting, name, item_place))
             else:
                 tests.append(_COMPILERS[name](setting, item_place))
         elif isinstance(value, str):
@@ -68,24 +68,24 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
             if address is None:
                 texts.add(value)
             else:
-                tests.append(_equals_address(address))
+                tests.append(_compile_address(address))
         elif value is None or isinstance(value, bool):
             literals.add(value)
         elif isinstance(value, (int, float)):
-            numbers.add(_finite(value, item_place))
+            numbers.add(_require_finite(value, item_place))
         else:
-            invalid(
+            refuse_pattern(
                 item_place,
                 "a list within a list",
                 "Values are text, numbers, true, false, null, or a match expression.",
             )
     only_texts = not (tests or numbers or literals or may_be_absent)
     return FieldPattern(
-        _any_of(texts, numbers, literals, tests), may_be_absent, frozenset(texts) if only_texts else None
+        _combine_tests(texts, numbers, literals, tests), may_be_absent, frozenset(texts) if only_texts else None
     )
 
 
-def invalid(place: str, reason: str, advice: str | None = None) -> NoReturn:
+def refuse_pattern(place: str, reason: str, advice: str | None = None) -> NoReturn:
     """Refuse a pattern."""
     raise DefinitionError(f"event pattern: {place}: {reason}" if place else f"event pattern: {reason}", advice)
 
@@ -104,7 +104,7 @@ def parse_address(text: str) -> IPv4Address | IPv6Address | None:
     return (address.ipv4_mapped or address) if isinstance(address, IPv6Address) else address
 
 
-def comparable(value: Scalar) -> float | None:
+def to_comparable(value: Scalar) -> float | None:
     """A number as a float; None for other values, and for numbers that no float is equal to."""
     if isinstance(value, (str, bool)) or value is None:
         return None
@@ -119,14 +119,14 @@ def comparable(value: Scalar) -> float | None:
     return number if Decimal(repr(number)) == value else None
 
 
-def _any_of(texts: set[str], numbers: set[float], literals: set[bool | None], tests: Sequence[Test]) -> Test:
+def _combine_tests(texts: set[str], numbers: set[float], literals: set[bool | None], tests: Sequence[Test]) -> Test:
     """A function that is true of any of these values, and where one of the tests is."""
     if not (numbers or literals or tests):
         return frozenset(texts).__contains__
     if len(tests) == 1 and not (texts or numbers or literals):
         return tests[0]
 
-    def accepts(value: Scalar) -> bool:
+    def is_accepted(value: Scalar) -> bool:
         if isinstance(value, str):
             if value in texts:
                 return True
@@ -137,96 +137,100 @@ def _any_of(texts: set[str], numbers: set[float], literals: set[bool | None], te
             return True
         return any(test(value) for test in tests)
 
-    return accepts
+    return is_accepted
 
 
-def _accept_all(value: Scalar) -> bool:
+def _is_accepted_always(value: Scalar) -> bool:
     return True
 
 
-def _expression(value: dict[str, object], place: str) -> tuple[str, object]:
+def _parse_expression(value: dict[str, object], place: str) -> tuple[str, object]:
     """The name and the setting of a match expression such as {"prefix": "a"}."""
     if len(value) != 1:
-        invalid(place, f"a match expression has exactly one key, not {len(value)}", f"It is one of {', '.join(NAMES)}.")
+        refuse_pattern(
+            place, f"a match expression has exactly one key, not {len(value)}", f"It is one of {', '.join(NAMES)}."
+        )
     ((name, setting),) = value.items()
     if name not in NAMES:
-        invalid(place, f"unknown match expression {name!r}", f"It is one of {', '.join(NAMES)}.")
+        refuse_pattern(place, f"unknown match expression {name!r}", f"It is one of {', '.join(NAMES)}.")
     return name, setting
 
 
-def _finite(value: float, place: str) -> float:
+def _require_finite(value: float, place: str) -> float:
     if isinstance(value, float) and not abs(value) < float("inf"):
-        invalid(place, f"{value} is not a number of JSON")
+        refuse_pattern(place, f"{value} is not a number of JSON")
     return value
 
 
-def _text(value: object, name: str, place: str) -> str:
+def _require_text(value: object, name: str, place: str) -> str:
     if not isinstance(value, str):
-        invalid(place, f"{name} must be text", "Only text has a beginning, an end or a case; for numbers use numeric.")
+        refuse_pattern(
+            place, f"{name} must be text", "Only text has a beginning, an end or a case; for numbers use numeric."
+        )
     return value
 
 
-def _equals_address(address: IPv4Address | IPv6Address) -> Test:
+def _compile_address(address: IPv4Address | IPv6Address) -> Test:
     return lambda value: isinstance(value, str) and parse_address(value) == address
 
 
-def _prefix(setting: object, place: str) -> Test:
+def _compile_prefix(setting: object, place: str) -> Test:
     if isinstance(setting, dict):
-        return _prefix_test(_case_text(setting, "prefix", place))
-    prefix = _text(setting, "prefix", place)
+        return _compile_case_prefix(_parse_case_text(setting, "prefix", place))
+    prefix = _require_text(setting, "prefix", place)
     return lambda value: isinstance(value, str) and value.startswith(prefix)
 
 
-def _suffix(setting: object, place: str) -> Test:
+def _compile_suffix(setting: object, place: str) -> Test:
     if isinstance(setting, dict):
-        return _suffix_test(_case_text(setting, "suffix", place))
-    suffix = _text(setting, "suffix", place)
+        return _compile_case_suffix(_parse_case_text(setting, "suffix", place))
+    suffix = _require_text(setting, "suffix", place)
     return lambda value: isinstance(value, str) and value.endswith(suffix)
 
 
-def _case_text(setting: dict[str, object], name: str, place: str) -> str:
+def _parse_case_text(setting: dict[str, object], name: str, place: str) -> str:
     """The text of {"equals-ignore-case": TEXT} within prefix or suffix."""
     if list(setting) != ["equals-ignore-case"]:
-        invalid(place, f'{name} must be text, or {{"equals-ignore-case": text}}')
-    return _text(setting["equals-ignore-case"], "equals-ignore-case", place)
+        refuse_pattern(place, f'{name} must be text, or {{"equals-ignore-case": text}}')
+    return _require_text(setting["equals-ignore-case"], "equals-ignore-case", place)
 
 
-def _prefix_test(text: str) -> Test:
-    begins = re.compile(_ignore_case(text)).match
+def _compile_case_prefix(text: str) -> Test:
+    begins = re.compile(_make_case_pattern(text)).match
     return lambda value: isinstance(value, str) and begins(value) is not None
 
 
-def _suffix_test(text: str) -> Test:
+def _compile_case_suffix(text: str) -> Test:
     """The end of the value is matched backwards, which is linear."""
-    begins = re.compile(_ignore_case(text, is_reversed=True)).match
+    begins = re.compile(_make_case_pattern(text, is_reversed=True)).match
     longest = len(text) * _LONGEST_CASE
     return lambda value: isinstance(value, str) and begins(value[-longest:][::-1]) is not None
 
 
-def _equals_ignore_case(setting: object, place: str) -> Test:
-    equals = re.compile(_ignore_case(_text(setting, "equals-ignore-case", place))).fullmatch
+def _compile_equals_ignore_case(setting: object, place: str) -> Test:
+    equals = re.compile(_make_case_pattern(_require_text(setting, "equals-ignore-case", place))).fullmatch
     return lambda value: isinstance(value, str) and equals(value) is not None
 
 
-def _ignore_case(text: str, *, is_reversed: bool = False) -> str:
+def _make_case_pattern(text: str, *, is_reversed: bool = False) -> str:
     """A regular expression of each character in lower and in upper case, which may be several characters."""
     step = -1 if is_reversed else 1
     cases = (dict.fromkeys((character.lower()[::step], character.upper()[::step])) for character in text[::step])
     return "".join(f"(?:{'|'.join(map(re.escape, case))})" for case in cases)
 
 
-def _wildcard(setting: object, place: str) -> Test:
+def _compile_wildcard(setting: object, place: str) -> Test:
     """Text in which each * stands for any characters.
 
     The parts between are searched one after another: linear time.
     """
-    first_part, *others = _wildcard_parts(_text(setting, "wildcard", place), place)
+    first_part, *others = _split_wildcard(_require_text(setting, "wildcard", place), place)
     if not others:
         return frozenset((first_part,)).__contains__
     *middle_parts, last_part = others
     shortest = sum(map(len, (first_part, *others)))
 
-    def accepts(value: Scalar) -> bool:
+    def is_accepted(value: Scalar) -> bool:
         if not isinstance(value, str) or len(value) < shortest:
             return False
         if not value.startswith(first_part) or not value.endswith(last_part):
@@ -239,10 +243,10 @@ def _wildcard(setting: object, place: str) -> Test:
             position = found_at + len(part)
         return True
 
-    return accepts
+    return is_accepted
 
 
-def _wildcard_parts(text: str, place: str) -> list[str]:
+def _split_wildcard(text: str, place: str) -> list[str]:
     """The parts of the text between its wildcards.
 
     A backslash before * or a backslash makes that an ordinary one.
@@ -253,12 +257,14 @@ def _wildcard_parts(text: str, place: str) -> list[str]:
         character = text[position]
         if character == "*":
             if text.startswith("*", position + 1):
-                invalid(place, f"two wildcards side by side, at character {position + 1} of {text!r}", "Write one *.")
+                refuse_pattern(
+                    place, f"two wildcards side by side, at character {position + 1} of {text!r}", "Write one *."
+                )
             parts.append("")
         elif character == "\\":
             position += 1
             if text[position : position + 1] not in ("*", "\\"):
-                invalid(place, f"a backslash before neither * nor \\ in {text!r}", "Write \\\\ for a backslash.")
+                refuse_pattern(place, f"a backslash before neither * nor \\ in {text!r}", "Write \\\\ for a backslash.")
             parts[-1] += text[position]
         else:
             parts[-1] += character
@@ -266,31 +272,33 @@ def _wildcard_parts(text: str, place: str) -> list[str]:
     return parts
 
 
-def _numeric(setting: object, place: str) -> Test:
+def _compile_numeric(setting: object, place: str) -> Test:
     if not isinstance(setting, list) or len(setting) not in (2, 4):
-        invalid(place, 'numeric must be a list such as ["=", 5], ["<", 10] or [">", 0, "<=", 5]')
+        refuse_pattern(place, 'numeric must be a list such as ["=", 5], ["<", 10] or [">", 0, "<=", 5]')
     operators, bounds = setting[::2], [_parse_bound(lower, place) for lower in setting[1::2]]
     if len(operators) == 2:
         if operators[0] not in (">", ">=") or operators[1] not in ("<", "<="):
-            invalid(place, f"a range is > or >= and then < or <=, not {operators[0]!r} and {operators[1]!r}")
+            refuse_pattern(place, f"a range is > or >= and then < or <=, not {operators[0]!r} and {operators[1]!r}")
         if not bounds[0] < bounds[1]:
-            invalid(place, f"nothing is between {bounds[0]} and {bounds[1]}")
+            refuse_pattern(place, f"nothing is between {bounds[0]} and {bounds[1]}")
     elif operators[0] not in _COMPARISONS:
-        invalid(place, f"unknown numeric operator {operators[0]!r}", "It is one of =, <, <=, > and >=.")
+        refuse_pattern(place, f"unknown numeric operator {operators[0]!r}", "It is one of =, <, <=, > and >=.")
     compare, lower = _COMPARISONS[operators[0]], bounds[0]
     compare_upper, upper = (_COMPARISONS[operators[1]], bounds[1]) if len(operators) == 2 else (compare, lower)
 
-    def accepts(value: Scalar) -> bool:
-        number = comparable(value)
+    def is_accepted(value: Scalar) -> bool:
+        number = to_comparable(value)
         return number is not None and compare(number, lower) and compare_upper(number, upper)
 
-    return accepts
+    return is_accepted
 
 
 def _parse_bound(value: object, place: str) -> float:
-    number = comparable(value) if isinstance(value, (int, float)) else None
+    number = to_comparable(value) if isinstance(value, (int, float)) else None
     if number is None:
-        invalid(place, f"{value!r} is not a number that can be compared", "Write a number that is exact in 64 bits.")
+        refuse_pattern(
+            place, f"{value!r} is not a number that can be compared", "Write a number that is exact in 64 bits."
+        )
     return number
 
 
@@ -303,20 +311,22 @@ _COMPARISONS: dict[object, Callable[[float, float], bool]] = {
 }
 
 
-def _cidr(setting: object, place: str) -> Test:
-    text = _text(setting, "cidr", place)
-    network = _network(text)
+def _compile_cidr(setting: object, place: str) -> Test:
+    text = _require_text(setting, "cidr", place)
+    network = _parse_network(text)
     if network is None:
-        invalid(place, f"{text!r} is not a block of addresses", "Write it as 10.0.0.0/24, or an address alone as text.")
+        refuse_pattern(
+            place, f"{text!r} is not a block of addresses", "Write it as 10.0.0.0/24, or an address alone as text."
+        )
 
-    def accepts(value: Scalar) -> bool:
+    def is_accepted(value: Scalar) -> bool:
         address = parse_address(value) if isinstance(value, str) else None
         return address is not None and address.version == network.version and address in network
 
-    return accepts
+    return is_accepted
 
 
-def _network(text: str) -> IPv4Network | IPv6Network | None:
+def _parse_network(text: str) -> IPv4Network | IPv6Network | None:
     parts = _CIDR.fullmatch(text)
     address = parse_address(parts[1]) if parts else None
     if parts is None or address is None or int(parts[2]) >= address.max_prefixlen:
@@ -324,46 +334,46 @@ def _network(text: str) -> IPv4Network | IPv6Network | None:
     return ip_network(f"{address}/{int(parts[2])}", strict=False)
 
 
-def _anything_but(setting: object, place: str) -> Test:
-    is_refused = _anything_but_test(setting, place)
+def _compile_anything_but(setting: object, place: str) -> Test:
+    is_refused = _compile_exclusion(setting, place)
     return lambda value: not is_refused(value)
 
 
-def _anything_but_test(setting: object, place: str) -> Test:
+def _compile_exclusion(setting: object, place: str) -> Test:
     """Compile what anything-but excludes."""
     if isinstance(setting, dict):
         name, inner = next(iter(setting.items())) if len(setting) == 1 else ("", None)
         if name not in _EXCLUDABLE:
-            invalid(place, f"anything-but takes values, or one of {', '.join(_EXCLUDABLE)}")
-        texts = [_text(text, name, place) for text in _as_list(inner, place)]
+            refuse_pattern(place, f"anything-but takes values, or one of {', '.join(_EXCLUDABLE)}")
+        texts = [_require_text(text, name, place) for text in _as_list(inner, place)]
         if name in ("prefix", "suffix") and "" in texts:
-            invalid(place, f"anything-but an empty {name} matches nothing")
+            refuse_pattern(place, f"anything-but an empty {name} matches nothing")
         tests = [_COMPILERS[name](text, place) for text in texts]
         return lambda value: any(test(value) for test in tests)
     values = _as_list(setting, place)
     if all(isinstance(value, str) for value in values):
         return frozenset(values).__contains__
     if any(isinstance(value, bool) or not isinstance(value, (int, float)) for value in values):
-        invalid(place, "anything-but takes text only or numbers only")
+        refuse_pattern(place, "anything-but takes text only or numbers only")
     numbers = frozenset(_parse_bound(value, place) for value in values)
-    return lambda value: comparable(value) in numbers
+    return lambda value: to_comparable(value) in numbers
 
 
 def _as_list(value: object, place: str) -> Sequence[object]:
     values = value if isinstance(value, list) else [value]
     if not values:
-        invalid(place, "anything-but needs at least one value")
+        refuse_pattern(place, "anything-but needs at least one value")
     return values
 
 
 _EXCLUDABLE = ("equals-ignore-case", "prefix", "suffix", "wildcard")
 _COMPILERS: dict[str, Callable[[object, str], Test]] = {
-    "prefix": _prefix,
-    "suffix": _suffix,
-    "equals-ignore-case": _equals_ignore_case,
-    "wildcard": _wildcard,
-    "anything-but": _anything_but,
-    "numeric": _numeric,
-    "cidr": _cidr,
+    "prefix": _compile_prefix,
+    "suffix": _compile_suffix,
+    "equals-ignore-case": _compile_equals_ignore_case,
+    "wildcard": _compile_wildcard,
+    "anything-but": _compile_anything_but,
+    "numeric": _compile_numeric,
+    "cidr": _compile_cidr,
 }
 NAMES: Iterable[str] = (*_COMPILERS, "exists", "exactly")

@@ -11,7 +11,7 @@ from dockgate.gate.policy_choice import PolicyAssignment
 _SCOPE = ("vulnerability", "package", "rule", "unread", "repository", "image")
 
 
-def waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
+def make_waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
     """A waiver ends soon: what it accepts counts again then, unless `covered_by` accepts all of it.
 
     That is another waiver. `time` identifies the announcement: one that a clock made which was ahead is made again.
@@ -19,7 +19,7 @@ def waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = None) ->
     return _make_waiver_event("waiver.expiring", waiver, time, covered_by=covered_by)
 
 
-def waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
+def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
     """The end of a waiver has come: what it accepted counts again. Arguments as of `waiver_expiring`."""
     return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
 
@@ -29,17 +29,17 @@ def waiver_restored(waiver: Waiver, time: str) -> NewEvent:
     return _make_waiver_event("waiver.restored", waiver, time)
 
 
-def waiver_added(waiver: Waiver, time: str) -> NewEvent:
+def make_waiver_added(waiver: Waiver, time: str) -> NewEvent:
     """A waiver was accepted."""
     return _make_waiver_event("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
 
 
-def waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
+def make_waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
     """A waiver was revoked: what it accepted counts again."""
     return _make_waiver_event("waiver.revoked", waiver, time, by, key=waiver.id)
 
 
-def policy_changed(version: PolicyVersion) -> NewEvent:
+def make_policy_changed(version: PolicyVersion) -> NewEvent:
     """A policy has a new version, which may be its removal."""
     detail = {
         "policy": version.name,
@@ -65,23 +65,23 @@ def assignment_changed(name: str, assignment: PolicyAssignment | None, number: i
     return make_event("assignment.changed", f"assignment {name}", f"{name}/{number}", time, detail)
 
 
-def vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+def make_vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
     """A VEX document counts from now on: `by` uploaded it, or it is attached to `image`."""
-    return _of_vex("vex.added", document, image, author, by, time)
+    return _make_vex_event("vex.added", document, image, author, by, time)
 
 
-def vex_removed(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+def make_vex_removed(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
     """A VEX document was removed, and does not count any more."""
-    return _of_vex("vex.removed", document, image, author, by, time)
+    return _make_vex_event("vex.removed", document, image, author, by, time)
 
 
-def advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
+def make_advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
     """Findings are of another advisory database from now on, None for no `previous` one."""
     detail = {"digest": digest, "previous": previous}
     return make_event("advisories.changed", "advisories", f"{digest}/{time}", time, detail)
 
 
-def _of_vex(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
+def _make_vex_event(kind: str, document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
     detail = {"document": document, "image": image, "author": author, "by": by}
     return make_event(kind, f"document {document}", f"{document}/{image or ''}/{time}", time, detail)
 

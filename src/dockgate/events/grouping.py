@@ -55,26 +55,28 @@ class GroupMessage:
     detail: Mapping[str, Any]
 
 
-def concern_of(event: Mapping[str, Any]) -> Concern:
+def read_concern(event: Mapping[str, Any]) -> Concern:
     """Read an event in its envelope. Fields of unknown shape are ignored."""
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
     kind = to_one_line(str(event.get("detail-type", "event")))
-    names, severities = _vulnerabilities(detail)
-    service, status = _text(detail, "service"), _text(detail, "status", "state")
-    image = _text(detail, "image", "image-digest", "digest")
-    repository = _text(detail, "repository", "repository-name").rpartition(":repository/")[2]
+    names, severities = _read_vulnerabilities(detail)
+    service, status = _read_text(detail, "service"), _read_text(detail, "status", "state")
+    image = _read_text(detail, "image", "image-digest", "digest")
+    repository = _read_text(detail, "repository", "repository-name").rpartition(":repository/")[2]
     place = f"{repository}@{image}" if repository and image else repository or image
-    subject = service or place or _text(detail, "pipeline", "waiver", "feed") or to_one_line(str(event.get("id", "")))
+    subject = (
+        service or place or _read_text(detail, "pipeline", "waiver", "feed") or to_one_line(str(event.get("id", "")))
+    )
     parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
     parts += [status, ", ".join(names[:3]) + (" …" if len(names) > 3 else "")]
-    parts.append(shorten_text(_text(detail, "summary", "reason"), 160))
+    parts.append(shorten_text(_read_text(detail, "summary", "reason"), 160))
     if kind == "tag.moved":
-        parts[0] = f"{repository}:{_text(detail, 'tag')}"
-        parts.append(f"from {_text(detail, 'previous')[:19]} to {image[:19]}")
+        parts[0] = f"{repository}:{_read_text(detail, 'tag')}"
+        parts.append(f"from {_read_text(detail, 'previous')[:19]} to {image[:19]}")
     rank = (
         0 if service or detail.get("running") else 1,
-        min(map(_severity_rank, severities), default=len(_SEVERITIES)),
+        min(map(_rank_severity, severities), default=len(_SEVERITIES)),
         _STATUSES.index(status if status in _STATUSES else ""),
         subject,
     )
@@ -82,7 +84,7 @@ def concern_of(event: Mapping[str, Any]) -> Concern:
     return Concern(kind, subject, place or subject, text, names, severities, rank)
 
 
-def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
+def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
     """One message about all events.
 
     `link` leads to more; `omitted_count` events are no longer stored, and only counted. Of a verdict that changed
@@ -94,20 +96,20 @@ def group(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0
     count = 0
     for event in events:
         count += 1
-        concern = concern_of(event)
+        concern = read_concern(event)
         _add(kinds.setdefault(concern.kind, _Count()), concern.subject, concern)
         # Of a verdict that changed several times, the last change is the one that is true.
-        concerns[(concern.subject, _text(event["detail"], "policy")) if concern.kind == VERDICT_CHANGED else count] = (
-            concern
-        )
+        concerns[
+            (concern.subject, _read_text(event["detail"], "policy")) if concern.kind == VERDICT_CHANGED else count
+        ] = concern
     for concern in concerns.values():
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
             _add(vulnerabilities.setdefault(name, _Count()), concern.image, concern, severity)
     worst_concerns = heapq.nsmallest(WORST_LIMIT, concerns.values(), key=lambda concern: concern.rank)
-    sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_importance)
+    sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
     return GroupMessage(
-        _title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _text_of(count, omitted_count, sorted_vulnerabilities, kinds, worst_concerns, link),
+        _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
+        _make_text(count, omitted_count, sorted_vulnerabilities, kinds, worst_concerns, link),
         {
             "count": count + omitted_count,
             "vulnerabilities": [
@@ -125,20 +127,20 @@ def _add(count: _Count, member: str, concern: Concern, severity: str | None = No
     count.members.add(member)
     if concern.rank[0] == 0:
         count.services.add(concern.subject)
-    if severity and (not count.severity or _severity_rank(severity) < _severity_rank(count.severity)):
+    if severity and (not count.severity or _rank_severity(severity) < _rank_severity(count.severity)):
         count.severity = severity
 
 
-def _importance(item: tuple[str, _Count]) -> tuple[int, int, str]:
+def _rank_by_importance(item: tuple[str, _Count]) -> tuple[int, int, str]:
     name, count = item
-    return _severity_rank(count.severity), -len(count.members), name
+    return _rank_severity(count.severity), -len(count.members), name
 
 
-def _severity_rank(severity: str | None) -> int:
+def _rank_severity(severity: str | None) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
-def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
+def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
     if len(vulnerabilities) == 1:
         name, vulnerability = vulnerabilities[0]
         return f"{name}: {format_count(len(vulnerability.members), 'image')} affected"
@@ -151,7 +153,7 @@ def _title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping
     return format_count(count, "event")
 
 
-def _text_of(
+def _make_text(
     count: int,
     omitted_count: int,
     vulnerabilities: list[tuple[str, _Count]],
@@ -181,7 +183,7 @@ def _text_of(
     return "\n".join([*lines, "", f"All: {link}"]).lstrip("\n")
 
 
-def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Names and severities ("" where unknown): of texts, or of objects with `id` and `severity`.
 
     At most 100.
@@ -199,6 +201,6 @@ def _vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], tuple[
     return tuple(names), tuple(names.values())
 
 
-def _text(detail: Mapping[str, Any], *names: str) -> str:
+def _read_text(detail: Mapping[str, Any], *names: str) -> str:
     value = next((detail[name] for name in names if detail.get(name)), "")
     return to_one_line(value if isinstance(value, str) else json.dumps(value, default=str))

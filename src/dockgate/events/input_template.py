@@ -54,11 +54,11 @@ def compile_input(target_input: Input) -> Callable[[Mapping[str, Any], str], str
     Raises DefinitionError for an invalid path, template or constant. The function raises OutputTooLargeError.
     """
     if target_input.constant is not None:
-        constant = _checked_constant(target_input.constant)
+        constant = _check_constant(target_input.constant)
         return lambda event, rule: constant
     if target_input.path is not None:
         steps = parse_path(target_input.path)
-        return lambda event, rule: _require_short(_to_json(_value_at(event, steps)))
+        return lambda event, rule: _require_short(_to_json(_find_value(event, steps)))
     if target_input.template is not None:
         return _compile_template(target_input.template, target_input.paths)
     return lambda event, rule: _require_short(_to_json(event))
@@ -86,7 +86,7 @@ def parse_path(path: str) -> tuple[str | int | None, ...]:
     return tuple(steps)
 
 
-def _checked_constant(text: str) -> str:
+def _check_constant(text: str) -> str:
     try:
         json.loads(text)
     except ValueError as error:
@@ -96,11 +96,11 @@ def _checked_constant(text: str) -> str:
     return _require_short(text)
 
 
-def _value_at(event: Any, steps: tuple[str | int | None, ...]) -> Any:
+def _find_value(event: Any, steps: tuple[str | int | None, ...]) -> Any:
     """The value at a path, None where there is none."""
     for number, step in enumerate(steps):
         if step is None:
-            return [_value_at(item, steps[number + 1 :]) for item in event] if isinstance(event, list) else None
+            return [_find_value(item, steps[number + 1 :]) for item in event] if isinstance(event, list) else None
         try:
             event = event[step]
         except (KeyError, IndexError, TypeError):
@@ -135,7 +135,7 @@ def _compile_template(template: str, paths: Mapping[str, str]) -> Callable[[Mapp
         _check_json(template, parts)
 
     def render(event: Mapping[str, Any], rule: str) -> str:
-        values: dict[str, Any] = {name: _value_at(event, path) for name, path in steps.items()}
+        values: dict[str, Any] = {name: _find_value(event, path) for name, path in steps.items()}
         values |= {EVENT: {name: event[name] for name in event if name != "detail"}, EVENT_JSON: dict(event)}
         values |= {RULE_NAME: rule, RULE_ARN: f"arn:aws:events:{REGION}:{ACCOUNT}:rule/{rule}", TIME: event.get("time")}
         pieces: list[str] = []
@@ -146,7 +146,7 @@ def _compile_template(template: str, paths: Mapping[str, str]) -> Callable[[Mapp
             )
             size += len(piece)
             if size > OUTPUT_LIMIT:
-                raise _too_large()
+                raise _make_too_large_error()
             pieces.append(piece)
         return _require_short("".join(pieces))
 
@@ -208,11 +208,11 @@ def _to_json(value: Any) -> str:
 
 def _require_short(text: str) -> str:
     if len(text) > OUTPUT_LIMIT or len(text.encode("utf-8", "backslashreplace")) > OUTPUT_LIMIT:
-        raise _too_large()
+        raise _make_too_large_error()
     return text
 
 
-def _too_large() -> OutputTooLargeError:
+def _make_too_large_error() -> OutputTooLargeError:
     return OutputTooLargeError(
         f"the target would get more than {OUTPUT_LIMIT} bytes", "Take fewer or smaller parts of the event."
     )

@@ -104,18 +104,18 @@ def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
     kind = to_one_line(str(event.get("detail-type", "event")))
-    subject, text = _subject(detail), _text(detail)
-    subject += _image(detail, subject) if kind == _TAG_MOVED else ""
-    words, advice = _WORDS.get(kind, ("{}: " + _words(kind), "")) if subject else (_words(kind), "")
+    subject, text = _find_subject(detail), _make_text(detail)
+    subject += _format_image(detail, subject) if kind == _TAG_MOVED else ""
+    words, advice = _WORDS.get(kind, ("{}: " + _format_kind(kind), "")) if subject else (_format_kind(kind), "")
     title = words.replace("{}", subject)
     lines = [line for line in (text, advice.replace("{}", subject)) if line]
     for name, value in list(detail.items())[:_FIELDS_LIMIT]:
         if name not in ("summary", "reason") and value not in (None, "", [], {}):
-            lines.append(f"{to_one_line(str(name))}: {shorten_text(to_one_line(_value(value)), 500)}")
+            lines.append(f"{to_one_line(str(name))}: {shorten_text(to_one_line(_format_value(value)), 500)}")
     return shorten_text(title, _TITLE_LIMIT), shorten_text("\n".join(lines), _TEXT_LIMIT)
 
 
-def _value(value: object) -> str:
+def _format_value(value: object) -> str:
     """A field's value: lists and numbers by name as people write them ("1 CRITICAL, 2 HIGH"), others as JSON.
 
     Of vulnerabilities the name and severity.
@@ -136,7 +136,7 @@ def summarize(event: Mapping[str, Any]) -> str:
     """The event in one line beside its kind: what it is about, and what happened."""
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
-    subject, text, kind = _subject(detail), _text(detail), str(event.get("detail-type"))
+    subject, text, kind = _find_subject(detail), _make_text(detail), str(event.get("detail-type"))
     state = to_one_line(str(detail.get("status") or detail.get("state") or ""))
     if not text and kind in _WORDS and subject:
         return shorten_text(_WORDS[kind][0].replace("{}", subject), _TITLE_LIMIT)
@@ -145,12 +145,12 @@ def summarize(event: Mapping[str, Any]) -> str:
         text = ", ".join(
             f"{to_one_line(str(name))}: {to_one_line(str(value))}" for name, value in values if value != subject
         )
-    subject = subject.rpartition(":repository/")[2] + _image(detail, subject)
+    subject = subject.rpartition(":repository/")[2] + _format_image(detail, subject)
     shown_state = state if state and not text.startswith(state) else ""
     return shorten_text(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
 
 
-def topic_of(event: Mapping[str, Any]) -> str:
+def make_topic(event: Mapping[str, Any]) -> str:
     """Return the topic of the event: the same for events that say the same at another time.
 
     All topics of one state begin alike, and so do those that say the same of it (`state_topics`).
@@ -188,11 +188,11 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
-def _subject(detail: Mapping[str, Any]) -> str:
+def _find_subject(detail: Mapping[str, Any]) -> str:
     return next((to_one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
 
 
-def _image(detail: Mapping[str, Any], subject: str) -> str:
+def _format_image(detail: Mapping[str, Any], subject: str) -> str:
     """Return the image of the repository that an event is about: ":TAG" or "@DIGEST", cut short; "" for none."""
     if subject not in (detail.get("repository"), detail.get("repository-name")):
         return ""
@@ -201,7 +201,7 @@ def _image(detail: Mapping[str, Any], subject: str) -> str:
     return f":{to_one_line(str(tag))}" if tag else f"@{_shorten_digest(digest)}" if digest else ""
 
 
-def _text(detail: Mapping[str, Any]) -> str:
+def _make_text(detail: Mapping[str, Any]) -> str:
     """Return what happened, in the words of the event; "" if it has none."""
     text = detail.get("summary") or detail.get("reason") or detail.get("title")
     parts = detail.get("parts")
@@ -219,6 +219,6 @@ def _shorten_digest(digest: object) -> str:
     return to_one_line(str(digest))[:19]
 
 
-def _words(kind: str) -> str:
+def _format_kind(kind: str) -> str:
     """ "service.at_risk" as "service at risk"."""
     return kind.replace(".", " ").replace("_", " ")

@@ -12,8 +12,8 @@ from itertools import product
 from math import prod
 from typing import Any
 
-from dockgate.events.event_fields import FieldReader, Fields, fits_in_one_element
-from dockgate.events.field_pattern import NAMES, FieldPattern, Test, compile_field, invalid
+from dockgate.events.event_fields import FieldReader, Fields, can_fit_in_one_element
+from dockgate.events.field_pattern import NAMES, FieldPattern, Test, compile_field, refuse_pattern
 
 # Characters of a pattern's text, with its white space.
 MAX_TEXT = 65536
@@ -35,23 +35,23 @@ class _Conjunction:
     fields: _Conditions
     choices: Sequence[Sequence["_Conjunction"]]
 
-    def paths(self) -> Iterator[str]:
+    def iterate_paths(self) -> Iterator[str]:
         for path, _ in self.fields:
             yield path
         for alternatives in self.choices:
             for alternative in alternatives:
-                yield from alternative.paths()
+                yield from alternative.iterate_paths()
 
-    def combinations(self) -> int:
+    def count_combinations(self) -> int:
         """Count the ways to choose the alternatives."""
-        return prod(sum(each.combinations() for each in alternatives) for alternatives in self.choices)
+        return prod(sum(each.count_combinations() for each in alternatives) for alternatives in self.choices)
 
     def combine(self) -> Iterator[tuple[tuple[str, FieldPattern], ...]]:
         """The required fields of each combination."""
         for combination in product(*([*_flatten(alternatives)] for alternatives in self.choices)):
             yield (*self.fields, *(field for fields in combination for field in fields))
 
-    def may_match(self, fields: Fields, *, is_exact: bool) -> bool:
+    def can_match(self, fields: Fields, *, is_exact: bool) -> bool:
         """Return whether the fields match, each for itself.
 
         Unless `is_exact`, what may be absent matches in any case.
@@ -65,16 +65,16 @@ class _Conjunction:
                 if not pattern.may_be_absent or (is_exact and path in values):
                     return False
         return not self.choices or all(
-            any(each.may_match(fields, is_exact=is_exact) for each in choice) for choice in self.choices
+            any(each.can_match(fields, is_exact=is_exact) for each in choice) for choice in self.choices
         )
 
-    def necessary(self) -> Iterator[_Conditions]:
+    def iterate_necessary(self) -> Iterator[_Conditions]:
         """Lists of fields of which an event that matches fulfils at least one."""
         for path, pattern in self.fields:
             if not pattern.may_be_absent:
                 yield ((path, pattern),)
         for alternatives in self.choices:
-            firsts = [next(each.necessary(), None) for each in alternatives]
+            firsts = [next(each.iterate_necessary(), None) for each in alternatives]
             if None not in firsts:
                 yield [field for fields in firsts if fields for field in fields]
 
@@ -89,29 +89,29 @@ class Pattern:
 
     def __init__(self, root: _Conjunction) -> None:
         self._root = root
-        self.paths = frozenset(root.paths())
+        self.paths = frozenset(root.iterate_paths())
         # Sorted by path, which decides what "absent" is compared with.
         self._combinations = [sorted(fields, key=lambda field: field[0]) for fields in root.combine()]
         self._reader = FieldReader(self.paths)
 
-    def matches(self, event: Mapping[str, Any]) -> bool:
+    def is_match(self, event: Mapping[str, Any]) -> bool:
         """Return whether an event (decoded JSON) matches.
 
         Takes time in proportion to its size, and to the combinations.
         """
-        return self.matches_fields(self._reader.read(event))
+        return self.has_matching_fields(self._reader.read(event))
 
-    def matches_fields(self, fields: Fields) -> bool:
-        """As `matches`, of an event whose fields are read."""
+    def has_matching_fields(self, fields: Fields) -> bool:
+        """As `is_match`, of an event whose fields are read."""
         if not fields.elements or len(self.paths & fields.elements.keys()) < 2:
-            return self._root.may_match(fields, is_exact=True)
-        return self._root.may_match(fields, is_exact=False) and any(
-            fits_in_one_element(conditions, fields) for conditions in self._combinations
+            return self._root.can_match(fields, is_exact=True)
+        return self._root.can_match(fields, is_exact=False) and any(
+            can_fit_in_one_element(conditions, fields) for conditions in self._combinations
         )
 
-    def necessary(self) -> Sequence[_Conditions]:
+    def list_necessary(self) -> Sequence[_Conditions]:
         """Lists of fields of which an event that matches fulfils at least one."""
-        return list(self._root.necessary())
+        return list(self._root.iterate_necessary())
 
 
 _NamedPattern = tuple[str, Pattern]
@@ -129,20 +129,20 @@ class PatternSet:
         self._by_text: dict[str, dict[str, list[_NamedPattern]]] = {}
         self._by_field: dict[str, list[tuple[Test, _NamedPattern]]] = {}
         self._always: list[_NamedPattern] = []
-        keys = {name: [*_keys(pattern.necessary())] for name, pattern in patterns.items()}
+        keys = {name: [*_iterate_keys(pattern.list_necessary())] for name, pattern in patterns.items()}
         frequency = Counter(key for alternatives in keys.values() for each in alternatives for key in each)
         for name, pattern in patterns.items():
             named_pattern = (name, pattern)
             if keys[name]:
                 for path, text in min(keys[name], key=lambda each: sum(frequency[key] for key in each)):
                     self._by_text.setdefault(path, {}).setdefault(text, []).append(named_pattern)
-            elif necessary := pattern.necessary():
+            elif necessary := pattern.list_necessary():
                 for path, field in min(necessary, key=len):
                     self._by_field.setdefault(path, []).append((field.accepts, named_pattern))
             else:
                 self._always.append(named_pattern)
 
-    def matches(self, event: Mapping[str, Any]) -> frozenset[str]:
+    def find_matches(self, event: Mapping[str, Any]) -> frozenset[str]:
         """The names of the patterns that match an event."""
         fields = self._reader.read(event)
         values = fields.values
@@ -154,10 +154,10 @@ class PatternSet:
         for path, tests in self._by_field.items():
             for value in values.get(path, ()):
                 candidates.update([named_pattern for accepts, named_pattern in tests if accepts(value)])
-        return frozenset(name for name, pattern in candidates.items() if pattern.matches_fields(fields))
+        return frozenset(name for name, pattern in candidates.items() if pattern.has_matching_fields(fields))
 
 
-def _keys(necessary: Sequence[_Conditions]) -> Iterator[frozenset[tuple[str, str]]]:
+def _iterate_keys(necessary: Sequence[_Conditions]) -> Iterator[frozenset[tuple[str, str]]]:
     """Of these lists, those of fields that require a text: each path with each text."""
     for fields in necessary:
         if all(pattern.texts is not None for _, pattern in fields):
@@ -170,18 +170,20 @@ def compile_pattern(value: object) -> Pattern:
     DefinitionError names what is wrong and where, as in `detail.state[0]`.
     """
     if not isinstance(value, dict):
-        invalid("", "not a JSON object", 'Write it as {"detail-type": ["image.judged"]}.')
+        refuse_pattern("", "not a JSON object", 'Write it as {"detail-type": ["image.judged"]}.')
     characters = _count_characters(value)
     if characters > MAX_CHARACTERS:
-        invalid("", f"more than {MAX_CHARACTERS} characters", "Split it into several rules.")
+        refuse_pattern("", f"more than {MAX_CHARACTERS} characters", "Split it into several rules.")
     root = _compile_object(value, "", "", is_alternative=False)
-    combinations = root.combinations()
+    combinations = root.count_combinations()
     if combinations > MAX_COMBINATIONS:
-        invalid("", f"{combinations} combinations of $or, more than {MAX_COMBINATIONS}", "Split it into several rules.")
+        refuse_pattern(
+            "", f"{combinations} combinations of $or, more than {MAX_COMBINATIONS}", "Split it into several rules."
+        )
     for fields in root.combine():
         for path, count in Counter(path for path, _ in fields).items():
             if count > 1:
-                invalid(path, "required twice", "List all values in one place.")
+                refuse_pattern(path, "required twice", "List all values in one place.")
     return Pattern(root)
 
 
@@ -191,25 +193,25 @@ def parse_pattern(text: str) -> Pattern:
     Refuses keys that are repeated within an object, too.
     """
     if len(text) > MAX_TEXT:
-        invalid("", f"more than {MAX_TEXT} characters of text")
+        refuse_pattern("", f"more than {MAX_TEXT} characters of text")
 
     def make_object(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         for key, count in Counter(key for key, _ in pairs).items():
             if count > 1:
-                invalid(key, "named twice in one object", "List all values in one place.")
+                refuse_pattern(key, "named twice in one object", "List all values in one place.")
         return dict(pairs)
 
     try:
         value = json.loads(text, object_pairs_hook=make_object, parse_constant=_refuse_constant)
     except json.JSONDecodeError as error:
-        invalid("", f"line {error.lineno}, column {error.colno}: no JSON: {error.msg}")
+        refuse_pattern("", f"line {error.lineno}, column {error.colno}: no JSON: {error.msg}")
     except (ValueError, RecursionError):
-        invalid("", "no JSON that can be read: it is nested too deep, or a number has too many digits")
+        refuse_pattern("", "no JSON that can be read: it is nested too deep, or a number has too many digits")
     return compile_pattern(value)
 
 
 def _refuse_constant(name: str) -> None:
-    invalid("", f"{name} is not a value of JSON")
+    refuse_pattern("", f"{name} is not a value of JSON")
 
 
 def _count_characters(value: object) -> int:
@@ -218,7 +220,7 @@ def _count_characters(value: object) -> int:
     while pending and size <= MAX_CHARACTERS:
         each, depth = pending.pop()
         if depth > MAX_DEPTH:
-            invalid("", f"nested deeper than {MAX_DEPTH} levels")
+            refuse_pattern("", f"nested deeper than {MAX_DEPTH} levels")
         if isinstance(each, dict):
             size += 2 + sum(len(key) + 4 for key in each)
             pending += [(item, depth + 1) for item in each.values()]
@@ -233,7 +235,7 @@ def _count_characters(value: object) -> int:
 def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_alternative: bool) -> _Conjunction:
     """Compile what an object requires. `path` is that of the event's field, `place` that of the pattern's."""
     if not value:
-        invalid(place, "an empty object matches nothing" if place else "empty", "Name at least one field.")
+        refuse_pattern(place, "an empty object matches nothing" if place else "empty", "Name at least one field.")
     fields: list[tuple[str, FieldPattern]] = []
     choices: list[Sequence[_Conjunction]] = []
     for key, item in value.items():
@@ -241,7 +243,7 @@ def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_al
         if key == _OR:
             choices.append(_compile_alternatives(item, path, item_place))
         elif is_alternative and key in _RESERVED_NAMES:
-            invalid(
+            refuse_pattern(
                 item_place, f"within {_OR}, {key!r} cannot be a field", "Match expressions belong into a field's list."
             )
         elif isinstance(item, dict):
@@ -251,17 +253,17 @@ def _compile_object(value: Mapping[str, object], path: str, place: str, *, is_al
         elif isinstance(item, list):
             fields.append((field_path, compile_field(item, item_place)))
         else:
-            invalid(item_place, "neither a list nor an object", "Values are always in a list: [value].")
+            refuse_pattern(item_place, "neither a list nor an object", "Values are always in a list: [value].")
     return _Conjunction(fields, choices)
 
 
 def _compile_alternatives(value: object, path: str, place: str) -> Sequence[_Conjunction]:
     if not isinstance(value, list) or len(value) < 2:
-        invalid(place, "not a list of at least two objects")
+        refuse_pattern(place, "not a list of at least two objects")
     alternatives = []
     for index, item in enumerate(value):
         item_place = f"{place}[{index}]"
         if not isinstance(item, dict):
-            invalid(item_place, "not an object")
+            refuse_pattern(item_place, "not an object")
         alternatives.append(_compile_object(item, path, item_place, is_alternative=True))
     return alternatives

@@ -29,7 +29,7 @@ class TargetType(StrEnum):
     APPRISE = "apprise"
 
 
-def zone_of(name: str) -> tzinfo:
+def parse_zone(name: str) -> tzinfo:
     """The time zone of a name such as "Europe/Berlin".
 
     Raises DefinitionError for one that this machine lacks.
@@ -54,7 +54,7 @@ class QuietHours:
 
     def end_after(self, now: datetime) -> datetime | None:
         """Return when the quiet hours of this moment end; None when there are none now."""
-        zone = zone_of(self.timezone)
+        zone = parse_zone(self.timezone)
         local_time = now.astimezone(zone)
         start, end = time.fromisoformat(self.start), time.fromisoformat(self.end)
         for day in (local_time.date() - timedelta(days=1), local_time.date()):
@@ -72,9 +72,9 @@ class DailySummary:
     at: str
     timezone: str = "UTC"
 
-    def due_at(self, now: datetime) -> datetime:
+    def compute_due_time(self, now: datetime) -> datetime:
         """The latest moment, not after `now`, at which a summary was due."""
-        zone = zone_of(self.timezone)
+        zone = parse_zone(self.timezone)
         local_time = now.astimezone(zone)
         moment = datetime.combine(local_time.date(), time.fromisoformat(self.at), zone)
         if moment > local_time:

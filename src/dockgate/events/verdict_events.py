@@ -25,18 +25,18 @@ class NewVerdict:
     repository: str | None
     tags: Sequence[str]
 
-    def events(self, scan: int | None) -> list[NewEvent]:
+    def make_events(self, scan: int | None) -> list[NewEvent]:
         """The events: that it was judged, and the results of a pushed image's scan, which has this number."""
         verdict, time = self.verdict, self.verdict.inputs.now
         counts = count_findings(verdict.platform_verdicts)
         events: list[NewEvent] = []
         if scan is not None and self.repository is not None and not verdict.inputs.no_scan_reason:
-            events.append(aws_events.image_scanned(self.repository, verdict.image, self.tags, scan, counts, time))
-            events += aws_events.findings_of_image(
+            events.append(aws_events.make_image_scanned(self.repository, verdict.image, self.tags, scan, counts, time))
+            events += aws_events.make_findings_of_image(
                 self.repository, verdict.image, self.tags, verdict.platform_verdicts, time
             )
         events.append(
-            dockgate_events.image_judged(
+            dockgate_events.make_image_judged(
                 cause=self.cause,
                 repository=self.repository,
                 image=verdict.image,

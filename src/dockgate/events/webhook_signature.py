@@ -13,15 +13,15 @@ SECRET_PREFIX = "whsec_"  # noqa: S105 - what a secret begins with
 SECRET_BYTES = (24, 64)
 
 
-def signed_headers(message_id: str, secret: str, body: str, now: datetime) -> dict[str, str]:
+def sign_headers(message_id: str, secret: str, body: str, now: datetime) -> dict[str, str]:
     """The headers of a message and its signature. The timestamp, whole seconds, is of this attempt."""
     timestamp = str(int(now.timestamp()))
     content = f"{message_id}.{timestamp}.{body}".encode()
-    signature = base64.b64encode(hmac.new(key(secret), content, hashlib.sha256).digest()).decode()
+    signature = base64.b64encode(hmac.new(parse_key(secret), content, hashlib.sha256).digest()).decode()
     return {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": f"v1,{signature}"}
 
 
-def key(secret: str) -> bytes:
+def parse_key(secret: str) -> bytes:
     """The bytes of a secret. Raises UsageError for an invalid one, without repeating it."""
     minimum, maximum = SECRET_BYTES
     try:

@@ -37,7 +37,7 @@ def read_listen_address(settings: Settings) -> ListenAddress:
 
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
     """
-    tls = _tls(settings)
+    tls = _should_use_tls(settings)
     local_url = f"{'https' if tls else 'http'}://{HostPort(settings.host, settings.port)}"
     url = settings.public_url or local_url
     public_url = urlsplit(url)
@@ -95,7 +95,7 @@ def read_public_registry(settings: Settings) -> PublicRegistry | None:
     """
     if settings.registry_listen is None:
         return None
-    listen, place, tls = settings.registry_listen, read_listen_address(settings), _tls(settings)
+    listen, place, tls = settings.registry_listen, read_listen_address(settings), _should_use_tls(settings)
     if listen.port == settings.registry_port:
         raise UsageError(
             f"DOCKGATE_REGISTRY_LISTEN has port {listen.port}, which is DOCKGATE_REGISTRY_PORT",
@@ -137,7 +137,7 @@ def require_principals(place: ListenAddress, settings: Settings) -> None:
         )
 
 
-def _tls(settings: Settings) -> bool:
+def _should_use_tls(settings: Settings) -> bool:
     """Return whether to use TLS. Raises UsageError for an unusable certificate or CA bundle."""
     create_client_context(settings.ca_bundle)
     if (settings.tls_cert is None) != (settings.tls_key is None):

@@ -59,13 +59,13 @@ class PatientProtocol(H11Protocol):
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
         super().data_received(data)
-        self._watch(self._awaited_part())
+        self._watch(self._find_awaited_part())
 
     @override
     def on_response_complete(self) -> None:
         super().on_response_complete()
         self._phase_start = self.loop.time()
-        self._watch(self._awaited_part())
+        self._watch(self._find_awaited_part())
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
@@ -84,7 +84,7 @@ class PatientProtocol(H11Protocol):
         self._forget_writing()
         super().resume_writing()
 
-    def _awaited_part(self) -> str:
+    def _find_awaited_part(self) -> str:
         """Return what the client must send next: head, body, the rest of an unread body, or "" for nothing."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:
@@ -145,13 +145,13 @@ class PatientProtocol(H11Protocol):
         self.transport.abort()
 
 
-def settings() -> dict[str, Any]:
+def make_settings() -> dict[str, Any]:
     """Return the arguments of `uvicorn.Config` that all servers of Dockgate share."""
     return {
         "http": PatientProtocol,
         "ws": "none",
         "h11_max_incomplete_event_size": MAX_HEAD,
-        "limit_concurrency": max_connections(),
+        "limit_concurrency": compute_max_connections(),
         "log_config": None,
         "access_log": False,
         "server_header": False,
@@ -159,7 +159,7 @@ def settings() -> dict[str, Any]:
     }
 
 
-def max_connections() -> int:
+def compute_max_connections() -> int:
     """Half of the limit on open files, at most MAX_CONNECTIONS: what a connection starts opens files, too."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, soft // 2)

@@ -28,12 +28,12 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
     If it does not answer within `patience` seconds, it is stopped. Raises UnavailableError.
     """
     read_listen_address(settings)
-    if _running_pid(settings.data) is not None:
+    if _find_running_pid(settings.data) is not None:
         raise ConflictError(f"a server already runs with the data in {settings.data}", "`dockgate down` stops it.")
     restrict(settings.data)
     log = settings.data / "logs" / "server.log"
     log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    log_start = log_tail.size(log)
+    log_start = log_tail.read_size(log)
     with log.open("a") as output:
         process = subprocess.Popen(
             [
@@ -48,14 +48,16 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
             start_new_session=True,
         )
 
-    def ready() -> bool:
+    def is_ready() -> bool:
         if process.poll() is not None:
-            last = "\n".join(log_tail.last_lines(log, 5, log_start))
+            last = "\n".join(log_tail.read_last_lines(log, 5, log_start))
             raise UnavailableError(f"the server ended with code {process.returncode}:\n{last}", f"See {log}.")
-        return _running_pid(settings.data) == process.pid
+        return _find_running_pid(settings.data) == process.pid
 
     try:
-        _wait_until(ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}")
+        _wait_until(
+            is_ready, patience, f"the server did not answer within {patience:g} seconds, and was ended; see {log}"
+        )
     except BaseException:  # an interrupt of the waiting is meant for the server, too
         process.terminate()
         try:
@@ -70,7 +72,7 @@ def stop(settings: Settings, purge: bool) -> bool:
 
     With `purge`, services and all data are removed, too. Returns whether a server ran.
     """
-    pid = _running_pid(settings.data)
+    pid = _find_running_pid(settings.data)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
         _wait_until(lambda: _start_time(pid) is None, STOP_SECONDS, f"the server (process {pid}) does not stop")
@@ -103,7 +105,7 @@ def lock_folder(lock: Path) -> Iterator[None]:
         yield
 
 
-def identity(url: str) -> str:
+def make_identity(url: str) -> str:
     """Return the content of `run/server.json`, by which other processes find this one."""
     return json.dumps({"pid": os.getpid(), "url": url, "started": _start_time(os.getpid())})
 
@@ -120,7 +122,7 @@ def _start_time(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def _running_pid(data: Path) -> int | None:
+def _find_running_pid(data: Path) -> int | None:
     """Return the server of this data folder, None if none runs."""
     try:
         status = json.loads((data / "run" / "server.json").read_text())

@@ -43,31 +43,31 @@ _FREE = 2 * 2**30
 
 def examine(settings: Settings) -> Iterator[Check]:
     """Run every check, in the order of the output."""
-    yield _python()
+    yield _check_python()
     for program, package, needed_for, question in _PROGRAMS:
-        yield _program(program, package, needed_for, question)
-    yield _runtime()
-    yield _network_helper()
-    yield from _builds(settings)
-    yield _data(settings)
+        yield _check_program(program, package, needed_for, question)
+    yield _check_runtime()
+    yield _check_network_helper()
+    yield from _check_builds(settings)
+    yield _check_data(settings)
     if settings.shared_folder is not None:
         yield _check_shared_folder(settings.shared_folder)
     if settings.database_url is not None:
-        yield _database(settings.database_url)
-    yield _disk(settings)
+        yield _check_database(settings.database_url)
+    yield _check_disk(settings)
     for name, port, variable in (
         ("port of the server", settings.port, "DOCKGATE_PORT"),
         ("port of the registry", settings.registry_port, "DOCKGATE_REGISTRY_PORT"),
     ):
-        yield _port(name, port, variable, settings)
+        yield _check_port(name, port, variable, settings)
 
 
-def _python() -> Check:
+def _check_python() -> Check:
     version = ".".join(map(str, sys.version_info[:3]))
     return Check("python", sys.version_info >= (3, 11), version, "server", "Use Python 3.11 or newer.")
 
 
-def _program(program: str, package: str, needed_for: str, question: tuple[str, ...]) -> Check:
+def _check_program(program: str, package: str, needed_for: str, question: tuple[str, ...]) -> Check:
     advice = f"apt-get install {package}"
     path = shutil.which(program, path=PATH) or shutil.which(program)
     if path is None:
@@ -80,31 +80,31 @@ def _program(program: str, package: str, needed_for: str, question: tuple[str, .
         return Check(program, False, f"{path} does not run: {error}", needed_for, advice)
     lines = (result.stdout + result.stderr).strip().splitlines()
     version = lines[0].strip()[:_LONGEST] if lines else path
-    if program == "podman" and _version(version) < _OLDEST_PODMAN:
+    if program == "podman" and _parse_version(version) < _OLDEST_PODMAN:
         return Check(program, False, version, needed_for, "Install podman 4.3 or newer.")
     return Check(program, True, version, needed_for)
 
 
-def _version(text: str) -> tuple[int, ...]:
+def _parse_version(text: str) -> tuple[int, ...]:
     """Parse "podman version 5.4.2" to (5, 4, 2); () for anything else."""
     numbers = text.split()[-1].split(".") if text else []
     return tuple(int(number) for number in numbers if number.isdecimal())
 
 
-def _runtime() -> Check:
+def _check_runtime() -> Check:
     runtimes = [name for name in ("crun", "runc") if shutil.which(name, path=PATH)]
     return Check(
         "OCI runtime", bool(runtimes), ", ".join(runtimes) or "not installed", "deploys", "apt-get install crun runc"
     )
 
 
-def _network_helper() -> Check:
+def _check_network_helper() -> Check:
     helpers = [folder / "netavark" for folder in _HELPERS if (folder / "netavark").exists()]
     detail = str(helpers[0]) if helpers else "not installed"
     return Check("netavark", bool(helpers), detail, "deploys", "apt-get install netavark aardvark-dns")
 
 
-def _builds(settings: Settings) -> Iterator[Check]:
+def _check_builds(settings: Settings) -> Iterator[Check]:
     if settings.can_build_unsafely:
         advice = "Unset DOCKGATE_UNSAFE_BUILDS."
         yield Check("builds", False, "run as root on this host, without a sandbox", "builds", advice)
@@ -121,10 +121,10 @@ def _builds(settings: Settings) -> Iterator[Check]:
         first, last = ids.subordinate_users, ids.subordinate_users + ids.count - 1
         yield Check("subordinate ids", True, f"{first}-{last}", "builds")
         yield Check("control groups", True, f"{kind}, memory and pids", "builds")
-        yield _trial()
+        yield _check_sandbox()
 
 
-def _trial() -> Check:
+def _check_sandbox() -> Check:
     """Run a command in a small sandbox: a kernel's policies may forbid it even if every part is installed."""
     with tempfile.TemporaryDirectory(prefix="dockgate-doctor-") as folder:
         place = Path(folder)
@@ -141,7 +141,7 @@ def _trial() -> Check:
     return Check("build sandbox", False, outcome.last_lines, "builds", advice)
 
 
-def _data(settings: Settings) -> Check:
+def _check_data(settings: Settings) -> Check:
     """Check that only the server can read the data folder, which contains keys."""
     folder = settings.data
     existing = next(path for path in (folder, *folder.parents) if path.exists())
@@ -170,7 +170,7 @@ def _check_shared_folder(folder: Path) -> Check:
     return Check("shared folder", True, str(folder), "server")
 
 
-def _database(url: str) -> Check:
+def _check_database(url: str) -> Check:
     """Check that the database answers. Nothing in it changes."""
     try:
         database = Database.from_url(url)
@@ -183,14 +183,14 @@ def _database(url: str) -> Check:
     return Check("database", True, database.name, "server")
 
 
-def _disk(settings: Settings) -> Check:
+def _check_disk(settings: Settings) -> Check:
     existing = next(path for path in (settings.data, *settings.data.parents) if path.exists())
     free = shutil.disk_usage(existing).free
     advice = f"Free some space below {existing}, or set DOCKGATE_DATA."
     return Check("free disk", free >= _FREE, f"{free / 2**30:.1f} GiB", "server", advice)
 
 
-def _port(name: str, port: int, variable: str, settings: Settings) -> Check:
+def _check_port(name: str, port: int, variable: str, settings: Settings) -> Check:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

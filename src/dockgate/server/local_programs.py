@@ -49,11 +49,11 @@ class LocalPrograms:
             self.podman = podman_service.prepare(settings.data, self.registry)
             notify, self._certificate = f"{self._internal_url}/registry/events", self.tokens.certificate()
             storage, location = settings.shared_data / "registry", settings.registry_storage
-            s3 = registry_service.s3_storage(location, os.environ) if location else None
+            s3 = registry_service.make_s3_storage(location, os.environ) if location else None
             self._registry = registry_service.make_registry(
                 settings.data, self._endpoint, self._certificate, notify, self.secret, storage, s3
             )
-            configuration = registry_service.configuration_file(settings.data, self._endpoint)
+            configuration = registry_service.get_configuration_path(settings.data, self._endpoint)
             self.storage = DistributionStorage(configuration, None if s3 else storage, s3.environment if s3 else {})
             for child in (self._registry, podman_service.make_service(self.podman, settings.data)):
                 started_programs.callback(child.stop)

@@ -6,7 +6,7 @@ from pathlib import Path
 _MOST_BYTES = 64 * 1024
 
 
-def size(log: Path) -> int:
+def read_size(log: Path) -> int:
     """Return the log's size in bytes, 0 if there is none: where the output of the next start begins."""
     try:
         return log.stat().st_size
@@ -14,7 +14,7 @@ def size(log: Path) -> int:
         return 0
 
 
-def last_lines(log: Path, count: int, start: int) -> list[str]:
+def read_last_lines(log: Path, count: int, start: int) -> list[str]:
     """Return the last lines from the byte `start` on, none of an earlier start. Reads at most 64 KiB."""
     try:
         with log.open("rb") as file:

@@ -98,17 +98,17 @@ def prepare(data: Path, registry: str) -> Podman:
     Only `registry` ("127.0.0.1:5000") may be used without TLS. Raises UnavailableError that names the missing package,
     or, if no runtime works, with podman's message.
     """
-    podman = _podman_of(data)
+    podman = _make_podman(data)
     if len(os.fsencode(podman.socket)) > _LONGEST_SOCKET:
         raise UnavailableError(
             f"the path of the socket {podman.socket} is too long", "Set DOCKGATE_DATA to a shorter path."
         )
     podman.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     _forget_other_boot(podman.folder)
-    end_leftovers(build_folder(podman))
+    end_leftovers(get_build_folder(podman))
     shutil.rmtree(podman.folder / "scratch", ignore_errors=True)
     (podman.folder / "scratch").mkdir(mode=0o700)
-    (podman.folder / "registries.conf").write_text(_registries(registry), encoding="utf-8")
+    (podman.folder / "registries.conf").write_text(_make_registries_file(registry), encoding="utf-8")
     _choose_runtime(podman)
     return podman
 
@@ -121,12 +121,12 @@ def make_service(podman: Podman, data: Path) -> ChildProcess:
         [*podman.command, "system", "service", "--time=0", podman.url],
         podman.environment,
         data / "logs" / "podman.log",
-        lambda: _accepts(podman.socket),
+        lambda: _can_connect(podman.socket),
         umask=0o022,  # containers see modes
     )
 
 
-def build_folder(podman: Podman) -> Path:
+def get_build_folder(podman: Podman) -> Path:
     """Return the folder of the builds' data."""
     return podman.folder / _BUILDS
 
@@ -138,7 +138,12 @@ def make_runner(
     if is_unsafe:
         return Host(end_with_thread("KILL", podman.command), podman.environment, limits)
     return Sandbox(
-        build_folder(podman), end_with_thread("KILL", ()), build_host.ids, limits, allowed_networks, blocked_networks
+        get_build_folder(podman),
+        end_with_thread("KILL", ()),
+        build_host.ids,
+        limits,
+        allowed_networks,
+        blocked_networks,
     )
 
 
@@ -161,7 +166,7 @@ def purge(data: Path) -> None:
         return
     _forget_other_boot(folder)
     if (folder / "containers.conf").exists():  # else nothing was ever run
-        podman = _podman_of(data)
+        podman = _make_podman(data)
         podman.run("rm", "--all", "--force", "--volumes", "--time=0")
         if podman.network:
             podman.run("network", "rm", "--force", podman.network)
@@ -171,9 +176,9 @@ def purge(data: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _podman_of(data: Path) -> Podman:
+def _make_podman(data: Path) -> Podman:
     program = find("podman", "podman")
-    version = _version(program)
+    version = _read_version(program)
     folder = data / "podman"
     # What would lead podman elsewhere stays out, and so do our own settings, which may hold secrets.
     strange = ("CONTAINER", "BUILDAH_", "STORAGE_", "DOCKER_HOST", "DOCKGATE_")
@@ -199,7 +204,7 @@ def _podman_of(data: Path) -> Podman:
     )
 
 
-def _version(program: str) -> tuple[int, int]:
+def _read_version(program: str) -> tuple[int, int]:
     """Parse "podman version 5.4.2" to (5, 4)."""
     output = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout
     try:
@@ -226,7 +231,7 @@ def _choose_runtime(podman: Podman) -> None:
     refusals = []
     installed_runtimes = [name for name in _RUNTIMES if shutil.which(name)]
     for runtime in installed_runtimes:
-        (podman.folder / "containers.conf").write_text(_configuration(runtime), encoding="utf-8")
+        (podman.folder / "containers.conf").write_text(_make_configuration(runtime), encoding="utf-8")
         _make_network(podman)
         # A container needs no image to be tried: in an empty folder everything can be set up but the command found.
         with tempfile.TemporaryDirectory(dir=podman.folder / "scratch") as empty:
@@ -250,7 +255,7 @@ def _make_network(podman: Podman) -> None:
     if podman.network:
         return
     error_text = ""
-    for number in _numbers(str(podman.folder)):
+    for number in _iterate_numbers(str(podman.folder)):
         name, subnet = f"dockgate{number:04x}", f"10.{89 + number // 256}.{number % 256}.0/24"
         interface = [f"--interface-name={name}"] if podman.version >= _OVERRIDES else []
         result = podman.attempt("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
@@ -262,12 +267,12 @@ def _make_network(podman: Podman) -> None:
     )
 
 
-def _numbers(text: str) -> Iterator[int]:
+def _iterate_numbers(text: str) -> Iterator[int]:
     for turn in range(8):
         yield int.from_bytes(hashlib.sha256(f"{turn} {text}".encode()).digest()[:2], "big") % (128 * 256)
 
 
-def _configuration(runtime: str) -> str:
+def _make_configuration(runtime: str) -> str:
     """Write containers.conf(5), which overrides the host's.
 
     Limits are inherited: podman's defaults exceed what a host with low hard limits allows. Locks are files: podman's
@@ -294,7 +299,7 @@ def _configuration(runtime: str) -> str:
     )
 
 
-def _registries(address: str) -> str:
+def _make_registries_file(address: str) -> str:
     """Return the host's containers-registries.conf(5), followed by ours."""
     host = Path("/etc/containers/registries.conf")
     text = host.read_text(encoding="utf-8") if host.exists() else ""
@@ -323,20 +328,20 @@ def _unmount(folder: Path) -> None:
 
     podman may still be cleaning up a container, so a mount can disappear meanwhile; only one that remains is an error.
     """
-    for mount in _mounts(folder):
+    for mount in _list_mounts(folder):
         result = subprocess.run(["umount", "--lazy", mount], capture_output=True, text=True, check=False)
-        if result.returncode and mount in _mounts(folder):
+        if result.returncode and mount in _list_mounts(folder):
             raise UnavailableError(f"cannot unmount {mount}: {result.stderr.strip()}", "See what still uses it: lsof.")
 
 
-def _mounts(folder: Path) -> list[str]:
+def _list_mounts(folder: Path) -> list[str]:
     """The mount points below a folder, the deepest first (proc_pid_mountinfo(5), field 5)."""
     lines = Path("/proc/self/mountinfo").read_text(encoding="utf-8").splitlines()
     points = [line.split()[4].encode().decode("unicode_escape") for line in lines]
     return sorted((point for point in points if Path(point).is_relative_to(folder)), key=len, reverse=True)
 
 
-def _accepts(path: Path) -> bool:
+def _can_connect(path: Path) -> bool:
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(str(path))

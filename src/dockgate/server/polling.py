@@ -61,9 +61,9 @@ class Poller:
             failures = 0
             for message in messages:
                 with self._turn:
-                    self._deal_with(message)
+                    self._handle_message(message)
 
-    def _deal_with(self, message: Message) -> None:
+    def _handle_message(self, message: Message) -> None:
         """Handle one message. Its body is not logged, since it may contain a token."""
         name = f"the message {message.id} of {self._queue.name}"
         try:

@@ -48,11 +48,11 @@ def restrict(data: Path) -> None:
 
 def _close_below(folder: Path) -> None:
     for place, folders, files in os.walk(folder):
-        for name in _without_links(place, (*folders, *files)):
+        for name in _skip_links(place, (*folders, *files)):
             _close(Path(name))
 
 
-def _without_links(place: str, names: Iterable[str]) -> Iterable[str]:
+def _skip_links(place: str, names: Iterable[str]) -> Iterable[str]:
     return (path for path in (os.path.join(place, name) for name in names) if not os.path.islink(path))
 
 

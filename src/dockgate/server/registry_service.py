@@ -45,7 +45,7 @@ class S3Storage:
     environment: Mapping[str, str]
 
 
-def s3_storage(location: str, environment: Mapping[str, str]) -> S3Storage:
+def make_s3_storage(location: str, environment: Mapping[str, str]) -> S3Storage:
     """Return the storage at s3://BUCKET/PREFIX, in the region and with the credentials of the environment.
 
     Credentials are never written to a file. Raises UsageError for an invalid location, and without a region.
@@ -86,23 +86,23 @@ def make_registry(
     """
     program = find("docker-registry", "docker-registry")
     _require_free_port(endpoint)
-    config, bundle = configuration_file(data, endpoint), data / "run" / f"{endpoint.name}.crt"
+    config, bundle = get_configuration_path(data, endpoint), data / "run" / f"{endpoint.name}.crt"
     trust(data, endpoint, certificate)
     driver: dict[str, object] = {"filesystem": {"rootdirectory": str(storage or data / "registry")}}
     if s3 is not None:
         driver = {"s3": s3.parameters, "redirect": {"disable": True}}  # clients need not reach S3
-    _write(config, json.dumps(_configuration(driver, endpoint, bundle, notify, secret), indent=1))
+    _write(config, json.dumps(_make_configuration(driver, endpoint, bundle, notify, secret), indent=1))
     return ChildProcess(
         f"the {endpoint.name}",
         [program, "serve", str(config)],
         # Its REGISTRY_* variables would overrule the configuration.
         {"PATH": os.environ.get("PATH", os.defpath), **(s3.environment if s3 else {})},
         data / "logs" / f"{endpoint.name}.log",
-        lambda: _answers(endpoint),
+        lambda: _is_answering(endpoint),
     )
 
 
-def configuration_file(data: Path, endpoint: Endpoint) -> Path:
+def get_configuration_path(data: Path, endpoint: Endpoint) -> Path:
     """The file that a registry is configured by."""
     return data / "run" / f"{endpoint.name}.json"
 
@@ -112,7 +112,7 @@ def trust(data: Path, endpoint: Endpoint, certificate: bytes) -> None:
     _write(data / "run" / f"{endpoint.name}.crt", certificate.decode())
 
 
-def _configuration(
+def _make_configuration(
     driver: Mapping[str, object], endpoint: Endpoint, bundle: Path, notify: str, secret: str
 ) -> dict[str, object]:
     """YAML by the letter: JSON is some of it.
@@ -163,7 +163,7 @@ def _write(path: Path, text: str) -> None:
 def _require_free_port(endpoint: Endpoint) -> None:
     """The registry of a server that was killed may need a moment to end."""
     end = time.monotonic() + _LEAVING_SECONDS
-    while (error := _port_error(endpoint)) is not None:
+    while (error := _find_port_error(endpoint)) is not None:
         if time.monotonic() > end:
             raise UnavailableError(
                 f"the registry cannot listen on {endpoint.host}:{endpoint.port}: {error.strerror}",
@@ -172,7 +172,7 @@ def _require_free_port(endpoint: Endpoint) -> None:
         time.sleep(0.05)
 
 
-def _port_error(endpoint: Endpoint) -> OSError | None:
+def _find_port_error(endpoint: Endpoint) -> OSError | None:
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -182,7 +182,7 @@ def _port_error(endpoint: Endpoint) -> OSError | None:
     return None
 
 
-def _answers(endpoint: Endpoint) -> bool:
+def _is_answering(endpoint: Endpoint) -> bool:
     """Return whether it requires a token: a registry without does not have our configuration."""
     connection = http.client.HTTPConnection(endpoint.host, endpoint.port, timeout=2)
     try:

@@ -39,9 +39,9 @@ class DistributionStorage:
         self._environment = dict(environment)
         self._seconds = seconds
 
-    def unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
+    def list_unreferenced_blobs(self) -> Sequence[UnreferencedBlob]:
         """Return the blobs that no manifest names. Sizes and times are not known in S3."""
-        return [self._blob(digest) for digest in _ELIGIBLE.findall(self._run("--dry-run"))]
+        return [self._read_blob(digest) for digest in _ELIGIBLE.findall(self._run("--dry-run"))]
 
     def collect(self) -> None:
         """Delete the blobs that no manifest names, and links to them in the folder.
@@ -52,10 +52,10 @@ class DistributionStorage:
         if self._folder is not None:
             _prune(self._folder / _ROOT)
 
-    def _blob(self, digest: str) -> UnreferencedBlob:
+    def _read_blob(self, digest: str) -> UnreferencedBlob:
         if self._folder is not None:
             with suppress(OSError):
-                status = _data(self._folder / _ROOT, get_hex(digest)).stat()
+                status = _make_data_path(self._folder / _ROOT, get_hex(digest)).stat()
                 return UnreferencedBlob(digest, status.st_size, status.st_mtime)
         return UnreferencedBlob(digest, None, None)
 
@@ -93,30 +93,30 @@ class DistributionStorage:
 
 def _prune(root: Path) -> None:
     """Delete the links to layers whose blob is gone, and empty folders of deleted manifests."""
-    for repository in _repositories(root / "repositories"):
-        for link in _entries(repository / "_layers" / "sha256"):
-            if not _data(root, link.name).exists():
+    for repository in _iterate_repositories(root / "repositories"):
+        for link in _list_folders(repository / "_layers" / "sha256"):
+            if not _make_data_path(root, link.name).exists():
                 shutil.rmtree(link, ignore_errors=True)
-        for revision in _entries(repository / "_manifests" / "revisions" / "sha256"):
+        for revision in _list_folders(repository / "_manifests" / "revisions" / "sha256"):
             with suppress(OSError):  # it is not empty: the manifest is there
                 revision.rmdir()
 
 
-def _repositories(folder: Path) -> Iterator[Path]:
+def _iterate_repositories(folder: Path) -> Iterator[Path]:
     """The folders of all repositories below a folder: they have folders whose names begin with "_"."""
-    for entry in _entries(folder):
+    for entry in _list_folders(folder):
         if not entry.name.startswith("_"):
             yield entry
-            yield from _repositories(entry)
+            yield from _iterate_repositories(entry)
 
 
-def _entries(folder: Path) -> list[Path]:
+def _list_folders(folder: Path) -> list[Path]:
     try:
         return [Path(entry.path) for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)]
     except FileNotFoundError:
         return []
 
 
-def _data(root: Path, name: str) -> Path:
+def _make_data_path(root: Path, name: str) -> Path:
     """The file of a blob, by the hexadecimal digits of its digest."""
     return root / "blobs" / "sha256" / name[:2] / name / "data"

@@ -81,7 +81,7 @@ class ChildProcess:
         Raises UnavailableError with its last words when it ends instead, or is not ready in time.
         """
         self._log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self._log_start = log_tail.size(self._log)
+        self._log_start = log_tail.read_size(self._log)
         self._thread.start()
         end = time.monotonic() + READY_SECONDS
         while (process := self._process) is None or not self._ready():
@@ -89,7 +89,7 @@ class ChildProcess:
             if has_died or time.monotonic() > end or not self._thread.is_alive():
                 self.stop()
                 problem = "ended at once" if has_died else f"was not ready within {READY_SECONDS:.0f} s"
-                raise UnavailableError(f"{self.name} {problem}: {self._last_words()}", f"See {self._log}.")
+                raise UnavailableError(f"{self.name} {problem}: {self._describe_last_output()}", f"See {self._log}.")
             time.sleep(_POLL_SECONDS)
 
     def stop(self) -> None:
@@ -104,12 +104,14 @@ class ChildProcess:
 
         UnavailableError when it is not ready in time.
         """
-        self._log_start = log_tail.size(self._log)
+        self._log_start = log_tail.read_size(self._log)
         process = self._end()
         end = time.monotonic() + READY_SECONDS
         while self._process is process or not self._ready():
             if time.monotonic() > end or not self._thread.is_alive():
-                raise UnavailableError(f"{self.name} is not ready again: {self._last_words()}", f"See {self._log}.")
+                raise UnavailableError(
+                    f"{self.name} is not ready again: {self._describe_last_output()}", f"See {self._log}."
+                )
             time.sleep(_POLL_SECONDS)
 
     def _end(self) -> subprocess.Popen[bytes] | None:
@@ -154,5 +156,5 @@ class ChildProcess:
             process.terminate()
         return process.wait()
 
-    def _last_words(self) -> str:
-        return " / ".join(log_tail.last_lines(self._log, 3, self._log_start)) or "it printed nothing"
+    def _describe_last_output(self) -> str:
+        return " / ".join(log_tail.read_last_lines(self._log, 3, self._log_start)) or "it printed nothing"

@@ -23,11 +23,11 @@ class Recovery:
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
-        for_each([event.id for event in self.store.events.unhandled_events()], self.starter.start_event)
+        for_each([event.id for event in self.store.events.list_unhandled()], self.starter.start_event)
 
     def start_scans(self) -> None:
         """Start the scans that were requested and run nowhere."""
-        for_each(self.store.images.requested_scans(), self.scans.start, lambda scan: scan.image)
+        for_each(self.store.images.list_requested_scans(), self.scans.start, lambda scan: scan.image)
 
     def continue_executions(self) -> None:
         """Continue approvals, executions and rollouts whose workflow broke. One that fails blocks no other."""
@@ -42,17 +42,17 @@ class Recovery:
         def request(approval: Approval) -> None:
             self.scans.request(approval.repository, approval.image)
 
-        for_each(self.store.approvals.unscanned_approvals(), request, lambda approval: approval.id)
+        for_each(self.store.approvals.list_unscanned(), request, lambda approval: approval.id)
 
     def _answer_approvals(self) -> None:
         """A scan that has just ended answers its approvals itself."""
         for_each(
-            self._unanswered_images.select_overdue(self.store.approvals.answerable_images()),
+            self._unanswered_images.select_overdue(self.store.approvals.list_answerable_images()),
             self.waiting_approvals.settle_and_continue,
         )
 
     def _continue_executions(self) -> None:
-        for_each(self.store.executions.runnable(), self.starter.continue_execution)
+        for_each(self.store.executions.list_runnable(), self.starter.continue_execution)
 
     def _continue_rollouts(self) -> None:
         for_each(self.store.rollouts.list_in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)

@@ -28,7 +28,7 @@ class Workers:
     def read_status(self) -> WorkersStatus:
         """Return the workers, and the queues that no active worker takes work from."""
         workers = self.table.list()
-        return WorkersStatus(workers, self.starter.unserved_queues(workers))
+        return WorkersStatus(workers, self.starter.list_unserved_queues(workers))
 
     def drain(self, worker_id: str) -> None:
         """Let a worker finish its work, then stop it. NotFoundError if it does not exist."""

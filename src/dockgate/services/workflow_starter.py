@@ -31,6 +31,6 @@ class Starter(Protocol):
         """Carry out a stored rollout."""
         ...
 
-    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+    def list_unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         """The queues that none of these workers takes work from."""
         ...

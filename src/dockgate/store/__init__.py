@@ -1,8 +1,10 @@
 """The tables and folders of a server, in SQLAlchemy Core.
 
 `open_store` opens them, `Store` has one field per table. Every method that changes something is one transaction, and
-may be called twice with the same arguments: the second call changes nothing. Times are RFC 3339 text in UTC. Lookups
-raise NotFoundError with the command that lists what exists.
+may be called twice with the same arguments: the second call changes nothing. Times are RFC 3339 text in UTC.
+
+`get_x` returns one that must exist, or raises NotFoundError with the command that lists what exists; `find_x` looks for
+what may be absent. `list_x` returns many, `iterate_x` many in parts, `count_x` a number; `read_x` what is always there.
 """
 
 import os
@@ -180,7 +182,7 @@ def open_store(
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         limits = limits or DiskLimits()
         artifacts, logs = blobs or FileBlobs(folder / "blobs", limits.artifacts), Logs(folder / "logs", limits)
-        database = _database(folder, url)
+        database = _open_database(folder, url)
     except OSError as error:
         raise UnavailableError(
             f"cannot keep data in {folder}: {error}", "Name another folder with DOCKGATE_DATA."
@@ -196,7 +198,7 @@ def open_store(
 def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) -> Store:
     outbox = Outbox(database)
     return Store(
-        id=_identity(database),
+        id=_find_or_create_id(database),
         repositories=Repositories(database),
         pushes=Pushes(database),
         pipelines=Pipelines(database),
@@ -258,7 +260,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
     )
 
 
-def _database(folder: Path, url: str | None) -> Database:
+def _open_database(folder: Path, url: str | None) -> Database:
     if url is not None:
         return Database.from_url(url)
     path = folder / "dockgate.db"
@@ -267,7 +269,7 @@ def _database(folder: Path, url: str | None) -> Database:
     return Database.from_file(path)
 
 
-def _identity(database: Database) -> str:
+def _find_or_create_id(database: Database) -> str:
     with database.write() as connection:
         lock_name(connection, identity, "")
         store_id = connection.scalar(select(identity.c.id))

@@ -35,14 +35,14 @@ class Blobs(Protocol):
         """
         ...
 
-    def room(self) -> int:
+    def count_free_bytes(self) -> int:
         """The bytes that may still be written, at least 1, without those that are being written now.
 
         Writers ask before and while they write. Raises DiskFullError when no room is left.
         """
         ...
 
-    def path(self, digest: str) -> Path:
+    def get_path(self, digest: str) -> Path:
         """A file with the content of this digest, which must not be written to. It is hashed each time.
 
         NotFoundError if there is none, UnavailableError if its content is another.
@@ -69,7 +69,7 @@ class FileBlobs(Blobs):
     @override
     def put(self, write: Callable[[Path], object]) -> str:
         self._require_room(0)  # before anything is written
-        with temporary_blob(self._incoming, write) as (new, name):
+        with create_temporary_blob(self._incoming, write) as (new, name):
             if not (self._blobs / name).exists():
                 self._require_room(new.stat().st_size)
             with new.open("rb") as file:
@@ -79,35 +79,35 @@ class FileBlobs(Blobs):
         return from_hex(name)
 
     @override
-    def room(self) -> int:
-        used_bytes = self._used_bytes()
-        free = self._limit - used_bytes - folder_size(self._incoming)
+    def count_free_bytes(self) -> int:
+        used_bytes = self._count_used_bytes()
+        free = self._limit - used_bytes - count_folder_bytes(self._incoming)
         if free <= 0:
-            raise self._full_error(used_bytes)
+            raise self._make_full_error(used_bytes)
         return free
 
     def _require_room(self, size: int) -> None:
-        used_bytes = self._used_bytes()
+        used_bytes = self._count_used_bytes()
         if used_bytes + size > self._limit:
-            raise self._full_error(used_bytes)
+            raise self._make_full_error(used_bytes)
 
-    def _used_bytes(self) -> int:
+    def _count_used_bytes(self) -> int:
         return sum(entry.stat().st_size for entry in os.scandir(self._blobs))
 
-    def _full_error(self, used_bytes: int) -> DiskFullError:
+    def _make_full_error(self, used_bytes: int) -> DiskFullError:
         return DiskFullError(
             f"artifacts in {self._blobs} use {used_bytes >> 20} of {self._limit >> 20} MiB",
             "Raise DOCKGATE_BLOBS_LIMIT, or keep artifacts in S3: DOCKGATE_BLOBS.",
         )
 
     @override
-    def path(self, digest: str) -> Path:
+    def get_path(self, digest: str) -> Path:
         """A file of the store, which must not be written to."""
-        path = self._blobs / blob_name(digest)
+        path = self._blobs / make_blob_name(digest)
         if not path.is_file():
-            raise artifact_not_found(digest)
+            raise make_unknown_artifact_error(digest)
         if (actual := hash_file(path)) != get_hex(digest):
-            raise damaged_artifact(str(path), actual)
+            raise make_damaged_artifact_error(str(path), actual)
         return path
 
     @override
@@ -121,7 +121,7 @@ class FileBlobs(Blobs):
     @override
     def delete(self, digest: str, before: float) -> bool:
         """Delete an artifact. It is moved away first: one that was stored again in this moment is moved back."""
-        name = blob_name(digest)
+        name = make_blob_name(digest)
         with tempfile.TemporaryDirectory(dir=self._incoming) as folder:
             removed_file = Path(folder, "removed")
             try:
@@ -153,7 +153,7 @@ def make_folders(folder: Path) -> tuple[Path, Path]:
 
 
 @contextmanager
-def temporary_blob(incoming: Path, write: Callable[[Path], object]) -> Iterator[tuple[Path, str]]:
+def create_temporary_blob(incoming: Path, write: Callable[[Path], object]) -> Iterator[tuple[Path, str]]:
     """A new file filled by `write`, and the hex digits of its SHA-256.
 
     The file is deleted at the end, unless it was moved.
@@ -164,7 +164,7 @@ def temporary_blob(incoming: Path, write: Callable[[Path], object]) -> Iterator[
         yield new, hash_file(new)
 
 
-def folder_size(folder: Path) -> int:
+def count_folder_bytes(folder: Path) -> int:
     """The size of all files below a folder. Files may disappear meanwhile."""
     total = 0
     for path in folder.rglob("*"):
@@ -173,22 +173,22 @@ def folder_size(folder: Path) -> int:
     return total
 
 
-def blob_name(digest: str) -> str:
+def make_blob_name(digest: str) -> str:
     """A blob's name by its digest.
 
     NotFoundError for anything but a digest, which could be a path elsewhere.
     """
     if not is_digest(digest):
-        raise artifact_not_found(digest)
+        raise make_unknown_artifact_error(digest)
     return get_hex(digest)
 
 
-def artifact_not_found(digest: str) -> NotFoundError:
+def make_unknown_artifact_error(digest: str) -> NotFoundError:
     """The error for a digest without an artifact."""
     return NotFoundError(f"there is no artifact {digest!r}", "`dockgate pipeline retry` builds it again.")
 
 
-def damaged_artifact(place: str, actual: str) -> UnavailableError:
+def make_damaged_artifact_error(place: str, actual: str) -> UnavailableError:
     """The error for an artifact whose content has other hex digits than its name."""
     return UnavailableError(
         f"the artifact {place} is damaged: it holds sha256:{actual}",

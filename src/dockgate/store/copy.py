@@ -81,7 +81,7 @@ def copy_store(source: Database, target: Database, watch_seconds: float = WATCH_
         _require_no_workers(source, watch_seconds)
     migrate(target)
     tables = [each for each in metadata.sorted_tables if each is not workers]
-    with _freeze(source, tables) as rows, target.write() as connection:
+    with _freeze_tables(source, tables) as rows, target.write() as connection:
         _lock(connection, tables, "ACCESS EXCLUSIVE")  # a server that starts on it meanwhile waits
         _require_empty(connection, target.name)
         counts = {each.name: _copy(each, rows, connection) for each in tables}
@@ -125,15 +125,15 @@ def open_target(url: str) -> Iterator[Database]:
 def _require_no_workers(source: Database, watch_seconds: float) -> None:
     """Raise ConflictError if a worker beats while it is watched."""
 
-    def beats() -> dict[str, tuple[str, int]]:
+    def read_beats() -> dict[str, tuple[str, int]]:
         with source.read() as connection:
             rows = connection.execute(select(workers.c.id, workers.c.node, workers.c.beats))
             return {row.id: (row.node, row.beats) for row in rows}
 
-    before = beats()
+    before = read_beats()
     if before:
         time.sleep(watch_seconds)
-    now = beats()
+    now = read_beats()
     alive = sorted({node for name, (node, _) in now.items() if before.get(name) != now[name]})
     if alive:
         raise ConflictError(
@@ -143,7 +143,7 @@ def _require_no_workers(source: Database, watch_seconds: float) -> None:
 
 
 @contextmanager
-def _freeze(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
+def _freeze_tables(source: Database, tables: Sequence[Table]) -> Iterator[Connection]:
     """A connection whose reads all see the same rows. Others cannot write to Postgres meanwhile."""
     with source.read_transaction() as connection:
         _lock(connection, tables, "SHARE")
@@ -181,9 +181,9 @@ def _require_empty(target: Connection, name: str) -> None:
 
 def _copy(table: Table, source: Connection, target: Connection) -> int:
     """Copy the rows of a table, and return how many."""
-    into = _stored_table(table)
+    into = _make_stored_table(table)
     count = 0
-    for batch in source.execute(_in_key_order(table, source)).partitions():
+    for batch in source.execute(_select_in_key_order(table, source)).partitions():
         target.execute(insert(into), [dict(row._mapping) for row in batch])
         count += len(batch)
     counter = table.autoincrement_column
@@ -196,7 +196,7 @@ def _copy(table: Table, source: Connection, target: Connection) -> int:
 def _compare(table: Table, source: Connection, target: Connection) -> None:
     """Raise StoreError at the first row that is not the same in both."""
     names = [each.name for each in table.primary_key.columns]
-    pairs = zip_longest(_rows(table, source), _rows(table, target))
+    pairs = zip_longest(_iterate_rows(table, source), _iterate_rows(table, target))
     for original, copy in pairs:
         if original != copy:
             row = original if original is not None else copy
@@ -207,30 +207,30 @@ def _compare(table: Table, source: Connection, target: Connection) -> None:
             )
 
 
-def _rows(table: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]]:
-    return iter(connection.execute(_in_key_order(table, connection)))
+def _iterate_rows(table: Table, connection: Connection) -> Iterator[Row[tuple[object, ...]]]:
+    return iter(connection.execute(_select_in_key_order(table, connection)))
 
 
-def _in_key_order(table: Table, connection: Connection) -> Select[tuple[object, ...]]:
+def _select_in_key_order(table: Table, connection: Connection) -> Select[tuple[object, ...]]:
     """The rows of a table in the same order on every database.
 
     The order is that of the bytes of the key in UTF-8.
     """
     has_collations = is_postgres(connection)
     key = [
-        each.collate("C") if has_collations and isinstance(_plain(each), Text) else each
-        for each in _stored_table(table).columns
+        each.collate("C") if has_collations and isinstance(_get_stored_type(each), Text) else each
+        for each in _make_stored_table(table).columns
         if each.name in table.primary_key.columns
     ]
     has_bytes = any(isinstance(each.type, LargeBinary) for each in table.columns)
-    query = select(*_stored_table(table).columns).order_by(*key)
+    query = select(*_make_stored_table(table).columns).order_by(*key)
     return query.execution_options(yield_per=BYTES_BATCH if has_bytes else BATCH)
 
 
-def _stored_table(model: Table) -> TableClause:
+def _make_stored_table(model: Table) -> TableClause:
     """The table as it is stored: values are copied without being read as values of the model."""
-    return table(model.name, *(column(each.name, _plain(each)) for each in model.columns))
+    return table(model.name, *(column(each.name, _get_stored_type(each)) for each in model.columns))
 
 
-def _plain(column: ColumnElement[Any]) -> TypeEngine[object]:
+def _get_stored_type(column: ColumnElement[Any]) -> TypeEngine[object]:
     return column.type.impl_instance if isinstance(column.type, TypeDecorator) else column.type

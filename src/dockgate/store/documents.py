@@ -13,7 +13,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.shared.canonical import encode
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.queries import one_of, text_list
+from dockgate.store.queries import is_one_of, make_text_list
 from dockgate.store.schema.store import documents
 from dockgate.store.statements import insert_all_new, lock_name, try_lock_name
 from dockgate.vulnerabilities.model import AdvisorySnapshot
@@ -23,8 +23,8 @@ Part = BaselineExemptions | Inventory | ProvenanceFacts | ExternalReport | Advis
 
 # The lock between those that store documents, and the one that deletes what nothing names.
 _COLLECTION = "collection"
-_STORED_DIGESTS = select(documents.c.digest).where(one_of(documents.c.digest, "digests"))
-_BODIES = select(documents.c.digest, documents.c.body).where(one_of(documents.c.digest, "digests"))
+_STORED_DIGESTS = select(documents.c.digest).where(is_one_of(documents.c.digest, "digests"))
+_BODIES = select(documents.c.digest, documents.c.body).where(is_one_of(documents.c.digest, "digests"))
 
 
 class Document:
@@ -44,12 +44,12 @@ class Document:
         return zlib.compress(self._data)
 
     @classmethod
-    def of_value(cls, value: Part | Verdict) -> "Document":
+    def from_value(cls, value: Part | Verdict) -> "Document":
         """The stored form of a part of a verdict, or of the verdict itself."""
         return cls(type(value).__name__, encode(value))
 
     @classmethod
-    def of_policy(cls, policy: Policy) -> "Document":
+    def from_policy(cls, policy: Policy) -> "Document":
         """The stored form of a policy: its canonical text, by which policies have their digest."""
         return cls(Policy.__name__, encode_policy(policy))
 
@@ -62,7 +62,7 @@ def store_documents(connection: Connection, *new: Document) -> None:
         documents,
         [
             {"kind": document.kind, "digest": document.digest, "body": document.body}
-            for document in new_documents(connection, new)
+            for document in select_new_documents(connection, new)
         ],
     )
 
@@ -80,10 +80,10 @@ def lock_documents(connection: Connection) -> bool:
     return try_lock_name(connection, documents, _COLLECTION)
 
 
-def new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
+def select_new_documents(connection: Connection, candidates: Sequence[Document]) -> list[Document]:
     """Those that are not stored, each digest once."""
     by_digest = {document.digest: document for document in candidates}
-    stored_digests = set(connection.scalars(_STORED_DIGESTS, {"digests": text_list(list(by_digest))}))
+    stored_digests = set(connection.scalars(_STORED_DIGESTS, {"digests": make_text_list(list(by_digest))}))
     return [document for digest, document in by_digest.items() if digest not in stored_digests]
 
 
@@ -96,21 +96,21 @@ def read_document(connection: Connection, digest: str) -> bytes:
     """The canonical bytes of a document. Raises NotFoundError."""
     body = connection.scalar(select(documents.c.body).where(documents.c.digest == digest))
     if body is None:
-        raise unknown_document("document", digest)
+        raise make_unknown_document_error("document", digest)
     return decompress_document(body)
 
 
 def read_documents(connection: Connection, digests: Collection[str]) -> Mapping[str, bytes]:
     """The canonical bytes of documents, by digest. Raises NotFoundError."""
-    rows = connection.execute(_BODIES, {"digests": text_list(sorted(digests))})
+    rows = connection.execute(_BODIES, {"digests": make_text_list(sorted(digests))})
     bodies = {digest: decompress_document(body) for digest, body in rows}
     for digest in digests:
         if digest not in bodies:
-            raise unknown_document("document", digest)
+            raise make_unknown_document_error("document", digest)
     return bodies
 
 
-def unknown_document(kind: str, digest: str) -> NotFoundError:
+def make_unknown_document_error(kind: str, digest: str) -> NotFoundError:
     """The error about a digest that is not stored."""
     return NotFoundError(
         f"there is no {kind} {digest!r}", "Give the whole digest, sha256:… as `dockgate approval list` prints it."

@@ -212,14 +212,14 @@ class Database:
                 yield connection
 
     @contextmanager
-    def autocommit(self) -> Iterator[Connection]:
+    def open_autocommit(self) -> Iterator[Connection]:
         """A connection of Postgres whose statements are transactions of their own."""
         with self.translate_errors(), self.engine.connect() as connection:
             yield connection.execution_options(isolation_level="AUTOCOMMIT")
 
-    def notifications(self, channel: str, seconds: float, is_over: Callable[[], bool]) -> Iterator[str]:
+    def receive_notifications(self, channel: str, seconds: float, is_over: Callable[[], bool]) -> Iterator[str]:
         """The payloads of Postgres's notifications, until `is_over`, which is asked every so many seconds."""
-        with self.autocommit() as connection:
+        with self.open_autocommit() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, psycopg.Connection)  # noqa: S101 - for mypy
             try:
@@ -232,9 +232,9 @@ class Database:
             finally:
                 connection.invalidate()
 
-    def time(self) -> datetime:
+    def read_time(self) -> datetime:
         """The time of the Postgres server."""
-        with self.autocommit() as connection:
+        with self.open_autocommit() as connection:
             now: datetime = connection.execute(select(func.clock_timestamp())).scalar_one()
             return now
 
@@ -244,17 +244,17 @@ class Database:
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
             "WHERE application_name = :process AND datname = current_database() AND usename = current_user"
         )
-        with self.autocommit() as connection:
+        with self.open_autocommit() as connection:
             connection.execute(sessions, {"process": process})
 
     @contextmanager
     def write(self) -> Iterator[Connection]:
         """A transaction that may write, as the module says. Commits at the end, or changes nothing."""
-        with self.translate_errors(), self._transaction() as connection:
+        with self.translate_errors(), self._open_transaction() as connection:
             yield connection
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _open_transaction(self) -> Iterator[Connection]:
         if self.is_sqlite:
             with self._write_lock, self._writer.begin() as connection:
                 yield connection
@@ -302,13 +302,13 @@ class Database:
         False, and nothing has changed, when another transaction is in their way.
         """
         try:
-            with self.translate_errors(), self._transaction() as connection:
+            with self.translate_errors(), self._open_transaction() as connection:
                 if not self.is_sqlite:
                     connection.execute(text(f"SET LOCAL lock_timeout = {GROUP_LOCK_MILLISECONDS}"))
                 for job in jobs:
                     _run_job(job, connection)
         except StoreError as error:
-            if _sqlstate(error) not in (*_CONFLICTS, _LOCK_TIMEOUT):
+            if _find_sqlstate(error) not in (*_CONFLICTS, _LOCK_TIMEOUT):
                 raise
             for job in jobs:
                 job.error = None
@@ -322,7 +322,7 @@ class Database:
                     job.value = job.run(connection)
                 return
             except Exception as error:
-                if not retries_left or _sqlstate(error) not in _CONFLICTS:
+                if not retries_left or _find_sqlstate(error) not in _CONFLICTS:
                     job.error = error
                     return
 
@@ -362,7 +362,7 @@ def _run_job(job: _Job[Any], connection: Connection) -> None:
         job.error = error
 
 
-def _sqlstate(error: Exception) -> str | None:
+def _find_sqlstate(error: Exception) -> str | None:
     """The SQLSTATE of the error of Postgres that caused a StoreError. None for any other error."""
     cause = error.__cause__
     return getattr(cause.orig, "sqlstate", None) if isinstance(cause, DBAPIError) else None

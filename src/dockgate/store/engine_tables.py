@@ -31,7 +31,7 @@ class EngineTables:
             values = {"workflow": workflow, "queue": queue, "version": version}
             return connection.execute(change, values).rowcount == 1
 
-    def oldest_begun(self) -> float | None:
+    def find_oldest_begin(self) -> float | None:
         """Return when the oldest running workflow was created, in seconds since 1970; None for none."""
         query = text(
             f"SELECT min(created_at) FROM {self._table} "  # noqa: S608

@@ -57,12 +57,12 @@ class Liveness:
 
     def _watch(self) -> None:
         try:
-            while not self._answers():
+            while not self._is_answering():
                 time.sleep(self._pause_seconds)
         finally:
             self._is_probing.release()
 
-    def _answers(self) -> bool:
+    def _is_answering(self) -> bool:
         try:
             self._probe()
         except psycopg.Error as error:
@@ -80,7 +80,7 @@ class Liveness:
 class WatchedConnection(psycopg.Connection[Any]):
     """A connection whose queries fail when its database has stopped answering.
 
-    Made by `watched_connection`.
+    Made by `make_watched_connection`.
     """
 
     liveness: ClassVar[Liveness]
@@ -113,7 +113,7 @@ class WatchedConnection(psycopg.Connection[Any]):
 
 
 @cache
-def watched_connection(liveness: Liveness) -> type[WatchedConnection]:
+def make_watched_connection(liveness: Liveness) -> type[WatchedConnection]:
     """The class of a database's connections."""
 
     class MonitoredConnection(WatchedConnection):
@@ -137,7 +137,7 @@ def _connect(
     if liveness.is_away:
         raise psycopg.OperationalError("the server does not answer")
     try:
-        return watched_connection(liveness).connect(*arguments, **options)
+        return make_watched_connection(liveness).connect(*arguments, **options)
     except psycopg.errors.ConnectionTimeout:
         liveness.record_failure()
         raise

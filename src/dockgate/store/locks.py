@@ -29,11 +29,11 @@ class Locks:
     @contextmanager
     def hold(self, name: str) -> Iterator[None]:
         """Wait for the lock, and hold it within the block. It cannot be taken twice by one thread."""
-        with self._lock_of(name):
+        with self._get_lock(name):
             if not self._database.is_shared:
                 yield
                 return
-            with self._database.autocommit() as connection:
+            with self._database.open_autocommit() as connection:
                 _wait(connection, name)
                 with _unlock_at_end(connection, name):
                     yield
@@ -41,7 +41,7 @@ class Locks:
     @contextmanager
     def try_hold(self, name: str) -> Iterator[bool]:
         """Give whether the lock was free. If it was, the block has it."""
-        local = self._lock_of(name)
+        local = self._get_lock(name)
         if not local.acquire(blocking=False):
             yield False
             return
@@ -59,7 +59,7 @@ class Locks:
         finally:
             local.release()
 
-    def _lock_of(self, name: str) -> threading.Lock:
+    def _get_lock(self, name: str) -> threading.Lock:
         """The lock of this process with this name. The caller keeps a reference while it uses it."""
         with self._guard:
             return self._local.setdefault(name, threading.Lock())
@@ -82,7 +82,7 @@ class _LockSession:
     def try_lock(self, name: str) -> bool:
         """Take the lock if it is free, and return whether it was. StoreError if the database does not answer."""
         with self._mutex, self._database.translate_errors():
-            is_free = self._scalar(func.pg_try_advisory_lock(_key(name)))
+            is_free = self._call_lock_function(func.pg_try_advisory_lock(_hash_name(name)))
             if is_free:
                 self._names.add(name)
             self._close_if_unused()
@@ -94,12 +94,12 @@ class _LockSession:
             if name in self._names:
                 self._names.remove(name)
                 with suppress(DBAPIError):
-                    self._scalar(func.pg_advisory_unlock(_key(name)))
+                    self._call_lock_function(func.pg_advisory_unlock(_hash_name(name)))
             self._close_if_unused()
 
-    def _scalar(self, call: Function[bool]) -> bool:
+    def _call_lock_function(self, call: Function[bool]) -> bool:
         if self._connection is None:
-            self._connection = self._open.enter_context(self._database.autocommit())
+            self._connection = self._open.enter_context(self._database.open_autocommit())
         try:
             return bool(self._connection.scalar(select(call)))
         except BaseException:
@@ -118,7 +118,7 @@ def _wait(connection: Connection, name: str) -> None:
     """Take the lock, however long others keep it: a deploy may take minutes."""
     try:
         connection.execute(text("SET lock_timeout = 0"))
-        connection.execute(select(func.pg_advisory_lock(_key(name))))
+        connection.execute(select(func.pg_advisory_lock(_hash_name(name))))
         connection.execute(text("RESET lock_timeout"))
     except BaseException:
         connection.invalidate()  # it must not come back with the lock, or without the limit
@@ -132,10 +132,10 @@ def _unlock_at_end(connection: Connection, name: str) -> Iterator[None]:
         yield
     finally:
         try:
-            connection.execute(select(func.pg_advisory_unlock(_key(name))))
+            connection.execute(select(func.pg_advisory_unlock(_hash_name(name))))
         except DBAPIError:
             connection.invalidate()
 
 
-def _key(name: str) -> object:
+def _hash_name(name: str) -> object:
     return func.hashtextextended(name, 0)

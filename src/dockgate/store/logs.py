@@ -40,7 +40,7 @@ class Logs:
         Each line is one write call to a file in append mode: lines of several threads or processes never mix.
         """
         data = (line + "\n").encode("utf-8", "backslashreplace")
-        path = self._path(key)
+        path = self._make_path(key)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with path.open("ab", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
@@ -57,7 +57,7 @@ class Logs:
         b"" and the same offset when there is nothing new. A line longer than 1 MiB comes in parts.
         """
         try:
-            with self._path(key).open("rb") as file:
+            with self._make_path(key).open("rb") as file:
                 file.seek(offset)
                 data = file.read(_LIMIT)
         except FileNotFoundError:
@@ -67,14 +67,14 @@ class Logs:
             complete = data
         return complete, offset + len(complete)
 
-    def executions(self, before: float) -> Mapping[str, int]:
+    def list_executions(self, before: float) -> Mapping[str, int]:
         """The executions whose logs have not grown since that time (since 1970), with their bytes."""
-        sizes = ((unquote(Path(path).name), changed_at, size) for changed_at, path, size in _sizes(self._folder))
+        sizes = ((unquote(Path(path).name), changed_at, size) for changed_at, path, size in _list_sizes(self._folder))
         return {name: size for name, changed_at, size in sizes if changed_at < before}
 
     def delete(self, execution: str) -> None:
         """Delete the logs of an execution."""
-        shutil.rmtree(self._folder / _file_name(execution), ignore_errors=True)
+        shutil.rmtree(self._folder / _make_file_name(execution), ignore_errors=True)
 
     def _count(self, size: int) -> None:
         """Make room each time a twentieth of the limit was written."""
@@ -87,7 +87,7 @@ class Logs:
             self._make_room()
 
     def _make_room(self) -> None:
-        executions = _sizes(self._folder)
+        executions = _list_sizes(self._folder)
         excess = sum(size for _, _, size in executions) - self._limits.logs
         for changed_at, path, size in executions:
             if excess <= 0 or changed_at > time.time() - SPARED_SECONDS:
@@ -95,17 +95,17 @@ class Logs:
             shutil.rmtree(path, ignore_errors=True)
             excess -= size
 
-    def _path(self, key: ActionKey) -> Path:
-        names = "+".join(map(_file_name, (key.stage, key.action, str(key.attempt))))
-        return self._folder / _file_name(key.execution) / f"{names}.log"
+    def _make_path(self, key: ActionKey) -> Path:
+        names = "+".join(map(_make_file_name, (key.stage, key.action, str(key.attempt))))
+        return self._folder / _make_file_name(key.execution) / f"{names}.log"
 
 
-def _file_name(name: str) -> str:
+def _make_file_name(name: str) -> str:
     """A unique file name for every name, which is never a path."""
     return quote(name, safe="").replace(".", "%2E")
 
 
-def _sizes(folder: Path) -> list[tuple[float, str, int]]:
+def _list_sizes(folder: Path) -> list[tuple[float, str, int]]:
     """Each execution's folder: when it last changed, its path and its bytes, oldest first."""
     sizes = []
     for entry in os.scandir(folder):

@@ -37,7 +37,7 @@ K = TypeVar("K")
 BATCH = 500
 
 
-def batches(ids: Sequence[K]) -> Iterator[Sequence[K]]:
+def split_into_batches(ids: Sequence[K]) -> Iterator[Sequence[K]]:
     """The ids in parts that fit into one statement each."""
     for start in range(0, len(ids), BATCH):
         yield ids[start : start + BATCH]
@@ -80,24 +80,26 @@ def _compile_for_postgres(items: _Items, compiler: SQLCompiler, **options: Any) 
     return f"(SELECT unnest{compiler.process(items.clause_expr, **options)})"
 
 
-def in_order(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
+def sort_column(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
     """The column to sort by, with the largest or the smallest first."""
     return column.desc() if is_descending else column.asc()
 
 
-def after_value(column: ColumnElement[Any], value: Any, is_descending: bool) -> list[ColumnElement[bool]]:
+def make_after_value_conditions(
+    column: ColumnElement[Any], value: Any, is_descending: bool
+) -> list[ColumnElement[bool]]:
     """The condition that the column comes after a value in its order, none for no value."""
     if value is None:
         return []
     return [column < value if is_descending else column > value]
 
 
-def after_row(table: Table, row_id: str | None, is_descending: bool) -> list[ColumnElement[bool]]:
+def make_after_row_conditions(table: Table, row_id: str | None, is_descending: bool) -> list[ColumnElement[bool]]:
     """The condition that a row comes after the one with this `id`, in the order of `seq`; none for None."""
     if row_id is None:
         return []
     position = select(table.c.seq).where(table.c.id == row_id).scalar_subquery()
-    return after_value(table.c.seq, position, is_descending)
+    return make_after_value_conditions(table.c.seq, position, is_descending)
 
 
 def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
@@ -108,7 +110,7 @@ def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
     return number
 
 
-def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
+def is_one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     """Return whether the column is one of the texts that `text_list` gives for this parameter.
 
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
@@ -116,17 +118,17 @@ def one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
     return column.bool_op("IN")(_Items(bindparam(parameter, type_=_List(Text))))
 
 
-def numbers_of(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
+def is_one_of_numbers(column: ColumnElement[int], values: Collection[int]) -> ColumnElement[bool]:
     """Return whether the column is one of the values, which are one parameter however many they are."""
     return column.bool_op("IN")(_Items(literal(sorted(values), _List(Integer))))
 
 
-def texts_of(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
+def is_one_of_texts(column: ColumnElement[str], values: Collection[str]) -> ColumnElement[bool]:
     """Return whether the column is one of the texts, which are one parameter however many they are."""
-    return column.bool_op("IN")(_Items(literal(text_list(sorted(values)), _List(Text))))
+    return column.bool_op("IN")(_Items(literal(make_text_list(sorted(values)), _List(Text))))
 
 
-def text_list(values: Sequence[str]) -> list[str]:
+def make_text_list(values: Sequence[str]) -> list[str]:
     """The value of a parameter of `one_of`."""
     return [str(value) for value in values]
 
@@ -136,7 +138,7 @@ def select_as(kind: type, table: Table) -> Select[Any]:
     return select(*(table.c[field.name] for field in fields(kind)))
 
 
-def row_of(value: Any) -> dict[str, Any]:
+def make_row(value: Any) -> dict[str, Any]:
     """A dataclass's fields for an insert.
 
     Unlike `asdict`, it leaves tuples and nested dataclasses to the column types.

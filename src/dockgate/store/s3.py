@@ -14,12 +14,12 @@ from dockgate.shared.digest import from_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, DockgateError, NotFoundError
 from dockgate.store.blobs import (
     StoredBlob,
-    artifact_not_found,
-    blob_name,
-    damaged_artifact,
-    folder_size,
+    count_folder_bytes,
+    create_temporary_blob,
+    make_blob_name,
+    make_damaged_artifact_error,
     make_folders,
-    temporary_blob,
+    make_unknown_artifact_error,
 )
 
 # The size of the cache.
@@ -59,28 +59,30 @@ class S3Blobs:
 
     def put(self, write: Callable[[Path], object]) -> str:
         """Store the file in S3, which verifies the digest and keeps all of it or nothing."""
-        with temporary_blob(self._incoming, write) as (new, name):
+        with create_temporary_blob(self._incoming, write) as (new, name):
             checksum = base64.b64encode(bytes.fromhex(name)).decode()
-            with self._errors("writing", name), new.open("rb") as file:
-                self._client().put_object(Bucket=self._bucket, Key=self._key(name), Body=file, ChecksumSHA256=checksum)
+            with self._translate_errors("writing", name), new.open("rb") as file:
+                self._client().put_object(
+                    Bucket=self._bucket, Key=self._make_key(name), Body=file, ChecksumSHA256=checksum
+                )
             self._keep(new, name)
         return from_hex(name)
 
-    def room(self) -> int:
+    def count_free_bytes(self) -> int:
         """The bytes that one S3 call takes, minus all files that are being written on this machine."""
-        free = MAX_OBJECT - folder_size(self._incoming)
+        free = MAX_OBJECT - count_folder_bytes(self._incoming)
         if free <= 0:
             raise DiskFullError(
                 f"artifacts that are being written in {self._incoming} have {MAX_OBJECT >> 20} MiB", "Try again later."
             )
         return free
 
-    def path(self, digest: str) -> Path:
+    def get_path(self, digest: str) -> Path:
         """A file of the cache, which must not be written to and is kept for at least ten minutes.
 
         Its content is verified against the digest.
         """
-        name = blob_name(digest)
+        name = make_blob_name(digest)
         path = self._cache / name
         try:
             os.utime(path, (self._clock(),) * 2)
@@ -88,9 +90,9 @@ class S3Blobs:
                 return path
         except FileNotFoundError:
             pass
-        with temporary_blob(self._incoming, lambda into: self._fetch(name, into)) as (new, actual):
+        with create_temporary_blob(self._incoming, lambda into: self._fetch(name, into)) as (new, actual):
             if actual != name:
-                raise damaged_artifact(self._place(name), actual)
+                raise make_damaged_artifact_error(self._describe_place(name), actual)
             self._keep(new, name)
         return path
 
@@ -106,22 +108,22 @@ class S3Blobs:
 
     def delete(self, digest: str, before: float) -> bool:
         """Delete an object. One that is stored again in the moment after it was looked at is deleted, too."""
-        name = blob_name(digest)
+        name = make_blob_name(digest)
         try:
-            with self._errors("reading", name):
-                head = self._client().head_object(Bucket=self._bucket, Key=self._key(name))
+            with self._translate_errors("reading", name):
+                head = self._client().head_object(Bucket=self._bucket, Key=self._make_key(name))
         except NotFoundError:
             return False
         if head["LastModified"].timestamp() >= before:
             return False
-        with self._errors("deleting", name):
-            self._client().delete_object(Bucket=self._bucket, Key=self._key(name))
+        with self._translate_errors("deleting", name):
+            self._client().delete_object(Bucket=self._bucket, Key=self._make_key(name))
         (self._cache / name).unlink(missing_ok=True)
         return True
 
     def _fetch(self, name: str, into: Path) -> None:
-        with self._errors("reading", name), into.open("wb") as file:
-            answer = self._client().get_object(Bucket=self._bucket, Key=self._key(name))
+        with self._translate_errors("reading", name), into.open("wb") as file:
+            answer = self._client().get_object(Bucket=self._bucket, Key=self._make_key(name))
             for chunk in answer["Body"].iter_chunks(_CHUNK):
                 file.write(chunk)
 
@@ -131,7 +133,7 @@ class S3Blobs:
         new.replace(self._cache / name)
         with self._lock:
             files = sorted(
-                (info.st_mtime, info.st_size, path) for path in self._cache.iterdir() if (info := _stat(path))
+                (info.st_mtime, info.st_size, path) for path in self._cache.iterdir() if (info := _find_status(path))
             )
             excess = sum(size for _, size, _ in files) - self._cache_bytes
             for used_at, size, path in files:
@@ -140,22 +142,22 @@ class S3Blobs:
                 path.unlink(missing_ok=True)
                 excess -= size
 
-    def _key(self, name: str) -> str:
+    def _make_key(self, name: str) -> str:
         return f"{self._prefix}sha256/{name}"
 
-    def _place(self, name: str) -> str:
-        return f"s3://{self._bucket}/{self._key(name)}"
+    def _describe_place(self, name: str) -> str:
+        return f"s3://{self._bucket}/{self._make_key(name)}"
 
-    def _errors(self, action: str, name: str) -> AbstractContextManager[None]:
+    def _translate_errors(self, action: str, name: str) -> AbstractContextManager[None]:
         """Raise NotFoundError for an object that does not exist, UnavailableError for other failures."""
 
         def classify(failure: AwsFailure) -> DockgateError | None:
-            return artifact_not_found(from_hex(name)) if failure.code in _MISSING else None
+            return make_unknown_artifact_error(from_hex(name)) if failure.code in _MISSING else None
 
-        return translate_aws_errors(f"{action} {self._place(name)}", classify)
+        return translate_aws_errors(f"{action} {self._describe_place(name)}", classify)
 
 
-def _stat(path: Path) -> os.stat_result | None:
+def _find_status(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
     except FileNotFoundError:

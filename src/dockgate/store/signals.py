@@ -53,8 +53,8 @@ class Signals:
         if not self._database.is_shared:
             return
         try:
-            with self._database.autocommit() as connection:
-                for batch in _batches(items):
+            with self._database.open_autocommit() as connection:
+                for batch in _split_into_batches(items):
                     text = json.dumps({"from": self._database.process, "topic": topic.value, "items": batch})
                     connection.execute(select(func.pg_notify(CHANNEL, text)))
         except StoreError as error:
@@ -74,7 +74,7 @@ class Signals:
     def _listen(self) -> None:
         while not self._closing.is_set():
             try:
-                for payload in self._database.notifications(CHANNEL, LISTEN_SECONDS, self._closing.is_set):
+                for payload in self._database.receive_notifications(CHANNEL, LISTEN_SECONDS, self._closing.is_set):
                     self._deliver(payload)
             except StoreError as error:
                 _log.warning("signals are not received, and the connection is retried: %s", error)
@@ -90,7 +90,7 @@ class Signals:
             _log.warning("a signal was not understood: %s", error, exc_info=error)
 
 
-def _batches(items: Sequence[str]) -> Iterator[list[str]]:
+def _split_into_batches(items: Sequence[str]) -> Iterator[list[str]]:
     """The items in lists that fit into one notification."""
     batch: list[str] = []
     size = 0

@@ -33,7 +33,7 @@ def is_postgres(connection: Connection) -> bool:
     return connection.dialect.name == "postgresql"
 
 
-def later_of(connection: Connection, column: ColumnElement[str], time: str) -> ColumnElement[str]:
+def select_later_time(connection: Connection, column: ColumnElement[str], time: str) -> ColumnElement[str]:
     """The later one of a stored time and this time."""
     return (func.greatest if is_postgres(connection) else func.max)(column, time)
 
@@ -90,11 +90,11 @@ def delete_unlocked(connection: Connection, table: Table, *conditions: ColumnEle
 
 def insert_if_new(connection: Connection, table: Table, values: Mapping[str, Any]) -> bool:
     """Insert a row unless its primary or unique key exists. Returns whether it did."""
-    return connection.execute(_insert_if_new_statement(connection.dialect.name, table), values).first() is not None
+    return connection.execute(_make_insert_if_new(connection.dialect.name, table), values).first() is not None
 
 
 @cache
-def _insert_if_new_statement(dialect: str, table: Table) -> Executable:
+def _make_insert_if_new(dialect: str, table: Table) -> Executable:
     """The insert statement, cached because making a statement costs more than running it."""
     insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing().returning(*table.primary_key.columns)
     return insert
@@ -108,16 +108,16 @@ def insert_all_new(connection: Connection, table: Table, rows: Sequence[Mapping[
     if rows:
         names = [column.name for column in table.primary_key.columns if column.name in rows[0]]
         in_order = sorted(rows, key=lambda row: [row[name] for name in names])
-        connection.execute(_insert_new_statement(connection.dialect.name, table), in_order)
+        connection.execute(_make_insert_new(connection.dialect.name, table), in_order)
 
 
 def insert_in_order(connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Insert those rows whose primary or unique key does not exist, in the given order."""
     if rows:
-        connection.execute(_insert_new_statement(connection.dialect.name, table), rows)
+        connection.execute(_make_insert_new(connection.dialect.name, table), rows)
 
 
 @cache
-def _insert_new_statement(dialect: str, table: Table) -> Executable:
+def _make_insert_new(dialect: str, table: Table) -> Executable:
     insert: Executable = _INSERT[dialect](table).on_conflict_do_nothing()
     return insert

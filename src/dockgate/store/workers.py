@@ -6,7 +6,7 @@ from sqlalchemy import delete, select, update
 
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import make_row, select_as
 from dockgate.store.records import Worker, WorkerState
 from dockgate.store.schema.store import workers
 from dockgate.store.statements import insert_if_new
@@ -33,7 +33,7 @@ class Workers:
         """Add a worker. One that has the same id is replaced: an earlier process of a single server."""
         with self._database.write() as connection:
             connection.execute(delete(workers).where(workers.c.id == worker.id))
-            insert_if_new(connection, workers, row_of(worker))
+            insert_if_new(connection, workers, make_row(worker))
 
     def beat(self, worker_id: str, now: str) -> WorkerState:
         """Count one more beat, and return the worker's state. LOST when it was given up or removed."""

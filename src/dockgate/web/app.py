@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from dockgate import __version__
-from dockgate.server.connections import max_connections
+from dockgate.server.connections import compute_max_connections
 from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
 from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
@@ -122,8 +122,8 @@ def _new_app(
     app.state.refused_calls = RecentCalls(MAX_REFUSALS)
     app.state.recorded_calls = RecentCalls(MAX_RECORDED)
     # The other connections are for sign-ins and checks of health.
-    app.state.threads = Threads(max_requests=max_connections() * 3 // 4)
-    app.state.live_changes = LiveChanges(server.store.event_log.newest_seq, server.store.event_log.read)
+    app.state.threads = Threads(max_requests=compute_max_connections() * 3 // 4)
+    app.state.live_changes = LiveChanges(server.store.event_log.read_newest_seq, server.store.event_log.read)
     app.add_exception_handler(errors.DockgateError, _error_response)
     app.add_exception_handler(HTTPException, _http_exception_response)
     app.add_exception_handler(RequestValidationError, _validation_response)

@@ -88,7 +88,7 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
 
 
 async def _require_repository(repository: str, server: WebServices) -> None:
-    if repository not in await run_in_threadpool(server.store.repositories.names):
+    if repository not in await run_in_threadpool(server.store.repositories.list_names):
         raise NotFoundError(
             f"the repository {repository!r} does not exist",
             "Create it with a Repository document: `dockgate apply FILE`.",

@@ -27,7 +27,7 @@ from dockgate.delivery.model import REPOSITORY
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.registry_access import PUSH
 from dockgate.scanner.images.manifest import INDEXES, MANIFESTS
-from dockgate.server.connections import max_connections
+from dockgate.server.connections import compute_max_connections
 from dockgate.services.registry.registry_pulls import PulledManifest, RegistryPulls
 from dockgate.shared.digest import compute_digest, is_digest
 from dockgate.shared.errors import BusyError, ConflictError, DockgateError
@@ -99,7 +99,7 @@ class RegistryProxy:
         limits = httpx.Limits(max_connections=None, max_keepalive_connections=32, keepalive_expiry=30)
         self._registry = httpx.AsyncHTTPTransport(limits=limits, trust_env=False)
         self._questions = CapacityLimiter(16)
-        maximum = max_connections() * 3 // 4
+        maximum = compute_max_connections() * 3 // 4
         self._requests = Turns(maximum, maximum // 2, "answers {} requests", 0)
         self._manifests = Turns(MAX_MANIFESTS, MAX_MANIFESTS_EACH, "reads {} manifests", VERDICT_SECONDS)
         self._verdicts = Turns(MAX_VERDICTS, MAX_VERDICTS_EACH, "judges {} images", VERDICT_SECONDS)

@@ -16,7 +16,7 @@ from dockgate.shared.errors import StoreError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Worker
 from dockgate.workflows.leases import Lease
-from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Place, Queue, Workflow, dbos_queues
+from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Place, Queue, Workflow, list_dbos_queues
 
 # Raised when the body of a workflow changes so that one that was begun by the old body cannot go on with the new one.
 APPLICATION_VERSION = "1"
@@ -64,7 +64,7 @@ class Engine:
         self._lease = lease
         self._labels_of = labels_of
         self._workflows: dict[Workflow, Callable[[str], None]] = {}
-        self._names = [place.name for place in dbos_queues(worker.queues, worker.labels)]
+        self._names = [place.name for place in list_dbos_queues(worker.queues, worker.labels)]
         self._is_closing = False
         self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="dbos")
         self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
@@ -83,11 +83,11 @@ class Engine:
         """Register the workflow of this name. `body` is called with the argument that it was started with."""
         slots = self._slots[QUEUE_OF[name]]
 
-        def workflow(argument: str) -> None:  # a function of its own: dbos tells bound methods apart by class only
+        def run_workflow(argument: str) -> None:  # a function of its own: dbos tells bound methods apart by class only
             with slots:
                 body(argument)
 
-        self._workflows[name] = DBOS.workflow(name=name.value)(workflow)
+        self._workflows[name] = DBOS.workflow(name=name.value)(run_workflow)
 
     def launch(self) -> None:
         """Continue the workflows that a crash interrupted, and take work from the queues of this worker."""
@@ -95,7 +95,7 @@ class Engine:
         DBOS.launch()
         if not self._store.database.is_shared:  # dbos itself continues those of this version
             self.adopt({self._worker.version})
-        for place in dbos_queues(self._worker.queues, self._worker.labels):
+        for place in list_dbos_queues(self._worker.queues, self._worker.labels):
             DBOS.register_queue(place.name, worker_concurrency=SLOTS[place.queue], polling_interval_sec=POLL_SECONDS)
 
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
@@ -241,7 +241,7 @@ class Engine:
 
     def _requeue(self, status: WorkflowStatus) -> None:
         workflow = Workflow(status.name)
-        place = Place(QUEUE_OF[workflow], self._labels_of(workflow, _argument(status)))
+        place = Place(QUEUE_OF[workflow], self._labels_of(workflow, _read_argument(status)))
         version, executor = self._worker.version, status.executor_id
         self._store.engine_tables.requeue(status.workflow_id, place.name, version, executor)
 
@@ -253,7 +253,7 @@ class Engine:
         stored the decision to start it as the result of a step, and repeats the start when it is recovered, however
         long after.
         """
-        begun_at = self._store.engine_tables.oldest_begun()
+        begun_at = self._store.engine_tables.find_oldest_begin()
         if begun_at is not None:
             before = min(before, datetime.fromtimestamp(begun_at, UTC))
         deleted_count = skipped_count = 0
@@ -265,7 +265,7 @@ class Engine:
                 offset=skipped_count,
                 load_output=False,
             )
-            ids = [status.workflow_id for status in batch if not is_startable(_argument(status))]
+            ids = [status.workflow_id for status in batch if not is_startable(_read_argument(status))]
             if ids:
                 DBOS.delete_workflows(ids)
             deleted_count += len(ids)
@@ -274,7 +274,7 @@ class Engine:
                 break
         return deleted_count
 
-    def waiting_counts(self) -> Mapping[str, int]:
+    def count_waiting(self) -> Mapping[str, int]:
         """Count the workflows that wait in each queue."""
         counts: dict[str, int] = {}
         list_queued = partial(DBOS.list_queued_workflows, status="ENQUEUED", load_input=False, load_output=False)
@@ -296,5 +296,5 @@ class Engine:
         return True
 
 
-def _argument(status: WorkflowStatus) -> str:
+def _read_argument(status: WorkflowStatus) -> str:
     return str(status.input["args"][0]) if status.input else ""

@@ -61,7 +61,7 @@ class Place:
         return f"{self.queue}[{labels}]" if labels else self.queue.value
 
 
-def dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[Place]:
+def list_dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[Place]:
     """The queues of dbos that a worker with these labels listens to. Only builds ask for labels."""
     for queue in SLOTS:
         if queue in queues:

@@ -30,7 +30,7 @@ from dockgate.shared.interfaces import override
 from dockgate.store import Store
 from dockgate.store.records import Worker, WorkerState
 from dockgate.workflows.engine import Engine
-from dockgate.workflows.queues import Queue, Workflow, dbos_queues
+from dockgate.workflows.queues import Queue, Workflow, list_dbos_queues
 
 _log = logging.getLogger(__name__)
 
@@ -71,15 +71,15 @@ class WorkflowStarter(Starter):
         self._engine.begin(Workflow.ROLL_OUT, f"rollout/{rollout.id}", rollout.id)
 
     @override
-    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+    def list_unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         """The queues that none of these workers takes work from.
 
         Those of labels that a build waits for are included.
         """
         active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
         served_queues = {queue for worker in active for queue in worker.queues}
-        served_queues |= {place.name for worker in active for place in dbos_queues(worker.queues, worker.labels)}
-        waiting = self._engine.waiting_counts()
+        served_queues |= {place.name for worker in active for place in list_dbos_queues(worker.queues, worker.labels)}
+        waiting = self._engine.count_waiting()
         names = dict.fromkeys([*(queue.value for queue in Queue), *sorted(waiting)])
         return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served_queues]
 
@@ -171,7 +171,7 @@ class Workflows:
         self._effects.run(EffectKind.FINISH, finish)
 
 
-def labels_of(store: Store, workflow: Workflow, argument: str) -> Labels:
+def find_labels(store: Store, workflow: Workflow, argument: str) -> Labels:
     """The labels that a worker needs for a workflow with this argument."""
     if workflow is not Workflow.BUILD:
         return NO_LABELS
@@ -183,14 +183,14 @@ def explain(error: Exception) -> str:
 
     Our own errors explain themselves; any other is a defect, and its traceback goes to the log.
     """
-    error = _cause(error)
+    error = _find_cause(error)
     if isinstance(error, DockgateError):
         return error.full_message
     _log.error("an action failed because of a defect", exc_info=error)
     return f"internal fault: {type(error).__name__}: {error}. The server's log has the trace."
 
 
-def _cause(error: Exception) -> Exception:
+def _find_cause(error: Exception) -> Exception:
     """The error of a step's last attempt; another error itself."""
     if isinstance(error, dbos_error.DBOSMaxStepRetriesExceeded) and error.errors:
         return error.errors[-1]
@@ -202,5 +202,5 @@ def _require_store(error: Exception) -> None:
 
     The reconciler starts it again when the store is back.
     """
-    if isinstance(_cause(error), StoreError):
+    if isinstance(_find_cause(error), StoreError):
         raise error

@@ -126,11 +126,11 @@ def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) 
         path.write_bytes(b"content")
 
     digest = blobs(BUCKETS, "one").put(write)
-    assert blobs(BUCKETS, "two").path(digest).read_bytes() == b"content"
+    assert blobs(BUCKETS, "two").get_path(digest).read_bytes() == b"content"
     with pytest.raises(DockgateError, match="PutObject"):
         blobs(BUCKETS - {"s3:PutObject"}, "three").put(write)
     with pytest.raises(DockgateError, match="GetObject"):
-        blobs(BUCKETS - {"s3:GetObject"}, "four").path(digest)
+        blobs(BUCKETS - {"s3:GetObject"}, "four").get_path(digest)
     with pytest.raises(DockgateError, match="DeleteObject"):
         blobs(BUCKETS - {"s3:DeleteObject"}, "five").delete(digest, math.inf)
     assert blobs(BUCKETS, "six").delete(digest, math.inf)

@@ -31,7 +31,7 @@ class Table:
         row = Approval(name, "token", image, "web", "default", "", "2026-01-01", "2026-01-08")
         self.rows.setdefault(name, row)
 
-    def waiting_groups(self, image: str) -> list[tuple[Approval, list[str]]]:
+    def list_waiting_groups(self, image: str) -> list[tuple[Approval, list[str]]]:
         waiting = [row for row in self.rows.values() if row.image == image and row.state is ApprovalState.WAITING]
         people = [(row, [row.id]) for row in waiting if row.approvers is not None]
         alike = [row for row in waiting if row.approvers is None]
@@ -55,7 +55,7 @@ class Table:
     def open_executions(self, image: str) -> list[str]:
         return []
 
-    def votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:
+    def list_votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:
         return [(vote, PEOPLE[vote.who]) for vote in self.cast if vote.approval == approval_id]
 
 

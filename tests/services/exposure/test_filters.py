@@ -40,7 +40,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def numbers_of(fleet: Fleet, *names: str) -> list[int]:
-    images = [fleet.store.fleet.image(digest(name)) for name in names]
+    images = [fleet.store.fleet.find_image(digest(name)) for name in names]
     return [image.id for image in images if image is not None]
 
 

@@ -14,7 +14,7 @@ from dockgate.store.exposure.vulnerability_lists import (
     OpenVulnerability,
     VulnerabilityFilter,
     VulnerabilitySort,
-    position_of,
+    make_position,
 )
 from dockgate.vulnerabilities.model import Cve, Severity
 
@@ -56,11 +56,11 @@ def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
     position = None
     while page := lists.open_vulnerabilities(chosen, 1, position):
         one_by_one += page
-        position = position_of(page[0], sort)
+        position = make_position(page[0], sort)
         assert [type(value) for value in position] == list(POSITIONS[sort])
     assert one_by_one == everything
     assert len(everything) == 3
-    last = position_of(everything[-1], sort)
+    last = make_position(everything[-1], sort)
     assert lists.open_vulnerabilities(chosen, 10, last, is_backward=True) == everything[-2::-1]
 
 
@@ -73,21 +73,21 @@ def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
 
 def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:
     entries = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(), 10)
-    packages = fleet.store.vulnerability_lists.packages([entry.id for entry in entries])
+    packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries])
     assert [packages[entry.id] for entry in entries] == [[("six", ["2"])], [("idna", ["3.7"])], [("flask", [])]]
 
 
 def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet) -> None:
-    assert fleet.store.vulnerability_lists.names_starting_with("idna", 10) == ([], ["Idna_x", "idna"])
-    assert fleet.store.vulnerability_lists.names_starting_with("ghsa-2026-1", 10)[0] == ["GHSA-2026-1"]
-    assert fleet.store.vulnerability_lists.names_starting_with("_", 10) == ([], [])
+    assert fleet.store.vulnerability_lists.list_names_starting_with("idna", 10) == ([], ["Idna_x", "idna"])
+    assert fleet.store.vulnerability_lists.list_names_starting_with("ghsa-2026-1", 10)[0] == ["GHSA-2026-1"]
+    assert fleet.store.vulnerability_lists.list_names_starting_with("_", 10) == ([], [])
 
 
 def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
     exposures = fleet.store.exposures
-    (idna,) = fleet.store.component_search.components_named(["idna"])
-    everywhere = exposures.images([idna], Places(), is_owned=True)
-    assert exposures.images_by_component([idna], everywhere) == {idna: 2}
-    of_web = exposures.images([idna], Places(repositories=["team/web"]), is_owned=True)
-    assert exposures.images_by_component([idna], of_web) == {idna: 1}
-    assert exposures.images_by_component([], everywhere) == {}
+    (idna,) = fleet.store.component_search.find_components_named(["idna"])
+    everywhere = exposures.list_images([idna], Places(), is_owned=True)
+    assert exposures.count_images_by_component([idna], everywhere) == {idna: 2}
+    of_web = exposures.list_images([idna], Places(repositories=["team/web"]), is_owned=True)
+    assert exposures.count_images_by_component([idna], of_web) == {idna: 1}
+    assert exposures.count_images_by_component([], everywhere) == {}

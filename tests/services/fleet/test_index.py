@@ -111,14 +111,14 @@ def scan_image(store: Store, name: str, *packages: Package) -> str:
 
 def findings(store: Store) -> dict[str, tuple[str, str]]:
     """Package -> vulnerability and fixed version."""
-    components = dict(store.fleet.components())
-    vulnerabilities = store.fleet_findings.vulnerabilities()
+    components = dict(store.fleet.iterate_components())
+    vulnerabilities = store.fleet_findings.list_vulnerabilities()
     return {
         f"{components[row.component].name} {components[row.component].version}": (
             vulnerabilities[row.vulnerability].name,
             row.fixed,
         )
-        for row in store.fleet_findings.findings()
+        for row in store.fleet_findings.iterate_findings()
     }
 
 
@@ -134,10 +134,10 @@ def test_a_scanned_image_is_indexed_with_the_findings_of_its_components(store: S
     for _ in range(2):
         index.add(image)
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
-    assert list(store.fleet_findings.unmatched_components(10)) == []
-    bundles = list(store.fleet.bundles_of_images())
+    assert list(store.fleet_findings.list_unmatched_components(10)) == []
+    bundles = list(store.fleet.iterate_bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:base", True), ("sha256:own", False)]
-    (period,) = store.tag_history.periods([image])
+    (period,) = store.tag_history.list_periods([image])
     assert (period.repository, period.tag, period.until) == ("team/web", "", None)
 
 
@@ -157,7 +157,7 @@ def test_an_image_without_a_finished_scan_is_not_indexed(store: Store) -> None:
     store.images.finish_scan(digest("b"), failed.number, [], "It is broken.", NOW)
     for name in ("a", "b", "c"):
         index.add(digest(name))
-    assert list(store.fleet.images()) == []
+    assert list(store.fleet.iterate_images()) == []
 
 
 def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
@@ -166,7 +166,7 @@ def test_images_scanned_before_the_index_are_indexed(store: Store) -> None:
     index = index_of(store, AdvisoryDatabase([IDNA]))
     for _ in range(2):
         index.add_missing()
-    assert len(list(store.fleet.images())) == 3
+    assert len(list(store.fleet.iterate_images())) == 3
     assert len(findings(store)) == 3
 
 
@@ -218,7 +218,7 @@ def test_kev_and_epss_are_stored_without_matching(store: Store) -> None:
     result = index.rematch(database, previous, AdvisoryChanges(cves=frozenset({"CVE-2026-1", "CVE-2026-99"})))
     assert result is not None
     assert (result.changes, len(result.components), database.requested) == ([], 1, [])
-    (vulnerability,) = store.fleet_findings.vulnerabilities().values()
+    (vulnerability,) = store.fleet_findings.list_vulnerabilities().values()
     assert (vulnerability.exploited, vulnerability.epss) == ("2026-11-01", 0.9)
 
 
@@ -250,7 +250,7 @@ def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) 
     database.advisories = []
     index.rematch_all(database)
     assert findings(store) == {}
-    (past,) = store.fleet_findings.past_findings()
+    (past,) = store.fleet_findings.list_past_findings()
     assert (past.opened, past.closed, past.why) == (NOW, NOW, "advisory changed")
 
 
@@ -263,24 +263,24 @@ def test_images_are_added_side_by_side(store: Store) -> None:
     ]
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(index.add, [*images, *images]))
-    assert len(list(store.fleet.images())) == 16
-    assert len(list(store.fleet.components())) == 80
-    assert list(store.fleet_findings.unmatched_components(1)) == []
-    assert len(list(store.fleet.bundles_of_images())) == 32
+    assert len(list(store.fleet.iterate_images())) == 16
+    assert len(list(store.fleet.iterate_components())) == 80
+    assert list(store.fleet_findings.list_unmatched_components(1)) == []
+    assert len(list(store.fleet.iterate_bundles_of_images())) == 32
 
 
 def test_an_inventory_is_split_by_layer_and_owner() -> None:
     twice = replace(package("idna", "3.6"), path="b")
     owned = replace(package("idna", "3.6", "sha256:base"), owner="python3-idna")
     platform = split_inventory(inventory("sha256:x", package("idna", "3.6"), twice, owned, package("odd", "1", "")))
-    component = Component.of_package(twice)
+    component = Component.from_package(twice)
     assert [
         (bundle.layer, bundle.base, dict(bundle.counted_components), dict(bundle.owned_components))
         for bundle in platform.bundles
     ] == [
         ("sha256:base", True, {}, {component: 1}),
         ("sha256:own", False, {component: 2}, {}),
-        ("", False, {Component.of_package(package("odd", "1")): 1}, {}),
+        ("", False, {Component.from_package(package("odd", "1")): 1}, {}),
     ]
     assert platform.packages == 4
     assert platform.facts.packages == ()

@@ -274,7 +274,7 @@ def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fl
     fleet.feeds.checked_at = format_time(fleet.system.clock() + timedelta(minutes=1))
     fleet.changed = AdvisoryChanges()
     fleet.verdict_renewal.renew()
-    assert fleet.system.store.fleet_findings.source().advisories == fleet.feeds().digest  # type: ignore[union-attr]
+    assert fleet.system.store.fleet_findings.find_source().advisories == fleet.feeds().digest  # type: ignore[union-attr]
     assert fleet.details("advisories.changed") == before
 
 

@@ -109,7 +109,7 @@ def test_a_newer_scanner_finds_what_the_older_one_did_not(store: Store) -> None:
     assert server.run() == ["web"]
     assert version_of(store, image) == NEW
     assert findings(store) == {"idna 3.6": ("CVE-2026-1", "3.7")}
-    indexed = store.fleet.image(image)
+    indexed = store.fleet.find_image(image)
     assert indexed is not None
     assert (indexed.scanner, indexed.seen_at) == (NEW, "2026-11-20T10:00:00.000Z")
     assert server.run(after=100) == []
@@ -245,7 +245,7 @@ def test_a_scan_that_is_requested_meanwhile_wins(store: Store) -> None:
     assert scan is not None
     store.images.request_new_scan(image, "web", scan.number, NOW)
     assert not store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
-    assert len(store.images.inventories(image)[0].packages) == 0
+    assert len(store.images.list_inventories(image)[0].packages) == 0
 
 
 def test_recording_twice_changes_nothing(store: Store) -> None:
@@ -254,4 +254,4 @@ def test_recording_twice_changes_nothing(store: Store) -> None:
     assert scan is not None
     assert store.rescans.record(scan, platforms_of(inventory(image, package("idna", "3.6"))), NEW, NOW)
     assert not store.rescans.record(scan, platforms_of(inventory(image)), NEW, NOW)
-    assert [entry.name for entry in store.images.inventories(image)[0].packages] == ["idna"]
+    assert [entry.name for entry in store.images.list_inventories(image)[0].packages] == ["idna"]

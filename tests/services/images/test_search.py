@@ -80,7 +80,7 @@ def images(fleet: Fleet, **query: object) -> list[ImageSummary]:
 def judge(
     fleet: Fleet, name: str, status: Status, *counts: int, cannot_judge_since: str | None = None, waived: int = 0
 ) -> None:
-    image = fleet.store.fleet.image(digest(name))
+    image = fleet.store.fleet.find_image(digest(name))
     assert image is not None
     all_counts = (*counts, *[0] * (6 - len(counts)))
     verdict = FleetVerdict("default", image.id, status, all_counts, None, day(20), None, cannot_judge_since, waived)
@@ -254,7 +254,7 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
             seen: list[str] = []
             ends: list[Sequence[str | int] | None] = [None]
             while True:
-                rows, end = listing.page(which, sort, ends[-1], limit, day(1))
+                rows, end = listing.read_page(which, sort, ends[-1], limit, day(1))
                 seen += [row.repository.rpartition("/")[2] for row in rows]
                 if end is None:
                     break

@@ -15,7 +15,7 @@ from tests.services.fleet.test_index import AdvisoryDatabase
 from tests.services.images.test_search import search
 from tests.store.factories import FACTORIES, opened
 
-from dockgate.events.cloudevents import CloudEventsMode, http_message
+from dockgate.events.cloudevents import CloudEventsMode, make_http_message
 from dockgate.events.envelope import SOURCE, NewEvent
 from dockgate.events.message import Message
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
@@ -280,6 +280,6 @@ def test_the_messages_of_a_summary_and_of_a_group_have_a_subject_and_an_id_that_
     for entry in (summary, grouped):
         body = entry.payload["body"]
         message = Message(entry.key, entry.payload.get("rule", ""), body, "{}", "", "", entry.subject)
-        _, text = http_message(message, CloudEventsMode.STRUCTURED)
+        _, text = make_http_message(message, CloudEventsMode.STRUCTURED)
         event = json.loads(text)
         assert (event["id"], event["subject"]) == (entry.key, entry.subject)

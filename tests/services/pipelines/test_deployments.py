@@ -167,7 +167,7 @@ class NotStarted:
     def start_rollout(self, rollout: Rollout) -> None:
         pass
 
-    def unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
+    def list_unserved_queues(self, workers: Sequence[Worker]) -> Sequence[UnservedQueue]:
         return ()
 
 

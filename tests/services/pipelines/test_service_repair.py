@@ -33,7 +33,7 @@ def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -
     steps.repair("web")
     assert steps.target.restarted == [task.id]
     assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
-    (event,) = steps.store.services.events("web")
+    (event,) = steps.store.services.list_events("web")
     assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
     assert reasons(steps) == [event.message]
 
@@ -51,7 +51,7 @@ def test_healthy_tasks_are_left_alone(steps: Steps) -> None:
     for _ in range(5):
         steps.repair("web")
     assert (steps.target.started, steps.target.restarted) == (started, [])
-    assert list(steps.store.services.events("web")) == []
+    assert list(steps.store.services.list_events("web")) == []
 
 
 def test_a_missing_task_is_started(steps: Steps) -> None:
@@ -69,7 +69,7 @@ def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
 
     steps.at("before restart", refuse)
     steps.repair("web")
-    (event,) = steps.store.services.events("web")
+    (event,) = steps.store.services.list_events("web")
     assert "could not be restarted: no such container" in event.message
 
 

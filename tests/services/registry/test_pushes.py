@@ -106,7 +106,7 @@ class Registry:
         return self.store.tag_history.find_digest(REPOSITORY, "1")
 
     def moves(self) -> list[tuple[str, str]]:
-        return [(move.previous, move.digest) for move in self.store.images.tag_moves(SECOND)]
+        return [(move.previous, move.digest) for move in self.store.images.list_tag_moves(SECOND)]
 
 
 @pytest.fixture(params=FACTORIES)
@@ -124,7 +124,7 @@ def test_of_two_pushes_in_one_second_the_registry_says_which_has_the_tag(
         registry.reports(digest)
     assert registry.present() == SECOND
     assert registry.moves() == ([(FIRST, SECOND)] if order[0] == FIRST else [])
-    assert {period.digest: period.until is None for period in registry.store.tag_history.periods(order)} == {
+    assert {period.digest: period.until is None for period in registry.store.tag_history.list_periods(order)} == {
         FIRST: False,
         SECOND: True,
     }
@@ -153,7 +153,7 @@ def test_a_late_push_between_two_of_the_present_image_moves_no_tag(registry: Reg
     registry.reports(SECOND, "2026-11-28T11:00:00Z")
     registry.reports(FIRST, "2026-11-28T10:00:00Z")
     assert registry.present() == SECOND
-    periods = registry.store.tag_history.periods([FIRST, SECOND])
+    periods = registry.store.tag_history.list_periods([FIRST, SECOND])
     assert [(entry.digest, entry.since[11:13], (entry.until or "")[11:13]) for entry in periods] == [
         (SECOND, "09", "10"),
         (FIRST, "10", "11"),
@@ -175,7 +175,7 @@ def test_an_image_that_was_deleted_is_in_its_repository_no_longer(registry: Regi
 
 def periods(registry: Registry, digest: str) -> dict[str, bool]:
     """Whether each tag names the image now."""
-    return {entry.tag: entry.until is None for entry in registry.store.tag_history.periods([digest])}
+    return {entry.tag: entry.until is None for entry in registry.store.tag_history.list_periods([digest])}
 
 
 def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer(registry: Registry) -> None:
@@ -186,7 +186,7 @@ def test_a_tag_that_was_deleted_while_another_names_the_image_names_it_no_longer
         registry.reports(FIRST, action="DELETE")
     registry.reports(FIRST, action="DELETE", tag="2")  # forged: the registry does not confirm it
     assert periods(registry, FIRST) == {"1": False, "2": True}
-    assert [(push.tag, push.digest) for push in registry.store.images.pushed_images()] == [("2", FIRST)]
+    assert [(push.tag, push.digest) for push in registry.store.images.list_pushed()] == [("2", FIRST)]
     details = [event.body["detail"] for event in registry.store.event_log.read(0, 100)]
     assert [(entry["action-type"], entry["image-tag"]) for entry in details] == [
         ("PUSH", "1"),
@@ -200,7 +200,7 @@ def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Re
     registry.stored_digests, registry.tags = {FIRST}, {"1": None}
     registry.reports(FIRST, action="DELETE")
     assert periods(registry, FIRST) == {"1": False, "": True}
-    assert registry.store.image_removals.places(("", ""), 10) == [(REPOSITORY, FIRST)]
+    assert registry.store.image_removals.list_places(("", ""), 10) == [(REPOSITORY, FIRST)]
     registry.deleted.add(FIRST)
     registry.stored_digests.clear()
     registry.reports(FIRST, action="DELETE")

@@ -26,7 +26,7 @@ def steps(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Steps]:
 
 def add_service(steps: Steps, name: str) -> None:
     """Another service that runs the image of "web"."""
-    definition = steps.store.services.definition("web", steps.store.services.get("web").revision)
+    definition = steps.store.services.get_definition("web", steps.store.services.get("web").revision)
     steps.store.services.put(Service(name, "podman", 1, 0), replace(definition, family=name))
 
 
@@ -163,7 +163,7 @@ def test_a_more_severe_vulnerability_of_a_rejected_image_is_announced_once_and_n
 
 def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps: Steps) -> None:
     add_service(steps, "api")
-    definition = steps.store.services.definition("web", steps.store.services.get("web").revision)
+    definition = steps.store.services.get_definition("web", steps.store.services.get("web").revision)
     steps.store.services.put(Service("aaa", "nowhere", 1, 0), replace(definition, family="aaa"))
     steps.use_cases.service_repair.repair_all()
     assert len(steps.target.tasks("api")) == 1

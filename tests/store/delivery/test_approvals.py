@@ -40,9 +40,9 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
         store.approvals.add(approval(name))
     store.approvals.add(approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
-    assert [there.id for there in store.approvals.waiting_approvals(IMAGE)] == ["c", "b"]
+    assert [there.id for there in store.approvals.list_waiting(IMAGE)] == ["c", "b"]
     assert [there.id for there in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
-    assert list(store.approvals.waiting_approvals("sha256:unknown")) == []
+    assert list(store.approvals.list_waiting("sha256:unknown")) == []
 
 
 def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Store) -> None:
@@ -72,8 +72,8 @@ def test_approvals_that_ask_for_the_same_wait_alike_and_those_with_people_alone(
         store.approvals.add(row)
     store.approvals.settle("h", Answer(ApprovalState.APPROVED, ""), NOW)
     alike = [(rows["a"], ["a", "d"]), *((rows[name], [name]) for name in "bcefg")]
-    assert store.approvals.waiting_groups(IMAGE) == alike
-    assert store.approvals.waiting_groups("sha256:unknown") == []
+    assert store.approvals.list_waiting_groups(IMAGE) == alike
+    assert store.approvals.list_waiting_groups("sha256:unknown") == []
 
 
 def test_only_the_first_answer_settles_an_approval(store: Store) -> None:
@@ -106,11 +106,11 @@ def test_an_answer_finishes_the_action_that_waits(store: Store, state: ApprovalS
     store.approvals.add(approval(str(key("Approve"))))
     store.executions.wait(key("Approve"))
     assert store.approvals.settle(str(key("Approve")), Answer(state, "because"), LATER)
-    run = store.executions.action_run(key("Approve"))
+    run = store.executions.get_run(key("Approve"))
     assert (run.state, run.reason, run.finished_at) == (action, "because", LATER)
-    assert store.executions.action_run(key("Second")).state is RunState.IN_PROGRESS
+    assert store.executions.get_run(key("Second")).state is RunState.IN_PROGRESS
     store.executions.wait(key("Approve"))
-    assert store.executions.action_run(key("Approve")) == run
+    assert store.executions.get_run(key("Approve")) == run
 
 
 def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None:
@@ -118,7 +118,7 @@ def test_an_answer_before_the_action_waits_finishes_it_too(store: Store) -> None
     store.approvals.add(approval(str(key("Approve"))))
     store.approvals.settle(str(key("Approve")), APPROVED, LATER)
     store.executions.wait(key("Approve"))
-    assert store.executions.action_run(key("Approve")).state is RunState.SUCCEEDED
+    assert store.executions.get_run(key("Approve")).state is RunState.SUCCEEDED
 
 
 def test_an_answer_does_not_change_a_finished_action(store: Store) -> None:
@@ -126,7 +126,7 @@ def test_an_answer_does_not_change_a_finished_action(store: Store) -> None:
     store.approvals.add(approval(str(key("Approve"))))
     store.executions.finish(key("Approve"), RunState.FAILED, NOW, reason="first")
     assert store.approvals.settle(str(key("Approve")), APPROVED, LATER)
-    assert store.executions.action_run(key("Approve")).reason == "first"
+    assert store.executions.get_run(key("Approve")).reason == "first"
 
 
 def test_an_approval_of_a_stopped_execution_does_not_wait(store: Store) -> None:
@@ -134,7 +134,7 @@ def test_an_approval_of_a_stopped_execution_does_not_wait(store: Store) -> None:
     store.executions.stop(execution, "not now", NOW)
     for _ in range(2):
         assert store.approvals.add(approval(str(key("Approve")))).state is ApprovalState.CANCELLED
-    assert list(store.approvals.waiting_approvals(IMAGE)) == []
+    assert list(store.approvals.list_waiting(IMAGE)) == []
 
 
 def test_approvals_are_listed_newest_first(store: Store) -> None:
@@ -153,7 +153,7 @@ def test_approvals_expire_after_their_time_limit(store: Store) -> None:
     store.approvals.add(approval("now", expires_at=LATER))
     store.approvals.add(approval("answered", expires_at=NOW))
     store.approvals.settle("answered", APPROVED, NOW)
-    assert [there.id for there in store.approvals.expired_approvals(LATER)] == ["late", "now"]
+    assert [there.id for there in store.approvals.list_expired(LATER)] == ["late", "now"]
 
 
 def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) -> None:
@@ -181,7 +181,7 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
     assert [there.id for there in store.approvals.list()] == ["waiting", "young"]
-    assert [there.id for there in store.events.unhandled_events()] == [waiting]
+    assert [there.id for there in store.events.list_unhandled()] == [waiting]
     assert store.events.get(young).handled_at == LATER
     with pytest.raises(NotFoundError):
         store.events.get(old)
@@ -189,13 +189,13 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
 
 def test_an_image_is_answerable_when_its_scan_is_over_and_approvals_wait(store: Store) -> None:
     store.approvals.add(approval("a"))
-    assert list(store.approvals.answerable_images()) == []
+    assert list(store.approvals.list_answerable_images()) == []
     scan = store.images.request_scan(IMAGE, "components/web", NOW)
-    assert list(store.approvals.answerable_images()) == []
+    assert list(store.approvals.list_answerable_images()) == []
     store.images.finish_scan(IMAGE, scan.number, (), "no such image", LATER)
-    assert list(store.approvals.answerable_images()) == [IMAGE]
+    assert list(store.approvals.list_answerable_images()) == [IMAGE]
     store.approvals.settle("a", REJECTED, LATER)
-    assert list(store.approvals.answerable_images()) == []
+    assert list(store.approvals.list_answerable_images()) == []
 
 
 @pytest.fixture
@@ -227,7 +227,7 @@ def test_only_the_first_vote_of_a_person_counts(voted: Store) -> None:
     assert voted.approvals.vote(yes) == yes
     assert voted.approvals.vote(Vote(approval_id, "ann", False, "no", LATER)) == yes
     voted.approvals.vote(Vote(approval_id, "ben", True, "", LATER))
-    assert [(vote.who, who.name) for vote, who in voted.approvals.votes(approval_id)] == [
+    assert [(vote.who, who.name) for vote, who in voted.approvals.list_votes(approval_id)] == [
         ("ann", "ann"),
         ("ben", "ben"),
     ]
@@ -242,7 +242,7 @@ def test_a_vote_after_the_time_limit_does_not_count(voted: Store) -> None:
     for yes in (True, False):
         with pytest.raises(ConflictError, match="time"):
             voted.approvals.vote(Vote(approval_id, "ben", yes, "", expires_at))
-    assert [vote.who for vote, _ in voted.approvals.votes(approval_id)] == ["ann"]
+    assert [vote.who for vote, _ in voted.approvals.list_votes(approval_id)] == ["ann"]
     assert voted.approvals.vote(replace(in_time, at=expires_at)) == in_time
     assert voted.approvals.get(approval_id).state is ApprovalState.WAITING
 
@@ -258,7 +258,7 @@ def test_a_no_vote_rejects_the_approval_and_finishes_its_action(voted: Store) ->
     settled = voted.approvals.get(approval_id)
     assert (settled.state, settled.decided_by, settled.settled_at) == (ApprovalState.REJECTED, "ben", LATER)
     assert settled.verdict == APPROVED.verdict
-    assert voted.executions.action_run(key("Approve")).state is RunState.FAILED
+    assert voted.executions.get_run(key("Approve")).state is RunState.FAILED
     assert settled_ids == [approval_id]
     with pytest.raises(ConflictError, match="settled"):
         voted.approvals.vote(Vote(approval_id, "ann", True, "", LATER))
@@ -276,7 +276,7 @@ def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: S
     assert store.approvals.settle_all(names, APPROVED, LATER) == 1199
     assert store.approvals.settle_all(names, APPROVED, NOW) == 0
     assert sorted(settled) == sorted(names)
-    assert list(store.approvals.waiting_approvals(IMAGE)) == []
+    assert list(store.approvals.list_waiting(IMAGE)) == []
 
 
 def test_images_without_a_scan_request_are_found_by_their_oldest_approval(store: Store) -> None:
@@ -284,4 +284,4 @@ def test_images_without_a_scan_request_are_found_by_their_oldest_approval(store:
         store.approvals.add(approval(name, image))
     store.images.request_scan("sha256:2", "web", NOW)
     store.approvals.settle("d", APPROVED, NOW)
-    assert [waiting.id for waiting in store.approvals.unscanned_approvals()] == ["a"]
+    assert [waiting.id for waiting in store.approvals.list_unscanned()] == ["a"]

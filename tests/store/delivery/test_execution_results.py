@@ -59,7 +59,7 @@ def test_executions_are_listed_by_what_they_came_to(store: Store) -> None:
         assert store.executions.count_for_pipeline("web", 10, result=result) == 1
     assert store.executions.count_for_pipeline("web", 3) == 3
     names = [expected[result] for result in (ExecutionResult.REJECTED, ExecutionResult.UNDETERMINED)]
-    assert store.execution_results.rejections([*names, expected[ExecutionResult.FAILED]]) == {
+    assert store.execution_results.list_rejections([*names, expected[ExecutionResult.FAILED]]) == {
         key("Approve", execution=names[0]): Status.REJECTED,
         key("Approve", execution=names[1]): Status.UNDETERMINED,
     }
@@ -81,7 +81,7 @@ def test_what_an_execution_waits_for_is_returned_with_the_votes(store: Store) ->
     waiting = replace(approval(str(key("Approve"))), approvers=Approvers(count=2))
     store.approvals.add(waiting)
     store.executions.wait(key("Approve"))
-    assert store.execution_results.waiting([execution]) == [(waiting, 0)]
+    assert store.execution_results.list_waiting_approvals([execution]) == [(waiting, 0)]
     store.approvals.vote(Vote(waiting.id, "ann", True, "", NOW))
-    assert store.execution_results.waiting([execution]) == [(waiting, 1)]
-    assert store.execution_results.waiting([]) == []
+    assert store.execution_results.list_waiting_approvals([execution]) == [(waiting, 1)]
+    assert store.execution_results.list_waiting_approvals([]) == []

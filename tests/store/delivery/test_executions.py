@@ -20,7 +20,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def states(store: Store, execution: str) -> dict[str, RunState]:
-    return {f"{run.key.action}/{run.key.attempt}": run.state for run in store.executions.runs(execution)}
+    return {f"{run.key.action}/{run.key.attempt}": run.state for run in store.executions.list_runs(execution)}
 
 
 def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
@@ -38,7 +38,7 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     assert [
         execution.number for execution in store.executions.list_for_pipeline("web", after=1, newest_first=False)
     ] == [2]
-    assert list(store.executions.runnable()) == ["web-1", "web-2"]
+    assert list(store.executions.list_runnable()) == ["web-1", "web-2"]
 
 
 def test_a_cause_starts_one_execution_of_each_pipeline(store: Store) -> None:
@@ -75,7 +75,7 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
         lambda: store.executions.advance("web-9", plan_next, NOW),
         lambda: store.executions.retry("web-9", NOW),
         lambda: store.executions.stop("web-9", "", NOW),
-        lambda: store.executions.action_run(key("Build")),
+        lambda: store.executions.get_run(key("Build")),
         lambda: store.executions.wait(key("Build")),
         lambda: store.executions.finish(key("Build"), RunState.FAILED, NOW),
     ):
@@ -87,7 +87,7 @@ def test_unknown_names_are_reported_with_the_next_command(store: Store) -> None:
 def test_advance_starts_the_planned_actions_once(store: Store) -> None:
     execution = started(store)
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
-    (run,) = store.executions.runs(execution)
+    (run,) = store.executions.list_runs(execution)
     assert (run.key, run.state, run.started_at, run.finished_at) == (key("Source"), RunState.IN_PROGRESS, NOW, None)
 
 
@@ -104,19 +104,19 @@ def test_advance_returns_actions_in_progress_and_not_waiting_ones(store: Store) 
     for _ in range(2):
         store.executions.wait(key("Approve"))
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Second")]
-    assert store.executions.action_run(key("Approve")).state is RunState.WAITING
+    assert store.executions.get_run(key("Approve")).state is RunState.WAITING
 
 
 def test_a_failing_plan_changes_nothing(store: Store) -> None:
     execution = started(store)
-    before = store.executions.get(execution), store.executions.runs(execution)
+    before = store.executions.get(execution), store.executions.list_runs(execution)
 
     def broken(*_: object) -> Plan:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         store.executions.advance(execution, broken, LATER)
-    assert (store.executions.get(execution), store.executions.runs(execution)) == before
+    assert (store.executions.get(execution), store.executions.list_runs(execution)) == before
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Source")]
 
 
@@ -126,7 +126,7 @@ def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> No
     assert store.executions.finish(key("Source"), RunState.SUCCEEDED, NOW, reason="well", **done)
     assert not store.executions.finish(key("Source"), RunState.FAILED, LATER, reason="late")
     store.executions.wait(key("Source"))
-    run = store.executions.action_run(key("Source"))
+    run = store.executions.get_run(key("Source"))
     assert (run.state, run.reason, run.finished_at) == (RunState.SUCCEEDED, "well", NOW)
     assert (run.variables, run.artifact) == (done["variables"], "sha256:1")
     assert list(store.executions.advance(execution, plan_next, LATER)) == [key("Build")]
@@ -135,7 +135,7 @@ def test_an_action_ends_once_with_its_variables_and_artifact(store: Store) -> No
 def test_any_output_can_be_a_reason(store: Store) -> None:
     started(store)
     store.executions.finish(key("Source"), RunState.FAILED, NOW, reason="bytes \udcff and \0 and é")
-    assert store.executions.action_run(key("Source")).reason == r"bytes \udcff and \x00 and é"
+    assert store.executions.get_run(key("Source")).reason == r"bytes \udcff and \x00 and é"
 
 
 def test_a_waiting_action_can_be_finished(store: Store) -> None:
@@ -151,7 +151,7 @@ def test_a_failed_action_fails_the_execution_with_its_reason(store: Store) -> No
         assert list(store.executions.advance(execution, plan_next, now)) == []
     ended = store.executions.get(execution)
     assert (ended.state, ended.reason, ended.finished_at) == (RunState.FAILED, "Source/Source: no such commit", LATER)
-    assert list(store.executions.runnable()) == []
+    assert list(store.executions.list_runnable()) == []
 
 
 def test_retry_starts_new_runs_once(store: Store) -> None:
@@ -208,24 +208,24 @@ def test_runs_come_in_the_order_they_started(store: Store) -> None:
     execution = at_gate(store)
     store.executions.finish(key("Approve"), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER)
-    names = [str(run.key) for run in store.executions.runs(execution)]
+    names = [str(run.key) for run in store.executions.list_runs(execution)]
     tail = ["web-1/Gate/Approve/1", "web-1/Gate/Second/1", "web-1/Gate/Approve/2"]
     assert names == ["web-1/Source/Source/1", "web-1/Build/Build/1", *tail]
-    assert [ActionKey.parse(name) for name in names] == [run.key for run in store.executions.runs(execution)]
+    assert [ActionKey.parse(name) for name in names] == [run.key for run in store.executions.list_runs(execution)]
 
 
 def test_an_execution_is_runnable_unless_it_is_over_or_waits(store: Store) -> None:
     execution = at_gate(store)
-    assert list(store.executions.runnable()) == [execution]
+    assert list(store.executions.list_runnable()) == [execution]
     store.executions.wait(key("Approve"))
-    assert list(store.executions.runnable()) == [execution]  # the other one is in progress
+    assert list(store.executions.list_runnable()) == [execution]  # the other one is in progress
     store.executions.wait(key("Second"))
-    assert list(store.executions.runnable()) == []
+    assert list(store.executions.list_runnable()) == []
     for action in ("Approve", "Second"):
         store.executions.finish(key(action), RunState.SUCCEEDED, LATER)
-    assert list(store.executions.runnable()) == [execution]
+    assert list(store.executions.list_runnable()) == [execution]
     store.executions.advance(execution, plan_next, LATER)
-    assert list(store.executions.runnable()) == []
+    assert list(store.executions.list_runnable()) == []
 
 
 def test_the_principal_who_retried_is_recorded(store: Store) -> None:
@@ -239,11 +239,11 @@ def test_the_principal_who_retried_is_recorded(store: Store) -> None:
 
 def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> None:
     first, second, third = at_gate(store), at_gate(store, "second"), at_gate(store, "third")
-    assert store.executions.last_succeeded("web", "Gate", "Approve", third) is None
+    assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) is None
     store.executions.finish(key("Approve", execution=second), RunState.SUCCEEDED, NOW)
-    assert store.executions.last_succeeded("web", "Gate", "Approve", third) == second
+    assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) == second
     store.executions.finish(key("Approve", execution=first), RunState.SUCCEEDED, LATER)
     store.executions.finish(key("Approve", execution=third), RunState.SUCCEEDED, LATER)
-    assert store.executions.last_succeeded("web", "Gate", "Approve", third) == first
-    assert store.executions.last_succeeded("web", "Gate", "Second", third) is None
-    assert store.executions.last_succeeded("other", "Gate", "Approve", third) is None
+    assert store.executions.find_last_succeeded("web", "Gate", "Approve", third) == first
+    assert store.executions.find_last_succeeded("web", "Gate", "Second", third) is None
+    assert store.executions.find_last_succeeded("other", "Gate", "Approve", third) is None

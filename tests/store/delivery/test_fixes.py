@@ -53,7 +53,7 @@ def event(name: str) -> NewEvent:
 def test_a_fix_is_stored_as_it_is(store: Store) -> None:
     assert store.fixes.plan(fix("1"), DAY_1, 1, ())
     assert store.fixes.open_fix("shop") == fix("1")
-    assert store.fixes.pipelines() == {"shop"}
+    assert store.fixes.list_pipelines() == {"shop"}
     planned = replace(fix("1"), parent="d" * 40, commit="e" * 40)
     store.fixes.set_commit(planned)
     assert store.fixes.open_fix("shop") == planned

@@ -57,7 +57,7 @@ def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
     before = only_followed_image(store)
     assert store.followed_images.change(before, Status.REJECTED, CHANGED, "1 CRITICAL", LATER)
     assert not store.followed_images.change(before, Status.REJECTED, CHANGED, "1 CRITICAL", LATER)
-    entries = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    entries = store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)
     assert [(entry.key, entry.receiver, entry.payload["status"]) for entry in entries] == [
         ("one/1", "ci.example", "Rejected"),
         ("two/1", "other.example", "Rejected"),
@@ -65,7 +65,7 @@ def test_a_change_is_sent_once_to_each_callback_over_http(store: Store) -> None:
     after = only_followed_image(store)
     assert (after.status, after.verdict, after.changed_at, after.changes) == (Status.REJECTED, CHANGED, LATER, 1)
     assert store.followed_images.change(after, Status.APPROVED, VERDICT, "fine", LATER)
-    assert "one/2" in [entry.key for entry in store.outbox.entries(OutboxKind.VERDICT_CHANGE)]
+    assert "one/2" in [entry.key for entry in store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)]
 
 
 def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -> None:
@@ -75,11 +75,11 @@ def test_a_renewal_is_due_once_and_replaces_the_one_that_is_done(store: Store) -
     assert not store.followed_images.renew(followed, VERDICT, NOW, LATER)
     renewed = only_followed_image(store)
     assert renewed.renew_at == LATER
-    first, renewal = sorted(store.outbox.entries(OutboxKind.ATTESTATION), key=lambda entry: "renewed" in entry.key)
+    first, renewal = sorted(store.outbox.list_entries(OutboxKind.ATTESTATION), key=lambda entry: "renewed" in entry.key)
     assert (renewal.payload["renewed_at"], "renewed_at" in first.payload) == (NOW, False)
     store.outbox.complete(renewal, NOW, "key")
     assert store.followed_images.renew(renewed, VERDICT, LATER, "2027")
-    keys = [entry.key for entry in store.outbox.entries(OutboxKind.ATTESTATION)]
+    keys = [entry.key for entry in store.outbox.list_entries(OutboxKind.ATTESTATION)]
     assert renewal.key not in keys
     assert len(keys) == 2
 
@@ -100,7 +100,7 @@ def test_the_end_of_a_watch_is_sent_once_and_the_image_may_be_watched_again(stor
     assert (only_followed_image(store).status, only_followed_image(store).unwatched_at) == (Status.UNDETERMINED, LATER)
     assert store.followed_images.change(only_followed_image(store), Status.APPROVED, VERDICT, "good", LATER)
     assert (only_followed_image(store).status, only_followed_image(store).unwatched_at) == (Status.APPROVED, None)
-    first, second = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    first, second = store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)
     assert (first.payload["status"], first.payload["verdict"]) == ("Undetermined", None)
     assert (second.payload["before"], second.payload["status"]) == ("Undetermined", "Approved")
 
@@ -114,7 +114,7 @@ def test_an_image_that_was_not_watched_any_more_is_followed_again_after_another_
         only_followed_image(store).unwatched_at,
         only_followed_image(store).changes,
     ) == (Status.APPROVED, None, 2)
-    entries = store.outbox.entries(OutboxKind.VERDICT_CHANGE)
+    entries = store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)
     assert [(entry.receiver, entry.payload["status"]) for entry in entries] == [
         ("ci.example", "Undetermined"),
         ("ci.example", "Approved"),
@@ -136,14 +136,14 @@ def test_a_watch_that_ends_while_the_verdict_is_undetermined_is_not_sent(store: 
     assert store.followed_images.end_watch(only_followed_image(store), "not watched", LATER)
     assert store.followed_images.change(only_followed_image(store), Status.UNDETERMINED, CHANGED, "stale", LATER)
     assert only_followed_image(store).unwatched_at is None
-    assert len(store.outbox.entries(OutboxKind.VERDICT_CHANGE)) == 1
+    assert len(store.outbox.list_entries(OutboxKind.VERDICT_CHANGE)) == 1
 
 
 def test_the_revision_changes_with_what_is_followed_and_with_what_becomes_due(store: Store) -> None:
     never = "2000"
 
     def revision(now: str = NOW, first_renewal_of: str = never) -> str:
-        return store.followed_images.revision(now, first_renewal_of)
+        return store.followed_images.read_revision(now, first_renewal_of)
 
     seen = [revision()]
     settle(store, "one", None)

@@ -35,10 +35,10 @@ def test_a_push_is_unfinished_until_it_is_accepted(store: Store) -> None:
     requested = [record("one"), record("one", SIDE)]
     for _ in range(2):
         store.pushes.add_requested(requested)
-    assert list(store.pushes.unfinished_pushes("web")) == requested
-    assert list(store.pushes.unfinished_pushes("other")) == []
+    assert list(store.pushes.list_unfinished("web")) == requested
+    assert list(store.pushes.list_unfinished("other")) == []
     moved = accept(store, requested[0])
-    assert list(store.pushes.unfinished_pushes("web")) == []
+    assert list(store.pushes.list_unfinished("web")) == []
     assert list(store.pushes.list_for_ref("web", MAIN)) == moved
     assert list(store.pushes.list_for_ref("web", SIDE)) == []  # git refused it
 
@@ -47,7 +47,7 @@ def test_a_push_that_moved_nothing_leaves_nothing(store: Store) -> None:
     store.pushes.add_requested([record("one")])
     for _ in range(2):
         store.pushes.accept("one", [], [])
-    assert list(store.pushes.unfinished_pushes("web")) == list(store.pushes.list_for_ref("web", MAIN)) == []
+    assert list(store.pushes.list_unfinished("web")) == list(store.pushes.list_for_ref("web", MAIN)) == []
 
 
 def test_accepted_updates_are_kept_in_the_order_of_the_pushes(store: Store) -> None:
@@ -61,12 +61,12 @@ def test_a_commit_has_all_its_pushers(store: Store) -> None:
     accept(store, record("one"), commits=(A, B))
     accept(store, record("two", SIDE, who="ben"), commits=(B, C))
     ada, ben = Pusher("ada", "ada@example.org"), Pusher("ben", "ben@example.org")
-    pushers = store.pushes.pushers("web", [A, B, C, "d" * 40])
+    pushers = store.pushes.list_pushers("web", [A, B, C, "d" * 40])
     assert {commit: list(pushers) for commit, pushers in pushers.items()} == {A: [ada], B: [ada, ben], C: [ben]}
-    assert store.pushes.pushers("other", [A]) == {}
+    assert store.pushes.list_pushers("other", [A]) == {}
 
 
 def test_a_push_of_many_commits_keeps_each(store: Store) -> None:
     commits = tuple(f"{number:040x}" for number in range(6001))
     accept(store, record("one"), commits=commits)
-    assert len(store.pushes.pushers("web", commits)) == 6001
+    assert len(store.pushes.list_pushers("web", commits)) == 6001

@@ -48,21 +48,21 @@ def test_a_service_starts_with_revision_1(store: Store) -> None:
     for _ in range(2):
         assert store.services.put(SERVICE, DEFINITION) == replace(SERVICE, revision=1)
     assert store.services.get("web") == replace(SERVICE, revision=1)
-    assert list(store.services.definitions("web")) == [replace(DEFINITION, revision=1)]
-    assert store.services.definition("web", 1) == replace(DEFINITION, revision=1)
-    assert store.services.deployed_by("web") == ""
+    assert list(store.services.list_definitions("web")) == [replace(DEFINITION, revision=1)]
+    assert store.services.get_definition("web", 1) == replace(DEFINITION, revision=1)
+    assert store.services.read_deployed_by("web") == ""
 
 
 def test_the_family_is_the_service(store: Store) -> None:
     store.services.put(SERVICE, replace(DEFINITION, family="other"))
-    assert store.services.definition("web", 1).family == "web"
+    assert store.services.get_definition("web", 1).family == "web"
 
 
 def test_an_existing_service_is_not_changed_by_put(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     changed = replace(DEFINITION, environment={"MODE": "real"})
     assert store.services.put(replace(SERVICE, desired_count=2), changed) == replace(SERVICE, revision=1)
-    assert list(store.services.definitions("web")) == [replace(DEFINITION, revision=1)]
+    assert list(store.services.list_definitions("web")) == [replace(DEFINITION, revision=1)]
 
 
 def test_a_service_that_can_never_run_is_refused_and_not_stored(store: Store) -> None:
@@ -79,7 +79,7 @@ def test_a_definition_is_registered_once_for_each_cause(store: Store) -> None:
     assert first == replace(DEFINITION, revision=2, image=IMAGE)
     assert store.services.register("web", DEFINITION, deploy("web-1")) == first
     assert store.services.register("web", definition, deploy("web-2")).revision == 3
-    assert [there.revision for there in store.services.definitions("web")] == [3, 2, 1]
+    assert [there.revision for there in store.services.list_definitions("web")] == [3, 2, 1]
     assert store.services.get("web").revision == 1
 
 
@@ -99,13 +99,13 @@ def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     reject(store, "web", "CVE-1", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
-    assert store.services.deployed_by("web") == "web-1"
+    assert store.services.read_deployed_by("web") == "web-1"
 
     reject(store, "web", "found since", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web").at_risk == "found since"
     store.services.set_revision("web", 1, "")
-    assert (store.services.get("web").revision, store.services.deployed_by("web")) == (1, "")
+    assert (store.services.get("web").revision, store.services.read_deployed_by("web")) == (1, "")
 
 
 def test_a_service_keeps_its_earliest_deadline_while_it_is_at_risk(store: Store) -> None:
@@ -168,10 +168,10 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         lambda: store.services.get("web"),
         lambda: store.services.register("web", BUILT, deploy("web-1")),
         lambda: store.services.set_revision("web", 1, ""),
-        lambda: store.services.deployed_by("web"),
+        lambda: store.services.read_deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
         lambda: accept(store, "web"),
-        lambda: store.services.definition("web", 1),
+        lambda: store.services.get_definition("web", 1),
     ):
         with pytest.raises(NotFoundError, match="'web'") as caught:
             ask()
@@ -179,7 +179,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
     store.services.put(SERVICE, DEFINITION)
     with pytest.raises(NotFoundError, match="revision 9"):
         store.services.set_revision("web", 9, "")
-    assert list(store.services.definitions("nothing")) == []
+    assert list(store.services.list_definitions("nothing")) == []
 
 
 def test_events_are_kept_once_newest_first_and_the_oldest_are_deleted(store: Store) -> None:
@@ -191,5 +191,5 @@ def test_events_are_kept_once_newest_first_and_the_oldest_are_deleted(store: Sto
     for event in events:
         for _ in range(2):
             store.services.record_event(event)
-    assert list(store.services.events("web")) == events[:2:-1]
-    assert list(store.services.events("api")) == [other_service]
+    assert list(store.services.list_events("web")) == events[:2:-1]
+    assert list(store.services.list_events("api")) == [other_service]

@@ -34,8 +34,8 @@ def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
         store.event_log.append(connection, [event("c")])
     first, second, third = store.event_log.read()
     assert [first.id, second.id, third.id] == ["b", "a", "c"]
-    assert first.seq < second.seq < third.seq == store.event_log.newest_seq()
-    assert first.body == event("b").envelope()
+    assert first.seq < second.seq < third.seq == store.event_log.read_newest_seq()
+    assert first.body == event("b").make_envelope()
     assert first.body["resources"] == ["a", "b"]
     assert (first.source, first.detail_type, first.subject, first.at) == ("dockgate", "image.judged", "image a", NOW)
     assert ids(store, after=first.seq) == ["a", "c"]
@@ -50,9 +50,9 @@ def test_the_latest_events_of_some_kinds_are_found(store: Store) -> None:
     ]
     store.event_log.record([deploys[0], event("c", LATER), deploys[1], event("d", LATER)])
     kinds = ["deploy.failed", "none.such"]
-    assert [each.id for each in store.event_log.newest_events(kinds, NOW, 10)] == ["b", "a"]
-    assert [each.id for each in store.event_log.newest_events(kinds, NOW, 1)] == ["b"]
-    assert [each.id for each in store.event_log.newest_events(kinds, LATER, 10)] == ["b"]
+    assert [each.id for each in store.event_log.list_newest(kinds, NOW, 10)] == ["b", "a"]
+    assert [each.id for each in store.event_log.list_newest(kinds, NOW, 1)] == ["b"]
+    assert [each.id for each in store.event_log.list_newest(kinds, LATER, 10)] == ["b"]
 
 
 def test_an_event_is_stored_once(store: Store) -> None:
@@ -84,7 +84,7 @@ def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
 def match_events(store: Store, entries: Sequence[OutboxEntry] = (), grouped: Sequence[GroupedEvent] = ()) -> None:
     """Have rules match every event so far."""
     assert store.event_cursor.advance(
-        store.event_cursor.position(), store.event_log.newest_seq(), entries, grouped, NOW
+        store.event_cursor.read_position(), store.event_log.read_newest_seq(), entries, grouped, NOW
     )
 
 
@@ -138,12 +138,12 @@ def test_an_event_that_is_sent_once_its_state_has_settled_is_not_purged(store: S
     store.event_log.purge(LATER)
     assert ids(store) == ["bad again", "newest"]
     store.event_cursor.settle(NOW, LATER, LATER)
-    assert store.event_cursor.grouped_positions("ops", "rule", 10) == [again.seq]
+    assert store.event_cursor.list_grouped_positions("ops", "rule", 10) == [again.seq]
 
 
 def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) -> None:
     store.event_log.record([event("a"), event("b")])
-    newest = store.event_log.newest_seq()
+    newest = store.event_log.read_newest_seq()
     match_events(store)
     for _ in range(2):
         store.event_log.purge(LATER)

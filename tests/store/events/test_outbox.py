@@ -87,7 +87,7 @@ def test_a_completed_entry_is_never_due_again_and_stays_due_to_other_receivers(s
     notify(store, now=LATEST)
     assert due(store, EVENT, receiver="memory") == []
     assert len(due(store, EVENT, receiver="log")) == 1
-    (done,) = (entry for entry in store.outbox.entries(EVENT) if entry.receiver == "memory")
+    (done,) = (entry for entry in store.outbox.list_entries(EVENT) if entry.receiver == "memory")
     assert (done.done_at, done.result, done.attempts, done.last_error) == (LATER, "first", 0, None)
 
 
@@ -99,12 +99,12 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
     assert due(store, EVENT, NOW, "memory") == []
     (again,) = due(store, EVENT, LATER, "memory")
     assert (again.attempts, again.last_error) == (1, "no network")
-    assert [entry.receiver for entry in store.outbox.failing_entries(10)] == ["memory"]
+    assert [entry.receiver for entry in store.outbox.list_failing(10)] == ["memory"]
     store.outbox.fail(again, "still no network", None)
     assert due(store, EVENT, NEVER, "memory") == []
-    (given_up,) = (entry for entry in store.outbox.entries(EVENT) if entry.receiver == "memory")
+    (given_up,) = (entry for entry in store.outbox.list_entries(EVENT) if entry.receiver == "memory")
     assert (given_up.attempts, given_up.last_error, given_up.done_at) == (2, "still no network", None)
-    assert store.outbox.failing_entries(10) == [given_up]
+    assert store.outbox.list_failing(10) == [given_up]
 
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
@@ -140,12 +140,12 @@ def test_an_owner_whose_claim_has_passed_to_another_changes_nothing(store: Store
     for entry in late:
         store.outbox.complete(entry, LATEST, "of a")
         store.outbox.fail(entry, "of a", LATEST)
-    assert {entry.receiver: entry for entry in store.outbox.entries(EVENT)} == {
+    assert {entry.receiver: entry for entry in store.outbox.list_entries(EVENT)} == {
         entry.receiver: entry for entry in present
     }
     for entry in present:
         store.outbox.complete(entry, LATEST, "of b")
-    assert {entry.result for entry in store.outbox.entries(EVENT)} == {"of b"}
+    assert {entry.result for entry in store.outbox.list_entries(EVENT)} == {"of b"}
 
 
 def test_an_entry_that_is_given_back_may_be_claimed_at_once(store: Store) -> None:
@@ -209,8 +209,8 @@ def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
 
 def test_no_webhook_is_due_before_the_answer(store: Store) -> None:
     with_callback(store, "a")
-    assert store.approvals.callback("a") == CALLBACK
-    assert store.approvals.callback("b") is None
+    assert store.approvals.find_callback("a") == CALLBACK
+    assert store.approvals.find_callback("b") is None
     assert due(store, WEBHOOK, NEVER) == []
 
 
@@ -238,7 +238,7 @@ def test_an_approval_is_kept_until_its_webhook_is_delivered(store: Store) -> Non
     assert store.approvals.purge(LATEST) == 0
     store.outbox.complete(due(store, WEBHOOK)[0], NOW)
     assert store.approvals.purge(LATEST) == 1
-    assert store.approvals.callback("a") is None
+    assert store.approvals.find_callback("a") is None
 
 
 # --- events ----------------------------------------------------------------------------------------------------------
@@ -311,7 +311,7 @@ def test_a_provenance_statement_is_due_until_it_is_attached(store: Store) -> Non
         store.provenance.add(replace(built, envelope=envelope))
     (entry,) = due(store, PROVENANCE)
     assert (entry.key, entry.image, entry.receiver) == (built.build, IMAGE, OWN_REGISTRY)
-    assert store.provenance.built_statement(entry.key) == built
+    assert store.provenance.get_built_statement(entry.key) == built
     store.outbox.complete(entry, LATER)
     store.provenance.add(built)
     assert due(store, PROVENANCE, NEVER) == []

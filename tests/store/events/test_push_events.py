@@ -30,13 +30,13 @@ def test_a_new_branch_is_a_push(store: Store) -> None:
     detail = {"repository": "web", "branch": "team/main", "commit": A}
     assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
     assert list(store.events.record_heads("web", {"team/main": A}, LATER)) == []
-    assert list(store.events.unhandled_events()) == [event]
+    assert list(store.events.list_unhandled()) == [event]
 
 
 def test_every_move_of_a_branch_has_its_own_event(store: Store) -> None:
     ids = [event_id for head in (A, B, A, A, B) for event_id in record_heads(store, main=head)]
     assert ids == [f"push/web/main/{n}-{head[:12]}" for n, head in enumerate((A, B, A, B), 1)]
-    assert [event.id for event in store.events.unhandled_events()] == ids
+    assert [event.id for event in store.events.list_unhandled()] == ids
 
 
 def test_branches_and_repositories_move_apart(store: Store) -> None:
@@ -72,7 +72,7 @@ def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store)
     )
     for now in (NOW, LATER):
         store.events.mark_handled(a, now)
-    assert [event.id for event in store.events.unhandled_events()] == [c, b]
+    assert [event.id for event in store.events.list_unhandled()] == [c, b]
     assert store.events.get(a).handled_at == NOW
 
 
@@ -85,7 +85,7 @@ def test_an_unknown_event_is_not_found(store: Store) -> None:
 def test_repositories_are_named_once(store: Store) -> None:
     for name in ("web", "Api", "web"):
         store.repositories.put(name, NOW)
-    assert list(store.repositories.names()) == ["Api", "web"]
+    assert list(store.repositories.list_names()) == ["Api", "web"]
 
 
 def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:
@@ -104,7 +104,7 @@ def test_pipelines_are_named_once_and_unknown_ones_not_found(store: Store) -> No
     store.pipelines.put(PIPELINE, NOW)
     store.pipelines.put(replace(PIPELINE, stages=()), NOW)
     store.pipelines.put(replace(PIPELINE, name="api"), NOW)
-    assert list(store.pipelines.names()) == ["api", "web"]
+    assert list(store.pipelines.list_names()) == ["api", "web"]
     for name, version in (("nothing", None), ("web", 9)):
         with pytest.raises(NotFoundError, match=name) as caught:
             store.pipelines.get(name, version)

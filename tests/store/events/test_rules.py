@@ -70,10 +70,10 @@ def test_a_target_comes_back_without_its_secrets_which_are_encrypted(store: Stor
         store.event_targets.put(CHAT, SECRETS, "ada", now)
     record = store.event_targets.get("chat")
     assert (record.target, record.version, record.changed_at) == (CHAT, 1, NOW)
-    assert store.event_targets.secrets("chat") == SECRETS
+    assert store.event_targets.read_secrets("chat") == SECRETS
     assert "very-secret" not in repr(store.event_targets.list())
     assert store.event_targets.put(CHAT, {"url": "slack://other"}, "ada", LATER).version == 2
-    assert store.event_targets.secrets("none") == {}
+    assert store.event_targets.read_secrets("none") == {}
     with pytest.raises(NotFoundError, match="none"):
         store.event_targets.get("none")
 
@@ -87,7 +87,7 @@ def test_the_key_is_private_and_no_secret_is_readable_in_the_data_folder(tmp_pat
             assert not file.is_file() or b"very-secret" not in file.read_bytes()
         elsewhere = EventTargets(store.database, SecretBox(tmp_path))
         with pytest.raises(StoreError, match=KEY_FILE):
-            EventTargets(store.database, SecretBox(key.parent / "..")).secrets("chat")
+            EventTargets(store.database, SecretBox(key.parent / "..")).read_secrets("chat")
         assert elsewhere is not None
 
 
@@ -106,10 +106,10 @@ def test_a_target_in_use_is_not_removed(store: Store) -> None:
 
 
 def test_the_cursor_moves_with_what_follows_and_only_from_where_it_is(store: Store) -> None:
-    assert store.event_cursor.position() == 0
+    assert store.event_cursor.read_position() == 0
     assert store.event_cursor.advance(0, 2, [entry("a", 1)], [], NOW)
     assert not store.event_cursor.advance(0, 3, [entry("b", 3)], [], NOW)
-    assert store.event_cursor.position() == 2
+    assert store.event_cursor.read_position() == 2
     assert keys(claim(store)) == ["a"]
 
 
@@ -120,17 +120,17 @@ def group(position: int, topic: str, at: str = NOW) -> GroupedEvent:
 def test_events_of_a_known_topic_are_not_grouped_again(store: Store) -> None:
     cursor = store.event_cursor
     assert cursor.advance(0, 3, [], [group(1, "x"), group(2, "y"), group(3, "x")], NOW)
-    (waiting,) = cursor.groups()
+    (waiting,) = cursor.list_groups()
     assert (waiting.target, waiting.count, waiting.first_at, waiting.pause_seconds) == ("chat", 2, NOW, 30)
-    assert cursor.grouped_positions("chat", "tell", 10) == [1, 2]
+    assert cursor.list_grouped_positions("chat", "tell", 10) == [1, 2]
     for _ in range(2):
         cursor.send_group("chat", "tell", 2, [entry("digest", 2, "group")])
-    assert cursor.groups() == []
+    assert cursor.list_groups() == []
     assert keys(claim(store)) == ["digest"]
     assert cursor.advance(3, 4, [], [group(4, "y", LATER)], NOW)
-    assert cursor.groups() == []
+    assert cursor.list_groups() == []
     assert cursor.advance(4, 5, [], [group(5, "y", LATEST)], LATEST)
-    assert [each.count for each in cursor.groups()] == [1]
+    assert [each.count for each in cursor.list_groups()] == [1]
 
 
 def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
@@ -143,12 +143,12 @@ def test_topics_that_an_event_reopens_are_news_again(store: Store) -> None:
         group(7, "ab01", LATER),
     ]
     assert cursor.advance(3, 7, [], again, NOW)
-    assert cursor.grouped_positions("chat", "tell", 10) == [1, 2, 3, 4, 5]
+    assert cursor.list_grouped_positions("chat", "tell", 10) == [1, 2, 3, 4, 5]
     assert cursor.advance(7, 8, [], [group(8, "aa02", LATER)], NOW)
-    assert cursor.grouped_positions("chat", "tell", 10)[5:] == [8]
+    assert cursor.list_grouped_positions("chat", "tell", 10)[5:] == [8]
     recent = replace(group(9, "aa03", LATER), reopens=Reopening("aa", "aa0", "aa", LATER))
     assert cursor.advance(8, 10, [], [recent, group(10, "aa02", LATER)], NOW)
-    assert cursor.grouped_positions("chat", "tell", 10)[6:] == [9]
+    assert cursor.list_grouped_positions("chat", "tell", 10)[6:] == [9]
 
 
 def test_topics_are_forgotten_after_a_time(store: Store) -> None:
@@ -166,14 +166,14 @@ def test_a_summary_is_sent_once_for_each_time(store: Store) -> None:
     for _ in range(2):
         store.event_cursor.send_summary("chat", NOW, LATER, [entry("summary", 0, "summary")])
     store.event_cursor.send_summary("chat", NOW, LATER, [entry("another", 0, "summary")])
-    assert store.event_cursor.summary_due_at("chat") == NOW
+    assert store.event_cursor.find_last_summary_time("chat") == NOW
     assert keys(claim(store)) == ["summary"]
 
 
 def test_a_summary_of_the_future_does_not_keep_back_the_next(store: Store) -> None:
     store.event_cursor.send_summary("chat", LATEST, LATEST, [entry("early", 0, "summary")])
     store.event_cursor.send_summary("chat", NOW, LATER, [entry("next", 1, "summary")])
-    assert store.event_cursor.summary_due_at("chat") == NOW
+    assert store.event_cursor.find_last_summary_time("chat") == NOW
     assert keys(claim(store)) == ["early"]
 
 
@@ -185,7 +185,7 @@ def test_what_a_wrong_clock_put_off_is_due_once_the_clock_is_right(store: Store)
     assert claim(store, LATEST) == []
     assert store.outbox.bring_forward(LATEST, NOW) == 1
     assert store.outbox.bring_forward(LATEST, NOW) == 0
-    assert store.event_receivers.states()["chat"].paused_until is None
+    assert store.event_receivers.list_states()["chat"].paused_until is None
     store.event_receivers.record_success("chat", NOW)
     assert keys(claim(store, NOW)) == ["a"]
 
@@ -210,9 +210,9 @@ def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> Non
     store.outbox.put([entry("mail", 1, receiver="mail")])
     for _ in range(FAILURES_LIMIT - 1):
         receivers.record_failure("chat", "no", now)
-    assert receivers.states()["chat"].paused_until is None
+    assert receivers.list_states()["chat"].paused_until is None
     receivers.record_failure("chat", "no", now)
-    state = receivers.states()["chat"]
+    state = receivers.list_states()["chat"]
     assert state.failures == FAILURES_LIMIT
     assert state.paused_until is not None
     assert state.paused_until > NOW
@@ -221,7 +221,7 @@ def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> Non
     assert claim(store, LATEST) == []
     receivers.record_success("chat", LATEST)
     assert keys(claim(store, LATEST)) == ["1", "2", "3"]
-    assert receivers.states()["chat"].last_sent_at == LATEST
+    assert receivers.list_states()["chat"].last_sent_at == LATEST
 
 
 # --- the limits ------------------------------------------------------------------------------------------------------
@@ -231,18 +231,18 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
     store.outbox.put([entry(f"{number:02}", number, str(number)) for number in range(10)])
     for _ in range(2):
         store.event_receivers.trim(6, 3, "", "too many wait")
-    assert store.event_receivers.lengths() == {"chat": QueueLength(waiting=6, dead=3)}
-    state = store.event_receivers.states()["chat"]
+    assert store.event_receivers.count_entries() == {"chat": QueueLength(waiting=6, dead=3)}
+    state = store.event_receivers.list_states()["chat"]
     assert (state.given_up, state.deleted) == (4, 1)
-    assert keys(list(store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, None))) == ["03", "02", "01"]
-    assert keys(list(store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, (2, "02")))) == ["01"]
-    oldest = store.outbox.dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), newest_first=False)
+    assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, None))) == ["03", "02", "01"]
+    assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (2, "02")))) == ["01"]
+    oldest = store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), newest_first=False)
     assert keys(list(oldest)) == ["02", "03"]
     store.event_receivers.trim(6, 100, LATER, "overdue")
-    assert store.event_receivers.lengths()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
+    assert store.event_receivers.count_entries()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
     store.event_receivers.record_failure("chat", "down", datetime.fromisoformat(LATER))
     store.event_receivers.trim(6, 100, LATER, "overdue")
-    assert store.event_receivers.lengths()["chat"].waiting == 0
+    assert store.event_receivers.count_entries()["chat"].waiting == 0
 
 
 def test_dead_letters_are_sent_again_on_request(store: Store) -> None:

@@ -30,7 +30,7 @@ SOURCE, NEWER = Source("sha256:db", "1"), Source("sha256:newer", "1")
 FINDING = Finding(
     "CVE-1",
     ("GHSA-1",),
-    FLASK.package(),
+    FLASK.to_package(),
     Severity.HIGH,
     Rating("advisory", Severity.HIGH, 7.5, "CVSS:3.1/AV:N"),
     "1.0",
@@ -47,27 +47,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def ids(store: Store) -> dict[Component, int]:
-    return {component: number for number, component in store.fleet.components()}
+    return {component: number for number, component in store.fleet.iterate_components()}
 
 
 def test_an_image_is_split_into_bundles(store: Store) -> None:
     new = store.fleet.add(NEW)
     assert sorted(new) == sorted(ids(store).values())
     assert store.fleet.add(NEW) == []
-    (image,) = store.fleet.images()
+    (image,) = store.fleet.iterate_images()
     assert (image.digest, image.repository, image.seen_at, image.gone_at) == (IMAGE, "web", NOW, None)
-    assert store.fleet.image(IMAGE) == image
-    assert store.fleet.image("sha256:none") is None
-    (platform,) = store.fleet.platforms()
+    assert store.fleet.find_image(IMAGE) == image
+    assert store.fleet.find_image("sha256:none") is None
+    (platform,) = store.fleet.iterate_platforms()
     assert platform == (image.id, 0, FACTS, 3)
-    bundles = list(store.fleet.bundles_of_images())
+    bundles = list(store.fleet.iterate_bundles_of_images())
     assert [(row.layer, row.base) for row in bundles] == [("sha256:1", True), ("sha256:2", False)]
-    assert list(store.fleet.bundles_of_images([image.id])) == bundles
+    assert list(store.fleet.iterate_bundles_of_images([image.id])) == bundles
     numbers = ids(store)
-    contents = dict(store.fleet.bundles())
+    contents = dict(store.fleet.iterate_bundles())
     assert contents[bundles[0].bundle] == ({numbers[ZLIB]: 1}, {numbers[FLASK]: 1})
     assert contents[bundles[1].bundle] == ({numbers[FLASK]: 2}, {})
-    assert list(store.fleet.holders([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
+    assert list(store.fleet.iterate_holders([numbers[FLASK]])) == [(numbers[FLASK], bundles[1].bundle, 2)]
     assert store.fleet.find_images_with([bundles[0].bundle]) == {image.id}
 
 
@@ -77,14 +77,14 @@ def test_images_of_one_base_share_its_bundle(store: Store) -> None:
         digest=SECOND_FACTS.image, platforms=(NewPlatform(SECOND_FACTS, 1, (BASE._replace(layer="sha256:3"),)),)
     )
     assert store.fleet.add(new) == []
-    first, second = store.fleet.images()
-    bundles = list(store.fleet.bundles_of_images())
+    first, second = store.fleet.iterate_images()
+    bundles = list(store.fleet.iterate_bundles_of_images())
     assert bundles[2] == ImageBundle(second.id, 0, 0, bundles[0].bundle, "sha256:3", True)
     platform = Placement(
         second.id, 0, tuple((row.bundle, LayerOrigin.BASE if row.base else LayerOrigin.OWN) for row in bundles[2:])
     )
-    assert list(store.fleet_judging.placements_between(second.id, second.id + 1)) == [platform]
-    assert list(store.fleet_judging.placements([second.id])) == [platform]
+    assert list(store.fleet_judging.iterate_placements_between(second.id, second.id + 1)) == [platform]
+    assert list(store.fleet_judging.iterate_placements([second.id])) == [platform]
     assert store.fleet.find_images_with([bundles[0].bundle]) == {first.id, second.id}
 
 
@@ -94,24 +94,24 @@ def test_a_newer_scan_replaces_what_an_image_holds(store: Store) -> None:
         inventories="sha256:j", scanner="2", scanned_at=LATER, platforms=(NewPlatform(FACTS, 1, (OWN,)),)
     )
     assert store.fleet.add(again) == []
-    (image,) = store.fleet.images()
+    (image,) = store.fleet.iterate_images()
     assert (image.scanner, image.seen_at, image.scanned_at) == ("2", NOW, LATER)
-    assert [row.layer for row in store.fleet.bundles_of_images()] == ["sha256:2"]
+    assert [row.layer for row in store.fleet.iterate_bundles_of_images()] == ["sha256:2"]
 
 
 def test_components_are_distinguished_by_every_field_that_matching_reads(store: Store) -> None:
     bundle = NewBundle("", False, {ZLIB: 1, OLD_ZLIB: 1, ZLIB._replace(module="a:1"): 1}, {})
     assert len(store.fleet.add(NEW._replace(platforms=(NewPlatform(FACTS, 3, (bundle,)),)))) == 3
-    assert store.fleet.ecosystems() == ["Debian:12", "Debian:13"]
+    assert store.fleet.list_ecosystems() == ["Debian:12", "Debian:13"]
 
 
 def test_uncovered_components(store: Store) -> None:
     store.fleet.add(NEW)
     numbers = ids(store)
-    assert store.fleet.uncovered_components([]) == sorted(numbers.values())
-    assert store.fleet.uncovered_components([Coverage("PyPI", True, (), NOW)]) == [numbers[ZLIB]]
+    assert store.fleet.list_uncovered_components([]) == sorted(numbers.values())
+    assert store.fleet.list_uncovered_components([Coverage("PyPI", True, (), NOW)]) == [numbers[ZLIB]]
     partial = [Coverage("PyPI", False, ("flask",), NOW), Coverage("Debian:13", False, ("glibc",), NOW)]
-    assert store.fleet.uncovered_components(partial) == [numbers[ZLIB]]
+    assert store.fleet.list_uncovered_components(partial) == [numbers[ZLIB]]
 
 
 def match_result(store: Store, *findings: Finding, doubts: tuple[Undetermined, ...] = ()) -> MatchResult:
@@ -124,14 +124,14 @@ def test_findings_of_new_components(store: Store) -> None:
     assert not store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_findings.begin(SOURCE, NOW)
     assert not store.fleet_findings.begin(SOURCE, NOW)
-    assert {component for _, component in store.fleet_findings.unmatched_components(10)} == {FLASK, ZLIB}
+    assert {component for _, component in store.fleet_findings.list_unmatched_components(10)} == {FLASK, ZLIB}
     for _ in range(2):
         assert store.fleet_findings.record_new(results, SOURCE, NOW)
-    assert [component for _, component in store.fleet_findings.unmatched_components(10)] == [ZLIB]
-    (row,) = store.fleet_findings.findings()
-    vulnerability = store.fleet_findings.vulnerabilities()[row.vulnerability]
+    assert [component for _, component in store.fleet_findings.list_unmatched_components(10)] == [ZLIB]
+    (row,) = store.fleet_findings.iterate_findings()
+    vulnerability = store.fleet_findings.list_vulnerabilities()[row.vulnerability]
     assert vulnerability == Vulnerability("CVE-1", ("GHSA-1",), "2026-01-01", None, 0.5, -1.0)
-    assert row.finding(FLASK.package(), vulnerability) == FINDING
+    assert row.make_finding(FLASK.to_package(), vulnerability) == FINDING
     assert row.opened == NOW
     assert list(store.fleet_findings.list_undetermined()) == [
         (row.component, UndeterminedEntry("uncomparable", "odd", ("CVE-2",)))
@@ -145,7 +145,7 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, NOW)
-    (first,) = store.fleet_findings.findings()
+    (first,) = store.fleet_findings.iterate_findings()
     record = store.fleet_findings.record_all
     assert record([match_result(store)], {}, NEWER, NEWER, LATER) is None
     fixed = replace(FINDING, fixed="2.0")
@@ -156,19 +156,19 @@ def test_findings_of_a_newer_database_replace_the_others(store: Store) -> None:
     assert record([match_result(store, fixed)], {}, SOURCE, NEWER, LATER) == ([], [])
     ended = Change(first.component, first.vulnerability, first._replace(fixed="2.0"), None)
     assert record([match_result(store)], {}, NEWER, SOURCE, LATER) == ([ended], [])
-    assert list(store.fleet_findings.findings()) == []
-    assert store.fleet_findings.source() == NEWER
+    assert list(store.fleet_findings.iterate_findings()) == []
+    assert store.fleet_findings.find_source() == NEWER
 
 
 def test_kev_and_epss_change_no_finding(store: Store) -> None:
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, NOW)
-    ((number, vulnerability),) = store.fleet_findings.vulnerabilities().items()
+    ((number, vulnerability),) = store.fleet_findings.list_vulnerabilities().items()
     newer = vulnerability._replace(epss=0.75)
     assert store.fleet_findings.record_all([], {number: newer}, NEWER, SOURCE, LATER) == ([], [ids(store)[FLASK]])
     assert store.fleet_findings.record_all([], {number: newer}, SOURCE, NEWER, LATER) == ([], [])
-    assert store.fleet_findings.vulnerabilities() == {number: newer}
+    assert store.fleet_findings.list_vulnerabilities() == {number: newer}
 
 
 def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
@@ -177,18 +177,18 @@ def test_vulnerabilities_are_found_by_each_of_their_names(store: Store) -> None:
     renamed = replace(FINDING, id="GHSA-2", aliases=("CVE-2", "PYSEC-2"))
     unnamed = replace(FINDING, id="MAL-3", aliases=())
     store.fleet_findings.record_new([match_result(store, FINDING, renamed, unnamed)], SOURCE, NOW)
-    numbers = {entry.name: number for number, entry in store.fleet_findings.vulnerabilities().items()}
-    named = store.fleet_findings.vulnerabilities_named
+    numbers = {entry.name: number for number, entry in store.fleet_findings.list_vulnerabilities().items()}
+    named = store.fleet_findings.list_vulnerabilities_named
     assert named(["CVE-2", "CVE-9"]) == named(["PYSEC-2", "GHSA-2"])
     assert named(["CVE-2"]).keys() == {numbers["GHSA-2"]}
     assert named(["MAL-3", "CVE-1"]).keys() == {numbers["MAL-3"], numbers["CVE-1"]}
     assert named([]) == named(["cve-1"]) == {}
-    assert store.fleet_findings.cves() == {"CVE-1", "CVE-2"}
+    assert store.fleet_findings.list_cves() == {"CVE-1", "CVE-2"}
 
 
 def test_only_changed_verdicts_are_written(store: Store) -> None:
     store.fleet.add(NEW)
-    image = next(store.fleet.images()).id
+    image = next(store.fleet.iterate_images()).id
     verdict = FleetVerdict("default", image, Status.APPROVED, (0, 0, 1, 0, 0, 0), None, NOW)
 
     def write(*verdicts: FleetVerdict) -> list[tuple[FleetVerdict | None, FleetVerdict]]:
@@ -204,10 +204,10 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
     assert write(rejected) == [(more._replace(since=NOW), rejected)]
     assert store.fleet_verdicts.list_of_policy("default") == {image: rejected}
     assert store.fleet_verdicts.list_of_policy("default", [image + 1]) == {}
-    assert (store.fleet_verdicts.images("default"), store.fleet_verdicts.images("other")) == ({image}, set())
+    assert (store.fleet_verdicts.list_images("default"), store.fleet_verdicts.list_images("other")) == ({image}, set())
     assert write(more) != []
-    assert store.fleet_verdicts.due_images(NOW) == []
-    assert store.fleet_verdicts.due_images(LATER) == [("default", image)]
+    assert store.fleet_verdicts.list_due_images(NOW) == []
+    assert store.fleet_verdicts.list_due_images(LATER) == [("default", image)]
     with store.database.write() as connection:
         store.fleet_verdicts.remove(connection, "default", [image])
     assert store.fleet_verdicts.list_of_policy("default") == {}
@@ -215,7 +215,7 @@ def test_only_changed_verdicts_are_written(store: Store) -> None:
 
 def test_the_vulnerabilities_that_are_new_in_images_are_known_by_digest(store: Store) -> None:
     store.fleet.add(NEW)
-    recent = store.fleet_changes.recent_vulnerabilities
+    recent = store.fleet_changes.list_recent_vulnerabilities
     assert recent([IMAGE], "", NOW) == {}
     store.fleet_findings.begin(SOURCE, NOW)
     store.fleet_findings.record_new([match_result(store, FINDING)], SOURCE, LATER)
@@ -231,7 +231,7 @@ def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Stor
     store.fleet_findings.begin(SOURCE, NOW)
     sources = [SOURCE, *(Source(f"sha256:{name}", "1") for name in "bcd")]
     first, second, third = (replace(FINDING, id=f"CVE-{number}", aliases=()) for number in (1, 2, 3))
-    news = store.fleet_changes.unannounced_findings
+    news = store.fleet_changes.list_unannounced_findings
 
     def publish(number: int, now: str, *findings: Finding) -> None:
         results = [match_result(store, *findings)]
@@ -245,7 +245,7 @@ def test_news_stay_until_their_events_are_written_and_then_for_a_day(store: Stor
     assert [entry.at for entry in news()] == [YEAR_LATER]
     store.fleet_changes.record_announced(news(), [])
     publish(3, LATER, first, second, third)
-    recent = store.fleet_changes.recent_vulnerabilities([IMAGE], LATER, YEAR_LATER)
+    recent = store.fleet_changes.list_recent_vulnerabilities([IMAGE], LATER, YEAR_LATER)
     assert [entry["id"] for entry in recent[IMAGE]] == ["CVE-3"]
 
 
@@ -255,7 +255,7 @@ def test_the_images_that_hold_a_component_are_found_with_its_layer(store: Store)
     changes, numbers = store.fleet_changes, ids(store)
     assert changes.find_images_with([numbers[FLASK]]) == [IMAGE]  # the base owns it in the other one
     assert sorted(changes.find_images_with(numbers.values())) == [IMAGE, SECOND_FACTS.image]
-    places = changes.holding_images(numbers.values(), [IMAGE])
+    places = changes.list_holding_images(numbers.values(), [IMAGE])
     assert {(place.digest, place.component, place.layer) for place in places} == {
         (IMAGE, numbers[ZLIB], "sha256:1"),
         (IMAGE, numbers[FLASK], "sha256:2"),
@@ -270,6 +270,6 @@ def test_new_vulnerabilities_of_an_image_are_known_among_thousands_of_others(sto
     others = [replace(FINDING, id=f"CVE-9-{number}", aliases=()) for number in range(FINDINGS_LIMIT + 1)]
     many = MatchResult(ids(store)[OLD_ZLIB], tuple(others), ())
     store.fleet_findings.record_new([match_result(store, FINDING), many], SOURCE, LATER)
-    recent = store.fleet_changes.recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER, LATER)
+    recent = store.fleet_changes.list_recent_vulnerabilities([IMAGE, SECOND_FACTS.image], LATER, LATER)
     assert recent[IMAGE] == [{"id": "CVE-1", "severity": "HIGH"}]
     assert len(recent[SECOND_FACTS.image]) == VULNERABILITIES_LIMIT

@@ -38,7 +38,7 @@ def test_every_policy_change_is_a_version_with_author_time_and_comment(store: St
     assert (second.version, second.rules, second.digest) == (2, LAX.rules, LAX.digest)
     assert store.policies.get("strict") == second
     assert store.policies.get("strict", 1) == first
-    assert list(store.policies.history("strict")) == [second, first]
+    assert list(store.policies.list_versions("strict")) == [second, first]
 
 
 def test_only_a_different_text_is_a_new_policy_version(store: Store) -> None:
@@ -72,7 +72,7 @@ def test_a_removed_policy_keeps_its_history(store: Store) -> None:
     with pytest.raises(NotFoundError, match="bob removed it"):
         store.policies.get("strict")
     assert list(store.policies.list()) == []
-    assert list(store.policies.history("strict")) == [removed, first]
+    assert list(store.policies.list_versions("strict")) == [removed, first]
     assert store.policies.put(STRICT, "one", "ada", LATER, expected_version=0).version == 3
     assert [policy.version for policy in store.policies.list()] == [3]
 
@@ -84,7 +84,7 @@ def test_an_unknown_policy_cannot_be_removed_or_found(store: Store) -> None:
         store.policies.get("strict")
     with pytest.raises(NotFoundError):
         store.policies.get("strict", 1)
-    assert list(store.policies.history("strict")) == []
+    assert list(store.policies.list_versions("strict")) == []
 
 
 def test_a_policy_that_a_pipeline_uses_cannot_be_removed(store: Store) -> None:
@@ -144,7 +144,9 @@ def test_an_assignment_is_replaced_by_its_name(store: Store) -> None:
     for _ in range(2):
         store.policy_assignments.remove("team", "bob", LATER)
     assert [record.assignment for record in store.policy_assignments.list()] == [first]
-    changes = [(change.name, change.assignment, change.changed_by) for change in store.policy_assignments.changes()]
+    changes = [
+        (change.name, change.assignment, change.changed_by) for change in store.policy_assignments.list_changes()
+    ]
     assert changes == [
         ("team", ASSIGNMENT, "ada"),
         ("team", changed, "bob"),

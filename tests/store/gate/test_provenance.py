@@ -28,35 +28,37 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 def test_only_the_first_statement_of_a_build_is_stored(store: Store) -> None:
     for envelope in ("{}", "[]"):
         store.provenance.add(replace(BUILT, envelope=envelope))
-    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("{}",))
-    assert store.provenance.statements(OTHER_IMAGE, REPOSITORY) == StoredStatements()
+    assert store.provenance.list_statements(IMAGE, REPOSITORY) == StoredStatements(("{}",))
+    assert store.provenance.list_statements(OTHER_IMAGE, REPOSITORY) == StoredStatements()
 
 
 def test_several_builds_may_produce_one_digest(store: Store) -> None:
     store.provenance.add(BUILT)
     store.provenance.add(replace(BUILT, build="web-2/Build/Build/1", envelope="[]", built_at=LATER))
-    assert store.provenance.statements(IMAGE, REPOSITORY).envelopes == ("{}", "[]")
+    assert store.provenance.list_statements(IMAGE, REPOSITORY).envelopes == ("{}", "[]")
 
 
 def test_fetched_statements_replace_those_fetched_before(store: Store) -> None:
     for envelopes in (("one", "two"), ("two", "three")):
         for _ in range(2):
             store.provenance.replace_fetched(IMAGE, REPOSITORY, envelopes, NOW)
-        assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(envelopes, NOW)
+        assert store.provenance.list_statements(IMAGE, REPOSITORY) == StoredStatements(envelopes, NOW)
     store.provenance.add(replace(BUILT, envelope="two"))
-    assert store.provenance.statements(IMAGE, REPOSITORY).envelopes == ("two", "three")
+    assert store.provenance.list_statements(IMAGE, REPOSITORY).envelopes == ("two", "three")
     store.provenance.replace_fetched(IMAGE, REPOSITORY, (), LATER)
-    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("two",), LATER)
+    assert store.provenance.list_statements(IMAGE, REPOSITORY) == StoredStatements(("two",), LATER)
 
 
 def test_what_is_fetched_from_one_repository_changes_nothing_of_another(store: Store) -> None:
     store.provenance.add(BUILT)
     store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), NOW)
-    assert store.provenance.statements(IMAGE, "copies/web") == StoredStatements(("{}",))
+    assert store.provenance.list_statements(IMAGE, "copies/web") == StoredStatements(("{}",))
     store.provenance.replace_fetched(IMAGE, "copies/web", ("two",), LATER)
     store.provenance.record_fetch_error(IMAGE, "copies/web", "no registry", LATER)
-    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("{}", "one"), NOW)
-    assert store.provenance.statements(IMAGE, "copies/web") == StoredStatements(("{}", "two"), LATER, "no registry")
+    assert store.provenance.list_statements(IMAGE, REPOSITORY) == StoredStatements(("{}", "one"), NOW)
+    assert store.provenance.list_statements(IMAGE, "copies/web") == StoredStatements(
+        ("{}", "two"), LATER, "no registry"
+    )
 
 
 def test_a_fetch_error_is_stored_and_earlier_statements_are_kept(store: Store) -> None:
@@ -64,10 +66,10 @@ def test_a_fetch_error_is_stored_and_earlier_statements_are_kept(store: Store) -
     for _ in range(2):
         store.provenance.record_fetch_error(IMAGE, REPOSITORY, "no registry", LATER)
         store.provenance.record_fetch_error(OTHER_IMAGE, REPOSITORY, "no registry", LATER)
-    assert store.provenance.statements(IMAGE, REPOSITORY) == StoredStatements(("one",), LATER, "no registry")
-    assert store.provenance.statements(OTHER_IMAGE, REPOSITORY) == StoredStatements((), LATER, "no registry")
+    assert store.provenance.list_statements(IMAGE, REPOSITORY) == StoredStatements(("one",), LATER, "no registry")
+    assert store.provenance.list_statements(OTHER_IMAGE, REPOSITORY) == StoredStatements((), LATER, "no registry")
     store.provenance.replace_fetched(IMAGE, REPOSITORY, ("one",), LATER)
-    assert store.provenance.statements(IMAGE, REPOSITORY).fetch_error is None
+    assert store.provenance.list_statements(IMAGE, REPOSITORY).fetch_error is None
 
 
 def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
@@ -77,16 +79,16 @@ def test_a_case_is_kept_with_its_provenance(store: Store) -> None:
         case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", (scanned,), provenance=facts)
         verdict = evaluate.judge(case, ECOSYSTEMS, RULES)
         _, digest = store.verdicts.add(verdict, case, f"cause-{facts}")
-        assert store.verdicts.case(digest) == case
+        assert store.verdicts.get_case(digest) == case
 
 
 def test_the_revisions_change_with_each_new_statement_and_fetch(store: Store) -> None:
     place, elsewhere = (IMAGE, REPOSITORY), (IMAGE, "copies/web")
 
     def revisions() -> tuple[str, str, str]:
-        both = store.provenance.revisions({place, elsewhere})
+        both = store.provenance.list_revisions({place, elsewhere})
         assert both.keys() == {place, elsewhere}
-        return store.provenance.revision(), both[place], both[elsewhere]
+        return store.provenance.read_revision(), both[place], both[elsewhere]
 
     nothing = revisions()
     store.provenance.add(BUILT)
@@ -101,4 +103,4 @@ def test_the_revisions_change_with_each_new_statement_and_fetch(store: Store) ->
     failed = revisions()
     assert failed[:2] != fetched[:2]
     assert revisions() == failed
-    assert store.provenance.revisions(set()) == {}
+    assert store.provenance.list_revisions(set()) == {}

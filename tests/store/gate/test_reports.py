@@ -32,25 +32,25 @@ def test_a_report_is_kept_with_its_body(store: Store) -> None:
         record = store.reports.put(REPORTED, "ana", VOUCHED, now=NOW)
     assert (record.image, record.source, record.platform, record.by) == (IMAGE, "trivy", "linux/amd64", "ana")
     assert (record.made_at, record.vouched, record.added_at) == (NOW, True, NOW)
-    assert store.verdicts.document(record.digest) == canonical.encode(REPORTED)
+    assert store.verdicts.get_document(record.digest) == canonical.encode(REPORTED)
     assert list(store.reports.list_for_image(IMAGE)) == [record]
-    assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED]
+    assert list(store.reports.list_external_reports(IMAGE, "app")) == [REPORTED]
     assert list(store.reports.list_for_image(OTHER_IMAGE)) == []
-    assert list(store.reports.external_reports(OTHER_IMAGE, "app")) == []
+    assert list(store.reports.list_external_reports(OTHER_IMAGE, "app")) == []
 
 
 def test_the_newest_report_of_each_submitter_counts(store: Store) -> None:
     older, newer = replace(REPORTED, at="2026-11-01T00:00:00.000Z"), replace(REPORTED, at=LATER)
     store.reports.put(REPORTED, "ana", VOUCHED, now=NOW)
     store.reports.put(older, "ana", VOUCHED, now=LATER)
-    assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED]
+    assert list(store.reports.list_external_reports(IMAGE, "app")) == [REPORTED]
     store.reports.put(newer, "bob", ReportScope(), now=LATER)
     assert [(record.by, record.made_at) for record in store.reports.list_for_image(IMAGE)] == [
         ("ana", NOW),
         ("bob", LATER),
     ]
     store.reports.put(newer, "ana", VOUCHED, now=LATER)
-    assert list(store.reports.external_reports(IMAGE, "app")) == [newer, newer]
+    assert list(store.reports.list_external_reports(IMAGE, "app")) == [newer, newer]
 
 
 def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
@@ -61,7 +61,7 @@ def test_new_reports_of_a_source_replace_all_earlier_ones(store: Store) -> None:
         first, second = store.reports.replace(IMAGE, [REPORTED, arm], "inspector", NOW)
         assert (first.platform, second.platform, first.vouched) == ("linux/amd64", "linux/arm64", True)
         assert {record.image for record in (first, second)} == {IMAGE}
-    assert list(store.reports.external_reports(IMAGE, "app")) == [REPORTED, REPORTED, arm]
+    assert list(store.reports.list_external_reports(IMAGE, "app")) == [REPORTED, REPORTED, arm]
     older = replace(REPORTED, at="2026-11-01T00:00:00.000Z")
     (record,) = store.reports.replace(IMAGE, [older], "inspector", LATER)
     assert list(store.reports.list_for_image(IMAGE)) == [others, record]
@@ -85,7 +85,9 @@ def test_a_report_counts_in_the_repositories_of_its_author(store: Store) -> None
     """Those of its roles and its token, whatever the image is in later."""
     writes, accepts = RepositoryLimits(("alpha/*", "bravo/*")), RepositoryLimits(("alpha/*",), ("*/x",))
     store.reports.put(REPORTED, "eve", ReportScope(writes, accepts), now=NOW)
-    counted = {name: len(store.reports.external_reports(IMAGE, name)) for name in ("alpha/x", "bravo/x", "carol/x", "")}
+    counted = {
+        name: len(store.reports.list_external_reports(IMAGE, name)) for name in ("alpha/x", "bravo/x", "carol/x", "")
+    }
     assert counted == {"alpha/x": 1, "bravo/x": 1, "carol/x": 0, "": 0}
     vouched = {name: store.reports.is_vouched(IMAGE, name) for name in ("alpha/x", "alpha/y", "bravo/x", "")}
     assert vouched == {"alpha/x": True, "alpha/y": False, "bravo/x": False, "": False}
@@ -95,6 +97,6 @@ def test_a_report_counts_in_the_repositories_of_its_author(store: Store) -> None
 def test_the_same_report_counts_where_its_author_may_act_now(store: Store) -> None:
     store.reports.put(REPORTED, "eve", ReportScope(RepositoryLimits(("alpha/*",))), now=NOW)
     assert not store.reports.put(REPORTED, "eve", ReportScope(), now=NOW).vouched
-    assert len(store.reports.external_reports(IMAGE, "bravo/x")) == 1
+    assert len(store.reports.list_external_reports(IMAGE, "bravo/x")) == 1
     assert store.reports.put(REPORTED, "eve", VOUCHED, now=LATER).vouched
     assert store.reports.is_vouched(IMAGE, "bravo/x")

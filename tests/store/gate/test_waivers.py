@@ -37,11 +37,11 @@ def test_a_waiver_is_added_once(store: Store) -> None:
 def test_a_revoked_waiver_is_kept_and_inactive(store: Store) -> None:
     for waiver in (WAIVER, replace(WAIVER, id="w2", until=None, until_fixed=True)):
         store.waivers.add(waiver)
-    assert [record.waiver.id for record in store.waivers.active(NOW)] == ["w1", "w2"]
+    assert [record.waiver.id for record in store.waivers.list_active(NOW)] == ["w1", "w2"]
     revoked = store.waivers.revoke("w1", "bob", NOW)
     assert (revoked.revoked_by, revoked.revoked_at) == ("bob", NOW)
     assert store.waivers.revoke("w1", "eve", LATER) == revoked
-    assert [record.waiver.id for record in store.waivers.active(NOW)] == ["w2"]
+    assert [record.waiver.id for record in store.waivers.list_active(NOW)] == ["w2"]
     assert [record.waiver.id for record in store.waivers.list()] == ["w2", "w1"]
     with pytest.raises(NotFoundError):
         store.waivers.revoke("w3", "bob", NOW)
@@ -49,7 +49,7 @@ def test_a_revoked_waiver_is_kept_and_inactive(store: Store) -> None:
 
 def test_a_waiver_is_active_until_its_date(store: Store) -> None:
     store.waivers.add(WAIVER)
-    assert list(store.waivers.active(LATER)) == []
+    assert list(store.waivers.list_active(LATER)) == []
 
 
 def test_a_waiver_is_announced_once(store: Store) -> None:
@@ -62,16 +62,16 @@ def test_a_waiver_is_announced_once(store: Store) -> None:
 def test_a_document_is_kept_with_its_statements(store: Store) -> None:
     for _ in range(2):
         assert store.vex.add(UPLOADED, b"{}", [STATEMENT]) == UPLOADED
-    assert store.verdicts.document("sha256:d1") == b"{}"
-    assert [(record, list(statements)) for record, statements in store.vex.active([])] == [(UPLOADED, [STATEMENT])]
+    assert store.verdicts.get_document("sha256:d1") == b"{}"
+    assert [(record, list(statements)) for record, statements in store.vex.list_active([])] == [(UPLOADED, [STATEMENT])]
     assert list(store.vex.list()) == [UPLOADED]
 
 
 def test_an_attached_document_applies_to_its_image_alone(store: Store) -> None:
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
     store.vex.add(ATTACHED, b"[]", [])
-    assert [record.document for record, _ in store.vex.active([IMAGE])] == ["sha256:d1", "sha256:d2"]
-    assert [record.document for record, _ in store.vex.active(["sha256:other"])] == ["sha256:d1"]
+    assert [record.document for record, _ in store.vex.list_active([IMAGE])] == ["sha256:d1", "sha256:d2"]
+    assert [record.document for record, _ in store.vex.list_active(["sha256:other"])] == ["sha256:d1"]
     more = store.vex.add(replace(ATTACHED, envelopes=("two", "one")), b"[]", [])
     assert more.envelopes == ("one", "two")
     assert store.vex.add(ATTACHED, b"[]", []) == more
@@ -82,7 +82,7 @@ def test_a_removed_document_that_is_added_again_is_active(store: Store) -> None:
     removed = store.vex.remove("sha256:d1", "bob", LATER)
     assert (removed.removed_by, removed.removed_at) == ("bob", LATER)
     assert store.vex.remove("sha256:d1", "eve", NOW) == removed
-    assert list(store.vex.active([])) == []
+    assert list(store.vex.list_active([])) == []
     assert list(store.vex.list()) == [removed]
     again = replace(UPLOADED, signer="principal:bob")
     assert store.vex.add(again, b"{}", [STATEMENT]) == again
@@ -91,15 +91,15 @@ def test_a_removed_document_that_is_added_again_is_active(store: Store) -> None:
 
 
 def test_every_change_of_a_document_changes_the_revision(store: Store) -> None:
-    seen = [store.vex.revision()]
+    seen = [store.vex.read_revision()]
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    seen.append(store.vex.revision())
+    seen.append(store.vex.read_revision())
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    assert store.vex.revision() == seen[-1]
+    assert store.vex.read_revision() == seen[-1]
     store.vex.remove("sha256:d1", "bob", LATER)
-    seen.append(store.vex.revision())
+    seen.append(store.vex.read_revision())
     store.vex.add(UPLOADED, b"{}", [STATEMENT])
-    seen.append(store.vex.revision())
+    seen.append(store.vex.read_revision())
     store.vex.add(ATTACHED, b"[]", [])
-    seen.append(store.vex.revision())
+    seen.append(store.vex.read_revision())
     assert len(set(seen)) == len(seen)

@@ -99,16 +99,16 @@ def test_pushes_are_listed_newest_first_and_by_repository(store: Store) -> None:
     new, older = PushedImage("web", "2", IMAGE, LATER), PushedImage("api", "1", "sha256:b", NOW)
     for image in (old, old, new, older):
         store.images.add_push(image)
-    assert list(store.images.pushed_images()) == [new, older, old]
-    assert list(store.images.pushed_images("web")) == [new, old]
-    assert list(store.images.pushed_images("nothing")) == []
+    assert list(store.images.list_pushed()) == [new, older, old]
+    assert list(store.images.list_pushed("web")) == [new, old]
+    assert list(store.images.list_pushed("nothing")) == []
 
 
 def test_a_tag_keeps_the_time_of_the_latest_push_of_each_digest(store: Store) -> None:
     for now in (NOW, LATER, NOW):
         store.images.add_push(PushedImage("web", "latest", IMAGE, now))
     store.images.add_push(PushedImage("web", "latest", "sha256:b", NOW))
-    assert [(image.digest, image.pushed_at) for image in store.images.pushed_images()] == [
+    assert [(image.digest, image.pushed_at) for image in store.images.list_pushed()] == [
         (IMAGE, LATER),
         ("sha256:b", NOW),
     ]
@@ -122,12 +122,12 @@ def push(store: Store, event: str, digest: str, by: str = "", tag: str = "1", at
 def test_the_pusher_of_a_digest_is_kept_and_the_server_replaces_people(store: Store) -> None:
     for number, by in enumerate(("", "ada", "ben", "")):
         push(store, f"a{number}", IMAGE, by)
-    assert [image.pushed_by for image in store.images.pushed_images()] == ["ada"]
+    assert [image.pushed_by for image in store.images.list_pushed()] == ["ada"]
     push(store, "b", IMAGE, SERVER)
     push(store, "c", IMAGE, "ada")
     push(store, "d", IMAGE, "ben", tag="2")
-    assert list(store.images.pushers("web", IMAGE)) == ["ben", SERVER]
-    assert list(store.images.pushers("api", IMAGE)) == list(store.images.pushers("web", "sha256:b")) == []
+    assert list(store.images.list_pushers("web", IMAGE)) == ["ben", SERVER]
+    assert list(store.images.list_pushers("api", IMAGE)) == list(store.images.list_pushers("web", "sha256:b")) == []
 
 
 def test_a_tag_move_is_recorded_once(store: Store) -> None:
@@ -136,13 +136,13 @@ def test_a_tag_move_is_recorded_once(store: Store) -> None:
     push(store, "other tag", "sha256:b", tag="2")
     push(store, "without a tag", "sha256:b", tag="")
     push(store, "without a tag, too", "sha256:c", tag="")
-    assert list(store.images.tag_moves(IMAGE)) == []
+    assert list(store.images.list_tag_moves(IMAGE)) == []
     for _ in range(2):
         push(store, "b", "sha256:b", "ada", at=LATEST)
     move = TagMove("b", "web", "1", IMAGE, "sha256:b", LATEST, "ada")
-    assert list(store.images.tag_moves(IMAGE)) == list(store.images.tag_moves("sha256:b")) == [move]
+    assert list(store.images.list_tag_moves(IMAGE)) == list(store.images.list_tag_moves("sha256:b")) == [move]
     push(store, "back", IMAGE, at="2999-01-01T00:00:00.000Z")
-    assert [move.digest for move in store.images.tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
+    assert [move.digest for move in store.images.list_tag_moves(IMAGE)] == [IMAGE, "sha256:b"]
 
 
 def test_a_scan_is_requested_once(store: Store) -> None:
@@ -151,22 +151,22 @@ def test_a_scan_is_requested_once(store: Store) -> None:
     assert first == Scan(IMAGE, "web", ScanState.REQUESTED, 1, requested_at=NOW)
     assert store.images.request_scan(IMAGE, "other", LATER) == first
     store.images.request_scan("sha256:b", "web", LATER)
-    assert [scan.image for scan in store.images.requested_scans()] == [IMAGE, "sha256:b"]
+    assert [scan.image for scan in store.images.list_requested_scans()] == [IMAGE, "sha256:b"]
 
 
 def test_a_completed_scan_keeps_its_inventories(store: Store) -> None:
     arm = replace(INVENTORY, platform="linux/arm64")
     store.images.request_scan(IMAGE, "web", NOW)
-    assert list(store.images.inventories(IMAGE)) == []
+    assert list(store.images.list_inventories(IMAGE)) == []
     for _ in range(2):
         store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY, arm), None, LATER)
     store.images.finish_scan(IMAGE, 1, [], "too late to fail", LATER)
     done = Scan(IMAGE, "web", ScanState.DONE, 1, requested_at=NOW, finished_at=LATER)
     assert store.images.scan(IMAGE) == done
     assert store.images.request_scan(IMAGE, "web", LATER) == done
-    assert list(store.images.inventories(IMAGE)) == [INVENTORY, arm]
-    assert store.verdicts.document(compute_digest(encode(arm))) == encode(arm)
-    assert list(store.images.requested_scans()) == []
+    assert list(store.images.list_inventories(IMAGE)) == [INVENTORY, arm]
+    assert store.verdicts.get_document(compute_digest(encode(arm))) == encode(arm)
+    assert list(store.images.list_requested_scans()) == []
 
 
 def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_inventory(store: Store) -> None:
@@ -174,12 +174,12 @@ def test_a_completed_scan_keeps_the_origins_of_the_layers_outside_of_the_invento
     origins = LayerOrigin(70_000, "COPY app /app"), LayerOrigin(0, 'RUN echo "\0\x1b"')
     read = [ScannedPlatform(INVENTORY, origins)]
     store.images.finish_scan(IMAGE, scan.number, read, None, LATER)
-    assert list(store.images.scan_with_platforms(IMAGE)[1]) == read
-    assert list(store.images.inventories(IMAGE)) == [INVENTORY]
+    assert list(store.images.read_scan_with_platforms(IMAGE)[1]) == read
+    assert list(store.images.list_inventories(IMAGE)) == [INVENTORY]
     done = store.images.scan(IMAGE)
     assert done is not None
     assert store.rescans.record(done, [ScannedPlatform(INVENTORY, origins[:1])], "14.0", LATER)
-    assert [platform.origins for platform in store.images.scan_with_platforms(IMAGE)[1]] == [origins[:1]]
+    assert [platform.origins for platform in store.images.read_scan_with_platforms(IMAGE)[1]] == [origins[:1]]
 
 
 def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) -> None:
@@ -195,7 +195,7 @@ def test_a_failed_scan_is_requested_again_under_the_next_number(store: Store) ->
     store.images.finish_scan(IMAGE, 1, platforms_of(INVENTORY), None, LATER)
     assert store.images.scan(IMAGE) == anew
     store.images.finish_scan(IMAGE, 2, platforms_of(INVENTORY), None, LATER)
-    assert list(store.images.inventories(IMAGE)) == [INVENTORY]
+    assert list(store.images.list_inventories(IMAGE)) == [INVENTORY]
 
 
 def test_another_artifact_than_an_image_differs_from_a_failed_scan(store: Store) -> None:
@@ -217,9 +217,9 @@ def test_a_verdict_and_what_it_was_made_from_are_kept_by_digest(store: Store) ->
     stored, name = store.verdicts.add(VERDICT, CASE, "approval/1")
     assert (stored, name) == (VERDICT, compute_digest(encode(VERDICT)))
     assert store.verdicts.get(name) == VERDICT
-    assert store.verdicts.document(name) == encode(VERDICT)
-    assert store.verdicts.document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
-    assert store.verdicts.document(VERDICT.inputs.policy) == encode_policy(POLICY)
+    assert store.verdicts.get_document(name) == encode(VERDICT)
+    assert store.verdicts.get_document(VERDICT.inputs.snapshot) == encode(SNAPSHOT)
+    assert store.verdicts.get_document(VERDICT.inputs.policy) == encode_policy(POLICY)
 
 
 def test_digests_are_found_by_their_first_characters(store: Store) -> None:
@@ -238,7 +238,7 @@ def test_digests_are_found_by_their_first_characters(store: Store) -> None:
 
 def test_the_complete_case_of_a_verdict_is_returned(store: Store) -> None:
     _, name = store.verdicts.add(VERDICT, CASE, "approval/1")
-    assert store.verdicts.case(name) == CASE
+    assert store.verdicts.get_case(name) == CASE
 
 
 def test_only_the_first_verdict_of_a_cause_is_stored(store: Store) -> None:
@@ -260,22 +260,22 @@ def test_the_newest_verdicts_name_what_violates_a_rule_by_all_its_names(store: S
     for image in images:
         case = replace(CASE, image=image)
         store.verdicts.add(replace(VERDICT, image=image), case, f"approval/{image}", "team/web")
-    none, unread = store.verdicts.newest_violations(["sha256:none"], None, 1)
+    none, unread = store.verdicts.list_newest_violations(["sha256:none"], None, 1)
     assert (none, unread) == ({}, 1)
-    recorded, count = store.verdicts.newest_violations([*images, "sha256:none"], None, 1 << 20)
+    recorded, count = store.verdicts.list_newest_violations([*images, "sha256:none"], None, 1 << 20)
     assert (list(recorded), count) == (images, 4)
     entry = recorded[images[0]]
     assert entry.status is Status.REJECTED
     assert set(entry.blocking_messages) == {"CVE-1", "GHSA-1"}
     assert entry.findings >= {"CVE-1", "GHSA-1"}
-    few, count = store.verdicts.newest_violations(images, None, 1)
+    few, count = store.verdicts.list_newest_violations(images, None, 1)
     assert (list(few), count) == (images[:1], 1)
-    assert store.verdicts.newest_violations(images, ["team/web"], 1 << 20)[0].keys() == set(images)
-    assert store.verdicts.newest_violations(images, ["other/web"], 1 << 20)[0] == {}
+    assert store.verdicts.list_newest_violations(images, ["team/web"], 1 << 20)[0].keys() == set(images)
+    assert store.verdicts.list_newest_violations(images, ["other/web"], 1 << 20)[0] == {}
     later = replace(VERDICT, image=images[0], status=Status.APPROVED, inputs=replace(VERDICT.inputs, now=LATER))
     store.verdicts.add(later, replace(CASE, image=images[0], now=LATER), "approval/later", "other/web")
-    assert store.verdicts.newest_violations(images[:1], None, 1)[0][images[0]].status is Status.APPROVED
-    assert store.verdicts.newest_violations(images[:1], ["team/web"], 1)[0][images[0]].status is Status.REJECTED
+    assert store.verdicts.list_newest_violations(images[:1], None, 1)[0][images[0]].status is Status.APPROVED
+    assert store.verdicts.list_newest_violations(images[:1], ["team/web"], 1)[0][images[0]].status is Status.REJECTED
 
 
 def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
@@ -289,7 +289,7 @@ def test_a_verdict_that_cannot_be_replayed_is_rejected(store: Store) -> None:
 def test_unknown_digests_are_not_found(store: Store) -> None:
     store.verdicts.add(VERDICT, CASE, "approval/1")
     with pytest.raises(NotFoundError, match="sha256:b"):
-        store.verdicts.document("sha256:b")
+        store.verdicts.get_document("sha256:b")
     with pytest.raises(NotFoundError, match="no verdict"):
         store.verdicts.get(VERDICT.inputs.snapshot)
 
@@ -300,8 +300,8 @@ def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -
     assert taken is not None
     assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
     assert store.images.accept_push(event) is None
-    assert list(store.events.unhandled_events()) == []
-    assert [(image.repository, image.tag, image.pushed_at) for image in store.images.pushed_images()] == [
+    assert list(store.events.list_unhandled()) == []
+    assert [(image.repository, image.tag, image.pushed_at) for image in store.images.list_pushed()] == [
         ("web", "1", NOW)
     ]
     again = store.images.accept_push(replace(event, id="registry/2", at=LATER))
@@ -317,8 +317,8 @@ def test_a_push_that_is_reported_late_moves_no_tag_back(store: Store) -> None:
     assert scan is not None
     assert scan.image == "sha256:late"
     assert store.tag_history.find_digest("web", "1") == "sha256:newer"
-    assert [period.until for period in store.tag_history.periods(["sha256:late"])] == [LATER]
-    assert store.images.tag_moves("sha256:newer") == []
+    assert [period.until for period in store.tag_history.list_periods(["sha256:late"])] == [LATER]
+    assert store.images.list_tag_moves("sha256:newer") == []
     assert "tag.moved" not in [event.detail_type for event in store.event_log.read(0, 10)]
 
 
@@ -337,13 +337,13 @@ def test_the_newest_verdicts_are_listed_in_pages(store: Store) -> None:
     judged("sha256:2", combined, "5")
 
     def causes(policy: str, before: int = 0, limit: int = 9) -> list[str]:
-        return [record.cause for _, record in store.verdicts.newest_records(policy, before, limit)]
+        return [record.cause for _, record in store.verdicts.list_newest(policy, before, limit)]
 
     assert causes("") == ["5", "4", "3", "2"]
     assert causes("default") == ["5", "4", "2"]
     assert causes("strict") == ["3"]
     assert causes("def") == causes(IMAGE) == []
-    first = store.verdicts.newest_records("default", 0, 2)
+    first = store.verdicts.list_newest("default", 0, 2)
     assert [record.cause for _, record in first] == ["5", "4"]
     assert causes("default", before=first[-1][0]) == ["2"]
 

@@ -29,7 +29,7 @@ def push(store: Store, repository: str, tag: str, at: str = NOW) -> None:
 def index(store: Store) -> int:
     """Index the image with a verdict. Returns its id."""
     store.fleet.add(NEW)
-    (image,) = store.fleet.images()
+    (image,) = store.fleet.iterate_images()
     with store.database.write() as connection:
         verdict = FleetVerdict("default", image.id, Status.APPROVED, (0, 0, 0, 0, 0, 0), None, NOW)
         store.fleet_verdicts.write_changed(connection, [verdict])
@@ -52,20 +52,20 @@ def test_an_image_is_gone_when_it_is_in_no_repository_any_more(store: Store) -> 
     number = index(store)
     for _ in range(2):
         assert not store.image_removals.remove("web", IMAGE, LATER)
-    assert [image.id for image in store.fleet.images()] == [number]
-    assert [(row.repository, row.tag, row.until) for row in store.tag_history.periods([IMAGE])] == [
+    assert [image.id for image in store.fleet.iterate_images()] == [number]
+    assert [(row.repository, row.tag, row.until) for row in store.tag_history.list_periods([IMAGE])] == [
         ("mirror", "1", None),
         ("web", "1", LATER),
         ("web", "2", LATER),
     ]
-    assert [image.repository for image in store.images.pushed_images()] == ["mirror"]
+    assert [image.repository for image in store.images.list_pushed()] == ["mirror"]
     assert deletions(store) == [("web", "1"), ("web", "2")]
     for at in (LATEST, "2026-11-24T13:00:00.000Z"):
         assert store.image_removals.remove("mirror", IMAGE, at)
-    image = store.fleet.image(IMAGE)
+    image = store.fleet.find_image(IMAGE)
     assert image is not None
     assert image.gone_at == LATEST
-    assert list(store.fleet.images()) == []
+    assert list(store.fleet.iterate_images()) == []
     assert store.fleet_verdicts.list_of_policy("default") == {}
     assert deletions(store) == [("web", "1"), ("web", "2"), ("mirror", "1")]
 
@@ -83,14 +83,14 @@ def test_an_image_whose_tag_has_moved_on_is_still_in_its_repository(store: Store
 def test_a_push_brings_a_gone_image_back(store: Store) -> None:
     push(store, "web", "1")
     index(store)
-    before = store.fleet_judging.fleet_revision()
+    before = store.fleet_judging.read_fleet_revision()
     store.image_removals.remove("web", IMAGE, LATER)
-    gone = store.fleet_judging.fleet_revision()
+    gone = store.fleet_judging.read_fleet_revision()
     for _ in range(2):
         push(store, "web", "1", LATEST)
-    assert [image.digest for image in store.fleet.images()] == [IMAGE]
-    assert len({before, gone, store.fleet_judging.fleet_revision()}) >= 2
-    assert [(row.since, row.until) for row in store.tag_history.periods([IMAGE])] == [(NOW, LATER), (LATEST, None)]
+    assert [image.digest for image in store.fleet.iterate_images()] == [IMAGE]
+    assert len({before, gone, store.fleet_judging.read_fleet_revision()}) >= 2
+    assert [(row.since, row.until) for row in store.tag_history.list_periods([IMAGE])] == [(NOW, LATER), (LATEST, None)]
 
 
 def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> None:
@@ -100,15 +100,15 @@ def test_a_gone_image_that_is_requested_again_is_scanned_anew(store: Store) -> N
     index(store)
     store.image_removals.remove("web", IMAGE, LATER)
     store.tag_history.add_place(IMAGE, "web", NOW)  # what was scanned before it was deleted
-    assert list(store.fleet.images()) == []
+    assert list(store.fleet.iterate_images()) == []
     for _ in range(2):
         scan = store.images.request_scan(IMAGE, "web", LATEST)
         assert (scan.number, scan.state, scan.requested_at) == (2, ScanState.REQUESTED, LATEST)
     store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, LATEST)
     for _ in range(2):
         store.tag_history.add_place(IMAGE, "web", scan.requested_at)
-    assert [image.digest for image in store.fleet.images()] == [IMAGE]
-    assert [row.until for row in store.tag_history.periods([IMAGE])] == [LATER, None]
+    assert [image.digest for image in store.fleet.iterate_images()] == [IMAGE]
+    assert [row.until for row in store.tag_history.list_periods([IMAGE])] == [LATER, None]
     assert store.images.request_scan(IMAGE, "web", LATEST).state is ScanState.DONE
 
 
@@ -116,10 +116,10 @@ def test_an_image_that_is_deleted_before_it_is_indexed_stays_out_of_the_index(st
     push(store, "web", "1")
     scan = store.images.request_scan(IMAGE, "web", NOW)
     store.images.finish_scan(IMAGE, scan.number, platforms_of(FACTS), None, NOW)
-    assert store.images.unindexed_images(1) == [IMAGE]
+    assert store.images.list_unindexed(1) == [IMAGE]
     for _ in range(2):
         assert store.image_removals.remove("web", IMAGE, LATER)
-    assert store.images.unindexed_images(1) == []
+    assert store.images.list_unindexed(1) == []
     assert store.images.scan(IMAGE) is None
 
 
@@ -128,6 +128,6 @@ def test_places_are_listed_in_parts(store: Store) -> None:
     push(store, "web", "2")
     push(store, "mirror", "1")
     assert store.image_removals.count_places() == 2
-    assert store.image_removals.places(("", ""), 1) == [("mirror", IMAGE)]
-    assert store.image_removals.places(("mirror", IMAGE), 10) == [("web", IMAGE)]
-    assert store.image_removals.places(("web", IMAGE), 10) == []
+    assert store.image_removals.list_places(("", ""), 1) == [("mirror", IMAGE)]
+    assert store.image_removals.list_places(("mirror", IMAGE), 10) == [("web", IMAGE)]
+    assert store.image_removals.list_places(("web", IMAGE), 10) == []

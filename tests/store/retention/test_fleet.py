@@ -65,21 +65,21 @@ def test_an_image_leaves_with_what_no_other_image_has(store: Store) -> None:
     assert store.fleet_retention.delete_gone(LATER) == 1
     assert store.fleet_retention.delete_gone(LATER) == 0
     assert counts(store) == before
-    assert [image.digest for image in store.fleet.images()] == [SECOND]
-    assert {component for _, component in store.fleet.components()} == {ZLIB, FLASK}
+    assert [image.digest for image in store.fleet.iterate_images()] == [SECOND]
+    assert {component for _, component in store.fleet.iterate_components()} == {ZLIB, FLASK}
 
 
 def test_findings_leave_with_their_component(store: Store) -> None:
     push(store, IMAGE)
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    unmatched = store.fleet_findings.unmatched_components(10)
+    unmatched = store.fleet_findings.list_unmatched_components(10)
     results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
     assert store.fleet_findings.record_new(results, SOURCE, NOW)
     store.image_removals.remove("web", IMAGE, NOW)
     assert store.fleet_retention.delete_gone(LATER) == 1
     assert not any(counts(store).values())
-    assert list(store.fleet.components()) == []
+    assert list(store.fleet.iterate_components()) == []
 
 
 def test_an_image_that_an_approval_names_stays(store: Store) -> None:
@@ -96,7 +96,7 @@ def test_an_image_that_is_back_stays(store: Store) -> None:
     store.image_removals.remove("web", IMAGE, NOW)
     push(store, IMAGE)
     assert store.fleet_retention.delete_gone(LATER) == 0
-    assert [image.digest for image in store.fleet.images(ids=[1])] == [IMAGE]
+    assert [image.digest for image in store.fleet.iterate_images(ids=[1])] == [IMAGE]
 
 
 def test_packages_of_an_earlier_scan_only_are_deleted(store: Store) -> None:
@@ -111,8 +111,8 @@ def test_packages_of_an_earlier_scan_only_are_deleted(store: Store) -> None:
     assert store.fleet_retention.delete_orphans() == 1
     assert store.fleet_retention.delete_orphans() == 0
     assert sum(counts(store).values()) < sum(before.values())
-    assert [row.layer for row in store.fleet.bundles_of_images()] == [base.layer]
-    assert {component for _, component in store.fleet.components()} == {
+    assert [row.layer for row in store.fleet.iterate_bundles_of_images()] == [base.layer]
+    assert {component for _, component in store.fleet.iterate_components()} == {
         *base.counted_components,
         *base.owned_components,
     }
@@ -122,7 +122,7 @@ def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store
     push(store, IMAGE)
     store.fleet.add(NEW)
     store.fleet_findings.begin(SOURCE, NOW)
-    unmatched = store.fleet_findings.unmatched_components(10)
+    unmatched = store.fleet_findings.list_unmatched_components(10)
     results = [MatchResult(number, (FINDING,) if component == FLASK else (), ()) for number, component in unmatched]
     store.fleet_findings.record_new(results, SOURCE, NOW)
     assert store.fleet_retention.delete_vulnerabilities() == 0
@@ -130,5 +130,5 @@ def test_a_vulnerability_leaves_with_the_last_component_that_had_it(store: Store
     store.fleet_retention.delete_gone(LATER)
     assert store.fleet_retention.delete_vulnerabilities() == 1
     assert store.fleet_retention.delete_vulnerabilities() == 0
-    assert store.fleet_findings.vulnerabilities() == {}
-    assert store.component_search.vulnerabilities("GHSA-1") == {}
+    assert store.fleet_findings.list_vulnerabilities() == {}
+    assert store.component_search.find_vulnerabilities("GHSA-1") == {}

@@ -42,14 +42,14 @@ def end_executions(store: Store, *successes: int) -> list[str]:
 
 def test_old_executions_go_with_their_runs_and_the_newest_stay(store: Store) -> None:
     ids = end_executions(store)
-    assert store.row_retention.old_executions(10, NOW) == []
-    old = store.row_retention.old_executions(10, LATER)
+    assert store.row_retention.list_old_executions(10, NOW) == []
+    old = store.row_retention.list_old_executions(10, LATER)
     assert sorted(old) == sorted(ids[:5])
-    assert store.row_retention.artifacts(without_executions=old) == {f"artifact of {name}" for name in ids[5:]}
+    assert store.row_retention.list_artifacts(without_executions=old) == {f"artifact of {name}" for name in ids[5:]}
     assert sorted(store.row_retention.delete_executions(old, LATER)) == sorted(old)
     assert store.row_retention.delete_executions(old, LATER) == []
-    assert store.row_retention.executions_without_rows(ids) == set(old)
-    assert store.row_retention.artifacts() == {f"artifact of {name}" for name in ids[5:]}
+    assert store.row_retention.list_executions_without_rows(ids) == set(old)
+    assert store.row_retention.list_artifacts() == {f"artifact of {name}" for name in ids[5:]}
     assert store.executions.start("web", "next", {}, NOW).number == EXECUTIONS + 1
 
 
@@ -61,21 +61,21 @@ def test_rows_that_services_pipelines_and_approvals_need_are_kept(store: Store) 
     changed = RevisionCause(RolloutKey("shop", 1), 2)
     store.services.register("shop", replace(definition, environment={"A": "2"}), changed)
     store.approvals.add(approval(str(key("Source", execution=ids[1]))))
-    assert sorted(store.row_retention.old_executions(10, LATER)) == sorted(ids[2:5])
+    assert sorted(store.row_retention.list_old_executions(10, LATER)) == sorted(ids[2:5])
 
 
 def test_the_last_success_of_an_action_stays(store: Store) -> None:
     ids = end_executions(store, 0, 2)
-    assert sorted(store.row_retention.old_executions(10, LATER)) == sorted([ids[0], ids[1], *ids[3:5]])
+    assert sorted(store.row_retention.list_old_executions(10, LATER)) == sorted([ids[0], ids[1], *ids[3:5]])
 
 
 def test_an_execution_that_is_retried_meanwhile_stays(store: Store) -> None:
     ids = end_executions(store)
-    old = store.row_retention.old_executions(10, LATER)
+    old = store.row_retention.list_old_executions(10, LATER)
     store.executions.retry(ids[0], LATER)
     assert ids[0] in old
     assert sorted(store.row_retention.delete_executions(old, LATER)) == sorted(ids[1:5])
-    assert store.executions.runs(ids[0])
+    assert store.executions.list_runs(ids[0])
 
 
 def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
@@ -83,10 +83,10 @@ def test_old_revisions_go_and_the_next_has_a_new_number(store: Store) -> None:
     for number in range(6):
         definition = TaskDefinition("shop", 0, "app", None, command=(str(number),))
         registered = store.services.register("shop", definition, deploy(f"shop-{number}"))
-    assert store.row_retention.old_revisions(2) == {"shop": [2, 3, 4, 5]}
+    assert store.row_retention.list_old_revisions(2) == {"shop": [2, 3, 4, 5]}
     assert store.row_retention.delete_revisions("shop", 2) == 4
     assert store.row_retention.delete_revisions("shop", 2) == 0
-    assert [entry.revision for entry in store.services.definitions("shop")] == [7, 6, 1]
+    assert [entry.revision for entry in store.services.list_definitions("shop")] == [7, 6, 1]
     definition = replace(registered, command=("last",))
     assert store.services.register("shop", definition, deploy("shop-7")).revision == 8
 
@@ -114,7 +114,7 @@ def test_of_old_verdicts_the_newest_and_those_of_approvals_stay(store: Store) ->
     store.approvals.add(replace(approval("external/a", image)))
     store.approvals.settle("external/a", Answer(ApprovalState.REJECTED, "no", first), NOW)
     before = "2026-11-24T12:30:00.000Z"
-    assert store.row_retention.old_verdicts(before) == 1
+    assert store.row_retention.count_old_verdicts(before) == 1
     assert store.row_retention.delete_verdicts(before) == 1
     assert {record.digest for record in store.verdicts.list_of_image(image)} == {first, third}
     assert second not in {first, third}
@@ -129,32 +129,32 @@ def test_an_image_that_is_nowhere_has_no_verdicts_left(store: Store) -> None:
 def test_documents_of_verdicts_stay_and_can_be_replayed(store: Store) -> None:
     store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
     needed = store_verdict(store, "2026-11-24T11:00:00.000Z", "new")
-    assert store.row_retention.unreferenced_documents()[0] == []
+    assert store.row_retention.list_unreferenced_documents()[0] == []
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
-    digests, seen = store.row_retention.unreferenced_documents()
+    digests, seen = store.row_retention.list_unreferenced_documents()
     assert digests
-    assert store.row_retention.documents_size(digests) > 0
+    assert store.row_retention.count_document_bytes(digests) > 0
     total = count_documents(store)
     assert store.row_retention.delete_documents(digests, seen) == len(digests)
     assert count_documents(store) == total - len(digests)
-    assert store.verdicts.case(needed).image == store.verdicts.get(needed).image
+    assert store.verdicts.get_case(needed).image == store.verdicts.get(needed).image
     assert store.verdicts.get(needed).status is Status.REJECTED
 
 
 def test_a_document_that_is_named_again_meanwhile_stays(store: Store) -> None:
     store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
     store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
-    digests, seen = store.row_retention.unreferenced_documents()
+    digests, seen = store.row_retention.list_unreferenced_documents()
     again = store_verdict(store, "2026-11-24T10:00:00.000Z", "again")
     assert store.row_retention.delete_documents(digests, seen) == 0
-    assert store.verdicts.case(again)
+    assert store.verdicts.get_case(again)
 
 
 def test_while_documents_are_being_stored_none_is_deleted(tmp_path: Path) -> None:
     with opened("postgres", tmp_path) as store:
         store_verdict(store, "2026-11-24T10:00:00.000Z", "old")
         store.row_retention.delete_verdicts("2026-11-24T10:30:00.000Z")
-        digests, seen = store.row_retention.unreferenced_documents()
+        digests, seen = store.row_retention.list_unreferenced_documents()
         with store.database.write() as connection:
             keep_documents(connection)
             assert store.row_retention.delete_documents(digests, seen) == 0

@@ -4,7 +4,7 @@ from typing import Any
 
 from tests.events.test_dockgate_events import all_events
 
-from dockgate.events.dockgate_events import verdict_changed
+from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.events.envelope import StoredEvent
 from dockgate.web.console.formats import mark
 from dockgate.web.console.pages.changes import KINDS, change_of
@@ -15,7 +15,7 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
     for number, event in enumerate(all_events()):
         if event.detail_type not in KINDS:
             continue
-        body = event.envelope()
+        body = event.make_envelope()
         stored = StoredEvent(
             number, event.id, "dockgate", event.detail_type, event.subject, event.time, None, None, body
         )
@@ -34,8 +34,8 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
 def test_a_verdict_by_another_policy_than_before_names_both() -> None:
     names = "sha256:" + "a" * 64, "team/app", "crit", "Approved", "Rejected"
     for former, sentence in (("lax", "lax, before crit"), ("crit", "crit"), (None, "crit")):
-        event = verdict_changed(*names, {}, "2026-11-29T00:00:00.000Z", former_policy=former)
-        stored = StoredEvent(1, event.id, "dockgate", event.detail_type, "x", "", None, None, event.envelope())
+        event = make_verdict_changed(*names, {}, "2026-11-29T00:00:00.000Z", former_policy=former)
+        stored = StoredEvent(1, event.id, "dockgate", event.detail_type, "x", "", None, None, event.make_envelope())
         change = change_of(stored)
         assert change is not None
         assert change.sentence == f"Was Approved by the policy {sentence}."

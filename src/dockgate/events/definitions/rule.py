@@ -49,19 +49,19 @@ def read_rule(document: Document) -> Rule:
     try:
         model = _Rule.model_validate(document.value)
     except ValidationError as error:
-        raise translate(document, error, _allowed_keys) from None
+        raise translate(document, error, _list_allowed_keys) from None
     try:
         compile_pattern(model.pattern)
     except DefinitionError as error:
         raise document.make_error(("pattern",), str(error), error.advice) from None
-    targets = tuple(_target(document, index, target) for index, target in enumerate(model.targets))
+    targets = tuple(_make_target(document, index, target) for index, target in enumerate(model.targets))
     for index, target in enumerate(targets):
         if target.name in {each.name for each in targets[:index]}:
             raise document.make_error(("targets", index), f"a second target {target.name!r}", "Name a target once.")
     return Rule(model.name, model.pattern, targets, model.state == "enabled")
 
 
-def _target(document: Document, index: int, model: _Target) -> RuleTarget:
+def _make_target(document: Document, index: int, model: _Target) -> RuleTarget:
     inputs = [name for name in ("input", "inputPath", "inputTransformer") if getattr(model, name) is not None]
     if len(inputs) > 1:
         message = f"{inputs[0]} and {inputs[1]} together"
@@ -84,7 +84,7 @@ def _target(document: Document, index: int, model: _Target) -> RuleTarget:
     return RuleTarget(model.name, value, model.group)
 
 
-def _allowed_keys(location: Location) -> list[str]:
+def _list_allowed_keys(location: Location) -> list[str]:
     model: type[Strict] = _Rule
     if "inputTransformer" in location:
         model = _Transformer

@@ -10,7 +10,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, Valida
 
 from dockgate.events.cloudevents import CloudEventsMode
 from dockgate.events.definitions.rule import State
-from dockgate.events.rule import OWNERS, RESERVED_TARGETS, DailySummary, QuietHours, Target, TargetType, zone_of
+from dockgate.events.rule import OWNERS, RESERVED_TARGETS, DailySummary, QuietHours, Target, TargetType, parse_zone
 from dockgate.gate.definitions.fields import Name, Strict
 from dockgate.gate.definitions.validation import translate
 from dockgate.identity.model import PRINCIPAL, Role
@@ -23,7 +23,7 @@ _ROLES = "|".join(Role)
 
 def _check_zone(name: str) -> str:
     try:
-        zone_of(name)
+        parse_zone(name)
     except DefinitionError as error:
         raise ValueError(error.full_message) from None
     return name
@@ -122,7 +122,7 @@ def read_target(document: Document) -> TargetDefinition:
     try:
         model = TypeAdapter(_MODELS[kind]).validate_python(document.value)
     except ValidationError as error:
-        raise translate(document, error, lambda location: _allowed_keys(_MODELS[kind], location)) from None
+        raise translate(document, error, lambda location: _list_allowed_keys(_MODELS[kind], location)) from None
     if model.name in (OWNERS, *RESERVED_TARGETS):
         raise document.make_error(("name",), f"the name {model.name!r} is reserved", "Choose another name.")
     values = model.model_dump(mode="json")
@@ -135,7 +135,7 @@ def read_target(document: Document) -> TargetDefinition:
     target = Target(
         name=model.name,
         type=TargetType(kind),
-        address=_address(kind, values),
+        address=_describe_address(kind, values),
         settings={name: values[name] for name in _PUBLIC if name in values},
         enabled=model.state == "enabled",
         quiet_hours=QuietHours(quiet.start, quiet.end, quiet.timezone) if quiet else None,
@@ -145,7 +145,7 @@ def read_target(document: Document) -> TargetDefinition:
     return TargetDefinition(target, secrets)
 
 
-def _address(kind: str, values: Mapping[str, Any]) -> str:
+def _describe_address(kind: str, values: Mapping[str, Any]) -> str:
     """The part of the target's address that may be shown: of a URL, the scheme, and of a webhook's the host."""
     if kind == "webhook":
         try:
@@ -158,7 +158,7 @@ def _address(kind: str, values: Mapping[str, Any]) -> str:
     return str(values.get("arn") or values.get("pipeline") or "")
 
 
-def _allowed_keys(model: type[_Target], location: Location) -> list[str]:
+def _list_allowed_keys(model: type[_Target], location: Location) -> list[str]:
     inner: dict[str | int, type[Strict]] = {"quietHours": _QuietHours, "summary": _Summary}
     inner_model: type[Strict] = next((inner[part] for part in location if part in inner), model)
     return [str(entry.alias or name) for name, entry in inner_model.model_fields.items()]

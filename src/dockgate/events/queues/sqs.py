@@ -32,7 +32,7 @@ class SqsQueue(Queue):
     @override
     def receive(self) -> Sequence[Message]:
         with translate_aws_errors(f"receiving from the queue {self.name}"):
-            client, url = self._queue()
+            client, url = self._open_queue()
             answer = client.receive_message(
                 QueueUrl=url, MaxNumberOfMessages=_AT_ONCE, WaitTimeSeconds=self._wait_seconds
             )
@@ -44,16 +44,16 @@ class SqsQueue(Queue):
     @override
     def delete(self, message: Message) -> None:
         with translate_aws_errors(f"deleting from the queue {self.name}"):
-            client, url = self._queue()
+            client, url = self._open_queue()
             client.delete_message(QueueUrl=url, ReceiptHandle=message.receipt)
 
     @override
     def release(self, message: Message) -> None:
         with translate_aws_errors(f"giving a message back to the queue {self.name}"):
-            client, url = self._queue()
+            client, url = self._open_queue()
             client.change_message_visibility(QueueUrl=url, ReceiptHandle=message.receipt, VisibilityTimeout=0)
 
-    def _queue(self) -> tuple[Any, str]:
+    def _open_queue(self) -> tuple[Any, str]:
         """The client, and the queue's URL, which is asked for once."""
         with self._lock:
             if self._client_and_url is None:

@@ -11,15 +11,15 @@ from dockgate.shared.wording import replace_surrogates, shorten_text
 BODY_LIMIT = 200_000
 
 
-def body_of(message: Message) -> str:
+def make_body(message: Message) -> str:
     """The message's data. If it is too long: the event without its detail, and the text for people."""
     data = replace_surrogates(message.data)
     if len(data.encode()) <= BODY_LIMIT:
         return data
-    return json.dumps(short_detail(message), separators=(",", ":"))
+    return json.dumps(shorten_detail(message), separators=(",", ":"))
 
 
-def detail_of(message: Message) -> dict[str, Any]:
+def make_detail(message: Message) -> dict[str, Any]:
     """The detail of an event for EventBridge, which must be a JSON object."""
     detail: Any = dict(message.event.get("detail") or {})
     if message.is_custom:
@@ -30,10 +30,10 @@ def detail_of(message: Message) -> dict[str, Any]:
         if not isinstance(detail, dict):
             detail = {"message": detail}
     document = json.dumps(detail, ensure_ascii=True, separators=(",", ":"))
-    return detail if len(document) <= BODY_LIMIT else short_detail(message)
+    return detail if len(document) <= BODY_LIMIT else shorten_detail(message)
 
 
-def short_detail(message: Message) -> dict[str, Any]:
+def shorten_detail(message: Message) -> dict[str, Any]:
     """Shorten an event that is too large."""
     return {
         "id": message.key,
@@ -44,7 +44,7 @@ def short_detail(message: Message) -> dict[str, Any]:
     }
 
 
-def fifo_ids(message: Message) -> tuple[str, str]:
+def make_fifo_ids(message: Message) -> tuple[str, str]:
     """The group and the deduplication id of a message in a FIFO topic or queue.
 
     Messages of a subject keep their order. Both have at most 128 characters (SNS and SQS).
@@ -53,7 +53,7 @@ def fifo_ids(message: Message) -> tuple[str, str]:
     return group, message.id
 
 
-def attributes(message: Message) -> dict[str, dict[str, str]]:
+def make_attributes(message: Message) -> dict[str, dict[str, str]]:
     """Attributes to filter by."""
     values = {"detail-type": message.event.get("detail-type"), "source": message.event.get("source")}
     return {name: {"DataType": "String", "StringValue": str(value)[:256]} for name, value in values.items() if value}

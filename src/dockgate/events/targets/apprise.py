@@ -128,11 +128,11 @@ class AppriseAdapter(TargetAdapter):
                 timeout=self._seconds,
                 check=False,
                 cwd="/",
-                env=self._environment(),
+                env=self._make_environment(),
             )
         except subprocess.TimeoutExpired:
             raise UnavailableError(
-                f"{scheme_of(request['url'])}: no answer within {self._seconds:.0f} s",
+                f"{parse_scheme(request['url'])}: no answer within {self._seconds:.0f} s",
                 "Check that the server reaches the service.",
             ) from None
         answer = _read_answer(result.stdout)
@@ -141,11 +141,11 @@ class AppriseAdapter(TargetAdapter):
         reason = scrub(str(answer.get("error") or "it ended without an answer"), request["url"])
         error = UsageError if answer.get("final") else UnavailableError
         raise error(
-            f"{scheme_of(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
+            f"{parse_scheme(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
             "Check the URL in the Target document.",
         )
 
-    def _environment(self) -> dict[str, str]:
+    def _make_environment(self) -> dict[str, str]:
         """No proxies, which would look hosts up themselves, and nothing else of the server's."""
         environment = {"PATH": os.defpath, "HOME": "/", "LANG": "C.UTF-8"}
         if self._ca_bundle is not None:
@@ -155,7 +155,7 @@ class AppriseAdapter(TargetAdapter):
 
 def require_scheme(url: str) -> None:
     """Raise UsageError for a URL of a service that is not on the list. The URL is not repeated."""
-    scheme = scheme_of(url)
+    scheme = parse_scheme(url)
     if scheme not in SCHEMES:
         advice = "docs/how-to/notifications.md lists them. For any other HTTP service, use the type webhook."
         raise UsageError(
@@ -171,7 +171,7 @@ def require_scheme(url: str) -> None:
         raise UsageError("the URL has control characters or is too long", "Write it as apprise documents it.")
 
 
-def scheme_of(url: str) -> str:
+def parse_scheme(url: str) -> str:
     """The scheme of a URL in lower case, "" for none."""
     scheme, separator, _ = url.partition("://")
     return to_one_line(scheme).lower() if separator else ""
@@ -187,7 +187,7 @@ def scrub(text: str, url: str) -> str:
     user, _, host = authority.rpartition("@")
     pieces = {url, location, user, *user.split(":"), path, *path.split("/"), query, *query.split("&")}
     pieces |= {part.partition("=")[2] for part in query.split("&")} | {url.partition("#")[2]}
-    if not _is_host(scheme_of(url), host):
+    if not _is_host(parse_scheme(url), host):
         pieces |= {authority, host, *host.split(":")}
     pieces |= {unquote(piece) for piece in pieces}
     for piece in sorted((piece for piece in pieces if len(piece) >= 4), key=len, reverse=True):

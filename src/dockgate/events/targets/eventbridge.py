@@ -7,7 +7,7 @@ from typing import Any
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.targets._aws import detail_of
+from dockgate.events.targets._aws import make_detail
 from dockgate.shared.aws import BUS, parse_arn, translate_aws_errors
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
@@ -44,7 +44,7 @@ class EventBridgeAdapter(TargetAdapter):
             "DetailType": str(message.event.get("detail-type") or "event")[:_LONGEST_TYPE],
             "Detail": replace_surrogates(
                 json.dumps(
-                    {**detail_of(message), "dockgate-event": message.key}, ensure_ascii=False, separators=(",", ":")
+                    {**make_detail(message), "dockgate-event": message.key}, ensure_ascii=False, separators=(",", ":")
                 )
             ),
             "EventBusName": bus,

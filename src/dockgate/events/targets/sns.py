@@ -6,7 +6,7 @@ from typing import Any
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.targets._aws import attributes, body_of, fifo_ids
+from dockgate.events.targets._aws import make_attributes, make_body, make_fifo_ids
 from dockgate.shared.aws import TOPIC, parse_arn, translate_aws_errors
 from dockgate.shared.interfaces import override
 from dockgate.shared.wording import to_one_line
@@ -37,18 +37,18 @@ class SnsAdapter(TargetAdapter):
         region = parse_arn("arn", topic, TOPIC)["region"]
         request: dict[str, Any] = {
             "TopicArn": topic,
-            "Message": body_of(message),
-            "MessageAttributes": attributes(message),
+            "Message": make_body(message),
+            "MessageAttributes": make_attributes(message),
         }
-        if subject := _subject(message.title):
+        if subject := _make_subject(message.title):
             request["Subject"] = subject
         if topic.endswith(".fifo"):
-            request["MessageGroupId"], request["MessageDeduplicationId"] = fifo_ids(message)
+            request["MessageGroupId"], request["MessageDeduplicationId"] = make_fifo_ids(message)
         with translate_aws_errors(f"publishing to the topic {topic}"):
             self._clients("sns", region).publish(**request)
 
 
-def _subject(title: str) -> str:
+def _make_subject(title: str) -> str:
     """One line of printable ASCII, as SNS requires of a subject."""
     line = to_one_line(title)
     return "".join(character for character in line if " " <= character <= "~")[:_LONGEST_SUBJECT].strip()

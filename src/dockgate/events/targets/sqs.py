@@ -6,7 +6,7 @@ from typing import Any
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.targets._aws import attributes, body_of, fifo_ids
+from dockgate.events.targets._aws import make_attributes, make_body, make_fifo_ids
 from dockgate.shared.aws import QUEUE, parse_arn, translate_aws_errors
 from dockgate.shared.interfaces import override
 
@@ -35,9 +35,9 @@ class SqsAdapter(TargetAdapter):
             url = client.get_queue_url(QueueName=queue["name"], QueueOwnerAWSAccountId=queue["account"])["QueueUrl"]
             request: dict[str, Any] = {
                 "QueueUrl": url,
-                "MessageBody": body_of(message),
-                "MessageAttributes": attributes(message),
+                "MessageBody": make_body(message),
+                "MessageAttributes": make_attributes(message),
             }
             if arn.endswith(".fifo"):
-                request["MessageGroupId"], request["MessageDeduplicationId"] = fifo_ids(message)
+                request["MessageGroupId"], request["MessageDeduplicationId"] = make_fifo_ids(message)
             client.send_message(**request)

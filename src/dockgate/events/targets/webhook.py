@@ -3,11 +3,11 @@
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from dockgate.events.cloudevents import CloudEventsMode, http_message
+from dockgate.events.cloudevents import CloudEventsMode, make_http_message
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter, Webhooks
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.webhook_signature import key, signed_headers
+from dockgate.events.webhook_signature import parse_key, sign_headers
 from dockgate.shared.errors import UsageError
 from dockgate.shared.interfaces import override
 
@@ -32,13 +32,15 @@ class WebhookAdapter(TargetAdapter):
             # Its message may have the URL, and with it a secret.
             raise UsageError(f"the URL of the target {target.name} cannot be called", error.advice) from None
         if "secret" in secrets:
-            key(secrets["secret"])
+            parse_key(secrets["secret"])
 
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
-        headers, body = http_message(message, CloudEventsMode(target.settings.get("mode", CloudEventsMode.STRUCTURED)))
+        headers, body = make_http_message(
+            message, CloudEventsMode(target.settings.get("mode", CloudEventsMode.STRUCTURED))
+        )
         if "secret" in secrets:
-            headers |= signed_headers(message.id, secrets["secret"], body, self._clock())
+            headers |= sign_headers(message.id, secrets["secret"], body, self._clock())
         else:
             headers["webhook-id"] = message.id
         self._webhooks.call(secrets["url"], headers, body.encode())

@@ -18,7 +18,7 @@ class BoundedStream(httpcore.NetworkStream):
         self._inner, self._seconds = inner, seconds
         self._end = time.monotonic() + seconds if end is None else end
 
-    def _remaining_seconds(self) -> float:
+    def _compute_remaining_seconds(self) -> float:
         seconds = self._end - time.monotonic()
         if seconds <= 0:
             raise httpcore.ReadTimeout(f"no whole answer within {self._seconds:.0f} s")
@@ -26,11 +26,11 @@ class BoundedStream(httpcore.NetworkStream):
 
     @override
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._remaining_seconds())
+        return self._inner.read(max_bytes, self._compute_remaining_seconds())
 
     @override
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, self._remaining_seconds())
+        self._inner.write(buffer, self._compute_remaining_seconds())
 
     @override
     def close(self) -> None:
@@ -40,7 +40,7 @@ class BoundedStream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        tls_stream = self._inner.start_tls(ssl_context, server_hostname, self._remaining_seconds())
+        tls_stream = self._inner.start_tls(ssl_context, server_hostname, self._compute_remaining_seconds())
         return BoundedStream(tls_stream, self._seconds, self._end)
 
     @override

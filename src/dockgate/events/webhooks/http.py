@@ -31,7 +31,7 @@ HTTP_GONE = 410
 Resolve = Callable[[str, int], Sequence[str]]
 
 
-def addresses(host: str, port: int) -> Sequence[str]:
+def resolve_addresses(host: str, port: int) -> Sequence[str]:
     """Resolve the name of the host with the system's resolver."""
     return [str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
@@ -48,7 +48,7 @@ class HttpWebhooks(Webhooks):
         *,
         loopback: bool,
         ca_bundle: Path | None = None,
-        resolve: Resolve = addresses,
+        resolve: Resolve = resolve_addresses,
         whole_seconds: float = WHOLE_SECONDS,
     ) -> None:
         import httpcore
@@ -94,7 +94,7 @@ class HttpWebhooks(Webhooks):
             ) as answer:
                 status = answer.status
                 _read(answer)
-        except _failures() as error:
+        except _list_failures() as error:
             reason = str(error) or type(error).__name__
             raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
         if status == HTTP_GONE:
@@ -108,7 +108,7 @@ class HttpWebhooks(Webhooks):
             raise UnavailableError(f"{urlsplit(url).netloc} answered {status}", advice)
 
 
-def _failures() -> tuple[type[Exception], ...]:
+def _list_failures() -> tuple[type[Exception], ...]:
     import httpcore
 
     return (

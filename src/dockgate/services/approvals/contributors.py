@@ -38,7 +38,7 @@ class ContributorFinder:
             execution = self._store.executions.get(approval.execution)
             names += starters(execution.trigger)
             pipeline = self._store.pipelines.get(execution.pipeline, execution.pipeline_version)
-            runs = latest_runs(self._store.executions.runs(execution.id))
+            runs = latest_runs(self._store.executions.list_runs(execution.id))
             before = self._list_last_approved(execution.pipeline, approval)
             for action in pipeline.stages[0].actions:
                 built_commit = _commit(runs.get((pipeline.stages[0].name, action.name)))
@@ -56,14 +56,14 @@ class ContributorFinder:
 
     def _list_last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
         """Return repository and commit of each source of the execution that this action approved last."""
-        last = self._store.executions.last_succeeded(pipeline, approval.stage, approval.action, approval.execution)
+        last = self._store.executions.find_last_succeeded(pipeline, approval.stage, approval.action, approval.execution)
         if last is None:
             return []
         execution = self._store.executions.get(last)
         definition = self._store.pipelines.get(pipeline, execution.pipeline_version)
         if definition.action(approval.stage, approval.action).type is not ActionType.APPROVAL:
             return []
-        runs = latest_runs(self._store.executions.runs(last))
+        runs = latest_runs(self._store.executions.list_runs(last))
         sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 
@@ -94,10 +94,10 @@ class ContributorFinder:
             return self._source.commits_between(repository, "", commit, COMMIT_LIMIT + 1)
 
     def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
-        pushers_by_commit = self._store.pushes.pushers(repository, commits)
+        pushers_by_commit = self._store.pushes.list_pushers(repository, commits)
         yield from ((pusher.principal, pusher.email) for pushers in pushers_by_commit.values() for pusher in pushers)
         missing = {commit for commit in commits if commit not in pushers_by_commit}
-        for record in self._store.pushes.unfinished_pushes(repository) if missing else ():
+        for record in self._store.pushes.list_unfinished(repository) if missing else ():
             pushed_commits = self._list_pushed_commits(record) & set(commits)
             if pushed_commits:
                 yield record.principal, record.email

@@ -105,7 +105,7 @@ class ApprovalDecisions:
             )
         records = [self.waivers.add_waiver(waiver) for waiver in waivers]
         if key := approval.action:
-            last = latest_runs(self.store.executions.runs(key.execution))[key.stage, key.action]
+            last = latest_runs(self.store.executions.list_runs(key.execution))[key.stage, key.action]
             if last.key == key:
                 self.executions.retry(key.execution, None)  # the waivers name who decided
         return records
@@ -115,10 +115,10 @@ class ApprovalDecisions:
         if approval.action is None:
             if approval.requested_by == principal.name:
                 return f"{principal.name} asked for the approval"
-            if principal.name in self.store.images.all_pushers(approval.image):  # also before it was copied there
+            if principal.name in self.store.images.list_all_pushers(approval.image):  # also before it was copied there
                 return f"{principal.name} pushed the image"
             is_own = RepositoryReference.parse(approval.repository).is_own
-            if is_own and not any(self.store.images.pushers(approval.repository, approval.image)):
+            if is_own and not any(self.store.images.list_pushers(approval.repository, approval.image)):
                 return "the pusher of the image is unknown"  # such as one under a tag of attached documents
             return None
         if approval.approvers is not None and not approval.approvers.exclude_committer:

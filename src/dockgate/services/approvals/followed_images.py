@@ -61,7 +61,7 @@ class ApprovedImages:
             return
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
-        provenance = self.store.provenance.revisions({(image, repository) for image, repository, _ in by_key})
+        provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
 
         def state(key: _Key) -> str:
             followed_image = by_key[key]
@@ -80,7 +80,10 @@ class ApprovedImages:
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""
         half = self.clock.time_before((self.attestation_days or 0) / 2)
-        followed_revision, provenance = self.store.followed_images.revision(now, half), self.store.provenance.revision()
+        followed_revision, provenance = (
+            self.store.followed_images.read_revision(now, half),
+            self.store.provenance.read_revision(),
+        )
         return f"{self.inputs.revision()} {followed_revision} {provenance}"
 
     def _evaluate(self, followed_image: FollowedImage) -> None:

@@ -63,7 +63,7 @@ class ApprovalRequests:
         answered by the reconciler.
         """
         pipeline, action = read_definition(self.store, key)
-        variables = pipeline_logic.collect_variables(pipeline, self.store.executions.runs(key.execution))
+        variables = pipeline_logic.collect_variables(pipeline, self.store.executions.list_runs(key.execution))
         image = pipeline_logic.resolve_variables(str(action.configuration["image"]), variables)
         if not is_digest(image):
             raise UsageError(
@@ -101,9 +101,7 @@ class ApprovalRequests:
         for values in variables.values():
             if values.get("IMAGE_DIGEST") == image:
                 return values["IMAGE_REPOSITORY"]
-        repositories = sorted(
-            {pushed_image.repository for pushed_image in self.store.images.pushed_images(digest=image)}
-        )
+        repositories = sorted({pushed_image.repository for pushed_image in self.store.images.list_pushed(digest=image)})
         if not repositories:
             raise UsageError(
                 f"no push of {image} is recorded", "Push the image to the registry before asking for its approval."
@@ -156,11 +154,11 @@ class ApprovalRequests:
         it is there: its registry may be closed to this server.
         """
         scan = self.store.images.scan(digest)
-        is_known = scan is not None or self.store.images.pushed_images(digest=digest, limit=1)
+        is_known = scan is not None or self.store.images.list_pushed(digest=digest, limit=1)
         if not is_known and self.findings is not None and self.findings.has_repository(repository):
             return
         is_scanned = scan is not None and scan.repository == repository and scan.state is ScanState.DONE
-        if not is_scanned and not self.store.images.pushers(repository, digest):
+        if not is_scanned and not self.store.images.list_pushers(repository, digest):
             place = RepositoryReference.parse(repository).with_registry(self.registry)
             self.resolve_image(f"{place}@{digest}", must_exist=True)
 

@@ -43,7 +43,7 @@ class WaitingApprovals:
         Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
         together.
         """
-        for_each(self.approvals.waiting_groups(image), self._settle_group, lambda group: group[0].id)
+        for_each(self.approvals.list_waiting_groups(image), self._settle_group, lambda group: group[0].id)
         return list(self.approvals.open_executions(image))
 
     def expire(self) -> None:
@@ -55,7 +55,7 @@ class WaitingApprovals:
             self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
             self.continue_execution(approval.id)
 
-        for_each(self.approvals.expired_approvals(now), expire, lambda approval: approval.id)
+        for_each(self.approvals.list_expired(now), expire, lambda approval: approval.id)
 
     def continue_execution(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval.
@@ -79,7 +79,7 @@ class WaitingApprovals:
         """
         if not approval.verdict and not self._decide(approval, [approval.id], approval.id):
             return
-        votes = self.approvals.votes(approval.id)
+        votes = self.approvals.list_votes(approval.id)
         supporters = [
             vote.who
             for vote, voter in votes

@@ -56,5 +56,5 @@ def find_blocking_verdicts(
     if not images:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if reads_more else _FEW_BYTES
-    violations, count = store.verdicts.newest_violations(images[:MAX_BLOCKED], places.repositories, size)
+    violations, count = store.verdicts.list_newest_violations(images[:MAX_BLOCKED], places.repositories, size)
     return BlockingVerdicts(names, violations, images[:count])

@@ -150,7 +150,7 @@ class WaiverFinder:
     def prepare(self, images: Collection[str]) -> None:
         """Read the VEX documents that are or were attached to images (digests)."""
         having = sorted(self._history.images.intersection(images))
-        for document in self._select_relevant(self._store.vex.history(having) if having else ()):
+        for document in self._select_relevant(self._store.vex.list_history(having) if having else ()):
             self._attached_documents.setdefault(document[0].image, []).append(document)
 
     def find_naming_waivers(self, caller: Caller | None) -> list[NamingWaiver]:

@@ -29,7 +29,7 @@ class Subject:
 
     def finding(self, component: AffectedComponent) -> ExposedFinding:
         """A vulnerability of one of the components."""
-        package = self.components[component.component].package()
+        package = self.components[component.component].to_package()
         return ExposedFinding(package, component, self.vulnerabilities[component.vulnerability])
 
     def findings(self) -> list[ExposedFinding]:
@@ -60,18 +60,18 @@ class ImageContents:
         missing = [number for number in numbers if number not in self.images]
         if not missing:
             return
-        for image, periods in self._store.exposures.image_periods(missing, self._places):
+        for image, periods in self._store.exposures.list_image_periods(missing, self._places):
             self.images[image.id] = image
             self.tag_periods[image.digest] = periods
         is_owned = not self._subject.is_vulnerability
-        for holding in self._store.exposures.holdings(missing, self._subject.components, is_owned=is_owned):
+        for holding in self._store.exposures.list_holdings(missing, self._subject.components, is_owned=is_owned):
             self._holdings.setdefault(holding.image, []).append(holding)
         present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
         stays = [stay for number in missing for stay in _merge_stays(self.tag_periods[self.images[number].digest])]
         ended_periods = [period for stay in stays for period in stay.ended_periods]
         components = [self._subject.components[number] for number in present]
         names = {(component.ecosystem, component.name) for component in components}
-        self._successors |= self._store.exposures.successors(ended_periods, names)
+        self._successors |= self._store.exposures.list_successors(ended_periods, names)
         if self._waiver_finder:
             self._waiver_finder.prepare([self.images[number].digest for number in missing])
 

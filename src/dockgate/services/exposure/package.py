@@ -62,9 +62,9 @@ def find_package(
     with store.database.read():
         look_up = look_up or search.look_up(question)
         components = {} if look_up.subject.is_vulnerability else look_up.subject.components
-        images = store.exposures.images_by_component(components, search.find_holders(look_up, caller))
+        images = store.exposures.count_images_by_component(components, search.find_holders(look_up, caller))
         present = {number: component for number, component in components.items() if images.get(number)}
-        findings, entries = store.component_search.findings_of(present)
+        findings, entries = store.component_search.list_findings(present)
     by_component: dict[int, list[Severity]] = {}
     by_vulnerability: dict[int, list[ComponentFinding]] = {}
     for finding in findings:

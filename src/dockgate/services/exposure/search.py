@@ -81,7 +81,7 @@ class ExposureSearch:
 
     def look_up(self, question: str, at: str | None = None) -> LookUp:
         """Look up the subject and what runs: the beginning of both answers. UsageError as `find`."""
-        return LookUp(self._find_subject(question.strip(), at), () if at else self.store.services.running_images())
+        return LookUp(self._find_subject(question.strip(), at), () if at else self.store.services.list_running_images())
 
     def find(self, request: ExposureRequest, look_up: LookUp | None = None) -> Exposure:
         """Answer a question, of which the beginning may be known.
@@ -103,7 +103,7 @@ class ExposureSearch:
             visible = {entry.digest for entry in look_up.running_images if self._can_see(entry, caller)}
             places = Places(None, self._list_repositories(caller), visible)
             is_owned = not look_up.subject.is_vulnerability
-            look_up.holders = self.store.exposures.images(look_up.subject.components, places, is_owned=is_owned)
+            look_up.holders = self.store.exposures.list_images(look_up.subject.components, places, is_owned=is_owned)
         return look_up.holders
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
@@ -124,7 +124,7 @@ class ExposureSearch:
         if waiver_finder and waiver_finder.has_any:
             groups = [[number] for number in holders.ids]
             if len(groups) > self.ungrouped_limit:
-                facts = self.store.exposures.facts(holders.ids, subject.components, holders.places)
+                facts = self.store.exposures.read_facts(holders.ids, subject.components, holders.places)
                 groups = group_images(waiver_finder, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _select_page(lists.by_filter[request.only], request)
@@ -181,7 +181,7 @@ class ExposureSearch:
         running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
         places = Places(request.as_of, self._list_repositories(request.caller), digests, request.include_moved)
-        images = self.store.exposures.images(
+        images = self.store.exposures.list_images(
             subject.components,
             places,
             is_owned=not subject.is_vulnerability,
@@ -197,7 +197,7 @@ class ExposureSearch:
         """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
         if as_of is None:
             return None
-        begin = self.store.exposures.history_begin()
+        begin = self.store.exposures.read_history_begin()
         return explain_missing_history(begin, as_of, is_vulnerability=subject.is_vulnerability)
 
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
@@ -211,11 +211,11 @@ class ExposureSearch:
     ) -> tuple[AdvisoryKnowledge, WaiverFinder]:
         """Return what the advisories know of a vulnerability, and what accepts it; add images that may have it."""
         as_of = request.as_of
-        state = self.store.component_search.index_state()
+        state = self.store.component_search.read_index_state()
         knowledge = ask_advisories(self.store, self.advisories, names, state)
         uncertain = {
             "the advisory database does not cover packages of it": knowledge.uncovered_components,
-            "versions of it cannot be compared": state.doubtful_components(names),
+            "versions of it cannot be compared": state.list_doubtful_components(names),
             "packages of it are not matched yet": state.unmatched_components,
         }
         packages = _group_by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
@@ -234,12 +234,12 @@ class ExposureSearch:
         if question.lower().startswith("pkg:"):
             return Subject(False, self.packages.find(question))
         is_named = is_vulnerability_name(question)
-        vulnerabilities = self.store.component_search.vulnerabilities(question, any_case=is_named)
+        vulnerabilities = self.store.component_search.find_vulnerabilities(question, any_case=is_named)
         if vulnerabilities or is_named:
             affected_components: dict[int, list[AffectedComponent]] = {}
             past_components: dict[int, list[AffectedComponent]] = {}
             components: dict[int, Component] = {}
-            for entry, component in self.store.component_search.affected_components(vulnerabilities):
+            for entry, component in self.store.component_search.list_affected_components(vulnerabilities):
                 if entry.is_there(at):
                     affected_components.setdefault(entry.component, []).append(entry)
                     components[entry.component] = component
@@ -251,7 +251,7 @@ class ExposureSearch:
     def _list_repositories(self, caller: Caller | None) -> Collection[str] | None:
         if caller is None or not caller.is_limited:
             return None
-        return [name for name in self.store.exposures.repositories() if caller.can_reach(repository=name)]
+        return [name for name in self.store.exposures.list_repositories() if caller.can_reach(repository=name)]
 
     def _can_see(self, entry: RunningImage, caller: Caller | None) -> bool:
         return caller is None or caller.can_reach(repository=entry.reference.strip_registry(self.registry))

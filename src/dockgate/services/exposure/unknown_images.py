@@ -59,7 +59,7 @@ def ask_advisories(store: Store, advisories: Advisories, names: Sequence[str], s
         reader = advisories()
         packages = reader.find_packages(names)
         is_known = packages is not None or bool(reader.find_cves(names))
-        uncovered_components = store.fleet.uncovered_components(
+        uncovered_components = store.fleet.list_uncovered_components(
             reader.list_coverage(), packages or (), state.ecosystems
         )
     except DatabaseError as error:
@@ -102,7 +102,7 @@ class UnknownImages:
         `packages` are the source packages that it is about, by their ecosystems: see `unaffected`, which is counted no
         further than `limit`.
         """
-        partly_read_images, holders, self.unaffected_count = self._store.exposures.partly_read_images(
+        partly_read_images, holders, self.unaffected_count = self._store.exposures.list_partly_read_images(
             [*components.values()], self._places, packages, self._exposed_images, limit
         )
         for image, count in partly_read_images:
@@ -115,7 +115,7 @@ class UnknownImages:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
             UnknownExposure(entry.digest, entry.repository, entry.tag or None, _explain_unknown(entry))
-            for entry in self._store.exposures.unindexed_images(self._places)
+            for entry in self._store.exposures.list_unindexed_images(self._places)
         ]
         ids = sorted(self._reasons, reverse=True)
         total, end = len(not_indexed) + len(ids), after + limit

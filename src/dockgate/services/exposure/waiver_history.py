@@ -32,12 +32,12 @@ class WaiverHistory:
     @cached_property
     def documents(self) -> Sequence[VexDocument]:
         """The documents that are attached to no image, also removed ones."""
-        return self._store.vex.history([""])
+        return self._store.vex.list_history([""])
 
     @cached_property
     def images(self) -> frozenset[str]:
         """The images (digests) to which documents are or were attached."""
-        return frozenset(self._store.vex.images())
+        return frozenset(self._store.vex.list_images())
 
 
 class CachedWaiverHistory:

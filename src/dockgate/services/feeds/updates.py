@@ -107,7 +107,7 @@ class FeedUpdates:
             if is_due(states.get_state(feed), now):
                 continue  # a clock that jumps makes all feeds old until their next attempt
             since = min(part.checked_at for part in parts)
-            event = dockgate_events.feed_stale(feed, since, [part.title for part in parts], self._clock.now())
+            event = dockgate_events.make_feed_stale(feed, since, [part.title for part in parts], self._clock.now())
             if event.id not in self._merge_announced:
                 self._record([event])
                 self._merge_announced = {event.id, *list(self._merge_announced)[: _MAX_REMEMBERED - 1]}
@@ -127,7 +127,7 @@ class FeedUpdates:
             _log.warning("%s is suspect: its newest record is of %s", suspect.part, suspect.newest)
         time, states_before = self._clock.now(), read_states(self._path)
         events = [
-            dockgate_events.feed_suspect(each.feed, each.part, each.newest, each.since, time)
+            dockgate_events.make_feed_suspect(each.feed, each.part, each.newest, each.since, time)
             for each in suspects
             if each.part not in states_before.get_state(each.feed).suspect_parts
         ]
@@ -202,10 +202,10 @@ class FeedUpdates:
             if announcement.failures:
                 failures = [(failure.part, failure.reason) for failure in announcement.failures]
                 advice = announcement.failures[0].advice or ""
-                events.append(dockgate_events.feed_failed(name, since, failures, advice, announcement.key, time))
+                events.append(dockgate_events.make_feed_failed(name, since, failures, advice, announcement.key, time))
                 _log.warning("the feed %s fails: %s", name, failures[0][1])
             else:
-                events.append(dockgate_events.feed_recovered(name, since, time))
+                events.append(dockgate_events.make_feed_recovered(name, since, time))
                 _log.info("the feed %s works again", name)
         if events:
             self._record(events)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
-from dockgate.events.dockgate_events import verdict_changed
+from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.gate.model import Status
 from dockgate.services.images.unused_images import find_unused_images
@@ -43,7 +43,7 @@ class ChangeEvents:
     def prepare(self, verdicts: Sequence[FleetVerdict]) -> None:
         """Read what the events of these verdicts need, before the transaction that writes them."""
         first = [self.images[verdict.image].digest for verdict in verdicts if verdict.image not in self.stored_verdicts]
-        self._recorded_statuses = self.store.verdicts.newest_statuses(self.policy, first)
+        self._recorded_statuses = self.store.verdicts.list_newest_statuses(self.policy, first)
         changing = [
             verdict
             for verdict in verdicts
@@ -54,7 +54,7 @@ class ChangeEvents:
             self._get_place(verdict)[1] for verdict in changing if verdict.status is not Status.APPROVED
         }
         self._unused_places = find_unused_images(self.store, [self._get_place(verdict) for verdict in changing])
-        self._vulnerabilities = self.store.fleet_changes.recent_vulnerabilities(unapproved_images, since, self.now)
+        self._vulnerabilities = self.store.fleet_changes.list_recent_vulnerabilities(unapproved_images, since, self.now)
         less_waived_places = {
             self._get_place(verdict)
             for verdict in changing
@@ -76,7 +76,7 @@ class ChangeEvents:
     def _make_event(self, change: VerdictChange, previous: Status) -> NewEvent:
         verdict, (repository, image) = change.verdict, self._get_place(change.verdict)
         is_first = change.previous is None and verdict.image in self.former
-        return verdict_changed(
+        return make_verdict_changed(
             image,
             repository,
             self.policy,

@@ -28,7 +28,7 @@ class FleetFacts:
     @cached_property
     def components(self) -> Mapping[int, FleetComponent]:
         """The components that have findings or undetermined entries."""
-        return dict(self._read_components(self.notable, self.store.fleet_findings.vulnerabilities()))
+        return dict(self._read_components(self.notable, self.store.fleet_findings.list_vulnerabilities()))
 
     @cached_property
     def notable(self) -> frozenset[int]:
@@ -39,35 +39,35 @@ class FleetFacts:
         """The components among these that have findings or undetermined entries."""
         chosen_components = self.notable.intersection(numbers)
         ids = {row.vulnerability for number in chosen_components for row in self._findings.get(number, ())}
-        return dict(self._read_components(chosen_components, self.store.fleet_findings.vulnerabilities(ids)))
+        return dict(self._read_components(chosen_components, self.store.fleet_findings.list_vulnerabilities(ids)))
 
     @cached_property
     def every_component(self) -> Mapping[int, FleetComponent]:
         """All components."""
-        return dict(self._read_components(None, self.store.fleet_findings.vulnerabilities()))
+        return dict(self._read_components(None, self.store.fleet_findings.list_vulnerabilities()))
 
     @cached_property
     def bundles(self) -> Bundles:
         """Return what all bundles hold of `components`, owned ones left out."""
         bundles: dict[int, list[BundleComponent]] = {}
-        for component, bundle, paths in self.store.fleet.holders(self.components):
+        for component, bundle, paths in self.store.fleet.iterate_holders(self.components):
             bundles.setdefault(bundle, []).append(BundleComponent(component, paths))
         return {bundle: tuple(entries) for bundle, entries in bundles.items()}
 
     @cached_property
     def all_bundles(self) -> Bundles:
         """All that all bundles hold."""
-        return {bundle: list_bundle_components(content) for bundle, content in self.store.fleet.bundles()}
+        return {bundle: list_bundle_components(content) for bundle, content in self.store.fleet.iterate_bundles()}
 
     @cached_property
     def ecosystems(self) -> Mapping[int, str]:
         """The ecosystem of each component."""
-        return {number: component.ecosystem for number, component in self.store.fleet.components()}
+        return {number: component.ecosystem for number, component in self.store.fleet.iterate_components()}
 
     @cached_property
     def _findings(self) -> Mapping[int, Sequence[ComponentFinding]]:
         findings: dict[int, list[ComponentFinding]] = {}
-        for row in self.store.fleet_findings.findings():
+        for row in self.store.fleet_findings.iterate_findings():
             findings.setdefault(row.component, []).append(row)
         return findings
 
@@ -82,16 +82,16 @@ class FleetFacts:
 
     @cached_property
     def _uncovered_components(self) -> frozenset[int]:
-        return frozenset(self.store.fleet.uncovered_components(self.coverage))
+        return frozenset(self.store.fleet.list_uncovered_components(self.coverage))
 
     def _read_components(
         self, numbers: Collection[int] | None, vulnerabilities: Mapping[int, Vulnerability]
     ) -> Iterable[tuple[int, FleetComponent]]:
         covered_ecosystems = {entry.ecosystem for entry in self.coverage}
-        for number, component in self.store.fleet.components(numbers):
-            package = component.package()
+        for number, component in self.store.fleet.iterate_components(numbers):
+            package = component.to_package()
             rows = self._findings.get(number, ())
-            findings = tuple(row.finding(package, vulnerabilities[row.vulnerability]) for row in rows)
+            findings = tuple(row.make_finding(package, vulnerabilities[row.vulnerability]) for row in rows)
             undetermined_entries = list(self._undetermined_entries.get(number, ()))
             if number in self._uncovered_components:
                 subject = _PACKAGE if package.ecosystem in covered_ecosystems else package.ecosystem or "/"
@@ -117,7 +117,7 @@ class FleetContents:
         """The platforms of each image."""
         platforms: dict[int, list[IndexedPlatform]] = {}
         state = self.facts.store.fleet_judging
-        rows = state.platforms_between(*self._range) if self.is_dense else state.platforms(self._ids)
+        rows = state.iterate_platforms_between(*self._range) if self.is_dense else state.iterate_platforms(self._ids)
         for platform in rows:
             platforms.setdefault(platform.image, []).append(platform)
         return platforms
@@ -137,7 +137,7 @@ class FleetContents:
     def platform_bundles(self) -> Mapping[tuple[int, int], tuple[tuple[int, LayerOrigin], ...]]:
         """The bundles of each platform, by image and position."""
         state = self.facts.store.fleet_judging
-        rows = state.placements_between(*self._range) if self.is_dense else state.placements(self._ids)
+        rows = state.iterate_placements_between(*self._range) if self.is_dense else state.iterate_placements(self._ids)
         return {(row.image, row.position): row.bundles for row in rows}
 
     @cached_property
@@ -173,7 +173,7 @@ class FleetContents:
     def _contents(self) -> Mapping[int, BundleContent]:
         """Return what the bundles of the images hold."""
         numbers = {bundle for placed_bundles in self.platform_bundles.values() for bundle, _ in placed_bundles}
-        return dict(self.facts.store.fleet.bundles(numbers))
+        return dict(self.facts.store.fleet.iterate_bundles(numbers))
 
     def ecosystems_of(self, image: int, position: int) -> tuple[str, ...]:
         """The ecosystems of a platform's packages that belong to no other package, sorted."""
@@ -197,7 +197,7 @@ class FleetContents:
         return self.images[0].id, self.images[-1].id + 1
 
     def _read_inventories(self, ids: Collection[int]) -> dict[tuple[int, int], Inventory]:
-        return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.platforms(ids)}
+        return {(entry.image, entry.position): entry.facts for entry in self.facts.store.fleet.iterate_platforms(ids)}
 
 
 def list_bundle_components(content: BundleContent) -> tuple[BundleComponent, ...]:

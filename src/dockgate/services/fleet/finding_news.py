@@ -9,8 +9,8 @@ comes and goes has one event, and their number is bounded.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from dockgate.events.aws_events import MAX_FINDINGS, finding_of_image, is_bad
-from dockgate.events.dockgate_events import finding_exploited
+from dockgate.events.aws_events import MAX_FINDINGS, is_bad, make_finding_of_image
+from dockgate.events.dockgate_events import make_finding_exploited
 from dockgate.events.envelope import NewEvent
 from dockgate.events.verdict_events import MAX_TAGS
 from dockgate.gate import vex_statements, waivers
@@ -77,12 +77,14 @@ class NewsEvents:
     def _select_bad_findings(self, news: Sequence[FindingNews]) -> list[_News]:
         """Return those of the findings that have events, the worst first."""
         by_finding = {(entry.component, entry.vulnerability): entry for entry in news}
-        vulnerabilities = self.store.fleet_findings.vulnerabilities({entry.vulnerability for entry in news})
+        vulnerabilities = self.store.fleet_findings.list_vulnerabilities({entry.vulnerability for entry in news})
         numbers = {entry.component for entry in news}
-        packages = {number: component.package() for number, component in self.store.fleet.components(numbers)}
+        packages = {
+            number: component.to_package() for number, component in self.store.fleet.iterate_components(numbers)
+        }
         findings = [
-            _News(entry, row.finding(packages[row.component], vulnerabilities[row.vulnerability]), row.opened)
-            for row in self.store.fleet_findings.findings(numbers)
+            _News(entry, row.make_finding(packages[row.component], vulnerabilities[row.vulnerability]), row.opened)
+            for row in self.store.fleet_findings.iterate_findings(numbers)
             if (entry := by_finding.get((row.component, row.vulnerability))) is not None
         ]
         return sorted((entry for entry in findings if is_bad(entry.finding)), key=_rank_news)
@@ -91,12 +93,12 @@ class NewsEvents:
         by_component: dict[int, list[_News]] = {}
         for entry in news:
             by_component.setdefault(entry.news.component, []).append(entry)
-        running = {entry.digest for entry in self.store.services.running_images()}
+        running = {entry.digest for entry in self.store.services.list_running_images()}
         digests = self.store.fleet_changes.find_images_with(by_component)
         digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
         places = self._list_places(digests)
         by_image: dict[str, dict[int, HoldingImage]] = {}
-        for holding in self.store.fleet_changes.holding_images(by_component, {digest for _, digest in places}):
+        for holding in self.store.fleet_changes.list_holding_images(by_component, {digest for _, digest in places}):
             by_image.setdefault(holding.digest, {}).setdefault(holding.component, holding)
         for (repository, digest), tags in places.items():
             of_image = [
@@ -107,7 +109,7 @@ class NewsEvents:
 
     def _list_places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
-        places = self.store.fleet_changes.places(digests)
+        places = self.store.fleet_changes.list_places(digests)
         clear = self.selection.clear_assignments_of({name for of_image in places.values() for name in of_image})
         self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
@@ -129,7 +131,7 @@ class NewsEvents:
         for entry, holding in of_image:
             is_waived = (entry.finding.id, entry.finding.package.purl) in waived_findings
             finding = replace(entry.finding, package=replace(entry.finding.package, layer=holding.layer))
-            yield finding_of_image(
+            yield make_finding_of_image(
                 *(repository, digest, tags[:MAX_TAGS], holding.platform, finding),
                 is_waived=is_waived,
                 first_at=entry.opened_at,
@@ -142,7 +144,7 @@ class NewsEvents:
         if severities and self._has_same_status(of_image[0][1].image, repository, since):
             first = list(severities.items())[:VULNERABILITIES_LIMIT]
             vulnerabilities = [{"id": name, "severity": severity} for name, severity in first]
-            yield finding_exploited(digest, repository, vulnerabilities, now)
+            yield make_finding_exploited(digest, repository, vulnerabilities, now)
 
     def _has_same_status(self, image: int, repository: str, since: str) -> bool:
         """Return whether the verdict of an image has the status that it had at that time: otherwise it has an event.

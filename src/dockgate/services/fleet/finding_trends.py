@@ -112,9 +112,9 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
     """Compute the trends as of a time."""
     days = list_last_days(now, DAYS)
     with store.database.read():
-        periods = store.trends.component_periods()
-        open_times = list(_open_times(periods, store.trends.lives()))
-        counts = store.trends.verdicts_by_day(days[0])
+        periods = store.trends.list_component_periods()
+        open_times = list(_open_times(periods, store.trends.list_lives()))
+        counts = store.trends.count_verdicts_by_day(days[0])
     severities = [_compute_severity_trend(severity, open_times, days) for severity in Severity]
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
     begins_on = min([*(entry.since[:10] for entry in open_times), *(day for day, _ in counts)], default=None)

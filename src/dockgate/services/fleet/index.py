@@ -62,10 +62,10 @@ class FleetIndex:
         Its new components are matched.
         """
         scan = self.store.images.scan(image)
-        inventories = self.store.images.inventories(image)
+        inventories = self.store.images.list_inventories(image)
         if scan is None or scan.finished_at is None or not inventories:
             return
-        digests = self.store.images.inventory_digests(image)
+        digests = self.store.images.list_inventory_digests(image)
         self.store.tag_history.add_place(image, scan.repository, scan.requested_at)
         new = self.store.fleet.add(
             NewImage(
@@ -85,7 +85,7 @@ class FleetIndex:
         """Index what was scanned and is not in the index, a few images at a time."""
         while self.store.tag_history.add_missing():
             pass
-        for_each(self.store.images.unindexed_images(IMAGES), self._add_later)
+        for_each(self.store.images.list_unindexed(IMAGES), self._add_later)
 
     def _add_later(self, image: str) -> None:
         self.answer_priority.give_way()
@@ -98,12 +98,12 @@ class FleetIndex:
         """
         findings = self.store.fleet_findings
         with self.store.locks.hold(MATCHING):
-            while components := findings.unmatched_components(COMPONENTS):
+            while components := findings.list_unmatched_components(COMPONENTS):
                 try:
                     reader = self.advisories()
                     source = Source(reader.digest, self.engine_version)
                     findings.begin(source, self.clock.now())
-                    if findings.source() != source:
+                    if findings.find_source() != source:
                         return
                     results = list(match_components(components, reader, self.ecosystems))
                 except DatabaseError as error:
@@ -114,7 +114,7 @@ class FleetIndex:
 
     def is_current(self, reader: AdvisoryReader) -> bool:
         """Return whether the findings are of this advisory database, and of this version of Dockgate."""
-        return self.store.fleet_findings.source() in (None, Source(reader.digest, self.engine_version))
+        return self.store.fleet_findings.find_source() in (None, Source(reader.digest, self.engine_version))
 
     def rematch(self, reader: AdvisoryReader, previous: str, changes: AdvisoryChanges) -> RematchResult | None:
         """Match what changed since the advisory database with the digest `previous`.
@@ -125,7 +125,7 @@ class FleetIndex:
         findings = self.store.fleet_findings
         with self.store.locks.hold(MATCHING):
             source, before = Source(reader.digest, self.engine_version), Source(previous, self.engine_version)
-            if findings.source() != before:
+            if findings.find_source() != before:
                 return None
             values, rated_names = self._read_catalogue_values(reader, changes.cves)
             components = {
@@ -133,17 +133,20 @@ class FleetIndex:
                 *findings.find_components_in(changes.ecosystems),
                 *rated_names,
             }
-            components.update(number for number, _ in findings.unmatched_components(NO_LIMIT))
+            components.update(number for number, _ in findings.list_unmatched_components(NO_LIMIT))
             return self._match_again(
-                reader, before, source, self.store.fleet.components(components), values, bool(changes)
+                reader, before, source, self.store.fleet.iterate_components(components), values, bool(changes)
             )
 
     def rematch_all(self, reader: AdvisoryReader) -> RematchResult:
         """Match every component, whatever the findings are of."""
         with self.store.locks.hold(MATCHING):
-            source, before = Source(reader.digest, self.engine_version), self.store.fleet_findings.source()
+            source, before = Source(reader.digest, self.engine_version), self.store.fleet_findings.find_source()
             values, _ = self._read_catalogue_values(reader, None)
-            return self._match_again(reader, before, source, self.store.fleet.components(), values) or RematchResult()
+            return (
+                self._match_again(reader, before, source, self.store.fleet.iterate_components(), values)
+                or RematchResult()
+            )
 
     def _match_again(
         self,
@@ -171,7 +174,7 @@ class FleetIndex:
         Beside them the components whose severity comes from one of the CVEs, and is another one today.
         """
         findings = self.store.fleet_findings
-        vulnerabilities = findings.vulnerabilities() if cves is None else findings.vulnerabilities_named(cves)
+        vulnerabilities = findings.list_vulnerabilities() if cves is None else findings.list_vulnerabilities_named(cves)
         if not vulnerabilities:
             return {}, set()
         names = {name for entry in vulnerabilities.values() for name in (entry.name, *entry.aliases)}
@@ -183,7 +186,7 @@ class FleetIndex:
             ratings[number] = [cve.rating for cve in facts if cve.rating]
         rated_names = {
             finding.component
-            for finding in findings.rated_by_cve()
+            for finding in findings.list_rated_by_cve()
             if (ratings_of := ratings.get(finding.vulnerability)) is not None and not _has_rating(finding, ratings_of)
         }
         return values, rated_names
@@ -206,7 +209,7 @@ def split_inventory(inventory: Inventory) -> NewPlatform:
     for package in inventory.packages:
         layer = package.layer or ""
         kinds = layers.setdefault(layer, ({}, {}))
-        kinds[bool(package.owner)].setdefault(Component.of_package(package), set()).add(package.path)
+        kinds[bool(package.owner)].setdefault(Component.from_package(package), set()).add(package.path)
         in_base.setdefault(layer, package)
     bundles = tuple(
         NewBundle(

@@ -97,7 +97,7 @@ class FleetJudging:
             _log.error("the policy %s judges no image", policy.name, exc_info=error)
             yield from (_make_failed(image, now) for image in contents.images)
             return
-        reported_images = self.store.fleet_judging.reported_images()
+        reported_images = self.store.fleet_judging.list_reported_images()
         is_plain = not list_required_baselines(policy)
         has_provenance = PROVENANCE_RULE in policy.rules
         limited_repositories = {waiver.repository for waiver in fleet_waivers.waivers if waiver.repository}

@@ -19,11 +19,11 @@ def match_components(
     """Yield what matching says of each component, as it would of a package of an image.
 
     Components come with their ids. Those that the database does not cover are in
-    `store.fleet.index.Fleet.uncovered_components`.
+    `store.fleet.index.Fleet.list_uncovered_components`.
     """
     by_ecosystem: dict[str, list[tuple[int, Package]]] = {}
     for number, component in components:
-        by_ecosystem.setdefault(component.ecosystem, []).append((number, component.package()))
+        by_ecosystem.setdefault(component.ecosystem, []).append((number, component.to_package()))
     for ecosystem in sorted(by_ecosystem):
         # Versions of one name lie together, so that a part reads each advisory once.
         packages = sorted(by_ecosystem[ecosystem], key=lambda entry: (entry[1].source_name, entry[0]))

@@ -26,7 +26,7 @@ class FleetPackages:
         name, at_sign, version = text.rpartition("@")
         if not name or not at_sign:
             name, version = text, ""
-        components = self.store.component_search.components_named([name])
+        components = self.store.component_search.find_components_named([name])
         return {
             number: component
             for number, component in components.items()
@@ -36,9 +36,9 @@ class FleetPackages:
     def _find_by_purl(self, text: str) -> Mapping[int, Component]:
         purl = self.purls.parse(text)
         full_names = [f"{purl.namespace}{mark}{purl.name}" for mark in "/:" if purl.namespace]
-        components = self.store.component_search.components_named([purl.name, *full_names])
+        components = self.store.component_search.find_components_named([purl.name, *full_names])
         return {
             number: component
             for number, component in components.items()
-            if patterns.is_package_match(text, component.package())
+            if patterns.is_package_match(text, component.to_package())
         }

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 
-from dockgate.events.dockgate_events import verdict_changed
+from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.policy import PROVENANCE_RULE
 from dockgate.services.clock import ServerClock
@@ -48,7 +48,7 @@ class RepositoryVerdicts:
     def review(self) -> None:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
         database, now = self.verdicts.read_advisory_digest(), self.clock.now()
-        others = self.store.tag_history.other_repositories()
+        others = self.store.tag_history.list_other_repositories()
         clear = self.selection.clear_assignments_of({repository for repository, _, _ in others})
         scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
 
@@ -62,7 +62,7 @@ class RepositoryVerdicts:
         def state(place: Place) -> str:
             policy, waivers, has_provenance = inputs(place[0])
             image_place = place[1], place[0]
-            provenance = self.store.provenance.revisions({image_place})[image_place] if has_provenance else ""
+            provenance = self.store.provenance.list_revisions({image_place})[image_place] if has_provenance else ""
             return compute_digest(canonical.encode([database, policy, waivers, scans[place], provenance, now[:13]]))
 
         def judge(place: Place) -> bool:
@@ -83,7 +83,7 @@ class RepositoryVerdicts:
         if is_changed and not find_unused_images(self.store, {(repository, image)}):
             # Before the verdict: a crash in between repeats it under the same id.
             names = (image, repository, verdict.policy, last_verdict.status, verdict.status)
-            event = verdict_changed(
+            event = make_verdict_changed(
                 *names,
                 _count_most_findings(verdict.platform_verdicts),
                 verdict.inputs.now,

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from dockgate.delivery.ports import Advisories
-from dockgate.events.dockgate_events import watch_ended
+from dockgate.events.dockgate_events import make_watch_ended
 from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
 from dockgate.services.clock import ServerClock
@@ -97,7 +97,7 @@ class VerdictRenewal:
         now = self.clock.now()
         revision = self._compute_revision(match.source, coverage, now)
         due: dict[str, set[int]] = {}
-        for policy, image in self.store.fleet_verdicts.due_images(now):
+        for policy, image in self.store.fleet_verdicts.list_due_images(now):
             due.setdefault(policy, set()).add(image)
         if revision == self._finished_revision and not due:
             return
@@ -106,9 +106,9 @@ class VerdictRenewal:
         waiting = self._find_unmatched_images()
 
         renewals = []
-        for policy in sorted(self.store.fleet_judging.policies() | groups.keys()):
+        for policy in sorted(self.store.fleet_judging.list_policies() | groups.keys()):
             images = [image for image in groups.get(policy, ()) if image.id not in waiting]
-            present = self.store.fleet_verdicts.images(policy)
+            present = self.store.fleet_verdicts.list_images(policy)
             renewals.append(_Renewal(self, policy, images, waiting, facts, match, due.get(policy, set()), present))
         judged_images = {image.id for renewal in renewals for image in renewal.images}
         unjudged_images = judged_images.difference(*(renewal.present for renewal in renewals))
@@ -130,7 +130,7 @@ class VerdictRenewal:
 
     def _announce_findings(self) -> None:
         """Record the events of findings that are new or worse. Those of verdicts are there: these name them, too."""
-        if news := self.store.fleet_changes.unannounced_findings():
+        if news := self.store.fleet_changes.list_unannounced_findings():
             makes = NewsEvents(self.store, self.selection, self.watched_images, self.fleet_judging, self.clock)
             self.effects.run(EffectKind.RENEW, self.store.fleet_changes.record_announced, news, makes.make(news))
 
@@ -138,7 +138,7 @@ class VerdictRenewal:
         """Record images without a verdict as Undetermined: owners hear what they are, once they can be judged."""
         now = self.clock.now()
         for policy, images in self._group_images_by_policy()[0].items():
-            present = self.store.fleet_verdicts.images(policy)
+            present = self.store.fleet_verdicts.list_images(policy)
             no_verdict = Status.UNDETERMINED, (0,) * len(Severity), None, now, None, now
             verdicts = [FleetVerdict(policy, image.id, *no_verdict) for image in images if image.id not in present]
             if verdicts:
@@ -153,7 +153,9 @@ class VerdictRenewal:
         touched_components: frozenset[int] | None = frozenset()
         if not self.index.is_current(reader):
             rematch = None
-            changes = self.compare(previous, reader, self.store.fleet_findings.cves()) if previous is not None else None
+            changes = (
+                self.compare(previous, reader, self.store.fleet_findings.list_cves()) if previous is not None else None
+            )
             if previous is not None and changes is not None:
                 rematch = self.index.rematch(reader, previous.digest, changes)
             if rematch is None:
@@ -165,14 +167,18 @@ class VerdictRenewal:
     def _compute_revision(self, source: str, coverage: Sequence[Coverage], now: str) -> str:
         """Return a text that changes whenever a verdict may have changed, but for moments that were foreseen."""
         feeds = [(entry.ecosystem, entry.complete, entry.checked_at[:13]) for entry in coverage]
-        waivers = [record.waiver.id for record in self.store.waivers.active(now)]
-        state = self.store.fleet_judging.fleet_revision(), self.store.vex.revision(), self.selection.revision()
+        waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
+        state = (
+            self.store.fleet_judging.read_fleet_revision(),
+            self.store.vex.read_revision(),
+            self.selection.revision(),
+        )
         # Feeds become stale, and the watch of images ends, at any hour.
         return compute_digest(canonical.encode([source, feeds, waivers, *state, now[:13]]))
 
     def _group_images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
         """Return the watched images by the policy of their repository, and those that are not watched."""
-        images = list(self.store.fleet.images())
+        images = list(self.store.fleet.iterate_images())
         assignments = self.selection.clear_assignments_of({image.repository for image in images})
         images = [image for image in images if image.repository in assignments]
         policies = {
@@ -197,13 +203,13 @@ class VerdictRenewal:
 
     def _find_unmatched_images(self) -> set[int]:
         """Return the images with components whose findings are not known yet: they are judged once these are."""
-        components = [number for number, _ in self.store.fleet_findings.unmatched_components(NO_LIMIT)]
-        bundles = {bundle for _, bundle, _ in self.store.fleet.holders(components)} if components else set()
+        components = [number for number, _ in self.store.fleet_findings.list_unmatched_components(NO_LIMIT)]
+        bundles = {bundle for _, bundle, _ in self.store.fleet.iterate_holders(components)} if components else set()
         return self.store.fleet.find_images_with(bundles) if bundles else set()
 
 
 def _compute_source_digest(store: Store) -> str:
-    return compute_digest(canonical.encode(store.fleet_findings.source()))
+    return compute_digest(canonical.encode(store.fleet_findings.find_source()))
 
 
 @dataclass(slots=True)
@@ -240,7 +246,7 @@ class _Renewal:
             unwatched_present = [image for image in unwatched_images if image.id in verdicts]
             unused_places = find_unused_images(store, [(image.repository, image.digest) for image in unwatched_present])
             events = [
-                watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
+                make_watch_ended(image.digest, image.repository, self.policy, verdicts[image.id].status, now)
                 for image in unwatched_present
                 if (image.repository, image.digest) not in unused_places
             ]
@@ -257,7 +263,7 @@ class _Renewal:
         service, store = self.service, self.service.store
         usable = service.selection.read(self.policy)
         inputs = self._compute_inputs_digest(usable)
-        before, _, source = store.fleet_judging.judged_from(self.policy).partition(" ")
+        before, _, source = store.fleet_judging.read_judged_from(self.policy).partition(" ")
         now = service.clock.now()
         is_current = before == inputs and not self._is_judged_ahead()
         selected_images = self._select(self.present, source) if is_current else None
@@ -285,7 +291,7 @@ class _Renewal:
 
         By less than servers' clocks may differ, they come true by themselves.
         """
-        judged_at = self.service.store.fleet_judging.judged_at(self.policy)
+        judged_at = self.service.store.fleet_judging.find_judged_at(self.policy)
         return judged_at is not None and judged_at > compute_latest_time(self.service.clock.now())
 
     def _read_stored_verdicts(self, images: Sequence[FleetImage], *, is_dense: bool) -> Mapping[int, FleetVerdict]:
@@ -303,15 +309,15 @@ class _Renewal:
         if source != self.match.previous or self.match.changed_components is None:
             return None
         fleet = self.service.store.fleet
-        bundles = {bundle for _, bundle, _ in fleet.holders(self.match.changed_components)}
+        bundles = {bundle for _, bundle, _ in fleet.iterate_holders(self.match.changed_components)}
         return image_ids | fleet.find_images_with(bundles)
 
     def _compute_inputs_digest(self, usable: UsablePolicy) -> str:
         """Return a digest of what decides beside the advisories and the images."""
         service, store = self.service, self.service.store
-        waivers = sorted(record.waiver.id for record in store.waivers.active(service.clock.now()))
+        waivers = sorted(record.waiver.id for record in store.waivers.list_active(service.clock.now()))
         feeds = service.fleet_judging.judge_feeds(usable, self.facts.coverage)
-        parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.revision(), feeds]
+        parts = [usable.policy.digest, usable.unusable_reason, waivers, store.vex.read_revision(), feeds]
         return compute_digest(canonical.encode(parts))
 
     def _make_verdict(self, judged_image: JudgedImage, present: FleetVerdict | None, now: str) -> FleetVerdict:

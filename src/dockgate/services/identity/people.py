@@ -130,7 +130,7 @@ class People:
         limited_permissions = [permission for permission in Permission if caller.principal.list_patterns(permission)]
         if not limited_permissions:
             return caller
-        sources = self.store.pipelines.sources()
+        sources = self.store.pipelines.list_sources()
         projects = {}
         for permission in limited_permissions:
             project = Project(caller.principal.list_patterns(permission))

@@ -75,9 +75,9 @@ class TagFindings:
 def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
-        placed_contents = list(store.fleet.contents_of_image(digest))
+        placed_contents = list(store.fleet.iterate_contents_of_image(digest))
         components = {number for _, content in placed_contents for number in content.counted_components}
-        lives = store.trends.lives(components, has_past=False) if components else []
+        lives = store.trends.list_lives(components, has_past=False) if components else []
     present: dict[int, list[Severity]] = {}
     for life in lives:
         present.setdefault(life.component, []).append(life.severity)
@@ -122,11 +122,13 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     """Return the findings of a tag in the last days."""
     days = list_last_days(now, day_count)
     with store.database.read():
-        periods = store.trends.tag_periods(repository, tag, MAX_DIGESTS)
+        periods = store.trends.list_tag_periods(repository, tag, MAX_DIGESTS)
         components = _read_components(store, {period.digest for period in periods})
         component_ids = {number for numbers in components.values() for number in numbers}
-        lives = store.trends.lives(component_ids)
-        names = {number: (entry.ecosystem, entry.name) for number, entry in store.fleet.components(component_ids)}
+        lives = store.trends.list_lives(component_ids)
+        names = {
+            number: (entry.ecosystem, entry.name) for number, entry in store.fleet.iterate_components(component_ids)
+        }
     by_component: dict[int, list[FindingLife]] = {}
     for life in lives:
         by_component.setdefault(life.component, []).append(life)
@@ -200,9 +202,9 @@ def _count_endings(
 
 def _read_components(store: Store, digests: set[str]) -> dict[str, set[int]]:
     """Return the components of each image that is in the index."""
-    images = store.trends.image_ids(digests)
-    placed_bundles = list(store.fleet.bundles_of_images(images.values())) if images else []
-    contents = dict(store.fleet.bundles({entry.bundle for entry in placed_bundles})) if placed_bundles else {}
+    images = store.trends.list_image_ids(digests)
+    placed_bundles = list(store.fleet.iterate_bundles_of_images(images.values())) if images else []
+    contents = dict(store.fleet.iterate_bundles({entry.bundle for entry in placed_bundles})) if placed_bundles else {}
     by_image: dict[int, set[int]] = {number: set() for number in images.values()}
     for entry in placed_bundles:
         by_image[entry.image].update(contents[entry.bundle].counted_components)

@@ -46,7 +46,7 @@ class ImagePresence:
         for place in self._missing:
             if self._is_there(place, unavailable) is False and self._has_another(place, unavailable):
                 self.record_deletion(*place)
-        places = removals.places(self._last_place, ceil(removals.count_places() / MINUTES_A_DAY))
+        places = removals.list_places(self._last_place, ceil(removals.count_places() / MINUTES_A_DAY))
         self._last_place = places[-1] if places else ("", "")
         self._missing = [place for place in places if self._is_there(place, unavailable) is False]
 

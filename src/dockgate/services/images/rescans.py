@@ -72,7 +72,7 @@ class ImageRescans:
         elapsed_seconds = 0.0 if self._counted_at is None else now - self._counted_at
         self._counted_at = now
         self._credit = min(self._credit + elapsed_seconds * self.per_minute / 60, BURST)
-        older = {name for name in self.store.rescans.versions() if is_older_scanner(name, self.version)}
+        older = {name for name in self.store.rescans.list_versions() if is_older_scanner(name, self.version)}
         if not older:
             self._idle_until = now + IDLE_SECONDS
             return
@@ -82,7 +82,7 @@ class ImageRescans:
         if not self.store.rescans.take_turn(self.worker, self.version, self._is_replaced):
             self._idle_until = now + IDLE_SECONDS
             return
-        running = {entry.digest for entry in self.store.services.running_images()}
+        running = {entry.digest for entry in self.store.services.list_running_images()}
         candidates = self.store.rescans.select(older, running, count + len(self._retry_at) + MARGIN)
         due = [scan for scan in candidates if self._is_due(scan, now)][:count]
         for scan in due:

@@ -139,7 +139,7 @@ class ImageSearch:
 
     def _filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
         """What runs that the caller may see, and the conditions of the query."""
-        running = self.visible_services(self.store.services.running_images(), query.caller)
+        running = self.visible_services(self.store.services.list_running_images(), query.caller)
         return running, ImageFilter(
             repositories=self._list_matching_repositories(query.repository, query.caller),
             severities=query.severities,
@@ -185,16 +185,16 @@ class ImageSearch:
         newest_verdicts: Mapping[tuple[str, str], VerdictRecord] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.time_before(JUDGING_MINUTES / 1440)
-        rows, position = self.store.image_listing.page(image_filter, sort, after, limit, judged_before)
+        rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
         if newest_verdicts is None:
-            newest_verdicts = self.store.image_listing.newest_verdicts({row.digest for row in rows})
+            newest_verdicts = self.store.image_listing.list_newest_verdicts({row.digest for row in rows})
         places = {(row.repository, row.digest) for row in rows}
         if missing := places - watches.keys():
             watches = {**watches, **self.watched_images.read_watches(missing)}
         # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
         # `services.fleet.repository_verdicts` judges it.
         is_elsewhere = any(row.repository != row.judged_in for row in rows)
-        present = self.store.waivers.active(self.clock.now()) if is_elsewhere else ()
+        present = self.store.waivers.list_active(self.clock.now()) if is_elsewhere else ()
         waivers = [record.waiver.repository for record in present if record.waiver.repository]
         rows = [
             row
@@ -221,7 +221,7 @@ class ImageSearch:
 
     def list_repositories(self, caller: Caller | None = None) -> Sequence[str]:
         """The repositories that have or had images, as far as the caller sees them, sorted."""
-        names = self.store.exposures.repositories()
+        names = self.store.exposures.list_repositories()
         return (
             names
             if caller is None or not caller.is_limited

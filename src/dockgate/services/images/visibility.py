@@ -40,7 +40,7 @@ class ImageVisibility:
                 approval.repository for approval in approvals if self.caller.can_reach(**scope_of(approval))
             }
             all_repositories = {
-                *(pushed_image.repository for pushed_image in self.store.images.pushed_images(digest=image)),
+                *(pushed_image.repository for pushed_image in self.store.images.list_pushed(digest=image)),
                 *(approval.repository for approval in approvals),
                 *((scan.repository,) if scan else ()),
             }
@@ -70,7 +70,7 @@ class ImageVisibility:
 
         Raises DeniedError if none is visible.
         """
-        made_in = self.store.verdicts.repositories(image, verdict)
+        made_in = self.store.verdicts.list_repositories(image, verdict)
         if self.caller.is_limited:
             visible = self.repositories(image)
             made_in = [name for name in made_in if name in visible]

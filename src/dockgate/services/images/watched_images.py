@@ -143,7 +143,7 @@ class WatchedImages:
 
     def _list_running_images(self) -> set[str]:
         """Return the images that services run."""
-        return {entry.digest for entry in self.store.services.running_images()}
+        return {entry.digest for entry in self.store.services.list_running_images()}
 
     def _is_due(self, kind: str, repository: str, image: str) -> bool:
         key, now = (kind, repository, image), time.monotonic()

@@ -41,7 +41,7 @@ class EventDeliveryHandler(OutboxHandler):
             state = "does not exist any more" if target is None else "is disabled"
             raise UndeliverableError(f"the target {entry.receiver} {state}")
         receivers: OutboxReceivers = self._store.event_receivers
-        before = receivers.state(entry.receiver)
+        before = receivers.find_state(entry.receiver)
         if before is not None and before.gone_at is not None:
             raise UndeliverableError(f"the target {entry.receiver} refused further messages (410) at {before.gone_at}")
         message = self._make_message(entry)

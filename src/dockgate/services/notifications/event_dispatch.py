@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
-from dockgate.events.grouping import GROUP_TYPE, group
+from dockgate.events.grouping import GROUP_TYPE, group_events
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import state_topics, topic_of
+from dockgate.events.notification_texts import make_topic, state_topics
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
@@ -81,7 +81,7 @@ class EventDispatcher:
 
     def advance(self) -> bool:
         """Match the next events. Returns whether there were any."""
-        after = self._store.event_cursor.position()
+        after = self._store.event_cursor.read_position()
         events = self._store.event_log.read(after, BATCH)
         if not events:
             return False
@@ -91,7 +91,7 @@ class EventDispatcher:
         targets = {record.target.name: record.target for record in self._targets.list_records()}
         owners = Owners.load(self._store, list(targets.values()), self._registry)
         for event in events:
-            for name in sorted(patterns.matches(event.body)):
+            for name in sorted(patterns.find_matches(event.body)):
                 self._collect(batch, rules[name], event, targets, owners)
         since = format_time(batch.now - timedelta(days=TOPIC_DAYS))
         if not self._store.event_cursor.advance(after, events[-1].seq, batch.entries, batch.grouped_events, since):
@@ -122,7 +122,7 @@ class EventDispatcher:
                         position=event.seq,
                         at=format_time(batch.now),
                         pause_seconds=compiled_target.target.group_seconds,
-                        topic=topic_of(event.body),
+                        topic=make_topic(event.body),
                         reopens=_make_reopening(event.body, batch.now),
                     )
                 )
@@ -157,21 +157,23 @@ class EventDispatcher:
                 self._send_group(waiting, now)
 
         try:
-            for_each(self._store.event_cursor.groups(), send, lambda waiting: f"{waiting.rule} for {waiting.target}")
+            for_each(
+                self._store.event_cursor.list_groups(), send, lambda waiting: f"{waiting.rule} for {waiting.target}"
+            )
         finally:
             self._store.outbox.wake(OutboxKind.EVENT)
 
     def _send_group(self, waiting: Group, now: datetime) -> None:
         store = self._store
-        positions = store.event_cursor.grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
+        positions = store.event_cursor.list_grouped_positions(waiting.target, waiting.rule, GROUP_LIMIT)
         link = f"{self._public_url}/events?before={positions[-1] + 1}"
         if len(positions) == 1 and (event := next(iter(store.event_log.read_by_seq(positions)), None)):
             body = next(self._read_bodies(positions))
             entry = _make_rule_entry(waiting, body, event.seq, now, event.id)
         else:
-            message = group(self._read_bodies(positions), link)
+            message = group_events(self._read_bodies(positions), link)
             key = f"{GROUP_TYPE}/{waiting.rule}/{positions[-1]}"
-            body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).envelope()
+            body = NewEvent(key, SOURCE, GROUP_TYPE, waiting.rule, format_time(now), message.detail).make_envelope()
             entry = _make_rule_entry(waiting, body, positions[-1], now, key, (message.title, message.text))
         store.event_cursor.send_group(waiting.target, waiting.rule, positions[-1], [entry])
 
@@ -196,8 +198,8 @@ class EventDispatcher:
             return
         if target.quiet_hours is not None and target.quiet_hours.end_after(now) is not None:
             return
-        due, latest_due = format_time(target.summary.due_at(now)), format_time(now + CLOCK_DIFFERENCE)
-        before = self._store.event_cursor.summary_due_at(target.name)
+        due, latest_due = format_time(target.summary.compute_due_time(now)), format_time(now + CLOCK_DIFFERENCE)
+        before = self._store.event_cursor.find_last_summary_time(target.name)
         if before is None and record.changed_at is not None and due < record.changed_at <= latest_due:
             return
         if before is not None and before > latest_due:
@@ -206,7 +208,7 @@ class EventDispatcher:
         elif before is None or before < due:
             title, text, detail = self._summary.describe(target, now, self._registry)
             event = NewEvent(f"summary/{target.name}/{due}", SOURCE, "summary.daily", "summary", due, detail)
-            payload = {"body": event.envelope(), "title": title, "text": text}
+            payload = {"body": event.make_envelope(), "title": title, "text": text}
             entry = _make_message_entry(target.name, payload, 0, now, event.id, f"target {target.name}")
             self._store.event_cursor.send_summary(target.name, due, latest_due, [entry])
             self._store.outbox.wake(OutboxKind.EVENT)

@@ -106,7 +106,7 @@ class EventRules:
     def try_event(self, name: str, event: Mapping[str, Any]) -> TriedRule:
         """Match an event with a rule, enabled or not, and make what its targets would get. Nothing is sent."""
         rule = compile_rule(self.get(name).rule)
-        if not rule.pattern.matches(event):
+        if not rule.pattern.is_match(event):
             return TriedRule(False, ())
         return TriedRule(True, tuple(_try(target, event, name) for target in rule.targets))
 

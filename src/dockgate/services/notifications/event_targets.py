@@ -120,7 +120,7 @@ class EventTargets:
 
     def list_statuses(self) -> list[TargetStatus]:
         """All targets and their delivery state."""
-        states, lengths = self._store.event_receivers.states(), self._store.event_receivers.lengths()
+        states, lengths = self._store.event_receivers.list_states(), self._store.event_receivers.count_entries()
         return [
             _make_status(
                 record,
@@ -156,7 +156,7 @@ class EventTargets:
 
     def send(self, message: Message, target: Target) -> None:
         """Send a message. Raises what `events.ports.TargetAdapter.send` raises, and no other error."""
-        secrets = self._store.event_targets.secrets(target.name)
+        secrets = self._store.event_targets.read_secrets(target.name)
         with _hide_secrets_in_errors(target.name):
             self._adapters[target.type].send(target, secrets, message)
 
@@ -168,7 +168,7 @@ class EventTargets:
         target = self.read_status(name).target
         now = self._clock.now()
         event = NewEvent(f"test/{uuid.uuid4()}", SOURCE, TEST_TYPE, f"target {name}", now, {"target": name, "by": by})
-        body = event.envelope()
+        body = event.make_envelope()
         text = f"{by} sends a test message to the target {name}. Nothing has happened."
         title = "Dockgate: test message"
         self.send(Message(event.id, "", body, encode(body).decode(), title, text, event.subject), target)
@@ -179,7 +179,7 @@ class EventTargets:
     ) -> list[DeadLetter]:
         """The messages of a target that were given up, by position, after the one of this position and key."""
         self.read_status(name)
-        entries = self._store.outbox.dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
+        entries = self._store.outbox.list_dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
         return [_make_dead_letter(entry) for entry in entries]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:

@@ -38,7 +38,7 @@ class EventReader:
         At most `MAX_READ` events are looked at: a page may be empty while there are more. A token that is limited to
         repositories and pipelines gets the events that are about one of these.
         """
-        newest_seq = self.log.newest_seq()
+        newest_seq = self.log.read_newest_seq()
         position = max(newest_seq - MAX_READ, 0) if after is None else after
         last = min(position + MAX_READ, newest_seq)
         matching: deque[Mapping[str, Any]] = deque(maxlen=limit if after is None else None)
@@ -49,7 +49,7 @@ class EventReader:
             for event in events:
                 position = event.seq
                 is_visible = caller.can_reach(repository=event.repository, pipeline=event.pipeline)
-                if is_visible and (pattern is None or pattern.matches(event.body)):
+                if is_visible and (pattern is None or pattern.is_match(event.body)):
                     matching.append({"seq": event.seq, **event.body})
                     if after is not None and len(matching) == limit:
                         break

@@ -112,7 +112,7 @@ class ProvenanceHandler(OutboxHandler):
 
     @override
     def send(self, entry: OutboxEntry) -> None:
-        statement = self._statements.built_statement(entry.key)
+        statement = self._statements.get_built_statement(entry.key)
         self._attestor.attach_provenance(
             statement.repository, statement.image, statement.build, statement.envelope.encode()
         )

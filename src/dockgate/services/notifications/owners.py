@@ -100,7 +100,7 @@ class Owners:
     def _find_service_repository(self, name: str) -> str:
         try:
             service = self.store.services.get(name)
-            image = self.store.services.definition(name, service.revision).image
+            image = self.store.services.get_definition(name, service.revision).image
         except DockgateError:
             return ""
         return image.strip_registry(self.registry) if image else ""

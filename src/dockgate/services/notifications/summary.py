@@ -136,7 +136,7 @@ class NotificationSummary:
         if is_owner:
             repositories = self._list_owned_repositories(owners, target)
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
-        places = self.store.image_listing.current_places(repositories, judged_before)
+        places = self.store.image_listing.list_current_places(repositories, judged_before)
         worst_verdicts: dict[str, tuple[int, PlaceVerdict]] = {}
         for place, state in zip(places, self._determine_states(places), strict=True):
             rank = _ORDER.index(state)
@@ -176,7 +176,7 @@ class NotificationSummary:
     ) -> list[str]:
         """Return the names of rejected images, those with the worst findings first."""
         image_filter = ImageFilter(repositories, statuses=(Status.REJECTED,))
-        worst_images, _ = self.store.image_listing.page(
+        worst_images, _ = self.store.image_listing.read_page(
             image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before=""
         )
         names = {place.digest: _name(place) for place in rejected_places}
@@ -198,7 +198,7 @@ class NotificationSummary:
 
     def _list_expiring_waivers(self, now: datetime, owners: Owners, target: Target, is_owner: bool) -> list[str]:
         at = format_time(now)
-        active = [record.waiver for record in self.store.waivers.active(at)]
+        active = [record.waiver for record in self.store.waivers.list_active(at)]
         owned_repositories = self._list_owned_repositories(owners, target) if is_owner else []
         return [
             f"{waiver.id} of {to_one_line(waiver.owner)} expires at {waiver.until}"
@@ -207,7 +207,7 @@ class NotificationSummary:
         ]
 
     def _list_owned_repositories(self, owners: Owners, target: Target) -> list[str]:
-        return [name for name in self.store.exposures.repositories() if owners.is_owner_of(target.name, name)]
+        return [name for name in self.store.exposures.list_repositories() if owners.is_owner_of(target.name, name)]
 
 
 def _can_apply_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:

@@ -71,7 +71,7 @@ class Actions:
         is_triggered = trigger.get("repository") == repository and trigger.get("branch") == branch
         commit = self.source.commit(repository, trigger["commit"] if is_triggered else branch)
         blobs, archive = self.store.blobs, self.source.archive
-        artifact = blobs.put(lambda into: archive(repository, commit.id, into, blobs.room))
+        artifact = blobs.put(lambda into: archive(repository, commit.id, into, blobs.count_free_bytes))
         return ActionResult(
             {
                 "RepositoryName": repository,
@@ -87,7 +87,7 @@ class Actions:
     def build(self, key: ActionKey) -> BuildResult:
         """Build and push the image."""
         pipeline, action = read_definition(self.store, key)
-        runs = self.store.executions.runs(key.execution)
+        runs = self.store.executions.list_runs(key.execution)
         artifact = pipeline_logic.find_artifact(pipeline, runs, action.input)
         variables = pipeline_logic.collect_variables(pipeline, runs)
         arguments = action.configuration["args"]
@@ -95,7 +95,7 @@ class Actions:
             raise UsageError(f"{key}: args is not a mapping", "Write `args: {NAME: value}` in the pipeline.")
         with tempfile.TemporaryDirectory(prefix="build-", dir=self.scratch) as folder:
             context = Path(folder)
-            unpack_source(self.store.blobs.path(artifact), context)
+            unpack_source(self.store.blobs.get_path(artifact), context)
             request = BuildRequest(
                 key=key.tag(self.secret),
                 repository=str(action.configuration["image"]),

@@ -61,11 +61,11 @@ class Deployments:
         """Return a new revision of the service's task definition, with the approved image."""
         pipeline, action = read_definition(self.store, key)
         name = str(action.configuration["service"])
-        artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.runs(key.execution), action.input)
+        artifact = pipeline_logic.find_artifact(pipeline, self.store.executions.list_runs(key.execution), action.input)
         with self.store.locks.hold(_lock_name(name)):
             service = self.store.services.get(name)
-            definition = self.store.services.definition(name, service.revision)
-            image = _read_image(self.store.blobs.path(artifact), definition.container)
+            definition = self.store.services.get_definition(name, service.revision)
+            image = _read_image(self.store.blobs.get_path(artifact), definition.container)
             self._require_deployable(key, name, image)
             return self.store.services.register(name, replace(definition, image=image), RevisionCause(key))
 
@@ -79,7 +79,7 @@ class Deployments:
         with self.store.locks.hold(_lock_name(name)):
             self._require_deployable(key, name, require_image(name, definition))
             service = self.store.services.get(name)
-            before = self.store.services.definition(name, service.revision)
+            before = self.store.services.get_definition(name, service.revision)
             definition = self._combine_with_present(before, definition, key)
             self.store.logs.append(key, f"{name}: revision {definition.revision}, {definition.image}")
             previous = before if before.image else None
@@ -97,14 +97,14 @@ class Deployments:
         """
         if present.settings == definition.settings:
             return definition
-        if present.image == definition.image and self.store.services.deployed_by(present.family) == key.execution:
+        if present.image == definition.image and self.store.services.read_deployed_by(present.family) == key.execution:
             return present
         goal = replace(present, image=definition.image)
         return self.store.services.register(present.family, goal, RevisionCause(key, present.revision))
 
     def _find_last_deploy(self, service: str) -> Execution | None:
         """Return the execution that deployed the service last; None for none, or one that was removed since."""
-        name = self.store.services.deployed_by(service)
+        name = self.store.services.read_deployed_by(service)
         try:
             return self.store.executions.get(name) if name else None
         except NotFoundError:
@@ -115,7 +115,7 @@ class Deployments:
 
         The action must run, no newer execution be deployed, and the digest be approved as of now.
         """
-        if self.store.executions.action_run(key).state.is_final:
+        if self.store.executions.get_run(key).state.is_final:
             raise DeployError(f"{key} was stopped", "Start the pipeline again to deploy.")
         last = self._find_last_deploy(service)
         if last:
@@ -180,7 +180,7 @@ class Rollouts:
             if rollout.state.is_final:
                 return
             service = self.store.services.get(name)
-            present = self.store.services.definition(name, service.revision)
+            present = self.store.services.get_definition(name, service.revision)
             definition = self._register(rollout, present)
             if definition.image:
                 if definition.revision != present.revision or not _is_already_running(service, rollout):
@@ -194,7 +194,7 @@ class Rollouts:
         """End the rollout as failed."""
         rollout = self.store.rollouts.get(name, number)
         service = self.store.services.get(name)
-        repository = self._find_repository(self.store.services.definition(name, service.revision))
+        repository = self._find_repository(self.store.services.get_definition(name, service.revision))
         self.store.rollouts.end(rollout, RunState.FAILED, None, reason, self.clock.now(), repository=repository)
 
     def _find_repository(self, definition: TaskDefinition) -> str | None:
@@ -209,7 +209,7 @@ class Rollouts:
 
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
         repository = image.strip_registry(self.registry)
-        context = DeploymentContext(repository, rollout.service, self.store.services.deployed_by(rollout.service))
+        context = DeploymentContext(repository, rollout.service, self.store.services.read_deployed_by(rollout.service))
         self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
 
     def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:
@@ -272,7 +272,7 @@ class ServiceRepair:
         if any(rollout.service == name for rollout in self.store.rollouts.list_in_progress()):
             return
         service = self.store.services.get(name)
-        definition = self.store.services.definition(name, service.revision)
+        definition = self.store.services.get_definition(name, service.revision)
         if not definition.image:
             return
         target = self.targets[service.target]
@@ -303,7 +303,7 @@ class ServiceRepair:
         now = self.clock.now()
         _log.warning("%s: %s", service.name, message)
         event = ServiceEvent(f"restart/{service.name}/{task.id}/{now}", service.name, now, message)
-        unhealthy = dockgate_events.service_unhealthy(
+        unhealthy = dockgate_events.make_service_unhealthy(
             key=event.key,
             service=service.name,
             task=task.id,

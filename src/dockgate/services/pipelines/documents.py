@@ -109,7 +109,7 @@ class Documents:
         self._require_parts(definition, name)
 
     def _apply_repository(self, name: str) -> AppliedDocument:
-        change = "unchanged" if name in self.store.repositories.names() else "created"
+        change = "unchanged" if name in self.store.repositories.list_names() else "created"
         self.source.create(name)
         self.store.repositories.put(name, self.clock.now())
         return AppliedDocument("Repository", name, change, f"git clone {self.clone_url(name)}")
@@ -117,7 +117,7 @@ class Documents:
     def _require_parts(self, pipeline: Pipeline, file: str) -> None:
         """UsageError naming the place for a repository, service or policy that does not exist."""
         services = {service.name for service in self.store.services.list()}
-        repositories = self.store.repositories.names()
+        repositories = self.store.repositories.list_names()
         for stage in pipeline.stages:
             for action in stage.actions:
                 settings, place = action.configuration, f"{file}: {stage.name}/{action.name}"
@@ -134,7 +134,7 @@ class Documents:
 
     def _apply_pipeline(self, pipeline: Pipeline, file: str, text: str) -> AppliedDocument:
         self._require_parts(pipeline, file)
-        before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.names() else None
+        before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.list_names() else None
         after = self.store.pipelines.put(pipeline, self.clock.now(), text)
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
         advice = f"dockgate pipeline show {pipeline.name}"

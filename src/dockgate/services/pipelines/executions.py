@@ -53,4 +53,4 @@ class Executions:
     def stop(self, execution: str, reason: str) -> None:
         """Stop an execution. The action that runs now ends by itself, and its result is dropped."""
         self.effects.run(EffectKind.STOP, self.store.executions.stop, execution, reason, self.clock.now())
-        self.pubsub.publish([str(run.key) for run in self.store.executions.runs(execution)])
+        self.pubsub.publish([str(run.key) for run in self.store.executions.list_runs(execution)])

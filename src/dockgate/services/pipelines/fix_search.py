@@ -104,7 +104,7 @@ class NewestImages:
             self._answers[reference] = now, repository, digest
             if digest and self.store.images.scan(digest) is None:
                 self.request_scan(repository, digest)
-        return digest if digest and self.store.images.inventories(digest) else None
+        return digest if digest and self.store.images.list_inventories(digest) else None
 
 
 @dataclass(slots=True)
@@ -183,7 +183,7 @@ class FixSearch:
     def _find_images(self, execution: Execution) -> list[DeliveredImage]:
         """Return the images that an execution built from a commit, unless a service runs another one by now."""
         pipeline = self.store.pipelines.get(execution.pipeline, execution.pipeline_version)
-        runs = self.store.executions.runs(execution.id)
+        runs = self.store.executions.list_runs(execution.id)
         last, variables = latest_runs(runs), collect_variables(pipeline, runs)
         actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
         images = []
@@ -260,7 +260,7 @@ class FixSearch:
         return replace(case, image=REBUILT, inventories=rebuilt, snapshot=snapshot)
 
     def _replace_base(self, inventories: Sequence[Inventory], digest: str) -> Sequence[Inventory]:
-        bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.inventories(digest)]
+        bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.list_inventories(digest)]
         return rebase_inventories(bases, inventories)
 
     def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
@@ -280,8 +280,8 @@ class FixSearch:
         digest = self._digest_now(delivered_image, reference) if reference else None
         if reference is None or digest is None:
             return None
-        bases = {inventory.platform: inventory for inventory in self.store.images.inventories(digest)}
-        for inventory in self.store.images.inventories(delivered_image.image):
+        bases = {inventory.platform: inventory for inventory in self.store.images.list_inventories(digest)}
+        for inventory in self.store.images.list_inventories(delivered_image.image):
             base = bases.get(inventory.platform)
             if base is None or not inventory.base_layers or _is_based_on(inventory, base):
                 return None
@@ -317,7 +317,7 @@ class FixSearch:
 
     def _find_only_tag(self, repository: str, digest: str | None) -> str | None:
         """Return the tag that a digest had; None if it had several, or none."""
-        periods = self.store.tag_history.periods([digest] if digest else [])
+        periods = self.store.tag_history.list_periods([digest] if digest else [])
         tags = {period.tag for period in periods if period.repository == repository and period.tag}
         return tags.pop() if len(tags) == 1 else None
 

@@ -27,7 +27,7 @@ from dockgate.delivery.pipeline import fix_trigger
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RepositoryHost
-from dockgate.events.dockgate_events import fix_available
+from dockgate.events.dockgate_events import make_fix_available
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -69,7 +69,7 @@ class Fixes:
 
         A failure of one does not block the others.
         """
-        unfinished_pipelines = self.store.fixes.pipelines()
+        unfinished_pipelines = self.store.fixes.list_pipelines()
         for pipeline in self.store.pipelines.list_newest():
             name, on_fix = pipeline.name, pipeline.on_fix
             if on_fix is None and name not in unfinished_pipelines:
@@ -245,7 +245,7 @@ class Fixes:
 
     def _make_event(self, fix: Fix) -> NewEvent:
         details = fix.details
-        return fix_available(
+        return make_fix_available(
             fix=fix.id,
             pipeline=fix.pipeline,
             repository=fix.repository,

@@ -114,7 +114,7 @@ class GitPushes:
 
         Pushes may have arrived while the server crashed.
         """
-        self._unobserved_repositories.update(self.store.repositories.names())
+        self._unobserved_repositories.update(self.store.repositories.list_names())
 
     def observe_missed(self) -> None:
         """Store the events of pushes that were not recorded. A damaged repository does not block the others."""

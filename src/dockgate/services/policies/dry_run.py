@@ -75,10 +75,10 @@ class PolicyDryRun:
         before = _parse_cursor(after)
         comparisons: list[ImageComparison] = []
         with self._take_turn() as is_over:
-            records = self.store.verdicts.newest_records(policy, before, min(limit, PART_LIMIT) + 1)
+            records = self.store.verdicts.list_newest(policy, before, min(limit, PART_LIMIT) + 1)
             for seq, record in records[: min(limit, PART_LIMIT)]:
-                case = self.store.verdicts.case(record.digest)
-                outcome_before = read_outcome(self.store.verdicts.document(record.digest))
+                case = self.store.verdicts.get_case(record.digest)
+                outcome_before = read_outcome(self.store.verdicts.get_document(record.digest))
                 outcome_after = self._compute_outcome(case, self._add_repository_policy(candidate, record.policy))
                 comparisons.append(compare(outcome_before, outcome_after, record.policy, record.image, record.digest))
                 before = seq

@@ -48,7 +48,7 @@ class Policies:
         if name in definitions.BUILTIN:
             return [("", self._builtin(name))]
         versions = []
-        for version in reversed(self._store.policies.history(name)):
+        for version in reversed(self._store.policies.list_versions(name)):
             policy = make_policy(name, {})
             if not version.is_removed:
                 with suppress(DefinitionError):
@@ -73,7 +73,7 @@ class Policies:
 
     def history(self, name: str) -> Sequence[PolicyVersion]:
         """Return every version, newest first. NotFoundError for a policy that never existed."""
-        return self._store.policies.history(name) or [self.get(name)]
+        return self._store.policies.list_versions(name) or [self.get(name)]
 
     def names(self) -> list[str]:
         """The names of the policies that exist now."""
@@ -102,7 +102,7 @@ class Policies:
         """
         name, policy = definitions.parse_document(document, self._rules)
         self.require_changeable(name)
-        history = self._store.policies.history(name)
+        history = self._store.policies.list_versions(name)
         return self._put(policy, text, by, None, None), history[0].version if history else 0
 
     def check_document(self, document: Document) -> None:

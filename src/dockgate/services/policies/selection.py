@@ -74,7 +74,7 @@ class PolicySelection:
     def timeline(self) -> PolicyTimeline:
         """Return which policies evaluated the images of repositories at any time."""
         versions = self.policy_versions or (lambda name: [("", self.read(name).policy)])
-        return PolicyTimeline(self.store.policy_assignments.changes, versions)
+        return PolicyTimeline(self.store.policy_assignments.list_changes, versions)
 
     def revision(self) -> str:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
@@ -154,13 +154,13 @@ class PolicySelection:
 
     def _combine_source_requirements(self, pipeline: Pipeline, key: ActionKey) -> Policy | None:
         """Return what the files of all sources require together, None where there are none."""
-        runs = self.store.executions.runs(key.execution)
+        runs = self.store.executions.list_runs(key.execution)
         required_policy: Policy | None = None
         for action in (action for stage in pipeline.stages for action in stage.actions):
             if action.type is ActionType.SOURCE:
                 name = f"{action.configuration['repository']}/{REPOSITORY_FILE}"
                 artifact = pipeline_logic.find_artifact(pipeline, runs, action.output)
-                data = _read_from_source(self.store.blobs.path(artifact), name)
+                data = _read_from_source(self.store.blobs.get_path(artifact), name)
                 policy = None if data is None else self.read_file(data, name)
                 required_policy = (
                     merge_rules(required_policy, policy) if required_policy and policy else required_policy or policy
@@ -220,7 +220,7 @@ class PolicySelection:
 
     def _list_approving_policies(self, image: str, execution: str | None) -> Iterator[str]:
         """Yield the policies of the execution's approvals of this image."""
-        for run in self.store.executions.runs(execution) if execution else ():
+        for run in self.store.executions.list_runs(execution) if execution else ():
             try:
                 approval = self.store.approvals.get(str(run.key))
             except NotFoundError:

@@ -126,7 +126,7 @@ class RegistryPushes:
         """Record the pushes to our own registry whose notifications were lost before the server started, once."""
         if self._has_recorded_missed:
             return
-        recorded_images = {(image.repository, image.tag, image.digest) for image in self.store.images.pushed_images()}
+        recorded_images = {(image.repository, image.tag, image.digest) for image in self.store.images.list_pushed()}
 
         def record(place: tuple[str, str]) -> None:
             name, tag = place
@@ -272,7 +272,7 @@ class RegistryNotifications:
         other. If the registry cannot say it, or names a third image, the push that is reported last counts.
         """
         time = parse_time(push.at)
-        present = self.pushes.store.tag_history.present(repository, push.tag) if push.tag and time else None
+        present = self.pushes.store.tag_history.find_present_period(repository, push.tag) if push.tag and time else None
         if time is None or present is None or present.digest == digest or present.pushed_at != format_time(time):
             return push.at
         try:

@@ -77,7 +77,7 @@ class RefusedPulls:
         try:
             self._record(
                 [
-                    dockgate_events.pull_refused(
+                    dockgate_events.make_pull_refused(
                         window=window,
                         repository=pull.repository,
                         image=pull.image,

@@ -111,7 +111,9 @@ class GarbageCollection:
         snapshot = self.registry_reader.take_snapshot()
         removed_images = [_make_removed_image(image, snapshot) for image in snapshot.plan.removable_images]
         blobs = (
-            {} if self.storage is None else {blob.digest: blob.size or 0 for blob in self.storage.unreferenced_blobs()}
+            {}
+            if self.storage is None
+            else {blob.digest: blob.size or 0 for blob in self.storage.list_unreferenced_blobs()}
         )
         blobs |= _list_removed_blobs(snapshot)
         others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
@@ -125,7 +127,7 @@ class GarbageCollection:
 
     def run_due(self) -> None:
         """Carry out the collection that is requested or due, as far as it can go now. Called repeatedly."""
-        collection = self.store.collections.unfinished_collection() or self._request_due()
+        collection = self.store.collections.find_unfinished() or self._request_due()
         if collection is None:
             return
         number = collection.seq
@@ -160,7 +162,7 @@ class GarbageCollection:
     def _has_work_in_registry(self) -> bool:
         return bool(
             self.registry_reader.take_snapshot().plan.removable_images
-            or (self.storage is not None and self.storage.unreferenced_blobs())
+            or (self.storage is not None and self.storage.list_unreferenced_blobs())
         )
 
     def _is_gate_closed(self) -> bool:
@@ -253,7 +255,7 @@ class GarbageCollection:
         Returns how many, and their size.
         """
         assert self.storage is not None  # noqa: S101 - for mypy
-        blobs = self.storage.unreferenced_blobs()
+        blobs = self.storage.list_unreferenced_blobs()
         if not blobs:
             return 0, 0
         since = self.clock() - timedelta(seconds=PUSH_SECONDS)
@@ -275,7 +277,7 @@ class GarbageCollection:
 
     def _has_push_token_since(self, time: datetime) -> bool:
         """Return whether a token that can push was issued after that time, or not long before it."""
-        return self.store.push_gate.pushes_until() > format_time(time)
+        return self.store.push_gate.read_pushes_until() > format_time(time)
 
 
 def _make_removed_image(image: StoredImage, snapshot: RegistrySnapshot) -> RemovedImage:

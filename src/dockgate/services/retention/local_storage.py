@@ -36,4 +36,4 @@ class LocalCollections:
         self._last_collection = last_finished
 
     def _list_needed_images(self) -> Collection[str]:
-        return self.store.image_retention.holds(self.retention.keep_revisions).keys()
+        return self.store.image_retention.list_holds(self.retention.keep_revisions).keys()

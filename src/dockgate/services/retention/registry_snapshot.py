@@ -77,7 +77,7 @@ class RegistryReader:
         holds = defaultdict(list, {digest: list(reasons) for digest, reasons in self._read_holds(None).items()})
         for digest, task in self._list_running_tasks():
             holds[digest].append(Hold(Reason.RUNS, f"task {task}"))
-        images = self._list_stored_images(self.store.image_retention.pushed_images(self.clock.now()))
+        images = self._list_stored_images(self.store.image_retention.list_pushed_images(self.clock.now()))
         candidates = plan_images(list(images.values()), holds, self.retention, now).removable_images
         contents: dict[str, ManifestContent] = {}
         tags: dict[str, Mapping[str, str]] = {}
@@ -111,7 +111,7 @@ class RegistryReader:
             if entry.digest not in removed_digests or entry == image
         ]
         digests = {entry.digest for entry in related_images}
-        present = self._list_stored_images(self.store.image_retention.pushed_images(self.clock.now(), digests))
+        present = self._list_stored_images(self.store.image_retention.list_pushed_images(self.clock.now(), digests))
         present_images = [
             replace(present.get((entry.repository, entry.digest), entry), children=entry.children)
             for entry in related_images
@@ -129,7 +129,7 @@ class RegistryReader:
         return repository.removeprefix(f"{self.registry.address}/")
 
     def _read_holds(self, digests: Collection[str] | None) -> Mapping[str, Sequence[Hold]]:
-        return self.store.image_retention.holds(self.retention.keep_revisions, digests)
+        return self.store.image_retention.list_holds(self.retention.keep_revisions, digests)
 
     def _list_running_tasks(self) -> list[tuple[str, str]]:
         """Return the digests of all tasks, with their ids."""

@@ -30,8 +30,8 @@ class RowRetention:
 
     def collect_logs(self, remove: bool) -> RemovedObjects:
         """Logs of executions that are deleted. Those of the last day stay."""
-        logs = self.store.logs.executions(self._a_day_ago)
-        removable_logs = self.store.row_retention.executions_without_rows(logs.keys())
+        logs = self.store.logs.list_executions(self._a_day_ago)
+        removable_logs = self.store.row_retention.list_executions_without_rows(logs.keys())
         removable_logs |= set() if remove else {name for name in self._list_old_executions() if name in logs}
         for execution in removable_logs if remove else ():
             self.store.logs.delete(execution)
@@ -42,7 +42,7 @@ class RowRetention:
 
         Those of the last day stay: their action may not have ended.
         """
-        named_artifacts = self.store.row_retention.artifacts(
+        named_artifacts = self.store.row_retention.list_artifacts(
             without_executions=() if remove else self._list_old_executions()
         )
         before, count, size = self._a_day_ago, 0, 0
@@ -55,7 +55,10 @@ class RowRetention:
 
     def collect_revisions(self, remove: bool) -> RemovedObjects:
         """Revisions of services that are too old to return to."""
-        keep, old = self.retention.keep_revisions, self.store.row_retention.old_revisions(self.retention.keep_revisions)
+        keep, old = (
+            self.retention.keep_revisions,
+            self.store.row_retention.list_old_revisions(self.retention.keep_revisions),
+        )
         if not remove:
             return RemovedObjects("revisions of services", sum(map(len, old.values())))
         delete = self.store.row_retention.delete_revisions
@@ -66,7 +69,7 @@ class RowRetention:
         """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
         rows = self.store.row_retention
         if not remove:
-            return RemovedObjects("verdicts", rows.old_verdicts(self._cutoff))
+            return RemovedObjects("verdicts", rows.count_old_verdicts(self._cutoff))
         count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._cutoff)
         self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._cutoff)
         return RemovedObjects("verdicts", count)
@@ -88,8 +91,8 @@ class RowRetention:
     def collect_documents(self, remove: bool) -> RemovedObjects:
         """Inventories, snapshots and other documents that nothing names."""
         rows = self.store.row_retention
-        digests, seen_verdicts = rows.unreferenced_documents()
-        size = rows.documents_size(digests)
+        digests, seen_verdicts = rows.list_unreferenced_documents()
+        size = rows.count_document_bytes(digests)
         count = len(digests)
         if remove:
             count = self.effects.run(EffectKind.PURGE, rows.delete_documents, digests, seen_verdicts)
@@ -104,4 +107,4 @@ class RowRetention:
         return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
 
     def _list_old_executions(self) -> Sequence[str]:
-        return self.store.row_retention.old_executions(self.retention.keep_revisions, self._cutoff)
+        return self.store.row_retention.list_old_executions(self.retention.keep_revisions, self._cutoff)

@@ -210,5 +210,5 @@ def list_attestations(outbox: Outbox, image: str) -> Sequence[Attestation]:
             error=entry.last_error,
             next_at=entry.next_at,
         )
-        for entry in outbox.entries(OutboxKind.ATTESTATION, image=image)
+        for entry in outbox.list_entries(OutboxKind.ATTESTATION, image=image)
     ]

@@ -75,13 +75,13 @@ class Baselines:
         record = find_approving_record(self.store.verdicts.list_of_image(image), own_policy)
         approved_against = BaselineImages()
         if record:
-            case = self.store.verdicts.case(record.digest)
+            case = self.store.verdicts.get_case(record.digest)
             approved_against = BaselineImages(case.baselines, case.baseline_exemptions)
         if context.keep_baselines and record:
             return approved_against.select(names)
         digests = {
             "running": self._find_running_image(context.service, context.repository),
-            "approved": self.store.verdicts.last_approved_image(context.repository, own_policy, image),
+            "approved": self.store.verdicts.find_last_approved_image(context.repository, own_policy, image),
         }
         inventories, exemptions = {}, {}
         for name in names:
@@ -90,7 +90,7 @@ class Baselines:
                 inventories[name] = approved_against.inventories.get(name, ())
                 exemptions[name] = approved_against.exemptions.get(name, BaselineExemptions())
             elif digest:
-                inventories[name] = tuple(self.store.images.inventories(digest))
+                inventories[name] = tuple(self.store.images.list_inventories(digest))
                 exemptions[name] = self._find_exemptions(digest, own_policy)
         return BaselineImages(inventories, exemptions).select([name for name in names if inventories.get(name)])
 
@@ -106,7 +106,7 @@ class Baselines:
             return BaselineExemptions()
         verdict = self.store.verdicts.get(record.digest)
         return baselines.find_exemptions(
-            self.store.verdicts.case_of(verdict), verdict.platform_verdicts, self.ecosystems
+            self.store.verdicts.read_case(verdict), verdict.platform_verdicts, self.ecosystems
         )
 
     def _find_running_image(self, service: str | None, repository: str) -> str | None:
@@ -118,7 +118,7 @@ class Baselines:
             return None
         try:
             revision = self.store.services.get(service).revision
-            image = self.store.services.definition(service, revision).image
+            image = self.store.services.get_definition(service, revision).image
             return image.digest if image and image.strip_registry(self.registry) == repository else None
         except NotFoundError:
             return None
@@ -126,10 +126,10 @@ class Baselines:
 
 def find_running_image(store: Store, service: Service, registry: str) -> tuple[str, DeploymentContext] | None:
     """Return the digest that a service runs with the context of its evaluation, None if it runs nothing."""
-    image = store.services.definition(service.name, service.revision).image
+    image = store.services.get_definition(service.name, service.revision).image
     if image is None:
         return None
-    execution = store.services.deployed_by(service.name)
+    execution = store.services.read_deployed_by(service.name)
     return image.digest, DeploymentContext(image.strip_registry(registry), service.name, execution, keep_baselines=True)
 
 
@@ -169,8 +169,8 @@ class CaseBuilder:
                 return None
             if scan is not None and scan.state is ScanState.REQUESTED:
                 return None
-            inventories = tuple(self.store.images.inventories(image))
-            external_reports = tuple(self.store.reports.external_reports(image, context.repository))
+            inventories = tuple(self.store.images.list_inventories(image))
+            external_reports = tuple(self.store.reports.list_external_reports(image, context.repository))
             every_inventory, now = (*inventories, *(report.inventory for report in external_reports)), self.clock.now()
             provenance = self.provenance.collect_facts(image, context.repository, policy)
             case = VerdictCase(
@@ -213,13 +213,13 @@ class CaseBuilder:
         pushed count: its waivers were accepted for images that were built from recorded commits.
         """
         if self.store.pipelines.is_built(repository):
-            return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.pushers(repository, image))
+            return any(pusher in (SERVER, OPERATOR) for pusher in self.store.images.list_pushers(repository, image))
         if scan is not None and (
             scan.state is ScanState.DONE
             or (self.findings is not None and self.findings.has_repository(scan.repository))
         ):
             return True
-        return bool(self.store.images.pushers(repository, image))
+        return bool(self.store.images.list_pushers(repository, image))
 
     def _consult_catalogues(self, external_reports: Sequence[ExternalReport]) -> AdvisorySnapshot:
         """Return what KEV and EPSS list of these findings; nothing where there is no advisory database."""

@@ -43,7 +43,7 @@ class Provenance:
 
         Only builds of a repository's commit have a statement: the source of others is unknown.
         """
-        runs = self.store.executions.runs(key.execution)
+        runs = self.store.executions.list_runs(key.execution)
         source = _find_source(pipeline, runs, action.input)
         if self.attestor is None or source is None:
             return
@@ -76,7 +76,7 @@ class Provenance:
 
         The rule may be newer than the last approval.
         """
-        if not self.store.provenance.statements(image, repository).fetched_at:
+        if not self.store.provenance.list_statements(image, repository).fetched_at:
             self.fetch(repository, image, policy_name)
 
     def fetch(self, repository: str, image: str, policy_name: str) -> None:
@@ -108,7 +108,7 @@ class Provenance:
         None if the policy does not require it, or nothing was fetched.
         """
         keys = list_provenance_keys(policy)
-        statements = self.store.provenance.statements(image, repository) if keys else None
+        statements = self.store.provenance.list_statements(image, repository) if keys else None
         if statements is None or not (statements.envelopes or statements.fetched_at):
             return None
         return provenance.collect(image, statements.envelopes, keys, verify, statements.fetch_error)

@@ -41,7 +41,7 @@ class PushVerdicts:
 
     def judge_due(self) -> None:
         """Judge the images that are due. One that fails keeps no other from being judged."""
-        for image in self.store.images.unjudged_images(ROUND_LIMIT + len(self._retry_at)):
+        for image in self.store.images.list_unjudged(ROUND_LIMIT + len(self._retry_at)):
             if self._retry_at.get(image, 0.0) <= time.monotonic():
                 self.answer_priority.give_way()
                 self.judge(image)
@@ -64,7 +64,7 @@ class PushVerdicts:
             return
         if self.store.approvals.has_unjudged(image):
             return  # it is judged for them first
-        for repository in self.store.images.unjudged_repositories(image):
+        for repository in self.store.images.list_unjudged_repositories(image):
             is_image = scan.state is not ScanState.NOT_AN_IMAGE
             is_due = is_image and self.watched_images.state(repository, image).is_watched
             if is_due and not self._is_judged(image, repository, scan.finished_at):

@@ -10,7 +10,7 @@ from functools import partial
 
 from dockgate.delivery.service_model import Service
 from dockgate.delivery.service_risk import RiskChange, RiskTerms, RunningVerdict, TimeAtRisk, advance
-from dockgate.events.dockgate_events import service_risk_changed
+from dockgate.events.dockgate_events import make_service_risk_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -72,10 +72,10 @@ class ServiceRisk:
 
         It is cheaper than these inputs: made for all services at once, and without reading what a verdict is made from.
         """
-        common, running = self.inputs.revision(), self.store.services.running_images()
-        numbers = self.store.verdicts.newest_numbers({service.digest for service in running})
+        common, running = self.inputs.revision(), self.store.services.list_running_images()
+        numbers = self.store.verdicts.list_newest_numbers({service.digest for service in running})
         places = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
-        provenance = self.store.provenance.revisions(set(places.values()))
+        provenance = self.store.provenance.list_revisions(set(places.values()))
         return {
             service.service: " ".join(
                 map(str, (common, service.revision, service.execution, numbers.get(image, 0), provenance[image, place]))
@@ -126,7 +126,7 @@ class ServiceRisk:
     def _record_failure(self, service: Service, error: Exception) -> None:
         """Record that what the service runs cannot be judged: it must not look safe."""
         reason = error.full_message if isinstance(error, DockgateError) else f"internal error: {type(error).__name__}"
-        image = self.store.services.definition(service.name, service.revision).image
+        image = self.store.services.get_definition(service.name, service.revision).image
         if image is not None:
             verdict = RunningVerdict(image.digest, cannot_judge=f"judging it failed: {reason}")
             self._record(service, image.strip_registry(self.registry), verdict)
@@ -150,7 +150,7 @@ class ServiceRisk:
         usable = self.selection.required_policies(image, context.execution, context.repository)
         policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, place = self.clock.now(), (image, context.repository)
-        provenance = self.store.provenance.revisions({place})[place]
+        provenance = self.store.provenance.list_revisions({place})[place]
         waivers = self.waivers.revision(context.repository, now)
         return compute_digest(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
 
@@ -163,7 +163,7 @@ class ServiceRisk:
         self, repository: str, vulnerabilities: Sequence[tuple[str, str]], change: RiskChange, risk: TimeAtRisk
     ) -> Sequence[NewEvent]:
         owners = self._list_owners(repository)
-        event = service_risk_changed(
+        event = make_service_risk_changed(
             change.value,
             risk.service,
             risk.image,

@@ -28,9 +28,9 @@ class VerdictInputs:
         It changes every ten minutes too, for what nothing here says, such as an execution that was removed.
         """
         now = self.clock.now()
-        waivers = [record.waiver.id for record in self.store.waivers.active(now)]
-        policies = self.store.policies.revision(), self.selection.revision()
-        vex = self.store.vex.revision()
+        waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
+        policies = self.store.policies.read_revision(), self.selection.revision()
+        vex = self.store.vex.read_revision()
         return compute_digest(
             canonical.encode([self.verdicts.read_advisory_digest(), *policies, waivers, vex, now[:15]])
         )

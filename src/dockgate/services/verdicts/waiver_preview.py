@@ -79,7 +79,7 @@ class WaiverPreviews:
     def _judge(self, waiver: Waiver, caller: Caller, digest: str) -> PreviewedVerdict:
         stored_verdict = self.store.verdicts.get(digest)
         repository = ImageVisibility(self.store, caller).repository_of_verdict(stored_verdict.image, digest)
-        case = self.store.verdicts.case_of(stored_verdict)
+        case = self.store.verdicts.read_case(stored_verdict)
         images = [stored_verdict.image, *(inventory.image for inventory in case.inventories)]
         added_waivers = waivers.select_waivers([waiver], repository, images, self.clock.now())
         if added_waivers and not self.case_builder.should_apply_waivers(repository, stored_verdict.image):
@@ -98,8 +98,8 @@ class WaiverPreviews:
             if waivers.is_finding_accepted(waiver, subject.finding(entry).finding(), now)
         ]
         places = Places()
-        exposed_images = self.store.exposures.images(accepted_components, places, is_owned=False)
-        repositories = self.store.exposures.facts(list(exposed_images), accepted_components, places).repositories
+        exposed_images = self.store.exposures.list_images(accepted_components, places, is_owned=False)
+        repositories = self.store.exposures.read_facts(list(exposed_images), accepted_components, places).repositories
         covered_images = []
         for number, image in exposed_images.items():
             names = [

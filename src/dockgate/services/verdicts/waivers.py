@@ -140,10 +140,10 @@ class ServerWaivers:
         None.
         """
         images = list(dict.fromkeys((image, *(inventory.image for inventory in inventories))))
-        present = (record.waiver for record in self.store.waivers.active(now))
+        present = (record.waiver for record in self.store.waivers.list_active(now))
         return Waivers(
             waivers.select_waivers(present, repository, images, now),
-            self.select_statements(self.store.vex.active(images), images, inventories, policy),
+            self.select_statements(self.store.vex.list_active(images), images, inventories, policy),
         )
 
     def select_statements(
@@ -165,7 +165,7 @@ class ServerWaivers:
         """Return all waivers and VEX statements, from which `select_for_image` selects those of an image."""
         general: list[VexStatement] = []
         attached_statements: dict[str, list[VexStatement]] = {}
-        for record, document_statements in self.store.vex.every_active():
+        for record, document_statements in self.store.vex.list_all_active():
             signer = record.signer or self._find_signer(record, policy)
             statements = attached_statements.setdefault(record.image, []) if record.image else general
             statements += (
@@ -173,7 +173,7 @@ class ServerWaivers:
                 for statement in document_statements
             )
         return FleetWaivers(
-            tuple(record.waiver for record in self.store.waivers.active(now)),
+            tuple(record.waiver for record in self.store.waivers.list_active(now)),
             tuple(general),
             {image: tuple(statements) for image, statements in attached_statements.items()},
         )
@@ -188,11 +188,11 @@ class ServerWaivers:
 
     def revision(self, repository: str, now: str) -> str:
         """Return a text that changes whenever `select_for_image` could change for an image of this repository."""
-        present = (record.waiver for record in self.store.waivers.active(now))
+        present = (record.waiver for record in self.store.waivers.list_active(now))
         ids = [
             waiver.id for waiver in present if not waiver.repository or patterns.is_match(repository, waiver.repository)
         ]
-        return f"{self.store.vex.revision()} {' '.join(ids)}"
+        return f"{self.store.vex.read_revision()} {' '.join(ids)}"
 
     # --- announcements --------------------------------------------------------------------------------------------
 
@@ -204,22 +204,22 @@ class ServerWaivers:
         now = self.clock.now()
         notice_until = format_time(shift_time(self.clock(), timedelta(days=self.notice_days)))
         self.store.waivers.forget_announcements(compute_latest_time(now), now, notice_until)
-        active = self.store.waivers.active(now)
+        active = self.store.waivers.list_active(now)
         unannounced_waivers = [record.waiver for record in active if record.announced_at is None]
         expiring = waivers.select_expiring_waivers(unannounced_waivers, now, self.notice_days)
-        expired_waivers = self.store.waivers.unannounced_ends(now)
+        expired_waivers = self.store.waivers.list_unannounced_ends(now)
         for_each([(waiver, False) for waiver in expiring], self._announce, lambda pair: pair[0].id)
         for_each([(waiver, True) for waiver in expired_waivers], self._announce, lambda pair: pair[0].id)
 
     def _announce(self, announcement: tuple[Waiver, bool]) -> None:
         (waiver, has_ended), now = announcement, self.clock.now()
-        other_waivers = [record.waiver for record in self.store.waivers.active(now)]
+        other_waivers = [record.waiver for record in self.store.waivers.list_active(now)]
         covering_waiver = waivers.find_covering_waiver(waiver, other_waivers)
         covered_by = covering_waiver.id if covering_waiver is not None else None
         if has_ended:
-            mark, make_event = self.store.waivers.mark_end_announced, governance_events.waiver_expired
+            mark, make_event = self.store.waivers.mark_end_announced, governance_events.make_waiver_expired
         else:
-            mark, make_event = self.store.waivers.mark_announced, governance_events.waiver_expiring
+            mark, make_event = self.store.waivers.mark_announced, governance_events.make_waiver_expiring
         self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [make_event(waiver, now, covered_by)])
 
     def explain_ends(self, places: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:

@@ -19,9 +19,9 @@ from dockgate.store.delivery.executions import OPEN, append_ends, finish_runs
 from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, webhook_entry
+from dockgate.store.events.outbox import Outbox, add_entries, enqueue_answers, enqueue_attestations, make_webhook_entry
 from dockgate.store.identity.principals import require_principal
-from dockgate.store.queries import batches, one_of, row_of, select_as, text_list
+from dockgate.store.queries import is_one_of, make_row, make_text_list, select_as, split_into_batches
 from dockgate.store.records import OutboxKind, ScanState
 from dockgate.store.schema.delivery import action_runs, approvals, executions, votes
 from dockgate.store.schema.events import events, outbox
@@ -40,13 +40,13 @@ _WAITING_REQUESTS = (
     .where(*_WAITING)
     .order_by(approvals.c.seq)
 )
-_BY_IDS = _APPROVAL.where(one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
+_BY_IDS = _APPROVAL.where(is_one_of(approvals.c.id, "ids")).order_by(approvals.c.seq)
 _LOCK_WAITING = lock_rows(
     select(approvals.c.id, approvals.c.image, approvals.c.repository, approvals.c.policy)
-    .where(one_of(approvals.c.id, "ids"), approvals.c.state == ApprovalState.WAITING)
+    .where(is_one_of(approvals.c.id, "ids"), approvals.c.state == ApprovalState.WAITING)
     .order_by(approvals.c.id)
 )
-_SETTLE = update(approvals).where(one_of(approvals.c.id, "ids"))
+_SETTLE = update(approvals).where(is_one_of(approvals.c.id, "ids"))
 _OPEN_EXECUTIONS = (
     select(executions.c.id)
     .join(action_runs, action_runs.c.execution == executions.c.id)
@@ -80,8 +80,8 @@ class Approvals:
                     summary="the action was over before it asked",
                     settled_at=approval.created_at,
                 )
-            if insert_if_new(connection, approvals, row_of(approval)) and callback is not None:
-                add_entries(connection, [webhook_entry(approval.id, callback)])
+            if insert_if_new(connection, approvals, make_row(approval)) and callback is not None:
+                add_entries(connection, [make_webhook_entry(approval.id, callback)])
             return _get(connection, approval.id)
 
     def watch(self, watcher: Callable[[Sequence[str]], None]) -> None:
@@ -93,16 +93,16 @@ class Approvals:
         with self._database.read() as connection:
             return _get(connection, approval_id)
 
-    def callback(self, approval_id: str) -> Callback | None:
+    def find_callback(self, approval_id: str) -> Callback | None:
         """Return the receiver of the answer of an approval. None for an approval without a callback."""
-        payloads = [entry.payload for entry in self._outbox.entries(OutboxKind.WEBHOOK, key=approval_id)]
+        payloads = [entry.payload for entry in self._outbox.list_entries(OutboxKind.WEBHOOK, key=approval_id)]
         return Callback(payloads[0]["url"], payloads[0]["secret"]) if payloads else None
 
     def list_for_image(self, image: str) -> Sequence[Approval]:
         """All approvals on an image, settled or not, oldest first."""
         return self._select(approvals.c.image == image)
 
-    def waiting_approvals(self, image: str) -> Sequence[Approval]:
+    def list_waiting(self, image: str) -> Sequence[Approval]:
         """The approvals that wait on an image, oldest first."""
         return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
 
@@ -111,7 +111,7 @@ class Approvals:
         with self._database.read() as connection:
             return connection.execute(_UNJUDGED_ID, {"image": image}).first() is not None
 
-    def waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
+    def list_waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
         """The approvals that wait on an image, those that ask for the same as one.
 
         That is the oldest of them, with the ids of all. The same are policy, repository and service. An approval that
@@ -125,7 +125,7 @@ class Approvals:
                 key = (policy, repository, service) if is_automatic else (name,)
                 alike.setdefault(key, []).append(name)
             groups = {names[0]: names for names in alike.values()}
-            oldest_approvals = connection.execute(_BY_IDS, {"ids": text_list(list(groups))}).mappings()
+            oldest_approvals = connection.execute(_BY_IDS, {"ids": make_text_list(list(groups))}).mappings()
             return [(Approval(**row), groups[row["id"]]) for row in oldest_approvals]
 
     def _select(self, *conditions: ColumnElement[bool]) -> Sequence[Approval]:
@@ -163,7 +163,7 @@ class Approvals:
         change = update(approvals).where(approvals.c.id == approval_id, approvals.c.state == ApprovalState.WAITING)
         with self._database.write() as connection:
             if connection.execute(change.values(verdict=answer.verdict, summary=answer.summary)).rowcount:
-                append_events(connection, [_needed_event(_get(connection, approval_id), now)])
+                append_events(connection, [_make_needed_event(_get(connection, approval_id), now)])
 
     def vote(self, vote: Vote) -> Vote:
         """Store a person's vote and return it; a second vote returns the first.
@@ -189,7 +189,7 @@ class Approvals:
         self._announce(settled_ids)
         return vote
 
-    def votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
+    def list_votes(self, approval_id: str) -> Sequence[tuple[Vote, Principal]]:
         """The votes on an approval with the people who cast them, oldest first."""
         query = _VOTE.where(votes.c.approval == approval_id).order_by(votes.c.seq)
         with self._database.read() as connection:
@@ -207,7 +207,7 @@ class Approvals:
         with self._database.read() as connection:
             return connection.scalars(_OPEN_EXECUTIONS, {"image": image}).all()
 
-    def answerable_images(self) -> Sequence[str]:
+    def list_answerable_images(self) -> Sequence[str]:
         """The images whose scan is over while approvals still wait on them."""
         query = (
             select(approvals.c.image)
@@ -218,7 +218,7 @@ class Approvals:
         with self._database.read() as connection:
             return connection.scalars(query.order_by(approvals.c.image)).all()
 
-    def unscanned_approvals(self) -> Sequence[Approval]:
+    def list_unscanned(self) -> Sequence[Approval]:
         """The oldest waiting approval of each image for which no scan was requested."""
         query = (
             select(func.min(approvals.c.seq))
@@ -230,7 +230,7 @@ class Approvals:
             oldest_approvals = _APPROVAL.where(approvals.c.seq.in_(query)).order_by(approvals.c.seq)
             return [Approval(**row) for row in connection.execute(oldest_approvals).mappings()]
 
-    def expired_approvals(self, now: str) -> Sequence[Approval]:
+    def list_expired(self, now: str) -> Sequence[Approval]:
         """The approvals that still wait after their time limit, the longest overdue first."""
         query = _APPROVAL.where(approvals.c.state == ApprovalState.WAITING, approvals.c.expires_at <= now)
         with self._database.read() as connection:
@@ -255,7 +255,7 @@ class Approvals:
                 delete(approvals).where(approvals.c.seq.in_(unlocked_approvals)).returning(approvals.c.id)
             )
             ids = connection.scalars(delete_approvals).all()
-            for batch in batches(ids):
+            for batch in split_into_batches(ids):
                 connection.execute(delete(outbox).where(webhook, outbox.c.key.in_(batch)))
             return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
 
@@ -266,14 +266,14 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     Returns their ids.
     """
     state = RunState.SUCCEEDED if answer.state is ApprovalState.APPROVED else RunState.FAILED
-    waiting = connection.execute(_LOCK_WAITING, {"ids": text_list(approval_ids)}).all()
+    waiting = connection.execute(_LOCK_WAITING, {"ids": make_text_list(approval_ids)}).all()
     ids = [row.id for row in waiting]
     if not ids:
         return ids
     values = {**asdict(answer), "settled_at": now}
     if answer.verdict is None:  # a person or the time limit decides: the verdict that was computed before is kept
         del values["verdict"]
-    connection.execute(_SETTLE, {"ids": text_list(ids), **values})
+    connection.execute(_SETTLE, {"ids": make_text_list(ids), **values})
     actions = [name for name in ids if not ApprovalId(name).is_external]
     finished_executions = finish_runs(connection, actions, state, now, reason=answer.summary) if actions else ()
     enqueue_answers(connection, ids, now)
@@ -285,8 +285,8 @@ def _settle(connection: Connection, approval_ids: Sequence[str], answer: Answer,
     return ids
 
 
-def _needed_event(approval: Approval, now: str) -> NewEvent:
-    return dockgate_events.approval_needed(
+def _make_needed_event(approval: Approval, now: str) -> NewEvent:
+    return dockgate_events.make_approval_needed(
         approval=approval.id,
         repository=approval.repository,
         image=approval.image,
@@ -304,11 +304,11 @@ def _get(connection: Connection, approval_id: str, *, should_lock: bool = False)
     query = _APPROVAL.where(approvals.c.id == approval_id)
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
-        raise unknown_approval(approval_id)
+        raise make_unknown_approval_error(approval_id)
     return Approval(**row)
 
 
-def unknown_approval(approval_id: str) -> NotFoundError:
+def make_unknown_approval_error(approval_id: str) -> NotFoundError:
     """The error for an approval that does not exist, or of which a caller may not know."""
     return NotFoundError(
         f"there is no approval {approval_id!r}",

@@ -7,7 +7,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, not_, select
 from dockgate.delivery.model import ActionKey, Approval, ApprovalState, ExecutionResult, RunState
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
-from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.schema.delivery import action_runs, approvals, executions, votes
 from dockgate.store.schema.gate import verdicts
 
@@ -30,7 +30,7 @@ _REJECTIONS = (
     select(action_runs.c.key, verdicts.c.status)
     .join(approvals, approvals.c.id == action_runs.c.key)
     .outerjoin(verdicts, _OF_VERDICT)
-    .where(one_of(action_runs.c.execution, "executions"), action_runs.c.state == RunState.FAILED)
+    .where(is_one_of(action_runs.c.execution, "executions"), action_runs.c.state == RunState.FAILED)
     .where(approvals.c.state == ApprovalState.REJECTED)
 )
 _APPROVING_VOTES = (
@@ -40,7 +40,7 @@ _WAITING = (
     select_as(Approval, approvals)
     .add_columns(_APPROVING_VOTES.label("supporters"))
     .join(action_runs, action_runs.c.key == approvals.c.id)
-    .where(one_of(action_runs.c.execution, "executions"), action_runs.c.state == RunState.WAITING)
+    .where(is_one_of(action_runs.c.execution, "executions"), action_runs.c.state == RunState.WAITING)
     .where(approvals.c.state == ApprovalState.WAITING)
     .order_by(approvals.c.seq)
 )
@@ -68,20 +68,20 @@ class ExecutionResults:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def rejections(self, execution_ids: Collection[str]) -> dict[ActionKey, Status]:
+    def list_rejections(self, execution_ids: Collection[str]) -> dict[ActionKey, Status]:
         """The failed actions of the executions whose approval was rejected, each with why.
 
         That is UNDETERMINED where the verdict is, and REJECTED otherwise.
         """
         with self._database.read() as connection:
-            rows = connection.execute(_REJECTIONS, {"executions": text_list(sorted(execution_ids))}).all()
+            rows = connection.execute(_REJECTIONS, {"executions": make_text_list(sorted(execution_ids))}).all()
         return {key: status if status is Status.UNDETERMINED else Status.REJECTED for key, status in rows}
 
-    def waiting(self, execution_ids: Collection[str]) -> Sequence[tuple[Approval, int]]:
+    def list_waiting_approvals(self, execution_ids: Collection[str]) -> Sequence[tuple[Approval, int]]:
         """The approvals on which the executions wait, the oldest first, each with its number of yes votes."""
         waiting = []
         with self._database.read() as connection:
-            for row in connection.execute(_WAITING, {"executions": text_list(sorted(execution_ids))}).mappings():
+            for row in connection.execute(_WAITING, {"executions": make_text_list(sorted(execution_ids))}).mappings():
                 columns = dict(row)
                 supporters = columns.pop("supporters")
                 waiting.append((Approval(**columns), supporters))

@@ -24,7 +24,15 @@ from dockgate.shared.wording import shorten_text
 from dockgate.store.delivery.execution_results import has_result
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import after_value, count_rows, in_order, one_of, require_pipeline, select_as, text_list
+from dockgate.store.queries import (
+    count_rows,
+    is_one_of,
+    make_after_value_conditions,
+    make_text_list,
+    require_pipeline,
+    select_as,
+    sort_column,
+)
 from dockgate.store.schema.delivery import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
 
@@ -33,7 +41,7 @@ _ACTION_RUN = select_as(ActionRun, action_runs)
 OPEN = [state for state in RunState if not state.is_final]
 _FINISH_RUNS = (
     update(action_runs)
-    .where(one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
+    .where(is_one_of(action_runs.c.key, "keys"), action_runs.c.state.in_(OPEN))
     .returning(action_runs.c.key)
 )
 # The executions with these ids, each with its pipeline.
@@ -43,7 +51,7 @@ _WITH_PIPELINES = (
         pipelines,
         (pipelines.c.name == executions.c.pipeline) & (pipelines.c.version == executions.c.pipeline_version),
     )
-    .where(one_of(executions.c.id, "ids"))
+    .where(is_one_of(executions.c.id, "ids"))
 )
 
 
@@ -100,8 +108,10 @@ class Executions:
 
         They are in a state and have a result, if given.
         """
-        query = _executions_of(pipeline, state, result).where(*after_value(executions.c.number, after, newest_first))
-        query = query.order_by(in_order(executions.c.number, newest_first)).limit(limit)
+        query = _executions_of(pipeline, state, result).where(
+            *make_after_value_conditions(executions.c.number, after, newest_first)
+        )
+        query = query.order_by(sort_column(executions.c.number, newest_first)).limit(limit)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
@@ -112,7 +122,7 @@ class Executions:
         with self._database.read() as connection:
             return count_rows(connection, _executions_of(pipeline, state, result), limit)
 
-    def newest_executions(self, result: ExecutionResult | None = None) -> Sequence[Execution]:
+    def list_newest(self, result: ExecutionResult | None = None) -> Sequence[Execution]:
         """The newest execution of each pipeline that has run, by pipeline: those with a result, if given."""
         newest_numbers = select(executions.c.pipeline, func.max(executions.c.number).label("number"))
         newest_of = newest_numbers.group_by(executions.c.pipeline).subquery()
@@ -123,18 +133,18 @@ class Executions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def unfinished_executions(self, limit: int = 50) -> Sequence[Execution]:
+    def list_unfinished(self, limit: int = 50) -> Sequence[Execution]:
         """The executions that are under way, the oldest first."""
         query = _EXECUTION.where(executions.c.state.in_(OPEN)).order_by(executions.c.started_at, executions.c.id)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query.limit(limit)).mappings()]
 
-    def runs_of(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
+    def list_runs_of_executions(self, execution_ids: Sequence[str]) -> Mapping[str, Sequence[ActionRun]]:
         """Every run of every action of several executions, by execution."""
-        query = _ACTION_RUN.where(one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
+        query = _ACTION_RUN.where(is_one_of(action_runs.c.execution, "ids")).order_by(action_runs.c.seq)
         runs: dict[str, list[ActionRun]] = {execution: [] for execution in execution_ids}
         with self._database.read() as connection:
-            for row in connection.execute(query, {"ids": text_list(list(execution_ids))}).mappings():
+            for row in connection.execute(query, {"ids": make_text_list(list(execution_ids))}).mappings():
                 runs[row["key"].execution].append(ActionRun(**row))
         return runs
 
@@ -144,17 +154,17 @@ class Executions:
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
-    def runs(self, execution_id: str) -> Sequence[ActionRun]:
+    def list_runs(self, execution_id: str) -> Sequence[ActionRun]:
         """Every run of every action, in the order they started."""
         with self._database.read() as connection:
-            return _runs(connection, execution_id)
+            return _list_runs(connection, execution_id)
 
-    def action_run(self, key: ActionKey) -> ActionRun:
+    def get_run(self, key: ActionKey) -> ActionRun:
         """The run of an action."""
         with self._database.read() as connection:
             return _read_run(connection, key)
 
-    def runnable(self) -> Sequence[str]:
+    def list_runnable(self) -> Sequence[str]:
         """The unfinished executions that should be making progress, oldest first.
 
         In each an action is in progress, perhaps beside one that waits, or none waits.
@@ -184,7 +194,7 @@ class Executions:
         with self._database.write() as connection:
             execution = _get(connection, execution_id, should_lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            runs = _runs(connection, execution_id)
+            runs = _list_runs(connection, execution_id)
             step = plan(pipeline, execution, runs)
             state = None if step.state is execution.state else step.state
             _start_runs(connection, step.start, now)
@@ -220,7 +230,7 @@ class Executions:
             _read_run(connection, key)
             return False
 
-    def last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str | None:
+    def find_last_succeeded(self, pipeline: str, stage: str, action: str, other_than: str) -> str | None:
         """The execution, except `other_than`, in which this action succeeded last; None if it never did."""
         query = (
             select(action_runs.c.key)
@@ -240,11 +250,12 @@ class Executions:
         with self._database.write() as connection:
             execution = _get(connection, execution_id, should_lock=True)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            runs = _runs(connection, execution_id)
+            runs = _list_runs(connection, execution_id)
             keys = plan_retry(pipeline, runs)
             if not keys:
                 raise ConflictError(
-                    f"nothing of execution {execution_id!r} has failed (it is {execution.state})", _show(execution)
+                    f"nothing of execution {execution_id!r} has failed (it is {execution.state})",
+                    _make_advice(execution),
                 )
             _start_runs(connection, keys, now)
             _set_state(connection, execution_id, RunState.IN_PROGRESS, None, now)
@@ -261,8 +272,10 @@ class Executions:
         with self._database.write() as connection:
             execution = _get(connection, execution_id, should_lock=True)
             if execution.state.is_final:
-                raise ConflictError(f"execution {execution_id!r} is over (it is {execution.state})", _show(execution))
-            runs = _runs(connection, execution_id)
+                raise ConflictError(
+                    f"execution {execution_id!r} is over (it is {execution.state})", _make_advice(execution)
+                )
+            runs = _list_runs(connection, execution_id)
             of_execution = action_runs.c.execution == execution_id
             is_waiting = (
                 approvals.c.state == ApprovalState.WAITING,
@@ -309,7 +322,7 @@ def finish_runs(
 ) -> Sequence[ActionKey]:
     """End those of these actions that exist and are not over. Returns the keys of these."""
     values = {"state": state, "reason": reason, "finished_at": now}
-    return connection.scalars(_FINISH_RUNS, {"keys": text_list(keys), **values}).all()
+    return connection.scalars(_FINISH_RUNS, {"keys": make_text_list(keys), **values}).all()
 
 
 def append_ends(
@@ -324,7 +337,7 @@ def append_ends(
     """Append the events of actions that ended in this transaction, after its other rows."""
     by_id = {}
     ids = sorted({key.execution for key in keys})
-    for row in connection.execute(_WITH_PIPELINES, {"ids": text_list(ids)}).mappings():
+    for row in connection.execute(_WITH_PIPELINES, {"ids": make_text_list(ids)}).mappings():
         columns = dict(row)
         pipeline = columns.pop("body")
         by_id[columns["id"]] = pipeline, Execution(**columns)
@@ -355,7 +368,7 @@ def _get(connection: Connection, execution_id: str, *, should_lock: bool = False
     return Execution(**row)
 
 
-def _runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
+def _list_runs(connection: Connection, execution_id: str) -> Sequence[ActionRun]:
     query = _ACTION_RUN.where(action_runs.c.execution == execution_id).order_by(action_runs.c.seq)
     return [ActionRun(**row) for row in connection.execute(query).mappings()]
 
@@ -381,5 +394,5 @@ def _set_state(connection: Connection, execution_id: str, state: RunState, reaso
     connection.execute(change.values(state=state, reason=reason, finished_at=now if state.is_final else None))
 
 
-def _show(execution: Execution) -> str:
+def _make_advice(execution: Execution) -> str:
     return f"`dockgate pipeline show {execution.pipeline}` shows its state."

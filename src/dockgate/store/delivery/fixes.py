@@ -11,7 +11,7 @@ from dockgate.events.envelope import NewEvent
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.delivery import fixes
 from dockgate.store.statements import delete_unlocked, lock_name
 
@@ -52,7 +52,7 @@ class Fixes:
                 new_fix = replace(fix, created_at=former.created_at)
                 if former.branch in branches:
                     new_fix = replace(former, state=FixState.OFFERED, reason=None, ended_at=None)
-                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**row_of(new_fix)))
+                connection.execute(update(fixes).where(fixes.c.id == fix.id).values(**make_row(new_fix)))
                 return new_fix if new_fix.state is FixState.PLANNED else None
             recent = fixes.c.created_at > since, fixes.c.created_at <= compute_latest_time(fix.created_at)
             is_by_hand = fixes.c.kind == FixKind.BY_HAND
@@ -60,9 +60,9 @@ class Fixes:
             if len(connection.scalars(select(fixes.c.id).where(of_pipeline, alike, *recent)).all()) >= limit:
                 reason = f"{limit} of {limit} fixes within a day (fixesPerDay): it is made when this allows it"
                 withheld_fix = replace(fix, state=FixState.WITHHELD, reason=reason)
-                connection.execute(insert(fixes).values(**row_of(withheld_fix)))
+                connection.execute(insert(fixes).values(**make_row(withheld_fix)))
                 return None
-            connection.execute(insert(fixes).values(**row_of(fix)))
+            connection.execute(insert(fixes).values(**make_row(fix)))
             return fix
 
     def forget_withheld(self, pipeline: str) -> None:
@@ -80,7 +80,7 @@ class Fixes:
         with self._database.read() as connection:
             return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
 
-    def pipelines(self) -> frozenset[str]:
+    def list_pipelines(self) -> frozenset[str]:
         """The pipelines with an open or a withheld fix."""
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(fixes.c.pipeline).where(or_(_OPEN, _WITHHELD))))
@@ -111,7 +111,9 @@ class Fixes:
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
             if (
-                connection.execute(update(fixes).where(fixes.c.id == fix.id, has_state).values(**row_of(fix))).rowcount
+                connection.execute(
+                    update(fixes).where(fixes.c.id == fix.id, has_state).values(**make_row(fix))
+                ).rowcount
                 == 0
             ):
                 return False

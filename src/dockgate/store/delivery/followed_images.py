@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Connection, and_, delete, func, or_, selec
 
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
-from dockgate.store.events.outbox import Outbox, add_entries, registry_receiver
-from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
+from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import FollowedImage, OutboxEntry, OutboxKind
 from dockgate.store.schema.delivery import followed_callbacks, followed_images
 from dockgate.store.schema.events import outbox
@@ -21,7 +21,7 @@ _SCHEMES = ("http", "https")
 
 _FOLLOWED_IMAGE = select_as(FollowedImage, followed_images)
 _CALLBACKS = select(outbox.c.key, outbox.c.payload).where(
-    outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys")
+    outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys")
 )
 
 
@@ -38,7 +38,7 @@ class FollowedImages:
         with self._database.read() as connection:
             return [FollowedImage(**row) for row in connection.execute(_FOLLOWED_IMAGE.order_by(*key)).mappings()]
 
-    def revision(self, now: str, first_renewal_of: str) -> str:
+    def read_revision(self, now: str, first_renewal_of: str) -> str:
         """A text that changes whenever an image is followed or is not any more, has another status, or is due.
 
         `first_renewal_of`: attestations of images that were approved until then are due for the first time.
@@ -115,7 +115,7 @@ class FollowedImages:
             entry = OutboxEntry(
                 OutboxKind.ATTESTATION,
                 key=f"{prefix}{now}",
-                receiver=registry_receiver(followed_image.repository),
+                receiver=get_registry_receiver(followed_image.repository),
                 payload={
                     "verdict": verdict,
                     "image": followed_image.image,
@@ -164,7 +164,7 @@ def follow_images(
             "url": payload["url"],
             "secret": payload["secret"],
         }
-        for key, payload in connection.execute(_CALLBACKS, {"keys": text_list(list(approvals_by_id))})
+        for key, payload in connection.execute(_CALLBACKS, {"keys": make_text_list(list(approvals_by_id))})
         if urlsplit(payload["url"]).scheme in _SCHEMES
     ]
     insert_all_new(connection, followed_callbacks, callbacks)

@@ -11,7 +11,7 @@ from dockgate.delivery.registry_access import built_repositories as built_by
 from dockgate.delivery.registry_access import source_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
-from dockgate.store.queries import find_pipeline, one_of, require_pipeline, text_list
+from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
 from dockgate.store.schema.delivery import built_repositories, pipelines, repositories
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -70,22 +70,22 @@ class Pipelines:
         with self._database.read() as connection:
             return require_pipeline(connection, name, version)
 
-    def history(self, name: str) -> Sequence[PipelineVersion]:
+    def list_versions(self, name: str) -> Sequence[PipelineVersion]:
         """All versions of a pipeline, the newest first."""
         table = pipelines.c
         query = select(table.body, table.created_at, table.text).where(table.name == name)
         with self._database.read() as connection:
             return [PipelineVersion(*row) for row in connection.execute(query.order_by(table.version.desc()))]
 
-    def versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
+    def find_versions(self, versions: Collection[tuple[str, int]]) -> Mapping[tuple[str, int], Pipeline]:
         """Several versions of pipelines, by name and version. Unknown ones are left out."""
-        names = text_list(sorted({name for name, _ in versions}))
+        names = make_text_list(sorted({name for name, _ in versions}))
         query = select(pipelines.c.name, pipelines.c.version, pipelines.c.body)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(one_of(pipelines.c.name, "names")), {"names": names})
+            rows = connection.execute(query.where(is_one_of(pipelines.c.name, "names")), {"names": names})
             return {(name, version): body for name, version, body in rows if (name, version) in versions}
 
-    def names(self) -> Sequence[str]:
+    def list_names(self) -> Sequence[str]:
         """The names of all pipelines, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(pipelines.c.name).distinct()))
@@ -97,13 +97,13 @@ class Pipelines:
         with self._database.read() as connection:
             return list(connection.scalars(select(pipelines.c.body).where(is_newest).order_by(pipelines.c.name)))
 
-    def newest_versions(self) -> Mapping[str, int]:
+    def list_newest_versions(self) -> Mapping[str, int]:
         """The newest version of each pipeline, by name."""
         query = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
 
-    def sources(self) -> Mapping[str, frozenset[str]]:
+    def list_sources(self) -> Mapping[str, frozenset[str]]:
         """The source repositories of each pipeline's newest version, by name."""
         return {pipeline.name: source_repositories(pipeline) for pipeline in self.list_newest()}
 
@@ -124,7 +124,7 @@ class Repositories:
         with self._database.write() as connection:
             insert_if_new(connection, repositories, {"name": name, "created_at": now})
 
-    def names(self) -> Sequence[str]:
+    def list_names(self) -> Sequence[str]:
         """The names of all repositories, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(repositories.c.name)))

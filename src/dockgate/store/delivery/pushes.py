@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database
-from dockgate.store.queries import batches, row_of, select_as
+from dockgate.store.queries import make_row, select_as, split_into_batches
 from dockgate.store.schema.delivery import pushed_commits, pushes
 from dockgate.store.statements import insert_all_new, insert_if_new
 
@@ -26,7 +26,7 @@ class Pushes:
         """Store the reference updates that a push requests, before git runs. Updates of the same push stay."""
         with self._database.write() as connection:
             for record in sorted(records, key=lambda record: record.ref):
-                insert_if_new(connection, pushes, row_of(record))
+                insert_if_new(connection, pushes, make_row(record))
 
     def accept(self, push: str, records: Sequence[PushRecord], commits: Sequence[str]) -> None:
         """Store which references a push moved, and the commits that it brought.
@@ -41,7 +41,7 @@ class Pushes:
                 delete(pushes).where(pushes.c.push == push, pushes.c.accepted.is_(False), pushes.c.ref.not_in(moves))
             )
             for record in sorted(records, key=lambda record: record.ref):
-                if not insert_if_new(connection, pushes, row_of(record)):
+                if not insert_if_new(connection, pushes, make_row(record)):
                     is_this_reference = pushes.c.push == push, pushes.c.ref == record.ref
                     values = {"old": record.old, "new": record.new, "accepted": True}
                     connection.execute(update(pushes).where(*is_this_reference).values(**values))
@@ -51,7 +51,7 @@ class Pushes:
         with self._database.write() as connection:
             stored_commits = {
                 commit
-                for batch in batches(commits)
+                for batch in split_into_batches(commits)
                 for commit in connection.scalars(
                     select(pushed_commits.c.commit).where(
                         pushed_commits.c.repository == record.repository,
@@ -67,7 +67,7 @@ class Pushes:
         """The updates of a reference, oldest first."""
         return self._select(pushes.c.repository == repository, pushes.c.ref == ref)
 
-    def unfinished_pushes(self, repository: str) -> Sequence[PushRecord]:
+    def list_unfinished(self, repository: str) -> Sequence[PushRecord]:
         """The requested updates of which neither success nor refusal is recorded.
 
         The server crashed in between.
@@ -79,11 +79,11 @@ class Pushes:
         with self._database.read() as connection:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
 
-    def pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
+    def list_pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
         """Return who brought each of these commits. A commit without a known pusher has no entry."""
         pushers: dict[str, list[Pusher]] = {}
         with self._database.read() as connection:
-            for batch in batches(commits):
+            for batch in split_into_batches(commits):
                 query = select(pushed_commits).where(
                     pushed_commits.c.repository == repository, pushed_commits.c.commit.in_(batch)
                 )

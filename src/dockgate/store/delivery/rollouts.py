@@ -11,10 +11,10 @@ from dockgate.delivery.service_model import Rollout, Service, ServiceChange, Tas
 from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.delivery.services import changed_meanwhile, definition_of, lock_service
+from dockgate.store.delivery.services import get_definition, lock_service, make_changed_error
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.delivery import rollouts, services
 
 # Of each service.
@@ -38,8 +38,8 @@ class Rollouts:
         """
         with self._database.write() as connection:
             present = lock_service(connection, service)
-            definition = definition_of(connection, service, present.revision)
-            current = _read_first(connection, _rollouts_of(service).where(rollouts.c.state == RunState.IN_PROGRESS))
+            definition = get_definition(connection, service, present.revision)
+            current = _read_first(connection, _select_rollouts(service).where(rollouts.c.state == RunState.IN_PROGRESS))
             base = current or Rollout(
                 service,
                 0,
@@ -66,7 +66,7 @@ class Rollouts:
                 started_at=now,
                 started_by=by,
             )
-            connection.execute(insert(rollouts).values(**row_of(rollout)))
+            connection.execute(insert(rollouts).values(**make_row(rollout)))
             old = rollouts.c.service == service, rollouts.c.number <= rollout.number - ROLLOUTS_KEPT
             connection.execute(delete(rollouts).where(*old))
             return rollout
@@ -78,7 +78,7 @@ class Rollouts:
 
     def list(self, service: str, limit: int = 10) -> Sequence[Rollout]:
         """The rollouts of a service, newest first."""
-        query = _rollouts_of(service).order_by(rollouts.c.number.desc()).limit(limit)
+        query = _select_rollouts(service).order_by(rollouts.c.number.desc()).limit(limit)
         with self._database.read() as connection:
             return [Rollout(**row) for row in connection.execute(query).mappings()]
 
@@ -112,29 +112,29 @@ class Rollouts:
                 return False
             _end(connection, rollout, state, revision, reason, now)
             if state is RunState.SUCCEEDED and revision is not None:
-                present = definition_of(connection, service.name, service.revision)
-                if definition_of(connection, service.name, revision).image != present.image:
-                    raise changed_meanwhile(service.name)
+                present = get_definition(connection, service.name, service.revision)
+                if get_definition(connection, service.name, revision).image != present.image:
+                    raise make_changed_error(service.name)
                 changes = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
                 if revision != service.revision:
                     changes |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changes))
-            if event := _end_event(rollout, state, revision, reason, now, repository):
+            if event := _make_end_event(rollout, state, revision, reason, now, repository):
                 append_events(connection, [event])
             return True
 
 
-def _end_event(
+def _make_end_event(
     rollout: Rollout, state: RunState, revision: int | None, reason: str | None, now: str, repository: str | None
 ) -> NewEvent | None:
     """The event of a rollout that ends."""
     key, service = f"rollout/{rollout.id}", rollout.service
     if state is RunState.FAILED:
-        return dockgate_events.deploy_failed(
+        return dockgate_events.make_deploy_failed(
             key=key, service=service, reason=reason or "", time=now, repository=repository
         )
     if state is RunState.SUCCEEDED:
-        return dockgate_events.deploy_succeeded(
+        return dockgate_events.make_deploy_succeeded(
             key=key,
             service=service,
             revision=revision,
@@ -145,7 +145,7 @@ def _end_event(
     return None
 
 
-def _rollouts_of(service: str) -> Select[tuple[object, ...]]:
+def _select_rollouts(service: str) -> Select[tuple[object, ...]]:
     return _ROLLOUT.where(rollouts.c.service == service)
 
 
@@ -155,7 +155,7 @@ def _read_first(connection: Connection, query: Select[tuple[object, ...]]) -> Ro
 
 
 def _get(connection: Connection, service: str, number: int) -> Rollout:
-    rollout = _read_first(connection, _rollouts_of(service).where(rollouts.c.number == number))
+    rollout = _read_first(connection, _select_rollouts(service).where(rollouts.c.number == number))
     if rollout is None:
         raise NotFoundError(
             f"there is no rollout {number} of {service!r}", f"`dockgate deploy show {service}` lists the newest."

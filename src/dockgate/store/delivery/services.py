@@ -58,7 +58,7 @@ class Services:
             result = [Service(**row) for row in connection.execute(_SERVICE).mappings()]
         return sorted(result, key=lambda service: service.name)
 
-    def running_images(self) -> Sequence[RunningImage]:
+    def list_running_images(self) -> Sequence[RunningImage]:
         """Every service that runs an image, by name."""
         definitions = task_definitions.c
         query = (
@@ -87,12 +87,12 @@ class Services:
                     entries.append(RunningImage._make((*fields, image.digest, image, bool(at_risk), until)))
         return entries
 
-    def definition(self, family: str, revision: int) -> TaskDefinition:
+    def get_definition(self, family: str, revision: int) -> TaskDefinition:
         """A revision of a task definition, counted from 1. Raises NotFoundError."""
         with self._database.read() as connection:
-            return definition_of(connection, family, revision)
+            return get_definition(connection, family, revision)
 
-    def definitions(self, family: str) -> Sequence[TaskDefinition]:
+    def list_definitions(self, family: str) -> Sequence[TaskDefinition]:
         """The task definitions of a service, newest first."""
         query = select(task_definitions.c.body).where(task_definitions.c.family == family)
         with self._database.read() as connection:
@@ -118,24 +118,24 @@ class Services:
         """
         with self._database.write() as connection:
             present = lock_service(connection, service)
-            definition = definition_of(connection, service, revision)
-            deployed_by = _deployed_by(connection, service)
+            definition = get_definition(connection, service, revision)
+            deployed_by = _read_deployed_by(connection, service)
             if (present.revision, deployed_by) == (revision, by):
                 return
             _require_newest(connection, service, by, deployed_by)
-            if definition.settings != definition_of(connection, service, present.revision).settings:
-                raise changed_meanwhile(service)
+            if definition.settings != get_definition(connection, service, present.revision).settings:
+                raise make_changed_error(service)
             connection.execute(
                 update(services)
                 .where(services.c.name == service)
                 .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
             )
 
-    def deployed_by(self, service: str) -> str:
+    def read_deployed_by(self, service: str) -> str:
         """The execution that deployed the service's revision, "" for none."""
         with self._database.read() as connection:
             require_service(connection, service)
-            return _deployed_by(connection, service)
+            return _read_deployed_by(connection, service)
 
     def record_event(self, event: ServiceEvent, events: Sequence[NewEvent] = ()) -> None:
         """Store an event and append its `events` to the log, once for each key.
@@ -152,7 +152,7 @@ class Services:
                 connection.execute(delete(service_events).where(*old))
                 append_events(connection, events)
 
-    def events(self, service: str) -> Sequence[ServiceEvent]:
+    def list_events(self, service: str) -> Sequence[ServiceEvent]:
         """The events of a service, newest first."""
         query = _EVENT.where(service_events.c.service == service).order_by(service_events.c.seq.desc())
         with self._database.read() as connection:
@@ -174,23 +174,23 @@ def require_service(connection: Connection, name: str, *, should_lock: bool = Fa
     """The service of this name. NotFoundError if it does not exist."""
     service = _find(connection, name, should_lock=should_lock)
     if service is None:
-        raise unknown_service(name)
+        raise make_unknown_service_error(name)
     return service
 
 
-def unknown_service(name: str) -> NotFoundError:
+def make_unknown_service_error(name: str) -> NotFoundError:
     """The error for a service that does not exist, or of which a caller may not know."""
     return NotFoundError(f"there is no service {name!r}", "`dockgate deploy list` lists them all.")
 
 
-def changed_meanwhile(service: str) -> ChangedError:
+def make_changed_error(service: str) -> ChangedError:
     """The error of a deploy or a rollout that would undo another one."""
     return ChangedError(
         f"{service} has been changed by another deploy meanwhile", "Try again, on top of the other change."
     )
 
 
-def _deployed_by(connection: Connection, service: str) -> str:
+def _read_deployed_by(connection: Connection, service: str) -> str:
     return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
 
 
@@ -201,7 +201,7 @@ def _require_newest(connection: Connection, service: str, by: str, deployed_by: 
         check_not_superseded(by_id[by], by_id[deployed_by], service)
 
 
-def definition_of(connection: Connection, family: str, revision: int) -> TaskDefinition:
+def get_definition(connection: Connection, family: str, revision: int) -> TaskDefinition:
     """A task definition. NotFoundError if it does not exist."""
     is_revision = task_definitions.c.family == family, task_definitions.c.revision == revision
     definition: TaskDefinition | None = connection.scalar(select(task_definitions.c.body).where(*is_revision))

@@ -77,7 +77,7 @@ class EventCursor:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def position(self) -> int:
+    def read_position(self) -> int:
         """The number of the last event that rules have matched, 0 before the first."""
         with self._database.read() as connection:
             return connection.scalar(_POSITION) or 0
@@ -102,7 +102,9 @@ class EventCursor:
             connection.execute(delete(event_cursors).where(event_cursors.c.name == CURSOR))
             connection.execute(insert(event_cursors).values(name=CURSOR, position=position))
             insert_all_new(
-                connection, grouped_events, [_row(event) for event in _new_topics(connection, new_events, topics_since)]
+                connection,
+                grouped_events,
+                [_make_row(event) for event in _select_new_topics(connection, new_events, topics_since)],
             )
             add_entries(connection, entries)
             return True
@@ -128,7 +130,7 @@ class EventCursor:
                 _record_states(connection, {(target, state): topic}, now)
                 _settle(connection, [(target, state)])
 
-    def groups(self) -> Sequence[Group]:
+    def list_groups(self) -> Sequence[Group]:
         """Return what waits to become messages."""
         query = select(
             grouped_events.c.target,
@@ -141,7 +143,7 @@ class EventCursor:
         with self._database.read() as connection:
             return [Group(**row) for row in connection.execute(query).mappings()]
 
-    def grouped_positions(self, target: str, rule: str, limit: int) -> Sequence[int]:
+    def list_grouped_positions(self, target: str, rule: str, limit: int) -> Sequence[int]:
         """The numbers of the events of a group, in order."""
         query = select(grouped_events.c.position).where(*_is_group(target, rule))
         with self._database.read() as connection:
@@ -166,7 +168,7 @@ class EventCursor:
             if connection.execute(delete(grouped_events).where(*conditions)).rowcount:
                 add_entries(connection, entries)
 
-    def summary_due_at(self, target: str) -> str | None:
+    def find_last_summary_time(self, target: str) -> str | None:
         """Return when the last summary of a target was due that was sent. None before the first."""
         with self._database.read() as connection:
             return connection.scalar(select(sent_summaries.c.due_at).where(sent_summaries.c.target == target))
@@ -203,7 +205,7 @@ def _is_group(target: str, rule: str) -> tuple[ColumnElement[bool], ...]:
     return grouped_events.c.target == target, grouped_events.c.rule == rule
 
 
-def _row(event: GroupedEvent) -> dict[str, object]:
+def _make_row(event: GroupedEvent) -> dict[str, object]:
     return {column.name: getattr(event, column.name) for column in grouped_events.c}
 
 
@@ -214,7 +216,7 @@ def _settle(connection: Connection, states: Iterable[tuple[str, str]]) -> None:
         connection.execute(delete(unsettled_states).where(*of_state))
 
 
-def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
+def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], since: str) -> list[GroupedEvent]:
     """The first event of each topic that its target was not notified about since. All topics are recorded.
 
     So is the last event of a state that contradicts what the target was last notified of.
@@ -222,7 +224,7 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
     if not events:
         return []
     _forget_future(connection, compute_latest_time(max(event.at for event in events)))
-    times = _topic_times(connection, {(event.target, event.topic) for event in events})
+    times = _list_topic_times(connection, {(event.target, event.topic) for event in events})
     present = set(times)
     states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
     last_topics = _last_topics(connection, states, since)
@@ -248,7 +250,7 @@ def _new_topics(connection: Connection, events: Sequence[GroupedEvent], since: s
         connection,
         unsettled_states,
         [
-            {**_row(event), "state": state, "topic": event.topic, "reopened": event.reopens.start}
+            {**_make_row(event), "state": state, "topic": event.topic, "reopened": event.reopens.start}
             for (_, state), event in unsettled_topics.items()
             if event is not None and event.reopens is not None
         ],
@@ -300,7 +302,7 @@ def _forget_future(connection: Connection, latest_time: str) -> None:
         connection.execute(delete(table).where(table.c.at > latest_time))
 
 
-def _topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
+def _list_topic_times(connection: Connection, pairs: Collection[tuple[str, str]]) -> dict[tuple[str, str], str]:
     """Return when each target was notified of a topic, or would have been.
 
     Pairs of which it was not notified are left out.

@@ -65,17 +65,17 @@ class EventLog:
 
         No event appears later with a `seq` that was read past.
         """
-        self._number()
+        self._number_committed_events()
         query = _EVENT.where(event_log.c.seq > after).order_by(event_log.c.seq).limit(limit)
         with self._database.read() as connection:
             return [StoredEvent(**row) for row in connection.execute(query).mappings()]
 
-    def newest_events(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
+    def list_newest(self, kinds: Sequence[str], since: str, limit: int) -> Sequence[StoredEvent]:
         """Events of these kinds (`detail_type`) since that time, newest first.
 
         Only the newest RECENT of all kinds are searched.
         """
-        self._number()
+        self._number_committed_events()
         query = (
             _EVENT.where(event_log.c.seq > _NEWEST_SEQ.scalar_subquery() - RECENT)
             .where(event_log.c.at >= since, event_log.c.detail_type.in_(kinds))
@@ -93,9 +93,9 @@ class EventLog:
                 rows = connection.execute(query).mappings().all()
             yield from (StoredEvent(**row) for row in rows)
 
-    def newest_seq(self) -> int:
+    def read_newest_seq(self) -> int:
         """The `seq` of the newest event, 0 for none."""
-        self._number()
+        self._number_committed_events()
         with self._database.read() as connection:
             seq: int = connection.execute(_NEWEST_SEQ).scalar_one()
             return seq
@@ -107,7 +107,7 @@ class EventLog:
 
     def get(self, event_id: str) -> StoredEvent:
         """An event by its id. NotFoundError if it is unknown."""
-        self._number()
+        self._number_committed_events()
         with self._database.read() as connection:
             row = connection.execute(_EVENT.where(event_log.c.id == event_id)).mappings().first()
         if row is None:
@@ -120,7 +120,7 @@ class EventLog:
         Needed are those that no rule has matched yet, and those that a message waits to be sent with. The newest stays,
         whatever its age: the next number follows from it.
         """
-        self._number()
+        self._number_committed_events()
         with self._database.write() as connection:
             newest_seq = _NEWEST_SEQ.scalar_subquery()
             seq = event_log.c.seq
@@ -133,7 +133,7 @@ class EventLog:
             )
             return delete_unlocked(connection, event_log, *conditions)
 
-    def _number(self) -> None:
+    def _number_committed_events(self) -> None:
         """Number the committed events that have no number yet."""
         if not self._database.is_shared:
             return
@@ -144,7 +144,7 @@ class EventLog:
                     return
             with self._database.write() as connection:
                 lock_name(connection, event_log, "seq")
-                _number(connection)
+                _assign_numbers(connection)
 
 
 def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
@@ -164,7 +164,7 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
             "at": event.time,
             "repository": event.repository,
             "pipeline": event.pipeline,
-            "body": event.envelope(),
+            "body": event.make_envelope(),
         }
         for event in events
     ]
@@ -174,7 +174,7 @@ def append_events(connection: Connection, events: Sequence[NewEvent]) -> None:
         connection.execute(_INSERT_NUMBERED, rows)
 
 
-def _number(connection: Connection) -> None:
+def _assign_numbers(connection: Connection) -> None:
     """Give the next numbers to events without one. Only one transaction at a time may do this."""
     newest_seq = connection.execute(_NEWEST_SEQ).scalar_one()
     unnumbered_events = (

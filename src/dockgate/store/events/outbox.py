@@ -28,7 +28,15 @@ from dockgate.delivery.webhook_delivery import Callback
 from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database
 from dockgate.store.events.receivers import FAILURES_LIMIT
-from dockgate.store.queries import after_value, batches, in_order, one_of, row_of, select_as, text_list
+from dockgate.store.queries import (
+    is_one_of,
+    make_after_value_conditions,
+    make_row,
+    make_text_list,
+    select_as,
+    sort_column,
+    split_into_batches,
+)
 from dockgate.store.records import OutboxEntry, OutboxKind
 from dockgate.store.schema.events import outbox, outbox_receivers
 from dockgate.store.statements import delete_unlocked, insert_all_new, lock_name, lock_rows
@@ -39,10 +47,10 @@ OWN_REGISTRY = "own registry"
 _ENTRY = select_as(OutboxEntry, outbox)
 _IDENTITY = (outbox.c.kind, outbox.c.key, outbox.c.receiver)
 _IS_DEAD = (outbox.c.next_at.is_(None), outbox.c.done_at.is_(None), outbox.c.due_since.is_not(None))
-_ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, one_of(outbox.c.key, "keys"))
+_ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(outbox.c.key, "keys"))
 
 
-def _claimable() -> tuple[ColumnElement[bool], ...]:
+def _make_claim_conditions() -> tuple[ColumnElement[bool], ...]:
     """Of the `kind`, due `now`, first of its subject, and of a receiver that does not pause."""
     earlier_entry = outbox.alias()
     is_blocked = exists().where(
@@ -58,12 +66,12 @@ def _claimable() -> tuple[ColumnElement[bool], ...]:
     return outbox.c.kind == bindparam("kind"), is_due, outbox.c.claimed_by.is_(None), ~is_blocked, ~is_paused
 
 
-def _next_entries() -> Select[Any]:
+def _select_next_entries() -> Select[Any]:
     """At most `limit` entries to claim, which are locked by this query.
 
     Those that another transaction changes are left out.
     """
-    claimable = _claimable()
+    claimable = _make_claim_conditions()
     rank = func.row_number().over(
         partition_by=outbox.c.receiver, order_by=(outbox.c.next_at, outbox.c.position, outbox.c.key)
     )
@@ -88,8 +96,8 @@ def _next_entries() -> Select[Any]:
     )
 
 
-_IS_CLAIMABLE = select(outbox.c.key).where(*_claimable()).limit(1)
-_NEXT_ENTRIES = _next_entries()
+_IS_CLAIMABLE = select(outbox.c.key).where(*_make_claim_conditions()).limit(1)
+_NEXT_ENTRIES = _select_next_entries()
 
 
 class Outbox:
@@ -118,7 +126,7 @@ class Outbox:
             add_entries(connection, entries)
         self.wake(*dict.fromkeys(entry.kind for entry in entries))
 
-    def entries(
+    def list_entries(
         self, kind: OutboxKind, *, key: str | None = None, image: str | None = None, limit: int = 100
     ) -> Sequence[OutboxEntry]:
         """Entries of a kind, of one key or image if given, done or not: the last due first."""
@@ -200,21 +208,21 @@ class Outbox:
             )
         self.wake(*dict.fromkeys(row.kind for row in claimed_keys))
 
-    def failing_entries(self, limit: int) -> Sequence[OutboxEntry]:
+    def list_failing(self, limit: int) -> Sequence[OutboxEntry]:
         """Entries of all kinds whose last attempt failed and that are not done, the last due first."""
         query = _ENTRY.where(outbox.c.done_at.is_(None), outbox.c.last_error.is_not(None))
         with self._database.read() as connection:
             rows = connection.execute(query.order_by(outbox.c.due_since.desc(), outbox.c.key).limit(limit)).mappings()
             return [OutboxEntry(**row) for row in rows]
 
-    def dead_letters(
+    def list_dead_letters(
         self, kind: OutboxKind, receiver: str, limit: int, after: tuple[int, str] | None, *, newest_first: bool = True
     ) -> Sequence[OutboxEntry]:
         """Entries that were given up, by position; `after` are position and key of the entry to continue from."""
         query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
         place = outbox.c.position, outbox.c.key
-        query = query.where(*after_value(tuple_(*place), after and tuple_(*after), newest_first))
-        query = query.order_by(*(in_order(column, newest_first) for column in place)).limit(limit)
+        query = query.where(*make_after_value_conditions(tuple_(*place), after and tuple_(*after), newest_first))
+        query = query.order_by(*(sort_column(column, newest_first) for column in place)).limit(limit)
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 
@@ -239,7 +247,7 @@ class Outbox:
         is_paused = outbox_receivers.c.kind.in_(OutboxKind), outbox_receivers.c.paused_until > latest_due
         with self._database.write() as connection:
             rows = connection.execute(lock_rows(select(*_IDENTITY).where(*is_ahead).order_by(*_IDENTITY))).all()
-            for part in batches(rows):
+            for part in split_into_batches(rows):
                 is_in_part = tuple_(*_IDENTITY).in_([tuple(row) for row in part])
                 connection.execute(update(outbox).where(is_in_part).values(next_at=now, due_since=now))
             connection.execute(update(outbox_receivers).where(*is_paused).values(paused_until=None))
@@ -259,23 +267,23 @@ class Outbox:
 
 def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
     """Add entries within a transaction. Call `Outbox.wake` after it."""
-    insert_all_new(connection, outbox, [row_of(entry) for entry in entries])
+    insert_all_new(connection, outbox, [make_row(entry) for entry in entries])
 
 
-def webhook_entry(approval_id: str, callback: Callback) -> OutboxEntry:
+def make_webhook_entry(approval_id: str, callback: Callback) -> OutboxEntry:
     """The entry of an answer by callback. It is not due before the approval is settled."""
     payload = {"url": callback.url, "secret": callback.secret}
     return OutboxEntry(OutboxKind.WEBHOOK, approval_id, urlsplit(callback.url).netloc, payload)
 
 
-def registry_receiver(repository: str) -> str:
+def get_registry_receiver(repository: str) -> str:
     """The receiver of what is attached to an image of this repository: its registry."""
     return RepositoryReference.parse(repository).registry or OWN_REGISTRY
 
 
 def enqueue_answers(connection: Connection, approval_ids: Sequence[str], now: str) -> None:
     """Make the callbacks of approvals due that were settled in this transaction."""
-    connection.execute(_ANSWER, {"keys": text_list(approval_ids), "due_since": now, "next_at": now})
+    connection.execute(_ANSWER, {"keys": make_text_list(approval_ids), "due_since": now, "next_at": now})
 
 
 def enqueue_attestations(
@@ -288,7 +296,7 @@ def enqueue_attestations(
             OutboxEntry(
                 OutboxKind.ATTESTATION,
                 key=f"{verdict}/{repository}@{image}",
-                receiver=registry_receiver(repository),
+                receiver=get_registry_receiver(repository),
                 payload={"verdict": verdict, "image": image, "repository": repository, "policy": policy},
                 image=image,
                 due_since=now,

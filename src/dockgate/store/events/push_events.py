@@ -38,11 +38,11 @@ class Events:
         keeps its count and has no event; its return is a move.
         """
         with self._database.read() as connection:
-            if not _find_moves(_recorded_heads(connection, repository), heads, branches):
+            if not _find_moves(_list_heads(connection, repository), heads, branches):
                 return ()
         with self._database.write() as connection:
             lock_name(connection, heads_table, repository)
-            recorded_heads = _recorded_heads(connection, repository)
+            recorded_heads = _list_heads(connection, repository)
             return _record_moves(
                 connection, repository, recorded_heads, _find_moves(recorded_heads, heads, branches), now, by
             )
@@ -50,9 +50,9 @@ class Events:
     def list_for_heads(self, repository: str, heads: Mapping[str, str]) -> Sequence[Event]:
         """The push events of these branches (branch -> commit) that are at these commits now and have events."""
         with self._database.read() as connection:
-            recorded_heads = _recorded_heads(connection, repository)
+            recorded_heads = _list_heads(connection, repository)
             ids = [
-                _push_id(repository, branch, commit, recorded_heads[branch][1])
+                _make_push_id(repository, branch, commit, recorded_heads[branch][1])
                 for branch, commit in heads.items()
                 if recorded_heads.get(branch, ("", 0))[0] == commit
             ]
@@ -69,7 +69,7 @@ class Events:
             raise NotFoundError(f"there is no event {event_id!r}", "Handled events are deleted after a while.")
         return Event(**row)
 
-    def unhandled_events(self) -> Sequence[Event]:
+    def list_unhandled(self) -> Sequence[Event]:
         """The events that are not handled yet, oldest first."""
         query = _EVENT.where(events.c.handled_at.is_(None)).order_by(events.c.seq)
         with self._database.read() as connection:
@@ -82,7 +82,7 @@ class Events:
             connection.execute(change)
 
 
-def _recorded_heads(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
+def _list_heads(connection: Connection, repository: str) -> dict[str, tuple[str, int]]:
     """The recorded branches: branch -> (commit, number of moves)."""
     query = select(heads_table.c.branch, heads_table.c.head, heads_table.c.moves).where(
         heads_table.c.repository == repository
@@ -133,12 +133,12 @@ def _remember(connection: Connection, repository: str, branch: str, head: str, m
 def _push(repository: str, branch: str, commit: str, moves: int, now: str, by: str | None) -> Event:
     detail = {"repository": repository, "branch": branch, "commit": commit}
     return Event(
-        id=_push_id(repository, branch, commit, moves),
+        id=_make_push_id(repository, branch, commit, moves),
         kind=EventKind.REPOSITORY_PUSH,
         detail={**detail, "by": by} if by else detail,
         at=now,
     )
 
 
-def _push_id(repository: str, branch: str, commit: str, moves: int) -> str:
+def _make_push_id(repository: str, branch: str, commit: str, moves: int) -> str:
     return f"push/{repository}/{branch}/{moves}-{commit[:12]}"

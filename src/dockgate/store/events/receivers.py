@@ -93,17 +93,17 @@ class OutboxReceivers:
         with self._database.write() as connection:
             self._change(connection, receiver, {"paused_until": None, "gone_at": None})
 
-    def state(self, receiver: str) -> ReceiverState | None:
+    def find_state(self, receiver: str) -> ReceiverState | None:
         """The state of a receiver, None if it has none."""
-        return self.states().get(receiver)
+        return self.list_states().get(receiver)
 
-    def states(self) -> dict[str, ReceiverState]:
+    def list_states(self) -> dict[str, ReceiverState]:
         """The receivers that have a state, by name."""
         query = select_as(ReceiverState, outbox_receivers).where(outbox_receivers.c.kind == self._kind)
         with self._database.read() as connection:
             return {row["receiver"]: ReceiverState(**row) for row in connection.execute(query).mappings()}
 
-    def lengths(self) -> dict[str, QueueLength]:
+    def count_entries(self) -> dict[str, QueueLength]:
         """Count the waiting and the dead entries, by receiver."""
         waits = func.count(outbox.c.next_at)
         query = (
@@ -122,7 +122,7 @@ class OutboxReceivers:
         `dead_limit`. Both are counted. Returns the receivers concerned.
         """
         receivers = []
-        for receiver, length in self.lengths().items():
+        for receiver, length in self.count_entries().items():
             with self._database.write() as connection:
                 given_up = self._give_up(connection, receiver, length.waiting - waiting_limit, overdue_before, error)
                 deleted_count = self._delete_dead(connection, receiver, length.dead + given_up - dead_limit)

@@ -114,7 +114,7 @@ class EventTargets:
             raise NotFoundError(f"there is no target {name!r}", "`dockgate target list` lists them all.")
         return TargetRecord(row.body, row.version, row.changed_at, row.changed_by)
 
-    def secrets(self, name: str) -> dict[str, str]:
+    def read_secrets(self, name: str) -> dict[str, str]:
         """The secrets of a target, {} if it does not exist. StoreError where they cannot be decrypted."""
         with self._database.read() as connection:
             data = connection.scalar(select(event_targets.c.secrets).where(event_targets.c.name == name))
@@ -130,7 +130,7 @@ class EventTargets:
         """Remove a target and what is stored for it beside the outbox. ConflictError while a rule names it."""
         with self._database.write() as connection:
             lock_name(connection, event_targets, name)
-            if users := _rules_with(connection, name):
+            if users := _list_rules_with(connection, name):
                 raise ConflictError(
                     f"the target {name!r} is in use by the rules: {', '.join(users)}", "Change these rules first."
                 )
@@ -139,7 +139,7 @@ class EventTargets:
                 connection.execute(delete(table).where(table.c.target == name))
 
 
-def _rules_with(connection: Connection, target: str) -> list[str]:
+def _list_rules_with(connection: Connection, target: str) -> list[str]:
     rules = connection.scalars(select(event_rules.c.body).order_by(event_rules.c.name))
     return [rule.name for rule in rules if any(each.name == target for each in rule.targets)]
 

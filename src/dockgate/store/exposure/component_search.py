@@ -21,7 +21,7 @@ from dockgate.store.engine import Database
 from dockgate.store.exposure.records import AffectedComponent, IndexState
 from dockgate.store.fleet.findings import ADVISORIES
 from dockgate.store.fleet.records import Component, ComponentFinding, Vulnerability
-from dockgate.store.queries import numbers_of
+from dockgate.store.queries import is_one_of_numbers
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
@@ -67,7 +67,7 @@ class ComponentSearch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def vulnerabilities(self, name: str, *, any_case: bool = True) -> dict[int, Vulnerability]:
+    def find_vulnerabilities(self, name: str, *, any_case: bool = True) -> dict[int, Vulnerability]:
         """The fleet's vulnerabilities that are known by a name, or by the name of one of these.
 
         A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or with `any_case`
@@ -88,7 +88,7 @@ class ComponentSearch:
                     return entries
         return {}
 
-    def index_state(self) -> IndexState:
+    def read_index_state(self) -> IndexState:
         """Return how far the index can answer for the components that it has."""
         components, doubts = fleet_components.c, fleet_doubts.c
         no_number = cast(null(), Integer)
@@ -112,7 +112,9 @@ class ComponentSearch:
             waiver_revision=by_kind["waivers"][0][1],
         )
 
-    def affected_components(self, vulnerabilities: Collection[int]) -> Sequence[tuple[AffectedComponent, Component]]:
+    def list_affected_components(
+        self, vulnerabilities: Collection[int]
+    ) -> Sequence[tuple[AffectedComponent, Component]]:
         """The components that have or had one of these vulnerabilities, in the order of their findings' begin."""
         present, past = fleet_findings.c, fleet_past_findings.c
         component = [fleet_components.c[name] for name in Component._fields]
@@ -124,10 +126,10 @@ class ComponentSearch:
         query = union_all(
             select(*of_present, *component)
             .join(fleet_components, fleet_components.c.id == present.component)
-            .where(numbers_of(present.vulnerability, vulnerabilities)),
+            .where(is_one_of_numbers(present.vulnerability, vulnerabilities)),
             select(*of_past, *component)
             .join(fleet_components, fleet_components.c.id == past.component)
-            .where(numbers_of(past.vulnerability, vulnerabilities)),
+            .where(is_one_of_numbers(past.vulnerability, vulnerabilities)),
         )
         width = len(AffectedComponent._fields)
         with self._database.read() as connection:
@@ -135,7 +137,7 @@ class ComponentSearch:
         pairs = [(AffectedComponent(*row[:width]), Component(*row[width:])) for row in rows]
         return sorted(pairs, key=lambda entry: entry[0].opened)
 
-    def findings_of(
+    def list_findings(
         self, components: Collection[int]
     ) -> tuple[Sequence[ComponentFinding], Mapping[int, Vulnerability]]:
         """The findings of these components, by component, and the vulnerabilities that they have, by id."""
@@ -145,7 +147,7 @@ class ComponentSearch:
                 *(present[name] for name in ComponentFinding._fields), *(table[name] for name in Vulnerability._fields)
             )
             .join(fleet_vulnerabilities, table.id == present.vulnerability)
-            .where(numbers_of(present.component, components))
+            .where(is_one_of_numbers(present.component, components))
             .order_by(present.component, present.vulnerability)
         )
         findings: list[ComponentFinding] = []
@@ -158,7 +160,7 @@ class ComponentSearch:
                     vulnerabilities[finding.vulnerability] = Vulnerability(*row[len(ComponentFinding._fields) :])
         return findings, vulnerabilities
 
-    def components_named(self, names: Sequence[str]) -> dict[int, Component]:
+    def find_components_named(self, names: Sequence[str]) -> dict[int, Component]:
         """The components of these names, or of source packages of that name.
 
         In any case of their letters, if none is written like this.

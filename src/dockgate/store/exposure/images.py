@@ -40,7 +40,7 @@ from dockgate.store.exposure.records import (
 )
 from dockgate.store.fleet.findings import MATCHED_SINCE
 from dockgate.store.fleet.records import Component, FleetImage, TagPeriod
-from dockgate.store.queries import batches, numbers_of, texts_of
+from dockgate.store.queries import is_one_of_numbers, is_one_of_texts, split_into_batches
 from dockgate.store.records import ScanState
 from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.fleet import (
@@ -65,7 +65,7 @@ class Exposures:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def images(
+    def list_images(
         self, components: Collection[int], places: Places, *, is_owned: bool, has_status: bool = False
     ) -> dict[int, HoldingImage]:
         """The images that hold one of these components, the newest first.
@@ -76,7 +76,7 @@ class Exposures:
         if not components:
             return {}
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
-        holds = table.id.in_(_images_holding(components, is_owned=is_owned))
+        holds = table.id.in_(_select_images_holding(components, is_owned=is_owned))
         status = verdict.status if has_status else null()
         had_asked = true() if places.at is None else approval.created_at <= places.at
         query = select(table.id, table.digest, status, approval.pipeline, approval.id).outerjoin_from(
@@ -90,17 +90,19 @@ class Exposures:
             images: dict[int, HoldingImage] = {}
             for number, digest, current, pipeline, approval_id in rows.all():
                 image = images.setdefault(number, HoldingImage(digest, current, set()))
-                if name := pipeline or _pipeline_of(approval_id):
+                if name := pipeline or _find_pipeline(approval_id):
                     image.pipelines.add(name)
         return images
 
-    def image_periods(self, ids: Collection[int], places: Places) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
+    def list_image_periods(
+        self, ids: Collection[int], places: Places
+    ) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
         images, tags = fleet_images.c, fleet_tags.c
         query = (
             select(*(images[name] for name in FleetImage._fields), *(tags[name] for name in TagPeriod._fields))
             .outerjoin(fleet_tags, tags.digest == images.digest)
-            .where(numbers_of(images.id, ids))
+            .where(is_one_of_numbers(images.id, ids))
             .order_by(images.id, tags.since, tags.repository, tags.tag)
         )
         by_id: dict[int, tuple[FleetImage, list[TagPeriod]]] = {}
@@ -109,11 +111,11 @@ class Exposures:
             for row in connection.execute(query) if ids else ():
                 image = FleetImage(*row[:width])
                 _, periods = by_id.setdefault(image.id, (image, []))
-                if row[width] is not None and places.shows(period := TagPeriod(*row[width:])):
+                if row[width] is not None and places.has_period(period := TagPeriod(*row[width:])):
                     periods.append(period)
         return list(by_id.values())
 
-    def successors(
+    def list_successors(
         self, ended_periods: Collection[TagPeriod], packages: Collection[tuple[str, str]]
     ) -> dict[TagPeriod, Successor]:
         """The images to which tags moved on, and their versions of packages (ecosystem and name).
@@ -132,7 +134,7 @@ class Exposures:
         digests: dict[TagPeriod, tuple[str, int | None]] = {}
         versions: dict[int, dict[tuple[str, str], set[int]]] = {}
         with self._database.read() as connection:
-            for part in batches(sorted({until for _, _, until in by_end if until})):
+            for part in split_into_batches(sorted({until for _, _, until in by_end if until})):
                 for repository, tag, since, digest, number in connection.execute(following.where(tags.since.in_(part))):
                     period = by_end.get((repository, tag, since))
                     if period is not None and digest != period.digest:
@@ -143,7 +145,7 @@ class Exposures:
                 .join(fleet_bundle_components, parts.component == component.id)
                 .join(fleet_image_bundles, fleet_image_bundles.c.bundle == parts.bundle)
                 .where(
-                    texts_of(component.name, {name for _, name in packages}),
+                    is_one_of_texts(component.name, {name for _, name in packages}),
                     fleet_image_bundles.c.image.in_(sorted(numbers)),
                 )
             )
@@ -154,19 +156,21 @@ class Exposures:
             for period, (digest, number) in digests.items()
         }
 
-    def images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
+    def count_images_by_component(self, components: Collection[int], images: Collection[int]) -> dict[int, int]:
         """Count the images among these that hold each of these components; none are left out."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = (
             select(parts.component, bundles.image)
             .join(fleet_image_bundles, bundles.bundle == parts.bundle)
-            .where(numbers_of(parts.component, components))
+            .where(is_one_of_numbers(parts.component, components))
         )
         with self._database.read() as connection:
             pairs = set(connection.execute(query).all()) if components and images else set()
         return Counter(component for component, image in pairs if image in images)
 
-    def holdings(self, images: Collection[int], components: Collection[int], *, is_owned: bool) -> Sequence[Holding]:
+    def list_holdings(
+        self, images: Collection[int], components: Collection[int], *, is_owned: bool
+    ) -> Sequence[Holding]:
         """Find where these images hold these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
         query = (
@@ -178,7 +182,7 @@ class Exposures:
                 fleet_platforms,
                 and_(platforms.image == bundles.image, platforms.position == bundles.platform),
             )
-            .where(bundles.image.in_(sorted(images)), numbers_of(parts.component, components))
+            .where(bundles.image.in_(sorted(images)), is_one_of_numbers(parts.component, components))
             .order_by(bundles.image, bundles.platform, parts.component, bundles.position)
         )
         if not is_owned:
@@ -186,7 +190,7 @@ class Exposures:
         with self._database.read() as connection:
             return [Holding(*row) for row in connection.execute(query)] if images else []
 
-    def partly_read_images(
+    def list_partly_read_images(
         self,
         groups: Sequence[Collection[int]],
         places: Places,
@@ -206,7 +210,7 @@ class Exposures:
             .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
             .group_by(image)
         )
-        holders = [_images_holding(components, is_owned=False) if components else None for components in groups]
+        holders = [_select_images_holding(components, is_owned=False) if components else None for components in groups]
         queries = [with_unread_paths] + [
             select(literal(number), image, literal(0)).where(image.in_(holding), _is_placed(places))
             for number, holding in enumerate(holders)
@@ -215,8 +219,8 @@ class Exposures:
         if packages:
             is_unread = exists().where(platforms.image == image, platforms.unread > literal_column("0"))
             others = select(image).where(
-                image.in_(_holding_packages(packages)),
-                ~numbers_of(image, exposed_images),
+                image.in_(_select_images_holding_packages(packages)),
+                ~is_one_of_numbers(image, exposed_images),
                 ~is_unread,
                 *(image.not_in(holding) for holding in holders if holding is not None),
                 _is_placed(places),
@@ -236,14 +240,14 @@ class Exposures:
                     answer.holders[number].append(holder)
         return answer
 
-    def history_begin(self) -> HistoryBegin:
+    def read_history_begin(self) -> HistoryBegin:
         """Since when the index can answer about the past."""
         first = select(func.min(fleet_images.c.seen_at)).scalar_subquery()
         matched_since = select(fleet_state.c.value).where(fleet_state.c.name == MATCHED_SINCE).scalar_subquery()
         with self._database.read() as connection:
             return HistoryBegin._make(connection.execute(select(first, matched_since)).one())
 
-    def unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
+    def list_unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.
 
         For a question about the past, those are added that were somewhere then and became known later.
@@ -268,7 +272,7 @@ class Exposures:
             .where(
                 tags.digest.in_(select(unindexed_digests.c.digest)),
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                _was_by(places.at) if places.include_moved else _is_at(places.at),
+                _has_begun_by(places.at) if places.include_moved else _is_at(places.at),
                 _is_in(places.repositories),
             )
             .order_by(tags.pushed_at.desc(), tags.id.desc())
@@ -276,23 +280,23 @@ class Exposures:
         with self._database.read() as connection:
             return [UnknownImage._make(row) for row in connection.execute(query)]
 
-    def repositories(self) -> Sequence[str]:
+    def list_repositories(self) -> Sequence[str]:
         """Every repository that has or had an image, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
-    def facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
+    def read_facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
         """Return which of the components each of these images holds, and where it is."""
         fleet, tags = fleet_images.c, fleet_tags.c
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
         query = union_all(
             select(literal(True), bundles.image, cast(parts.component, Text))
             .join(fleet_image_bundles, bundles.bundle == parts.bundle)
-            .where(numbers_of(parts.component, components), ~parts.owned),
+            .where(is_one_of_numbers(parts.component, components), ~parts.owned),
             select(literal(False), fleet.id, tags.repository)
             .join(fleet_tags, tags.digest == fleet.digest)
             .where(
-                numbers_of(fleet.id, images),
+                is_one_of_numbers(fleet.id, images),
                 true() if places.include_moved else _is_at(places.at),
                 _is_in(places.repositories),
             ),
@@ -307,26 +311,29 @@ class Exposures:
         return answer
 
 
-def _pipeline_of(approval: str | None) -> str | None:
+def _find_pipeline(approval: str | None) -> str | None:
     """The pipeline of ours that waits for the approval, None if one from outside asked for it."""
     action = ApprovalId(approval).action if approval else None
     return action.pipeline if action else None
 
 
-def _images_holding(components: Collection[int], *, is_owned: bool) -> Select[tuple[int]]:
+def _select_images_holding(components: Collection[int], *, is_owned: bool) -> Select[tuple[int]]:
     """The images that hold one of the components."""
     parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-    holding = select(parts.bundle).where(numbers_of(parts.component, components))
+    holding = select(parts.bundle).where(is_one_of_numbers(parts.component, components))
     if not is_owned:
         holding = holding.where(~parts.owned)
     return select(bundles.image).where(bundles.bundle.in_(holding))
 
 
-def _holding_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
+def _select_images_holding_packages(packages: Mapping[str, Collection[str]]) -> Select[tuple[int]]:
     """The images that hold a source package of one of these names, of its ecosystem."""
     table, parts, bundles = fleet_components.c, fleet_bundle_components.c, fleet_image_bundles.c
     is_named = or_(
-        *(and_(table.ecosystem == name, texts_of(table.source_name, names)) for name, names in sorted(packages.items()))
+        *(
+            and_(table.ecosystem == name, is_one_of_texts(table.source_name, names))
+            for name, names in sorted(packages.items())
+        )
     )
     components = select(table.id).where(is_named)
     holding = select(parts.bundle).where(parts.component.in_(components), ~parts.owned)
@@ -353,11 +360,11 @@ def _is_at(at: str | None) -> ColumnElement[bool]:
     return and_(fleet_tags.c.since <= at, or_(fleet_tags.c.until.is_(None), fleet_tags.c.until > at))
 
 
-def _was_by(at: str | None) -> ColumnElement[bool]:
+def _has_begun_by(at: str | None) -> ColumnElement[bool]:
     return true() if at is None else fleet_tags.c.since <= at
 
 
 def _is_in(
     repositories: Collection[str] | None, column: ColumnElement[str] = fleet_tags.c.repository
 ) -> ColumnElement[bool]:
-    return true() if repositories is None else texts_of(column, repositories)
+    return true() if repositories is None else is_one_of_texts(column, repositories)

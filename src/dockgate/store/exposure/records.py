@@ -60,7 +60,7 @@ class Places(NamedTuple):
         """Return whether images of the repository count."""
         return self.repositories is None or repository in self.repositories
 
-    def shows(self, period: TagPeriod) -> bool:
+    def has_period(self, period: TagPeriod) -> bool:
         """Return whether an image was there at the time, and in one of the repositories."""
         if not self.has(period.repository):
             return False
@@ -153,7 +153,7 @@ class IndexState(NamedTuple):
     unmatched_components: Sequence[int]
     waiver_revision: str
 
-    def doubtful_components(self, names: Collection[str]) -> Sequence[int]:
+    def list_doubtful_components(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""
         return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
 

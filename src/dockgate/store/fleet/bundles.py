@@ -20,9 +20,9 @@ def encode(content: BundleContent) -> bytes:
     Two lengths, the ids as differences, and the numbers of paths, little-endian.
     """
     header = _HEADER.pack(len(content.counted_components), len(content.owned_components))
-    ids = [_bytes(array("I", _differences(components))) for components in content]
+    ids = [_encode_numbers(array("I", _compute_differences(components))) for components in content]
     numbers = [
-        _bytes(array("H", [min(components[number], MOST_PATHS) for number in sorted(components)]))
+        _encode_numbers(array("H", [min(components[number], MOST_PATHS) for number in sorted(components)]))
         for components in content
     ]
     return zlib.compress(b"".join((header, *ids, *numbers)))
@@ -45,12 +45,12 @@ def decode(data: bytes) -> BundleContent:
     )
 
 
-def _differences(components: Mapping[int, int]) -> list[int]:
+def _compute_differences(components: Mapping[int, int]) -> list[int]:
     in_order = sorted(components)
     return [number - previous for previous, number in zip([0, *in_order], in_order, strict=False)]
 
 
-def _bytes(numbers: "array[int]") -> bytes:
+def _encode_numbers(numbers: "array[int]") -> bytes:
     if sys.byteorder == "big":
         numbers.byteswap()
     return numbers.tobytes()

@@ -11,7 +11,7 @@ from dockgate.shared.timestamps import compute_latest_time, format_time, shift_t
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import Change, NewsKind
-from dockgate.store.queries import batches, numbers_of
+from dockgate.store.queries import is_one_of_numbers, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_findings,
@@ -66,7 +66,9 @@ class FleetChanges:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def recent_vulnerabilities(self, images: Collection[str], since: str, now: str) -> dict[str, list[dict[str, str]]]:
+    def list_recent_vulnerabilities(
+        self, images: Collection[str], since: str, now: str
+    ) -> dict[str, list[dict[str, str]]]:
         """The vulnerabilities that are new in images since that time, or worse, by digest.
 
         Each has `id` and `severity`. Those that KEV lists come first, then the most severe. What a clock recorded that
@@ -90,12 +92,12 @@ class FleetChanges:
                 by_component.setdefault(component, []).append((exploited_on is None, _RANKS[severity], name))
             if len(findings) > FINDINGS_LIMIT:
                 digests = digests[:IMAGES_LIMIT]
-            for part in batches(digests) if by_component else ():
-                for digest, component in connection.execute(_holders(part, by_component)):
+            for part in split_into_batches(digests) if by_component else ():
+                for digest, component in connection.execute(_select_holders(part, by_component)):
                     by_image.setdefault(digest, set()).update(by_component[component])
-        return {digest: _severities_by_name(vulnerabilities) for digest, vulnerabilities in by_image.items()}
+        return {digest: _list_worst_vulnerabilities(vulnerabilities) for digest, vulnerabilities in by_image.items()}
 
-    def unannounced_findings(self) -> list[FindingNews]:
+    def list_unannounced_findings(self) -> list[FindingNews]:
         """The findings that are news and have no events yet."""
         with self._database.read() as connection:
             return [FindingNews(*row) for row in connection.execute(_UNANNOUNCED_NEWS)]
@@ -103,13 +105,13 @@ class FleetChanges:
     def find_images_with(self, components: Collection[int]) -> list[str]:
         """The digests of the images that are not gone and hold one of these components."""
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
-        holding_bundles = select(parts.bundle).where(numbers_of(parts.component, components), ~parts.owned)
+        holding_bundles = select(parts.bundle).where(is_one_of_numbers(parts.component, components), ~parts.owned)
         holding_images = select(bundles.image).where(bundles.bundle.in_(holding_bundles))
         query = select(fleet_images.c.digest).where(fleet_images.c.id.in_(holding_images))
         with self._database.read() as connection:
             return list(connection.scalars(query.where(fleet_images.c.gone_at.is_(None))))
 
-    def holding_images(self, components: Collection[int], digests: Collection[str]) -> list[HoldingImage]:
+    def list_holding_images(self, components: Collection[int], digests: Collection[str]) -> list[HoldingImage]:
         """Which of these images hold which of these components, sorted by image and platform."""
         parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
         is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
@@ -118,23 +120,23 @@ class FleetChanges:
             .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
             .join(fleet_bundle_components, parts.bundle == bundles.bundle)
             .join(fleet_platforms, is_of_platform)
-            .where(numbers_of(parts.component, components), ~parts.owned)
+            .where(is_one_of_numbers(parts.component, components), ~parts.owned)
             .order_by(fleet_images.c.id, bundles.platform, bundles.position)
         )
         with self._database.read() as connection:
             return [
                 HoldingImage(*row)
-                for part in batches(sorted(digests))
+                for part in split_into_batches(sorted(digests))
                 for row in connection.execute(query.where(fleet_images.c.digest.in_(part)))
             ]
 
-    def places(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
+    def list_places(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
         """The repositories of images, each with the tags that name the image there, by digest."""
         tags = fleet_tags.c
         query = select(tags.digest, tags.repository, tags.tag).where(tags.until.is_(None))
         places: dict[str, dict[str, list[str]]] = {}
         with self._database.read() as connection:
-            for part in batches(sorted(digests)):
+            for part in split_into_batches(sorted(digests)):
                 rows = connection.execute(query.where(tags.digest.in_(part)).order_by(tags.repository, tags.tag))
                 for digest, repository, tag in rows:
                     of_repository = places.setdefault(digest, {}).setdefault(repository, [])
@@ -165,8 +167,8 @@ def record_news(
     `exploited_ids` are the vulnerabilities that KEV lists since. With `should_announce`, their images get events,
     however long that takes; other news are forgotten after NEWS_KEPT.
     """
-    news = {(component, vulnerability): (kind, rank) for component, vulnerability, kind, rank in _news(changes)}
-    for part in batches(sorted(exploited_ids)):
+    news = {(component, vulnerability): (kind, rank) for component, vulnerability, kind, rank in _select_news(changes)}
+    for part in split_into_batches(sorted(exploited_ids)):
         is_in_part = fleet_findings.c.vulnerability.in_(part)
         for component, vulnerability in connection.execute(
             select(fleet_findings.c.component, fleet_findings.c.vulnerability).where(is_in_part)
@@ -185,7 +187,7 @@ def record_news(
     insert_all_new(connection, fleet_news, rows)
 
 
-def _news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewsKind, int]]:
+def _select_news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewsKind, int]]:
     """The findings that are new or worse, with the rank of their severities: 0 is the worst."""
     for change in changes:
         if change.after is not None:
@@ -196,13 +198,13 @@ def _news(changes: Sequence[Change]) -> Iterator[tuple[int, int, NewsKind, int]]
                 yield change.component, change.vulnerability, NewsKind.WORSE, rank
 
 
-def _severities_by_name(vulnerabilities: Collection[tuple[bool, int, str]]) -> list[dict[str, str]]:
+def _list_worst_vulnerabilities(vulnerabilities: Collection[tuple[bool, int, str]]) -> list[dict[str, str]]:
     severities = list(Severity)
     worst_vulnerabilities = sorted(vulnerabilities)[:VULNERABILITIES_LIMIT]
     return [{"id": name, "severity": severities[rank].value} for _, rank, name in worst_vulnerabilities]
 
 
-def _holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
+def _select_holders(digests: Collection[str], components: Collection[int]) -> Select[str, int]:
     """Return which of these images hold which of these components.
 
     Components that a distribution's package owns are left out.
@@ -213,5 +215,5 @@ def _holders(digests: Collection[str], components: Collection[int]) -> Select[st
         .distinct()
         .join(fleet_image_bundles, bundles.image == fleet_images.c.id)
         .join(fleet_bundle_components, parts.bundle == bundles.bundle)
-        .where(fleet_images.c.digest.in_(digests), numbers_of(parts.component, components), ~parts.owned)
+        .where(fleet_images.c.digest.in_(digests), is_one_of_numbers(parts.component, components), ~parts.owned)
     )

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, Text, bindparam, delete, insert, select, type_coerce, update
 
-from dockgate.events.governance_events import advisories_changed
+from dockgate.events.governance_events import make_advisories_changed
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.changes import record_news
@@ -19,7 +19,7 @@ from dockgate.store.fleet.records import (
     UndeterminedEntry,
     Vulnerability,
 )
-from dockgate.store.queries import BATCH, batches, texts_of
+from dockgate.store.queries import BATCH, is_one_of_texts, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_aliases,
     fleet_components,
@@ -80,36 +80,36 @@ class FleetFindings:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def source(self) -> Source | None:
+    def find_source(self) -> Source | None:
         """Return the source of the stored findings, None before the first."""
         with self._database.read() as connection:
-            return _source(connection)
+            return _find_source(connection)
 
-    def findings(self, components: Collection[int] | None = None) -> Iterator[ComponentFinding]:
+    def iterate_findings(self, components: Collection[int] | None = None) -> Iterator[ComponentFinding]:
         """All findings of today, or those of these components, by component."""
         query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
-        for row in self._rows(query, fleet_findings.c.component, components):
+        for row in self._iterate_rows(query, fleet_findings.c.component, components):
             yield ComponentFinding._make(row)
 
-    def past_findings(self) -> Sequence[PastFinding]:
+    def list_past_findings(self) -> Sequence[PastFinding]:
         """The findings that have ended, the last first."""
         query = select(*(fleet_past_findings.c[name] for name in PastFinding._fields))
         order = fleet_past_findings.c.closed.desc(), fleet_past_findings.c.component
         with self._database.read() as connection:
             return [PastFinding(*row) for row in connection.execute(query.order_by(*order))]
 
-    def vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
+    def list_vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""
-        return dict(map(_vulnerability, self._rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)))
+        return dict(map(_make_vulnerability, self._iterate_rows(_VULNERABILITY_TEXT, fleet_vulnerabilities.c.id, ids)))
 
-    def vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
+    def list_vulnerabilities_named(self, names: Collection[str]) -> dict[int, Vulnerability]:
         """The vulnerabilities that are known by one of these names, by id."""
-        ids = select(fleet_aliases.c.vulnerability).where(texts_of(fleet_aliases.c.alias, names))
+        ids = select(fleet_aliases.c.vulnerability).where(is_one_of_texts(fleet_aliases.c.alias, names))
         with self._database.read() as connection:
             rows = connection.execute(_VULNERABILITY_TEXT.where(fleet_vulnerabilities.c.id.in_(ids))).all()
-        return dict(map(_vulnerability, rows))
+        return dict(map(_make_vulnerability, rows))
 
-    def cves(self) -> set[str]:
+    def list_cves(self) -> set[str]:
         """The CVEs of all vulnerabilities."""
         with self._database.read() as connection:
             names = connection.scalars(select(fleet_aliases.c.alias).distinct()).all()
@@ -119,7 +119,7 @@ class FleetFindings:
         """Return what could not be determined, by component, without `Fleet.uncovered_components`."""
         table = fleet_doubts.c
         query = select(table.component, table.kind, table.reason, table.ids).order_by(table.component, table.position)
-        for component, *fields in self._rows(query, table.component, components):
+        for component, *fields in self._iterate_rows(query, table.component, components):
             yield component, UndeterminedEntry(*fields)
 
     def find_components_named(self, keys: Collection[tuple[str, str]]) -> Sequence[int]:
@@ -130,7 +130,7 @@ class FleetFindings:
         table = fleet_components.c
         components: list[int] = []
         with self._database.read() as connection:
-            for names in batches(sorted(ecosystems)):
+            for names in split_into_batches(sorted(ecosystems)):
                 query = select(table.id, table.source_name, table.ecosystem).where(table.source_name.in_(names))
                 components += [
                     number
@@ -149,13 +149,13 @@ class FleetFindings:
                     components += connection.scalars(select(table.id).where(table.ecosystem == ecosystem))
         return sorted(components)
 
-    def rated_by_cve(self) -> Sequence[ComponentFinding]:
+    def list_rated_by_cve(self) -> Sequence[ComponentFinding]:
         """The findings whose severity comes from the record of a CVE, or that have none."""
         with self._database.read() as connection:
             rows = connection.execute(_FINDING.where(fleet_findings.c.source.in_(("", "cve"))))
             return [ComponentFinding(*row) for row in rows]
 
-    def unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
+    def list_unmatched_components(self, limit: int) -> Sequence[tuple[int, Component]]:
         """At most `limit` components whose findings were never looked up, by id."""
         query = _COMPONENT.where(~fleet_components.c.matched).order_by(fleet_components.c.id).limit(limit)
         with self._database.read() as connection:
@@ -166,7 +166,7 @@ class FleetFindings:
 
         def write(connection: Connection) -> bool:
             lock_name(connection, fleet_state, ADVISORIES, is_shared=True)
-            if _source(connection) != source:
+            if _find_source(connection) != source:
                 return False
             changes = _replace(connection, results, now, ClosingReason.ADVISORY)
             record_news(connection, changes, (), now, should_announce=False)
@@ -178,7 +178,7 @@ class FleetFindings:
         """State the source of the first findings. False if there is one."""
         with self._database.write() as connection:
             lock_name(connection, fleet_state, ADVISORIES)
-            if _source(connection) is not None:
+            if _find_source(connection) is not None:
                 return False
             _set_source(connection, source, None, now, has_news=True)
             return True
@@ -202,7 +202,7 @@ class FleetFindings:
         reason = ClosingReason.ENGINE if is_new_engine else ClosingReason.ADVISORY
         with self._database.write() as connection:
             lock_name(connection, fleet_state, ADVISORIES)
-            if _source(connection) != previous:
+            if _find_source(connection) != previous:
                 return None
             refreshed_ids, exploited_ids = _refresh(connection, values)
             changes = _replace(connection, results, now, reason)
@@ -210,21 +210,21 @@ class FleetFindings:
             _set_source(connection, source, previous, now, has_news)
             return changes, refreshed_ids
 
-    def _rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
+    def _iterate_rows(self, query: Select[Any], column: Any, ids: Collection[int] | None) -> Iterator[Any]:
         with self._database.read() as connection:
             if ids is None:
                 yield from connection.execute(query).all()
                 return
-            for numbers in batches(sorted(ids)):
+            for numbers in split_into_batches(sorted(ids)):
                 yield from connection.execute(query.where(column.in_(numbers))).all()
 
 
-def _vulnerability(row: Sequence[Any]) -> tuple[int, Vulnerability]:
+def _make_vulnerability(row: Sequence[Any]) -> tuple[int, Vulnerability]:
     number, name, aliases, *fields = row
     return number, Vulnerability(name, tuple(json.loads(aliases)) if aliases != "[]" else (), *fields)
 
 
-def _source(connection: Connection) -> Source | None:
+def _find_source(connection: Connection) -> Source | None:
     values = {row.name: row.value for row in connection.execute(select(fleet_state))}
     return Source(values[ADVISORIES], values[ENGINE]) if ADVISORIES in values else None
 
@@ -237,7 +237,7 @@ def _set_source(connection: Connection, source: Source, previous: Source | None,
             connection.execute(update(fleet_state).where(fleet_state.c.name == name).values(value=value))
     before = previous.advisories if previous is not None else None
     if has_news and source.advisories != before:
-        append_events(connection, [advisories_changed(source.advisories, before, now)])
+        append_events(connection, [make_advisories_changed(source.advisories, before, now)])
 
 
 def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tuple[Sequence[int], Sequence[int]]:
@@ -248,16 +248,16 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tup
     """
     stored_values = {
         number: Vulnerability(*fields)
-        for part in batches(sorted(values))
+        for part in split_into_batches(sorted(values))
         for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.id.in_(part)))
     }
     changed_ids = [number for number in sorted(stored_values) if stored_values[number] != values[number]]
     if changed_ids:
-        connection.execute(_REFRESH, [_catalogue_values(number, values[number]) for number in changed_ids])
+        connection.execute(_REFRESH, [_make_catalogue_row(number, values[number]) for number in changed_ids])
     query = select(fleet_findings.c.component).distinct()
     components = {
         component
-        for part in batches(changed_ids)
+        for part in split_into_batches(changed_ids)
         for component in connection.scalars(query.where(fleet_findings.c.vulnerability.in_(part)))
     }
     ids = [number for number in changed_ids if values[number].exploited and not stored_values[number].exploited]
@@ -266,13 +266,13 @@ def _refresh(connection: Connection, values: Mapping[int, Vulnerability]) -> tup
 
 def _replace(connection: Connection, results: Sequence[MatchResult], now: str, reason: ClosingReason) -> list[Change]:
     """Store results of matching, and return what differs from what was stored."""
-    ids = _vulnerability_ids(connection, results)
+    ids = _store_vulnerabilities(connection, results)
     changes: list[Change] = []
     for at in range(0, len(results), BATCH):
         part = results[at : at + BATCH]
         stored_findings = _read_stored(connection, [result.component for result in part])
         for result in part:
-            changes += _differences(result, stored_findings.get(result.component, {}), ids, now)
+            changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
         _replace_doubts(connection, part)
         _mark_matched(connection, part)
     _write(connection, changes, now, reason)
@@ -286,21 +286,21 @@ def _read_stored(connection: Connection, components: Sequence[int]) -> dict[int,
     return findings_by_component
 
 
-def _differences(
+def _compute_differences(
     result: MatchResult, stored_findings: Mapping[int, ComponentFinding], ids: Mapping[_Names, int], now: str
 ) -> Iterator[Change]:
     current: dict[int, ComponentFinding] = {}
     for finding in result.findings:
         number = ids[finding.id, finding.aliases]
         opened_at = stored_findings[number].opened if number in stored_findings else now
-        current[number] = _row(result.component, number, finding, opened_at)
+        current[number] = _make_row(result.component, number, finding, opened_at)
     for number in sorted(current.keys() | stored_findings.keys()):
         before, after = stored_findings.get(number), current.get(number)
         if before != after:
             yield Change(result.component, number, before, after)
 
 
-def _row(component: int, vulnerability: int, finding: Finding, opened_at: str) -> ComponentFinding:
+def _make_row(component: int, vulnerability: int, finding: Finding, opened_at: str) -> ComponentFinding:
     return ComponentFinding(
         component,
         vulnerability,
@@ -362,32 +362,32 @@ def _mark_matched(connection: Connection, results: Sequence[MatchResult]) -> Non
     connection.execute(change.values(matched=True))
 
 
-def _vulnerability_ids(connection: Connection, results: Sequence[MatchResult]) -> dict[_Names, int]:
+def _store_vulnerabilities(connection: Connection, results: Sequence[MatchResult]) -> dict[_Names, int]:
     """The ids of all vulnerabilities of these results. New ones are inserted, changed ones updated."""
     by_names: dict[_Names, Vulnerability] = {}
     for result in results:
         for finding in result.findings:
-            by_names[finding.id, finding.aliases] = Vulnerability.of_finding(finding)
-    rows = _stored_vulnerabilities(connection, by_names)
+            by_names[finding.id, finding.aliases] = Vulnerability.from_finding(finding)
+    rows = _list_stored_vulnerabilities(connection, by_names)
     new = sorted(by_names.keys() - rows.keys())
     if new:
         insert_all_new(connection, fleet_vulnerabilities, [by_names[names]._asdict() for names in new])
-        rows |= _stored_vulnerabilities(connection, new)
+        rows |= _list_stored_vulnerabilities(connection, new)
         alias_rows = [
             {"alias": alias, "vulnerability": rows[names][0]} for names in new for alias in (names[0], *names[1])
         ]
         insert_all_new(connection, fleet_aliases, alias_rows)
     changed_keys = [names for names in sorted(rows) if rows[names][1] != by_names[names]]
     if changed_keys:
-        connection.execute(_REFRESH, [_catalogue_values(rows[names][0], by_names[names]) for names in changed_keys])
+        connection.execute(_REFRESH, [_make_catalogue_row(rows[names][0], by_names[names]) for names in changed_keys])
     return {names: number for names, (number, _) in rows.items()}
 
 
-def _stored_vulnerabilities(
+def _list_stored_vulnerabilities(
     connection: Connection, by_names: Collection[_Names]
 ) -> dict[_Names, tuple[int, Vulnerability]]:
     vulnerabilities: dict[_Names, tuple[int, Vulnerability]] = {}
-    for names in batches(sorted({name for name, _ in by_names})):
+    for names in split_into_batches(sorted({name for name, _ in by_names})):
         for number, *fields in connection.execute(_VULNERABILITY.where(fleet_vulnerabilities.c.name.in_(names))):
             vulnerability = Vulnerability(*fields)
             if (vulnerability.name, vulnerability.aliases) in by_names:
@@ -395,6 +395,6 @@ def _stored_vulnerabilities(
     return vulnerabilities
 
 
-def _catalogue_values(number: int, vulnerability: Vulnerability) -> dict[str, object]:
+def _make_catalogue_row(number: int, vulnerability: Vulnerability) -> dict[str, object]:
     values = vulnerability._asdict()
     return {"of_id": number, **{name: values[name] for name in ("exploited", "due", "epss", "percentile")}}

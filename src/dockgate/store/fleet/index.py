@@ -22,7 +22,7 @@ from dockgate.store.fleet.records import (
     FleetPlatform,
     ImageBundle,
 )
-from dockgate.store.queries import batches, one_of, text_list, texts_of
+from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, split_into_batches
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_bundles,
@@ -36,8 +36,8 @@ from dockgate.store.statements import insert_all_new, insert_if_new, lock_name
 from dockgate.vulnerabilities.model import Coverage
 
 _COMPONENT_COLUMNS = [fleet_components.c[name] for name in Component._fields]
-_BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(one_of(fleet_bundles.c.digest, "digests"))
-_COMPONENT_IDS = select(fleet_components.c.key, fleet_components.c.id).where(one_of(fleet_components.c.key, "keys"))
+_BUNDLE_IDS = select(fleet_bundles.c.digest, fleet_bundles.c.id).where(is_one_of(fleet_bundles.c.digest, "digests"))
+_COMPONENT_IDS = select(fleet_components.c.key, fleet_components.c.id).where(is_one_of(fleet_components.c.key, "keys"))
 _IMAGE = select(*(fleet_images.c[name] for name in FleetImage._fields))
 _IMAGE_OF = _IMAGE.where(fleet_images.c.digest == bindparam("digest"))
 
@@ -103,50 +103,50 @@ class Fleet:
 
         def write(connection: Connection) -> Sequence[int]:
             lock_name(connection, fleet_bundles, COLLECTION, is_shared=True)
-            present = _image(connection, image.digest)
+            present = _find_image(connection, image.digest)
             if present is not None and _is_same(present, image):
                 return []
-            bundles = _bundle_ids(connection, drafts)
+            bundles = _list_bundle_ids(connection, drafts)
             new = [digest for digest in sorted(drafts) if digest not in bundles]
             unmatched_ids = _add_bundles(connection, [(digest, drafts[digest]) for digest in new])
             if new:
-                bundles = _bundle_ids(connection, drafts)
+                bundles = _list_bundle_ids(connection, drafts)
             _write_image(connection, image, facts, bundles)
             return unmatched_ids
 
         return self._database.group_commit(write)
 
-    def image(self, digest: str) -> FleetImage | None:
+    def find_image(self, digest: str) -> FleetImage | None:
         """The image of this digest, None if it is not indexed."""
         with self._database.read() as connection:
-            return _image(connection, digest)
+            return _find_image(connection, digest)
 
-    def images(self, ids: Collection[int] | None = None) -> Iterator[FleetImage]:
+    def iterate_images(self, ids: Collection[int] | None = None) -> Iterator[FleetImage]:
         """All images that are not gone, or those with these ids, gone or not, in the order of ids."""
         query = _IMAGE.order_by(fleet_images.c.id)
         if ids is None:
             query = query.where(fleet_images.c.gone_at.is_(None))
-        for row in self._rows(query, fleet_images.c.id, ids):
+        for row in self._iterate_rows(query, fleet_images.c.id, ids):
             yield FleetImage._make(row)
 
-    def platforms(self, ids: Collection[int] | None = None) -> Iterator[FleetPlatform]:
+    def iterate_platforms(self, ids: Collection[int] | None = None) -> Iterator[FleetPlatform]:
         """The platforms of all images, or of these, in the order of images and of their scans."""
         table = fleet_platforms.c
         query = select(table.image, table.position, table.facts, table.packages)
-        for row in self._rows(query.order_by(table.image, table.position), table.image, ids):
+        for row in self._iterate_rows(query.order_by(table.image, table.position), table.image, ids):
             yield FleetPlatform(row[0], row[1], decode(Inventory, zlib.decompress(row[2])), row[3])
 
-    def bundles_of_images(self, ids: Collection[int] | None = None) -> Iterator[ImageBundle]:
+    def iterate_bundles_of_images(self, ids: Collection[int] | None = None) -> Iterator[ImageBundle]:
         """The bundles of all images, or of these, in the order of images, platforms and positions.
 
         Images without packages have none.
         """
         table = fleet_image_bundles.c
         query = select(*(table[name] for name in ImageBundle._fields))
-        for row in self._rows(query.order_by(table.image, table.platform, table.position), table.image, ids):
+        for row in self._iterate_rows(query.order_by(table.image, table.platform, table.position), table.image, ids):
             yield ImageBundle._make(row)
 
-    def contents_of_image(self, digest: str) -> Iterator[tuple[ImageBundle, BundleContent]]:
+    def iterate_contents_of_image(self, digest: str) -> Iterator[tuple[ImageBundle, BundleContent]]:
         """The bundles of the image with their contents, in the order of platforms and positions."""
         table = fleet_image_bundles.c
         query = (
@@ -156,40 +156,40 @@ class Fleet:
             .where(fleet_images.c.digest == digest)
             .order_by(table.platform, table.position)
         )
-        for *fields, content in self._rows(query):
+        for *fields, content in self._iterate_rows(query):
             yield ImageBundle(*fields), content_of_bundles.decode(content)
 
-    def bundles(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, BundleContent]]:
+    def iterate_bundles(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, BundleContent]]:
         """The content of all bundles, or of these, in the order of ids."""
         table = fleet_bundles.c
-        for number, content in self._rows(select(table.id, table.content).order_by(table.id), table.id, ids):
+        for number, content in self._iterate_rows(select(table.id, table.content).order_by(table.id), table.id, ids):
             yield number, content_of_bundles.decode(content)
 
-    def holders(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
+    def iterate_holders(self, components: Collection[int]) -> Iterator[tuple[int, int, int]]:
         """Find where these components count: (component, bundle, number of paths), without owned ones."""
         table = fleet_bundle_components.c
         query = select(table.component, table.bundle, table.n).where(~table.owned)
-        for row in self._rows(query.order_by(table.component, table.bundle), table.component, components):
+        for row in self._iterate_rows(query.order_by(table.component, table.bundle), table.component, components):
             yield row[0], row[1], row[2]
 
     def find_images_with(self, bundles: Collection[int]) -> set[int]:
         """The images that hold one of these bundles."""
         table = fleet_image_bundles.c
         query = select(table.image).distinct().order_by(table.image)
-        return {row[0] for row in self._rows(query, table.bundle, bundles)}
+        return {row[0] for row in self._iterate_rows(query, table.bundle, bundles)}
 
-    def components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
+    def iterate_components(self, ids: Collection[int] | None = None) -> Iterator[tuple[int, Component]]:
         """All components, or these, in the order of ids."""
         query = select(fleet_components.c.id, *_COMPONENT_COLUMNS).order_by(fleet_components.c.id)
-        for number, *fields in self._rows(query, fleet_components.c.id, ids):
+        for number, *fields in self._iterate_rows(query, fleet_components.c.id, ids):
             yield number, Component(*fields)
 
-    def ecosystems(self) -> Sequence[str]:
+    def list_ecosystems(self) -> Sequence[str]:
         """The ecosystems of all components, with their releases, sorted."""
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_components.c.ecosystem).distinct()))
 
-    def uncovered_components(
+    def list_uncovered_components(
         self,
         coverage: Sequence[Coverage],
         packages: Collection[tuple[str, str]] | None = None,
@@ -204,7 +204,7 @@ class Fleet:
         bases, package_names = {base for base, _ in packages or ()}, {name for _, name in packages or ()}
         covered_names = {entry.ecosystem: frozenset(entry.names) for entry in coverage if not entry.complete}
         complete = {entry.ecosystem for entry in coverage if entry.complete}
-        present = self.ecosystems() if ecosystems is None else ecosystems
+        present = self.list_ecosystems() if ecosystems is None else ecosystems
         any_name: list[str] = []
         component_names: list[str] = []
         for ecosystem in present:
@@ -214,20 +214,22 @@ class Fleet:
         if not any_name and not component_names:
             return ()
         table = fleet_components.c
-        of_name = and_(table.ecosystem.in_(component_names), texts_of(table.source_name, package_names))
+        of_name = and_(table.ecosystem.in_(component_names), is_one_of_texts(table.source_name, package_names))
         query = select(table.id, table.source_name, table.ecosystem).where(or_(table.ecosystem.in_(any_name), of_name))
         no_digests = frozenset[str]()
-        rows = self._rows(query.order_by(table.id))
+        rows = self._iterate_rows(query.order_by(table.id))
         return [number for number, name, ecosystem in rows if name not in covered_names.get(ecosystem, no_digests)]
 
-    def _rows(self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None) -> Iterator[Any]:
+    def _iterate_rows(
+        self, query: Select[Any], column: Any = None, ids: Collection[int] | None = None
+    ) -> Iterator[Any]:
         """The rows of a query, of these values of the column if given, a batch at a time."""
         with self._database.read_transaction() as connection:
             if ids is None:
                 for part in connection.execution_options(yield_per=ROWS).execute(query).partitions():
                     yield from part
                 return
-            for numbers in batches(sorted(ids)):
+            for numbers in split_into_batches(sorted(ids)):
                 yield from connection.execute(query.where(column.in_(numbers))).all()
 
 
@@ -237,7 +239,7 @@ ROWS = 5_000
 COLLECTION = "collection"
 
 
-def _image(connection: Connection, digest: str) -> FleetImage | None:
+def _find_image(connection: Connection, digest: str) -> FleetImage | None:
     row = connection.execute(_IMAGE_OF, {"digest": digest}).first()
     return None if row is None else FleetImage(*row)
 
@@ -246,13 +248,13 @@ def _is_same(present: FleetImage, image: NewImage) -> bool:
     return (present.inventories, present.scanner) == (image.inventories, image.scanner)
 
 
-def _bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
-    rows = connection.execute(_BUNDLE_IDS, {"digests": text_list(list(digests))})
+def _list_bundle_ids(connection: Connection, digests: Iterable[str]) -> dict[str, int]:
+    rows = connection.execute(_BUNDLE_IDS, {"digests": make_text_list(list(digests))})
     return {row[0]: row[1] for row in rows}
 
 
-def _component_ids(connection: Connection, keys: Collection[str]) -> dict[str, int]:
-    rows = connection.execute(_COMPONENT_IDS, {"keys": text_list(list(keys))})
+def _list_component_ids(connection: Connection, keys: Collection[str]) -> dict[str, int]:
+    rows = connection.execute(_COMPONENT_IDS, {"keys": make_text_list(list(keys))})
     return {row[0]: row[1] for row in rows}
 
 
@@ -268,12 +270,12 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
         for _, draft in drafts
         for component in (*draft.counted_components, *draft.owned_components)
     }
-    ids = _component_ids(connection, by_key)
+    ids = _list_component_ids(connection, by_key)
     new = sorted(by_key.keys() - ids.keys())
     if new:
         rows = [{"key": key, "matched": False, **by_key[key]._asdict()} for key in new]
         insert_all_new(connection, fleet_components, rows)
-        ids = _component_ids(connection, by_key)
+        ids = _list_component_ids(connection, by_key)
     contents = {
         digest: BundleContent(*({ids[component.key]: n for component, n in kind.items()} for kind in draft[2:]))
         for digest, draft in drafts
@@ -283,7 +285,7 @@ def _add_bundles(connection: Connection, drafts: Sequence[tuple[str, NewBundle]]
         fleet_bundles,
         [{"digest": digest, "content": content_of_bundles.encode(content)} for digest, content in contents.items()],
     )
-    bundles = _bundle_ids(connection, contents)
+    bundles = _list_bundle_ids(connection, contents)
     rows = [
         {"component": component, "bundle": bundles[digest], "owned": bool(is_owned), "n": n}
         for digest, content in contents.items()

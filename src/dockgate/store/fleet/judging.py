@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Text, case, cast, func, select
 
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.store.engine import Database
-from dockgate.store.queries import batches
+from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.fleet import fleet_image_bundles, fleet_images, fleet_platforms, fleet_state, fleet_verdicts
 from dockgate.store.schema.gate import reports
 from dockgate.store.statements import insert_if_new
@@ -53,40 +53,40 @@ class FleetJudgingState:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def platforms(self, images: Collection[int] | None = None) -> Iterator[IndexedPlatform]:
+    def iterate_platforms(self, images: Collection[int] | None = None) -> Iterator[IndexedPlatform]:
         """The platforms of all images, or of these, in the order of images and of their scans."""
         table, query = fleet_platforms.c, _PLATFORMS
         with self._database.read() as connection:
             if images is None:
                 yield from map(IndexedPlatform._make, connection.execute(query).all())
                 return
-            for part in batches(sorted(images)):
+            for part in split_into_batches(sorted(images)):
                 yield from map(IndexedPlatform._make, connection.execute(query.where(table.image.in_(part))).all())
 
-    def platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
+    def iterate_platforms_between(self, first: int, end: int) -> Iterator[IndexedPlatform]:
         """The platforms of the images from id `first` to before id `end`."""
         table, query = fleet_platforms.c, _PLATFORMS
         with self._database.read() as connection:
             rows = connection.execute(query.where(table.image >= first, table.image < end)).all()
             yield from map(IndexedPlatform._make, rows)
 
-    def placements_between(self, first: int, end: int) -> Iterator[Placement]:
+    def iterate_placements_between(self, first: int, end: int) -> Iterator[Placement]:
         """Return where the bundles lie in the images from id `first` to before id `end`.
 
         Images without packages have none.
         """
         table = fleet_image_bundles.c
-        yield from self._placements([table.image >= first, table.image < end])
+        yield from self._iterate_placements([table.image >= first, table.image < end])
 
-    def placements(self, images: Collection[int]) -> Iterator[Placement]:
-        """As `placements_between`, of these images.
+    def iterate_placements(self, images: Collection[int]) -> Iterator[Placement]:
+        """As `iterate_placements_between`, of these images.
 
         Where they are a fifth of a range, reading all of it is faster.
         """
-        for part in batches(sorted(images)):
-            yield from self._placements([fleet_image_bundles.c.image.in_(part)])
+        for part in split_into_batches(sorted(images)):
+            yield from self._iterate_placements([fleet_image_bundles.c.image.in_(part)])
 
-    def _placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
+    def _iterate_placements(self, conditions: Sequence[ColumnElement[bool]]) -> Iterator[Placement]:
         """One row a platform: reading a row for each of its bundles takes three times as long."""
         table = fleet_image_bundles.c
         origin = case((table.layer == "", LayerOrigin.UNKNOWN), (table.base, LayerOrigin.BASE), else_=LayerOrigin.OWN)
@@ -97,12 +97,12 @@ class FleetJudgingState:
             for image, position, text in connection.execute(query).all():
                 yield Placement(image, position, tuple(map(decode, text.split(","))))
 
-    def reported_images(self) -> frozenset[str]:
+    def list_reported_images(self) -> frozenset[str]:
         """The images of which other scanners have reports."""
         with self._database.read() as connection:
             return frozenset(connection.scalars(select(reports.c.image).distinct()))
 
-    def fleet_revision(self) -> str:
+    def read_fleet_revision(self) -> str:
         """A text that changes when an image is added, scanned again or gone."""
         table = fleet_images.c
         counts = func.count(), func.count(table.gone_at)
@@ -110,18 +110,18 @@ class FleetJudgingState:
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
 
-    def policies(self) -> set[str]:
+    def list_policies(self) -> set[str]:
         """The policies that have verdicts."""
         with self._database.read() as connection:
             return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
 
-    def judged_from(self, policy: str) -> str:
+    def read_judged_from(self, policy: str) -> str:
         """From what the policy has judged every image, as `set_judged_from` stored it; "" before."""
         with self._database.read() as connection:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
             return connection.scalar(query) or ""
 
-    def judged_at(self, policy: str) -> str | None:
+    def find_judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""
         with self._database.read() as connection:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_AT_PREFIX}{policy}")

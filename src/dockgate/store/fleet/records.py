@@ -49,7 +49,7 @@ class Component(NamedTuple):
     vendor: str = ""
 
     @classmethod
-    def of_package(cls, package: Package) -> "Component":
+    def from_package(cls, package: Package) -> "Component":
         """The component that a package of an image is an instance of."""
         return cls(
             package.ecosystem,
@@ -68,7 +68,7 @@ class Component(NamedTuple):
         text = "\0".join(self).encode("utf-8", "surrogatepass")
         return hashlib.blake2b(text, digest_size=16).hexdigest()
 
-    def package(self) -> Package:
+    def to_package(self) -> Package:
         """The component as a package without path and layer."""
         return Package(
             name=self.name,
@@ -97,7 +97,7 @@ class Vulnerability(NamedTuple):
     percentile: float = -1.0
 
     @classmethod
-    def of_finding(cls, finding: Finding) -> "Vulnerability":
+    def from_finding(cls, finding: Finding) -> "Vulnerability":
         """The vulnerability that a finding is an instance of."""
         return cls(finding.id, finding.aliases).with_facts(finding)
 
@@ -127,7 +127,7 @@ class ComponentFinding(NamedTuple):
     fixed_at: str | None
     opened: str
 
-    def finding(self, package: Package, vulnerability: Vulnerability) -> Finding:
+    def make_finding(self, package: Package, vulnerability: Vulnerability) -> Finding:
         """The finding that matching made, without its summary.
 
         What only an image says (`reachable`) is left out, too.

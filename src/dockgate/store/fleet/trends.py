@@ -11,7 +11,7 @@ from sqlalchemy import func, literal, or_, select
 from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
-from dockgate.store.queries import numbers_of
+from dockgate.store.queries import is_one_of_numbers
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_findings,
@@ -53,7 +53,7 @@ class Trends:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def component_periods(self) -> Mapping[int, Period]:
+    def list_component_periods(self) -> Mapping[int, Period]:
         """Return when some tag named an image with the component, of components with findings.
 
         From the first such image to the last. Of components that a distribution's package owns nothing counts.
@@ -92,7 +92,7 @@ class Trends:
         with self._database.read() as connection:
             return {row[0]: Period(row[1], row[2]) for row in connection.execute(query)}
 
-    def lives(self, components: Collection[int] | None = None, *, has_past: bool = True) -> Sequence[FindingLife]:
+    def list_lives(self, components: Collection[int] | None = None, *, has_past: bool = True) -> Sequence[FindingLife]:
         """The lives of all findings, or of those of these components.
 
         Those that have ended only with `has_past`.
@@ -105,12 +105,13 @@ class Trends:
         if components is not None:
             columns = (present.component, past.component)
             queries = [
-                query.where(numbers_of(column, components)) for query, column in zip(queries, columns, strict=True)
+                query.where(is_one_of_numbers(column, components))
+                for query, column in zip(queries, columns, strict=True)
             ]
         with self._database.read() as connection:
             return [FindingLife(*row) for query in queries[: 2 if has_past else 1] for row in connection.execute(query)]
 
-    def tag_periods(self, repository: str, tag: str, limit: int) -> Sequence[TagPeriod]:
+    def list_tag_periods(self, repository: str, tag: str, limit: int) -> Sequence[TagPeriod]:
         """Return what was under a tag, the newest first."""
         table = fleet_tags.c
         query = (
@@ -122,13 +123,13 @@ class Trends:
         with self._database.read() as connection:
             return [TagPeriod(*row) for row in connection.execute(query)]
 
-    def image_ids(self, digests: Collection[str]) -> Mapping[str, int]:
+    def list_image_ids(self, digests: Collection[str]) -> Mapping[str, int]:
         """The ids of those of these images that are in the index."""
         query = select(fleet_images.c.digest, fleet_images.c.id).where(fleet_images.c.digest.in_(sorted(digests)))
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)} if digests else {}
 
-    def verdicts_by_day(self, since: str) -> Mapping[tuple[str, Status], int]:
+    def count_verdicts_by_day(self, since: str) -> Mapping[tuple[str, Status], int]:
         """Count the verdicts that were reached, by day (YYYY-MM-DD) and status, since a day."""
         day = func.substr(verdicts.c.judged_at, 1, 10)
         query = select(day, verdicts.c.status, func.count()).where(verdicts.c.judged_at >= since)

@@ -12,7 +12,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.judging import extend_judged_at, set_judged_from
 from dockgate.store.fleet.records import FleetVerdict, VerdictChange
-from dockgate.store.queries import batches
+from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.fleet import fleet_ended_verdicts, fleet_images, fleet_verdicts
 from dockgate.store.statements import insert_all_new, lock_name
 from dockgate.vulnerabilities.model import Severity
@@ -60,19 +60,19 @@ class FleetVerdicts:
         query = _ROW.where(_TABLE.policy == policy)
         with self._database.read() as connection:
             if images is None:
-                return {row[1]: _verdict(row) for row in connection.execute(query).all()}
+                return {row[1]: _make_verdict(row) for row in connection.execute(query).all()}
             return {
-                row[1]: _verdict(row)
-                for part in batches(sorted(images))
+                row[1]: _make_verdict(row)
+                for part in split_into_batches(sorted(images))
                 for row in connection.execute(query.where(_TABLE.image.in_(part)))
             }
 
-    def images(self, policy: str) -> set[int]:
+    def list_images(self, policy: str) -> set[int]:
         """The images (by id) that have a verdict by the policy."""
         with self._database.read() as connection:
             return set(connection.scalars(select(_TABLE.image).where(_TABLE.policy == policy)).all())
 
-    def due_images(self, now: str) -> Sequence[tuple[str, int]]:
+    def list_due_images(self, now: str) -> Sequence[tuple[str, int]]:
         """The policies and images of verdicts that time may have changed."""
         query = select(_TABLE.policy, _TABLE.image).where(_TABLE.next_at <= now).order_by(_TABLE.policy, _TABLE.image)
         with self._database.read() as connection:
@@ -90,10 +90,10 @@ class FleetVerdicts:
             by_policy.setdefault(verdict.policy, []).append(verdict)
         changes: list[VerdictChange] = []
         for policy in sorted(by_policy):
-            present = self._stored_verdicts(connection, policy, by_policy[policy])
-            changes += _differences(present, by_policy[policy])
-        new = [_columns(change.verdict) for change in changes if change.previous is None]
-        changed_rows = [_columns(change.verdict) for change in changes if change.previous is not None]
+            present = self._list_stored_verdicts(connection, policy, by_policy[policy])
+            changes += _compute_differences(present, by_policy[policy])
+        new = [_make_row(change.verdict) for change in changes if change.previous is None]
+        changed_rows = [_make_row(change.verdict) for change in changes if change.previous is not None]
         if new:
             connection.execute(insert(fleet_verdicts), new)
         if changed_rows:
@@ -112,7 +112,7 @@ class FleetVerdicts:
     ) -> Sequence[VerdictChange]:
         """Write those of a policy's verdicts as of `at` that differ, with the events that these changes make.
 
-        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState.judged_from`).
+        With `judged_from`, they are the last ones: every image is judged from that (`FleetJudgingState`).
         """
         with self._database.write() as connection:
             lock_name(connection, fleet_verdicts, policy)
@@ -128,12 +128,12 @@ class FleetVerdicts:
         """The last verdicts on those of the images whose verdicts ended, by the image's id."""
         with self._database.read() as connection:
             return {
-                row[1]: _verdict(row)
-                for part in batches(sorted(images))
+                row[1]: _make_verdict(row)
+                for part in split_into_batches(sorted(images))
                 for row in connection.execute(_ENDED_ROW.where(_ENDED_COLUMNS.image.in_(part)))
             }
 
-    def last_of_image(self, digest: str) -> FleetVerdict | None:
+    def find_last_of_image(self, digest: str) -> FleetVerdict | None:
         """The current verdict on an image by its digest, else the one that ended last, None for none."""
         number = select(fleet_images.c.id).where(fleet_images.c.digest == digest).scalar_subquery()
         with self._database.read() as connection:
@@ -142,7 +142,7 @@ class FleetVerdicts:
                 (_ENDED_ROW, _ENDED_COLUMNS.image),
             ):
                 if (row := connection.execute(query.where(image == number).limit(1)).first()) is not None:
-                    return _verdict(row)
+                    return _make_verdict(row)
         return None
 
     def end(
@@ -151,11 +151,11 @@ class FleetVerdicts:
         """Remove the verdicts by a policy on images, keeping the `last` ones, and append the events."""
         rows = []
         for verdict in last:
-            columns = _columns(verdict)
+            columns = _make_row(verdict)
             rows.append({column.name: columns.get(column.name, now) for column in fleet_ended_verdicts.columns})
         with self._database.write() as connection:
             lock_name(connection, fleet_verdicts, policy)
-            for part in batches(sorted(verdict.image for verdict in last)):
+            for part in split_into_batches(sorted(verdict.image for verdict in last)):
                 connection.execute(delete(fleet_ended_verdicts).where(_ENDED_COLUMNS.image.in_(part)))
             insert_all_new(connection, fleet_ended_verdicts, rows)
             self.remove(connection, policy, images)
@@ -167,10 +167,10 @@ class FleetVerdicts:
         if images is None:
             connection.execute(query)
             return
-        for part in batches(sorted(images)):
+        for part in split_into_batches(sorted(images)):
             connection.execute(query.where(_TABLE.image.in_(part)))
 
-    def _stored_verdicts(
+    def _list_stored_verdicts(
         self, connection: Connection, policy: str, verdicts: Sequence[FleetVerdict]
     ) -> dict[int, FleetVerdict]:
         """The stored verdicts on these images. Many are read faster as a range of ids than one by one."""
@@ -178,7 +178,7 @@ class FleetVerdicts:
         query = _ROW.where(_TABLE.policy == policy, _TABLE.image >= ids[0], _TABLE.image <= ids[-1])
         if len(ids) <= _FEW_COMPONENTS:
             query = query.where(_TABLE.image.in_(ids))
-        return {row[1]: _verdict(row) for row in connection.execute(query).all()}
+        return {row[1]: _make_verdict(row) for row in connection.execute(query).all()}
 
 
 # Ids that are looked up one by one.
@@ -187,10 +187,10 @@ _FEW_COMPONENTS = 500
 
 def is_changed(verdict: FleetVerdict, previous: FleetVerdict | None) -> bool:
     """Return whether a verdict differs from the stored one, whose `since` stays while the status does."""
-    return previous is None or _content(verdict) != _content(previous)
+    return previous is None or _select_content(verdict) != _select_content(previous)
 
 
-def _content(verdict: FleetVerdict) -> tuple[object, ...]:
+def _select_content(verdict: FleetVerdict) -> tuple[object, ...]:
     next_at, cannot_judge_since = verdict.next_at, verdict.cannot_judge_since
     return verdict.status, verdict.counts, verdict.reason, next_at, cannot_judge_since, verdict.waived
 
@@ -199,19 +199,19 @@ def _with_since(verdict: FleetVerdict, previous: FleetVerdict) -> FleetVerdict:
     return verdict._replace(since=previous.since) if previous.status is verdict.status else verdict
 
 
-def _differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]) -> Iterable[VerdictChange]:
+def _compute_differences(present: dict[int, FleetVerdict], verdicts: Sequence[FleetVerdict]) -> Iterable[VerdictChange]:
     for verdict in sorted(verdicts, key=lambda verdict: verdict.image):
         previous = present.get(verdict.image)
         if is_changed(verdict, previous):
             yield VerdictChange(_with_since(verdict, previous) if previous else verdict, previous)
 
 
-def _verdict(row: Sequence[object]) -> FleetVerdict:
+def _make_verdict(row: Sequence[object]) -> FleetVerdict:
     policy, image, status, *counts, reason, since, next_at, cannot_judge_since, waived_count = row
     return FleetVerdict(policy, image, status, tuple(counts), reason, since, next_at, cannot_judge_since, waived_count)  # type: ignore[arg-type]
 
 
-def _columns(verdict: FleetVerdict) -> dict[str, object]:
+def _make_row(verdict: FleetVerdict) -> dict[str, object]:
     row: dict[str, object] = verdict._asdict()
     row.pop("counts")
     return {**row, **dict(zip(_SEVERITIES, verdict.counts, strict=True))}

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from sqlalchemy import Connection, bindparam, func, insert, or_, select
 
 from dockgate.delivery.model import ActionType, ApprovalState
-from dockgate.events.governance_events import policy_changed
+from dockgate.events.governance_events import make_policy_changed
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PolicyVersion, decode_policy
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError
@@ -47,7 +47,7 @@ class Policies:
             present = _read_newest(connection, policy.name)
             if present is not None and (present.text, present.digest) == (text, policy.digest):
                 return present
-            _expect(policy.name, present, expected_version)
+            _require_version(policy.name, present, expected_version)
             number = present.version + 1 if present else 1
             return _add(
                 connection,
@@ -75,12 +75,12 @@ class Policies:
             versions = [PolicyVersion(**row) for row in connection.execute(query).mappings()]
         return [version for version in versions if not version.is_removed]
 
-    def revision(self) -> int:
+    def read_revision(self) -> int:
         """A number that changes whenever a policy is stored or removed."""
         with self._database.read() as connection:
             return connection.scalar(select(func.coalesce(func.max(policies.c.seq), 0))) or 0
 
-    def history(self, name: str) -> Sequence[PolicyVersion]:
+    def list_versions(self, name: str) -> Sequence[PolicyVersion]:
         """Every version, newest first, removals too."""
         query = _VERSION.where(policies.c.name == name).order_by(policies.c.version.desc())
         with self._database.read() as connection:
@@ -100,8 +100,8 @@ class Policies:
             if newest_version is not None and newest_version.is_removed:
                 return newest_version
             present = _require_present(connection, name)
-            _expect(name, present, expected_version)
-            if users := _users(connection, name):
+            _require_version(name, present, expected_version)
+            if users := _describe_users(connection, name):
                 raise ConflictError(
                     f"the policy {name!r} is in use: {', '.join(users)}", "Assign these another policy first."
                 )
@@ -109,7 +109,7 @@ class Policies:
 
     def keep_requested(self, policy: Policy) -> None:
         """Keep the policy that a repository requests for itself, by its digest, for ever."""
-        document = Document.of_policy(policy)
+        document = Document.from_policy(policy)
         with self._database.write() as connection:
             store_documents(connection, document)
 
@@ -139,11 +139,11 @@ def _require_present(connection: Connection, name: str) -> PolicyVersion:
 
 def _add(connection: Connection, version: PolicyVersion) -> PolicyVersion:
     connection.execute(insert(policies).values(**asdict(version)))
-    append_events(connection, [policy_changed(version)])
+    append_events(connection, [make_policy_changed(version)])
     return version
 
 
-def _expect(name: str, newest_version: PolicyVersion | None, expected_version: int | None) -> None:
+def _require_version(name: str, newest_version: PolicyVersion | None, expected_version: int | None) -> None:
     present = 0 if newest_version is None or newest_version.is_removed else newest_version.version
     if expected_version is not None and expected_version != present:
         actual = f"is at version {present}" if present else "does not exist"
@@ -153,7 +153,7 @@ def _expect(name: str, newest_version: PolicyVersion | None, expected_version: i
         )
 
 
-def _users(connection: Connection, name: str) -> list[str]:
+def _describe_users(connection: Connection, name: str) -> list[str]:
     """Return what uses the policy, in words."""
     users = []
     for pipeline in sorted(connection.scalars(select(pipelines.c.name).distinct())):

@@ -39,7 +39,7 @@ class PolicyAssignments:
             rows = connection.execute(select(table).order_by(table.c.name)).all()
         return [AssignmentRecord(row.body, row.changed_at, row.changed_by) for row in rows]
 
-    def changes(self) -> Sequence[AssignmentChange]:
+    def list_changes(self) -> Sequence[AssignmentChange]:
         """All changes of assignments, in their order."""
         with self._database.read() as connection:
             rows = connection.execute(select(changes).order_by(changes.c.seq)).all()

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from sqlalchemy import Connection, func, select, update
 
 from dockgate.store.engine import Database
-from dockgate.store.events.outbox import Outbox, add_entries, registry_receiver
-from dockgate.store.queries import one_of, select_as, text_list
+from dockgate.store.events.outbox import Outbox, add_entries, get_registry_receiver
+from dockgate.store.queries import is_one_of, make_text_list, select_as
 from dockgate.store.records import BuiltStatement, OutboxEntry, OutboxKind, StoredStatements
 from dockgate.store.schema.gate import built_statements, fetched_statements
 from dockgate.store.statements import insert_if_new
@@ -29,7 +29,7 @@ class ProvenanceStatements:
         entry = OutboxEntry(
             OutboxKind.PROVENANCE,
             key=statement.build,
-            receiver=registry_receiver(statement.repository),
+            receiver=get_registry_receiver(statement.repository),
             payload={},
             image=statement.image,
             due_since=statement.built_at,
@@ -40,7 +40,7 @@ class ProvenanceStatements:
                 add_entries(connection, [entry])
         self._outbox.wake(OutboxKind.PROVENANCE)
 
-    def built_statement(self, build: str) -> BuiltStatement:
+    def get_built_statement(self, build: str) -> BuiltStatement:
         """The statement of a build."""
         with self._database.read() as connection:
             row = connection.execute(_BUILT_STATEMENT.where(built_statements.c.build == build)).mappings().one()
@@ -49,13 +49,13 @@ class ProvenanceStatements:
     def replace_fetched(self, image: str, repository: str, envelopes: Sequence[str], now: str) -> None:
         """Replace the fetched statements of the image in a repository by those attached now."""
         body = zlib.compress(json.dumps(list(envelopes)).encode())
-        self._look(image, repository, {"fetched_at": now, "fetch_error": None, "envelopes": body})
+        self._record_fetch(image, repository, {"fetched_at": now, "fetch_error": None, "envelopes": body})
 
     def record_fetch_error(self, image: str, repository: str, reason: str, now: str) -> None:
         """Record why the attached statements could not be fetched. Those fetched before are kept."""
-        self._look(image, repository, {"fetched_at": now, "fetch_error": reason})
+        self._record_fetch(image, repository, {"fetched_at": now, "fetch_error": reason})
 
-    def _look(self, image: str, repository: str, values: dict[str, object]) -> None:
+    def _record_fetch(self, image: str, repository: str, values: dict[str, object]) -> None:
         def write(connection: Connection) -> None:
             row = {"image": image, "repository": repository, "envelopes": zlib.compress(b"[]"), **values}
             if not insert_if_new(connection, fetched_statements, row):
@@ -64,32 +64,32 @@ class ProvenanceStatements:
 
         self._database.group_commit(write)
 
-    def revision(self) -> str:
+    def read_revision(self) -> str:
         """A text that changes whenever a statement is added or fetched, of any image."""
         built_count = select(func.count()).select_from(built_statements)
         columns = func.count(), func.max(fetched_statements.c.fetched_at)
         with self._database.read() as connection:
             return "/".join(map(str, (connection.scalar(built_count), *connection.execute(select(*columns)).one())))
 
-    def revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        """By image and repository, a text that changes whenever `statements` may return something else."""
+    def list_revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
+        """By image and repository, a text that changes whenever `list_statements` may return something else."""
         built_columns, fetched_columns = built_statements.c, fetched_statements.c
         count = (
             select(built_columns.image, func.count())
-            .where(one_of(built_columns.image, "images"))
+            .where(is_one_of(built_columns.image, "images"))
             .group_by(built_columns.image)
         )
         last = select(
             fetched_columns.image, fetched_columns.repository, fetched_columns.fetched_at, fetched_columns.fetch_error
         )
-        images = {"images": text_list(sorted({image for image, _ in places}))}
+        images = {"images": make_text_list(sorted({image for image, _ in places}))}
         with self._database.read() as connection:
             counts = {row[0]: row[1] for row in connection.execute(count, images)}
-            rows = connection.execute(last.where(one_of(fetched_columns.image, "images")), images)
+            rows = connection.execute(last.where(is_one_of(fetched_columns.image, "images")), images)
             fetches = {(image, repository): f"{at} {error}" for image, repository, at, error in rows}
         return {place: f"{counts.get(place[0], 0)} {fetches.get(place, '')}" for place in places}
 
-    def statements(self, image: str, repository: str) -> StoredStatements:
+    def list_statements(self, image: str, repository: str) -> StoredStatements:
         """All stored statements of an image: of its builds, and those attached to it in a repository."""
         built_envelopes = select(built_statements.c.envelope).where(built_statements.c.image == image)
         is_row = fetched_statements.c.image == image, fetched_statements.c.repository == repository

@@ -41,7 +41,7 @@ class Reports:
 
         The same report counts from now on where the `scope` says.
         """
-        document = Document.of_value(report)
+        document = Document.from_value(report)
         inventory = report.inventory
         is_vouched = scope.vouched_in is not None
         record = ReportRecord(
@@ -73,7 +73,7 @@ class Reports:
         The reports count as vouched for, in every repository.
         """
         table = reports.c
-        documents = [Document.of_value(report) for report in external_reports]
+        documents = [Document.from_value(report) for report in external_reports]
         records = [
             ReportRecord(image, report.source, report.inventory.platform, by, document.digest, report.at, True, now)
             for report, document in zip(external_reports, documents, strict=True)
@@ -92,8 +92,8 @@ class Reports:
         with self._database.read() as connection:
             return [ReportRecord(**row) for row in connection.execute(_OF_IMAGE, {"image": image}).mappings()]
 
-    def external_reports(self, image: str, repository: str) -> Sequence[ExternalReport]:
-        """The documents of `for_image` that count in the repository, in its order."""
+    def list_external_reports(self, image: str, repository: str) -> Sequence[ExternalReport]:
+        """The documents of `list_for_image` that count in the repository, in its order."""
         with self._database.read() as connection:
             rows = connection.execute(_BODIES, {"image": image}).all()
         counted_bodies = [body for body, scope in rows if scope.counts_in.has(repository)]

@@ -18,15 +18,15 @@ from dockgate.store.documents import (
     Document,
     Part,
     decompress_document,
-    new_documents,
+    make_unknown_document_error,
     read_document,
     read_documents,
+    select_new_documents,
     store_documents,
-    unknown_document,
 )
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import batches, one_of, select_as, text_list
+from dockgate.store.queries import is_one_of, make_text_list, select_as, split_into_batches
 from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, RecordedViolations, VerdictRecord
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
@@ -46,14 +46,14 @@ _TAGS = (
 
 
 class Verdicts:
-    """Stored verdicts. `case` returns everything that one was made from."""
+    """Stored verdicts. `get_case` returns everything that one was made from."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
         # A verdict never changes: its digest names its bytes.
         self._counts = lru_cache(_REMEMBERED_COUNTS)(self._read_counts)
 
-    def newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
+    def list_newest_statuses(self, policy: str, images: Collection[str]) -> dict[tuple[str, str], Status]:
         """The status of the newest verdict of a policy on each of these images, by repository and image.
 
         Without those that were renewed because something changed: this may be the change that is to be announced.
@@ -65,7 +65,7 @@ class Verdicts:
         with self._database.read() as connection:
             return {
                 (repository, image): Status(status)
-                for part in batches(sorted(images))
+                for part in split_into_batches(sorted(images))
                 for repository, image, status in connection.execute(query.where(table.image.in_(part)))
             }
 
@@ -82,14 +82,14 @@ class Verdicts:
         parts: list[Document] = []
 
         def digest(part: Part) -> str:
-            parts.append(Document.of_value(part))
+            parts.append(Document.from_value(part))
             return parts[-1].digest
 
         inputs = digest_inputs(case, digest)
         if verdict.inputs != inputs:
             raise ValueError(f"the verdict on {verdict.image} was made from {verdict.inputs}, not from {inputs}")
-        body = Document.of_value(verdict)
-        parts = [body, Document.of_policy(case.policy), *parts]
+        body = Document.from_value(verdict)
+        parts = [body, Document.from_policy(case.policy), *parts]
         self._compress_new(parts)
         row = {
             "cause": cause,
@@ -106,35 +106,37 @@ class Verdicts:
         def write(connection: Connection) -> tuple[Verdict, str]:
             present_digest = connection.scalar(_OF_CAUSE, {"cause": cause})
             if present_digest is not None:
-                return _verdict(connection, present_digest), present_digest
+                return _read_verdict(connection, present_digest), present_digest
             store_documents(connection, *parts)
             if insert_if_new(connection, verdicts, row):
-                new = NewVerdict(verdict, body.digest, cause, repository, _tags(connection, verdict.image, repository))
-                append_events(connection, new.events(scan))
+                new = NewVerdict(
+                    verdict, body.digest, cause, repository, _list_tags(connection, verdict.image, repository)
+                )
+                append_events(connection, new.make_events(scan))
                 return verdict, body.digest
             present_digest = connection.scalars(_OF_CAUSE, {"cause": cause}).one()  # another transaction was first
-            return _verdict(connection, present_digest), present_digest
+            return _read_verdict(connection, present_digest), present_digest
 
         return self._database.group_commit(write)
 
     def _compress_new(self, candidates: Sequence["Document"]) -> None:
         """Compress those that are not stored yet, which would block other writers in the transaction."""
         with self._database.read() as connection:
-            for document in new_documents(connection, candidates):
+            for document in select_new_documents(connection, candidates):
                 _ = document.body
 
-    def case(self, digest: str) -> VerdictCase:
+    def get_case(self, digest: str) -> VerdictCase:
         """Everything that a verdict was made from."""
         with self._database.read() as connection:
-            verdict = json.loads(_verdict_body(connection, digest))
-            return _case(connection, verdict["image"], build(InputDigests, verdict["inputs"]))
+            verdict = json.loads(_read_verdict_body(connection, digest))
+            return _read_case(connection, verdict["image"], build(InputDigests, verdict["inputs"]))
 
-    def case_of(self, verdict: Verdict) -> VerdictCase:
-        """As `case`, for a verdict that was read already."""
+    def read_case(self, verdict: Verdict) -> VerdictCase:
+        """As `get_case`, for a verdict that was read already."""
         with self._database.read() as connection:
-            return _case(connection, verdict.image, verdict.inputs)
+            return _read_case(connection, verdict.image, verdict.inputs)
 
-    def repositories(self, image: str, digest: str) -> Sequence[str]:
+    def list_repositories(self, image: str, digest: str) -> Sequence[str]:
         """The repositories in which a verdict on an image was made, the first one first; "" stands for none."""
         query = select(verdicts.c.repository).where(verdicts.c.image == image, verdicts.c.digest == digest)
         query = query.order_by(verdicts.c.seq)
@@ -156,15 +158,15 @@ class Verdicts:
     def get(self, digest: str) -> Verdict:
         """A verdict by its digest."""
         with self._database.read() as connection:
-            return _verdict(connection, digest)
+            return _read_verdict(connection, digest)
 
-    def counts(self, digest: str) -> Mapping[str, int]:
+    def get_counts(self, digest: str) -> Mapping[str, int]:
         """The most findings of any platform of a verdict, by severity. The latest answers are remembered."""
         return self._counts(digest)
 
     def _read_counts(self, digest: str) -> Mapping[str, int]:
         with self._database.read() as connection:
-            platforms = json.loads(_verdict_body(connection, digest))["platform_verdicts"]
+            platforms = json.loads(_read_verdict_body(connection, digest))["platform_verdicts"]
         return {
             severity.value: max((each["counts"].get(severity, 0) for each in platforms), default=0)
             for severity in Severity
@@ -176,18 +178,18 @@ class Verdicts:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
-    def newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
+    def list_newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
         """The number of the newest verdict on each image that has one, by image.
 
         A later verdict has a higher number.
         """
         columns = verdicts.c.image, func.max(verdicts.c.seq)
-        query = select(*columns).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
+        query = select(*columns).where(is_one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
         with self._database.read() as connection:
-            rows = connection.execute(query, {"images": text_list(sorted(images))})
+            rows = connection.execute(query, {"images": make_text_list(sorted(images))})
             return {row[0]: row[1] for row in rows}
 
-    def newest_violations(
+    def list_newest_violations(
         self, images: Sequence[str], repositories: Collection[str] | None, size: int
     ) -> tuple[Mapping[str, RecordedViolations], int]:
         """Return what the newest verdict on each image says, by image.
@@ -196,11 +198,11 @@ class Verdicts:
         all, a thousand findings in 100,000, and at least one. Also returns of how many images, from the first one on,
         the verdict was read or does not exist.
         """
-        last = select(func.max(verdicts.c.seq)).where(one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
-        parameters = {"images": text_list(sorted(images))}
+        last = select(func.max(verdicts.c.seq)).where(is_one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
+        parameters = {"images": make_text_list(sorted(images))}
         if repositories is not None:
-            last = last.where(one_of(verdicts.c.repository, "repositories"))
-            parameters["repositories"] = text_list(sorted(repositories))
+            last = last.where(is_one_of(verdicts.c.repository, "repositories"))
+            parameters["repositories"] = make_text_list(sorted(repositories))
         query = (
             select(verdicts.c.image, verdicts.c.digest, verdicts.c.status, documents.c.body)
             .join(documents, documents.c.digest == verdicts.c.digest)
@@ -216,10 +218,10 @@ class Verdicts:
             size -= len(body)
             if violations and size < 0:
                 return violations, number
-            violations[image] = RecordedViolations(digest, status, *_violations(body))
+            violations[image] = RecordedViolations(digest, status, *_read_violations(body))
         return violations, len(images)
 
-    def newest_records(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
+    def list_newest(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
 
         With `policy`, only verdicts by that policy, alone or with rules that repositories add. With `before`, only
@@ -238,7 +240,7 @@ class Verdicts:
                 records.append((columns.pop("seq"), VerdictRecord(**columns)))
         return records
 
-    def last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
+    def find_last_approved_image(self, repository: str, policy: str, image: str) -> str | None:
         """The image of this repository that this policy approved last, other than `image`; None for none."""
         pushed_digests = select(pushed_images.c.digest).where(pushed_images.c.repository == repository)
         scanned_digests = select(scans.c.image).where(scans.c.repository == repository)
@@ -255,12 +257,12 @@ class Verdicts:
             digest: str | None = connection.scalar(query)
         return digest
 
-    def document(self, digest: str) -> bytes:
+    def get_document(self, digest: str) -> bytes:
         """The canonical bytes of an inventory, advisory snapshot, policy or verdict."""
         with self._database.read() as connection:
             return read_document(connection, digest)
 
-    def approved_indexes_with(self, platform_image: str) -> Sequence[str]:
+    def list_approved_indexes_with(self, platform_image: str) -> Sequence[str]:
         """Return the indexes that hold this platform's image and were approved at some time, sorted."""
         table = scan_inventories.c
         query = (
@@ -273,7 +275,7 @@ class Verdicts:
             return list(connection.scalars(query.distinct().order_by(table.image)))
 
 
-def _case(connection: Connection, image: str, digests: InputDigests) -> VerdictCase:
+def _read_case(connection: Connection, image: str, digests: InputDigests) -> VerdictCase:
     """Return what was judged, from documents that are all read at once."""
     parts = [digests.policy, *digests.inventories, digests.snapshot, digests.waivers, *digests.external_reports]
     parts += [part for baseline in digests.baselines.values() for part in baseline]
@@ -301,7 +303,7 @@ def _case(connection: Connection, image: str, digests: InputDigests) -> VerdictC
     )
 
 
-def _violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
+def _read_violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
     """The names of findings that violate a rule, and those of all findings.
 
     The former have the message of the first violation. Only the plain JSON is read: building a whole verdict takes ten
@@ -318,7 +320,7 @@ def _violations(body: bytes) -> tuple[Mapping[str, str], frozenset[str]]:
     return blocking, frozenset(names)
 
 
-def _tags(connection: Connection, image: str, repository: str | None) -> Sequence[str]:
+def _list_tags(connection: Connection, image: str, repository: str | None) -> Sequence[str]:
     """The tags under which the image was pushed to the repository, at most so many as an event names."""
     if repository is None:
         return ()
@@ -330,13 +332,13 @@ def _is_by(policy: str) -> ColumnElement[bool]:
     return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
 
 
-def _verdict(connection: Connection, digest: str) -> Verdict:
-    return decode(Verdict, _verdict_body(connection, digest))
+def _read_verdict(connection: Connection, digest: str) -> Verdict:
+    return decode(Verdict, _read_verdict_body(connection, digest))
 
 
-def _verdict_body(connection: Connection, digest: str) -> bytes:
+def _read_verdict_body(connection: Connection, digest: str) -> bytes:
     is_verdict = documents.c.digest == digest, documents.c.kind == Verdict.__name__
     body = connection.scalar(select(documents.c.body).where(*is_verdict))
     if body is None:
-        raise unknown_document("verdict", digest)
+        raise make_unknown_document_error("verdict", digest)
     return decompress_document(body)

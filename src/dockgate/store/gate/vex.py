@@ -9,7 +9,7 @@ from threading import Lock
 
 from sqlalchemy import ColumnElement, Connection, RowMapping, and_, func, or_, select, update
 
-from dockgate.events.governance_events import vex_added, vex_removed
+from dockgate.events.governance_events import make_vex_added, make_vex_removed
 from dockgate.gate.model import VexStatement
 from dockgate.gate.vex_statements import PRINCIPAL
 from dockgate.shared import canonical
@@ -17,7 +17,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.documents import keep_documents
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
-from dockgate.store.queries import batches, one_of, select_as, text_list
+from dockgate.store.queries import is_one_of, make_text_list, select_as, split_into_batches
 from dockgate.store.records import VexRecord
 from dockgate.store.schema.gate import vex_documents, vex_statements
 from dockgate.store.schema.store import documents
@@ -30,11 +30,11 @@ CACHE_SIZE = 64
 
 _RECORD = select_as(VexRecord, vex_documents)
 _EVERY_ACTIVE = _RECORD.where(vex_documents.c.removed_at.is_(None)).order_by(vex_documents.c.seq)
-_ACTIVE = _EVERY_ACTIVE.where(one_of(vex_documents.c.image, "images"))
-_ALL_OF_IMAGES = _RECORD.where(one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
+_ACTIVE = _EVERY_ACTIVE.where(is_one_of(vex_documents.c.image, "images"))
+_ALL_OF_IMAGES = _RECORD.where(is_one_of(vex_documents.c.image, "images")).order_by(vex_documents.c.seq)
 
 
-def _was_active(at: str) -> ColumnElement[bool]:
+def _is_active_at(at: str) -> ColumnElement[bool]:
     """Return whether a document was there at a time."""
     table = vex_documents.c
     return and_(table.added_at <= at, or_(table.removed_at.is_(None), table.removed_at > at))
@@ -51,7 +51,7 @@ class Vex:
     def add(self, record: VexRecord, data: bytes, statements: Sequence[VexStatement]) -> VexRecord:
         """Store a VEX document, once for each document and image.
 
-        A removed document becomes active again, and new envelopes are added. `Images.document` returns the bytes.
+        A removed document becomes active again, and new envelopes are added. `Verdicts.get_document` returns the bytes.
         """
         body = zlib.compress(canonical.encode(list(statements)))
         document = {"digest": record.document, "kind": KIND, "body": zlib.compress(data)}
@@ -68,7 +68,7 @@ class Vex:
                 is_new = present.removed_at is not None
             if is_new:
                 by = record.signer.removeprefix(PRINCIPAL) or None
-                event = vex_added(record.document, record.image or None, record.author, by, record.added_at)
+                event = make_vex_added(record.document, record.image or None, record.author, by, record.added_at)
                 append_events(connection, [event])
             return _get(connection, record.document, record.image)
 
@@ -78,7 +78,7 @@ class Vex:
             rows = connection.execute(_RECORD.order_by(vex_documents.c.seq.desc())).mappings()
             return [VexRecord(**row) for row in rows]
 
-    def active(
+    def list_active(
         self, images: Sequence[str], at: str | None = None
     ) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The uploaded documents and those attached to these images, without removed ones, oldest first.
@@ -86,29 +86,29 @@ class Vex:
         With `at`, those that were there at this time; one that was added again counts since then.
         """
         with self._database.read() as connection:
-            parameters = {"images": text_list(["", *images])}
+            parameters = {"images": make_text_list(["", *images])}
             if at is None:
                 rows = connection.execute(_ACTIVE, parameters).mappings().all()
             else:
-                rows = connection.execute(_ALL_OF_IMAGES.where(_was_active(at)), parameters).mappings().all()
+                rows = connection.execute(_ALL_OF_IMAGES.where(_is_active_at(at)), parameters).mappings().all()
         return self._with_statements(rows)
 
-    def history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+    def list_history(self, images: Sequence[str]) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
         """The documents attached to these images, with removed ones, oldest first.
 
         The image is "" for those that were uploaded.
         """
         with self._database.read() as connection:
-            rows = connection.execute(_ALL_OF_IMAGES, {"images": text_list(images)}).mappings().all()
+            rows = connection.execute(_ALL_OF_IMAGES, {"images": make_text_list(images)}).mappings().all()
         return self._with_statements(rows)
 
-    def images(self) -> set[str]:
+    def list_images(self) -> set[str]:
         """The images (digests) to which documents are or were attached."""
         with self._database.read() as connection:
             return set(connection.scalars(select(vex_documents.c.image).distinct().where(vex_documents.c.image != "")))
 
-    def every_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """As `active`, for all images."""
+    def list_all_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
+        """As `list_active`, for all images."""
         with self._database.read() as connection:
             rows = connection.execute(_EVERY_ACTIVE).mappings().all()
         return self._with_statements(rows)
@@ -119,11 +119,11 @@ class Vex:
             present = _get(connection, document, "", should_lock=True)
             if not present.removed_at:
                 self._change(connection, present, {"removed_at": now, "removed_by": by})
-                append_events(connection, [vex_removed(document, None, present.author, by, now)])
+                append_events(connection, [make_vex_removed(document, None, present.author, by, now)])
             return _get(connection, document, "")
 
-    def revision(self) -> str:
-        """A text that changes whenever the result of `active` may change."""
+    def read_revision(self) -> str:
+        """A text that changes whenever the result of `list_active` may change."""
         query = select(func.count(), func.coalesce(func.sum(vex_documents.c.changes), 0))
         with self._database.read() as connection:
             return "/".join(map(str, connection.execute(query).one()))
@@ -148,7 +148,7 @@ class Vex:
         table = vex_statements.c
         query = select(table.document, table.body)
         with self._database.read() as connection:
-            for part in batches(sorted(documents)):
+            for part in split_into_batches(sorted(documents)):
                 for name, body in connection.execute(query.where(table.document.in_(part))):
                     entries = json.loads(zlib.decompress(body))
                     statements[name] = canonical.build(tuple[VexStatement, ...], entries)

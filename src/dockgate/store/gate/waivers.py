@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, RowMapping, and_, bindparam, func, or_, select, update
 
 from dockgate.events.envelope import NewEvent
-from dockgate.events.governance_events import waiver_added, waiver_restored, waiver_revoked
+from dockgate.events.governance_events import make_waiver_added, make_waiver_revoked, waiver_restored
 from dockgate.gate.model import Waiver
 from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
@@ -32,7 +32,7 @@ class Waivers:
         row = {"id": waiver.id, "body": waiver, "until": waiver.until}
         with self._database.write() as connection:
             if insert_if_new(connection, waivers, row) and waiver.created_at is not None:
-                append_events(connection, [waiver_added(waiver, waiver.created_at)])
+                append_events(connection, [make_waiver_added(waiver, waiver.created_at)])
             return _get(connection, waiver.id)
 
     def get(self, waiver_id: str) -> WaiverRecord:
@@ -45,21 +45,21 @@ class Waivers:
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_RECORD.order_by(waivers.c.seq.desc())).mappings()]
 
-    def active(self, now: str) -> Sequence[WaiverRecord]:
+    def list_active(self, now: str) -> Sequence[WaiverRecord]:
         """The waivers that are neither revoked nor expired, oldest first."""
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(_ACTIVE, {"now": now}).mappings()]
 
     def revoke(self, waiver_id: str, by: str, now: str) -> WaiverRecord:
         """Revoke a waiver. An earlier revocation keeps its author and time."""
-        events = [waiver_revoked(self.get(waiver_id).waiver, by, now)]
+        events = [make_waiver_revoked(self.get(waiver_id).waiver, by, now)]
         return self._write(waiver_id, waivers.c.revoked_at, events, revoked_at=now, revoked_by=by)
 
     def mark_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
         """Record that the expiry of a waiver was announced, and append its events. The first time stays."""
         self._write(waiver_id, waivers.c.announced_at, events, announced_at=now)
 
-    def unannounced_ends(self, now: str) -> Sequence[Waiver]:
+    def list_unannounced_ends(self, now: str) -> Sequence[Waiver]:
         """The waivers whose date has passed, and whose end was not announced, oldest first.
 
         Revoked ones do not count.

@@ -9,7 +9,7 @@ from sqlalchemy import Select, literal_column, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
-from dockgate.store.queries import after_row, count_rows, in_order, select_as
+from dockgate.store.queries import count_rows, make_after_row_conditions, select_as, sort_column
 from dockgate.store.schema.identity import FIRST_REFUSAL, audit
 from dockgate.store.statements import insert_if_new
 
@@ -71,8 +71,13 @@ class Audit:
         newest_first: bool = True,
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
-        order = in_order(audit.c.seq, newest_first)
-        query = _filter(audit_filter).where(*after_row(audit, after, newest_first)).order_by(order).limit(limit)
+        order = sort_column(audit.c.seq, newest_first)
+        query = (
+            _filter(audit_filter)
+            .where(*make_after_row_conditions(audit, after, newest_first))
+            .order_by(order)
+            .limit(limit)
+        )
         with self._database.read() as connection:
             return [AuditEntry(**row) for row in connection.execute(query).mappings()]
 

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from dockgate.identity.model import Permission, Principal, ProjectRole, Role, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.identity import first_admin_links, identities, principals, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
@@ -30,17 +30,17 @@ class Principals:
         """Return whether any principal was ever added. Asked with each request."""
         if not self._has_any:
             with self._database.read() as connection:
-                self._has_any = _exist(connection)
+                self._has_any = _has_principals(connection)
         return self._has_any
 
     def add_first(self, principal: Principal, token: Token) -> None:
         """Add the first principal and its token, both or neither. ConflictError if a principal exists."""
         with self._database.write() as connection:
             _lock_all(connection)
-            if _exist(connection):
+            if _has_principals(connection):
                 raise ConflictError("principals exist already", "Ask an admin to add you: `dockgate principal add`.")
             _add(connection, principal)
-            connection.execute(insert(tokens).values(**row_of(token)))
+            connection.execute(insert(tokens).values(**make_row(token)))
             connection.execute(delete(first_admin_links))
 
     def add(self, principal: Principal) -> None:
@@ -60,11 +60,11 @@ class Principals:
         """
         with self._database.write() as connection:
             _lock_all(connection)
-            name = _principal_of_identity(connection, issuer, subject)
+            name = _find_principal_of_identity(connection, issuer, subject)
             if name is not None:
                 names = ("roles", "project_roles", "email")
                 return _update(connection, name, {column: getattr(principal, column) for column in names})
-            if not _exist(connection) and not principal.can(Permission.ADMINISTER):
+            if not _has_principals(connection) and not principal.can(Permission.ADMINISTER):
                 raise ConflictError(
                     "the first person who signs in must be an admin", "Sign in as a member of a group with that role."
                 )
@@ -80,7 +80,7 @@ class Principals:
         """Take the roles from the principal of an identity, if there is one."""
         with self._database.write() as connection:
             _lock_all(connection)
-            name = _principal_of_identity(connection, issuer, subject)
+            name = _find_principal_of_identity(connection, issuer, subject)
             if name is not None:
                 _update(connection, name, {"roles": (), "project_roles": ()})
 
@@ -122,7 +122,7 @@ class FirstAdminLinks:
         """Make this the only link. Returns False, and does nothing, if there is a principal."""
         with self._database.write() as connection:
             _lock_all(connection)
-            if _exist(connection):
+            if _has_principals(connection):
                 return False
             connection.execute(delete(first_admin_links))
             connection.execute(insert(first_admin_links).values(digest=digest, expires_at=expires_at))
@@ -134,7 +134,7 @@ class FirstAdminLinks:
             first_admin_links.c.digest == digest, first_admin_links.c.expires_at > now
         )
         with self._database.read() as connection:
-            return not _exist(connection) and connection.scalar(query) is not None
+            return not _has_principals(connection) and connection.scalar(query) is not None
 
 
 def _lock_all(connection: Connection) -> None:
@@ -145,12 +145,12 @@ def _lock_all(connection: Connection) -> None:
     lock_name(connection, principals, "")
 
 
-def _exist(connection: Connection) -> bool:
+def _has_principals(connection: Connection) -> bool:
     return connection.scalar(select(principals.c.name).limit(1)) is not None
 
 
 def _add(connection: Connection, principal: Principal) -> bool:
-    return insert_if_new(connection, principals, {**row_of(principal), "folded": principal.name.casefold()})
+    return insert_if_new(connection, principals, {**make_row(principal), "folded": principal.name.casefold()})
 
 
 def _update(connection: Connection, name: str, values: Mapping[str, Any]) -> Principal:
@@ -166,7 +166,7 @@ def _update(connection: Connection, name: str, values: Mapping[str, Any]) -> Pri
     return require_principal(connection, name)
 
 
-def _principal_of_identity(connection: Connection, issuer: str, subject: str) -> str | None:
+def _find_principal_of_identity(connection: Connection, issuer: str, subject: str) -> str | None:
     query = select(identities.c.principal).where(identities.c.issuer == issuer, identities.c.subject == subject)
     name: str | None = connection.scalar(query)
     return name

@@ -7,7 +7,7 @@ from sqlalchemy import delete, insert, select, update
 from dockgate.identity.model import Principal, Session, Token
 from dockgate.store.engine import Database
 from dockgate.store.identity.tokens import HOLDER, read_holder
-from dockgate.store.queries import row_of, select_as
+from dockgate.store.queries import make_row, select_as
 from dockgate.store.schema.identity import sessions, tokens
 
 _SESSION = select_as(Session, sessions)
@@ -37,7 +37,7 @@ class Sessions:
             connection.execute(delete(sessions).where(sessions.c.ends_at < session.created_at))
             connection.execute(delete(tokens).where(*is_over, tokens.c.id.not_in(select(sessions.c.token))))
             connection.execute(delete(sessions).where(of_token, sessions.c.digest.not_in(newest_sessions)))
-            connection.execute(insert(sessions).values(**row_of(session)))
+            connection.execute(insert(sessions).values(**make_row(session)))
 
     def find(self, digest: str) -> tuple[Session, Token, Principal] | None:
         """The session of this digest, with its token and the token's principal; None for an unknown one."""

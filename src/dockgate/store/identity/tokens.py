@@ -10,7 +10,7 @@ from dockgate.identity.model import Principal, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.identity.principals import PRINCIPAL, require_principal
-from dockgate.store.queries import after_row, count_rows, in_order, row_of, select_as
+from dockgate.store.queries import count_rows, make_after_row_conditions, make_row, select_as, sort_column
 from dockgate.store.schema.identity import principals, tokens
 from dockgate.store.statements import insert_if_new
 
@@ -30,7 +30,7 @@ class Tokens:
         """Add a token. ConflictError if another one has its id."""
         with self._database.write() as connection:
             require_principal(connection, token.principal)
-            if not insert_if_new(connection, tokens, row_of(token)):
+            if not insert_if_new(connection, tokens, make_row(token)):
                 present = connection.execute(_TOKEN.where(tokens.c.id == token.id)).mappings().one()
                 if Token(**present) != token:
                     raise ConflictError(f"there is another token {token.id!r}", "Create the token again.")
@@ -48,8 +48,13 @@ class Tokens:
 
         `after` is the id of the one before.
         """
-        order = in_order(tokens.c.seq, newest_first)
-        query = _tokens_of(principal).where(*after_row(tokens, after, newest_first)).order_by(order).limit(limit)
+        order = sort_column(tokens.c.seq, newest_first)
+        query = (
+            _tokens_of(principal)
+            .where(*make_after_row_conditions(tokens, after, newest_first))
+            .order_by(order)
+            .limit(limit)
+        )
         with self._database.read() as connection:
             return [Token(**row) for row in connection.execute(query).mappings()]
 

@@ -77,10 +77,10 @@ class Images:
             lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
             if not insert_if_new(connection, events, asdict(replace(event, handled_at=event.at))):
                 return None
-            move = _move(connection, event.id, image)
+            move = _record_move(connection, event.id, image)
             _push(connection, image)
             scan = _request(connection, image.digest, image.repository, event.at)
-            append_events(connection, _push_events(event.id, image, move))
+            append_events(connection, _make_push_events(event.id, image, move))
             return scan
 
         return self._database.group_commit(write)
@@ -94,25 +94,25 @@ class Images:
             lock_name(connection, pushed_images, f"{image.repository}:{image.tag}")
             _push(connection, image)
 
-    def pushers(self, repository: str, digest: str) -> Sequence[str | None]:
+    def list_pushers(self, repository: str, digest: str) -> Sequence[str | None]:
         """Return who pushed the digest to this repository, under any tag; None is an unknown pusher."""
         with self._database.read() as connection:
             names = connection.scalars(_PUSHERS, {"repository": repository, "digest": digest}).all()
         return sorted(names, key=lambda name: name or "")
 
-    def all_pushers(self, digest: str) -> Sequence[str | None]:
+    def list_all_pushers(self, digest: str) -> Sequence[str | None]:
         """Return who pushed the digest to any repository; None stands for an unknown pusher."""
         with self._database.read() as connection:
             names = connection.scalars(_ALL_PUSHERS, {"digest": digest}).all()
         return sorted(names, key=lambda name: name or "")
 
-    def tag_moves(self, digest: str) -> Sequence[TagMove]:
+    def list_tag_moves(self, digest: str) -> Sequence[TagMove]:
         """The moves of tags to this digest and away from it, newest first."""
         query = _MOVE.where(or_(tag_moves.c.digest == digest, tag_moves.c.previous == digest))
         with self._database.read() as connection:
             return [TagMove(**row) for row in connection.execute(query.order_by(tag_moves.c.seq.desc())).mappings()]
 
-    def pushed_images(
+    def list_pushed(
         self,
         repository: str | None = None,
         *,
@@ -130,7 +130,7 @@ class Images:
         with self._database.read() as connection:
             return [PushedImage(**row) for row in connection.execute(query).mappings()]
 
-    def pushed_repositories(self) -> Sequence[str]:
+    def list_pushed_repositories(self) -> Sequence[str]:
         """The repositories that images were pushed to, in alphabetical order."""
         query = select(pushed_images.c.repository).distinct().order_by(pushed_images.c.repository)
         with self._database.read() as connection:
@@ -155,7 +155,7 @@ class Images:
                 return present
             return _request_next(connection, present, repository, now)
 
-    def unjudged_images(self, limit: int) -> Sequence[str]:
+    def list_unjudged(self, limit: int) -> Sequence[str]:
         """Pushed images that were not judged since their push or scan, and whose scan has ended; sorted."""
         query = (
             select(pushed_images.c.digest)
@@ -165,7 +165,7 @@ class Images:
         with self._database.read() as connection:
             return list(connection.scalars(query.distinct().order_by(pushed_images.c.digest).limit(limit)))
 
-    def unjudged_repositories(self, image: str) -> Sequence[str]:
+    def list_unjudged_repositories(self, image: str) -> Sequence[str]:
         """The repositories in which a pushed image was not judged, sorted."""
         column = pushed_images.c.repository
         query = select(column).where(pushed_images.c.digest == image, pushed_images.c.judged_at.is_(None))
@@ -187,7 +187,7 @@ class Images:
         with self._database.read() as connection:
             return _scan(connection, image)
 
-    def requested_scans(self) -> Sequence[Scan]:
+    def list_requested_scans(self) -> Sequence[Scan]:
         """The scans that are not done yet, oldest first."""
         query = _SCAN.where(scans.c.state == ScanState.REQUESTED).order_by(scans.c.requested_at, scans.c.image)
         with self._database.read() as connection:
@@ -228,12 +228,12 @@ class Images:
 
         self._database.group_commit(write)
 
-    def inventories(self, image: str) -> Sequence[Inventory]:
+    def list_inventories(self, image: str) -> Sequence[Inventory]:
         """The inventories of an image, in the order of its scan; empty without a completed scan."""
         with self._database.read() as connection:
             return read_inventories(connection, image)
 
-    def scan_with_platforms(self, image: str) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
+    def read_scan_with_platforms(self, image: str) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
         """The newest scan of an image, and the inventories that it or an earlier one has read.
 
         They have the origins of their layers.
@@ -241,13 +241,13 @@ class Images:
         with self._database.read() as connection:
             return read_scan(connection, image)
 
-    def inventory_digests(self, image: str) -> Sequence[str]:
+    def list_inventory_digests(self, image: str) -> Sequence[str]:
         """The digests of the image's inventories, in the order of its scan."""
         query = select(scan_inventories.c.digest).where(scan_inventories.c.image == image)
         with self._database.read() as connection:
             return list(connection.scalars(query.order_by(scan_inventories.c.position)))
 
-    def unindexed_images(self, limit: int) -> Sequence[str]:
+    def list_unindexed(self, limit: int) -> Sequence[str]:
         """Images whose finished scan is not in the fleet index yet, at most `limit`, the oldest scans first."""
         query = (
             select(scans.c.image)
@@ -293,7 +293,7 @@ def _push(connection: Connection, image: PushedImage) -> None:
         connection.execute(change.values(pushed_by=image.pushed_by))
 
 
-def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
+def _record_move(connection: Connection, event_id: str, image: PushedImage) -> TagMove | None:
     """Record that the tag had another digest so far, as its latest push says.
 
     Returns the move, None for none. A push that is older than that one moves nothing.
@@ -309,11 +309,11 @@ def _move(connection: Connection, event_id: str, image: PushedImage) -> TagMove 
     return None
 
 
-def _push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
-    push_event = aws_events.image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
+def _make_push_events(push: str, image: PushedImage, move: TagMove | None) -> Sequence[NewEvent]:
+    push_event = aws_events.make_image_pushed(push, image.repository, image.digest, image.tag, image.pushed_at)
     if move is None:
         return [push_event]
-    move_event = dockgate_events.tag_moved(
+    move_event = dockgate_events.make_tag_moved(
         push=push,
         repository=move.repository,
         tag=move.tag,

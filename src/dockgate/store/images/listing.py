@@ -14,7 +14,7 @@ from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.bundles import decode
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
-from dockgate.store.queries import BATCH, count_rows, in_order, numbers_of, select_as, texts_of
+from dockgate.store.queries import BATCH, count_rows, is_one_of_numbers, is_one_of_texts, select_as, sort_column
 from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
@@ -105,7 +105,7 @@ class ImageListing:
         self._database = database
         self._wide = wide
 
-    def page(
+    def read_page(
         self,
         image_filter: ImageFilter,
         sort: ImageSort,
@@ -122,13 +122,13 @@ class ImageListing:
         query = _places(image_filter, sort, judged_before, self._wide)
         is_ascending = sort is ImageSort.NAME
         if after is not None:
-            position = _position(key, after)
+            position = _make_position(key, after)
             query = query.where(tuple_(*key) > position if is_ascending else tuple_(*key) < position)
         with self._database.read() as connection:
-            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
+            rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
         has_more = len(rows) > limit
         # While a repository gets another policy, an image may have verdicts by both for a moment.
-        by_place = {row[0]: _listed_image(row) for row in reversed(rows[:limit])}
+        by_place = {row[0]: _make_listed_image(row) for row in reversed(rows[:limit])}
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if has_more else None
 
@@ -138,34 +138,34 @@ class ImageListing:
         """The position of the page before the one after this position; None if that is the first page."""
         key = _SORTS[sort]
         query = _places(image_filter, sort, judged_before, self._wide)
-        position = _position(key, after)
+        position = _make_position(key, after)
         is_ascending = sort is not ImageSort.NAME  # backwards
         query = query.where(tuple_(*key) >= position if is_ascending else tuple_(*key) <= position)
         with self._database.read() as connection:
-            rows = _rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
+            rows = _read_rows(connection, query, image_filter, sort, limit + 1, self._wide, is_ascending=is_ascending)
         return tuple(rows[limit][-len(key) :]) if len(rows) > limit else None
 
     def count(self, image_filter: ImageFilter, limit: int) -> int | None:
         """The number of rows, at most `limit`. None for filters of verdicts and findings, which take long."""
-        if image_filter.statuses or _holders(image_filter) is not None:
+        if image_filter.statuses or _select_holders(image_filter) is not None:
             return None
-        query = select(_TAGS.id).where(*_conditions(image_filter, null(), self._wide))
+        query = select(_TAGS.id).where(*_make_conditions(image_filter, null(), self._wide))
         with self._database.read() as connection:
             return count_rows(connection, query, limit)
 
-    def current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
+    def list_current_places(self, repositories: Collection[str] | None, judged_before: str) -> Sequence[PlaceVerdict]:
         """Every image in each of these repositories (None: all) where it is now, with its verdicts.
 
         `judged_before` as in `page`. Images without any verdict are among them, other artifacts are not.
         """
-        conditions = _conditions(ImageFilter(repositories), null(), self._wide)
+        conditions = _make_conditions(ImageFilter(repositories), null(), self._wide)
         query = (
             select(
                 *(_TAGS[name] for name in ("repository", "tag", "digest")),
                 func.coalesce(_IMAGES.repository, _TAGS.repository),
                 _SCANS.state,
                 _CURRENT.policy,
-                _status(judged_before),
+                _make_status_column(judged_before),
                 _NEWEST_VERDICT,
                 _CURRENT.cannot_judge_since,
             )
@@ -178,10 +178,11 @@ class ImageListing:
         )
         with self._database.read() as connection:
             return [
-                PlaceVerdict._make((*row[:6], *map(_status_of, row[6:8]), row[8])) for row in connection.execute(query)
+                PlaceVerdict._make((*row[:6], *map(_parse_status, row[6:8]), row[8]))
+                for row in connection.execute(query)
             ]
 
-    def newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
+    def list_newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
         """The newest verdict on each of these images in each repository, by repository and image.
 
         It was requested, or made on a push.
@@ -198,7 +199,7 @@ class ImageListing:
 
 def _places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
     """The places of images with what a row shows, and the columns of the order at its end."""
-    status = _status(judged_before)
+    status = _make_status_column(judged_before)
     return (
         select(
             *(_TAGS[name] for name in ("id", "repository", "tag", "digest", "pushed_at", "until")),
@@ -218,11 +219,11 @@ def _places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide
         .outerjoin(fleet_images, _IMAGES.digest == _TAGS.digest)
         .outerjoin(fleet_verdicts, _CURRENT.image == _IMAGES.id)
         .outerjoin(scans, _SCANS.image == _TAGS.digest)
-        .where(*_conditions(image_filter, status, wide))
+        .where(*_make_conditions(image_filter, status, wide))
     )
 
 
-def _rows(
+def _read_rows(
     connection: Connection,
     query: Select[Any],
     image_filter: ImageFilter,
@@ -234,32 +235,32 @@ def _rows(
 ) -> Sequence[Sequence[Any]]:
     """The first rows of the query of images, in this order, that have what the filter asks for."""
     key = _SORTS[sort]
-    query = query.order_by(*(in_order(column, not is_ascending) for column in key))
-    if (holders := _holders(image_filter)) is None:
+    query = query.order_by(*(sort_column(column, not is_ascending) for column in key))
+    if (holders := _select_holders(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.
     if image_filter.layer:
-        holders = _in_layer(connection, holders, image_filter.layer)
+        holders = _select_in_layer(connection, holders, image_filter.layer)
     is_wide = not image_filter.layer and len(connection.execute(holders.distinct().limit(wide)).all()) == wide
-    filtered_query = query.where(_holds(holders, image_filter, is_wide=is_wide)).limit(limit)
+    filtered_query = query.where(_has_holder(holders, image_filter, is_wide=is_wide)).limit(limit)
     if is_wide and sort is ImageSort.SEVERITY:
         # All images are sorted. The bundles of the first ones nearly always fill the page; those of all take longer.
         first = connection.execute(query.with_only_columns(_TAGS.id, *key).limit(wide)).all()
         if first:
-            last = _position(key, first[-1][1:])
+            last = _make_position(key, first[-1][1:])
             is_first = tuple_(*key) <= last if is_ascending else tuple_(*key) >= last
-            ids = numbers_of(_TAGS.id, {row[0] for row in first})
+            ids = is_one_of_numbers(_TAGS.id, {row[0] for row in first})
             rows = connection.execute(filtered_query.where(ids, is_first)).all()
             if len(rows) == limit or len(first) < wide:
                 return rows
     return connection.execute(filtered_query).all()
 
 
-def _position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
+def _make_position(key: Sequence[ColumnElement[Any]], values: Sequence[Any]) -> ColumnElement[Any]:
     return tuple_(*(literal(value, column.type) for value, column in zip(values, key, strict=True)))
 
 
-def _status(judged_before: str) -> ColumnElement[Any]:
+def _make_status_column(judged_before: str) -> ColumnElement[Any]:
     is_judged = select(_CURRENT.image).limit(1).correlate(None).exists()
     return case(
         (_CURRENT.status.is_not(None), _CURRENT.status),
@@ -268,16 +269,16 @@ def _status(judged_before: str) -> ColumnElement[Any]:
     )
 
 
-def _conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
+def _make_conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
     if not image_filter.include_moved:
         conditions.append(_TAGS.until.is_(None))
     if image_filter.repositories is not None:
         is_wide = len(image_filter.repositories) >= wide
         repository = _TAGS.repository + "" if is_wide else _TAGS.repository  # no index on it
-        conditions.append(texts_of(repository, image_filter.repositories))
+        conditions.append(is_one_of_texts(repository, image_filter.repositories))
     if image_filter.digests is not None:
-        conditions.append(texts_of(_TAGS.digest, image_filter.digests))
+        conditions.append(is_one_of_texts(_TAGS.digest, image_filter.digests))
     if image_filter.statuses:
         # An image is judged once for all its repositories; in the others, the newest verdict there may count instead.
         elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST_VERDICT, image_filter.statuses))
@@ -290,7 +291,7 @@ def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) 
     return or_(is_named, status.is_(null())) if None in statuses else is_named
 
 
-def _holders(image_filter: ImageFilter) -> Select[Any] | None:
+def _select_holders(image_filter: ImageFilter) -> Select[Any] | None:
     """The bundles that have such a package or finding; None for no matter."""
     parts = fleet_bundle_components.c
     asks_for_finding = (
@@ -305,13 +306,13 @@ def _holders(image_filter: ImageFilter) -> Select[Any] | None:
         asks_for_finding = True  # any finding of such a layer
     holders = select(parts.bundle)
     if image_filter.components is not None:
-        holders = holders.where(numbers_of(parts.component, image_filter.components))
+        holders = holders.where(is_one_of_numbers(parts.component, image_filter.components))
     if asks_for_finding:
         holders = holders.where(parts.component.in_(_with_findings(image_filter)), ~parts.owned)
     return holders
 
 
-def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Select[Any]:
+def _select_in_layer(connection: Connection, holders: Select[Any], layer: str) -> Select[Any]:
     """Those of the bundles that some image has in this layer: at most BATCH, hardly any layer has two.
 
     Their components are read from what each holds, for rows of `fleet_bundle_components` are found by a component only.
@@ -324,10 +325,10 @@ def _in_layer(connection: Connection, holders: Select[Any], layer: str) -> Selec
     for number, content in connection.execute(query.limit(BATCH)):
         ids.append(number)
         components.update(*decode(content))
-    return holders.where(numbers_of(parts.component, components), parts.bundle.in_(ids))
+    return holders.where(is_one_of_numbers(parts.component, components), parts.bundle.in_(ids))
 
 
-def _holds(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
+def _has_holder(holders: Select[Any], image_filter: ImageFilter, *, is_wide: bool) -> ColumnElement[bool]:
     """Return whether an image has one of the bundles in the layer or origin of the filter.
 
     `is_wide`: the bundles of each image are looked at until the page is full. Otherwise all images with one are found.
@@ -361,7 +362,7 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
     return query
 
 
-def _listed_image(row: Sequence[Any]) -> ListedImage:
+def _make_listed_image(row: Sequence[Any]) -> ListedImage:
     *place, scan, scanner, status, policy, since, cannot_judge_since, waived_count, gone_at = row[:15]
     counts = tuple(row[15 : 15 + len(_COUNTS)]) if policy is not None else None
     return ListedImage._make(
@@ -369,7 +370,7 @@ def _listed_image(row: Sequence[Any]) -> ListedImage:
             *place,
             scan,
             scanner or "",
-            _status_of(status),
+            _parse_status(status),
             policy,
             counts,
             since,
@@ -380,5 +381,5 @@ def _listed_image(row: Sequence[Any]) -> ListedImage:
     )
 
 
-def _status_of(value: str | None) -> Status | None:
+def _parse_status(value: str | None) -> Status | None:
     return None if value is None else Status(value)

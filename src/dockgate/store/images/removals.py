@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection, delete, func, insert, literal, select, tuple_, update
 
-from dockgate.events.aws_events import image_deleted
+from dockgate.events.aws_events import make_image_deleted
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.fleet.records import TagPeriod
@@ -17,7 +17,7 @@ class ImageRemovals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def places(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    def list_places(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """At most `limit` repositories and digests of images behind `after`, in this order."""
         columns = pushed_images.c.repository, pushed_images.c.digest
         query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
@@ -25,7 +25,7 @@ class ImageRemovals:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
     def count_places(self) -> int:
-        """Count the pairs of repository and digest that `places` lists in total."""
+        """Count the pairs of repository and digest that `list_places` lists in total."""
         places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
         with self._database.read() as connection:
             return connection.scalar(select(func.count()).select_from(places)) or 0
@@ -52,7 +52,7 @@ class ImageRemovals:
                 _mark_gone(connection, number, now)
             elif is_gone:
                 _forget_scan(connection, image)
-            append_events(connection, [image_deleted(repository, image, tag, now) for tag in tags])
+            append_events(connection, [make_image_deleted(repository, image, tag, now) for tag in tags])
         return is_gone
 
     def untag(self, repository: str, image: str, tag: str, now: str) -> bool:
@@ -73,7 +73,7 @@ class ImageRemovals:
                 connection.execute(insert(pushed_images).values({**push._asdict(), "tag": ""}))
             if connection.execute(select(fleet_tags.c.id).where(*is_here)).first() is None:
                 insert_if_new(connection, fleet_tags, TagPeriod(repository, "", image, now, now)._asdict())
-            append_events(connection, [image_deleted(repository, image, tag, now)])
+            append_events(connection, [make_image_deleted(repository, image, tag, now)])
         return True
 
 

@@ -24,7 +24,7 @@ class Rescans:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def versions(self) -> set[str | None]:
+    def list_versions(self) -> set[str | None]:
         """The versions of the scanner whose inventories are stored.
 
         None for images that were read before versions were recorded.

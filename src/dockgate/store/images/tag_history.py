@@ -6,7 +6,7 @@ from sqlalchemy import Connection, Executable, bindparam, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
-from dockgate.store.queries import batches
+from dockgate.store.queries import split_into_batches
 from dockgate.store.records import PushedImage
 from dockgate.store.schema.fleet import fleet_images, fleet_tags
 from dockgate.store.schema.images import pushed_images, scans
@@ -34,18 +34,18 @@ class TagHistory:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def periods(self, digests: Collection[str]) -> Sequence[TagPeriod]:
+    def list_periods(self, digests: Collection[str]) -> Sequence[TagPeriod]:
         """Return where these images were and are, oldest first."""
         order = fleet_tags.c.since, fleet_tags.c.repository, fleet_tags.c.tag
         with self._database.read() as connection:
             rows = [
                 TagPeriod(*row)
-                for part in batches(sorted(digests))
+                for part in split_into_batches(sorted(digests))
                 for row in connection.execute(_PERIOD.where(fleet_tags.c.digest.in_(part)).order_by(*order))
             ]
         return sorted(rows, key=lambda row: (row.since, row.repository, row.tag))
 
-    def other_repositories(self) -> Sequence[tuple[str, str, int]]:
+    def list_other_repositories(self) -> Sequence[tuple[str, str, int]]:
         """The further repositories of images, each with the image's digest and scan.
 
         They are those beside the one where the image was read.
@@ -62,12 +62,12 @@ class TagHistory:
         with self._database.read() as connection:
             return [(row.repository, row.digest, row.number) for row in connection.execute(query)]
 
-    def untagged_images(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
+    def list_untagged_images(self, places: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the places (repository and digest) where a pushed image has no tag now."""
         with_pushes, with_tags = set[tuple[str, str]](), set[tuple[str, str]]()
         has_tag = fleet_tags.c.until.is_(None), fleet_tags.c.tag != ""
         with self._database.read() as connection:
-            for part in batches(sorted({digest for _, digest in places})):
+            for part in split_into_batches(sorted({digest for _, digest in places})):
                 pushes = select(pushed_images.c.repository, pushed_images.c.digest)
                 with_pushes |= {
                     (row[0], row[1]) for row in connection.execute(pushes.where(pushed_images.c.digest.in_(part)))
@@ -80,13 +80,13 @@ class TagHistory:
 
     def find_digest(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, None if there is none."""
-        present = self.present(repository, tag)
+        present = self.find_present_period(repository, tag)
         return None if present is None else present.digest
 
-    def present(self, repository: str, tag: str) -> TagPeriod | None:
+    def find_present_period(self, repository: str, tag: str) -> TagPeriod | None:
         """The period of a tag that lasts, None if there is none."""
         with self._database.read() as connection:
-            return _present(connection, repository, tag)
+            return _find_present_period(connection, repository, tag)
 
     def add_place(self, digest: str, repository: str, since: str) -> None:
         """Record that an image is in a repository, where no push of it is known: it was only scanned.
@@ -126,7 +126,7 @@ def record_push(connection: Connection, image: PushedImage) -> None:
     A push that is older than the tag's present period ended when that one began. If the present image was pushed before
     and after it, the push ended with the latter. Of two pushes at the same time, the one that is reported last counts.
     """
-    present = _present(connection, image.repository, image.tag, image.digest)
+    present = _find_present_period(connection, image.repository, image.tag, image.digest)
     until = None
     if present is not None and present.digest == image.digest:
         if present.pushed_at < image.pushed_at:
@@ -154,7 +154,9 @@ def _bring_back(connection: Connection, digest: str, since: str) -> bool:
     return True
 
 
-def _present(connection: Connection, repository: str, tag: str, digest: str | None = None) -> TagPeriod | None:
+def _find_present_period(
+    connection: Connection, repository: str, tag: str, digest: str | None = None
+) -> TagPeriod | None:
     """The present period of a tag. Without a tag, that of an image that was pushed by its digest alone."""
     query = _PRESENT if tag else _PRESENT_BY_DIGEST
     row = connection.execute(query, {"repository": repository, "tag": tag, "digest": digest}).first()

@@ -8,7 +8,7 @@ from dockgate.delivery.model import ApprovalState
 from dockgate.gate.watch import ImageUse
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store.engine import Database
-from dockgate.store.queries import one_of, text_list
+from dockgate.store.queries import is_one_of, make_text_list
 from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.images import image_uses, pushed_images
 from dockgate.store.statements import insert_if_new
@@ -22,7 +22,7 @@ _PUSHES = (
         *(cast(_NULL, Text).label(name) for name in ("approval_at", "pulled_at", "run_at")),
         literal(0).label("waiting"),
     )
-    .where(one_of(pushed_images.c.digest, "images"))
+    .where(is_one_of(pushed_images.c.digest, "images"))
     .group_by(pushed_images.c.digest, pushed_images.c.repository)
 )
 _ASKED_AT = case(
@@ -38,7 +38,7 @@ _APPROVALS = (
         cast(_NULL, Text),
         func.count().filter(approvals.c.state == ApprovalState.WAITING),
     )
-    .where(one_of(approvals.c.image, "images"))
+    .where(is_one_of(approvals.c.image, "images"))
     .group_by(approvals.c.image, approvals.c.repository)
 )
 _RECORDED_USE = select(
@@ -49,7 +49,7 @@ _RECORDED_USE = select(
     image_uses.c.pulled_at,
     image_uses.c.run_at,
     literal(0),
-).where(one_of(image_uses.c.image, "images"))
+).where(is_one_of(image_uses.c.image, "images"))
 _USES = union_all(_PUSHES, _APPROVALS, _RECORDED_USE)
 
 
@@ -77,7 +77,7 @@ class ImageUses:
     def list_of_images(self, images: Collection[str], now: str) -> Mapping[str, Sequence[ImageUse]]:
         """The uses of several images, as `list_of_image`, by image."""
         values: dict[str, dict[str, dict[str, str | None]]] = {image: {} for image in images}
-        parameters = {"images": text_list(sorted(images))}
+        parameters = {"images": make_text_list(sorted(images))}
         with self._database.read() as connection:
             for row in connection.execute(_USES, parameters):
                 times = {name: getattr(row, name) for name in ("pushed_at", "approval_at", "pulled_at", "run_at")}

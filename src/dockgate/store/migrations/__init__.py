@@ -27,7 +27,7 @@ def migrate(database: Database) -> None:
     from alembic.migration import MigrationContext
     from alembic.script import ScriptDirectory
 
-    config = _config()
+    config = _make_config()
     revisions = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
     with database.write() as connection:
         lock_migrations(connection)
@@ -60,7 +60,7 @@ def is_current(database: Database) -> bool:
     return [f"revision_{revision}" for revision in revisions] == [head]
 
 
-def _config() -> "Config":
+def _make_config() -> "Config":
     from alembic.config import Config
 
     config = Config()

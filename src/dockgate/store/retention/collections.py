@@ -10,7 +10,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import select_as
 from dockgate.store.schema.retention import collections, push_gate
-from dockgate.store.statements import insert_if_new, later_of, lock_name
+from dockgate.store.statements import insert_if_new, lock_name, select_later_time
 
 # Collections that are on record.
 RECORDS = 100
@@ -69,7 +69,7 @@ class Collections:
         with self._database.read() as connection:
             return [Collection(**row) for row in connection.execute(query).mappings()]
 
-    def unfinished_collection(self) -> Collection | None:
+    def find_unfinished(self) -> Collection | None:
         """The collection that is not finished, None if all are."""
         with self._database.read() as connection:
             row = connection.execute(_COLLECTION.where(collections.c.finished_at.is_(None))).mappings().first()
@@ -105,7 +105,10 @@ class PushGate:
                 return True
             is_open = or_(push_gate.c.closed_until.is_(None), push_gate.c.closed_until <= now)
             change = update(push_gate).where(push_gate.c.name == _GATE, is_open)
-            values = {"pushes_until": later_of(connection, push_gate.c.pushes_until, until), "closed_until": None}
+            values = {
+                "pushes_until": select_later_time(connection, push_gate.c.pushes_until, until),
+                "closed_until": None,
+            }
             return connection.execute(change.values(**values)).rowcount == 1
 
     def close(self, until: str) -> str:
@@ -125,12 +128,12 @@ class PushGate:
         with self._database.write() as connection:
             connection.execute(update(push_gate).values(closed_until=None))
 
-    def pushes_until(self) -> str:
+    def read_pushes_until(self) -> str:
         """Until when a token may be valid that can push; "" if there never was one."""
         with self._database.read() as connection:
             return connection.scalar(select(push_gate.c.pushes_until)) or ""
 
-    def closed_until(self, now: str) -> str | None:
+    def find_closed_until(self, now: str) -> str | None:
         """Until when the gate is closed at the latest, None if it is open."""
         with self._database.read() as connection:
             until = connection.scalar(select(push_gate.c.closed_until))

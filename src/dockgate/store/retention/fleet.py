@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, Connection, delete, exists, func, select
 from dockgate.store.engine import Database
 from dockgate.store.fleet import bundles as content_of_bundles
 from dockgate.store.fleet.index import COLLECTION
-from dockgate.store.queries import batches
+from dockgate.store.queries import split_into_batches
 from dockgate.store.schema.delivery import approvals
 from dockgate.store.schema.fleet import (
     fleet_aliases,
@@ -87,7 +87,7 @@ class FleetRetention:
         is_named = (exists().where(table.c.vulnerability == number) for table in tables)
         with self._database.write() as connection:
             unused_ids = connection.scalars(select(number).where(*(~condition for condition in is_named))).all()
-            for part in batches(unused_ids):
+            for part in split_into_batches(unused_ids):
                 connection.execute(delete(fleet_aliases).where(fleet_aliases.c.vulnerability.in_(part)))
                 connection.execute(delete(fleet_vulnerabilities).where(number.in_(part)))
             return len(unused_ids)
@@ -115,14 +115,14 @@ def _delete_images(connection: Connection, ids: Sequence[int], digests: Sequence
         connection.execute(delete(column.table).where(column.in_(ids)))
     for name in (fleet_tags.c.digest, scan_inventories.c.image, scans.c.image, reports.c.image):
         connection.execute(delete(name.table).where(name.in_(digests)))
-    _delete_unused(connection, bundles - set(_present(connection, table.bundle, bundles)))
+    _delete_unused(connection, bundles - set(_iterate_present(connection, table.bundle, bundles)))
 
 
 def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
     """Delete bundles that no image has, and their components that no other bundle has."""
     components = _delete_bundles(connection, bundles)
-    used_components = set(_present(connection, fleet_bundle_components.c.component, components))
-    for part in batches(sorted(components - used_components)):
+    used_components = set(_iterate_present(connection, fleet_bundle_components.c.component, components))
+    for part in split_into_batches(sorted(components - used_components)):
         for number in (
             fleet_findings.c.component,
             fleet_past_findings.c.component,
@@ -136,18 +136,18 @@ def _delete_unused(connection: Connection, bundles: Collection[int]) -> None:
 def _delete_bundles(connection: Connection, bundles: Collection[int]) -> set[int]:
     """Delete bundles. Returns the components that were in them."""
     component_ids: set[int] = set()
-    for part in batches(sorted(bundles)):
+    for part in split_into_batches(sorted(bundles)):
         for content in connection.scalars(select(fleet_bundles.c.content).where(fleet_bundles.c.id.in_(part))):
             for kind in content_of_bundles.decode(content):
                 component_ids.update(kind)
         table = fleet_bundle_components.c
-        for components in batches(sorted(component_ids)):
+        for components in split_into_batches(sorted(component_ids)):
             is_there = table.component.in_(components), table.bundle.in_(part)
             connection.execute(delete(fleet_bundle_components).where(*is_there))
         connection.execute(delete(fleet_bundles).where(fleet_bundles.c.id.in_(part)))
     return component_ids
 
 
-def _present(connection: Connection, column: ColumnElement[int], values: Iterable[int]) -> Iterable[int]:
-    for part in batches(sorted(values)):
+def _iterate_present(connection: Connection, column: ColumnElement[int], values: Iterable[int]) -> Iterable[int]:
+    for part in split_into_batches(sorted(values)):
         yield from connection.scalars(select(column).where(column.in_(part)).distinct())

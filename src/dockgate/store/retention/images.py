@@ -14,7 +14,7 @@ from dockgate.gate.watch import ImageUse
 from dockgate.shared.references import find_digest
 from dockgate.store.delivery.executions import OPEN
 from dockgate.store.engine import Database
-from dockgate.store.queries import batches
+from dockgate.store.queries import split_into_batches
 from dockgate.store.records import PUSH_CAUSE, OutboxKind, ScanState
 from dockgate.store.schema.delivery import (
     action_runs,
@@ -54,24 +54,26 @@ class ImageRetention:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def pushed_images(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
+    def list_pushed_images(self, now: str, digests: Collection[str] | None = None) -> Sequence[UsedImage]:
         """Every image of every repository that it was pushed to. A waiting approval counts as requested now."""
         images: dict[tuple[str, str], UsedImage] = {}
         with self._database.read() as connection:
             pushes = select(*pushed_images.c["repository", "digest", "tag", "pushed_at"])
-            for repository, digest, tag, pushed_at in _rows(connection, pushes, pushed_images.c.digest, digests):
+            for repository, digest, tag, pushed_at in _iterate_rows(
+                connection, pushes, pushed_images.c.digest, digests
+            ):
                 image = images.get((repository, digest)) or UsedImage(digest, ImageUse(repository))
                 latest_push = max(pushed_at, image.use.pushed_at or "")
                 tags = (*image.tags, tag) if tag else image.tags
                 images[repository, digest] = replace(image, use=replace(image.use, pushed_at=latest_push), tags=tags)
-            for key, use in self._uses(connection, now, digests):
+            for key, use in self._iterate_uses(connection, now, digests):
                 if key in images:
                     used_image = images[key]
                     images[key] = replace(used_image, use=replace(use, pushed_at=used_image.use.pushed_at))
         return list(images.values())
 
     @staticmethod
-    def _uses(
+    def _iterate_uses(
         connection: Connection, now: str, digests: Collection[str] | None
     ) -> Iterator[tuple[tuple[str, str], ImageUse]]:
         values: defaultdict[tuple[str, str], dict[str, str | None]] = defaultdict(dict)
@@ -82,23 +84,23 @@ class ImageRetention:
         )
         requests = select(approvals.c.repository, approvals.c.image, func.max(asked_at))
         requests = requests.group_by(approvals.c.repository, approvals.c.image)
-        for repository, image, at in _rows(connection, requests, approvals.c.image, digests):
+        for repository, image, at in _iterate_rows(connection, requests, approvals.c.image, digests):
             values[repository, image]["approval_at"] = at
         uses = select(*image_uses.c["repository", "image", "pulled_at", "run_at"])
-        for repository, image, pulled_at, run_at in _rows(connection, uses, image_uses.c.image, digests):
+        for repository, image, pulled_at, run_at in _iterate_rows(connection, uses, image_uses.c.image, digests):
             values[repository, image].update(pulled_at=pulled_at, run_at=run_at)
         for key, columns in values.items():
             yield key, ImageUse(key[0], **columns)
 
-    def holds(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Hold]]:
+    def list_holds(self, revisions: int, digests: Collection[str] | None = None) -> Mapping[str, Sequence[Hold]]:
         """Return what needs images, by digest; of each service, its present and so many older revisions."""
         holds: defaultdict[str, list[Hold]] = defaultdict(list)
         with self._database.read() as connection:
             for digest, hold in (
-                *_holds_of_services(connection, revisions),
-                *_holds_of_approvals(connection, digests),
-                *_holds_of_executions(connection),
-                *_holds_of_images(connection, digests),
+                *_iterate_holds_of_services(connection, revisions),
+                *_iterate_holds_of_approvals(connection, digests),
+                *_iterate_holds_of_executions(connection),
+                *_iterate_holds_of_images(connection, digests),
             ):
                 if digests is None or digest in digests:
                     holds[digest].append(hold)
@@ -112,18 +114,18 @@ class ImageRetention:
             connection.execute(delete(image_uses).where(*of_image, ~is_there))
 
 
-def _rows(
+def _iterate_rows(
     connection: Connection, query: Select[Any], column: ColumnElement[str], digests: Collection[str] | None
 ) -> Iterator[Any]:
     """The rows of a query, of these digests if given."""
     if digests is None:
         yield from connection.execute(query)
         return
-    for part in batches(sorted(digests)):
+    for part in split_into_batches(sorted(digests)):
         yield from connection.execute(query.where(column.in_(part)))
 
 
-def _holds_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
+def _iterate_holds_of_services(connection: Connection, keep: int) -> Iterator[tuple[str, Hold]]:
     definitions: defaultdict[str, dict[int, str]] = defaultdict(dict)
     for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
         definitions[family][revision] = body.image.digest if body.image else ""
@@ -134,9 +136,9 @@ def _holds_of_services(connection: Connection, keep: int) -> Iterator[tuple[str,
             yield definitions[name].get(revision, ""), hold
 
 
-def _holds_of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+def _iterate_holds_of_approvals(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
     waiting = select(approvals.c.image, approvals.c.id).where(approvals.c.state == ApprovalState.WAITING)
-    for image, name in _rows(connection, waiting, approvals.c.image, digests):
+    for image, name in _iterate_rows(connection, waiting, approvals.c.image, digests):
         yield image, Hold(Reason.APPROVAL, f"approval {name}")
     under_way = (
         select(approvals.c.image, executions.c.id)
@@ -144,11 +146,11 @@ def _holds_of_approvals(connection: Connection, digests: Collection[str] | None)
         .join(executions, executions.c.id == action_runs.c.execution)
         .where(executions.c.state.in_(OPEN))
     )
-    for image, execution in _rows(connection, under_way, approvals.c.image, digests):
+    for image, execution in _iterate_rows(connection, under_way, approvals.c.image, digests):
         yield image, Hold(Reason.EXECUTION, f"execution {execution}")
 
 
-def _holds_of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
+def _iterate_holds_of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
     """Return what executions under way have built, or were started for."""
     runs = select(executions.c.id, action_runs.c.variables).join(
         action_runs, action_runs.c.execution == executions.c.id
@@ -160,15 +162,17 @@ def _holds_of_executions(connection: Connection) -> Iterator[tuple[str, Hold]]:
                     yield digest, Hold(Reason.EXECUTION, f"execution {execution}")
 
 
-def _holds_of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
+def _iterate_holds_of_images(connection: Connection, digests: Collection[str] | None) -> Iterator[tuple[str, Hold]]:
     requested_images = select(scans.c.image).where(scans.c.state == ScanState.REQUESTED)
-    for (image,) in _rows(connection, requested_images, scans.c.image, digests):
+    for (image,) in _iterate_rows(connection, requested_images, scans.c.image, digests):
         yield image, Hold(Reason.SCAN, "its scan is requested")
     is_due = outbox.c.next_at.is_not(None), outbox.c.kind.in_(_ATTACHMENTS)
-    for image, kind in _rows(connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests):
+    for image, kind in _iterate_rows(
+        connection, select(outbox.c.image, outbox.c.kind).where(*is_due), outbox.c.image, digests
+    ):
         yield image or "", Hold(Reason.ATTACHMENT, f"its {kind} is not attached yet")
     followed_digests = select(followed_images.c.image).where(followed_images.c.unwatched_at.is_(None))
-    for (image,) in _rows(connection, followed_digests, followed_images.c.image, digests):
+    for (image,) in _iterate_rows(connection, followed_digests, followed_images.c.image, digests):
         yield image, Hold(Reason.WATCHED, "its approval is followed")
     approving = (
         select(pushed_images.c.repository, verdicts.c.policy, verdicts.c.image)

@@ -16,7 +16,7 @@ from dockgate.store.delivery.executions import OPEN
 from dockgate.store.delivery.services import lock_service
 from dockgate.store.documents import lock_documents
 from dockgate.store.engine import Database
-from dockgate.store.queries import batches
+from dockgate.store.queries import split_into_batches
 from dockgate.store.records import PUSH_CAUSE, OutboxKind
 from dockgate.store.schema.delivery import (
     action_runs,
@@ -61,7 +61,7 @@ class RowRetention:
 
     # --- executions -----------------------------------------------------------------------------------------------
 
-    def old_executions(self, revisions: int, before: str) -> Sequence[str]:
+    def list_old_executions(self, revisions: int, before: str) -> Sequence[str]:
         """The executions that ended before that time and that nothing needs.
 
         Services need those that registered one of their kept revisions, and pipelines the last success of each action.
@@ -80,16 +80,16 @@ class RowRetention:
             )
             numbers: Mapping[str, int] = {row[0]: row[1] for row in connection.execute(newest_numbers)}
             needed_ids = {
-                *_executions_of_services(connection, revisions),
-                *_last_successes(connection),
-                *_executions_of_approvals(connection),
+                *_iterate_executions_of_services(connection, revisions),
+                *_iterate_last_successes(connection),
+                *_iterate_executions_of_approvals(connection),
             }
         return removable_executions(candidates, numbers, needed_ids, before)
 
     def delete_executions(self, ids: Sequence[str], before: str) -> Sequence[str]:
         """Delete those of the executions that are still over since before that time. Returns them."""
         deleted_ids: list[str] = []
-        for part in batches(ids):
+        for part in split_into_batches(ids):
             is_over = executions.c.id.in_(part), executions.c.state.not_in(OPEN), executions.c.finished_at < before
             with self._database.write() as connection:
                 unlocked_executions = select(executions.c.id).where(*is_over).with_for_update(skip_locked=True)
@@ -99,17 +99,17 @@ class RowRetention:
             deleted_ids += ended_ids
         return deleted_ids
 
-    def executions_without_rows(self, ids: Collection[str]) -> set[str]:
+    def list_executions_without_rows(self, ids: Collection[str]) -> set[str]:
         """Those of these ids that are not an execution."""
         with self._database.read() as connection:
             present = {
                 name
-                for part in batches(sorted(ids))
+                for part in split_into_batches(sorted(ids))
                 for name in connection.scalars(select(executions.c.id).where(executions.c.id.in_(part)))
             }
         return set(ids) - present
 
-    def artifacts(self, without_executions: Collection[str] = ()) -> set[str]:
+    def list_artifacts(self, without_executions: Collection[str] = ()) -> set[str]:
         """The artifacts that runs of actions name, those of the executions in `without_executions` left out."""
         query = select(action_runs.c.execution, action_runs.c.artifact).where(action_runs.c.artifact.is_not(None))
         skipped_executions = set(without_executions)
@@ -120,10 +120,10 @@ class RowRetention:
 
     # --- revisions ------------------------------------------------------------------------------------------------
 
-    def old_revisions(self, keep: int) -> Mapping[str, Sequence[int]]:
+    def list_old_revisions(self, keep: int) -> Mapping[str, Sequence[int]]:
         """The revisions of each service that are neither the present one nor among `keep` before or after it."""
         with self._database.read() as connection:
-            causes = _causes_of_revisions(connection)
+            causes = _list_causes_of_revisions(connection)
             present_revisions = select(services.c.name, services.c.revision).order_by(services.c.name)
             revisions = {
                 name: sorted(causes[name].keys() - kept_revisions(causes[name], present, keep))
@@ -135,13 +135,13 @@ class RowRetention:
         """Delete the old revisions of a service. Returns how many."""
         with self._database.write() as connection:
             lock_service(connection, service)
-            old = _old_revisions(connection, service, keep)
+            old = _list_old_revisions(connection, service, keep)
             is_old = task_definitions.c.family == service, task_definitions.c.revision.in_(old)
             return connection.execute(delete(task_definitions).where(*is_old)).rowcount
 
     # --- verdicts and what belongs to images ----------------------------------------------------------------------
 
-    def old_verdicts(self, before: str) -> int:
+    def count_old_verdicts(self, before: str) -> int:
         """Count the verdicts that `delete_verdicts` would delete."""
         with self._database.read() as connection:
             query = select(func.count()).select_from(verdicts).where(_is_old_verdict(before))
@@ -172,20 +172,23 @@ class RowRetention:
 
     # --- documents ------------------------------------------------------------------------------------------------
 
-    def unreferenced_documents(self) -> tuple[Sequence[str], frozenset[int]]:
+    def list_unreferenced_documents(self) -> tuple[Sequence[str], frozenset[int]]:
         """The documents that nothing names, and the positions of the verdicts that were looked at."""
         with self._database.read() as connection:
             seen_verdicts = frozenset(connection.scalars(select(verdicts.c.seq)))
-            named_documents = {*_named_by_rows(connection), *_named_by_verdicts(connection, seen_verdicts)}
+            named_documents = {
+                *_iterate_digests_in_rows(connection),
+                *_iterate_digests_in_verdicts(connection, seen_verdicts),
+            }
             return sorted(set(connection.scalars(select(documents.c.digest))) - named_documents), seen_verdicts
 
-    def documents_size(self, digests: Sequence[str]) -> int:
+    def count_document_bytes(self, digests: Sequence[str]) -> int:
         """The bytes of these documents in the database."""
         with self._database.read() as connection:
             return sum(
                 connection.scalar(select(func.sum(func.length(documents.c.body))).where(documents.c.digest.in_(part)))
                 or 0
-                for part in batches(digests)
+                for part in split_into_batches(digests)
             )
 
     def delete_documents(self, digests: Sequence[str], seen_verdicts: Collection[int]) -> int:
@@ -195,24 +198,24 @@ class RowRetention:
         which may be stored already, none are deleted: they are left to the next call.
         """
         count = 0
-        for part in batches(digests):
+        for part in split_into_batches(digests):
             with self._database.write() as connection:
                 if not lock_documents(connection):
                     return count
                 present = set(connection.scalars(select(verdicts.c.seq)))
                 named_documents = {
-                    *_named_by_rows(connection, part),
-                    *_named_by_verdicts(connection, present - set(seen_verdicts)),
+                    *_iterate_digests_in_rows(connection, part),
+                    *_iterate_digests_in_verdicts(connection, present - set(seen_verdicts)),
                 }
                 unnamed_documents = [digest for digest in part if digest not in named_documents]
                 count += connection.execute(delete(documents).where(documents.c.digest.in_(unnamed_documents))).rowcount
         return count
 
 
-def _executions_of_services(connection: Connection, keep: int) -> Iterator[str]:
+def _iterate_executions_of_services(connection: Connection, keep: int) -> Iterator[str]:
     """The executions that deployed services, and that registered the revisions that are kept."""
     yield from connection.scalars(select(services.c.deployed_by))
-    all_causes = _causes_of_revisions(connection)
+    all_causes = _list_causes_of_revisions(connection)
     for name, present in connection.execute(select(services.c.name, services.c.revision)).all():
         causes = all_causes[name]
         needed_causes = (causes.get(revision) for revision in kept_revisions(causes, present, keep))
@@ -220,7 +223,7 @@ def _executions_of_services(connection: Connection, keep: int) -> Iterator[str]:
         yield from (key.execution for key in keys if isinstance(key, ActionKey))
 
 
-def _causes_of_revisions(connection: Connection) -> Mapping[str, Mapping[int, str | None]]:
+def _list_causes_of_revisions(connection: Connection) -> Mapping[str, Mapping[int, str | None]]:
     """The revisions of each service, none for others, with what registered them."""
     table = task_definitions.c
     causes: dict[str, dict[int, str | None]] = defaultdict(dict)
@@ -229,7 +232,7 @@ def _causes_of_revisions(connection: Connection) -> Mapping[str, Mapping[int, st
     return causes
 
 
-def _last_successes(connection: Connection) -> Iterator[str]:
+def _iterate_last_successes(connection: Connection) -> Iterator[str]:
     last: dict[tuple[str, str, str], str] = {}
     successes = (
         select(executions.c.pipeline, action_runs.c.key)
@@ -243,14 +246,14 @@ def _last_successes(connection: Connection) -> Iterator[str]:
     yield from last.values()
 
 
-def _executions_of_approvals(connection: Connection) -> Iterator[str]:
+def _iterate_executions_of_approvals(connection: Connection) -> Iterator[str]:
     """The executions whose approvals are still on record."""
     yield from connection.scalars(
         select(action_runs.c.execution).join(approvals, approvals.c.id == action_runs.c.key).distinct()
     )
 
 
-def _old_revisions(connection: Connection, service: str, keep: int) -> Sequence[int]:
+def _list_old_revisions(connection: Connection, service: str, keep: int) -> Sequence[int]:
     present = connection.scalar(select(services.c.revision).where(services.c.name == service))
     of_service = select(task_definitions.c.revision).where(task_definitions.c.family == service)
     revisions = set(connection.scalars(of_service))
@@ -282,29 +285,29 @@ def _is_old_verdict(before: str) -> ColumnElement[bool]:
     )
 
 
-def _named_by_rows(connection: Connection, digests: Sequence[str] | None = None) -> Iterator[str]:
+def _iterate_digests_in_rows(connection: Connection, digests: Sequence[str] | None = None) -> Iterator[str]:
     queries = [select(column).where(column.is_not(None)) for column in _REFERENCES]
     if digests is not None:
         queries = [query.where(column.in_(digests)) for query, column in zip(queries, _REFERENCES, strict=True)]
     yield from connection.scalars(union(*queries))
 
 
-def _named_by_verdicts(connection: Connection, positions: Collection[int]) -> Iterator[str]:
+def _iterate_digests_in_verdicts(connection: Connection, positions: Collection[int]) -> Iterator[str]:
     """The documents that the verdicts at these positions are made from."""
     query = select(documents.c.body).join(verdicts, verdicts.c.digest == documents.c.digest)
-    for part in batches(sorted(positions)):
+    for part in split_into_batches(sorted(positions)):
         is_verdict = verdicts.c.seq.in_(part), documents.c.kind == Verdict.__name__
         for body in connection.scalars(query.where(*is_verdict)):
-            yield from _texts(json.loads(zlib.decompress(body))["inputs"])
+            yield from _iterate_texts(json.loads(zlib.decompress(body))["inputs"])
 
 
-def _texts(value: object) -> Iterator[str]:
+def _iterate_texts(value: object) -> Iterator[str]:
     """All texts in a JSON value: the digests of a verdict's inputs are among them."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from _iterate_texts(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from _iterate_texts(item)

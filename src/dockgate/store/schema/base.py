@@ -14,16 +14,16 @@ metadata = MetaData(
 )
 
 
-def sequence() -> Column[int]:
+def define_sequence() -> Column[int]:
     """The column of the order in which rows were inserted."""
     return Column("seq", Integer, primary_key=True)
 
 
-def text(name: str, *foreign_keys: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
+def define_text(name: str, *foreign_keys: ForeignKey, primary_key: bool = False, unique: bool = False) -> Column[str]:
     """A required text column."""
     return Column(name, SafeText, *foreign_keys, primary_key=primary_key, unique=unique, nullable=False)
 
 
-def optional(name: str) -> Column[str]:
+def define_optional_text(name: str) -> Column[str]:
     """A text, or null."""
     return Column(name, SafeText, nullable=True)

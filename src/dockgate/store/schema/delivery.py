@@ -7,25 +7,25 @@ from dockgate.delivery.model import ApprovalState, Approvers, FixAction, Pipelin
 from dockgate.delivery.service_model import TaskDefinition
 from dockgate.gate.model import Status
 from dockgate.store.columns import EnumText, Json, Key, SafeText
-from dockgate.store.schema.base import metadata, optional, sequence, text
+from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 from dockgate.store.schema.identity import principals
 
-repositories = Table("repositories", metadata, text("name", primary_key=True), text("created_at"))
+repositories = Table("repositories", metadata, define_text("name", primary_key=True), define_text("created_at"))
 
 # Reference updates, asked for and done, by whom.
 pushes = Table(
     "pushes",
     metadata,
-    sequence(),
-    text("push"),
-    text("repository"),
-    text("ref"),
-    text("old"),
-    text("new"),
-    text("principal"),
-    text("email"),
-    text("token"),
-    text("at"),
+    define_sequence(),
+    define_text("push"),
+    define_text("repository"),
+    define_text("ref"),
+    define_text("old"),
+    define_text("new"),
+    define_text("principal"),
+    define_text("email"),
+    define_text("token"),
+    define_text("at"),
     Column("accepted", Boolean, nullable=False),
     UniqueConstraint("push", "ref"),
 )
@@ -36,39 +36,39 @@ Index(None, pushes.c.repository, pushes.c.accepted)
 pushed_commits = Table(
     "pushed_commits",
     metadata,
-    text("repository", primary_key=True),
-    text("commit", primary_key=True),
-    text("principal", primary_key=True),
-    text("email"),
+    define_text("repository", primary_key=True),
+    define_text("commit", primary_key=True),
+    define_text("principal", primary_key=True),
+    define_text("email"),
 )
 
 pipelines = Table(
     "pipelines",
     metadata,
-    text("name", primary_key=True),
+    define_text("name", primary_key=True),
     Column("version", Integer, primary_key=True),
     Column("body", Json(Pipeline), nullable=False),
-    text("created_at"),
+    define_text("created_at"),
     # As it was written, with comments; null where only the content is known.
     Column("text", SafeText),
 )
 
 # The image repositories that any version of any pipeline pushes its builds to.
-built_repositories = Table("built_repositories", metadata, text("name", primary_key=True))
+built_repositories = Table("built_repositories", metadata, define_text("name", primary_key=True))
 
 executions = Table(
     "executions",
     metadata,
-    text("id", primary_key=True),
-    text("pipeline"),
+    define_text("id", primary_key=True),
+    define_text("pipeline"),
     Column("number", Integer, nullable=False),
     Column("pipeline_version", Integer, nullable=False),
     Column("state", EnumText(RunState), nullable=False),
     Column("trigger", Json(dict[str, str]), nullable=False),
-    text("cause"),
-    optional("reason"),
-    text("started_at"),
-    optional("finished_at"),
+    define_text("cause"),
+    define_optional_text("reason"),
+    define_text("started_at"),
+    define_optional_text("finished_at"),
     UniqueConstraint("pipeline", "number"),
     UniqueConstraint("pipeline", "cause"),
     ForeignKeyConstraint(["pipeline", "pipeline_version"], [pipelines.c.name, pipelines.c.version]),
@@ -79,39 +79,39 @@ Index(None, executions.c.cause)
 action_runs = Table(
     "action_runs",
     metadata,
-    sequence(),
+    define_sequence(),
     Column("key", Key, unique=True, nullable=False),
-    text("execution", ForeignKey(executions.c.id)),
+    define_text("execution", ForeignKey(executions.c.id)),
     Column("state", EnumText(RunState), nullable=False),
-    optional("reason"),
+    define_optional_text("reason"),
     Column("variables", Json(dict[str, str]), nullable=False),
-    optional("artifact"),
-    text("started_at"),
-    optional("finished_at"),
+    define_optional_text("artifact"),
+    define_text("started_at"),
+    define_optional_text("finished_at"),
 )
 Index(None, action_runs.c.execution, action_runs.c.seq)
 
 approvals = Table(
     "approvals",
     metadata,
-    sequence(),
-    text("id", unique=True),
-    text("token"),
-    text("image"),
-    text("repository"),
-    text("policy"),
-    text("custom_data"),
-    text("created_at"),
-    text("expires_at"),
+    define_sequence(),
+    define_text("id", unique=True),
+    define_text("token"),
+    define_text("image"),
+    define_text("repository"),
+    define_text("policy"),
+    define_text("custom_data"),
+    define_text("created_at"),
+    define_text("expires_at"),
     Column("state", EnumText(ApprovalState), nullable=False),
-    text("summary"),
-    optional("verdict"),
-    optional("decided_by"),
-    optional("settled_at"),
-    optional("reference"),
-    optional("pipeline"),
-    optional("service"),
-    optional("requested_by"),
+    define_text("summary"),
+    define_optional_text("verdict"),
+    define_optional_text("decided_by"),
+    define_optional_text("settled_at"),
+    define_optional_text("reference"),
+    define_optional_text("pipeline"),
+    define_optional_text("service"),
+    define_optional_text("requested_by"),
     Column("approvers", Json(Approvers)),
     Column("committers", Json(tuple[str, ...]), nullable=False),
 )
@@ -123,12 +123,12 @@ Index(None, approvals.c.state, approvals.c.expires_at)
 votes = Table(
     "votes",
     metadata,
-    sequence(),
-    text("approval"),
-    text("who", ForeignKey(principals.c.name)),
+    define_sequence(),
+    define_text("approval"),
+    define_text("who", ForeignKey(principals.c.name)),
     Column("yes", Boolean, nullable=False),
-    text("reason"),
-    text("at"),
+    define_text("reason"),
+    define_text("at"),
     UniqueConstraint("approval", "who"),
 )
 
@@ -136,12 +136,12 @@ votes = Table(
 followed_images = Table(
     "followed_images",
     metadata,
-    text("image", primary_key=True),
-    text("repository", primary_key=True),
-    text("policy", primary_key=True),
+    define_text("image", primary_key=True),
+    define_text("repository", primary_key=True),
+    define_text("policy", primary_key=True),
     Column("status", EnumText(Status), nullable=False),
-    text("verdict"),
-    text("changed_at"),
+    define_text("verdict"),
+    define_text("changed_at"),
     Column("changes", Integer, nullable=False),
     Column("renew_at", SafeText),
     Column("unwatched_at", SafeText),
@@ -151,12 +151,12 @@ followed_images = Table(
 followed_callbacks = Table(
     "followed_callbacks",
     metadata,
-    text("approval", primary_key=True),
-    text("image"),
-    text("repository"),
-    text("policy"),
-    text("url"),
-    text("secret"),
+    define_text("approval", primary_key=True),
+    define_text("image"),
+    define_text("repository"),
+    define_text("policy"),
+    define_text("url"),
+    define_text("secret"),
 )
 Index(None, followed_callbacks.c.image)
 
@@ -164,7 +164,7 @@ Index(None, followed_callbacks.c.image)
 task_definitions = Table(
     "task_definitions",
     metadata,
-    text("family", primary_key=True),
+    define_text("family", primary_key=True),
     Column("revision", Integer, primary_key=True),
     Column("cause", SafeText),
     Column("body", Json(TaskDefinition), nullable=False),
@@ -174,58 +174,58 @@ task_definitions = Table(
 services = Table(
     "services",
     metadata,
-    text("name", primary_key=True),
-    text("target"),
+    define_text("name", primary_key=True),
+    define_text("target"),
     Column("desired_count", Integer, nullable=False),
     Column("revision", Integer, nullable=False),
-    optional("at_risk"),
-    optional("at_risk_until"),
-    optional("cannot_judge"),
-    text("deployed_by"),
+    define_optional_text("at_risk"),
+    define_optional_text("at_risk_until"),
+    define_optional_text("cannot_judge"),
+    define_text("deployed_by"),
     ForeignKeyConstraint(["name", "revision"], [task_definitions.c.family, task_definitions.c.revision]),
 )
 
 rollouts = Table(
     "rollouts",
     metadata,
-    text("service", ForeignKey(services.c.name), primary_key=True),
+    define_text("service", ForeignKey(services.c.name), primary_key=True),
     Column("number", Integer, primary_key=True),
-    text("target"),
+    define_text("target"),
     Column("desired_count", Integer, nullable=False),
     Column("definition", Json(TaskDefinition), nullable=False),
     Column("state", EnumText(RunState), nullable=False),
-    optional("reason"),
+    define_optional_text("reason"),
     Column("revision", Integer),
-    text("started_at"),
-    text("started_by"),
-    optional("finished_at"),
+    define_text("started_at"),
+    define_text("started_by"),
+    define_optional_text("finished_at"),
 )
 Index(None, rollouts.c.state)
 
 service_events = Table(
     "service_events",
     metadata,
-    sequence(),
-    text("key", unique=True),
-    text("service", ForeignKey(services.c.name)),
-    text("at"),
-    text("message"),
+    define_sequence(),
+    define_text("key", unique=True),
+    define_text("service", ForeignKey(services.c.name)),
+    define_text("at"),
+    define_text("message"),
 )
 Index(None, service_events.c.service, service_events.c.seq)
 
 fixes = Table(
     "fixes",
     metadata,
-    text("id", primary_key=True),
-    text("pipeline"),
-    text("image"),
-    text("repository"),
+    define_text("id", primary_key=True),
+    define_text("pipeline"),
+    define_text("image"),
+    define_text("repository"),
     Column("kind", EnumText(FixKind), nullable=False),
     Column("action", EnumText(FixAction), nullable=False),
     Column("details", Json(FixDetails), nullable=False),
-    text("source"),
-    text("parent"),
-    text("created_at"),
+    define_text("source"),
+    define_text("parent"),
+    define_text("created_at"),
     Column("state", EnumText(FixState), nullable=False),
     Column("branch", SafeText),
     Column("commit", SafeText),

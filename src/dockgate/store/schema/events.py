@@ -8,7 +8,7 @@ from dockgate.events.model import EventKind
 from dockgate.events.rule import Rule, Target
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import OutboxKind
-from dockgate.store.schema.base import metadata, optional, sequence, text
+from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 
 # SQLite counts up only columns of the type INTEGER, which has 64 bits there.
 _Number = BigInteger().with_variant(Integer, "sqlite")
@@ -17,21 +17,21 @@ _Number = BigInteger().with_variant(Integer, "sqlite")
 heads = Table(
     "heads",
     metadata,
-    text("repository", primary_key=True),
-    text("branch", primary_key=True),
-    text("head"),
+    define_text("repository", primary_key=True),
+    define_text("branch", primary_key=True),
+    define_text("head"),
     Column("moves", Integer, nullable=False),
 )
 
 events = Table(
     "events",
     metadata,
-    sequence(),
-    text("id", unique=True),
+    define_sequence(),
+    define_text("id", unique=True),
     Column("kind", EnumText(EventKind), nullable=False),
     Column("detail", Json(dict[str, str]), nullable=False),
-    text("at"),
-    optional("handled_at"),
+    define_text("at"),
+    define_optional_text("handled_at"),
 )
 Index(None, events.c.handled_at, events.c.seq)
 
@@ -42,11 +42,11 @@ event_log = Table(
     metadata,
     Column("position", _Number, primary_key=True),
     Column("seq", _Number, unique=True),
-    text("id", unique=True),
-    text("source"),
-    text("detail_type"),
-    text("subject"),
-    text("at"),
+    define_text("id", unique=True),
+    define_text("source"),
+    define_text("detail_type"),
+    define_text("subject"),
+    define_text("at"),
     Column("repository", SafeText),
     Column("pipeline", SafeText),
     Column("body", Json(dict[str, Any]), nullable=False),
@@ -56,44 +56,48 @@ Index(None, event_log.c.at)
 event_rules = Table(
     "event_rules",
     metadata,
-    text("name", primary_key=True),
+    define_text("name", primary_key=True),
     Column("body", Json(Rule), nullable=False),
     Column("version", Integer, nullable=False),
-    text("changed_at"),
-    text("changed_by"),
+    define_text("changed_at"),
+    define_text("changed_by"),
 )
 
 # `secrets` are encrypted: see `store.events.secret_box`.
 event_targets = Table(
     "event_targets",
     metadata,
-    text("name", primary_key=True),
+    define_text("name", primary_key=True),
     Column("body", Json(Target), nullable=False),
     Column("secrets", LargeBinary, nullable=False),
     Column("version", Integer, nullable=False),
-    text("changed_at"),
-    text("changed_by"),
+    define_text("changed_at"),
+    define_text("changed_by"),
 )
 
 # The number of the last event that a reader of the event log has handled.
 event_cursors = Table(
-    "event_cursors", metadata, text("name", primary_key=True), Column("position", BigInteger, nullable=False)
+    "event_cursors", metadata, define_text("name", primary_key=True), Column("position", BigInteger, nullable=False)
 )
 
 # Events that wait to become one message of a target. `position` is the event's number.
 grouped_events = Table(
     "grouped_events",
     metadata,
-    text("target", primary_key=True),
-    text("rule", primary_key=True),
+    define_text("target", primary_key=True),
+    define_text("rule", primary_key=True),
     Column("position", BigInteger, primary_key=True, autoincrement=False),
-    text("at"),
+    define_text("at"),
     Column("pause_seconds", Integer, nullable=False),
 )
 
 # What a target was notified about, and when that last happened: the same thing is not sent again.
 notified_topics = Table(
-    "notified_topics", metadata, text("target", primary_key=True), text("topic", primary_key=True), text("at")
+    "notified_topics",
+    metadata,
+    define_text("target", primary_key=True),
+    define_text("topic", primary_key=True),
+    define_text("at"),
 )
 Index(None, notified_topics.c.at)
 
@@ -101,10 +105,10 @@ Index(None, notified_topics.c.at)
 notified_states = Table(
     "notified_states",
     metadata,
-    text("target", primary_key=True),
-    text("state", primary_key=True),
-    text("topic"),
-    text("at"),
+    define_text("target", primary_key=True),
+    define_text("state", primary_key=True),
+    define_text("topic"),
+    define_text("at"),
 )
 Index(None, notified_states.c.at)
 
@@ -113,27 +117,27 @@ Index(None, notified_states.c.at)
 unsettled_states = Table(
     "unsettled_states",
     metadata,
-    text("target", primary_key=True),
-    text("state", primary_key=True),
-    text("rule"),
+    define_text("target", primary_key=True),
+    define_text("state", primary_key=True),
+    define_text("rule"),
     Column("position", BigInteger, nullable=False),
-    text("at"),
+    define_text("at"),
     Column("pause_seconds", Integer, nullable=False),
-    text("topic"),
-    text("reopened"),
+    define_text("topic"),
+    define_text("reopened"),
 )
 Index(None, unsettled_states.c.at)
 
 # When the last daily summary of a target was due.
-sent_summaries = Table("sent_summaries", metadata, text("target", primary_key=True), text("due_at"))
+sent_summaries = Table("sent_summaries", metadata, define_text("target", primary_key=True), define_text("due_at"))
 
 # What is still to be sent, and what was: see `records.OutboxEntry`.
 outbox = Table(
     "outbox",
     metadata,
     Column("kind", EnumText(OutboxKind), primary_key=True, nullable=False),
-    text("key", primary_key=True),
-    text("receiver", primary_key=True),
+    define_text("key", primary_key=True),
+    define_text("receiver", primary_key=True),
     Column("payload", Json(dict[str, Any]), nullable=False),
     Column("image", SafeText),
     Column("due_since", SafeText),
@@ -163,18 +167,23 @@ outbox_receivers = Table(
     "outbox_receivers",
     metadata,
     Column("kind", EnumText(OutboxKind), primary_key=True, nullable=False),
-    text("receiver", primary_key=True),
+    define_text("receiver", primary_key=True),
     Column("failures", Integer, nullable=False),
     Column("given_up", Integer, nullable=False),
     Column("deleted", Integer, nullable=False),
     Column("paused_until", SafeText),
     Column("last_error", SafeText),
     Column("last_sent_at", SafeText),
-    optional("gone_at"),
+    define_optional_text("gone_at"),
 )
 
 # Executions that rules have started: a rule may start a pipeline only so often.
 pipeline_starts = Table(
-    "pipeline_starts", metadata, text("cause", primary_key=True), text("rule"), text("pipeline"), text("at")
+    "pipeline_starts",
+    metadata,
+    define_text("cause", primary_key=True),
+    define_text("rule"),
+    define_text("pipeline"),
+    define_text("at"),
 )
 Index(None, pipeline_starts.c.rule, pipeline_starts.c.pipeline, pipeline_starts.c.at)

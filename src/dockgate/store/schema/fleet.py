@@ -20,17 +20,17 @@ from sqlalchemy import (
 
 from dockgate.gate.model import Status
 from dockgate.store.columns import EnumText, Json
-from dockgate.store.schema.base import metadata, optional, text
+from dockgate.store.schema.base import define_optional_text, define_text, metadata
 from dockgate.vulnerabilities.model import Severity
 
 
-def number(name: str, *foreign_keys: ForeignKey) -> Column[int]:
+def define_number(name: str, *foreign_keys: ForeignKey) -> Column[int]:
     """A required whole number."""
     return Column(name, Integer, *foreign_keys, nullable=False)
 
 
 # Facts about the index itself, such as the digest of the advisories that it was matched with.
-fleet_state = Table("fleet_state", metadata, text("name", primary_key=True), text("value"))
+fleet_state = Table("fleet_state", metadata, define_text("name", primary_key=True), define_text("value"))
 
 # `key` is the digest of the identity: of every column that follows, because a package URL alone is not unique (one
 # package of Debian occurs in several releases). `matched` is false until its findings were looked up.
@@ -38,15 +38,15 @@ fleet_components = Table(
     "fleet_components",
     metadata,
     Column("id", Integer, primary_key=True),
-    text("key", unique=True),
-    text("ecosystem"),
-    text("name"),
-    text("version"),
-    text("purl"),
-    text("source_name"),
-    text("source_version"),
-    text("module"),
-    text("vendor"),
+    define_text("key", unique=True),
+    define_text("ecosystem"),
+    define_text("name"),
+    define_text("version"),
+    define_text("purl"),
+    define_text("source_name"),
+    define_text("source_version"),
+    define_text("module"),
+    define_text("vendor"),
     Column("matched", Boolean, nullable=False),
 )
 Index(None, fleet_components.c.source_name, fleet_components.c.ecosystem)
@@ -65,10 +65,10 @@ fleet_vulnerabilities = Table(
     "fleet_vulnerabilities",
     metadata,
     Column("id", Integer, primary_key=True),
-    text("name"),
+    define_text("name"),
     Column("aliases", Json(tuple[str, ...]), nullable=False),
-    optional("exploited"),
-    optional("due"),
+    define_optional_text("exploited"),
+    define_optional_text("due"),
     Column("epss", Float, nullable=False),
     Column("percentile", Float, nullable=False),
     UniqueConstraint("name", "aliases"),
@@ -78,7 +78,7 @@ fleet_vulnerabilities = Table(
 fleet_aliases = Table(
     "fleet_aliases",
     metadata,
-    text("alias", primary_key=True),
+    define_text("alias", primary_key=True),
     Column("vulnerability", Integer, primary_key=True, autoincrement=False),
 )
 
@@ -89,15 +89,15 @@ fleet_findings = Table(
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
     Column("severity", EnumText(Severity), nullable=False),
-    text("source"),
+    define_text("source"),
     Column("score", Float, nullable=False),
-    optional("vector"),
-    text("fixed"),
-    optional("note"),
+    define_optional_text("vector"),
+    define_text("fixed"),
+    define_optional_text("note"),
     Column("disputed", Boolean, nullable=False),
-    optional("published"),
-    optional("fixed_at"),
-    text("opened"),
+    define_optional_text("published"),
+    define_optional_text("fixed_at"),
+    define_text("opened"),
 )
 Index(None, fleet_findings.c.vulnerability)
 
@@ -107,11 +107,11 @@ fleet_past_findings = Table(
     metadata,
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
-    text("opened", primary_key=True),
-    text("closed"),
-    text("why"),
+    define_text("opened", primary_key=True),
+    define_text("closed"),
+    define_text("why"),
     Column("severity", EnumText(Severity), nullable=False),
-    text("fixed"),
+    define_text("fixed"),
 )
 Index(None, fleet_past_findings.c.vulnerability)
 
@@ -122,8 +122,8 @@ fleet_news = Table(
     metadata,
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("vulnerability", Integer, ForeignKey(fleet_vulnerabilities.c.id), primary_key=True, autoincrement=False),
-    text("kind"),
-    text("at"),
+    define_text("kind"),
+    define_text("at"),
     Column("announced", Boolean, nullable=False),
 )
 Index(None, fleet_news.c.vulnerability)
@@ -134,8 +134,8 @@ fleet_doubts = Table(
     metadata,
     Column("component", Integer, ForeignKey(fleet_components.c.id), primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
-    text("kind"),
-    text("reason"),
+    define_text("kind"),
+    define_text("reason"),
     Column("ids", Json(tuple[str, ...]), nullable=False),
 )
 
@@ -144,7 +144,7 @@ fleet_bundles = Table(
     "fleet_bundles",
     metadata,
     Column("id", Integer, primary_key=True),
-    text("digest", unique=True),
+    define_text("digest", unique=True),
     Column("content", LargeBinary, nullable=False),
 )
 
@@ -166,13 +166,13 @@ fleet_images = Table(
     "fleet_images",
     metadata,
     Column("id", Integer, primary_key=True),
-    text("digest", unique=True),
-    text("repository"),
-    text("inventories"),
-    text("scanner"),
-    text("seen_at"),
-    text("scanned_at"),
-    optional("gone_at"),
+    define_text("digest", unique=True),
+    define_text("repository"),
+    define_text("inventories"),
+    define_text("scanner"),
+    define_text("seen_at"),
+    define_text("scanned_at"),
+    define_optional_text("gone_at"),
 )
 
 # The platforms of an image in the order of its scan. `facts` is its inventory without packages, as in `documents`;
@@ -183,11 +183,11 @@ fleet_platforms = Table(
     metadata,
     Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
-    text("platform"),
-    number("unread"),
-    number("packages"),
-    text("manifest"),
-    number("base_layers"),
+    define_text("platform"),
+    define_number("unread"),
+    define_number("packages"),
+    define_text("manifest"),
+    define_number("base_layers"),
     Column("facts", LargeBinary, nullable=False),
 )
 
@@ -205,8 +205,8 @@ fleet_image_bundles = Table(
     Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
     Column("platform", SmallInteger, primary_key=True, autoincrement=False),
     Column("position", SmallInteger, primary_key=True, autoincrement=False),
-    number("bundle", ForeignKey(fleet_bundles.c.id)),
-    text("layer"),
+    define_number("bundle", ForeignKey(fleet_bundles.c.id)),
+    define_text("layer"),
     Column("base", Boolean, nullable=False),
     sqlite_with_rowid=False,
 )
@@ -219,12 +219,12 @@ fleet_tags = Table(
     "fleet_tags",
     metadata,
     Column("id", Integer, primary_key=True),
-    text("repository"),
-    text("tag"),
-    text("digest"),
-    text("since"),
-    text("pushed_at"),
-    optional("until"),
+    define_text("repository"),
+    define_text("tag"),
+    define_text("digest"),
+    define_text("since"),
+    define_text("pushed_at"),
+    define_optional_text("until"),
     UniqueConstraint("repository", "tag", "digest", "since"),
 )
 Index(None, fleet_tags.c.digest)
@@ -238,15 +238,15 @@ Index(None, fleet_tags.c.pushed_at, fleet_tags.c.id)
 fleet_verdicts = Table(
     "fleet_verdicts",
     metadata,
-    text("policy", primary_key=True),
+    define_text("policy", primary_key=True),
     Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
     Column("status", EnumText(Status), nullable=False),
-    *(number(severity.value.lower()) for severity in Severity),
-    optional("reason"),
-    text("since"),
-    optional("next_at"),
-    optional("cannot_judge_since"),
-    number("waived"),
+    *(define_number(severity.value.lower()) for severity in Severity),
+    define_optional_text("reason"),
+    define_text("since"),
+    define_optional_text("next_at"),
+    define_optional_text("cannot_judge_since"),
+    define_number("waived"),
     postgresql_with={"fillfactor": 50},
 )
 Index(None, fleet_verdicts.c.image)
@@ -257,10 +257,10 @@ fleet_ended_verdicts = Table(
     "fleet_ended_verdicts",
     metadata,
     Column("image", Integer, ForeignKey(fleet_images.c.id), primary_key=True, autoincrement=False),
-    text("policy"),
+    define_text("policy"),
     Column("status", EnumText(Status), nullable=False),
-    *(number(severity.value.lower()) for severity in Severity),
-    text("since"),
-    number("waived"),
-    text("ended_at"),
+    *(define_number(severity.value.lower()) for severity in Severity),
+    define_text("since"),
+    define_number("waived"),
+    define_text("ended_at"),
 )

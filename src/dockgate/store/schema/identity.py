@@ -4,7 +4,7 @@ from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, Table
 
 from dockgate.identity.model import Permission, ProjectRole, Role
 from dockgate.store.columns import Json, SafeText
-from dockgate.store.schema.base import metadata, optional, sequence, text
+from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 
 # The least status of an answer that refuses a call.
 FIRST_REFUSAL = 400
@@ -13,12 +13,12 @@ FIRST_REFUSAL = 400
 principals = Table(
     "principals",
     metadata,
-    text("name", primary_key=True),
-    text("folded", unique=True),
+    define_text("name", primary_key=True),
+    define_text("folded", unique=True),
     Column("roles", Json(tuple[Role, ...]), nullable=False),
-    optional("email"),
-    optional("created_at"),
-    optional("disabled_at"),
+    define_optional_text("email"),
+    define_optional_text("created_at"),
+    define_optional_text("disabled_at"),
     Column("project_roles", Json(tuple[ProjectRole, ...]), nullable=False),
 )
 
@@ -26,33 +26,33 @@ principals = Table(
 first_admin_links = Table(
     "first_admin_links",
     metadata,
-    text("digest", primary_key=True),
-    text("expires_at"),
+    define_text("digest", primary_key=True),
+    define_text("expires_at"),
 )
 
 # Who a principal is at an identity provider.
 identities = Table(
     "identities",
     metadata,
-    text("issuer", primary_key=True),
-    text("subject", primary_key=True),
-    text("principal", ForeignKey(principals.c.name)),
+    define_text("issuer", primary_key=True),
+    define_text("subject", primary_key=True),
+    define_text("principal", ForeignKey(principals.c.name)),
 )
 
 tokens = Table(
     "tokens",
     metadata,
-    sequence(),
-    text("id", unique=True),
-    text("principal", ForeignKey(principals.c.name)),
-    text("digest"),
+    define_sequence(),
+    define_text("id", unique=True),
+    define_text("principal", ForeignKey(principals.c.name)),
+    define_text("digest"),
     Column("scopes", Json(tuple[Permission, ...]), nullable=False),
     Column("repositories", Json(tuple[str, ...]), nullable=False),
     Column("pipelines", Json(tuple[str, ...]), nullable=False),
-    text("created_at"),
-    text("expires_at"),
-    optional("last_used_at"),
-    optional("revoked_at"),
+    define_text("created_at"),
+    define_text("expires_at"),
+    define_optional_text("last_used_at"),
+    define_optional_text("revoked_at"),
     Column("is_session", Boolean, nullable=False),
 )
 Index(None, tokens.c.principal, tokens.c.seq)
@@ -60,11 +60,11 @@ Index(None, tokens.c.principal, tokens.c.seq)
 sessions = Table(
     "sessions",
     metadata,
-    text("digest", primary_key=True),
-    text("token", ForeignKey(tokens.c.id)),
-    text("created_at"),
-    text("seen_at"),
-    text("ends_at"),
+    define_text("digest", primary_key=True),
+    define_text("token", ForeignKey(tokens.c.id)),
+    define_text("created_at"),
+    define_text("seen_at"),
+    define_text("ends_at"),
     Column("ended_at", SafeText),
 )
 Index(None, sessions.c.token)
@@ -73,15 +73,15 @@ Index(None, sessions.c.ends_at)
 audit = Table(
     "audit",
     metadata,
-    sequence(),
-    text("id", unique=True),
-    text("at"),
-    text("who"),
-    text("token"),
-    text("call"),
-    text("subject"),
+    define_sequence(),
+    define_text("id", unique=True),
+    define_text("at"),
+    define_text("who"),
+    define_text("token"),
+    define_text("call"),
+    define_text("subject"),
     Column("status", Integer, nullable=False),
-    optional("detail"),
+    define_optional_text("detail"),
 )
 Index(None, audit.c.who, audit.c.seq)
 Index(None, audit.c.call, audit.c.seq)

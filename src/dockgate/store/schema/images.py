@@ -5,17 +5,17 @@ from sqlalchemy import Column, ForeignKey, Index, Integer, Table
 from dockgate.scanner.model import LayerOrigin
 from dockgate.store.columns import EnumText, Json, SafeText
 from dockgate.store.records import ScanState
-from dockgate.store.schema.base import metadata, optional, sequence, text
+from dockgate.store.schema.base import define_optional_text, define_sequence, define_text, metadata
 from dockgate.store.schema.store import documents
 
 pushed_images = Table(
     "pushed_images",
     metadata,
-    text("repository", primary_key=True),
-    text("tag", primary_key=True),
-    text("digest", primary_key=True),
-    text("pushed_at"),
-    optional("pushed_by"),
+    define_text("repository", primary_key=True),
+    define_text("tag", primary_key=True),
+    define_text("digest", primary_key=True),
+    define_text("pushed_at"),
+    define_optional_text("pushed_by"),
     # When the image was judged after its push; null until then, and again after a new scan.
     Column("judged_at", SafeText),
 )
@@ -25,14 +25,14 @@ Index(None, pushed_images.c.judged_at)
 tag_moves = Table(
     "tag_moves",
     metadata,
-    sequence(),
-    text("id", unique=True),
-    text("repository"),
-    text("tag"),
-    text("previous"),
-    text("digest"),
-    text("moved_at"),
-    optional("pushed_by"),
+    define_sequence(),
+    define_text("id", unique=True),
+    define_text("repository"),
+    define_text("tag"),
+    define_text("previous"),
+    define_text("digest"),
+    define_text("moved_at"),
+    define_optional_text("pushed_by"),
 )
 Index(None, tag_moves.c.digest)
 Index(None, tag_moves.c.previous)
@@ -40,14 +40,14 @@ Index(None, tag_moves.c.previous)
 scans = Table(
     "scans",
     metadata,
-    text("image", primary_key=True),
-    text("repository"),
+    define_text("image", primary_key=True),
+    define_text("repository"),
     Column("state", EnumText(ScanState), nullable=False),
     Column("number", Integer, nullable=False),
-    optional("reason"),
-    text("requested_at"),
-    optional("finished_at"),
-    optional("scanner"),
+    define_optional_text("reason"),
+    define_text("requested_at"),
+    define_optional_text("finished_at"),
+    define_optional_text("scanner"),
 )
 Index(None, scans.c.state, scans.c.requested_at)
 
@@ -55,11 +55,11 @@ Index(None, scans.c.state, scans.c.requested_at)
 scan_inventories = Table(
     "scan_inventories",
     metadata,
-    text("image", ForeignKey(scans.c.image), primary_key=True),
+    define_text("image", ForeignKey(scans.c.image), primary_key=True),
     Column("position", Integer, primary_key=True),
-    text("digest", ForeignKey(documents.c.digest)),
+    define_text("digest", ForeignKey(documents.c.digest)),
     # The digest of the platform's manifest: the image itself, or an image in an index.
-    text("platform_image"),
+    define_text("platform_image"),
     Column("layers", Json(tuple[LayerOrigin, ...]), nullable=False),
 )
 Index(None, scan_inventories.c.platform_image)
@@ -67,8 +67,8 @@ Index(None, scan_inventories.c.platform_image)
 image_uses = Table(
     "image_uses",
     metadata,
-    text("image", primary_key=True),
-    text("repository", primary_key=True),
+    define_text("image", primary_key=True),
+    define_text("repository", primary_key=True),
     Column("pulled_at", SafeText),
     Column("run_at", SafeText),
 )

@@ -5,15 +5,15 @@ from typing import Any
 from sqlalchemy import Column, Table
 
 from dockgate.store.columns import Json, SafeText
-from dockgate.store.schema.base import metadata, sequence, text
+from dockgate.store.schema.base import define_sequence, define_text, metadata
 
 # `report` is empty until the collection has finished.
 collections = Table(
     "collections",
     metadata,
-    sequence(),
-    text("requested_at"),
-    text("requested_by"),
+    define_sequence(),
+    define_text("requested_at"),
+    define_text("requested_by"),
     Column("started_at", SafeText),
     Column("finished_at", SafeText),
     Column("error", SafeText),
@@ -23,5 +23,9 @@ collections = Table(
 # One row. No token that can push is issued before `closed_until`, and none that was issued is valid after
 # `pushes_until`.
 push_gate = Table(
-    "push_gate", metadata, text("name", primary_key=True), Column("closed_until", SafeText), text("pushes_until")
+    "push_gate",
+    metadata,
+    define_text("name", primary_key=True),
+    Column("closed_until", SafeText),
+    define_text("pushes_until"),
 )

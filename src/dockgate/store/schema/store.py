@@ -4,17 +4,17 @@ from sqlalchemy import Column, Integer, LargeBinary, Table
 
 from dockgate.store.columns import EnumText, Json
 from dockgate.store.records import WorkerState
-from dockgate.store.schema.base import metadata, text
+from dockgate.store.schema.base import define_text, metadata
 
 # One row: the id of this store, which no other store has.
-identity = Table("identity", metadata, text("id", primary_key=True))
+identity = Table("identity", metadata, define_text("id", primary_key=True))
 
 # Canonical bytes by their digest, deflated (RFC 1950). `kind` is the name of the dataclass that they encode.
 documents = Table(
     "documents",
     metadata,
-    text("digest", primary_key=True),
-    text("kind"),
+    define_text("digest", primary_key=True),
+    define_text("kind"),
     Column("body", LargeBinary, nullable=False),
 )
 
@@ -22,13 +22,13 @@ documents = Table(
 workers = Table(
     "workers",
     metadata,
-    text("id", primary_key=True),
-    text("node"),
-    text("version"),
+    define_text("id", primary_key=True),
+    define_text("node"),
+    define_text("version"),
     Column("queues", Json(tuple[str, ...]), nullable=False),
     Column("labels", Json(dict[str, str]), nullable=False),
     Column("state", EnumText(WorkerState), nullable=False),
     Column("beats", Integer, nullable=False),
-    text("started_at"),
-    text("seen_at"),
+    define_text("started_at"),
+    define_text("seen_at"),
 )

@@ -9,7 +9,7 @@ from pydantic import Field
 from dockgate.delivery.approval_request import NAME_LIMIT, TIMEOUT_LIMIT, ApprovalRequest
 from dockgate.delivery.model import ApprovalState
 from dockgate.delivery.webhook_delivery import Callback
-from dockgate.events.webhook_signature import key
+from dockgate.events.webhook_signature import parse_key
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UsageError
@@ -95,7 +95,7 @@ def _request_approval(
     if body.callback is not None:
         server.webhooks.check(body.callback.url)
         if body.callback.secret:
-            key(body.callback.secret)
+            parse_key(body.callback.secret)
         callback = Callback(body.callback.url, body.callback.secret or "")
     approval_request = ApprovalRequest(
         pipeline=body.pipeline,
@@ -109,7 +109,7 @@ def _request_approval(
         key=idempotency_key or None,
     )
     approval = server.approval_requests.request_external(approval_request, caller.principal)
-    callback_record = server.store.approvals.callback(approval.id)
+    callback_record = server.store.approvals.find_callback(approval.id)
     return CreatedApproval(
         make_approval_view(approval), approval.token, callback_record.secret if callback_record else None
     )

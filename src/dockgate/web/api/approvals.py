@@ -8,7 +8,7 @@ from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DeniedError
-from dockgate.store.delivery.approvals import unknown_approval
+from dockgate.store.delivery.approvals import make_unknown_approval_error
 from dockgate.web.api import (
     Accepter,
     Decider,
@@ -120,7 +120,7 @@ def reject_approval(approval_id: str, body: Rejection, caller: Decider, server: 
 def list_votes(approval_id: str, caller: Reader, server: ServerDependency) -> list[Vote]:
     """List the votes of an approval, oldest first."""
     _require_approval(caller, approval_id, server)
-    return [vote for vote, _ in server.store.approvals.votes(approval_id)]
+    return [vote for vote, _ in server.store.approvals.list_votes(approval_id)]
 
 
 @router.get("/approvals/{approval_id:path}")
@@ -144,7 +144,7 @@ def cast_vote(approval_id: str, body: CastVote, caller: Decider, server: ServerD
     approval = server.approval_decisions.vote(approval_id, caller.principal, body.yes, body.reason)
     note_change(f"{'yes' if body.yes else 'no'}{': ' if body.reason else ''}{body.reason}")
     return ApprovalWithVotes(
-        make_approval_view(approval), [vote for vote, _ in server.store.approvals.votes(approval_id)]
+        make_approval_view(approval), [vote for vote, _ in server.store.approvals.list_votes(approval_id)]
     )
 
 
@@ -173,7 +173,7 @@ def require_reach(caller: Caller, approval: Approval) -> None:
     """
     scope = scope_of(approval)
     if not caller.can_reach(**scope) and not caller.can(Permission.READ, **scope):
-        raise unknown_approval(approval.id)
+        raise make_unknown_approval_error(approval.id)
     caller.require(**scope)
 
 

@@ -20,7 +20,7 @@ from dockgate.delivery.service_model import (
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
-from dockgate.store.delivery.services import unknown_service
+from dockgate.store.delivery.services import make_unknown_service_error
 from dockgate.web.api import Administrator, Reader, ServerDependency, make_router, mark_self_checking
 from dockgate.web.audit_details import note_change
 from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
@@ -112,7 +112,7 @@ def list_visible_services(caller: Caller, server: WebServices) -> list[Service]:
     services = server.store.services.list()
     if not caller.is_limited:
         return list(services)
-    running = server.store.services.running_images()
+    running = server.store.services.list_running_images()
     reachable_services = (
         entry for entry in running if caller.can_reach(repository=entry.reference.strip_registry(server.registry))
     )
@@ -123,7 +123,7 @@ def list_visible_services(caller: Caller, server: WebServices) -> list[Service]:
 def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, FailedDeploy]:
     """The services whose last deploy failed, by the newest events, of the events that the caller may see."""
     last: dict[str, FailedDeploy | None] = {}
-    for event in server.store.event_log.newest_events(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
+    for event in server.store.event_log.list_newest(("deploy.failed", "deploy.succeeded"), "", MAX_DEPLOYS):
         detail = event.body["detail"]
         name = str(detail.get("service"))
         if name in last or not caller.can_reach(repository=event.repository, pipeline=event.pipeline):
@@ -137,7 +137,7 @@ def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, Failed
 def _can_see(caller: Caller, service: Service, server: WebServices) -> bool:
     if not caller.is_limited:
         return True
-    return _can_reach_image(caller, server.store.services.definition(service.name, service.revision), server)
+    return _can_reach_image(caller, server.store.services.get_definition(service.name, service.revision), server)
 
 
 def _can_reach_image(caller: Caller, definition: TaskDefinition, server: WebServices) -> bool:
@@ -171,7 +171,7 @@ def _require_service(caller: Caller, name: str, server: WebServices) -> Service:
     """The service. For a limited caller, those that run other repositories' images do not exist."""
     service = server.store.services.get(name)
     if not _can_see(caller, service, server):
-        raise unknown_service(name)
+        raise make_unknown_service_error(name)
     return service
 
 
@@ -214,7 +214,9 @@ def read_service_page(
     }[trouble]
     page = page_of(filter(has_trouble, list_visible_services(caller, server)), keys, query)
     images = (
-        {entry.service: entry.reference for entry in server.store.services.running_images()} if page.entries else {}
+        {entry.service: entry.reference for entry in server.store.services.list_running_images()}
+        if page.entries
+        else {}
     )
     summaries = []
     for service in page.entries:
@@ -239,10 +241,10 @@ def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceV
     stored_service = _require_service(caller, name, server)
     view = ServiceView(
         service=stored_service,
-        definitions=list(server.store.services.definitions(name)),
+        definitions=list(server.store.services.list_definitions(name)),
         tasks=list(server.targets[stored_service.target].tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
-        events=list(server.store.services.events(name)),
+        events=list(server.store.services.list_events(name)),
         failed_deploy=find_failed_deploys(caller, server).get(name),
     )
     return _select_visible_part(caller, view, server) if caller.is_limited else view

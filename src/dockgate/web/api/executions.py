@@ -91,7 +91,7 @@ def get_execution(execution_id: str, caller: Reader, server: ServerDependency) -
     """Get an execution with its stages and actions."""
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
-    runs = server.store.executions.runs(execution_id)
+    runs = server.store.executions.list_runs(execution_id)
     last = latest_runs(runs)
     stages = []
     for stage in pipeline.stages:
@@ -118,7 +118,7 @@ def _find_successor(server: ServerDependency, execution: Execution, pipeline: Pi
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
     for action in actions:
-        deployed_id = server.store.services.deployed_by(str(action.configuration["service"]))
+        deployed_id = server.store.services.read_deployed_by(str(action.configuration["service"]))
         deployed_execution = server.store.executions.get(deployed_id) if deployed_id else None
         if (
             deployed_execution
@@ -174,13 +174,13 @@ def find_artifact(key: ActionKey, caller: Caller, server: WebServices) -> Path:
 
     Raises DeniedError, and NotFoundError for an action without an artifact or one that is deleted.
     """
-    run = server.store.executions.action_run(key)
+    run = server.store.executions.get_run(key)
     _, action = read_definition(server.store, key)
     if action.type is ActionType.SOURCE:
         caller.require(repository=str(action.configuration["repository"]))
     if run.artifact is None:
         raise NotFoundError(f"{key} has no artifact.", "Source and build actions that succeeded have one.")
-    return server.store.blobs.path(run.artifact)
+    return server.store.blobs.get_path(run.artifact)
 
 
 @router.get("/executions/{execution_id}/log")
@@ -194,6 +194,6 @@ def get_log(
     offset: Count = 0,
 ) -> LogPart:
     """Get an action's log from a byte offset. Call again with the returned offset until `is_complete`."""
-    run = server.store.executions.action_run(ActionKey(execution_id, stage, action, attempt))
+    run = server.store.executions.get_run(ActionKey(execution_id, stage, action, attempt))
     data, following = server.store.logs.read(run.key, offset)
     return LogPart(data.decode("utf-8", "replace"), following, run.state.is_final and not data)

@@ -29,7 +29,7 @@ from dockgate.store.exposure.vulnerability_lists import (
     OpenVulnerability,
     VulnerabilityFilter,
     VulnerabilitySort,
-    position_of,
+    make_position,
 )
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
@@ -129,7 +129,7 @@ def list_vulnerabilities(
     """List vulnerabilities of packages in images, those whose name begins with `q`."""
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     page = read_vulnerability_page(server, filters, PageQuery(sort, after, limit, is_forward_only=True))
-    packages = server.store.vulnerability_lists.packages([entry.id for entry in page.entries])
+    packages = server.store.vulnerability_lists.list_packages([entry.id for entry in page.entries])
     entries = [
         ListedVulnerability(
             entry.name,
@@ -155,7 +155,7 @@ def read_vulnerability_page(
 
     return stored_page(
         read,
-        partial(position_of, sort=filters.sort),
+        partial(make_position, sort=filters.sort),
         POSITIONS[filters.sort],
         query,
         partial(lists.count_open_vulnerabilities, filters),
@@ -169,7 +169,7 @@ def get_vulnerability(name: str, caller: api.Reader, server: api.ServerDependenc
 
     It has ratings and affected versions.
     """
-    entries = server.store.component_search.vulnerabilities(name)
+    entries = server.store.component_search.find_vulnerabilities(name)
     names = {alias for entry in entries.values() for alias in (entry.name, *entry.aliases)}
     return read_facts(server.advisories, name, sorted(names))
 

@@ -167,14 +167,14 @@ def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[I
     scan, platforms = read_platforms(digest, visibility)
     inventories = [platform.inventory for platform in platforms]
     findings = find_by_layer(server.store, digest) if platforms else {}
-    pushes = list(server.store.images.pushed_images(digest=digest))
-    if scan is None and not pushes and server.store.fleet.image(digest) is None:
+    pushes = list(server.store.images.list_pushed(digest=digest))
+    if scan is None and not pushes and server.store.fleet.find_image(digest) is None:
         raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")
-    running = server.store.services.running_images()
+    running = server.store.services.list_running_images()
     verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest, running))
     running = server.image_search.visible_services(running, caller)
     places = list(server.image_search.places(digest, watches, verdicts, running))
-    moves = list(server.store.images.tag_moves(digest))
+    moves = list(server.store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
@@ -222,10 +222,10 @@ def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[I
 
 def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
     """The last current verdict on an image in words, None where it had none that the caller may see."""
-    image = server.store.fleet.image(digest)
+    image = server.store.fleet.find_image(digest)
     if image is None or (visibility.caller.is_limited and image.repository not in visibility.repositories(digest)):
         return None
-    verdict = server.store.fleet_verdicts.last_of_image(digest)
+    verdict = server.store.fleet_verdicts.find_last_of_image(digest)
     return None if verdict is None else f"{verdict.status.value}, {describe_counts(verdict.counts)}"
 
 
@@ -239,7 +239,7 @@ def _explain_lag(
     is_watched = {watch.repository for watch in watches if watch.is_watched}
     if not verdicts or not places or places[0].repository not in is_watched:
         return None
-    return explain_lag(places[0], verdicts[0], server.store.verdicts.counts(verdicts[0].digest))
+    return explain_lag(places[0], verdicts[0], server.store.verdicts.get_counts(verdicts[0].digest))
 
 
 def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | None, Sequence[ScannedPlatform]]:
@@ -248,7 +248,7 @@ def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | Non
     An image that was scanned in a repository that the caller may not see has the scan in one that they may see.
     """
     visibility.require_image(digest)
-    scan, platforms = visibility.store.images.scan_with_platforms(digest)
+    scan, platforms = visibility.store.images.read_scan_with_platforms(digest)
     has_succeeded = scan is not None and scan.finished_at and not scan.reason
     if (
         scan is not None

@@ -97,7 +97,7 @@ def list_repositories(
 
 def read_repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
-    visible = (name for name in server.store.repositories.names() if caller.can_reach(repository=name))
+    visible = (name for name in server.store.repositories.list_names() if caller.can_reach(repository=name))
     page = page_of(visible, {"name": lambda name: (name,)}, query)
     views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
     return page.with_entries(views)
@@ -123,10 +123,10 @@ def read_pipeline_page(
     caller: Caller, server: WebServices, query: PageQuery, result: ExecutionResult | None = None
 ) -> Page[PipelineSummary]:
     """A page of the pipelines that the caller may see, with a result of their newest execution if given."""
-    newest_executions = {each.pipeline: each for each in server.store.executions.newest_executions(result)}
+    newest_executions = {each.pipeline: each for each in server.store.executions.list_newest(result)}
     summaries = (
         PipelineSummary(name, version, newest_executions.get(name))
-        for name, version in server.store.pipelines.newest_versions().items()
+        for name, version in server.store.pipelines.list_newest_versions().items()
         if caller.can_reach(pipeline=name) and (result is None or name in newest_executions)
     )
     return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _read_start}, query)
@@ -138,7 +138,7 @@ def _read_start(entry: PipelineSummary) -> tuple[str, str]:
 
 def list_visible_pipelines(caller: Caller, server: WebServices) -> list[str]:
     """The names of the pipelines that the caller may see, sorted."""
-    return [name for name in server.store.pipelines.names() if caller.can_reach(pipeline=name)]
+    return [name for name in server.store.pipelines.list_names() if caller.can_reach(pipeline=name)]
 
 
 @router.get("/pipelines/{name}")

@@ -236,7 +236,7 @@ def _list_visible_assignments(caller: Caller, server: WebServices) -> list[Assig
     records = list(server.store.policy_assignments.list())
     if not caller.is_limited:
         return records
-    repositories = [name for name in server.store.exposures.repositories() if caller.can_reach(repository=name)]
+    repositories = [name for name in server.store.exposures.list_repositories() if caller.can_reach(repository=name)]
     applied_names = set()
     for repository in repositories:
         with suppress(ConflictError):  # two apply equally well: its images are not judged until that is solved

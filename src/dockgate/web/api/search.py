@@ -56,7 +56,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
             digests = list_visible_digests(kind, start, caller, server)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]
     vulnerabilities, packages = (
-        ([], []) if caller.is_limited else store.vulnerability_lists.names_starting_with(words, MAX_NAMES)
+        ([], []) if caller.is_limited else store.vulnerability_lists.list_names_starting_with(words, MAX_NAMES)
     )
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
@@ -76,7 +76,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     )
     for kind, names, prefix in names_by_kind:
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
-    pushed_names = (name for name in store.images.pushed_repositories() if caller.can_reach(repository=name))
+    pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
     repositories = (name for name in pushed_names if lower in name.lower())
     matches += [(name, "image repository", repository_path(name)) for name in repositories]
     return [Match(*match) for match in matches[:MAX_MATCHES]]

@@ -94,9 +94,9 @@ def explain_verdict(
 @router.get("/documents/{digest}")
 def get_document(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Get an input of a verdict in canonical form: an inventory, an advisory snapshot, a policy."""
-    return Response(server.store.verdicts.document(digest), media_type="application/json")
+    return Response(server.store.verdicts.get_document(digest), media_type="application/json")
 
 
 def _read_recorded_verdict(digest: str, caller: Caller, server: WebServices) -> case_file.RecordedVerdict:
     stored_verdict = get_verdict(digest, caller, server)
-    return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.case_of(stored_verdict))
+    return case_file.RecordedVerdict(stored_verdict, server.store.verdicts.read_case(stored_verdict))

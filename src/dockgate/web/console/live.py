@@ -51,7 +51,7 @@ class _Stream:
 class LiveChanges:
     """Tells open pages about new events. Use in one event loop only.
 
-    `newest_seq` and `read` are `EventLog.newest` and `EventLog.read`.
+    `newest_seq` and `read` are `EventLog.read_newest_seq` and `EventLog.read`.
     """
 
     def __init__(

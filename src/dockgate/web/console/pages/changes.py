@@ -41,7 +41,7 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
     """Find the changes since a time that the caller may see, newest first, and whether there are more."""
     events = [
         event
-        for event in server.store.event_log.newest_events(KINDS, since, MAX_READ)
+        for event in server.store.event_log.list_newest(KINDS, since, MAX_READ)
         if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
     ]
     changes: dict[tuple[str, ...], Change] = {}

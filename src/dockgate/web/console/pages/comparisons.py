@@ -44,7 +44,7 @@ def candidates(
     `records` are all of these.
     """
     running: dict[str, list[str]] = {}
-    for entry in server.store.services.running_images():
+    for entry in server.store.services.list_running_images():
         name = entry.reference.strip_registry(server.registry)
         if (
             repository

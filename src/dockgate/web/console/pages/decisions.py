@@ -44,7 +44,7 @@ class Refusal:
 
 def decision_of(server: WebServices, approval: ApprovalView, caller: Caller) -> Decision:
     """Return what the page shows of an approval to this caller."""
-    votes = [vote for vote, _ in server.store.approvals.votes(approval.id)]
+    votes = [vote for vote, _ in server.store.approvals.list_votes(approval.id)]
     records = server.store.verdicts.list_of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
     return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], caller))

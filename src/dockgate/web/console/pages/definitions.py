@@ -120,7 +120,7 @@ def _new_page(
         values=values,
         text=text,
         result=result,
-        repositories=server.store.repositories.names() if kind == "pipeline" else (),
+        repositories=server.store.repositories.list_names() if kind == "pipeline" else (),
         services=[service.name for service in server.store.services.list()] if kind == "pipeline" else (),
     )
 
@@ -174,7 +174,7 @@ def _definition_page(
     against: int = 0,
     **edited_fields: Any,
 ) -> Response:
-    history = server.store.pipelines.history(name)
+    history = server.store.pipelines.list_versions(name)
     if not history:
         server.store.pipelines.get(name)  # raises NotFoundError with the pipelines that exist
     by_version = {entry.pipeline.version: entry for entry in history}

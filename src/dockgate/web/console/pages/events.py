@@ -147,7 +147,7 @@ def _visible_events(events: Iterable[StoredEvent], caller: Caller, event_pattern
         event
         for event in events
         if caller.can_reach(repository=event.repository, pipeline=event.pipeline)
-        and (event_pattern is None or event_pattern.matches(event.body))
+        and (event_pattern is None or event_pattern.is_match(event.body))
     ]
 
 
@@ -158,7 +158,7 @@ def _newest_events(
 
     And the number before which the next page begins, 0 if there are no older events. At most MAX_READ are looked at.
     """
-    end = before - 1 if before else server.store.event_log.newest_seq()
+    end = before - 1 if before else server.store.event_log.read_newest_seq()
     reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
     read_events = server.store.event_log.read(begin, reach)

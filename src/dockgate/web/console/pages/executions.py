@@ -187,7 +187,7 @@ def log(
     These are around a `line` or `before` one, or contain a text.
     """
     key = ActionKey(execution_id, stage, action, attempt)
-    run = server.store.executions.action_run(key)
+    run = server.store.executions.get_run(key)
     lines, is_cut = _lines(server.store.logs, key)
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
@@ -249,7 +249,7 @@ def raw_log(
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
-    server.store.executions.action_run(key)
+    server.store.executions.get_run(key)
     lines, _ = _lines(server.store.logs, key)
     headers = {
         "Content-Disposition": f'attachment; filename="{execution_id}-{action}-{attempt}.log"',
@@ -262,7 +262,7 @@ def raw_log(
 def _logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
     pipeline, _ = read_definition(server.store, key)
-    last = latest_runs(server.store.executions.runs(key.execution))
+    last = latest_runs(server.store.executions.list_runs(key.execution))
     actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
     keys = [
         run.key

@@ -59,7 +59,7 @@ class QueueItem:
 def overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
     newest_executions = [
-        each for each in server.store.executions.newest_executions() if caller.can_reach(pipeline=each.pipeline)
+        each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)
     ]
     services = list_visible_services(caller, server)
     waivers = () if caller.is_limited else server.store.waivers.list()
@@ -77,9 +77,7 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
         *_undelivered_messages(server, caller),
         *_feeds(server, caller),
     ]
-    under_way = [
-        each for each in server.store.executions.unfinished_executions() if caller.can_reach(pipeline=each.pipeline)
-    ]
+    under_way = [each for each in server.store.executions.list_unfinished() if caller.can_reach(pipeline=each.pipeline)]
     page = render(
         request,
         caller,
@@ -180,7 +178,7 @@ def _undelivered_messages(server: WebServices, caller: Caller) -> Iterator[Queue
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
     may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
-    for entry in server.store.outbox.failing_entries(MAX_ROWS) if may_see else ():
+    for entry in server.store.outbox.list_failing(MAX_ROWS) if may_see else ():
         if entry.next_at is None:
             given_up.setdefault(entry.kind, []).append(entry)
     for kind, entries in given_up.items():

@@ -258,7 +258,7 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
         undelivered=page_table(
             request,
             "deliveries",
-            () if caller.is_limited else server.store.outbox.failing_entries(MAX_FAILING),
+            () if caller.is_limited else server.store.outbox.list_failing(MAX_FAILING),
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),

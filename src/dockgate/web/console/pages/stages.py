@@ -33,12 +33,12 @@ class ExecutionRow:
 
 def execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
     """The row of each execution, by its id, in at most four queries however many executions there are."""
-    runs = server.store.executions.runs_of([execution.id for execution in executions])
+    runs = server.store.executions.list_runs_of_executions([execution.id for execution in executions])
     failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
-    rejections = server.store.execution_results.rejections(failed_ids) if failed_ids else {}
+    rejections = server.store.execution_results.list_rejections(failed_ids) if failed_ids else {}
     waits = _waits(server, runs)
     versions = {(execution.pipeline, execution.pipeline_version) for execution in executions}
-    pipelines = server.store.pipelines.versions(versions)
+    pipelines = server.store.pipelines.find_versions(versions)
     rows = {}
     for execution in executions:
         stages = [
@@ -54,14 +54,14 @@ def execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict
 
 def rejected_states(server: WebServices, executions: Sequence[str]) -> Mapping[str, Status]:
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
-    rejections = server.store.execution_results.rejections(executions) if executions else {}
+    rejections = server.store.execution_results.list_rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
 
 
 def _waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
     """The first approval on which each execution waits, with the number of yes votes."""
     waiting = [name for name, each in runs.items() if any(run.state is RunState.WAITING for run in each)]
-    approvals = server.store.execution_results.waiting(waiting) if waiting else ()
+    approvals = server.store.execution_results.list_waiting_approvals(waiting) if waiting else ()
     waits: dict[str, tuple[Approval, int]] = {}
     for approval, supporters in approvals:
         if approval.action:

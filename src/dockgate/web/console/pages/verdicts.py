@@ -121,7 +121,7 @@ def verdict(
         try:
             second = find_verdict(against, stored_verdict.policy, caller, server)
             compared_verdict = _read(request, server, second)
-            case_of = server.store.verdicts.case_of
+            case_of = server.store.verdicts.read_case
             comparison = compare(
                 RecordedVerdict(stored_verdict, case_of(stored_verdict)),
                 RecordedVerdict(compared_verdict, case_of(compared_verdict)),
@@ -164,7 +164,7 @@ def _replay(
     count = sum(len(platform.findings) for platform in stored_verdict.platform_verdicts)
     if count > REPLAYED_FINDINGS and not is_requested:
         return recent.replays.get(digest)
-    case_of = server.store.verdicts.case_of
+    case_of = server.store.verdicts.read_case
     return recent.replays.read(digest, lambda: replay(RecordedVerdict(stored_verdict, case_of(stored_verdict))))
 
 
@@ -189,7 +189,7 @@ def _render_linked(
     request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
 ) -> Response:
     stored_verdict = _read(request, server, digest)
-    repositories = server.store.verdicts.repositories(stored_verdict.image, digest)
+    repositories = server.store.verdicts.list_repositories(stored_verdict.image, digest)
     return render(
         request,
         None,
@@ -250,7 +250,7 @@ def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency,
     if kind is None:
         raise UsageError(f"there are no reports as {form[:40]!r}", f"Formats: {', '.join(REPORT_KINDS)}.")
     stored_verdict = calls.get_verdict(digest, caller, server)
-    case = server.store.verdicts.case_of(stored_verdict)
+    case = server.store.verdicts.read_case(stored_verdict)
     repository = ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
     content = reports.GateReport(reference, stored_verdict, case.inventories, case)
@@ -303,7 +303,7 @@ def _base_layers(server: api.ServerDependency, image: str) -> dict[str, frozense
     """The digests of the base image's layers by the platform's image, without platforms whose base is unknown."""
     return {
         inventory.image: frozenset(inventory.layers[: inventory.base_layers])
-        for inventory in server.store.images.inventories(image)
+        for inventory in server.store.images.list_inventories(image)
         if inventory.base_layers
     }
 

@@ -117,7 +117,7 @@ def vulnerabilities(
         "vulnerabilities.html",
         title="Vulnerabilities",
         entries=page.entries,
-        packages=server.store.vulnerability_lists.packages([entry.id for entry in page.entries]),
+        packages=server.store.vulnerability_lists.list_packages([entry.id for entry in page.entries]),
         severities=list(Severity),
         q=q,
         severity=severity,
