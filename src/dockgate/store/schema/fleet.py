@@ -231,8 +231,8 @@ Index(None, fleet_tags.c.digest)
 Index(None, fleet_tags.c.pushed_at, fleet_tags.c.id)
 
 # The current verdict of an image by a policy, written by `services.fleet.verdict_renewal` and only where it changed. No
-# index on a column that changes: on Postgres, an update that changes no indexed one needs no new index entries if its
-# page has room.
+# index on a column that changes often: on Postgres, an update that changes no indexed one needs no new index entries if
+# its page has room. `next_at` is null for most, and then stays so.
 # `since` is when the status began, `next_at` when time alone can change it, `cannot_judge_since` since when the status
 # is the last one that could be judged, because feeds are stale or missing. `waived` is how much waivers and VEX excuse.
 fleet_verdicts = Table(
@@ -250,6 +250,12 @@ fleet_verdicts = Table(
     postgresql_with={"fillfactor": 50},
 )
 Index(None, fleet_verdicts.c.image)
+Index(
+    None,
+    fleet_verdicts.c.next_at,
+    sqlite_where=fleet_verdicts.c.next_at.is_not(None),
+    postgresql_where=fleet_verdicts.c.next_at.is_not(None),
+)
 
 # The last verdict on an image that no policy judges any more, for instance because its watch ended. `since`, `counts`
 # and `waived` as in `fleet_verdicts`.
