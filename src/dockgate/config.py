@@ -200,7 +200,7 @@ def from_environment(environment: Mapping[str, str] | None = None) -> Settings:
 
 
 def _read_feed_updates(values: Mapping[str, str], name: str) -> FeedUpdateSettings:
-    """A mode and periods: "on osv=30m kev=off"."""
+    """Return a mode and periods: "on osv=30m kev=off"."""
     mode, periods = FeedUpdateSettings().mode, {}
     for word in values.get(name, "").split():
         feed, equals, text = word.partition("=")
@@ -217,7 +217,7 @@ def _read_feed_updates(values: Mapping[str, str], name: str) -> FeedUpdateSettin
 
 
 def _read_oidc(values: Mapping[str, str]) -> OidcSettings | None:
-    """The identity provider: None if no issuer is set."""
+    """Return the identity provider: None if no issuer is set."""
     issuer = values.get("DOCKGATE_OIDC_ISSUER")
     if issuer is None:
         return None
@@ -279,7 +279,7 @@ def _read_host_port(values: Mapping[str, str], name: str) -> HostPort | None:
 
 
 def _read_url(values: Mapping[str, str], name: str) -> str | None:
-    """A URL without a path and a trailing slash."""
+    """Return a URL without a path and a trailing slash."""
     url = values.get(name, "").rstrip("/")
     if not url:
         return None
@@ -292,7 +292,7 @@ def _read_url(values: Mapping[str, str], name: str) -> str | None:
 
 
 def _read_whole_number(values: Mapping[str, str], name: str, default: int, maximum: int = 65535) -> int:
-    """A number from 1 to `maximum`; by default a port."""
+    """Return a number from 1 to `maximum`; by default a port."""
     text = values.get(name, str(default))
     if not text.isdecimal() or not 0 < int(text) <= maximum:
         raise UsageError(f"{name} is {text!r}.", f"Set it to a whole number from 1 to {maximum}.")
@@ -300,7 +300,7 @@ def _read_whole_number(values: Mapping[str, str], name: str, default: int, maxim
 
 
 def _read_mebibytes(values: Mapping[str, str], name: str, default: int) -> int:
-    """A number of MiB, in bytes."""
+    """Return a number of MiB, in bytes."""
     return _read_whole_number(values, name, default >> 20, (1 << 30) - 1) << 20
 
 

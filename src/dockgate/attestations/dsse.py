@@ -108,7 +108,7 @@ class Signer:
         self.public = PublicKey(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
 
     def sign(self, data: bytes) -> bytes:
-        """The signature in ASN.1 DER, as cosign and DSSE's own libraries have it."""
+        """Return the signature in ASN.1 DER, as cosign and DSSE's own libraries have it."""
         from cryptography.hazmat.primitives.asymmetric.ec import ECDSA
         from cryptography.hazmat.primitives.hashes import SHA256
 
@@ -116,7 +116,7 @@ class Signer:
 
 
 def create_key() -> bytes:
-    """A fresh private key in PEM."""
+    """Return a fresh private key in PEM."""
     from cryptography.hazmat.primitives.asymmetric.ec import SECP256R1, generate_private_key
     from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
@@ -124,13 +124,13 @@ def create_key() -> bytes:
 
 
 def encode_pae(payload_type: str, payload: bytes) -> bytes:
-    """The bytes that are signed: DSSE's pre-authentication encoding."""
+    """Return the bytes that are signed: DSSE's pre-authentication encoding."""
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def sign_payload(payload: bytes, signer: Signer, payload_type: str = IN_TOTO) -> bytes:
-    """An envelope, as JSON, with one signature."""
+    """Return an envelope, as JSON, with one signature."""
     signature = signer.sign(encode_pae(payload_type, payload))
     return json.dumps(
         {

@@ -26,7 +26,7 @@ class Keys:
         self._folder = folder
 
     def get_signer(self) -> Signer:
-        """The present key."""
+        """Return the present key."""
         path = self._folder / _PRIVATE
         try:
             if not path.exists():
@@ -36,7 +36,7 @@ class Keys:
             raise UnavailableError(f"The signing key {path} cannot be used: {error.strerror}.") from error
 
     def rotate(self) -> Signer:
-        """A new key from now on. The old private half is gone, its public half stays listed."""
+        """Make a new key. The old private half is gone, its public half stays listed."""
         self.get_signer()
         try:
             self._make()
@@ -45,7 +45,7 @@ class Keys:
         return self.get_signer()
 
     def list_keys(self) -> Sequence[ListedKey]:
-        """The present key first, then those before it, the newest first."""
+        """Return the present key first, then those before it, the newest first."""
         current = self.get_signer().public
         paths = sorted(self._folder.glob(f"*{_PUBLIC}"), key=lambda path: path.stat().st_mtime_ns, reverse=True)
         public_keys = (PublicKey(path.read_bytes()) for path in paths)

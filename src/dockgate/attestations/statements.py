@@ -71,7 +71,7 @@ class Claim:
 
 
 def parse_attachment_tag(tag: str) -> str | None:
-    """The image digest that a tag of attachments belongs to, None for any other tag.
+    """Return the image digest that a tag of attachments belongs to, None for any other tag.
 
     Such tags are cosign's and ours, and those that replace OCI referrers (distribution spec 1.1, "Referrers Tag
     Schema").
@@ -81,7 +81,7 @@ def parse_attachment_tag(tag: str) -> str | None:
 
 
 def list_covered_digests(verdict: Verdict) -> tuple[str, ...]:
-    """The digests that the verdict speaks for: its image, and the images in it that were judged.
+    """Return the digests that the verdict speaks for: its image, and the images in it that were judged.
 
     Where any was scanned, those that only another scanner's report names do not count: every developer can upload a
     report.

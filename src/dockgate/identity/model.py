@@ -124,7 +124,7 @@ class Principal:
         return not self.disabled_at and any(permission in PERMISSIONS[role] for role in self.roles)
 
     def list_patterns(self, permission: Permission) -> tuple[str, ...]:
-        """The repositories for which project roles give the permission.
+        """Return the repositories for which project roles give the permission.
 
         They never give *administer*: who defines pipelines could have them build into other repositories.
         """
@@ -136,7 +136,7 @@ class Principal:
         return self.can(permission) or bool(self.list_patterns(permission))
 
     def list_roles(self, repository: str) -> tuple[Role, ...]:
-        """The roles that it has for a repository."""
+        """Return the roles that it has for a repository."""
         project_roles = (
             each.role for each in self.project_roles if Project((each.repositories,)).has_repository(repository)
         )
@@ -231,7 +231,7 @@ class Caller:
         return self._has_scope(permission) and self.principal.can_somewhere(permission)
 
     def get_limits(self, permission: Permission) -> RepositoryLimits:
-        """The repositories for which the caller has the permission, to be stored with what it does."""
+        """Return the repositories for which the caller has the permission, to be stored with what it does."""
         if not self._has_scope(permission):
             return RepositoryLimits(())
         roles = ("*",) if self.principal.can(permission) else self.principal.list_patterns(permission)
@@ -327,12 +327,12 @@ LOCAL = Principal("local", (Role.ADMIN,))
 
 
 def hash_secret(secret: str) -> str:
-    """The digest of a secret, as a token stores it."""
+    """Return the digest of a secret, as a token stores it."""
     return hashlib.sha256(secret.encode(errors="surrogatepass")).hexdigest()
 
 
 def write_token(token_id: str, secret: str) -> str:
-    """The token as its owner stores it.
+    """Return the token as its owner stores it.
 
     Secret scanners recognise the form `dgt_[0-9a-f]{12}_[0-9a-f]{64}`.
     """

@@ -24,13 +24,13 @@ _required_fields = attrgetter(*[field.name for field in fields(Package)][:7])
 
 
 def make_package_key(package: Package) -> tuple[str, ...]:
-    """The order of an inventory's packages: by all their fields."""
+    """Return the sort key of an inventory's packages: all their fields."""
     optional = package.layer, package.arch, package.owner, package.module, package.vendor, package.imports
     return (*_required_fields(package), *[text or "" for text in optional])
 
 
 def make_unread_key(entry: Unread) -> tuple[str, str, str]:
-    """The order of what could not be read: by all its fields."""
+    """Return the sort key of what could not be read: all its fields."""
     return entry.path, entry.reason, entry.layer or ""
 
 

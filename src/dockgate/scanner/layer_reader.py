@@ -43,7 +43,7 @@ def compute_facts_version(ecosystems: Sequence[Ecosystem]) -> str:
 
 
 def compute_scanner_version(ecosystems: Sequence[Ecosystem]) -> str:
-    """The version of the scanner for people, such as "13.58-0f2a7c41".
+    """Return the version of the scanner for people, such as "13.58-0f2a7c41".
 
     Another version may find other things in an image. The second number is the sum of the plugins' versions, so that
     versions have an order (`is_older_scanner`).
@@ -99,7 +99,7 @@ def estimate_memory_cost(file: PackageFile) -> int:
 
 
 def format_unread_reason(path: str, reason: str) -> str:
-    """The reason of an unread entry, as a sentence."""
+    """Return the reason of an unread entry, as a sentence."""
     return f"{path} cannot be read: {reason}"
 
 

@@ -144,7 +144,7 @@ class Ecosystem(Protocol):
         ...
 
     def assign_distribution(self, package: Package, distribution: Distribution) -> Package:
-        """The package with `ecosystem` and `purl` completed by the distribution.
+        """Return the package with `ecosystem` and `purl` completed by the distribution.
 
         Languages return it unchanged.
         """
@@ -167,7 +167,7 @@ class Ecosystem(Protocol):
         ...
 
     def make_version_key(self, version: str) -> Any:
-        """Something whose `<` and `==` are the version's order (bytes where possible).
+        """Return something whose `<` and `==` are the version's order (bytes where possible).
 
         Raises UncomparableError.
         """

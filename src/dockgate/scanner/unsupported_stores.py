@@ -93,7 +93,7 @@ FOLDER_NAMES = tuple(sorted(_group_by_name()))
 
 
 def describe_store(path: str) -> str | None:
-    """The kind of unsupported store at a path, or None."""
+    """Return the kind of unsupported store at a path, or None."""
     store = _find_store(path)
     return store.description if store else None
 

@@ -72,7 +72,7 @@ class EcrRegistry(NamedTuple):
 
 
 def load_boto3() -> Client:
-    """A maker of clients. Raises UsageError without boto3."""
+    """Return a maker of clients. Raises UsageError without boto3."""
     try:
         import boto3
     except ImportError:
@@ -163,14 +163,14 @@ def translate_aws_errors(
 
 
 def classify_denied(failure: AwsFailure) -> DockgateError | None:
-    """A `Classify`: DeniedError where credentials or permissions are missing."""
+    """Return a `Classify`: DeniedError where credentials or permissions are missing."""
     if failure.kind is FailureKind.CREDENTIALS:
         return DeniedError(failure.text, "Give this process a role, or set AWS_PROFILE.")
     return DeniedError(failure.text, PERMISSIONS_ADVICE) if failure.is_denied else None
 
 
 def find_error_code(error: Exception) -> str | None:
-    """The code with which AWS refused a call, None for other errors."""
+    """Return the code with which AWS refused a call, None for other errors."""
     response = getattr(error, "response", None)
     code = response.get("Error", {}).get("Code") if isinstance(response, dict) else None
     return str(code) if code else None

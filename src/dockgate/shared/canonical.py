@@ -21,7 +21,7 @@ STORED_AS_MINUS_ONE: Mapping[str, Any] = {"absent": -1.0}
 
 
 def encode(value: object) -> bytes:
-    """Canonical bytes of a dataclass, or of plain JSON values."""
+    """Return canonical bytes of a dataclass, or of plain JSON values."""
     return _JSON.encode(value).encode("utf-8", "backslashreplace")
 
 
@@ -41,7 +41,7 @@ def to_plain(value: object) -> Any:
 
 
 def _encode_level(value: object) -> object:
-    """One level of a value that JSON does not have; the encoder, in C, calls this for each."""
+    """Encode one level of a value that JSON does not have; the encoder, in C, calls this for each."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return _collect_stored_fields(value)
     if isinstance(value, Mapping):
@@ -63,7 +63,7 @@ _JSON = json.JSONEncoder(
 
 
 def decode(kind: type[T], data: bytes) -> T:
-    """The dataclass that `encode` made these bytes from.
+    """Return the dataclass that `encode` made these bytes from.
 
     Raises KeyError, TypeError or ValueError on other bytes.
     """
@@ -81,7 +81,7 @@ _Maker = Callable[[Any], Any]
 
 @cache
 def _find_maker(kind: Any) -> _Maker | None:
-    """A function that makes a `kind` of plain JSON; None if plain JSON is already of that kind."""
+    """Return a function that makes a `kind` of plain JSON; None if plain JSON is already of that kind."""
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         (inner,) = (_find_maker(argument) for argument in arguments if argument is not type(None))
@@ -123,7 +123,7 @@ def _replace_absent(absent: object, value: Any) -> Any:
 
 
 def _collect_stored_fields(value: Any) -> dict[str, Any]:
-    """The fields of a dataclass with the values that stand for absent ones."""
+    """Return the fields of a dataclass with the values that stand for absent ones."""
     kind: Any = type(value)
     fields = {name: getattr(value, name) for name in _list_fields(kind)}
     for name, absent in _list_absent_values(kind):

@@ -16,13 +16,13 @@ _LARGEST_NUMBER = 1 << 53
 
 
 def write_cursor(sort: str, position: Sequence[str | int]) -> str:
-    """The cursor of a position, which is what a row is sorted by, in a list of this order."""
+    """Return the cursor of a position, which is what a row is sorted by, in a list of this order."""
     text = json.dumps([sort, *position], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def read_cursor(text: str, sort: str, types: Sequence[type], largest_number: int = _LARGEST_NUMBER) -> tuple[Any, ...]:
-    """The position of a cursor.
+    """Return the position of a cursor.
 
     UsageError for a text that is not a cursor, one of another order, or with a larger number.
     """

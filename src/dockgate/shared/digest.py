@@ -39,12 +39,12 @@ class Digest(NamedTuple):
 
 
 def compute_digest(data: bytes) -> str:
-    """The digest of the bytes."""
+    """Return the digest of the bytes."""
     return PREFIX + hashlib.sha256(data).hexdigest()
 
 
 def hash_file(path: Path) -> str:
-    """The hexadecimal digits of the SHA-256 of a file."""
+    """Return the hexadecimal digits of the SHA-256 of a file."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -62,7 +62,7 @@ def require_digest(text: str) -> str:
 
 
 def get_hex(digest: str) -> str:
-    """The hexadecimal digits of a digest."""
+    """Return the hexadecimal digits of a digest."""
     return digest.removeprefix(PREFIX)
 
 

@@ -147,5 +147,5 @@ def describe_error(error: Exception) -> str:
 
 
 def find_unexpected_error(error: Exception) -> Exception | None:
-    """The error, if a log needs its traceback: None for one that Dockgate raised on purpose."""
+    """Return the error, if a log needs its traceback: None for one that Dockgate raised on purpose."""
     return None if isinstance(error, DockgateError) else error

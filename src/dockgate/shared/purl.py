@@ -35,7 +35,7 @@ def write_purl(
     qualifiers: Mapping[str, str] | None = None,
     subpath: str = "",
 ) -> str:
-    """The package URL in canonical form: sorted qualifiers, without empty ones."""
+    """Return the package URL in canonical form: sorted qualifiers, without empty ones."""
     text = f"pkg:{kind}/"
     if namespace:
         text += "/".join(map(quote_part, namespace.split("/"))) + "/"

@@ -29,7 +29,7 @@ class ImageReference:
         return cls(repository, digest) if repository and digest else None
 
     def strip_registry(self, registry: str) -> str:
-        """The repository, without the registry if it is this one."""
+        """Return the repository, without the registry if it is this one."""
         return self.repository.removeprefix(f"{registry}/")
 
 
@@ -74,17 +74,17 @@ class RepositoryReference:
         return self.registry is None
 
     def with_registry(self, default: str) -> str:
-        """The repository with its registry, or with the default one."""
+        """Return the repository with its registry, or with the default one."""
         return f"{self.registry or default}/{self.name}"
 
 
 def name_own_repository(name: str, address: str) -> str:
-    """The name of a repository of our own registry, with `address` if the name alone is ambiguous."""
+    """Return the name of a repository of our own registry, with `address` if the name alone is ambiguous."""
     return name if RepositoryReference.parse(name).is_own else f"{address}/{name}"
 
 
 def strip_digest(reference: str) -> str:
-    """The reference to an image without its digest, with its tag."""
+    """Return the reference to an image without its digest, with its tag."""
     return reference.partition("@")[0]
 
 
@@ -95,13 +95,13 @@ def find_digest(reference: str) -> str | None:
 
 
 def parse_repository(reference: str) -> str:
-    """The repository in a reference to an image, with its registry, without tag and digest."""
+    """Return the repository in a reference to an image, with its registry, without tag and digest."""
     folder, slash, name = strip_digest(reference).rpartition("/")
     return f"{folder}{slash}{name.partition(':')[0]}"
 
 
 def normalize_registry(registry: str) -> str:
-    """One spelling for all names of a registry, so that no alias escapes a rule.
+    """Return one spelling for all names of a registry, so that no alias escapes a rule.
 
     In lower case, without a trailing dot and the port of HTTPS; Docker Hub and loopback have one name each.
     """

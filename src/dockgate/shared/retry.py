@@ -23,11 +23,11 @@ class RetrySchedule:
     minimum_attempts: int = 1
 
     def compute_pause(self, failures: int) -> float:
-        """Seconds to wait after so many failures in a row, at least one."""
+        """Return the seconds to wait after so many failures in a row, at least one."""
         return min(self.first_pause * 2.0 ** min(failures - 1, 64), self.longest_pause)
 
     def compute_pauses(self) -> tuple[float, ...]:
-        """The seconds between all attempts. For schedules with a number of attempts."""
+        """Return the seconds between all attempts. For schedules with a number of attempts."""
         return tuple(self.compute_pause(failures) for failures in range(1, self.attempts or 1))
 
     def compute_next_attempt(self, key: str, failures: int, now: datetime, since: str | None = None) -> datetime | None:

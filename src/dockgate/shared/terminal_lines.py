@@ -25,20 +25,20 @@ class _Console(Console):
 
 
 def create_console(output: TextIO) -> Console:
-    """A Rich console without markup, emoji codes and highlighting: text is printed as it is."""
+    """Return a Rich console without markup, emoji codes and highlighting: text is printed as it is."""
     width = None if output.isatty() else PLAIN_WIDTH
     return _Console(file=output, width=width, highlight=False, markup=False, emoji=False)
 
 
 def make_line(*parts: str | tuple[str, str]) -> Text:
-    """A line of parts, each a text or (text, style); control characters are escaped."""
+    """Return a line of parts, each a text or (text, style); control characters are escaped."""
     return Text.assemble(
         *((clean_text(part), "") if isinstance(part, str) else (clean_text(part[0]), part[1]) for part in parts)
     )
 
 
 def align_rows(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, int] = NO_CAPS) -> list[Text]:
-    """Rows as lines with aligned columns. Nothing is cut: a long row is wider than the terminal.
+    """Return rows as lines with aligned columns. Nothing is cut: a long row is wider than the terminal.
 
     Column N is at most `caps[N]` wide; a longer cell shifts only the rest of its own row.
     """
@@ -54,7 +54,7 @@ def align_rows(rows: Sequence[Sequence[Text]], indent: int, caps: Mapping[int, i
 
 
 def fit_rows(rows: Sequence[Sequence[Text]], width: int) -> list[Text]:
-    """Rows of a table (the first is the header), arranged for a terminal of this width.
+    """Return rows of a table (the first is the header), arranged for a terminal of this width.
 
     The widest columns move to lines of their own below their row until the rest fits. There a cell of several words is
     cut at the width; a single word, such as an id to copy, is never cut.
@@ -119,7 +119,7 @@ def wrap_line(text: Text, width: int, indent: int | None = None) -> list[Text]:
 
 
 def wrap_shell_command(command: str, indent: int, width: int) -> list[Text]:
-    """A command to copy, wrapped at `width` with a backslash. Comments cannot be wrapped."""
+    """Return a command to copy, wrapped at `width` with a backslash. Comments cannot be wrapped."""
     if command.startswith("#"):
         return [make_line((" " * indent + command, "cyan"))]
     lines, current = [], " " * indent

@@ -44,7 +44,7 @@ def is_within_days(text: str | None, now: str, days: float) -> bool:
 
 
 def compute_latest_time(now: str) -> str:
-    """The latest time that may be on record now, in RFC 3339 as `now`."""
+    """Return the latest time that may be on record now, in RFC 3339 as `now`."""
     return format_time(shift_time(to_datetime(now), CLOCK_DIFFERENCE))
 
 

@@ -10,7 +10,7 @@ _PROBE_SECONDS = 3.0
 
 
 def create_client_context(ca_bundle: Path | None) -> ssl.SSLContext:
-    """A context for clients that trusts the authorities of a PEM file, or those of the system.
+    """Return a context for clients that trusts the authorities of a PEM file, or those of the system.
 
     Raises UsageError for a file that is missing or holds no certificate.
     """
@@ -27,7 +27,7 @@ def create_client_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def create_plain_http_context() -> ssl.SSLContext:
-    """A context for clients that use plain HTTP alone.
+    """Return a context for clients that use plain HTTP alone.
 
     It is made in no time, and without authorities it accepts no server. A client of httpx that is given none loads the
     system's authorities, 10 ms of processor time each time.
@@ -54,7 +54,7 @@ def can_speak_tls(host: str, port: int) -> bool:
 
 
 def find_tls_error(error: BaseException) -> ssl.SSLError | None:
-    """The TLS error that caused another; None without one."""
+    """Return the TLS error that caused another; None without one."""
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, ssl.SSLError):
         cause = cause.__cause__ or cause.__context__

@@ -4,17 +4,17 @@ from collections.abc import Sequence
 
 
 def format_count(count: int, noun: str) -> str:
-    """The count with its noun: "1 path", "2 paths", "1,200 paths"."""
+    """Return the count with its noun: "1 path", "2 paths", "1,200 paths"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def shorten_text(text: str, limit: int) -> str:
-    """The text in at most `limit` characters, with "…" where it was cut."""
+    """Return the text in at most `limit` characters, with "…" where it was cut."""
     return text if len(text) <= limit else text[: max(limit - 1, 0)] + "…"
 
 
 def list_first(words: Sequence[str], limit: int = 3) -> str:
-    """The first `limit` words, and the number of the rest: "a, b, c and 2 more"."""
+    """Return the first `limit` words, and the number of the rest: "a, b, c and 2 more"."""
     return ", ".join(words[:limit]) + (f" and {len(words) - limit} more" if len(words) > limit else "")
 
 

@@ -35,7 +35,7 @@ class Document:
     lines: dict[Location, int]
 
     def find_line(self, location: Location) -> int:
-        """The line, from 1, of the key or item, or of the nearest existing one above it."""
+        """Return the line, from 1, of the key or item, or of the nearest existing one above it."""
         while location not in self.lines:
             location = location[:-1]
         return self.lines[location]

@@ -94,6 +94,6 @@ def is_safe_url(url: object, *, can_be_plain: bool) -> bool:
 
 
 def format_error_code(value: object) -> str:
-    """A provider's error code, for a message: other text is not shown."""
+    """Return a provider's error code, for a message: other text is not shown."""
     text = value if isinstance(value, str) else ""
     return text if 0 < len(text) <= 60 and text.replace("_", "").isalnum() and text.isascii() else "no reason"

@@ -103,7 +103,7 @@ class OpenIdProvider(IdentityProvider):
         return tokens
 
     def _fetch_userinfo(self, endpoint: str, access_token: str, subject: str) -> dict[str, Any]:
-        """The claims that are not in the ID token. They must be of the same person (5.3.2)."""
+        """Return the claims that are not in the ID token. They must be of the same person (5.3.2)."""
         claims = self._connection.get_json(endpoint, {"Authorization": f"Bearer {access_token}"})
         if claims.get("sub") != subject:
             raise DeniedError("You are not signed in: the provider described another person.", "Sign in again.")
@@ -123,7 +123,7 @@ class OpenIdProvider(IdentityProvider):
 
 
 def read_client_secret(settings: OidcSettings) -> str | None:
-    """The client's secret, read from its file each time: it can be replaced while the server runs."""
+    """Return the client's secret, read from its file each time: it can be replaced while the server runs."""
     if settings.client_secret_file is None:
         return settings.client_secret
     try:
@@ -139,7 +139,7 @@ def read_client_secret(settings: OidcSettings) -> str | None:
 def make_provider(
     settings: OidcSettings, return_url: str, clock: Callable[[], datetime], ca_bundle: Path | None
 ) -> OpenIdProvider:
-    """The provider of the settings, over the network."""
+    """Return the provider of the settings, over the network."""
     read_client_secret(settings)  # a missing file is reported at the start
     return OpenIdProvider(settings, return_url, clock, ProviderConnection(ca_bundle))
 

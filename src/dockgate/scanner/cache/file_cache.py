@@ -62,7 +62,7 @@ class FileCache(Generic[T]):
 
 
 def _list_fields(kind: Any, visited_kinds: set[Any]) -> Iterator[str]:
-    """The names and types of all fields of a dataclass, and of those that its fields hold."""
+    """Yield the names and types of all fields of a dataclass, and of those that its fields hold."""
     for argument in get_args(kind):
         yield from _list_fields(argument, visited_kinds)
     if isinstance(kind, type) and dataclasses.is_dataclass(kind) and kind not in visited_kinds:

@@ -33,7 +33,7 @@ class InventoryCache:
         self._cache = FileCache(folder / "images" / code[:16], Inventory) if code else None
 
     def find(self, image: Image, *, should_hash: bool = False) -> Inventory | None:
-        """The cached inventory of an image, or None. A folder has no digest and is never cached.
+        """Return the cached inventory of an image, or None. A folder has no digest and is never cached.
 
         `should_hash`: the layers' uncompressed content has to have been hashed for it.
         """
@@ -59,7 +59,7 @@ def _make_name(image: Image, *, has_diff_ids: bool) -> str:
 
 
 def _hash_code(package: Path) -> str:
-    """A digest of the scanner's source, "" if the source is not available."""
+    """Return a digest of the scanner's source, "" if the source is not available."""
     digest = hashlib.sha256()
     try:
         for part in PARTS:

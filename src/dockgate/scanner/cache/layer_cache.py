@@ -28,7 +28,7 @@ class LayerCache:
         self.should_hash = should_hash
 
     def find(self, layer: Layer) -> LayerFacts | None:
-        """The facts of a layer that was read before, None when it has to be read.
+        """Return the facts of a layer that was read before, None when it has to be read.
 
         A folder, without a digest, has to be read always.
         """
@@ -44,7 +44,7 @@ class LayerCache:
         return facts
 
     def _complete_facts(self, layer: Layer) -> LayerFacts | None:
-        """The facts of a layer that was read without its content's digest, with it."""
+        """Return the facts of a layer that was read without its content's digest, with it."""
         facts = self._find(layer)
         if facts is None:
             return None

@@ -16,7 +16,7 @@ TICKETS = 10_000
 
 
 def read_all(cache: LayerCache, layers: Sequence[Layer], *, is_local: bool) -> Iterator[LayerFacts]:
-    """The layers' facts as they come, as many at once as there are processors.
+    """Yield the layers' facts as they come, as many at once as there are processors.
 
     `is_local`: the layers lie on this machine, so that other processes can read them too. Raises UnavailableError.
     """

@@ -49,7 +49,7 @@ class Actions(StandaloneEcosystem):
 
     @override
     def make_version_key(self, version: str) -> bytes:
-        """The key of a semantic version. UncomparableError for a "v" before fewer than three numbers.
+        """Return the key of a semantic version. UncomparableError for a "v" before fewer than three numbers.
 
         Such a tag moves. Advisories omit trailing zeros ("fixed 41" in GHSA-mcph-m25j-8j63).
         """

@@ -100,7 +100,7 @@ class Cran(StandaloneEcosystem):
 
     @override
     def make_version_key(self, version: str) -> bytes:
-        """The key of two or more numbers, separated by dots or dashes; missing ones are 0.
+        """Return the key of two or more numbers, separated by dots or dashes; missing ones are 0.
 
         That is how R's operators compare a `package_version`. `compareVersion` sorts 1.0 before 1.0.0, but CRAN accepts
         no second release that the operators call equal.

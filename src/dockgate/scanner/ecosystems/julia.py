@@ -87,7 +87,7 @@ class Julia(StandaloneEcosystem):
 
     @override
     def make_version_key(self, version: str) -> bytes:
-        """The order of Julia's VersionNumber (base/version.jl).
+        """Return a key in the order of Julia's VersionNumber (base/version.jl).
 
         Semantic Versioning, but minor and patch may be missing, a "v" may precede, and builds count: "1.0.0" sorts
         before "1.0.0+1". An empty label sorts first or last: "1.0.0-" before all pre-releases, "1.0.0+" after all

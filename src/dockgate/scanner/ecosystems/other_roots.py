@@ -140,7 +140,7 @@ def _is_database(path: str) -> bool:
 
 
 def _find_other_manager(path: str) -> str | None:
-    """The package manager whose one-file database is at this path."""
+    """Return the package manager whose one-file database is at this path."""
     return next((name for end, name in _OF_OTHER_MANAGERS.items() if f"/{path}".endswith(end)), None)
 
 
@@ -150,7 +150,7 @@ def _is_list(path: str) -> bool:
 
 
 def _identify_content(head: bytes) -> str | None:
-    """The kind of software container, by the first 64 bytes of the file; None for anything else."""
+    """Return the kind of software container, by the first 64 bytes of the file; None for anything else."""
     magic = head[:4]
     if magic == _ELF:
         return "an AppImage" if head[8:11] == _APP_IMAGE else None

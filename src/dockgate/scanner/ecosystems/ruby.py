@@ -79,7 +79,7 @@ class Ruby(StandaloneEcosystem):
 
     @override
     def make_version_key(self, version: str) -> bytes:
-        """The order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
+        """Follow the order of Gem::Version (rubygems/version.rb): letters before digits, missing segments 0.
 
         Zeros are encoded by what follows them: before letters their count, then the letters; before a number one byte
         each; at the end not at all. An empty version, which RubyGems takes for 0, is refused.

@@ -159,7 +159,7 @@ def _parse_pe(file: BinaryIO, head: bytes) -> Executable | None:
 
 
 def _list_architectures(head: bytes) -> list[int]:
-    """Offsets of the executables in a universal binary (<mach-o/fat.h>)."""
+    """Return offsets of the executables in a universal binary (<mach-o/fat.h>)."""
     count = int.from_bytes(head[4:8], "big")
     is_wide = head[:4] == FAT[1]
     row = Struct(">IIQQII" if is_wide else ">IIIII")

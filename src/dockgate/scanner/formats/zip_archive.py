@@ -192,7 +192,7 @@ class Archive:
             yield Section(file, 0, size)
 
     def _find_content(self, entry: Entry) -> int:
-        """Position of the entry's packed bytes."""
+        """Return the position of the entry's packed bytes."""
         if entry.flags & _ENCRYPTED_FLAG:
             raise UnreadableError("it is encrypted")
         local = self._section.read(entry.at, 30)

@@ -46,5 +46,5 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
 
 
 def get_media_type(value: object) -> str:
-    """The media type of a descriptor, "" if it has none."""
+    """Return the media type of a descriptor, "" if it has none."""
     return str(value.get("mediaType", "")) if isinstance(value, dict) else ""

@@ -165,7 +165,7 @@ def create_authorizer(
 
 
 def make_denied_error(registry: str, reason: str) -> DeniedError:
-    """The error for a registry that refuses access."""
+    """Return the error for a registry that refuses access."""
     return DeniedError(
         f"The registry {registry} denies access: {reason}.",
         f"Is the name right? Otherwise log in with `podman login {registry}` or `docker login {registry}`.",

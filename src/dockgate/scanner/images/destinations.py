@@ -16,7 +16,7 @@ Resolve = Callable[[str], Sequence[str]]
 
 
 def resolve_addresses(host: str) -> Sequence[str]:
-    """The addresses of a host by the system's resolver. Raises OSError and UnicodeError."""
+    """Return the addresses of a host by the system's resolver. Raises OSError and UnicodeError."""
     import socket
 
     return [str(info[4][0]) for info in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)]

@@ -220,7 +220,7 @@ def _describe_start(engine: str) -> str:
 
 
 def _read_error_message(response: "httpx.Response") -> str:
-    """The engine's error message, "" if the response has none."""
+    """Return the engine's error message, "" if the response has none."""
     data = bytearray()
     for chunk in response.iter_raw():
         data += chunk

@@ -157,7 +157,7 @@ def is_loopback(registry: str) -> bool:
 
 
 def strip_port(registry: str) -> str:
-    """The registry without its port: "host", "127.0.0.1", "[::1]"."""
+    """Return the registry without its port: "host", "127.0.0.1", "[::1]"."""
     return registry[: registry.find("]") + 1] if registry.startswith("[") else registry.partition(":")[0]
 
 

@@ -37,7 +37,7 @@ def spool(source: Source, name: str, bounds: LayerLimits | None = None) -> Binar
 
 
 def find_large_file_folder() -> str | None:
-    """The folder for large temporary files, None for the system's usual one."""
+    """Return the folder for large temporary files, None for the system's usual one."""
     return os.environ.get("TMPDIR") or (_ROOMY if os.access(_ROOMY, os.W_OK) else None)
 
 

@@ -19,14 +19,14 @@ class Properties:
     values: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def get_first(self, *names: str) -> str:
-        """The first text of the first of these names that is there, else ""."""
+        """Return the first text of the first of these names that is there, else ""."""
         return next((self.values[name][0] for name in names if self.values.get(name)), "")
 
     def get_all(self, name: str) -> tuple[str, ...]:
         return self.values.get(name, ())
 
     def list_unread_entries(self) -> Iterable[Unread]:
-        """The unread entries that Dockgate itself wrote into the document."""
+        """Return the unread entries that Dockgate itself wrote into the document."""
         columns = (self.get_all(f"dockgate:unread:{field.name}") for field in fields(Unread))
         return (Unread(path, reason, layer or None) for path, reason, layer in zip(*columns, strict=False))
 
@@ -98,12 +98,12 @@ def get_text(value: Any) -> str:
 
 
 def select_objects(value: Any) -> list[dict[str, Any]]:
-    """The JSON objects in a list; other values are ignored."""
+    """Return the JSON objects in a list; other values are ignored."""
     return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
 
 
 def require_objects(value: Any, description: str) -> list[dict[str, Any]]:
-    """The JSON objects in an optional list.
+    """Return the JSON objects in an optional list.
 
     Raises UsageError for any other value, which would otherwise be missed.
     """

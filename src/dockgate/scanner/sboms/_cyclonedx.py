@@ -69,7 +69,7 @@ def _read_contents(root: dict[str, Any], components: list[dict[str, Any]]) -> Co
 
 
 def _list_components(components: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """All components, also those within others, in their order."""
+    """Yield all components, also those within others, in their order."""
     waiting = [(component, 1) for component in reversed(components)]
     while waiting:
         component, depth = waiting.pop()
@@ -122,7 +122,7 @@ def _read_source(properties: Properties) -> tuple[str, str]:
 
 
 def _find_digest(root: dict[str, Any]) -> str:
-    """The image's: Syft has it as the version, Trivy in the purl."""
+    """Return the image's digest: Syft has it as the version, Trivy in the purl."""
     candidates = [get_text(root.get("version")), get_text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
     digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
     return next((digest for digest in digests if is_digest(digest)), "")

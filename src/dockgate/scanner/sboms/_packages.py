@@ -48,7 +48,7 @@ class Packages:
 
 
 def find_distribution(items: Iterable[Item]) -> Distribution | None:
-    """The distribution that the first distribution package names (`distro=debian-13`)."""
+    """Return the distribution that the first distribution package names (`distro=debian-13`)."""
     for item in items:
         if item.purl.startswith(tuple(f"pkg:{kind}/" for kind in _SYSTEMS)):
             try:

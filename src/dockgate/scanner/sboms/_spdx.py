@@ -67,7 +67,7 @@ def _read_contents(packages: list[dict[str, Any]], described_ids: set[str]) -> C
 
 
 def _list_described_ids(document: dict[str, Any]) -> set[str]:
-    """The SPDX ids of what the document is about."""
+    """Return the SPDX ids of what the document is about."""
     listed_ids = document.get("documentDescribes")
     described_ids = {get_text(item) for item in (listed_ids if isinstance(listed_ids, list) else ())}
     ends = {"DESCRIBES": "relatedSpdxElement", "DESCRIBED_BY": "spdxElementId"}

@@ -20,7 +20,7 @@ _OTHER_SECTIONS = ("FileName", "SnippetSPDXID", "LicenseID")
 
 
 def parse(text: str) -> dict[str, Any]:
-    """The document as JSON has it: version, packages, relationships, annotations.
+    """Return the document as JSON has it: version, packages, relationships, annotations.
 
     Raises UsageError naming the line.
     """

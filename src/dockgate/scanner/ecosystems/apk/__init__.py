@@ -146,7 +146,7 @@ ECOSYSTEM: Ecosystem = Apk()
 
 
 def _find_highest_release(repositories: str) -> str:
-    """The highest release in the repositories' addresses, "v3.19" or "edge"; "" if there is none.
+    """Return the highest release in the repositories' addresses, "v3.19" or "edge"; "" if there is none.
 
     The release precedes "main" or "community". The highest one counts, edge above all, because packages come from the
     newest repository that has them. Repositories with "@tag" serve only packages that are requested with the tag.

@@ -108,7 +108,7 @@ def _parse_reference(reference: str, path: str) -> Package:
 
 
 def _find_package_folders(path: str) -> list[str] | None:
-    """The path's folders from Conan 1's cache or a deployer's folder on, None anywhere else."""
+    """Return the path's folders from Conan 1's cache or a deployer's folder on, None anywhere else."""
     parts = path.split("/")[:-1]
     if len(parts) > 6 and parts[-7] == "data" and parts[-2] == "package":
         return parts[-7:]

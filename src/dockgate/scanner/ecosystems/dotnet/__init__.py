@@ -122,7 +122,7 @@ def _read_deps(path: str, content: dict[str, Any]) -> Extract:
 
 
 def _find_framework(path: str, platform: str) -> Package | None:
-    """The framework itself, if the file is shared/NAME/VERSION/NAME.deps.json.
+    """Return the framework itself, if the file is shared/NAME/VERSION/NAME.deps.json.
 
     The folder has the released version, the file may have that of a build. Since .NET Core 3.0, frameworks and their
     advisories are named NAME.Runtime.PLATFORM.
@@ -135,7 +135,7 @@ def _find_framework(path: str, platform: str) -> Package | None:
 
 
 def _list_files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
-    """Paths at which the host looks for a library's files.
+    """Return paths at which the host looks for a library's files.
 
     They are next to the deps.json; files for one culture in a folder of its name, files for one of several platforms in
     the package's own folders.

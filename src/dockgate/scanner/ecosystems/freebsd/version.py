@@ -59,7 +59,7 @@ class FreeBSDVersion:
 
 
 def _parse_components(block: str) -> tuple[Component, ...]:
-    """The components of a block in lower case, without trailing zeros."""
+    """Return the components of a block in lower case, without trailing zeros."""
     components: list[Component] = [] if re.match(r"[0-9a-z*]|\Z", block) else [(-1, 0, 0)]
     for digits, word, patch, single_word, single_patch, star in re.findall(_COMPONENT, block):
         if star:
@@ -75,6 +75,6 @@ def _parse_components(block: str) -> tuple[Component, ...]:
 
 
 def _parse_number(text: str) -> int:
-    """The number at the beginning of the text, which may have a sign."""
+    """Return the number at the beginning of the text, which may have a sign."""
     digits = re.match(r"\+?0*([0-9]*)", text)
     return min(int((digits and digits[1][:20]) or "0"), _MAX)

@@ -132,7 +132,7 @@ def _build_packages(info: BuildInfo, executable: Executable, path: str) -> Itera
 
 
 def _find_linked_release(info: BuildInfo) -> str | None:
-    """The one semantic version that the linker's -X flags set in a version variable of the program."""
+    """Return the one semantic version that the linker's -X flags set in a version variable of the program."""
     import re
 
     flags = info.settings.get("-ldflags", "")[:LDFLAGS_LIMIT].replace('\\"', '"')

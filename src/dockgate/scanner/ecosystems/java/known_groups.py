@@ -132,7 +132,7 @@ def find_tomcat_library(name: str) -> tuple[str, str]:
 
 @cache
 def _load_tables() -> tuple[dict[str, tuple[str, str]], tuple[tuple[str, str], ...]]:
-    """Exact names, and prefixes of names with their groups, longest first."""
+    """Return exact names, and prefixes of names with their groups, longest first."""
     exact = {name: (name, name) for name in _SAME_NAMES.split()}
     prefixes: list[tuple[str, str]] = []
     for line in _LIBRARIES.strip().splitlines():

@@ -143,7 +143,7 @@ def _find_global_folder(path: str) -> str | None:
 
 
 def _find_nodejs_folder(path: str) -> str | None:
-    """The path below a folder of Debian's Node.js, without package.json; None anywhere else."""
+    """Return the path below a folder of Debian's Node.js, without package.json; None anywhere else."""
     parent, nodejs, folder = path.removesuffix(_FILE).partition(_NODEJS)
     is_debian = parent in ("usr/share", "usr/lib") or (parent.startswith("usr/lib/") and parent.count("/") == 2)
     return folder[1:] if nodejs and folder[:1] in ("", "/") and is_debian else None

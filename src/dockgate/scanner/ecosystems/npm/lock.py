@@ -162,7 +162,7 @@ def _find_pnpm_reached(lock: dict[str, Any]) -> set[str]:
 
 
 def _make_pnpm_key(name: str, version: str, snapshots: dict[str, Any]) -> str:
-    """An alias has its target's key in place of a version."""
+    """Return the key of a package; an alias has its target's key in place of a version."""
     return version if version in snapshots else f"{name}@{version}"
 
 

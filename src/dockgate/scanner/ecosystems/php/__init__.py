@@ -132,7 +132,7 @@ def _make_package(name: str, version: str, path: str) -> Package:
 
 
 def _find_own_folder(folder: str, name: str, entry: dict[str, Any]) -> str | None:
-    """The package's own folder, None if it has none.
+    """Return the package's own folder, None if it has none.
 
     `install-path` is relative to the folder of installed.json, and null for a package without files. Composer 1 omits
     it: packages are next to that folder under their names, unless a plugin moves them.

@@ -70,7 +70,7 @@ def _list_modifiers(match: re.Match[str]) -> list[str]:
 
 @cache
 def _compile_patterns() -> tuple[re.Pattern[str], re.Pattern[str], re.Pattern[str]]:
-    """Patterns of plain versions, of versions made of a date, and of numbered branches."""
+    """Return patterns of plain versions, of versions made of a date, and of numbered branches."""
     stability = r"(?P<stability>stable|beta|b|rc|alpha|a|patch|pl|p)"
     modifiers = rf"[._-]?(?:{stability}(?P<count>(?:[.-]?\d+)*+)?)?(?P<dev>[.-]?dev)?"
     flags = re.ASCII | re.IGNORECASE

@@ -55,7 +55,7 @@ PROGRAMS = {program.name: program for program in (*_EXECUTABLES.values(), JAVA)}
 
 
 def find_program(name: str) -> Program | None:
-    """The program that a file of this name belongs to, whatever version is in the name."""
+    """Return the program that a file of this name belongs to, whatever version is in the name."""
     library, dot_so, _ = name.partition(".so")
     if not dot_so:
         stem = name.rstrip(_DIGITS_AND_DOTS)

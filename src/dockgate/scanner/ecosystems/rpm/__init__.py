@@ -171,7 +171,7 @@ def _rewrite_purl(purl: str, namespace: str, distro: str, vendor: str | None) ->
 
 
 def _find_manager(ecosystem: str) -> str:
-    """The distribution's package manager; where dnf is new, yum is an alias of it."""
+    """Return the distribution's package manager; where dnf is new, yum is an alias of it."""
     base, _, release = ecosystem.partition(":")
     if base in ("openSUSE", "SUSE"):
         return "zypper"

@@ -37,7 +37,7 @@ def _format_micro(distribution: Distribution) -> str:
 
 
 def _format_open_euler(distribution: Distribution) -> str:
-    """The release with its line: "22.03-LTS-SP1" of VERSION_ID "22.03".
+    """Return the release with its line: "22.03-LTS-SP1" of VERSION_ID "22.03".
 
     Only PRETTY_NAME states the line, "openEuler 22.03 (LTS-SP1)". A package URL may have it in any case.
     """
