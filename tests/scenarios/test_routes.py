@@ -32,7 +32,7 @@ from tests.scenarios.server import ServerSystem
 
 from dockgate import web
 from dockgate.identity.model import PERMISSIONS, Role
-from dockgate.web.authorization import FailedAuthentications, GuardedRoute, permissions_of
+from dockgate.web.authorization import FailedAuthentications, GuardedRoute, list_permissions
 
 ROUTES |= PAGES
 
@@ -142,7 +142,7 @@ def test_every_route_checks_its_permission_before_it_reads_the_body(callers: Cal
     answer_map = dict(served(callers.server.app.routes))
     assert set(answer_map) == set(ROUTES), f"rows missing or too many: {set(answer_map) ^ set(ROUTES)}"
     for route, row in ROUTES.items():
-        guards = permissions_of(answer_map[route].dependant)
+        guards = list_permissions(answer_map[route].dependant)
         permissions = [(guard.permission, guard.alternative) for guard in guards]
         assert permissions == ([] if row.permission is None else [(row.permission, row.alternative)]), route
         assert isinstance(answer_map[route], GuardedRoute) or row is OPEN, route

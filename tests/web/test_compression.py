@@ -4,7 +4,7 @@ import gzip
 
 import pytest
 
-from dockgate.web.compression import accepts_gzip, compress
+from dockgate.web.compression import compress, is_gzip_accepted
 
 
 @pytest.mark.parametrize(
@@ -21,7 +21,7 @@ from dockgate.web.compression import accepts_gzip, compress
     ],
 )
 def test_a_client_says_that_it_takes_gzip(header: str, expected: bool) -> None:
-    assert accepts_gzip(header) is expected
+    assert is_gzip_accepted(header) is expected
 
 
 def test_a_compressed_body_is_the_same_for_the_same_bytes() -> None:

@@ -24,9 +24,9 @@ from dockgate.web.git_process import (
 )
 
 KINDS: list[tuple[Callable[[GitProcesses], Callable[[str], AbstractAsyncContextManager[None]]], int, int]] = [
-    (lambda processes: processes.fetching, MAX_FETCHES, MAX_FETCHES_EACH),
-    (lambda processes: processes.receiving, MAX_RECEIVING, MAX_RECEIVING_EACH),
-    (lambda processes: lambda principal: processes.pushing(uuid4().hex, principal), MAX_PUSHES, MAX_PUSHES_EACH),
+    (lambda processes: processes.take_fetch_slot, MAX_FETCHES, MAX_FETCHES_EACH),
+    (lambda processes: processes.take_receive_slot, MAX_RECEIVING, MAX_RECEIVING_EACH),
+    (lambda processes: lambda principal: processes.take_push_slot(uuid4().hex, principal), MAX_PUSHES, MAX_PUSHES_EACH),
 ]
 
 
@@ -55,11 +55,11 @@ def test_one_principal_cannot_take_all_slots(
 def test_pushes_to_one_repository_run_one_by_one() -> None:
     async def play() -> None:
         processes = GitProcesses(wait_seconds=0.01)
-        async with processes.pushing("shop", "ada"):
+        async with processes.take_push_slot("shop", "ada"):
             with pytest.raises(BusyError, match="Another push to shop"):
-                async with processes.pushing("shop", "ada"):
+                async with processes.take_push_slot("shop", "ada"):
                     raise AssertionError("two pushes at once")
-            async with processes.pushing("other", "ada"):
+            async with processes.take_push_slot("other", "ada"):
                 pass
 
     asyncio.run(play())

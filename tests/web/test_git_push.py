@@ -11,7 +11,7 @@ import pytest
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.web.git_process import MAX_RECEIVING_EACH, GitCall, GitProcesses
-from dockgate.web.git_push import MAX_SHALLOW, MAX_UPDATES, Push, requested_updates
+from dockgate.web.git_push import MAX_SHALLOW, MAX_UPDATES, Push, read_requested_updates
 
 SHALLOW = b"0034shallow " + b"a" * 40
 
@@ -23,7 +23,7 @@ def update(number: int) -> bytes:
 
 def test_a_push_from_a_shallow_clone_changes_its_references_only() -> None:
     body = io.BytesIO(SHALLOW * MAX_SHALLOW + update(1) + update(2) + b"0000PACK")
-    assert [change.ref for change in asyncio.run(requested_updates(body))] == ["refs/heads/b1", "refs/heads/b2"]
+    assert [change.ref for change in asyncio.run(read_requested_updates(body))] == ["refs/heads/b1", "refs/heads/b2"]
     assert body.tell() == 0
 
 
@@ -38,7 +38,7 @@ def test_a_push_from_a_shallow_clone_changes_its_references_only() -> None:
 def test_a_push_of_too_many_lines_is_refused_before_the_rest_is_read(lines: bytes, message: str) -> None:
     body = io.BytesIO(lines + b"nothing that git sends")
     with pytest.raises(UsageError, match=message):
-        asyncio.run(requested_updates(body))
+        asyncio.run(read_requested_updates(body))
     assert body.tell() == 0
 
 
@@ -50,7 +50,7 @@ def test_the_commands_of_a_push_are_read_in_another_thread_than_the_event_loop()
             readers.add(threading.get_ident())
             return super().read(size)
 
-    assert asyncio.run(requested_updates(Body(update(1) + b"0000")))
+    assert asyncio.run(read_requested_updates(Body(update(1) + b"0000")))
     assert readers
     assert threading.get_ident() not in readers
 
@@ -59,7 +59,7 @@ def test_a_reference_whose_name_is_not_utf_8_is_refused() -> None:
     body = io.BytesIO(update(1).replace(b"heads/b1", b"heads/\xff1") + b"0000")
     body = io.BytesIO(b"%04x" % len(body.getvalue()[:-4]) + body.getvalue()[4:])
     with pytest.raises(UsageError, match=r"heads/\\xff1' is not UTF-8"):
-        asyncio.run(requested_updates(body))
+        asyncio.run(read_requested_updates(body))
 
 
 def test_a_push_that_waits_for_its_turn_keeps_the_slot_of_its_body() -> None:
@@ -67,13 +67,13 @@ def test_a_push_that_waits_for_its_turn_keeps_the_slot_of_its_body() -> None:
         processes = GitProcesses()
         call = GitCall("shop", "/git-receive-pack", "POST", "", "", "")
         pushes: list[asyncio.Task[None]] = []
-        async with processes.pushing("shop", "grace"):
+        async with processes.take_push_slot("shop", "grace"):
             for _ in range(MAX_RECEIVING_EACH):
                 async with AsyncExitStack() as received:
-                    await received.enter_async_context(processes.receiving("ada"))
+                    await received.enter_async_context(processes.take_receive_slot("ada"))
                     push = Push(cast(WebServices, None), processes, call, io.BytesIO(), (), "ada", "", "")
                     pushes.append(asyncio.create_task(push.run(received.pop_all())))
-            next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.receiving("ada")))
+            next_body = asyncio.create_task(AsyncExitStack().enter_async_context(processes.take_receive_slot("ada")))
             for _ in range(10):
                 await asyncio.sleep(0)
             assert not next_body.done()

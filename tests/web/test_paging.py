@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.paging import MAX_COUNT, Page, PageQuery, page_of, stored_page
+from dockgate.web.paging import MAX_COUNT, Page, PageQuery, make_page, read_page
 
 KEYS = {"name": lambda entry: (entry[0],), "size": lambda entry: (entry[1], entry[0])}
 ENTRIES = [("a", 3), ("b", 1), ("c", 3), ("d", 2)]
@@ -15,7 +15,7 @@ def _walk(entries: list[tuple[str, int]], sort: str, limit: int) -> list[str]:
     names: list[str] = []
     after: str | None = ""
     while after is not None:
-        page = page_of(entries, KEYS, PageQuery(sort, after, limit))
+        page = make_page(entries, KEYS, PageQuery(sort, after, limit))
         assert len(page.entries) <= limit
         names += [name for name, _ in page.entries]
         after = page.next
@@ -34,7 +34,7 @@ def test_a_page_leads_back_to_the_one_before_and_counts_all_entries() -> None:
     pages: list[Page[tuple[str, int]]] = []
     after = None
     while not pages or after:
-        pages.append(page_of(ENTRIES, KEYS, PageQuery("-name", after, 1)))
+        pages.append(make_page(ENTRIES, KEYS, PageQuery("-name", after, 1)))
         after = pages[-1].next
     assert [page.total for page in pages] == [4, 4, 4, 4]
     assert [page.previous for page in pages] == [None, None, pages[0].next, pages[1].next]
@@ -47,7 +47,7 @@ def _stored(query: PageQuery, numbers: Sequence[int] = range(7), count: int = 7)
             :limit
         ]
 
-    return stored_page(read, lambda number: (number,), (int,), query, lambda most: min(count, most))
+    return read_page(read, lambda number: (number,), (int,), query, lambda most: min(count, most))
 
 
 @pytest.mark.parametrize("sort", ["number", "-number"])
@@ -56,7 +56,7 @@ def test_a_page_of_the_store_leads_back_to_the_one_before_as_one_sorted_here_doe
     while True:
         query = PageQuery(sort, after, 2)
         page = _stored(query)
-        assert page == page_of(range(7), {"number": lambda number: (number,)}, query)
+        assert page == make_page(range(7), {"number": lambda number: (number,)}, query)
         if page.next is None:
             break
         after = page.next
@@ -81,20 +81,20 @@ def test_entries_of_the_store_are_counted_up_to_a_limit_and_only_for_pages_that_
 
 
 def test_the_last_page_has_no_cursor_though_it_is_full() -> None:
-    assert page_of(ENTRIES, KEYS, PageQuery("name", "", 4)).next is None
+    assert make_page(ENTRIES, KEYS, PageQuery("name", "", 4)).next is None
 
 
 def test_a_page_goes_on_where_the_one_before_ended_when_its_last_entry_is_gone() -> None:
-    first = page_of(ENTRIES, KEYS, PageQuery("name", "", 2))
+    first = make_page(ENTRIES, KEYS, PageQuery("name", "", 2))
     rest = [entry for entry in [("0", 0), *ENTRIES] if entry[0] != "b"]
-    assert [name for name, _ in page_of(rest, KEYS, PageQuery("name", first.next or "", 2)).entries] == ["c", "d"]
+    assert [name for name, _ in make_page(rest, KEYS, PageQuery("name", first.next or "", 2)).entries] == ["c", "d"]
 
 
 def test_a_page_of_an_empty_list_is_empty() -> None:
-    assert page_of([], KEYS, PageQuery("name", "whatever")).entries == []
+    assert make_page([], KEYS, PageQuery("name", "whatever")).entries == []
 
 
 @pytest.mark.parametrize("after", ["x", "!!", "\ud800", "W10", "WyJuYW1lIl0", "WyJzaXplIiwxLCJhIl0", "WyJuYW1lIiwxXQ"])
 def test_a_cursor_of_another_order_or_none_is_refused(after: str) -> None:
     with pytest.raises(UsageError, match="not a cursor"):
-        page_of(ENTRIES, KEYS, PageQuery("name", after))
+        make_page(ENTRIES, KEYS, PageQuery("name", after))

@@ -44,8 +44,8 @@ def test_one_principal_cannot_take_all_slots(kind: str) -> None:
 
 
 SLOTS = {
-    "bodies": (Threads.receiving, limits.MAX_BODIES, limits.MAX_BODIES_EACH),
-    "open forms": (Threads.receiving_open_form, limits.MAX_OPEN_FORMS, limits.MAX_OPEN_FORMS_EACH),
+    "bodies": (Threads.take_body_slot, limits.MAX_BODIES, limits.MAX_BODIES_EACH),
+    "open forms": (Threads.take_form_slot, limits.MAX_OPEN_FORMS, limits.MAX_OPEN_FORMS_EACH),
 }
 
 

@@ -29,7 +29,7 @@ from dockgate.web.authorization import (
     AuditMiddleware,
     FailedAuthentications,
     RecentCalls,
-    authorized_caller,
+    get_authorized_caller,
 )
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
@@ -84,23 +84,23 @@ def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
     It accepts requests for loopback names and the public URL, and from scripts of no other origin. With `is_remote`
     other machines can reach it, over TLS only.
     """
-    from dockgate.web.routes import public_routes  # a worker has none of them: they take a fifth of its start
+    from dockgate.web.routes import list_public_routes  # a worker has none of them: they take a fifth of its start
 
     refusals = (_refuse_other_origins, refuse_ambiguous, *((_refuse_plain_http,) if is_remote else ()))
-    app = _new_app(server, sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}), refusals)
+    app = _make_app(server, sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}), refusals)
     app.state.git_processes = GitProcesses()
-    app.router.routes += public_routes()
+    app.router.routes += list_public_routes()
     return app
 
 
 def create_internal_app(server: WebServices) -> FastAPI:
     """The internal application, for the local registry and its clients: tokens and notifications."""
-    app = _new_app(server, LOOPBACK_NAMES)
+    app = _make_app(server, LOOPBACK_NAMES)
     app.router.routes += registry_endpoints.router.routes
     return app
 
 
-def _new_app(
+def _make_app(
     server: WebServices, hosts: Sequence[str], refusals: Sequence[Callable[[Request], Refusal | None]] = ()
 ) -> FastAPI:
     app = _Application(
@@ -124,15 +124,15 @@ def _new_app(
     # The other connections are for sign-ins and checks of health.
     app.state.threads = Threads(max_requests=compute_max_connections() * 3 // 4)
     app.state.live_changes = LiveChanges(server.store.event_log.read_newest_seq, server.store.event_log.read)
-    app.add_exception_handler(errors.DockgateError, _error_response)
-    app.add_exception_handler(HTTPException, _http_exception_response)
-    app.add_exception_handler(RequestValidationError, _validation_response)
-    app.add_exception_handler(ClientDisconnect, _client_closed_response)
-    app.add_exception_handler(Exception, _unexpected_response)
+    app.add_exception_handler(errors.DockgateError, _respond_to_error)
+    app.add_exception_handler(HTTPException, _respond_to_http_exception)
+    app.add_exception_handler(RequestValidationError, _respond_to_validation_error)
+    app.add_exception_handler(ClientDisconnect, _respond_to_client_closed)
+    app.add_exception_handler(Exception, _respond_to_unexpected)
     return app
 
 
-def _documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
+def _list_documented_calls(app: FastAPI) -> list[tuple[int, str, re.Pattern[str]]]:
     """For each documented call: the number of fixed path segments, method, path. Built on first use."""
     if not hasattr(app.state, "documented_calls"):
         app.state.documented_calls = [
@@ -163,8 +163,8 @@ class RefusalMiddleware:
 
 
 def _refusal_response(request: Request, refusal: Refusal) -> Response:
-    if console.wants_page(request):
-        return console.error_page(request, refusal.status, refusal.error, refusal.advice)
+    if console.is_page_wanted(request):
+        return console.render_error_page(request, refusal.status, refusal.error, refusal.advice)
     return AsciiResponse({"error": refusal.error, "advice": refusal.advice}, refusal.status)
 
 
@@ -184,12 +184,12 @@ def _refuse_plain_http(request: Request) -> Refusal | None:
     return Refusal(403, "this server accepts only TLS", "Use a URL that begins with https://.")
 
 
-async def _error_response(request: Request, error: Exception) -> Response:
+async def _respond_to_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, errors.DockgateError):
         raise error
     status = next((status for kind, status in _STATUS if isinstance(error, kind)), 500)
-    if console.wants_page(request):
-        return console.error_of(request, error, status, authorized_caller(request))
+    if console.is_page_wanted(request):
+        return console.answer_error(request, error, status, get_authorized_caller(request))
     is_git = request.url.path.startswith("/git/")
     answer: Response = AsciiResponse({"error": str(error), "advice": error.next_step or ""}, status)
     if is_git:  # git shows only plain text
@@ -202,34 +202,36 @@ async def _error_response(request: Request, error: Exception) -> Response:
     return answer
 
 
-async def _client_closed_response(_: Request, error: Exception) -> Response:
+async def _respond_to_client_closed(_: Request, error: Exception) -> Response:
     """A response for the audit log only: the client is gone (nginx's status "client closed request")."""
     return Response(status_code=CLIENT_CLOSED_REQUEST)
 
 
-async def _http_exception_response(request: Request, error: Exception) -> Response:
+async def _respond_to_http_exception(request: Request, error: Exception) -> Response:
     if not isinstance(error, HTTPException):
         raise error
     if error.status_code == 405:  # the router lists only the methods of the first matching route
-        calls = await run_in_threadpool(_documented_calls, request.app)
+        calls = await run_in_threadpool(_list_documented_calls, request.app)
         matching = [(fixed_parts, method) for fixed_parts, method, path in calls if path.fullmatch(request.url.path)]
         allowed_methods = sorted({method for fixed_parts, method in matching if fixed_parts == max(matching)[0]})
         error.headers = {"Allow": ", ".join(allowed_methods)} if allowed_methods else error.headers
-    if console.wants_page(request):
-        return console.error_page(request, error.status_code, "there is no such page", "Go to the overview, or search.")
+    if console.is_page_wanted(request):
+        return console.render_error_page(
+            request, error.status_code, "there is no such page", "Go to the overview, or search."
+        )
     return AsciiResponse({"error": error.detail, "advice": ADVICE}, error.status_code, error.headers)
 
 
-async def _validation_response(request: Request, error: Exception) -> Response:
+async def _respond_to_validation_error(request: Request, error: Exception) -> Response:
     if not isinstance(error, RequestValidationError):
         raise error
     message, advice = describe_problem(error.errors()[0])
-    if console.wants_page(request):
-        return console.error_page(request, 422, message, advice, authorized_caller(request))
+    if console.is_page_wanted(request):
+        return console.render_error_page(request, 422, message, advice, get_authorized_caller(request))
     return AsciiResponse({"error": message, "advice": f"{advice} {ADVICE}"}, 422)
 
 
-async def _unexpected_response(request: Request, error: Exception) -> Response:
+async def _respond_to_unexpected(request: Request, error: Exception) -> Response:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         _log.error("%s %s: %s [request %s]", request.method, request.url.path, error, request_id(request))
         status, message, advice = 507, "The server's disk is full.", "Free space in DOCKGATE_DATA."
@@ -238,6 +240,6 @@ async def _unexpected_response(request: Request, error: Exception) -> Response:
         _log.error("%s %s: internal error [request %s]", request.method, request.url.path, name, exc_info=error)
         status, message = 500, f"internal error: {type(error).__name__}"
         advice = f"See request {name} in the server's log."
-    if console.wants_page(request):
-        return console.error_page(request, status, message, advice, authorized_caller(request))
+    if console.is_page_wanted(request):
+        return console.render_error_page(request, status, message, advice, get_authorized_caller(request))
     return AsciiResponse({"error": message, "advice": advice}, status)

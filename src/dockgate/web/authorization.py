@@ -30,10 +30,10 @@ from dockgate.shared.addresses import is_loopback
 from dockgate.shared.errors import BusyError, UnknownCallerError
 from dockgate.shared.interfaces import override
 from dockgate.web.audit_details import begin_call
-from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin, session_secret
+from dockgate.web.browser_sessions import SAFE_METHODS, read_session_secret, require_same_origin
 from dockgate.web.json_responses import accept_any_text
 from dockgate.web.request_limits import require_storable
-from dockgate.web.threads import Threads, threads_of
+from dockgate.web.threads import Threads, get_threads
 
 API = "/api/v1"
 MAX_FAILURES = 20
@@ -75,7 +75,7 @@ class RecentCalls:
         times = self._call_times.get(key, ())
         return len(times) >= self._limit and times[-self._limit] > time.monotonic() - FAILURE_SECONDS
 
-    def count(self, key: str) -> bool:
+    def count_call(self, key: str) -> bool:
         """Count a call, and return whether there are more than the limit now."""
         now = time.monotonic()
         while len(self._call_times) >= MAX_KEYS and key not in self._call_times:
@@ -95,9 +95,9 @@ class FailedAuthentications:
     def __init__(self) -> None:
         self._recent = RecentCalls(MAX_FAILURES)
 
-    def count(self, address: str) -> None:
+    def count_failure(self, address: str) -> None:
         """Count a failure. Raises BusyError when there are too many."""
-        if self._recent.count(address):
+        if self._recent.count_call(address):
             raise BusyError(
                 f"too many invalid tokens from {address}: more than {MAX_FAILURES} in {FAILURE_SECONDS:g} seconds",
                 f"Set DOCKGATE_TOKEN to a valid token, and retry in {FAILURE_SECONDS:g} seconds.",
@@ -105,7 +105,7 @@ class FailedAuthentications:
         _log.warning("invalid token from %s", address)
 
 
-def authenticated_caller(request: Request) -> Caller:
+def authenticate_caller(request: Request) -> Caller:
     """Authenticate the caller by a bearer token, the password of git or a browser's session.
 
     Source: RFC 6750, RFC 7617.
@@ -114,7 +114,7 @@ def authenticated_caller(request: Request) -> Caller:
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
     try:
-        secret = "" if header else session_secret(request)
+        secret = "" if header else read_session_secret(request)
         # Without principals, tokens are ignored.
         if not (header or secret) or not server.store.principals.has_any():
             return server.people.authenticate_local(
@@ -128,7 +128,7 @@ def authenticated_caller(request: Request) -> Caller:
     except UnknownCallerError:
         if header:
             failures: FailedAuthentications = request.app.state.failed_authentications
-            failures.count(address)
+            failures.count_failure(address)
         raise
 
 
@@ -147,7 +147,7 @@ class RequirePermission:
     """A dependency that returns the caller, and refuses callers without a permission.
 
     Tokens that are limited to pipelines or repositories are checked against the path. Calls whose path names neither
-    refuse such tokens, unless the call is marked with `checks_token_limits`.
+    refuse such tokens, unless the call is marked with `mark_self_checking`.
     """
 
     def __init__(self, permission: Permission, alternative: Permission | None = None) -> None:
@@ -165,8 +165,8 @@ class RequirePermission:
 
         Raises BusyError for changing calls of a principal of whom MAX_REFUSALS were refused within a minute.
         """
-        caller = authenticated_caller(request)
-        permission = self.needed_permission(request)
+        caller = authenticate_caller(request)
+        permission = self.choose_permission(request)
         # A call with the permission read changes nothing, even if it is a POST (git fetch).
         if permission is not Permission.READ and request.method not in ("GET", "HEAD"):
             refused_calls: RecentCalls = request.app.state.refused_calls
@@ -175,11 +175,11 @@ class RequirePermission:
                     f"{MAX_REFUSALS} calls of {caller.name} were refused within {FAILURE_SECONDS:g} seconds.",
                     "Correct them, and retry in a minute.",
                 )
-            _begin(request, caller, f"{request.method} {_template(request)}")
-        request.scope[_CALLER] = permitted_caller = self._permit(request, caller, permission)
+            _begin_entry(request, caller, f"{request.method} {_get_template(request)}")
+        request.scope[_CALLER] = permitted_caller = self._require_permission(request, caller, permission)
         return permitted_caller
 
-    def _permit(self, request: Request, caller: Caller, permission: Permission) -> Caller:
+    def _require_permission(self, request: Request, caller: Caller, permission: Permission) -> Caller:
         """The caller with this permission or the alternative. Raises DeniedError without it."""
         server: WebServices = request.app.state.server
         if self.alternative and not caller.can(permission) and caller.can(self.alternative):
@@ -188,10 +188,10 @@ class RequirePermission:
             require_permission(caller, permission)
         caller = replace(server.people.add_project_pipelines(caller), permission=permission)
         if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:
-            caller.require(**_subject(request))
+            caller.require(**_read_subject(request))
         return caller
 
-    def needed_permission(self, request: Request) -> Permission:
+    def choose_permission(self, request: Request) -> Permission:
         """The permission that the request needs."""
         return self.permission
 
@@ -203,12 +203,12 @@ class GuardedRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         accept_any_text(self)
         handle = super().get_route_handler()
-        guards = permissions_of(self.dependant)
+        guards = list_permissions(self.dependant)
         is_json = self.body_field is not None
         takes_thread = not inspect.iscoroutinefunction(self.endpoint)
 
-        async def guarded_handler(request: Request) -> Response:
-            threads = await threads_of(request)
+        async def handle_guarded(request: Request) -> Response:
+            threads = await get_threads(request)
             for guard in guards:
                 await threads.run_prompt(guard.authorize, request)
             begin_call(partial(describe_call, request) if audit_entry(request) else None)
@@ -217,21 +217,21 @@ class GuardedRoute(APIRoute):
                 await threads.begin(request, caller.name)
             if is_json:
                 # Read here, because FastAPI turns errors of the body's limits into 400.
-                async with threads.receiving(caller.name if caller else ""):
+                async with threads.take_body_slot(caller.name if caller else ""):
                     body = await request.body()
                 require_storable(body)
             if not takes_thread or caller is None:
                 return await handle(request)
-            async with threads.calling(caller.name):
+            async with threads.take_call_slot(caller.name):
                 return await handle(request)
 
-        return guarded_handler
+        return handle_guarded
 
 
-def permissions_of(dependant: Dependant) -> list[RequirePermission]:
+def list_permissions(dependant: Dependant) -> list[RequirePermission]:
     """The permission checks of a call and of its dependencies."""
     own_guards = [dependant.call] if isinstance(dependant.call, RequirePermission) else []
-    return own_guards + [guard for inner in dependant.dependencies for guard in permissions_of(inner)]
+    return own_guards + [guard for inner in dependant.dependencies for guard in list_permissions(inner)]
 
 
 def mark_self_checking(call: F) -> F:
@@ -240,9 +240,9 @@ def mark_self_checking(call: F) -> F:
     return call
 
 
-def _subject(request: Request) -> dict[str, str]:
+def _read_subject(request: Request) -> dict[str, str]:
     """The pipeline or repository that the path names; empty if it names neither."""
-    template = _template(request).removeprefix(API)
+    template = _get_template(request).removeprefix(API)
     names = request.path_params
     if template.startswith("/git/"):
         return {"repository": names["repository"]}
@@ -255,7 +255,7 @@ def _subject(request: Request) -> dict[str, str]:
     return {}
 
 
-def _template(request: Request) -> str:
+def _get_template(request: Request) -> str:
     """The path template of the request's route."""
     path: str = request.scope["route"].path
     return path.replace(":path", "")
@@ -269,7 +269,7 @@ class _AuditedCall:
     by: str
 
 
-def _begin(request: Request, caller: Caller, call: str) -> None:
+def _begin_entry(request: Request, caller: Caller, call: str) -> None:
     """Begin the request's audit entry. `AuditMiddleware` completes it."""
     server: WebServices = request.app.state.server
     request.scope[_AUDITED_CALL] = _AuditedCall(begin_audit_entry(server, caller, call, request.url.path), caller.name)
@@ -278,7 +278,7 @@ def _begin(request: Request, caller: Caller, call: str) -> None:
 def require_few(request: Request, caller: Caller) -> None:
     """Count a sign-in. Raises BusyError if there are too many."""
     recorded_calls: RecentCalls = request.app.state.recorded_calls
-    if recorded_calls.count(caller.name):
+    if recorded_calls.count_call(caller.name):
         raise BusyError(
             f"more than {MAX_RECORDED} sign-ins of {caller.name} within {FAILURE_SECONDS:g} seconds",
             "Retry in a minute.",
@@ -295,7 +295,7 @@ def begin_audit_entry(server: WebServices, caller: Caller, call: str, subject: s
     return entry.id
 
 
-def authorized_caller(request: Request) -> Caller | None:
+def get_authorized_caller(request: Request) -> Caller | None:
     """The caller of a request whose permission was checked, None before that."""
     caller: Caller | None = request.scope.get(_CALLER)
     return caller
@@ -309,11 +309,11 @@ def audit_sign_in(request: Request, caller: Caller | None, detail: str | None = 
     """
     if caller is None:
         failures: FailedAuthentications = request.app.state.failed_authentications
-        failures.count(request.client.host if request.client else "")
+        failures.count_failure(request.client.host if request.client else "")
         refused_calls: RecentCalls = request.app.state.refused_calls
         if refused_calls.is_full(UNKNOWN.name):
             return
-    _begin(request, caller or UNKNOWN, f"{request.method} {request.url.path}")
+    _begin_entry(request, caller or UNKNOWN, f"{request.method} {request.url.path}")
     if detail:
         describe_call(request, detail)
 
@@ -347,16 +347,16 @@ class AuditMiddleware:
                 server: WebServices = state.server
                 threads: Threads = state.threads
                 if 400 <= status < 500 or call.by == UNKNOWN.name:
-                    state.refused_calls.count(call.by)
+                    state.refused_calls.count_call(call.by)
                 with CancelScope(shield=True):  # even if the client has gone, which cancels the response
                     await threads.run_prompt(server.store.audit.finish, call.entry, status)
 
-        async def watched_send(message: Message) -> None:
+        async def watch_send(message: Message) -> None:
             if message["type"] == "http.response.start":
                 await finish(message["status"])
             await send(message)
 
         try:
-            await self._app(scope, receive, watched_send)
+            await self._app(scope, receive, watch_send)
         finally:
             await finish(500)

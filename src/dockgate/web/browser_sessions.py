@@ -16,9 +16,9 @@ SIGN_IN_SECONDS = 600
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
-def session_secret(request: Request) -> str:
+def read_session_secret(request: Request) -> str:
     """The secret of the request's session, "" for none."""
-    return request.cookies.get(_name(request, _COOKIE), "")
+    return request.cookies.get(_make_cookie_name(request, _COOKIE), "")
 
 
 def set_session(request: Request, response: Response, secret: str, seconds: int) -> None:
@@ -33,7 +33,7 @@ def clear_session(request: Request, response: Response) -> None:
 
 def sign_in_fields(request: Request) -> list[object]:
     """Return what `set_sign_in` put into the browser, empty for anything else."""
-    text = request.cookies.get(_name(request, _SIGN_IN_COOKIE), "")
+    text = request.cookies.get(_make_cookie_name(request, _SIGN_IN_COOKIE), "")
     try:
         fields = json.loads(base64.urlsafe_b64decode(text))
     except (ValueError, RecursionError):
@@ -68,13 +68,21 @@ def require_same_origin(request: Request) -> None:
 def _set_cookie(request: Request, response: Response, name: str, value: str, seconds: int) -> None:
     is_secure = request.url.scheme == "https"
     response.set_cookie(
-        _name(request, name), value, max_age=seconds, path="/", secure=is_secure, httponly=True, samesite="lax"
+        _make_cookie_name(request, name),
+        value,
+        max_age=seconds,
+        path="/",
+        secure=is_secure,
+        httponly=True,
+        samesite="lax",
     )
 
 
 def _clear_cookie(request: Request, response: Response, name: str) -> None:
-    response.delete_cookie(_name(request, name), path="/", secure=request.url.scheme == "https", httponly=True)
+    response.delete_cookie(
+        _make_cookie_name(request, name), path="/", secure=request.url.scheme == "https", httponly=True
+    )
 
 
-def _name(request: Request, name: str) -> str:
+def _make_cookie_name(request: Request, name: str) -> str:
     return f"{_SECURE_PREFIX}{name}" if request.url.scheme == "https" else name

@@ -8,7 +8,7 @@ LEAST_BYTES = 1024
 LEVEL = 5
 
 
-def accepts_gzip(header: str) -> bool:
+def is_gzip_accepted(header: str) -> bool:
     """Return whether a client that sends this Accept-Encoding takes gzip."""
     for entry in header.lower().split(","):
         name, _, weight = entry.partition(";")

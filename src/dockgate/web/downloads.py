@@ -51,25 +51,25 @@ _UNSAFE = re.compile(r"[^A-Za-z0-9._-]+")
 _LONGEST_NAME = 120
 
 
-def download(name: str, media_type: str, write: Callable[[TextIO], None]) -> Response:
+def download_text(name: str, media_type: str, write: Callable[[TextIO], None]) -> Response:
     """A file that the browser saves. What is unsafe in its name becomes "-"."""
     text = StringIO()
     write(text)
     content = text.getvalue().encode("utf-8", "replace")
-    return Response(content, media_type=media_type, headers=_headers(name))
+    return Response(content, media_type=media_type, headers=_make_headers(name))
 
 
 def download_bytes(name: str, media_type: str, content: bytes) -> Response:
     """These bytes as a file that the browser saves."""
-    return Response(content, media_type=media_type, headers=_headers(name))
+    return Response(content, media_type=media_type, headers=_make_headers(name))
 
 
 def download_file(name: str, media_type: str, path: Path) -> FileResponse:
     """A file of this machine as one that the browser saves."""
-    return FileResponse(path, media_type=media_type, headers=_headers(name))
+    return FileResponse(path, media_type=media_type, headers=_make_headers(name))
 
 
-def _headers(name: str) -> dict[str, str]:
+def _make_headers(name: str) -> dict[str, str]:
     """Headers of a file with this name, in which what is unsafe becomes "-"."""
     safe_name = _UNSAFE.sub("-", name).strip("-.")[:_LONGEST_NAME] or "report"
     return {**_HEADERS, "Content-Disposition": f'attachment; filename="{safe_name}"'}

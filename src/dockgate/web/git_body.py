@@ -18,7 +18,7 @@ GZIP_OVERHEAD = 64 << 10
 _STEP = 256 << 10
 
 
-async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: str) -> IO[bytes]:
+async def spool_chunks(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: str) -> IO[bytes]:
     """Write a body to a temporary file, at position 0, which vanishes when closed.
 
     Raises TooLargeError with the advice beyond `limit` bytes, and errors of `chunks`.
@@ -39,7 +39,7 @@ async def spool(chunks: AsyncIterator[bytes], folder: Path, limit: int, advice: 
 
 def require_plain(request: Request) -> None:
     """Raise UsageError for a compressed body: git compresses only fetch requests."""
-    if encoding := _content_encoding(request):
+    if encoding := _read_content_encoding(request):
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted for pushes.", "Send the body uncompressed.")
 
 
@@ -49,7 +49,7 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
     Raises TooLargeError with the advice beyond `limit` compressed bytes and GZIP_OVERHEAD. What they decompress to
     is not limited.
     """
-    encoding = _content_encoding(request)
+    encoding = _read_content_encoding(request)
     if encoding not in ("", "gzip", "x-gzip"):
         raise UsageError(f"Content-Encoding {encoding!r} is not accepted.", "Use gzip, or no encoding.")
     if not encoding:
@@ -74,7 +74,7 @@ async def inflate_body(request: Request, limit: int, advice: str) -> AsyncIterat
         raise UsageError("the gzip body is truncated", "Send it again.")
 
 
-def _content_encoding(request: Request) -> str:
+def _read_content_encoding(request: Request) -> str:
     """The content encoding, "" for none. Repeated headers form one list (RFC 9110, section 5.3)."""
     encodings = ",".join(request.headers.getlist("content-encoding")).lower().replace(" ", "")
     return "" if encodings in ("", "identity") else encodings

@@ -18,10 +18,10 @@ from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.web.api import Reader, Runner, ServerDependency
 from dockgate.web.authorization import GuardedRoute, RequirePermission, audit_entry
-from dockgate.web.git_body import MAX_NEGOTIATION, inflate_body, require_plain, spool
+from dockgate.web.git_body import MAX_NEGOTIATION, inflate_body, require_plain, spool_chunks
 from dockgate.web.git_process import FetchResponse, GitCall, GitProcesses
-from dockgate.web.git_push import Push, PushResponse, requested_updates
-from dockgate.web.threads import receiving_within
+from dockgate.web.git_push import Push, PushResponse, read_requested_updates
+from dockgate.web.threads import limit_body_time
 
 router = APIRouter(route_class=GuardedRoute, include_in_schema=False)
 
@@ -33,12 +33,12 @@ class RequireAdvertise(RequirePermission):
     """Listing references needs the permission read for fetches, run for pushes."""
 
     @override
-    def needed_permission(self, request: Request) -> Permission:
-        return Permission.RUN if _service(request) == RECEIVE else Permission.READ
+    def choose_permission(self, request: Request) -> Permission:
+        return Permission.RUN if _read_service(request) == RECEIVE else Permission.READ
 
 
 @router.get("/git/{repository}.git/info/refs")
-async def advertise(
+async def advertise_references(
     repository: str,
     request: Request,
     caller: Annotated[Caller, Depends(RequireAdvertise(Permission.READ))],
@@ -46,22 +46,22 @@ async def advertise(
 ) -> Response:
     """List the references of a repository, for fetch or push."""
     await _require_repository(repository, server)
-    service = _service(request)
+    service = _read_service(request)
     if not service:
         raise UsageError("only git's smart HTTP protocol is supported", "Use git 1.6.6 or newer.")
-    call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _protocol(request))
-    return FetchResponse(server, _processes(request), caller.name, call, None)
+    call = GitCall(repository, "/info/refs", "GET", f"service={service}", "", _read_protocol(request))
+    return FetchResponse(server, _get_processes(request), caller.name, call, None)
 
 
 @router.post("/git/{repository}.git/git-upload-pack")
 async def upload_pack(repository: str, request: Request, caller: Reader, server: ServerDependency) -> Response:
     """Answer a fetch or clone."""
     await _require_repository(repository, server)
-    call = _post(repository, UPLOAD, request)
+    call = _make_post_call(repository, UPLOAD, request)
     advice = "Fetch fewer references at a time."
     chunks = inflate_body(request, MAX_NEGOTIATION, advice)
-    spool_body = partial(spool, chunks, server.scratch, MAX_NEGOTIATION, advice)
-    return FetchResponse(server, _processes(request), caller.name, call, spool_body)
+    spool_body = partial(spool_chunks, chunks, server.scratch, MAX_NEGOTIATION, advice)
+    return FetchResponse(server, _get_processes(request), caller.name, call, spool_body)
 
 
 @router.post("/git/{repository}.git/git-receive-pack")
@@ -69,16 +69,16 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
     """Accept a push. Its audit entry and events are stored before the response ends."""
     await _require_repository(repository, server)
     require_plain(request)
-    processes = _processes(request)
-    call = _post(repository, RECEIVE, request)
+    processes = _get_processes(request)
+    call = _make_post_call(repository, RECEIVE, request)
     pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
     async with AsyncExitStack() as slot:
-        await slot.enter_async_context(processes.receiving(caller.name))
+        await slot.enter_async_context(processes.take_receive_slot(caller.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
-        async with receiving_within(processes.push_body_seconds, "Push in smaller parts."):
-            body = await spool(request.stream(), server.scratch, server.push_limit, advice)
+        async with limit_body_time(processes.push_body_seconds, "Push in smaller parts."):
+            body = await spool_chunks(request.stream(), server.scratch, server.push_limit, advice)
         try:
-            updates = await requested_updates(body)
+            updates = await read_requested_updates(body)
             push = Push(server, processes, call, body, updates, pusher, token, audit_entry(request))
         except BaseException:
             body.close()
@@ -95,22 +95,22 @@ async def _require_repository(repository: str, server: WebServices) -> None:
         )
 
 
-def _service(request: Request) -> str:
+def _read_service(request: Request) -> str:
     """The requested service, "" unless the query names exactly one."""
     names = request.query_params.getlist("service")
     return names[0] if names in ([UPLOAD], [RECEIVE]) else ""
 
 
-def _post(repository: str, service: str, request: Request) -> GitCall:
-    return GitCall(repository, f"/{service}", "POST", "", f"application/x-{service}-request", _protocol(request))
+def _make_post_call(repository: str, service: str, request: Request) -> GitCall:
+    return GitCall(repository, f"/{service}", "POST", "", f"application/x-{service}-request", _read_protocol(request))
 
 
-def _protocol(request: Request) -> str:
+def _read_protocol(request: Request) -> str:
     """The requested protocol version, "" if unknown."""
     version = request.headers.get("git-protocol", "")
     return version if version in ("version=0", "version=1", "version=2") else ""
 
 
-def _processes(request: Request) -> GitProcesses:
+def _get_processes(request: Request) -> GitProcesses:
     processes: GitProcesses = request.app.state.git_processes
     return processes

@@ -16,7 +16,7 @@ MAX_LINE = 900
 END = b"0000"
 
 
-def accepts_messages(body: IO[bytes]) -> bool:
+def can_show_messages(body: IO[bytes]) -> bool:
     """Return whether the client shows messages: it has the capability side-band-64k.
 
     Reads the first packet of the push (gitprotocol-pack(5)), and rewinds the file. The capability `quiet` is ignored:
@@ -29,13 +29,13 @@ def accepts_messages(body: IO[bytes]) -> bool:
     return b"side-band-64k" in line.partition(b"\0")[2].split()
 
 
-def packets(lines: Sequence[str]) -> bytes:
+def encode_packets(lines: Sequence[str]) -> bytes:
     """Encode lines for the side band's progress channel, which git shows as `remote: LINE`."""
     texts = [clean_text(line).encode("utf-8", "backslashreplace")[:MAX_LINE] for line in lines[:MAX_LINES]]
     return b"".join(b"%04x\x02%s\n" % (len(text) + 6, text) for text in texts)
 
 
-def lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) -> Iterator[str]:
+def format_lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) -> Iterator[str]:
     """The lines for push events and their executions (None: not started yet). `url` is the server's."""
     for event, executions in events:
         repository, branch = event.detail["repository"], event.detail["branch"]

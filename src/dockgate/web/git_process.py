@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from dockgate.services.web_services import WebServices
 from dockgate.shared.interfaces import override
-from dockgate.web.threads import Turns, receiving_within, turn
+from dockgate.web.threads import Turns, hold_lock, limit_body_time
 
 # Concurrent fetches: in total, per principal.
 MAX_FETCHES, MAX_FETCHES_EACH = 16, 8
@@ -70,23 +70,23 @@ class GitProcesses:
         self._repositories: dict[str, asyncio.Lock] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def fetching(self, principal: str) -> AbstractAsyncContextManager[None]:
+    def take_fetch_slot(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot for a fetch of this principal. Raises BusyError."""
         return self._fetches.take(principal)
 
-    def receiving(self, principal: str) -> AbstractAsyncContextManager[None]:
+    def take_receive_slot(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot to receive the body of a push of this principal. Raises BusyError."""
         return self._receiving.take(principal)
 
     @asynccontextmanager
-    async def pushing(self, repository: str, principal: str) -> AsyncIterator[None]:
+    async def take_push_slot(self, repository: str, principal: str) -> AsyncIterator[None]:
         """Take the only slot to push to a repository: the updates of each push must be known.
 
         Raises BusyError.
         """
         lock = self._repositories.setdefault(repository, asyncio.Lock())
         busy = f"Another push to {repository} is in progress."
-        async with self._pushes.take(principal), turn(lock, self._wait_seconds, busy):
+        async with self._pushes.take(principal), hold_lock(lock, self._wait_seconds, busy):
             yield
 
     def keep_running(self, work: Coroutine[Any, Any, None]) -> None:
@@ -119,16 +119,16 @@ class FetchResponse(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        async with self._processes.fetching(self._principal):
+        async with self._processes.take_fetch_slot(self._principal):
             if self._spool_body is None:
                 await self._answer(None, scope, receive, send)
                 return
-            with await self._body(self._spool_body) as body:
+            with await self._receive_body(self._spool_body) as body:
                 await self._answer(body, scope, receive, send)
 
-    async def _body(self, spool_body: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
+    async def _receive_body(self, spool_body: Callable[[], Awaitable[IO[bytes]]]) -> IO[bytes]:
         advice = "Retry over a faster connection, or fetch fewer references at a time."
-        async with receiving_within(self._processes.body_seconds, advice):
+        async with limit_body_time(self._processes.body_seconds, advice):
             return await spool_body()
 
     async def _answer(self, body: IO[bytes] | None, scope: Scope, receive: Receive, send: Send) -> None:

@@ -21,7 +21,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.store import Store
-from dockgate.web.git_messages import END, accepts_messages, lines, packets
+from dockgate.web.git_messages import END, can_show_messages, encode_packets, format_lines
 from dockgate.web.git_process import GitCall, GitProcesses
 
 # References that one push may change.
@@ -43,7 +43,7 @@ _SHALLOW = re.compile(rb"shallow [0-9a-f]{40}\n?")
 _log = logging.getLogger(__name__)
 
 
-async def requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
+async def read_requested_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     """The reference updates that a push requests (gitprotocol-pack(5), "Reference Update Request").
 
     Reads the file in a thread, and rewinds it. Raises UsageError for unknown commands, such as signed pushes, for too
@@ -56,9 +56,9 @@ def _read_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     updates = []
     shallow = 0
     try:
-        while (line := _packet(body)) is not None:
+        while (line := _read_packet(body)) is not None:
             if match := _COMMAND.fullmatch(line):
-                old, new, ref = map(_text, match.groups())
+                old, new, ref = map(_decode_text, match.groups())
                 updates.append(RefUpdate(ref, old, new))
             elif _SHALLOW.fullmatch(line):
                 shallow += 1
@@ -76,7 +76,7 @@ def _read_updates(body: IO[bytes]) -> tuple[RefUpdate, ...]:
     return tuple(updates)
 
 
-def _text(part: bytes) -> str:
+def _decode_text(part: bytes) -> str:
     """A part of a command. Names that are not UTF-8 would be written, and compared, in several ways."""
     try:
         return part.decode()
@@ -84,7 +84,7 @@ def _text(part: bytes) -> str:
         raise UsageError(f"the name of the reference {part!r} is not UTF-8", "Rename the branch, then push.") from None
 
 
-def _packet(body: IO[bytes]) -> bytes | None:
+def _read_packet(body: IO[bytes]) -> bytes | None:
     """The next pkt-line (gitprotocol-common(5)), None for a flush packet."""
     length = body.read(4)
     if not re.fullmatch(b"[0-9a-fA-F]{4}", length):
@@ -116,18 +116,18 @@ class Push:
 
     def __post_init__(self) -> None:
         self._id = self.entry or uuid.uuid4().hex
-        self._accepts_messages = accepts_messages(self.body)
+        self._accepts_messages = can_show_messages(self.body)
         self._events: Sequence[Event] = ()
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
-    async def head(self) -> tuple[int, Mapping[str, str]]:
+    async def read_head(self) -> tuple[int, Mapping[str, str]]:
         """Status and headers. Raises the error that kept git from answering."""
         first = await self._answer.get()
         if isinstance(first, tuple):
             return first
         raise first if isinstance(first, BaseException) else UnavailableError("Git gave no response.", "Push again.")
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def iterate_chunks(self) -> AsyncIterator[bytes]:
         """The body of the response. It ends after all effects of the push are stored."""
         while (item := await self._answer.get()) is not None:
             if isinstance(item, BaseException):
@@ -145,10 +145,10 @@ class Push:
             with self.body:
                 async with AsyncExitStack() as turn:
                     async with slot:
-                        await turn.enter_async_context(self.processes.pushing(repository, self.by or ""))
+                        await turn.enter_async_context(self.processes.take_push_slot(repository, self.by or ""))
                     end = await self._receive()
             if self._accepts_messages and end == END:
-                self._answer.put_nowait(await self._messages())
+                self._answer.put_nowait(await self._format_messages())
             self._answer.put_nowait(end)
         except Exception as error:
             _log.warning("push to %s failed: %s: %s", repository, type(error).__name__, error)
@@ -164,7 +164,7 @@ class Push:
         await self._describe("requested:", self.requested_updates)
         pusher = self.call.repository, self.by, self.token
         await run_in_threadpool(self.server.git_pushes.request, self._id, *pusher, self.requested_updates)
-        former_references = await self._references()
+        former_references = await self._read_references()
         try:
             async with asyncio.timeout(self.processes.git_seconds):
                 return await self._run_git()
@@ -179,22 +179,22 @@ class Push:
     async def _record(self, former_references: Mapping[str, str]) -> None:
         updates = tuple(self.requested_updates)  # possible changes, in case git cannot list the actual ones
         try:
-            updates = _differences(former_references, await self._references())
+            updates = _compare_references(former_references, await self._read_references())
             await self._describe("", updates)
         finally:
             accept = self.server.git_pushes.accept
             pusher = self.by, updates, self._id, self.token
             self._events = await run_in_threadpool(accept, self.call.repository, *pusher)
 
-    async def _messages(self) -> bytes:
+    async def _format_messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
         try:
-            return packets(list(lines(await self._started_executions(), self.server.url)))
+            return encode_packets(list(format_lines(await self._list_started_executions(), self.server.url)))
         except Exception as error:
             _log.warning("no messages for a push to %s: %s", self.call.repository, error)
             return b""
 
-    async def _started_executions(self) -> list[tuple[Event, Sequence[Execution] | None]]:
+    async def _list_started_executions(self) -> list[tuple[Event, Sequence[Execution] | None]]:
         """The executions of each event; None for an event that is not handled within START_SECONDS."""
         store, end = self.server.store, time.monotonic() + START_SECONDS
         handled_events: list[tuple[Event, Sequence[Execution] | None]] = []
@@ -221,7 +221,7 @@ class Push:
                 last = last[-len(END) :]
             return last
 
-    async def _references(self) -> Mapping[str, str]:
+    async def _read_references(self) -> Mapping[str, str]:
         return await run_in_threadpool(self.server.source.references, self.call.repository)
 
     async def _describe(self, title: str, updates: Sequence[RefUpdate]) -> None:
@@ -239,7 +239,7 @@ def _is_handled(store: Store, event_id: str) -> bool:
         return True
 
 
-def _differences(former_references: Mapping[str, str], references: Mapping[str, str]) -> tuple[RefUpdate, ...]:
+def _compare_references(former_references: Mapping[str, str], references: Mapping[str, str]) -> tuple[RefUpdate, ...]:
     return tuple(
         RefUpdate(ref, former_references.get(ref, NO_COMMIT), references.get(ref, NO_COMMIT))
         for ref in sorted({*former_references, *references})
@@ -256,5 +256,5 @@ class PushResponse(Response):
 
     @override
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        status, headers = await self._push.head()
-        await StreamingResponse(self._push.chunks(), status, headers)(scope, receive, send)
+        status, headers = await self._push.read_head()
+        await StreamingResponse(self._push.iterate_chunks(), status, headers)(scope, receive, send)

@@ -19,7 +19,7 @@ class AsciiResponse(JSONResponse):
 
     @override
     def render(self, content: Any) -> bytes:
-        return _to_ascii(content)
+        return _encode_ascii(content)
 
 
 def accept_any_text(route: APIRoute) -> None:
@@ -32,14 +32,14 @@ def accept_any_text(route: APIRoute) -> None:
         return
     serialize_json = field.serialize_json
 
-    def serialize(value: Any, **options: Any) -> bytes:
+    def serialize_value(value: Any, **options: Any) -> bytes:
         try:
             return serialize_json(value, **options)
         except PydanticSerializationError:
-            return _to_ascii(field.serialize(value, **options))
+            return _encode_ascii(field.serialize(value, **options))
 
-    field.serialize_json = serialize  # type: ignore[method-assign]
+    field.serialize_json = serialize_value  # type: ignore[method-assign]
 
 
-def _to_ascii(content: Any) -> bytes:
+def _encode_ascii(content: Any) -> bytes:
     return json.dumps(content, allow_nan=False, separators=(",", ":")).encode("ascii")

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import Request
 
 
-async def wait_for(request: Request, event: Coroutine[Any, Any, object], seconds: float) -> bool:
+async def wait_for_event(request: Request, event: Coroutine[Any, Any, object], seconds: float) -> bool:
     """Wait for an event for so many seconds, or until the client has gone. Return whether the event came.
 
     The request's body must have been read, or be empty.

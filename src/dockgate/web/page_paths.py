@@ -24,29 +24,29 @@ def request_address(request: Request) -> str:
     return request_path(request) + (f"?{query}" if query else "")
 
 
-def repository_path(repository: str) -> str:
+def make_repository_path(repository: str) -> str:
     """The images of an image repository."""
     return f"/images?repository={quote(repository, safe='/')}"
 
 
-def tag_path(repository: str, tag: str) -> str:
+def make_tag_path(repository: str, tag: str) -> str:
     """The page of a tag."""
     return f"/images/r/{quote(repository, safe='/')}:{quote(tag, safe='')}"
 
 
-def vulnerability_path(name: str) -> str:
+def make_vulnerability_path(name: str) -> str:
     """The page of a vulnerability."""
     return f"/vulnerabilities/{quote(name, safe='')}"
 
 
-def package_path(purl: str, name: str | None = None) -> str:
+def make_package_path(purl: str, name: str | None = None) -> str:
     """The page of a package, in whatever version; by its name where it has no package URL."""
     text = purl.partition("?")[0].partition("#")[0]
     start, at_sign, _ = text.rpartition("@")
     return f"/packages/{quote((start if at_sign else text) or name or '', safe='/:')}"
 
 
-def subject_path(subject: str) -> str | None:
+def find_subject_path(subject: str) -> str | None:
     """The page of what an event is about; None for what has none."""
     kind, _, name = subject.partition(" ")
     folders = {"execution": "executions", "service": "running", "pipeline": "pipelines", "waiver": "waivers"}
@@ -54,7 +54,7 @@ def subject_path(subject: str) -> str | None:
     return f"/{folder}/{quote(name, safe='')}" if folder and name else None
 
 
-def approval_path(approval_id: str) -> str:
+def make_approval_path(approval_id: str) -> str:
     """The page where people decide on an approval: its execution, or its own for a pipeline elsewhere."""
     action = ApprovalId(approval_id).action
     return f"/executions/{action.execution}" if action else f"/approvals/{approval_id}"

@@ -60,7 +60,7 @@ class Page(Generic[T]):
         return Page(entries, self.next, self.previous, self.total, self.is_total_capped)
 
 
-def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) -> Page[T]:
+def make_page(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) -> Page[T]:
     """A page of these entries. UsageError for a cursor of another order."""
     key = keys[query.sort.removeprefix("-")]
     is_descending = query.sort.startswith("-")
@@ -80,7 +80,7 @@ def page_of(entries: Iterable[T], keys: Mapping[str, Key[T]], query: PageQuery) 
     return Page([entry for _, entry in sorted_entries[start:end]], following, previous, len(sorted_entries))
 
 
-def stored_page(
+def read_page(
     read: Callable[[Any, int, bool], Sequence[T]],
     key: Key[T],
     types: Sequence[type],
@@ -120,11 +120,11 @@ class Paging:
     limit: int
     after: str | None
 
-    def query(self, sort: str) -> PageQuery:
+    def make_query(self, sort: str) -> PageQuery:
         """The page of a list in this order."""
         return PageQuery(sort, self.after, self.limit, is_forward_only=True)
 
-    def entries(self, page: Page[T]) -> list[T]:
+    def list_entries(self, page: Page[T]) -> list[T]:
         """The answer of the call: the entries, and in the header `Link` the page that follows."""
         if page.next:
             url = self.request.url.include_query_params(after=page.next)

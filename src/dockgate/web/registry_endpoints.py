@@ -48,7 +48,7 @@ class RequirePull(RequirePermission):
 
 
 @mark_self_checking
-async def token(
+async def issue_token(
     caller: Annotated[Caller | Login, Depends(RequirePull(Permission.READ))],
     server: ServerDependency,
     threads: ThreadsDependency,
@@ -59,10 +59,10 @@ async def token(
 
     It grants the requested scopes that the caller may have. Push grants are audited before they are issued.
     """
-    return await threads.run_prompt(_grant, server, caller, service, scope or [])
+    return await threads.run_prompt(_grant_access, server, caller, service, scope or [])
 
 
-def _grant(server: WebServices, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
+def _grant_access(server: WebServices, caller: Caller | Login, service: str, scopes: list[str]) -> Response:
     permits = PushPermits(server.store.push_gate, server.clock)
     token, access = server.registry_access.grant(caller, service, scopes, server.store, permits)
     if isinstance(caller, Caller):
@@ -73,17 +73,17 @@ def _grant(server: WebServices, caller: Caller | Login, service: str, scopes: li
     return JSONResponse(to_plain(token), headers={"Cache-Control": "no-store"})
 
 
-router.add_api_route("/registry/token", token, methods=["GET"], route_class_override=GuardedRoute)
+router.add_api_route("/registry/token", issue_token, methods=["GET"], route_class_override=GuardedRoute)
 
 
 @router.post("/registry/events", status_code=202)
-async def own_registry_event(request: Request, server: ServerDependency, threads: ThreadsDependency) -> Response:
+async def receive_own_event(request: Request, server: ServerDependency, threads: ThreadsDependency) -> Response:
     """Notifications of the server's own registry."""
     return await _accept_event(request, server, threads, OUR_OWN, "")
 
 
 @router.post("/registry/{form}/{registry}", status_code=202)
-async def remote_registry_event(
+async def receive_remote_event(
     form: str, registry: str, request: Request, server: ServerDependency, threads: ThreadsDependency
 ) -> Response:
     """Notifications of other registries."""
@@ -96,7 +96,7 @@ async def _accept_event(request: Request, server: WebServices, threads: Threads,
     await threads.run_prompt(notifications.require_secret, form, registry, header)  # before reading the body
     sender = f"{form}/{registry}"  # cannot clash: no principal's name has a "/"
     await threads.begin(request, sender)
-    async with threads.receiving(sender):
+    async with threads.take_body_slot(sender):
         body = await request.body()
     # May call another registry to resolve a tag.
     run = threads.run_remote if registry else threads.run

@@ -126,60 +126,62 @@ class RegistryProxy:
                 response: Response = AsciiResponse(content, refusal.status)
                 response.headers["Connection"] = "close"  # where its body ends is not sure
             else:
-                await slots.enter_async_context(self._requests.take(self._caller(request)))
+                await slots.enter_async_context(self._requests.take(self._read_caller(request)))
                 response = await self._answer(request, slots)
         except ClientDisconnect:
             return
         except ConflictError as error:
-            response = _error(403, "DENIED", error.full_message)
+            response = _make_error(403, "DENIED", error.full_message)
         except DockgateError as error:
             _log.warning("%s %s: %s", request.method, request.url.path, error)
-            response = _error(503, "UNAVAILABLE", str(error))
+            response = _make_error(503, "UNAVAILABLE", str(error))
         except httpx.HTTPError as error:
             _log.warning("%s %s: the registry does not answer: %s", request.method, request.url.path, error)
-            response = _error(502, "UNAVAILABLE", "the registry does not answer")
+            response = _make_error(502, "UNAVAILABLE", "the registry does not answer")
         except Exception as error:
             _log.error("%s %s: internal error", request.method, request.url.path, exc_info=error)
-            response = _error(500, "UNKNOWN", f"internal error: {type(error).__name__}")
+            response = _make_error(500, "UNKNOWN", f"internal error: {type(error).__name__}")
         await response(request.scope, request.receive, send)
 
     async def _answer(self, request: Request, slots: AsyncExitStack) -> Response:
-        path = _path(request)
+        path = _read_path(request)
         call, match = next(
             ((call, path_match) for call, (pattern, _) in _CALLS.items() if (path_match := pattern.fullmatch(path))),
             ("", None),
         )
         if match is None or len(match.groupdict().get("name") or "") > _NAME_LIMIT:
-            return _error(404, "NAME_INVALID", "no call of the registry API has this path")
+            return _make_error(404, "NAME_INVALID", "no call of the registry API has this path")
         if request.method not in _CALLS[call][1]:
-            return _error(405, "UNSUPPORTED", f"{request.method[:20]} is not a method of this call")
+            return _make_error(405, "UNSUPPORTED", f"{request.method[:20]} is not a method of this call")
         if call == "manifest" and request.method in ("GET", "HEAD"):
             is_gated = partial(self._pulls.is_gated, match["name"])
             if await to_thread.run_sync(is_gated, limiter=self._questions):
-                await slots.enter_async_context(self._manifests.take(self._caller(request)))
-                return await self._gated_manifest(request, path, match["name"], match["reference"])
+                await slots.enter_async_context(self._manifests.take(self._read_caller(request)))
+                return await self._serve_manifest(request, path, match["name"], match["reference"])
         query = request.scope["query_string"] if call in _WITH_QUERY else b""
-        headers, body = _body(request)
+        headers, body = _read_request(request)
         if body is not None and not self._can_push(match["name"], request):
             # The registry refuses it before it has read the body, which would end the connection.
-            return self._passed_on(await self._ask(request.method, path, query, []))
+            return self._pass_on(await self._ask(request.method, path, query, []))
         answer = await self._ask(request.method, path, query, headers, body)
         if call == "manifest" and request.method == "GET" and answer.status_code == 200:
             await self._record_pull(match["name"], answer.headers.get("docker-content-digest", ""))
-        return self._passed_on(answer)
+        return self._pass_on(answer)
 
-    async def _gated_manifest(self, request: Request, path: str, name: str, reference: str) -> Response:
+    async def _serve_manifest(self, request: Request, path: str, name: str, reference: str) -> Response:
         """The manifest, if it may be pulled. What the registry refuses is not judged."""
         authorization = [(key, value) for key, value in request.scope["headers"] if key == b"authorization"]
         answer = await self._ask("GET", path, b"", [(b"accept", _TYPES), *authorization])
         if answer.status_code != 200:
-            return self._passed_on(answer, has_body=request.method == "GET")
+            return self._pass_on(answer, has_body=request.method == "GET")
         data = await _read_body(answer)
         if data is None:
-            return _error(502, "MANIFEST_INVALID", "the manifest is too large to be judged")
+            return _make_error(502, "MANIFEST_INVALID", "the manifest is too large to be judged")
         digest = compute_digest(data)
         if ":" in reference and reference != digest:
-            return _error(403, "DENIED", f"{reference} is not a SHA-256 digest of the manifest: it cannot be judged")
+            return _make_error(
+                403, "DENIED", f"{reference} is not a SHA-256 digest of the manifest: it cannot be judged"
+            )
         headers = {
             "Content-Type": answer.headers.get("Content-Type", ""),
             "Docker-Content-Digest": digest,
@@ -190,7 +192,7 @@ class RegistryProxy:
             # Builders look whether they have pushed it already. They get no content.
             return Response(None, 200, headers | {"Content-Length": str(len(data))})
         manifest = PulledManifest(name, reference, digest, data)
-        puller = self._caller(request)
+        puller = self._read_caller(request)
         objection = await self._judge(manifest, puller)
         if objection is not None:
             record = partial(self._pulls.record_refusal, manifest, puller, objection)
@@ -223,9 +225,9 @@ class RegistryProxy:
         if not task.cancelled() and (error := task.exception()) is not None:  # who waits for it reports it, too
             _log.info("judging for a pull failed: %s", error)
 
-    def _caller(self, request: Request) -> str:
+    def _read_caller(self, request: Request) -> str:
         """Whom the request's token was issued to, "unknown" without one."""
-        return self._tokens.read_subject(_bearer_token(request)) or "unknown"
+        return self._tokens.read_subject(_read_bearer_token(request)) or "unknown"
 
     def _deny_pull(self, name: str, digest: str, objection: str) -> Response:
         image = f"{self._names.public_address}/{name}@{digest}"
@@ -234,10 +236,10 @@ class RegistryProxy:
             f"Request an approval: `dockgate gate --server {self._names.server} --wait {image}`. "
             "`dockgate approval list` shows approvals."
         )
-        return _error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
+        return _make_error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
 
     def _can_push(self, name: str, request: Request) -> bool:
-        grants = self._tokens.read_token(_bearer_token(request))
+        grants = self._tokens.read_token(_read_bearer_token(request))
         return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in grants)
 
     async def _ask(
@@ -254,12 +256,12 @@ class RegistryProxy:
         request = httpx.Request(method, url, headers=headers, content=content, extensions={"timeout": _TIMEOUTS})
         return await self._registry.handle_async_request(request)
 
-    def _passed_on(self, answer: httpx.Response, *, has_body: bool = True) -> Response:
+    def _pass_on(self, answer: httpx.Response, *, has_body: bool = True) -> Response:
         response = StreamingResponse(_stream(answer, has_body), answer.status_code)
-        response.raw_headers = list(self._headers(answer))
+        response.raw_headers = list(self._select_headers(answer))
         return response
 
-    def _headers(self, answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
+    def _select_headers(self, answer: httpx.Response) -> Iterator[tuple[bytes, bytes]]:
         connection_headers = answer.headers.get("connection", "").lower().replace(",", " ").encode().split()
         for raw_name, value in answer.headers.raw:
             name = raw_name.lower()
@@ -272,19 +274,19 @@ class RegistryProxy:
             yield name, value
 
 
-def _bearer_token(request: Request) -> str:
+def _read_bearer_token(request: Request) -> str:
     """The registry token of the request, "" for none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
     return token.strip() if kind.lower() == "bearer" else ""
 
 
-def _path(request: Request) -> str:
+def _read_path(request: Request) -> str:
     """The path as it came. Some clients escape the colon of a digest; anything else escaped is part of no call."""
     raw: bytes = request.scope.get("raw_path", b"")
     return raw.decode("latin-1").replace("%3A", ":").replace("%3a", ":")
 
 
-def _body(request: Request) -> tuple[list[tuple[bytes, bytes]], AsyncIterator[bytes] | bytes | None]:
+def _read_request(request: Request) -> tuple[list[tuple[bytes, bytes]], AsyncIterator[bytes] | bytes | None]:
     """The headers that are passed on, and the body: None for calls without one."""
     names = {name for name, _ in request.scope["headers"]}
     takes_body = request.method in ("POST", "PATCH", "PUT")
@@ -322,7 +324,7 @@ async def _read_body(answer: httpx.Response) -> bytes | None:
     return bytes(data)
 
 
-def _error(status: int, code: str, message: str) -> Response:
+def _make_error(status: int, code: str, message: str) -> Response:
     """An error as the distribution specification has it."""
     headers = {"Retry-After": str(_RETRY_SECONDS)} if status == 503 else {}
     body = {"errors": [{"code": code, "message": message, "detail": None}]}

@@ -29,10 +29,10 @@ from dockgate.web.api import (
     waivers,
     workers,
 )
-from dockgate.web.console.site import console_routers
+from dockgate.web.console.site import list_routers
 
 
-def public_routes() -> Sequence[BaseRoute]:
+def list_public_routes() -> Sequence[BaseRoute]:
     """All routes, in the order in which paths are matched.
 
     An approval's id may contain slashes, so longer paths come first.
@@ -57,4 +57,4 @@ def public_routes() -> Sequence[BaseRoute]:
         search,
     )
     routers = [module.router for module in (*first, *others, registry_endpoints, git_endpoints)]
-    return [route for router in (*routers, *console_routers()) for route in router.routes]
+    return [route for router in (*routers, *list_routers()) for route in router.routes]

@@ -45,7 +45,7 @@ T = TypeVar("T")
 
 
 @asynccontextmanager
-async def turn(lock: asyncio.Lock, wait_seconds: float, busy: str) -> AsyncIterator[None]:
+async def hold_lock(lock: asyncio.Lock, wait_seconds: float, busy: str) -> AsyncIterator[None]:
     """Hold the lock. Raises BusyError with the message `busy` after `wait_seconds`."""
     try:
         async with asyncio.timeout(wait_seconds):
@@ -59,7 +59,7 @@ async def turn(lock: asyncio.Lock, wait_seconds: float, busy: str) -> AsyncItera
 
 
 @asynccontextmanager
-async def receiving_within(seconds: float, advice: str = "Retry over a faster connection.") -> AsyncIterator[None]:
+async def limit_body_time(seconds: float, advice: str = "Retry over a faster connection.") -> AsyncIterator[None]:
     """Receive a body. Raises SlowBodyError with the advice after so many seconds."""
     try:
         async with asyncio.timeout(seconds):
@@ -91,7 +91,7 @@ class Turns:
     @asynccontextmanager
     async def take(self, principal: str) -> AsyncIterator[None]:
         """Take a slot for this principal. Raises BusyError."""
-        if self._may_take(principal):
+        if self._can_take(principal):
             self._take(principal)
         else:
             await self._wait(principal)
@@ -110,13 +110,13 @@ class Turns:
             if turn.done() and not turn.cancelled():  # it got the slot in the same moment
                 self._give_back(principal)
             if isinstance(error, TimeoutError):
-                raise self._refusal(principal) from None
+                raise self._make_refusal(principal) from None
             raise
         finally:
             del self._waiting[turn]
             self._forget(principal)
 
-    def _may_take(self, principal: str) -> bool:
+    def _can_take(self, principal: str) -> bool:
         return self._used_counts[principal] < min(self._maximum_each, self._free)
 
     def _take(self, principal: str) -> None:
@@ -128,7 +128,7 @@ class Turns:
     def _give_back(self, principal: str) -> None:
         self._free += 1
         self._used_counts[principal] -= 1
-        while ready := [turn for turn, name in self._waiting.items() if not turn.done() and self._may_take(name)]:
+        while ready := [turn for turn, name in self._waiting.items() if not turn.done() and self._can_take(name)]:
             turn = min(ready, key=self._rank)
             self._take(self._waiting[turn])
             turn.set_result(None)
@@ -144,7 +144,7 @@ class Turns:
             self._used_counts.pop(principal, None)
             self._last_turns.pop(principal, None)
 
-    def _refusal(self, principal: str) -> BusyError:
+    def _make_refusal(self, principal: str) -> BusyError:
         if used_count := self._used_counts[principal]:
             return BusyError(f"the server already {self._work.format(used_count)} of yours", "Retry in a minute.")
         return BusyError(f"the server {self._work.format('too many')} at once", "Retry in a minute.")
@@ -179,23 +179,23 @@ class Threads:
         """Run quick work, without a limit per principal."""
         return await to_thread.run_sync(partial(work, *args, **kwargs), limiter=self._prompt)
 
-    def calling(self, principal: str) -> AbstractAsyncContextManager[None]:
+    def take_call_slot(self, principal: str) -> AbstractAsyncContextManager[None]:
         """Take a slot of the shared threads. Raises BusyError."""
         return self._calls.take(principal)
 
     @asynccontextmanager
-    async def receiving(self, principal: str) -> AsyncIterator[None]:
+    async def take_body_slot(self, principal: str) -> AsyncIterator[None]:
         """Take a slot for a body that is read into memory. Raises BusyError, SlowBodyError."""
-        async with self._bodies.take(principal), receiving_within(self._body_seconds):
+        async with self._bodies.take(principal), limit_body_time(self._body_seconds):
             yield
 
     @asynccontextmanager
-    async def receiving_open_form(self, address: str) -> AsyncIterator[None]:
+    async def take_form_slot(self, address: str) -> AsyncIterator[None]:
         """Take a slot for a form that needs no session, by the client's address.
 
         Raises BusyError, SlowBodyError.
         """
-        async with self._open_forms.take(address), receiving_within(min(self._body_seconds, OPEN_FORM_SECONDS)):
+        async with self._open_forms.take(address), limit_body_time(min(self._body_seconds, OPEN_FORM_SECONDS)):
             yield
 
     async def begin(self, request: Request, principal: str) -> None:
@@ -240,10 +240,10 @@ class TakenSlots:
             await self._app(scope, receive, send)
 
 
-async def threads_of(request: Request) -> Threads:
+async def get_threads(request: Request) -> Threads:
     """The threads of the request's application."""
     threads: Threads = request.app.state.threads
     return threads
 
 
-ThreadsDependency = Annotated[Threads, Depends(threads_of)]
+ThreadsDependency = Annotated[Threads, Depends(get_threads)]

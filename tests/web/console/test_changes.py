@@ -6,7 +6,7 @@ from tests.events.test_dockgate_events import all_events
 
 from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.events.envelope import StoredEvent
-from dockgate.web.console.formats import mark
+from dockgate.web.console.formats import get_mark
 from dockgate.web.console.pages.changes import KINDS, change_of
 
 
@@ -24,7 +24,7 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
             assert event.detail_type == "deploy.failed"
             continue
         kinds.add(event.detail_type)
-        assert mark(change.state).word != "Unknown", event.detail_type
+        assert get_mark(change.state).word != "Unknown", event.detail_type
         assert change.subject, event.detail_type
         assert change.sentence, event.detail_type
         assert change.href.startswith("/"), event.detail_type

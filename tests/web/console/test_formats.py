@@ -15,35 +15,37 @@ NOW = datetime(2026, 11, 28, 12, 0, tzinfo=UTC)
 
 def test_long_names_break_between_words_and_cannot_act() -> None:
     text = 'ContainerCheck/Approval: <b>"\u202e'
-    parts = str(formats.breakable(text)).removeprefix('<bdi class="foreign">').removesuffix("</bdi>").split("<wbr>")
+    parts = (
+        str(formats.mark_breakable(text)).removeprefix('<bdi class="foreign">').removesuffix("</bdi>").split("<wbr>")
+    )
     assert parts[:2] == ["Container", "Check/"]
     assert parts[2].startswith("Approval: &lt;b&gt;&#34;")
     assert "\u202e" not in parts[2]
 
 
 def test_no_line_breaks_in_the_name_of_a_vulnerability() -> None:
-    html = formats.breakable("web 1 (CVE-2026-4939351 fixed in 2), CVE-2026-1234567890")
+    html = formats.mark_breakable("web 1 (CVE-2026-4939351 fixed in 2), CVE-2026-1234567890")
     name = '<span class="whole">(CVE-2026-4939351</span>'
     assert html == f'<bdi class="foreign">web 1 {name} fixed in 2), CVE-2026-1234567890</bdi>'
 
 
 @pytest.mark.parametrize("state", [*Status, *RunState, *ApprovalState, *TaskState])
 def test_every_state_has_a_mark(state: str) -> None:
-    assert formats.mark(state).word != "Unknown"
+    assert formats.get_mark(state).word != "Unknown"
 
 
 def test_an_unknown_state_looks_unknown_and_never_good() -> None:
-    assert formats.mark("something new") == formats.Mark("diamond-question", "unknown", "Unknown")
-    assert formats.mark(Status.UNDETERMINED).tone == "unknown"
+    assert formats.get_mark("something new") == formats.Mark("diamond-question", "unknown", "Unknown")
+    assert formats.get_mark(Status.UNDETERMINED).tone == "unknown"
 
 
 def test_states_that_mean_different_things_look_different_without_colour() -> None:
-    icons = {state: formats.mark(state).icon for state in (*Status, RunState.WAITING, "AtRisk")}
+    icons = {state: formats.get_mark(state).icon for state in (*Status, RunState.WAITING, "AtRisk")}
     assert len(set(icons.values())) == len(icons)
 
 
 def test_every_severity_has_its_bars() -> None:
-    assert [formats.bars(severity) for severity in Severity] == [4, 3, 2, 1, 0, None]
+    assert [formats.count_bars(severity) for severity in Severity] == [4, 3, 2, 1, 0, None]
 
 
 @pytest.mark.parametrize(
@@ -57,11 +59,11 @@ def test_every_severity_has_its_bars() -> None:
     ],
 )
 def test_invisible_characters_become_visible(text: str, visible: str) -> None:
-    assert terminal_text.visible(text) == visible
+    assert terminal_text.escape_invisible(text) == visible
 
 
 def test_foreign_text_is_escaped_and_isolated() -> None:
-    assert formats.foreign("<b>\u202e") == '<bdi class="foreign">&lt;b&gt;\\u{202e}</bdi>'
+    assert formats.mark_foreign("<b>\u202e") == '<bdi class="foreign">&lt;b&gt;\\u{202e}</bdi>'
 
 
 @pytest.mark.parametrize(
@@ -76,16 +78,16 @@ def test_foreign_text_is_escaped_and_isolated() -> None:
     ],
 )
 def test_distances_in_time_have_one_unit(then: str | None, distance: str) -> None:
-    assert formats.ago(then, NOW) == distance
+    assert formats.format_age(then, NOW) == distance
 
 
 def test_a_time_has_its_zone_and_its_exact_value() -> None:
-    html = formats.when("2026-11-27T14:02:05.000Z")
+    html = formats.render_time("2026-11-27T14:02:05.000Z")
     assert html == (
         '<time datetime="2026-11-27T14:02:05.000Z" title="2026-11-27 14:02:05 UTC">'
         '<span class="nowrap">2026-11-27</span> 14:02\u00a0UTC</time>'
     )
-    assert "–" in formats.when("")
+    assert "–" in formats.render_time("")
 
 
 @pytest.mark.parametrize(
@@ -99,12 +101,12 @@ def test_a_time_has_its_zone_and_its_exact_value() -> None:
     ],
 )
 def test_lengths_of_time(started: str, finished: str, length: str) -> None:
-    assert formats.took(started, finished, NOW) == length
+    assert formats.format_duration(started, finished, NOW) == length
 
 
 def test_an_audit_entry_shows_human_times_and_the_first_digits_of_digests() -> None:
     commit, digest = "4e1c" * 10, "sha256:" + "9f" * 32
-    html = str(formats.audit_text(f"{commit} on main\n{digest} <b> until 2999-01-01T00:00:00.000Z"))
+    html = str(formats.render_audit_text(f"{commit} on main\n{digest} <b> until 2999-01-01T00:00:00.000Z"))
     assert f'title="{commit}">4e1c4e1c4e1c…</span> on main<br>' in html
     assert f'title="{digest}">sha256:9f9f9f9f9f9f…</span> &lt;b&gt; until <time' in html
     assert ">2999-01-01</span> 00:00\u00a0UTC</time>" in html
@@ -114,4 +116,4 @@ def test_an_audit_entry_shows_human_times_and_the_first_digits_of_digests() -> N
     ("at", "distance"), [("2027-06-30", "in 213 d"), ("2999-01-01", "in 972 years"), ("2026-11-26", "2 d ago")]
 )
 def test_distances_in_time_have_a_unit_that_people_can_imagine(at: str, distance: str) -> None:
-    assert formats.ago(at, NOW) == distance
+    assert formats.format_age(at, NOW) == distance

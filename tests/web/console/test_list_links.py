@@ -7,30 +7,30 @@ SORTS = ("name", "-name", "-began", "began")
 
 def test_the_head_of_a_column_sorts_by_it_and_then_the_other_way_round() -> None:
     links = ListLinks("/list", SORTS, "name", after="c")
-    assert (links.direction("name"), links.direction("began")) == ("ascending", None)
-    assert links.sorted_by("name") == "/list?sort=-name"
-    assert links.sorted_by("began") == "/list?sort=-began"
+    assert (links.get_direction("name"), links.get_direction("began")) == ("ascending", None)
+    assert links.link_sorted("name") == "/list?sort=-name"
+    assert links.link_sorted("began") == "/list?sort=-began"
     links = ListLinks("/list", SORTS, "-began")
-    assert (links.direction("name"), links.direction("began")) == (None, "descending")
-    assert links.sorted_by("began") == "/list?sort=began"
-    assert links.sorted_by("name") == "/list"
+    assert (links.get_direction("name"), links.get_direction("began")) == (None, "descending")
+    assert links.link_sorted("began") == "/list?sort=began"
+    assert links.link_sorted("name") == "/list"
 
 
 def test_a_column_with_one_order_keeps_it() -> None:
     links = ListLinks("/list", ("pushed", "name"), "pushed", descending=("pushed",))
-    assert links.direction("pushed") == "descending"
-    assert links.sorted_by("pushed") == "/list"
+    assert links.get_direction("pushed") == "descending"
+    assert links.link_sorted("pushed") == "/list"
 
 
 def test_filters_stay_and_lead_to_the_first_page() -> None:
     links = ListLinks("/list", SORTS, "-name", [("kind", "a"), ("by", "x y")], many=("kind",), after="c", following="d")
-    assert links.toggle("kind", "b") == "/list?kind=a&by=x+y&kind=b&sort=-name"
-    assert links.toggle("kind", "a") == "/list?by=x+y&sort=-name"
-    assert links.toggle("by", "z") == "/list?kind=a&by=z&sort=-name"
-    assert links.sorted_by("name") == "/list?kind=a&by=x+y"
-    assert links.page("d") == "/list?kind=a&by=x+y&sort=-name&after=d"
+    assert links.link_toggled("kind", "b") == "/list?kind=a&by=x+y&kind=b&sort=-name"
+    assert links.link_toggled("kind", "a") == "/list?by=x+y&sort=-name"
+    assert links.link_toggled("by", "z") == "/list?kind=a&by=z&sort=-name"
+    assert links.link_sorted("name") == "/list?kind=a&by=x+y"
+    assert links.link_page("d") == "/list?kind=a&by=x+y&sort=-name&after=d"
     assert links.query == "?kind=a&by=x+y&sort=-name&after=c"
-    assert links.has("kind", "a")
+    assert links.has_filter("kind", "a")
 
 
 def test_the_first_page_in_the_first_order_needs_no_parameter() -> None:

@@ -3,7 +3,7 @@
 from fastapi.routing import APIRoute
 
 from dockgate.web.console.rendering import NAVIGATION
-from dockgate.web.console.site import console_routers
+from dockgate.web.console.site import list_routers
 
 # Pages that belong to no entry: forms that make something, signing in, searches, and what is no page.
 BESIDE = {"new", "signin", "first-admin", "search", "styleguide", "exposure", "live", "static"}
@@ -12,7 +12,7 @@ BESIDE = {"new", "signin", "first-admin", "search", "styleguide", "exposure", "l
 def test_every_page_belongs_to_one_entry() -> None:
     paths = {
         route.path
-        for router in console_routers()
+        for router in list_routers()
         for route in router.routes
         if isinstance(route, APIRoute) and "GET" in (route.methods or ())
     }

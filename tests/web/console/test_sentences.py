@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 import dockgate
-from dockgate.web.console.formats import prose, sentence
+from dockgate.web.console.formats import make_sentence, render_prose
 
 # Words in small letters that begin messages and stay so: names of programs and fields, and parts of longer messages.
 NAMES = {
@@ -27,7 +27,7 @@ NAMES = {
     ],
 )
 def test_a_message_becomes_a_sentence_and_names_stay_as_they_are(message: str, heading: str) -> None:
-    assert sentence(message) == heading
+    assert make_sentence(message) == heading
 
 
 def first_words() -> Iterator[str]:
@@ -46,10 +46,10 @@ def first_words() -> Iterator[str]:
 def test_every_word_that_begins_messages_is_known() -> None:
     words = {word for word in first_words() if not word.endswith(":")}
     assert len(words) > 20
-    assert {word for word in words if sentence(word)[0].islower()} <= NAMES
+    assert {word for word in words if make_sentence(word)[0].islower()} <= NAMES
 
 
 def test_commands_in_a_text_are_code_and_nothing_in_them_acts() -> None:
-    assert prose("`a <b>` lists <i>") == '<bdi class="foreign"><code>a &lt;b&gt;</code> lists &lt;i&gt;</bdi>'
-    assert prose("one ` only") == '<bdi class="foreign">one ` only</bdi>'
-    assert prose(None) == ""
+    assert render_prose("`a <b>` lists <i>") == '<bdi class="foreign"><code>a &lt;b&gt;</code> lists &lt;i&gt;</bdi>'
+    assert render_prose("one ` only") == '<bdi class="foreign">one ` only</bdi>'
+    assert render_prose(None) == ""

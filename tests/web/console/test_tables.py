@@ -6,7 +6,7 @@ import pytest
 from starlette.requests import Request
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.console.tables import PageTable, page_table
+from dockgate.web.console.tables import PageTable, make_page_table
 
 Row = tuple[str, int]
 ROWS: tuple[Row, ...] = (("b", 1), ("a", 2), ("b", 3), ("c", 1), ("a", 1))
@@ -16,17 +16,17 @@ SORTS = ("", "name", "-name", "-count", "count")
 def _table(query: str = "", path: str = "/page", limit: int = 50) -> PageTable[Row]:
     scope = {"type": "http", "path": path, "query_string": query.encode(), "headers": [], "server": ("x", 80)}
     keys = {"name": lambda row: row[0], "count": lambda row: row[1]}
-    return page_table(Request(scope), "rows", ROWS, keys, SORTS, limit)
+    return make_page_table(Request(scope), "rows", ROWS, keys, SORTS, limit)
 
 
 def test_rows_keep_their_order_until_a_link_sorts_them() -> None:
     table = _table()
     assert (tuple(table.rows), table.total) == (ROWS, 5)
-    assert table.links.sorted_by("name") == "/page?rows-sort=name#rows"
-    assert table.links.direction("name") is None
+    assert table.links.link_sorted("name") == "/page?rows-sort=name#rows"
+    assert table.links.get_direction("name") is None
     table = _table("rows-sort=name")
-    assert table.links.direction("name") == "ascending"
-    assert table.links.sorted_by("name") == "/page?rows-sort=-name#rows"
+    assert table.links.get_direction("name") == "ascending"
+    assert table.links.link_sorted("name") == "/page?rows-sort=-name#rows"
 
 
 def test_equal_rows_keep_their_order_in_both_directions() -> None:
@@ -44,13 +44,13 @@ def test_pages_together_have_every_row_once_in_the_order_of_one_page(sort: str) 
         rows += table.rows
         if not table.links.following:
             break
-        query = table.links.page(table.links.following).partition("?")[2].partition("#")[0]
+        query = table.links.link_page(table.links.following).partition("?")[2].partition("#")[0]
     assert rows == _table(urlencode({"rows-sort": sort})).rows
 
 
 def test_links_keep_what_other_tables_show_and_escape_it() -> None:
     links = _table(urlencode({"q": 'a&b="<', "other-sort": "-x", "rows-sort": "-name"}), "/a b/c?d").links
-    assert links.sorted_by("name") == "/a%20b/c%3Fd?q=a%26b%3D%22%3C&other-sort=-x&rows-sort=name#rows"
+    assert links.link_sorted("name") == "/a%20b/c%3Fd?q=a%26b%3D%22%3C&other-sort=-x&rows-sort=name#rows"
 
 
 def test_an_unknown_order_is_left_out_and_a_cursor_of_another_order_is_refused() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dockgate.web.console.terminal_text import plain_line, render_line
+from dockgate.web.console.terminal_text import render_line, strip_colours
 
 
 @pytest.mark.parametrize(
@@ -39,4 +39,4 @@ def test_a_line_has_no_markup_but_spans_of_known_classes(text: str) -> None:
 
 
 def test_a_search_looks_at_the_text_without_colours() -> None:
-    assert plain_line("a\x1b[1mb\x1b[0mc") == "abc"
+    assert strip_colours("a\x1b[1mb\x1b[0mc") == "abc"

@@ -3,7 +3,7 @@
 Bodies and responses are dataclasses, documented by the OpenAPI document.
 
 Every call has a parameter `caller` of one of the types below, even if unused: it is the required permission. Routers
-are made by `api_router`, whose `GuardedRoute` checks the permission before it reads the body.
+are made by `make_router`, whose `GuardedRoute` checks the permission before it reads the body.
 """
 
 import dataclasses

@@ -17,7 +17,7 @@ from dockgate.shared.references import RepositoryReference, parse_repository
 from dockgate.web.api import Reader, Runner, ServerDependency, ThreadsDependency, make_router, mark_self_checking
 from dockgate.web.api.approvals import ApprovalView, make_approval_view, require_reach
 from dockgate.web.api.deploys import list_visible_services
-from dockgate.web.long_polls import wait_for
+from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
 MAX_WAIT_SECONDS = 120
@@ -130,7 +130,7 @@ async def wait_for_decision(
         approval = await threads.run_prompt(server.store.approvals.get, approval_id)
         require_reach(caller, approval)
         if approval.state is ApprovalState.WAITING and wait:
-            await wait_for(request, settlement.wait(), wait)
+            await wait_for_event(request, settlement.wait(), wait)
             approval = await threads.run_prompt(server.store.approvals.get, approval_id)
     return make_approval_view(approval)
 

@@ -23,7 +23,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.store.delivery.services import make_unknown_service_error
 from dockgate.web.api import Administrator, Reader, ServerDependency, make_router, mark_self_checking
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
+from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
 MAX_TASKS = 100
 # Deploys that are read to find the last one of each service.
@@ -190,7 +190,7 @@ def list_services(
     In the order `state`, services at risk are first, the nearest deadline before others; then those that cannot be
     judged, and those whose last deploy failed.
     """
-    return paging.entries(read_service_page(caller, server, paging.query(sort), trouble))
+    return paging.list_entries(read_service_page(caller, server, paging.make_query(sort), trouble))
 
 
 def read_service_page(
@@ -212,7 +212,7 @@ def read_service_page(
         ServiceTrouble.CANNOT_JUDGE: lambda service: service.cannot_judge is not None,
         ServiceTrouble.DEPLOY_FAILED: lambda service: service.name in failures,
     }[trouble]
-    page = page_of(filter(has_trouble, list_visible_services(caller, server)), keys, query)
+    page = make_page(filter(has_trouble, list_visible_services(caller, server)), keys, query)
     images = (
         {entry.service: entry.reference for entry in server.store.services.list_running_images()}
         if page.entries

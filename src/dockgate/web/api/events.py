@@ -10,7 +10,7 @@ from dockgate.events import schemas
 from dockgate.events.pattern import MAX_TEXT, parse_pattern
 from dockgate.services.notifications.events import EventPage
 from dockgate.web.api import Reader, ServerDependency, ThreadsDependency, make_router, mark_self_checking
-from dockgate.web.long_polls import wait_for
+from dockgate.web.long_polls import wait_for_event
 
 # Seconds: proxies close a connection not long after.
 MAX_WAIT_SECONDS = 60
@@ -44,7 +44,7 @@ async def list_events(
         if page.events or time.monotonic() >= end:
             return page
         position = page.after
-        if not page.has_more and not await wait_for(request, asyncio.sleep(POLL_SECONDS), MAX_WAIT_SECONDS):
+        if not page.has_more and not await wait_for_event(request, asyncio.sleep(POLL_SECONDS), MAX_WAIT_SECONDS):
             return page  # the client has gone
 
 

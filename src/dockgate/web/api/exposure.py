@@ -33,7 +33,7 @@ from dockgate.store.exposure.vulnerability_lists import (
 )
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
-from dockgate.web.paging import Cursor, Page, PageQuery, stored_page
+from dockgate.web.paging import Cursor, Page, PageQuery, read_page
 
 router = api.make_router()
 
@@ -153,7 +153,7 @@ def read_vulnerability_page(
     def read(after: tuple[Any, ...] | None, limit: int, is_backward: bool) -> Sequence[OpenVulnerability]:
         return lists.open_vulnerabilities(filters, limit, after, is_backward=is_backward)
 
-    return stored_page(
+    return read_page(
         read,
         partial(make_position, sort=filters.sort),
         POSITIONS[filters.sort],

@@ -297,7 +297,7 @@ async def upload_findings(
 ) -> list[ReportRecord]:
     """Upload another scanner's report on an image. Waiting approvals of the image are answered."""
     await threads.run_prompt(ImageVisibility(server.store, caller).require_all, digest)
-    async with threads.receiving(caller.name):
+    async with threads.take_body_slot(caller.name):
         body = await request.body()
     return await threads.run_remote(caller.name, _record_report, server, caller, digest, body, name, found_at)
 

@@ -15,9 +15,9 @@ from dockgate.services.web_services import ServerStatus, WebServices, read_serve
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
-from dockgate.web.authorization import authorized_caller
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
-from dockgate.web.threads import threads_of
+from dockgate.web.authorization import get_authorized_caller
+from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page, read_page
+from dockgate.web.threads import get_threads
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
@@ -73,9 +73,9 @@ def _apply_text(server: WebServices, text: str, name: str, caller: Caller) -> Ap
 
 async def read_document(request: Request, name: str) -> str:
     """Read the YAML of the body. Raises UsageError if it is too large or not UTF-8, BusyError."""
-    threads, caller = await threads_of(request), authorized_caller(request)
+    threads, caller = await get_threads(request), get_authorized_caller(request)
     body = b""
-    async with threads.receiving(caller.name if caller else ""):
+    async with threads.take_body_slot(caller.name if caller else ""):
         async for chunk in request.stream():
             body += chunk
             if len(body) > DOCUMENT_LIMIT:
@@ -92,13 +92,13 @@ def list_repositories(
     caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: RepositorySort = "name"
 ) -> list[RepositoryView]:
     """List the server's git repositories that the caller may see, a page at a time."""
-    return paging.entries(read_repository_page(caller, server, paging.query(sort)))
+    return paging.list_entries(read_repository_page(caller, server, paging.make_query(sort)))
 
 
 def read_repository_page(caller: Caller, server: WebServices, query: PageQuery) -> Page[RepositoryView]:
     """A page of the repositories that the caller may see."""
     visible = (name for name in server.store.repositories.list_names() if caller.can_reach(repository=name))
-    page = page_of(visible, {"name": lambda name: (name,)}, query)
+    page = make_page(visible, {"name": lambda name: (name,)}, query)
     views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
     return page.with_entries(views)
 
@@ -116,7 +116,7 @@ def list_pipelines(
 
     `result` is that of the newest execution. `sort` is by name or by when that execution began.
     """
-    return paging.entries(read_pipeline_page(caller, server, paging.query(sort), result))
+    return paging.list_entries(read_pipeline_page(caller, server, paging.make_query(sort), result))
 
 
 def read_pipeline_page(
@@ -129,7 +129,7 @@ def read_pipeline_page(
         for name, version in server.store.pipelines.list_newest_versions().items()
         if caller.can_reach(pipeline=name) and (result is None or name in newest_executions)
     )
-    return page_of(summaries, {"name": lambda entry: (entry.name,), "began": _read_start}, query)
+    return make_page(summaries, {"name": lambda entry: (entry.name,), "began": _read_start}, query)
 
 
 def _read_start(entry: PipelineSummary) -> tuple[str, str]:
@@ -162,7 +162,7 @@ def list_executions(
     Results tell rejected and undetermined executions from those that failed, and waiting ones from those in progress.
     """
     server.store.pipelines.get(name)
-    return paging.entries(read_execution_page(name, server, paging.query(sort), state, result))
+    return paging.list_entries(read_execution_page(name, server, paging.make_query(sort), state, result))
 
 
 def read_execution_page(
@@ -183,7 +183,7 @@ def read_execution_page(
     def count(limit: int) -> int:
         return server.store.executions.count_for_pipeline(name, limit, state, result)
 
-    return stored_page(read, lambda execution: (execution.number,), (int,), query, count)
+    return read_page(read, lambda execution: (execution.number,), (int,), query, count)
 
 
 @router.post("/pipelines/{name}/executions", status_code=201)

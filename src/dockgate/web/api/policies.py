@@ -29,7 +29,7 @@ from dockgate.store.records import AssignmentRecord
 from dockgate.web import api
 from dockgate.web.api.pipelines import read_document
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
+from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
 router = api.make_router()
 
@@ -71,7 +71,7 @@ def list_policies(
     caller: api.Reader, server: api.ServerDependency, paging: PagingDependency, sort: PolicySort = "name"
 ) -> list[PolicySummary]:
     """List policies, a page at a time. A limited caller sees those that judge its repositories."""
-    versions = paging.entries(read_policy_page(caller, server, paging.query(sort)))
+    versions = paging.list_entries(read_policy_page(caller, server, paging.make_query(sort)))
     return [_build_summary(version) for version in versions]
 
 
@@ -81,7 +81,7 @@ def read_policy_page(caller: Caller, server: WebServices, query: PageQuery) -> P
         "name": lambda policy: (policy.name,),
         "changed": lambda policy: (policy.changed_at, policy.name),
     }
-    return page_of(list_visible_policies(caller, server), keys, query)
+    return make_page(list_visible_policies(caller, server), keys, query)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
+from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page, read_page
 
 router = api.make_router()
 
@@ -128,7 +128,7 @@ def list_principals(
     sort: PrincipalSort = "name",
 ) -> list[Principal]:
     """List principals, a page at a time, optionally those with a role, for all or some repositories."""
-    return paging.entries(read_principal_page(server, paging.query(sort), role))
+    return paging.list_entries(read_principal_page(server, paging.make_query(sort), role))
 
 
 def read_principal_page(server: WebServices, query: PageQuery, role: Role | None = None) -> Page[Principal]:
@@ -141,7 +141,7 @@ def read_principal_page(server: WebServices, query: PageQuery, role: Role | None
         "name": lambda principal: (principal.name.lower(), principal.name),
         "added": lambda principal: (principal.created_at or "", principal.name),
     }
-    return page_of(filter(has_role, server.store.principals.list()), keys, query)
+    return make_page(filter(has_role, server.store.principals.list()), keys, query)
 
 
 @router.post("/principals", status_code=201)
@@ -182,7 +182,7 @@ def list_tokens(
     sort: TokenSort = "-created",
 ) -> list[TokenView]:
     """List tokens by their time, a page at a time, optionally those of one principal."""
-    return paging.entries(read_token_page(server, paging.query(sort), principal))
+    return paging.list_entries(read_token_page(server, paging.make_query(sort), principal))
 
 
 def read_token_page(server: WebServices, query: PageQuery, principal: str | None = None) -> Page[TokenView]:
@@ -193,7 +193,7 @@ def read_token_page(server: WebServices, query: PageQuery, principal: str | None
         tokens = server.store.tokens.list(principal, limit, after and after[0], newest_first=newest_first)
         return [_make_token_view(token) for token in tokens]
 
-    return stored_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
+    return read_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
 
 
 @router.post("/tokens", status_code=201)
@@ -238,7 +238,7 @@ def list_audit_entries(
     Optionally those of one principal (`by`), one kind (`call`: "POST /api/v1/waivers"), or with one `result`: answers
     from 400 on are refusals.
     """
-    return paging.entries(read_audit_page(server, paging.query(sort), AuditFilter(by, call, result)))
+    return paging.list_entries(read_audit_page(server, paging.make_query(sort), AuditFilter(by, call, result)))
 
 
 def read_audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
@@ -247,4 +247,4 @@ def read_audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFi
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
         return server.store.audit.list(audit_filter, limit, after and after[0], newest_first=newest_first)
 
-    return stored_page(read, lambda entry: (entry.id,), (str,), query, partial(server.store.audit.count, audit_filter))
+    return read_page(read, lambda entry: (entry.id,), (str,), query, partial(server.store.audit.count, audit_filter))

@@ -14,7 +14,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.store.events.rules import RuleRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of, stored_page
+from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page, read_page
 
 router = api.make_router()
 
@@ -112,7 +112,7 @@ def list_rules(
     sort: RuleSort = "name",
 ) -> list[RuleView]:
     """List rules, the built-in one too, a page at a time, optionally only those that are on, or off."""
-    return paging.entries(read_rule_page(server, paging.query(sort), enabled))
+    return paging.list_entries(read_rule_page(server, paging.make_query(sort), enabled))
 
 
 def read_rule_page(server: WebServices, query: PageQuery, enabled: bool | None = None) -> Page[RuleView]:
@@ -120,7 +120,7 @@ def read_rule_page(server: WebServices, query: PageQuery, enabled: bool | None =
     views = (_build_rule_view(record) for record in server.event_rules.list_records())
     selected_views = (view for view in views if enabled in (None, view.enabled))
     keys = {"name": lambda rule: (rule.name,), "changed": lambda rule: (rule.changed_at or "", rule.name)}
-    return page_of(selected_views, keys, query)
+    return make_page(selected_views, keys, query)
 
 
 @router.get("/rules/{name}")
@@ -150,7 +150,7 @@ def list_targets(
     sort: TargetSort = "name",
 ) -> list[TargetView]:
     """List targets, those of the server's settings too, a page at a time, optionally those in one state."""
-    return paging.entries(read_target_page(server, paging.query(sort), state))
+    return paging.list_entries(read_target_page(server, paging.make_query(sort), state))
 
 
 def read_target_page(server: WebServices, query: PageQuery, state: TargetState | None = None) -> Page[TargetView]:
@@ -163,7 +163,7 @@ def read_target_page(server: WebServices, query: PageQuery, state: TargetState |
         "waiting": lambda target: (target.waiting, target.name),
         "dead": lambda target: (target.dead, target.name),
     }
-    return page_of(selected_views, keys, query)
+    return make_page(selected_views, keys, query)
 
 
 def compute_target_state(target: TargetView) -> TargetState:
@@ -203,7 +203,7 @@ def list_dead_letters(
     sort: DeadLetterSort = "-position",
 ) -> list[DeadLetter]:
     """List messages that were given up, a page at a time, by the number of their event."""
-    return paging.entries(read_dead_letter_page(name, server, paging.query(sort)))
+    return paging.list_entries(read_dead_letter_page(name, server, paging.make_query(sort)))
 
 
 def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
@@ -212,7 +212,7 @@ def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> P
     def read(after: tuple[int, str] | None, limit: int, newest_first: bool) -> Sequence[DeadLetter]:
         return server.event_targets.list_dead_letters(name, limit, after, newest_first=newest_first)
 
-    return stored_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
+    return read_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
 
 
 @router.post("/targets/{name}/dead-letters/redeliver")

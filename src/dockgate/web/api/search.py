@@ -14,7 +14,7 @@ from dockgate.web.api import Reader, ServerDependency, make_router, mark_self_ch
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
 from dockgate.web.api.pipelines import list_visible_pipelines
-from dockgate.web.page_paths import package_path, repository_path, vulnerability_path
+from dockgate.web.page_paths import make_package_path, make_repository_path, make_vulnerability_path
 
 # Matches of an answer, and vulnerabilities and packages, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10
@@ -60,10 +60,10 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     )
     if not vulnerabilities and is_vulnerability_name(words):
         vulnerabilities = [words]
-    matches += [(name, "vulnerability", vulnerability_path(name)) for name in vulnerabilities]
+    matches += [(name, "vulnerability", make_vulnerability_path(name)) for name in vulnerabilities]
     if lower.startswith("pkg:"):
-        matches.append((words, "package", package_path("", words)))
-    matches += [(name, "package", package_path("", name)) for name in packages]
+        matches.append((words, "package", make_package_path("", words)))
+    matches += [(name, "package", make_package_path("", name)) for name in packages]
     with suppress(NotFoundError):
         execution = store.executions.get(words)
         if caller.can_reach(pipeline=execution.pipeline):
@@ -78,5 +78,5 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
         matches += [(name, kind, prefix + name) for name in names if lower in name.lower()]
     pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
     repositories = (name for name in pushed_names if lower in name.lower())
-    matches += [(name, "image repository", repository_path(name)) for name in repositories]
+    matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
     return [Match(*match) for match in matches[:MAX_MATCHES]]

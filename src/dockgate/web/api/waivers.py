@@ -19,7 +19,7 @@ from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
 from dockgate.web.audit_details import note_change
-from dockgate.web.paging import Page, PageQuery, PagingDependency, page_of
+from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page
 
 router = api.make_router()
 
@@ -110,7 +110,9 @@ def list_waivers(
     `sort` is by when they were added, or by their end, those without a date last. A limited caller sees those of its
     repositories.
     """
-    return paging.entries(read_waiver_page(caller, server, paging.query(sort), state, owner, is_ending=ending))
+    return paging.list_entries(
+        read_waiver_page(caller, server, paging.make_query(sort), state, owner, is_ending=ending)
+    )
 
 
 def read_waiver_page(
@@ -136,7 +138,7 @@ def read_waiver_page(
         "created": lambda view: (view.waiver.created_at or "", view.waiver.id),
         "end": lambda view: (view.waiver.until or "~", view.waiver.id),
     }
-    return page_of(matching_views, keys, query)
+    return make_page(matching_views, keys, query)
 
 
 @router.get("/waivers/{waiver_id}")
@@ -212,7 +214,7 @@ async def upload_vex(
     name: str = "document.json",
 ) -> VexView:
     """Upload a VEX document (OpenVEX, CycloneDX or CSAF, as JSON), for which the caller vouches."""
-    async with threads.receiving(caller.name):
+    async with threads.take_body_slot(caller.name):
         data = await request.body()
     return _build_vex_view(await threads.run(caller.name, upload_document, server, data, name[:200], caller))
 

@@ -10,7 +10,7 @@ WIDTH, HEIGHT = 240, 48
 MARGIN = 2
 
 
-def line_plot(values: Sequence[int | None], maximum: int, label: str) -> Markup:
+def draw_line_plot(values: Sequence[int | None], maximum: int, label: str) -> Markup:
     """A line over equal steps of time, filled below; gaps where a value is unknown.
 
     `label` says it in words.
@@ -20,7 +20,7 @@ def line_plot(values: Sequence[int | None], maximum: int, label: str) -> Markup:
         if value is None:
             pieces.append([])
         else:
-            pieces[-1].append(f"{_horizontal_position(number, len(values))},{_vertical_position(value, maximum)}")
+            pieces[-1].append(f"{_compute_x(number, len(values))},{_compute_y(value, maximum)}")
     shapes = Markup("")
     for points in filter(None, pieces):
         first, last = points[0].partition(",")[0], points[-1].partition(",")[0]
@@ -28,23 +28,23 @@ def line_plot(values: Sequence[int | None], maximum: int, label: str) -> Markup:
         if len(points) == 1:
             points.append(f"{float(first) + 1:g},{points[0].partition(',')[2]}")
         shapes += Markup('<polygon points="{}"/><polyline points="{}"/>').format(area, " ".join(points))
-    return _svg("line-plot", shapes, label)
+    return _render_svg("line-plot", shapes, label)
 
 
-def bar_plot(values: Sequence[int], maximum: int, label: str) -> Markup:
+def draw_bar_plot(values: Sequence[int], maximum: int, label: str) -> Markup:
     """A bar for each value; nothing is drawn for 0. `label` says it in words."""
     step = WIDTH / max(1, len(values))
     shapes = Markup("")
     for number, value in enumerate(values):
         if value:
-            top = _vertical_position(value, maximum)
+            top = _compute_y(value, maximum)
             shapes += Markup('<rect x="{}" y="{}" width="{}" height="{}"/>').format(
                 f"{number * step:.1f}", f"{top:g}", f"{max(step - 0.6, 1):.1f}", f"{HEIGHT - top:g}"
             )
-    return _svg("bar-plot", shapes, label)
+    return _render_svg("bar-plot", shapes, label)
 
 
-def share_bar(value: int, maximum: int) -> Markup:
+def draw_share_bar(value: int, maximum: int) -> Markup:
     """A bar of a length for a row that has the number, so that it says nothing to assistive technology."""
     width = round(WIDTH * value / max(1, maximum), 1)
     bar = Markup('<rect x="0" y="0" width="{}" height="{}"/>').format(f"{width:g}", HEIGHT) if value else ""
@@ -53,15 +53,15 @@ def share_bar(value: int, maximum: int) -> Markup:
     ).format(WIDTH, HEIGHT, bar)
 
 
-def _horizontal_position(number: int, count: int) -> str:
+def _compute_x(number: int, count: int) -> str:
     return f"{WIDTH * number / max(1, count - 1):.1f}"
 
 
-def _vertical_position(value: int, maximum: int) -> float:
+def _compute_y(value: int, maximum: int) -> float:
     return round(HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * value / max(1, maximum), 1)
 
 
-def _svg(kind: str, shapes: Markup, label: str) -> Markup:
+def _render_svg(kind: str, shapes: Markup, label: str) -> Markup:
     return Markup(
         '<svg class="plot {}" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
     ).format(kind, WIDTH, HEIGHT, label, shapes)

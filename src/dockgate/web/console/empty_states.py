@@ -214,6 +214,6 @@ EMPTY_STATES: dict[str, EmptyState] = {
 }
 
 
-def empty_state(name: str) -> EmptyState:
+def get_empty_state(name: str) -> EmptyState:
     """The empty state of a list. KeyError for an unknown name."""
     return EMPTY_STATES[name]

@@ -17,7 +17,7 @@ from dockgate.shared.digest import Digest
 from dockgate.shared.timestamps import parse_time
 from dockgate.store.records import WorkerState
 from dockgate.vulnerabilities.model import Severity
-from dockgate.web.console.terminal_text import visible
+from dockgate.web.console.terminal_text import escape_invisible
 
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
@@ -114,44 +114,44 @@ _MARKS: dict[str, Mark] = {
 _UNKNOWN = Mark("diamond-question", "unknown", "Unknown")
 
 
-def mark(state: str) -> Mark:
+def get_mark(state: str) -> Mark:
     """Return the look of a state. Every state that is not known here looks unknown, never good."""
     return _MARKS.get(state, _UNKNOWN)
 
 
-def bars(severity: Severity) -> int | None:
+def count_bars(severity: Severity) -> int | None:
     """Return how many of four bars a severity fills; None for UNTRIAGED."""
     return _BARS[severity]
 
 
-def short_digest(digest: str) -> str:
+def shorten_digest(digest: str) -> str:
     """The first digits of a digest, as people compare them."""
     return Digest.parse(digest).encoded[:DIGEST_LENGTH] or digest
 
 
-def shell_word(text: str) -> str:
+def quote_word(text: str) -> str:
     """The text as one word of a command that people copy."""
-    return shlex.quote(visible(text))
+    return shlex.quote(escape_invisible(text))
 
 
-def foreign(text: str | None) -> Markup:
+def mark_foreign(text: str | None) -> Markup:
     """Text from an image, a commit or another person: isolated, with invisible characters made visible.
 
     Nothing for None.
     """
     if text is None:
         return Markup()
-    return _FOREIGN + escape(visible(text)) + _END_OF_FOREIGN
+    return _FOREIGN + escape(escape_invisible(text)) + _END_OF_FOREIGN
 
 
-def breakable(text: str | None) -> Markup:
+def mark_breakable(text: str | None) -> Markup:
     """Foreign text whose long names may break after a slash and between CamelCase words.
 
     They break nowhere else, nor do the names of vulnerabilities. Nothing for None.
     """
     if text is None:
         return Markup()
-    return _FOREIGN + _insert_breaks(visible(text)) + _END_OF_FOREIGN
+    return _FOREIGN + _insert_breaks(escape_invisible(text)) + _END_OF_FOREIGN
 
 
 def _insert_breaks(text: str) -> Markup:
@@ -164,18 +164,18 @@ def _insert_breaks(text: str) -> Markup:
     )
 
 
-def prose(text: str | None) -> Markup:
+def render_prose(text: str | None) -> Markup:
     """Foreign text whose parts between backticks are code. Nothing for None."""
     if text is None:
         return Markup()
-    parts = _CODE.split(visible(text))  # every second one is code
+    parts = _CODE.split(escape_invisible(text))  # every second one is code
     marked_parts = (
         Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
     )
     return _FOREIGN + Markup().join(marked_parts) + _END_OF_FOREIGN
 
 
-def sentence(message: str) -> str:
+def make_sentence(message: str) -> str:
     """A message as a sentence: with a capital letter, unless it begins with a name, and a full stop."""
     first, _, _ = message.partition(" ")
     full_text = message[:1].upper() + message[1:] if first in _FIRST_WORDS else message
@@ -183,7 +183,7 @@ def sentence(message: str) -> str:
 
 
 @lru_cache(maxsize=CACHED_TEXTS)
-def when(text: str | None) -> Markup:
+def render_time(text: str | None) -> Markup:
     """A moment with its zone, for scripts to localise; "–" for none."""
     moment = parse_time(text) if text else None
     if moment is None:
@@ -193,16 +193,16 @@ def when(text: str | None) -> Markup:
     return Markup('<time datetime="{}" title="{}">{}</time>').format(text, exact, visible_text)
 
 
-def ago(text: str | None, now: datetime) -> str:
+def format_age(text: str | None, now: datetime) -> str:
     """Format how long ago a moment was or how far ahead it is: "3 min ago", "in 6 d"; "" for none."""
     moment = _moment(text) if text else None
     if moment is None:
         return ""
     seconds = (now - moment).total_seconds()
-    return f"{span(seconds)} ago" if seconds >= 0 else f"in {span(-seconds)}"
+    return f"{format_span(seconds)} ago" if seconds >= 0 else f"in {format_span(-seconds)}"
 
 
-def span(seconds: float) -> str:
+def format_span(seconds: float) -> str:
     """A length of time with its largest unit: "40 s", "3 min", "5 h", "6 d", "2 years" from two years on."""
     if seconds >= 2 * _YEAR:
         return f"{seconds // _YEAR:,.0f} years"
@@ -212,7 +212,7 @@ def span(seconds: float) -> str:
     return f"{int(seconds)} s"
 
 
-def took(start: str | None, finish: str | None, now: datetime) -> str:
+def format_duration(start: str | None, finish: str | None, now: datetime) -> str:
     """Format how long something took, or takes so far: "1m12s"; "" if it has not started."""
     begin = parse_time(start) if start else None
     if begin is None:
@@ -224,19 +224,19 @@ def took(start: str | None, finish: str | None, now: datetime) -> str:
     return f"{hours}h{minutes:02}m" if hours else f"{minutes}m{seconds:02}s" if minutes else f"{seconds}s"
 
 
-def check_words(check: HealthCheck) -> str:
+def describe_check(check: HealthCheck) -> str:
     """A health check as a sentence."""
     probe = shlex.join(check.command) if check.command else f"GET :{check.http_port}{check.http_path}"
     return f"{probe}, every {check.interval:g} s, at most {check.timeout:g} s, {check.start_period:g} s to start"
 
 
-def roles_with(permission: Permission) -> str:
+def list_roles(permission: Permission) -> str:
     """The roles that have a permission: "developer or admin"."""
     *others, last = [role.value for role in Role if permission in PERMISSIONS[role]]
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def named_field(message: object, fields: Sequence[str]) -> str:
+def find_field(message: object, fields: Sequence[str]) -> str:
     """The id of the field of a form that an error is about.
 
     It is the first whose name is in its message, or the first.
@@ -245,26 +245,26 @@ def named_field(message: object, fields: Sequence[str]) -> str:
     return "field-" + next((name for name in fields if name.replace("_", " ").replace("-", " ") in words), fields[0])
 
 
-def audit_text(text: str | None) -> Markup:
+def render_audit_text(text: str | None) -> Markup:
     """Foreign text of the audit log: its moments as people read them, and the first digits of its digests."""
-    return _FOREIGN + Markup("<br>").join(map(_shorten, visible(text or "").splitlines())) + _END_OF_FOREIGN
+    return _FOREIGN + Markup("<br>").join(map(_shorten, escape_invisible(text or "").splitlines())) + _END_OF_FOREIGN
 
 
 def _shorten(line: str) -> Markup:
     parts = _LONG_TOKEN.split(line)  # every second one is a moment, a digest or a commit
     return Markup().join(
-        _short_identifier(part) if index % 2 else _insert_breaks(part) for index, part in enumerate(parts)
+        _shorten_identifier(part) if index % 2 else _insert_breaks(part) for index, part in enumerate(parts)
     )
 
 
-def _short_identifier(part: str) -> Markup:
+def _shorten_identifier(part: str) -> Markup:
     if parse_time(part):
-        return when(part)
+        return render_time(part)
     algorithm, colon, digits = part.rpartition(":")
     visible_text = f"{algorithm}{colon}{digits[:DIGEST_LENGTH]}…"
     return Markup('<span class="nowrap" title="{}">{}</span>').format(part, visible_text)
 
 
-def line_breaks(text: str | None) -> Markup:
+def render_lines(text: str | None) -> Markup:
     """Foreign text with its line breaks."""
-    return Markup("<br>").join(escape(visible(line)) for line in (text or "").splitlines())
+    return Markup("<br>").join(escape(escape_invisible(line)) for line in (text or "").splitlines())

@@ -69,50 +69,50 @@ class ListLinks:
             is_total_capped=page.is_total_capped,
         )
 
-    def direction(self, column: str) -> str | None:
+    def get_direction(self, column: str) -> str | None:
         """The value of aria-sort for the head of a column, None if the list is not sorted by it."""
         if self.sort.removeprefix("-") != column:
             return None
         return "descending" if self.sort.startswith("-") or self.sort in self.descending else "ascending"
 
-    def sorted_by(self, column: str) -> str:
+    def link_sorted(self, column: str) -> str:
         """The list sorted by a column, from its first page; if it is already, the other way round."""
         names = [name for name in self.sorts if name.removeprefix("-") == column]
         others = [name for name in names if name != self.sort]
-        return self._link(self.filters, others[0] if others else names[0])
+        return self._make_link(self.filters, others[0] if others else names[0])
 
-    def toggle(self, name: str, value: str) -> str:
+    def link_toggled(self, name: str, value: str) -> str:
         """The list with this filter if it is without, and without it if it is with. From its first page."""
         pair = name, value
         others = [entry for entry in self.filters if entry != pair and (entry[0] != name or name in self.many)]
-        return self._link([*others, *([] if pair in self.filters else [pair])], self.sort)
+        return self._make_link([*others, *([] if pair in self.filters else [pair])], self.sort)
 
-    def only(self, name: str, value: str) -> str:
+    def link_only(self, name: str, value: str) -> str:
         """The list with this filter in place of others of the name, with none for "". From its first page."""
         others = [entry for entry in self.filters if entry[0] != name]
-        return self._link([*others, *([(name, value)] if value else [])], self.sort)
+        return self._make_link([*others, *([(name, value)] if value else [])], self.sort)
 
-    def has(self, name: str, value: str) -> bool:
+    def has_filter(self, name: str, value: str) -> bool:
         """Return whether the list is filtered by this."""
         return (name, value) in self.filters
 
-    def page(self, cursor: str | None = None) -> str:
+    def link_page(self, cursor: str | None = None) -> str:
         """The page after a cursor, or the first one."""
-        return self._link(self.filters, self.sort, cursor)
+        return self._make_link(self.filters, self.sort, cursor)
 
     @property
     def order(self) -> Sequence[Pair]:
         """The parameter of the order, none for the first of all."""
-        return self._order(self.sort)
+        return self._list_order(self.sort)
 
     @property
     def query(self) -> str:
         """The parameters of this page, with their question mark: the call of the API has the same ones."""
-        return self.page(self.after).removeprefix(self.path).removesuffix(self.fragment or "")
+        return self.link_page(self.after).removeprefix(self.path).removesuffix(self.fragment or "")
 
-    def _order(self, sort: str) -> list[Pair]:
+    def _list_order(self, sort: str) -> list[Pair]:
         return [] if sort == self.sorts[0] else [(self.names[0], sort)]
 
-    def _link(self, filters: Sequence[Pair], sort: str, cursor: str | None = None) -> str:
-        pairs = [*filters, *self._order(sort), *([(self.names[1], cursor)] if cursor else [])]
+    def _make_link(self, filters: Sequence[Pair], sort: str, cursor: str | None = None) -> str:
+        pairs = [*filters, *self._list_order(sort), *([(self.names[1], cursor)] if cursor else [])]
         return f"{self.path}{f'?{urlencode(pairs)}' if pairs else ''}{self.fragment or ''}"

@@ -43,7 +43,7 @@ class _Stream:
     subjects: tuple[str, ...]
     is_changed: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def shows(self, event: StoredEvent) -> bool:
+    def is_shown(self, event: StoredEvent) -> bool:
         is_subject = not self.subjects or event.subject.startswith(self.subjects)
         return is_subject and self.caller.can_reach(repository=event.repository, pipeline=event.pipeline)
 
@@ -83,9 +83,9 @@ class LiveChanges:
                 else f"{MAX_STREAMS} live pages"
             )
             raise BusyError(f"more than {limit} are open", "Close some pages, or reload this one now and then.")
-        return self._refreshes(caller, subjects, threads, since)
+        return self._iterate_refreshes(caller, subjects, threads, since)
 
-    async def _refreshes(
+    async def _iterate_refreshes(
         self, caller: Caller, subjects: tuple[str, ...], threads: Threads, since: str | None
     ) -> AsyncGenerator[bytes]:
         stream = _Stream(caller, subjects)
@@ -115,7 +115,7 @@ class LiveChanges:
                 self._reader = asyncio.create_task(self._follow(threads, last))
             if since is not None:
                 events = await threads.run_prompt(self._read, max(last - MISSED_EVENTS, 0), MISSED_EVENTS)
-                if any(event.at >= since and stream.shows(event) for event in events):
+                if any(event.at >= since and stream.is_shown(event) for event in events):
                     stream.is_changed.set()
         except StoreError as error:
             _log.warning("the event log cannot be read: a live page waits for its next stream: %s", error)
@@ -135,5 +135,5 @@ class LiveChanges:
             is_too_much = len(events) == MAX_EVENTS
             last = newest_seq if is_too_much else events[-1].seq if events else newest_seq
             for stream in self._streams:
-                if is_too_much or any(stream.shows(event) for event in events):
+                if is_too_much or any(stream.is_shown(event) for event in events):
                     stream.is_changed.set()

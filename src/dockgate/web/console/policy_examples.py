@@ -106,6 +106,6 @@ exploited: {max: 0, action: warn}
 )
 
 
-def policy_example(identity: str) -> PolicyExample | None:
+def find_policy_example(identity: str) -> PolicyExample | None:
     """The example with this id, None if there is none."""
     return next((example for example in EXAMPLES if example.id == identity), None)

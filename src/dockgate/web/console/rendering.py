@@ -16,7 +16,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
 from dockgate.shared.wording import format_count
 from dockgate.web import page_paths
-from dockgate.web.compression import LEAST_BYTES, accepts_gzip, compress
+from dockgate.web.compression import LEAST_BYTES, compress, is_gzip_accepted
 from dockgate.web.console import charts, empty_states, formats, terminal_text
 
 _MEDIA_TYPES = {"css": "text/css; charset=utf-8", "js": "text/javascript; charset=utf-8", "svg": "image/svg+xml"}
@@ -77,7 +77,7 @@ NAVIGATION: tuple[tuple[NavigationItem, ...], ...] = (
 )
 
 
-def render(
+def render_page(
     request: Request, caller: Caller | None, template: str, code: int = 200, live: str | None = None, **context: Any
 ) -> HTMLResponse:
     """Fill a template.
@@ -89,7 +89,7 @@ def render(
     nonce = secrets.token_urlsafe(16)
     theme = request.cookies.get(THEME_COOKIE, "")
     html = (
-        _environment()
+        _make_environment()
         .get_template(template)
         .render(
             nonce=nonce,
@@ -98,7 +98,7 @@ def render(
             here=page_paths.request_address(request),
             theme=theme if theme in THEMES else "",
             has_keys=request.cookies.get(KEYS_COOKIE) != KEYS_OFF,
-            navigation=_navigation(caller) if caller else (),
+            navigation=_list_navigation(caller) if caller else (),
             is_open=lambda page: caller is not None and _is_open(caller, page),
             is_unprotected=caller is not None and caller.token is None,
             version=server.version,
@@ -107,33 +107,33 @@ def render(
             **context,
         )
     )
-    headers = {**_HEADERS, "Content-Security-Policy": _content_policy(nonce)}
+    headers = {**_HEADERS, "Content-Security-Policy": _make_content_policy(nonce)}
     body = html.encode()
     # Answers to forms may show a token, whose bytes no length must tell.
     if (
         request.method == "GET"
         and len(body) >= LEAST_BYTES
-        and accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        and is_gzip_accepted(request.headers.get("Accept-Encoding", ""))
     ):
         body, headers = compress(body), {**headers, "Content-Encoding": "gzip"}
     return HTMLResponse(body, code, headers=headers)
 
 
-def static_file(name: str, accepted_encodings: str) -> Response | None:
+def find_static_file(name: str, accepted_encodings: str) -> Response | None:
     """A file of the style or the scripts for a client with this Accept-Encoding, None for an unknown name."""
-    entry = _static().get(name)
+    entry = _read_static_files().get(name)
     if entry is None:
         return None
     headers = {"Cache-Control": _STATIC_CACHE, "X-Content-Type-Options": "nosniff", "Vary": "Accept-Encoding"}
     body = entry.data
-    if accepts_gzip(accepted_encodings):
+    if is_gzip_accepted(accepted_encodings):
         body, headers = entry.compressed, {**headers, "Content-Encoding": "gzip"}
     return Response(body, media_type=_MEDIA_TYPES[name.rpartition(".")[2]], headers=headers)
 
 
-def static_url(name: str) -> str:
+def make_static_url(name: str) -> str:
     """The URL of a static file, which changes with its content."""
-    return f"/static/{name}?v={_static()[name].digest}"
+    return f"/static/{name}?v={_read_static_files()[name].digest}"
 
 
 # `no-store`: pages show what the next person at the browser may not see. `same-origin`: no path leaves in a referrer.
@@ -146,7 +146,7 @@ _HEADERS = {
 }
 
 
-def _content_policy(nonce: str) -> str:
+def _make_content_policy(nonce: str) -> str:
     return (
         f"default-src 'none'; script-src 'nonce-{nonce}'; style-src 'self'; img-src 'self'; connect-src 'self'; "
         "form-action 'self'; base-uri 'none'; frame-ancestors 'none'; "
@@ -154,17 +154,17 @@ def _content_policy(nonce: str) -> str:
     )
 
 
-def _navigation(caller: Caller) -> list[list[NavigationItem]]:
-    groups = ([item for item in group if _may_open(caller, item)] for group in NAVIGATION)
+def _list_navigation(caller: Caller) -> list[list[NavigationItem]]:
+    groups = ([item for item in group if _can_open(caller, item)] for group in NAVIGATION)
     return [group for group in groups if group]
 
 
 def _is_open(caller: Caller, path: str) -> bool:
     """Return whether the caller may open the page of the navigation at this path."""
-    return any(item.path == path for group in _navigation(caller) for item in group)
+    return any(item.path == path for group in _list_navigation(caller) for item in group)
 
 
-def _may_open(caller: Caller, item: NavigationItem) -> bool:
+def _can_open(caller: Caller, item: NavigationItem) -> bool:
     is_open = caller.can(item.permission) and not replace(caller, permission=item.permission).is_limited
     return is_open or (item.is_filtered and caller.can_somewhere(item.permission))
 
@@ -178,7 +178,7 @@ class StaticFile(NamedTuple):
 
 
 @cache
-def _static() -> dict[str, StaticFile]:
+def _read_static_files() -> dict[str, StaticFile]:
     """Each static file by its name."""
     folder = files("dockgate.web.console") / "static"
     entries = {}
@@ -191,40 +191,40 @@ def _static() -> dict[str, StaticFile]:
 
 # What templates may call, also as filters.
 _FUNCTIONS = (
-    charts.bar_plot,
-    charts.line_plot,
-    charts.share_bar,
-    formats.ago,
-    formats.bars,
+    charts.draw_bar_plot,
+    charts.draw_line_plot,
+    charts.draw_share_bar,
+    formats.format_age,
+    formats.count_bars,
     format_byte_size,
-    formats.breakable,
-    formats.check_words,
-    empty_states.empty_state,
-    formats.foreign,
-    formats.line_breaks,
-    formats.mark,
-    formats.named_field,
-    page_paths.package_path,
+    formats.mark_breakable,
+    formats.describe_check,
+    empty_states.get_empty_state,
+    formats.mark_foreign,
+    formats.render_lines,
+    formats.get_mark,
+    formats.find_field,
+    page_paths.make_package_path,
     format_count,
-    formats.prose,
-    formats.audit_text,
-    page_paths.repository_path,
-    formats.roles_with,
-    formats.sentence,
-    formats.shell_word,
-    formats.short_digest,
-    page_paths.tag_path,
-    formats.took,
+    formats.render_prose,
+    formats.render_audit_text,
+    page_paths.make_repository_path,
+    formats.list_roles,
+    formats.make_sentence,
+    formats.quote_word,
+    formats.shorten_digest,
+    page_paths.make_tag_path,
+    formats.format_duration,
     terminal_text.render_line,
-    terminal_text.visible,
-    page_paths.vulnerability_path,
-    page_paths.subject_path,
-    formats.when,
+    terminal_text.escape_invisible,
+    page_paths.make_vulnerability_path,
+    page_paths.find_subject_path,
+    formats.render_time,
 )
 
 
 @cache
-def _environment() -> Environment:
+def _make_environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("dockgate.web.console"),
         autoescape=True,
@@ -233,7 +233,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         auto_reload=False,
     )
-    for function in (*_FUNCTIONS, static_url):
+    for function in (*_FUNCTIONS, make_static_url):
         environment.globals[function.__name__] = function
         environment.filters[function.__name__] = function
     environment.globals["Permission"] = Permission

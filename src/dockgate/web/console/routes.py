@@ -11,13 +11,13 @@ from fastapi.responses import RedirectResponse, Response
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DockgateError, UsageError
 from dockgate.shared.interfaces import override
-from dockgate.web.authorization import GuardedRoute, authorized_caller
+from dockgate.web.authorization import GuardedRoute, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
-from dockgate.web.console.formats import sentence
-from dockgate.web.console.rendering import render
+from dockgate.web.console.formats import make_sentence
+from dockgate.web.console.rendering import render_page
 from dockgate.web.error_responses import request_id
 from dockgate.web.page_paths import request_address
-from dockgate.web.threads import threads_of
+from dockgate.web.threads import get_threads
 
 # Fields of a form, and parts of the path of a page to return to.
 MAX_FIELDS = 100
@@ -51,26 +51,26 @@ class PageRoute(GuardedRoute):
         return handle_own
 
 
-def page_router() -> APIRouter:
+def make_page_router() -> APIRouter:
     """A router for pages, which the API's document does not list."""
     return APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
-async def body_of(request: Request) -> bytes:
+async def read_body(request: Request) -> bytes:
     """The body of a form. Raises BusyError while too many others are received."""
-    threads, caller = await threads_of(request), authorized_caller(request)
+    threads, caller = await get_threads(request), get_authorized_caller(request)
     address = request.client.host if request.client else ""
-    async with threads.receiving(caller.name) if caller else threads.receiving_open_form(address):
+    async with threads.take_body_slot(caller.name) if caller else threads.take_form_slot(address):
         return await request.body()
 
 
-async def form_of(request: Request) -> dict[str, str]:
+async def read_form(request: Request) -> dict[str, str]:
     """The fields of a form, with lines that end by newlines.
 
     Surrounding blanks are removed except from texts. Raises UsageError for a malformed body, BusyError while too many
     others are received.
     """
-    body = await body_of(request)
+    body = await read_body(request)
     try:
         fields = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict",
                            max_num_fields=MAX_FIELDS)  # fmt: skip
@@ -87,44 +87,44 @@ def see_other(path: str) -> RedirectResponse:
     return RedirectResponse(path, 303)
 
 
-def own_path(path: str) -> str:
+def choose_own_path(path: str) -> str:
     """The path if it is one of this server, "/" otherwise: a link must not lead away after signing in."""
     is_own = path.startswith("/") and not path.startswith("//") and "\\" not in path and path.isprintable()
     return path if is_own else "/"
 
 
-def wants_page(request: Request) -> bool:
+def is_page_wanted(request: Request) -> bool:
     """Return whether a person's browser asks: programs do not ask for HTML."""
     is_api = request.url.path.startswith(("/api/", "/git/", "/registry/", "/static/"))
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
-def error_page(
+def render_error_page(
     request: Request, status: int, message: str, advice: str | None, caller: Caller | None = None
 ) -> Response:
     """An error as a page: what happened, the next step, and the id of the request, which the log has too."""
     name = request_id(request)
     _log.info("%s %s: %d %s [request %s]", request.method, request.url.path, status, message, name)
-    return render(
+    return render_page(
         request,
         caller,
         "error.html",
         status,
-        title=sentence(message),
+        title=make_sentence(message),
         message=message,
         advice=advice,
-        next=_next_page(request, status),
+        next=_choose_next_page(request, status),
         request_id=name,
     )
 
 
-def _next_page(request: Request, status: int) -> tuple[str, str] | None:
+def _choose_next_page(request: Request, status: int) -> tuple[str, str] | None:
     """The title and the path of the page that may help after an error; None where only the overview does.
 
     The same page again helps only where the server may answer in another way.
     """
     if request.method not in SAFE_METHODS:
-        back = _page_in(request, "Referer")
+        back = _read_own_path(request, "Referer")
         return ("Back", back) if back else None
     if status not in (400, 403, 404, 405, 422):
         return "Try again", request_address(request)
@@ -135,23 +135,23 @@ def _next_page(request: Request, status: int) -> tuple[str, str] | None:
     return name.capitalize(), f"/{name}"
 
 
-def _page_in(request: Request, header: str) -> str | None:
+def _read_own_path(request: Request, header: str) -> str | None:
     """The path of our page that a header names by its URL, None if it names none."""
     host, slash, path = request.headers.get(header, "").partition("://")[2].partition("/")
-    return own_path(f"/{path}") if slash and host == request.headers.get("host") else None
+    return choose_own_path(f"/{path}") if slash and host == request.headers.get("host") else None
 
 
-def error_of(request: Request, error: DockgateError, status: int, caller: Caller | None) -> Response:
+def answer_error(request: Request, error: DockgateError, status: int, caller: Caller | None) -> Response:
     """The page of an error; the page to sign in if the caller is unknown."""
     if status == 401:
         return _sign_in(request)
-    return error_page(request, status, str(error), error.next_step, caller)
+    return render_error_page(request, status, str(error), error.next_step, caller)
 
 
 def _sign_in(request: Request) -> Response:
     """Lead to the page to sign in, and from there back to where the person was."""
     if "HX-Request" in request.headers:  # htmx would follow a redirect, and show that page inside the present one
-        headers = {"HX-Redirect": _sign_in_path(_page_in(request, "HX-Current-URL") or "/")}
+        headers = {"HX-Redirect": _sign_in_path(_read_own_path(request, "HX-Current-URL") or "/")}
         return Response(status_code=401, headers=headers)
     return see_other(_sign_in_path(request_address(request) if request.method in SAFE_METHODS else "/"))
 

@@ -26,7 +26,7 @@ from dockgate.web.console.pages import (
 )
 
 
-def console_routers() -> Sequence[APIRouter]:
+def list_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories)
     contents = (verdicts, images, tags, vulnerabilities)

@@ -11,7 +11,7 @@ from fastapi import Request
 
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.page_paths import request_path
-from dockgate.web.paging import PAGE, PageQuery, page_of
+from dockgate.web.paging import PAGE, PageQuery, make_page
 
 T = TypeVar("T")
 
@@ -31,7 +31,7 @@ class PageTable(Generic[T]):
     total: int
 
 
-def page_table(
+def make_page_table(
     request: Request,
     name: str,
     entries: Sequence[T],
@@ -53,7 +53,7 @@ def page_table(
     step = -1 if sort.startswith("-") else 1  # equal entries keep their order in both directions
     rows = [(_shorten_key(key(entry)) if key else 0, step * number, entry) for number, entry in enumerate(entries)]
     query = PageQuery(sort, fields.get(names[1], ""), limit)
-    page = page_of(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
+    page = make_page(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
     links = ListLinks.for_page(request_path(request), sorts, query, page)
     links = replace(links, filters=filters, names=names, fragment=f"#{name}")

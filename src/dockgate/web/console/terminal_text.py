@@ -23,19 +23,19 @@ def render_line(text: str) -> Markup:
     colour = ""
     position = 0
     for match in _SGR.finditer(text):
-        pieces.append(_span(text[position : match.start()], colour, weights))
-        colour = _apply(match[1], colour, weights)
+        pieces.append(_render_span(text[position : match.start()], colour, weights))
+        colour = _apply_codes(match[1], colour, weights)
         position = match.end()
-    pieces.append(_span(text[position:], colour, weights))
+    pieces.append(_render_span(text[position:], colour, weights))
     return Markup("").join(pieces)
 
 
-def plain_line(text: str) -> str:
+def strip_colours(text: str) -> str:
     """A line without its colours."""
     return _SGR.sub("", text)
 
 
-def visible(text: str) -> str:
+def escape_invisible(text: str) -> str:
     """The text with unprintable characters (controls, direction overrides) as "\\u{…}".
 
     Line breaks and tabs stay.
@@ -45,14 +45,14 @@ def visible(text: str) -> str:
     return "".join(char if char.isprintable() or char in "\n\t" else f"\\u{{{ord(char):x}}}" for char in text)
 
 
-def _span(text: str, colour: str, weights: Iterable[str]) -> Markup:
+def _render_span(text: str, colour: str, weights: Iterable[str]) -> Markup:
     names = [f"sgr-{name}" for name in (*weights, *([colour] if colour else ()))]
     if not text or not names:
-        return Markup("{}").format(visible(text))
-    return Markup('<span class="{}">{}</span>').format(" ".join(names), visible(text))
+        return Markup("{}").format(escape_invisible(text))
+    return Markup('<span class="{}">{}</span>').format(" ".join(names), escape_invisible(text))
 
 
-def _apply(parameters: str, colour: str, weights: dict[str, None]) -> str:
+def _apply_codes(parameters: str, colour: str, weights: dict[str, None]) -> str:
     """Change the weights, and return the colour. Colours out of 256 or 16 million are left out."""
     codes = [int(code[:4]) if code else 0 for code in parameters.split(";") if ":" not in code]
     while codes:

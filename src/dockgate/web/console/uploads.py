@@ -6,7 +6,7 @@ from typing import NamedTuple
 from fastapi import Request
 
 from dockgate.shared.errors import UsageError
-from dockgate.web.console.routes import body_of, form_of
+from dockgate.web.console.routes import read_body, read_form
 from dockgate.web.request_limits import require_storable
 
 # Characters of a file's name that count.
@@ -34,9 +34,9 @@ async def upload_of(request: Request) -> Upload:
     """
     multipart = _MULTIPART.fullmatch(request.headers.get("content-type", ""))
     if multipart is None:
-        upload = Upload(PASTED_NAME, (await form_of(request)).get("content", "").encode())
+        upload = Upload(PASTED_NAME, (await read_form(request)).get("content", "").encode())
     else:
-        upload = read_upload(await body_of(request), multipart[1].encode())
+        upload = read_upload(await read_body(request), multipart[1].encode())
     if not upload.data.strip():
         raise UsageError("no document was given", "Choose a file, or paste its text.")
     require_storable(upload.data)

@@ -30,7 +30,7 @@ def visit_at(now: datetime, cookie: str) -> Visit:
 
     What it cannot mean is ignored.
     """
-    visit_before, latest_visit = (_past(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
+    visit_before, latest_visit = (_parse_past_time(text, now) for text in [*cookie.split(_SEPARATOR), "", ""][:2])
     if latest_visit is not None and now - latest_visit >= PAUSE:
         visit_before = latest_visit
     text = format_time(visit_before) if visit_before else ""
@@ -38,6 +38,6 @@ def visit_at(now: datetime, cookie: str) -> Visit:
     return Visit(since, visit_before is None, f"{text}{_SEPARATOR}{format_time(now)}")
 
 
-def _past(text: str, now: datetime) -> datetime | None:
+def _parse_past_time(text: str, now: datetime) -> datetime | None:
     time = parse_time(text)
     return time if time is not None and time <= now else None

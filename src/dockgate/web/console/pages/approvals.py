@@ -12,13 +12,13 @@ from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
 from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
-from dockgate.web.console.pages.executions import show_execution
+from dockgate.web.console.pages.executions import render_execution
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.page_paths import approval_path
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.page_paths import make_approval_path
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/approvals/{approval_id:path}")
@@ -33,9 +33,9 @@ def _approval(
 ) -> Response:
     approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
-        return see_other(approval_path(approval_id))
+        return see_other(make_approval_path(approval_id))
     decision = decision_of(server, approval_view, caller)
-    return render(
+    return render_page(
         request,
         caller,
         "approval.html",
@@ -57,7 +57,7 @@ def vote(
         approval_calls.cast_vote(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _refuse(Refusal(approval_id, "vote", fields, error), request, caller, server)
-    return see_other(approval_path(approval_id))
+    return see_other(make_approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
@@ -74,7 +74,7 @@ def reject(
         approval_calls.reject_approval(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _refuse(Refusal(approval_id, "reject", fields, error), request, caller, server)
-    return see_other(approval_path(approval_id))
+    return see_other(make_approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/override")
@@ -88,15 +88,15 @@ def override(
         approval_calls.override_rejection(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _refuse(Refusal(approval_id, "override", fields, error), request, caller, server)
-    return see_other(approval_path(approval_id))
+    return see_other(make_approval_path(approval_id))
 
 
 def _refuse(refusal: Refusal, request: Request, caller: Caller, server: WebServices) -> Response:
     """The page of the approval with the form as it was filled in, and why it was refused."""
-    page = approval_path(refusal.approval).partition("#")[0]
+    page = make_approval_path(refusal.approval).partition("#")[0]
     # Links of the page lead to itself, not to where its form was sent.
     of_page = Request({**request.scope, "path": unquote(page), "query_string": b""}, request.receive)
     key = ApprovalId(refusal.approval).action
     if key is None:
         return _approval(refusal.approval, of_page, caller, server, refusal)
-    return show_execution(key.execution, of_page, caller, server, refusal)
+    return render_execution(key.execution, of_page, caller, server, refusal)

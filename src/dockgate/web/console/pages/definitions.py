@@ -16,9 +16,9 @@ from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
 
 # Lines of a difference that a page shows.
 MAX_LINES = 2000
@@ -30,7 +30,7 @@ _VERSION_KEYS: dict[str, Callable[[tuple[int, str]], int | str]] = {
 }
 _VERSION_SORTS = ("-version", "version", "-saved", "saved")
 
-router = page_router()
+router = make_page_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ async def check(
     """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
     arguments = fields.get("text", ""), fields.get("form", ""), fields.get("name", "") or "document"
     result = await threads.run_check(caller.name, check_text, server, *arguments)
-    return render(request, caller, "_check.html", result=result)
+    return render_page(request, caller, "_check.html", result=result)
 
 
 @router.get("/new/{kind}")
@@ -109,7 +109,7 @@ def _new_page(
     result: CheckResult | None = None,
 ) -> Response:
     is_refused = result is not None and result.problem is not None
-    return render(
+    return render_page(
         request,
         caller,
         "definition_new.html",
@@ -191,7 +191,7 @@ def _definition_page(
         lines = difference(previous.text, shown_version.text)
     elif previous:
         lines = difference(pipeline_text(previous.pipeline), pipeline_text(shown_version.pipeline))
-    return render(
+    return render_page(
         request,
         caller,
         "definition.html",
@@ -201,7 +201,7 @@ def _definition_page(
         shown=shown_version.pipeline,
         newest=newest_version,
         previous=previous.pipeline if previous else None,
-        versions=page_table(
+        versions=make_page_table(
             request,
             "versions",
             [(entry.pipeline.version, entry.created_at) for entry in history],

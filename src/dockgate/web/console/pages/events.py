@@ -18,8 +18,8 @@ from dockgate.web import api
 from dockgate.web.api import rules as calls
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
 from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, names_of
 
 # Events on a page, and how many are read for it.
@@ -33,7 +33,7 @@ PREFIXES = ("CVE-", "GHSA-", "MAL-", "PYSEC-", "RUSTSEC-", "GO-", "DSA-", "ALAS"
 
 EventSort = Literal["-number", "number"]
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/events")
@@ -60,7 +60,7 @@ def events(
         error = problem
     query = PageQuery(sort, str(position or ""))
     links = ListLinks.for_page("/events", names_of(EventSort), query, page, [("pattern", pattern)])
-    return render(
+    return render_page(
         request,
         caller,
         "events.html",
@@ -183,7 +183,7 @@ def rules(
     query = PageQuery(sort, after)
     page = calls.read_rule_page(server, query, enabled)
     filters = [("enabled", None if enabled is None else str(enabled).lower())]
-    return render(
+    return render_page(
         request,
         caller,
         "event_rules.html",
@@ -210,7 +210,7 @@ def _rule(
     error: DockgateError | None = None,
 ) -> Response:
     rule_view = calls.get_rule(name, caller, server)
-    return render(
+    return render_page(
         request,
         caller,
         "event_rule.html",
@@ -260,7 +260,7 @@ def targets(
     """List targets."""
     query = PageQuery(sort, after)
     page = calls.read_target_page(server, query, state)
-    return render(
+    return render_page(
         request,
         caller,
         "event_targets.html",
@@ -288,7 +288,7 @@ def target(
     """
     query = PageQuery(sort, after)
     page = calls.read_dead_letter_page(name, server, query)
-    return render(
+    return render_page(
         request,
         caller,
         "target.html",

@@ -25,10 +25,10 @@ from dockgate.web.api.executions import ActionView, StageView
 from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import shown_states
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
-from dockgate.web.console.terminal_text import plain_line
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
+from dockgate.web.console.terminal_text import strip_colours
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
 
 # Lines of a log on a page, and bytes that are read for it.
@@ -39,7 +39,7 @@ MAX_LINE = 4000
 # Reports on a verdict that an execution offers; the verdict's page has all.
 REPORTS = ("html", "sarif", "json")
 
-router = page_router()
+router = make_page_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +64,10 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 @router.get("/executions/{execution_id}")
 def execution(execution_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show an execution."""
-    return show_execution(execution_id, request, caller, server)
+    return render_execution(execution_id, request, caller, server)
 
 
-def show_execution(
+def render_execution(
     execution_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
 ) -> Response:
     """The page of an execution, with a form that was refused."""
@@ -83,7 +83,7 @@ def show_execution(
         for decision in decisions.values()
         if decision.approval.state is ApprovalState.REJECTED
     }
-    return render(
+    return render_page(
         request,
         caller,
         "execution.html",
@@ -100,7 +100,7 @@ def show_execution(
         shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
-        artifacts=page_table(
+        artifacts=make_page_table(
             request,
             "artifacts",
             _artifacts(view.execution.id, actions, caller, server),
@@ -192,7 +192,7 @@ def log(
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
     numbers = (
-        [line_number for line_number, text in enumerate(lines, 1) if words in plain_line(text).lower()]
+        [line_number for line_number, text in enumerate(lines, 1) if words in strip_colours(text).lower()]
         if q
         else range(1, len(lines) + 1)
     )
@@ -200,7 +200,7 @@ def log(
     if line and not q:
         end = min(len(numbers), line + MAX_LINES // 2)
     shown_numbers = numbers[max(0, end - MAX_LINES) : end]
-    return render(
+    return render_page(
         request,
         caller,
         "log.html",

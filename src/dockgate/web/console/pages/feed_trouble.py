@@ -6,7 +6,7 @@ from datetime import datetime
 from dockgate.delivery.model import RunState
 from dockgate.services.feeds.status import FeedStatus
 from dockgate.vulnerabilities.feed_age import is_stale
-from dockgate.web.console.formats import ago
+from dockgate.web.console.formats import format_age
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,10 +24,10 @@ def feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
     """
     failing = f" It is not fetched: {feed.off}." if feed.off else f" Updates fail: {feed.reason}" if feed.reason else ""
     if feed.checked_at and is_stale(feed.checked_at, now):
-        last_check = f"Last checked {ago(feed.checked_at, now)}: new verdicts that need it are Undetermined."
+        last_check = f"Last checked {format_age(feed.checked_at, now)}: new verdicts that need it are Undetermined."
         return FeedTrouble("Stale", last_check + failing)
     if feed.reason:
-        began = f"Updates began to fail {ago(feed.failing_since, now)}" if feed.failing_since else "Updates fail"
+        began = f"Updates began to fail {format_age(feed.failing_since, now)}" if feed.failing_since else "Updates fail"
         return FeedTrouble(RunState.FAILED, f"{began}: {feed.reason}")
     if feed.suspect:
         return FeedTrouble("Suspect", f"It is checked and brings nothing: {feed.suspect}, unusually old for it.")

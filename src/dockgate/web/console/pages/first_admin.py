@@ -10,11 +10,11 @@ from dockgate.web import api
 from dockgate.web.authorization import audit_sign_in
 from dockgate.web.browser_sessions import set_session
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.threads import Threads
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get(LINK_PATH)
@@ -45,17 +45,19 @@ async def add(request: Request, server: api.ServerDependency, threads: api.Threa
     session = await threads.run_prompt(server.sessions.start, token)
     caller = await threads.run_prompt(server.sessions.authenticate, session)
     await threads.run_prompt(audit_sign_in, request, caller)
-    response = render(request, caller, "first_admin_added.html", title="You are the administrator", token=token)
+    response = render_page(request, caller, "first_admin_added.html", title="You are the administrator", token=token)
     set_session(request, response, session, MOST_DAYS * 86_400)
     return response
 
 
 async def _refuse(request: Request, threads: Threads, error: DeniedError | ConflictError) -> Response:
     await threads.run_prompt(audit_sign_in, request, None, str(error))
-    return render(request, None, "signin_refused.html", 403, title="Error: first administrator", error=error)
+    return render_page(request, None, "signin_refused.html", 403, title="Error: first administrator", error=error)
 
 
 def _form(request: Request, key: str, name: str = "", email: str = "", error: UsageError | None = None) -> Response:
     title = "Error: first administrator" if error else "First administrator"
     code = 422 if error else 200
-    return render(request, None, "first_admin.html", code, title=title, key=key, name=name, email=email, error=error)
+    return render_page(
+        request, None, "first_admin.html", code, title=title, key=key, name=name, email=email, error=error
+    )

@@ -24,18 +24,18 @@ from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
-from dockgate.web.console.formats import mark
+from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
 from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, policy_example
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
-from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, names_of, page_of
+from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_policy_example
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
+from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, make_page, names_of
 
-router = page_router()
+router = make_page_router()
 
 FeedSort = Literal["feed", "-feed", "checked", "-checked", "-changed", "changed", "-records", "records"]
 _FEED_KEYS = {
@@ -82,14 +82,14 @@ def policies(
     """List policies, and which image repositories they judge."""
     query = PageQuery(sort, after)
     page = policy_calls.read_policy_page(caller, server, query)
-    return render(
+    return render_page(
         request,
         caller,
         "policies.html",
         title="Policies",
         policies=page.entries,
         links=ListLinks.for_page("/policies", names_of(policy_calls.PolicySort), query, page),
-        assignments=page_table(
+        assignments=make_page_table(
             request, "assignments", policy_calls.list_assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
         ),
     )
@@ -112,7 +112,7 @@ def policy(
     saved.
     """
     policy_calls.require_visible_policy(name, caller, server)
-    chosen_example = policy_example(example)
+    chosen_example = find_policy_example(example)
     if example and chosen_example is None:
         raise NotFoundError(
             f"there is no example {example[:40]!r}", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
@@ -159,7 +159,7 @@ def _policy_page(
     by_version = {entry.version: entry for entry in history}
     previous = by_version.get(against or shown_policy.version - 1)
     is_refused = result is not None and result.problem is not None
-    return render(
+    return render_page(
         request,
         caller,
         "policy.html",
@@ -167,7 +167,7 @@ def _policy_page(
         title=f"Error: {name}" if is_refused else name,
         policy=shown_policy,
         newest=server.policies.get(name).version,
-        versions=page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
+        versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
         lines=difference(previous.text, shown_policy.text) if previous else (),
         used_by=[entry for entry in policy_calls.list_assignments(caller, server) if entry.policy == name],
@@ -225,7 +225,7 @@ def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> R
 _WAIVER_STATES = FilterRow(
     "Only",
     [
-        *(("state", state.value, mark(state).word) for state in calls.WaiverState),
+        *(("state", state.value, get_mark(state).word) for state in calls.WaiverState),
         ("ending", "true", f"Ends within {calls.ENDING_DAYS} days"),
     ],
 )
@@ -247,7 +247,7 @@ def waivers(
     query = PageQuery(sort, after)
     page = calls.read_waiver_page(caller, server, query, state, owner, is_ending=ending)
     filters = ("state", state), ("owner", owner), ("ending", "true" if ending else None)
-    return render(
+    return render_page(
         request,
         caller,
         "waivers.html",
@@ -288,7 +288,7 @@ def _waiver_form(
     preview: WaiverPreview | None = None,
 ) -> Response:
     title = "Error: new waiver" if error else "New waiver"
-    return render(
+    return render_page(
         request,
         caller,
         "waiver_new.html",
@@ -335,7 +335,7 @@ def waiver(
     """
     view = calls.get_waiver(waiver_id, caller, server)
     back = verdict if re.fullmatch(PATTERN, verdict) else ""
-    return render(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
+    return render_page(request, caller, "waiver.html", title=waiver_id, view=view, verdict=back)
 
 
 @router.post("/waivers/{waiver_id}/revoke")
@@ -356,16 +356,16 @@ def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response
 def advisories(request: Request, caller: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed") -> Response:
     """Show what the advisory database covers, and how old it is."""
     database = describe_advisory_database(server)
-    feeds = page_of(read_advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
+    feeds = make_page(read_advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
     troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
-    return render(
+    return render_page(
         request,
         caller,
         "advisories.html",
         live="",
         title="Advisories",
         database=database,
-        coverage=page_table(request, "coverage", database.get("coverage", ()), _COVERAGE_KEYS, _COVERAGE_SORTS),
+        coverage=make_page_table(request, "coverage", database.get("coverage", ()), _COVERAGE_KEYS, _COVERAGE_SORTS),
         feeds=feeds,
         links=ListLinks("/advisories", names_of(FeedSort), sort),
         troubles=troubles,

@@ -22,13 +22,13 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api import images as calls
 from dockgate.web.api import search as search_calls
-from dockgate.web.console.formats import short_digest
+from dockgate.web.console.formats import shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
-from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
+from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_text
 from dockgate.web.paging import MAX_COUNT, Page, PageQuery
 
 # Images on one page, verdicts on that of an image, and characters of a filter.
@@ -73,7 +73,7 @@ _PUSH_KEYS: dict[str, Callable[[PushedImage], str]] = {
 }
 _PUSH_SORTS = ("-when", "when", "name", "-name")
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/images")
@@ -114,7 +114,7 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
     ]
     links = ListLinks.for_page("/images", list(ImageSort), PageQuery(sort, after), page, filters, LAST_FIRST)
-    return render(
+    return render_page(
         request,
         caller,
         "images.html",
@@ -147,7 +147,7 @@ def _filter_rows(layer: str) -> Sequence[FilterRow]:
         *(("fixable", "true", "fixable"), ("exploited", "true", "known exploited")),
         *(("epss", value, title) for value, title in EPSS_STEPS.items()),
         *(("origin", "base", "in the base"), ("origin", "own", "in own layers")),
-        *((("layer", layer, f"in layer {short_digest(layer)}"),) if layer else ()),
+        *((("layer", layer, f"in layer {shorten_digest(layer)}"),) if layer else ()),
     ]
     return (
         FilterRow("Verdict", [("status", name, "Not judged" if name == NOT_JUDGED else name) for name in STATUSES]),
@@ -173,7 +173,7 @@ def image(
         for package in inventory.packages
         if q.lower() in f"{package.name} {package.version} {package.purl}".lower()
     ]
-    return render(
+    return render_page(
         request,
         caller,
         "image.html",
@@ -182,12 +182,12 @@ def image(
         view=view,
         inventories=inventories,
         layers=[
-            page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
+            make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
             for number, entry in enumerate(view.inventories, 1)
         ],
-        packages=page_table(request, "packages", packages, _PACKAGE_KEYS, _PACKAGE_SORTS),
-        verdicts=page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
-        pushes=page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
+        packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS, _PACKAGE_SORTS),
+        verdicts=make_page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
+        pushes=make_page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
         services=view.services,
         sbom_kinds=SBOM_KINDS,
@@ -212,7 +212,7 @@ def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, f
     subject, scanned_at = f"{scan.repository}@{digest}", scan.finished_at or ""
     content = reports.InventoryReport(subject, digest, inventories, scanned_at)
     name = f"sbom-{scan.repository}-{digest[7:19]}.{kind.suffix}"
-    return download(name, kind.media_type, lambda out: reports.write(content, form, out))
+    return download_text(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
 @router.post("/images/{digest}/scan")
@@ -242,4 +242,4 @@ def search(request: Request, caller: api.Reader, server: api.ServerDependency, q
     exact = [match.page for match in matches if match.name.lower() == words.lower()]
     if len(exact) == 1:
         return see_other(exact[0])
-    return render(request, caller, "search.html", title="Search", q=words, matches=matches)
+    return render_page(request, caller, "search.html", title="Search", q=words, matches=matches)

@@ -23,10 +23,10 @@ from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import failed_executions, find_changes, with_rejections
 from dockgate.web.console.pages.feed_trouble import feed_trouble
 from dockgate.web.console.pages.stages import execution_rows, rejected_states
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
-from dockgate.web.page_paths import approval_path
+from dockgate.web.page_paths import make_approval_path
 
 # Rows that are looked at, of each kind.
 MAX_ROWS = 200
@@ -35,7 +35,7 @@ MAX_SUBJECTS = 20
 # How long before its time a page may have read what it shows.
 PAGE_TIME = timedelta(seconds=5)
 
-router = page_router()
+router = make_page_router()
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +78,7 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
         *_feeds(server, caller),
     ]
     under_way = [each for each in server.store.executions.list_unfinished() if caller.can_reach(pipeline=each.pipeline)]
-    page = render(
+    page = render_page(
         request,
         caller,
         "overview.html",
@@ -144,7 +144,7 @@ def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
-            name, href = approval_name(approval), approval_path(approval.id)
+            name, href = approval_name(approval), make_approval_path(approval.id)
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 

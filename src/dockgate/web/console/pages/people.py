@@ -14,13 +14,13 @@ from dockgate.store.identity.audit import AuditFilter, AuditResult
 from dockgate.store.records import OutboxEntry
 from dockgate.web import api
 from dockgate.web.api import principals as calls
-from dockgate.web.browser_sessions import session_secret
+from dockgate.web.browser_sessions import read_session_secret
 from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 # Failed deliveries that the settings list.
@@ -51,7 +51,7 @@ _AUDIT_RESULTS = FilterRow(
 )
 _SESSION_SORTS = ("-signed", "signed", "-used", "used", "-ends", "ends")
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/people")
@@ -78,7 +78,7 @@ def _people(
     role: Role | None = None,
 ) -> Response:
     page = calls.read_principal_page(server, query, role)
-    return render(
+    return render_page(
         request,
         caller,
         "people.html",
@@ -145,7 +145,7 @@ def _person(
     page = calls.read_token_page(server, query, name)
     links = ListLinks.for_page(f"/people/{name}", names_of(calls.TokenSort), query, page)
     call = replace(links, path="", filters=[("principal", name)])
-    return render(
+    return render_page(
         request,
         caller,
         "person.html",
@@ -227,7 +227,7 @@ def audit(
     query = PageQuery(sort, after)
     page = calls.read_audit_page(server, query, AuditFilter(by, call, result))
     filters = ("by", by), ("call", call), ("result", result)
-    return render(
+    return render_page(
         request,
         caller,
         "audit.html",
@@ -242,12 +242,12 @@ def audit(
 @api.mark_self_checking
 def settings(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the caller, their sessions, and the server."""
-    return render(
+    return render_page(
         request,
         caller,
         "settings.html",
         title="Settings",
-        sessions=page_table(
+        sessions=make_page_table(
             request,
             "sessions",
             server.sessions.list_sessions(caller) if caller.token else (),
@@ -255,14 +255,14 @@ def settings(request: Request, caller: api.Reader, server: api.ServerDependency)
             _SESSION_SORTS,
         ),
         workers=None if caller.is_limited else server.workers.read_status(),
-        undelivered=page_table(
+        undelivered=make_page_table(
             request,
             "deliveries",
             () if caller.is_limited else server.store.outbox.list_failing(MAX_FAILING),
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),
-        present_session=hash_secret(session_secret(request)),
+        present_session=hash_secret(read_session_secret(request)),
         server=server,
     )
 
@@ -290,7 +290,7 @@ def styleguide(request: Request, caller: api.Reader) -> Response:
         total=1000,
         is_total_capped=True,
     )
-    return render(
+    return render_page(
         request,
         caller,
         "styleguide.html",

@@ -9,18 +9,18 @@ from dockgate.delivery.model import ExecutionResult
 from dockgate.services.pipelines.fixes import summarize
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
-from dockgate.web.console.formats import mark
+from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import execution_rows
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 FIXES = 5
-_RESULTS = FilterRow("Result", [("result", result.value, mark(result).word) for result in ExecutionResult])
+_RESULTS = FilterRow("Result", [("result", result.value, get_mark(result).word) for result in ExecutionResult])
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/pipelines")
@@ -36,7 +36,7 @@ def pipelines(
     """List pipelines with the stages of their newest execution."""
     query = PageQuery(sort, after)
     page = calls.read_pipeline_page(caller, server, query, result)
-    return render(
+    return render_page(
         request,
         caller,
         "pipelines.html",
@@ -65,7 +65,7 @@ def pipeline(
     page = calls.read_execution_page(name, server, query, result=result)
     executions, is_newest = page.entries, result is None and query == PageQuery("-number")
     newest_executions = executions[:1] if is_newest else server.store.executions.list_for_pipeline(name, 1)
-    return render(
+    return render_page(
         request,
         caller,
         "pipeline.html",

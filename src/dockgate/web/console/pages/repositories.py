@@ -22,9 +22,9 @@ from dockgate.web.authorization import describe_call
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.definitions import difference
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import PageTable, page_table
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import PageTable, make_page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 COMMITS = 50
@@ -38,7 +38,7 @@ _ENTRY_KEYS: dict[str, Callable[[TreeEntry], str | int]] = {
 }
 _ENTRY_SORTS = ("", "name", "-name", "-bytes", "bytes")
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/repositories")
@@ -54,7 +54,9 @@ def repositories(
     query = PageQuery(sort, after)
     page = calls.read_repository_page(caller, server, query)
     links = ListLinks.for_page("/repositories", names_of(calls.RepositorySort), query, page)
-    return render(request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links)
+    return render_page(
+        request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links
+    )
 
 
 @router.get("/repositories/{name}")
@@ -65,7 +67,7 @@ def repository(
     heads = server.source.heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
     commits = contents.list_commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
-    return render(
+    return render_page(
         request,
         caller,
         "repository.html",
@@ -84,7 +86,7 @@ def repository(
 
 def _entries(request: Request, entries: Sequence[TreeEntry]) -> PageTable[TreeEntry]:
     """The table of a folder's entries, in git's order unless they are sorted."""
-    return page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, MAX_ENTRIES)
+    return make_page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, MAX_ENTRIES)
 
 
 def _tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -102,7 +104,7 @@ def file(name: str, path: str, at: str, request: Request, caller: api.Reader, se
     kind = _kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
         entries = _entries(request, server.files.list(name, at, path))
-        return render(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
+        return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     text, reason = None, ""
     try:
         content = server.files.read(name, at, path)
@@ -113,7 +115,7 @@ def file(name: str, path: str, at: str, request: Request, caller: api.Reader, se
     except UnicodeDecodeError:
         reason = "This file is not text in UTF-8."
     is_branch = at in server.source.heads(name)
-    return render(
+    return render_page(
         request, caller, "file.html", title=f"{path} in {name}", text=text, reason=reason, is_branch=is_branch, **common
     )
 
@@ -151,7 +153,7 @@ def commit(
         lines = server.files.difference(name, against or None, commit).splitlines()
     except TooLargeError as error:
         reason = str(error)
-    return render(
+    return render_page(
         request,
         caller,
         "commit.html",
@@ -207,7 +209,7 @@ def _edit_form(
     defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
     code = 409 if isinstance(error, ConflictError) else 422 if error else 200
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
-    return render(
+    return render_page(
         request,
         caller,
         "file_edit.html",

@@ -11,12 +11,12 @@ from dockgate.services.images.visibility import ImageVisibility
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
-from dockgate.web.console.formats import mark
+from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
 from dockgate.web.paging import Cursor, PageQuery, names_of
 
 # Changes and revisions of a service on its page.
@@ -38,10 +38,10 @@ _REVISION_KEYS: dict[str, Callable[[TaskDefinition], str | int]] = {
     "image": lambda entry: str(entry.image or ""),
 }
 _REVISION_SORTS = ("-revision", "revision", "image", "-image")
-_TROUBLES = FilterRow("Only", [("trouble", each.value, mark(each).word) for each in calls.ServiceTrouble])
+_TROUBLES = FilterRow("Only", [("trouble", each.value, get_mark(each).word) for each in calls.ServiceTrouble])
 _CHANGE_SORTS = ("-change", "change", "result", "-result")
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/running")
@@ -57,7 +57,7 @@ def services(
     """List services with their image and tasks."""
     query = PageQuery(sort, after)
     page = calls.read_service_page(caller, server, query, trouble)
-    return render(
+    return render_page(
         request,
         caller,
         "running.html",
@@ -78,16 +78,16 @@ def service(name: str, request: Request, caller: api.Reader, server: api.ServerD
     image = definition.image if definition else None
     verdicts = ImageVisibility(server.store, caller).verdicts(image.digest) if image else ()
     under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
-    return render(
+    return render_page(
         request,
         caller,
         "service.html",
         live="",
         title=name,
         view=view,
-        tasks=page_table(request, "tasks", view.tasks, _TASK_KEYS, _TASK_SORTS),
-        changes=page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
-        revisions=page_table(request, "revisions", view.definitions, _REVISION_KEYS, _REVISION_SORTS, REVISIONS),
+        tasks=make_page_table(request, "tasks", view.tasks, _TASK_KEYS, _TASK_SORTS),
+        changes=make_page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
+        revisions=make_page_table(request, "revisions", view.definitions, _REVISION_KEYS, _REVISION_SORTS, REVISIONS),
         service=view.service,
         definition=definition,
         image=image,
@@ -103,7 +103,7 @@ def task_log(name: str, task: str, request: Request, caller: api.Reader, server:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
     view, shown_task = calls.read_task_view(name, task, caller, server)
     definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
-    return render(
+    return render_page(
         request,
         caller,
         "task.html",

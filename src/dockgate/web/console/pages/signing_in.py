@@ -21,17 +21,17 @@ from dockgate.web.authorization import audit_sign_in, require_few
 from dockgate.web.browser_sessions import (
     clear_session,
     clear_sign_in,
-    session_secret,
+    read_session_secret,
     set_session,
     set_sign_in,
     sign_in_fields,
 )
-from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, render, static_file
-from dockgate.web.console.routes import form_of, own_path, page_router, see_other
+from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, find_static_file, render_page
+from dockgate.web.console.routes import choose_own_path, make_page_router, read_form, see_other
 
-router = page_router()
+router = make_page_router()
 
-Form = Annotated[dict[str, str], Depends(form_of)]
+Form = Annotated[dict[str, str], Depends(read_form)]
 _YEAR = 366 * 86_400
 # People at the identity provider share the slots of one caller.
 _SIGN_IN = "sign-in"
@@ -40,7 +40,7 @@ _SIGN_IN = "sign-in"
 @router.get("/static/{name}")
 async def static(name: str, request: Request) -> Response:
     """Get a style sheet or a script."""
-    file = static_file(name, request.headers.get("Accept-Encoding", ""))
+    file = find_static_file(name, request.headers.get("Accept-Encoding", ""))
     if file is None:
         raise NotFoundError(f"there is no file {name!r}", "Open the overview.")
     return file
@@ -49,14 +49,14 @@ async def static(name: str, request: Request) -> Response:
 @router.get("/signin")
 async def form(request: Request, server: api.ServerDependency, to: str = "/") -> Response:
     """Show the form to sign in."""
-    return _form(request, server, own_path(to))
+    return _form(request, server, choose_own_path(to))
 
 
 def _form(request: Request, server: WebServices, target_path: str, error: str = "") -> Response:
     title = "Error: sign in" if error else "Sign in"
     has_provider = server.provider_sign_in is not None
     code = 422 if error else 200
-    return render(
+    return render_page(
         request, None, "signin.html", code, title=title, to=target_path, error=error, has_provider=has_provider
     )
 
@@ -66,7 +66,7 @@ async def sign_in(
     request: Request, fields: Form, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Start a session with a token."""
-    target_path = own_path(fields.get("to", "/"))
+    target_path = choose_own_path(fields.get("to", "/"))
     try:
         require_few(request, await threads.run_prompt(server.people.authenticate, fields.get("token", "")))
         secret = await threads.run_prompt(server.sessions.start, fields.get("token", ""))
@@ -91,7 +91,7 @@ async def sign_in_at_provider(
     url, pending = await threads.run_remote(_SIGN_IN, _provider(server).begin)
     response = see_other(url)
     response.headers["Cache-Control"] = "no-store"
-    set_sign_in(request, response, [pending.state, pending.nonce, pending.verifier, own_path(to)])
+    set_sign_in(request, response, [pending.state, pending.nonce, pending.verifier, choose_own_path(to)])
     return response
 
 
@@ -113,11 +113,11 @@ async def return_from_provider(
     except (DeniedError, ConflictError, UnavailableError, UsageError) as error:
         await threads.run_prompt(audit_sign_in, request, None, str(error))
         status = 502 if isinstance(error, UnavailableError) else 403
-        page = render(request, None, "signin_refused.html", status, title="Error: sign in", error=error)
+        page = render_page(request, None, "signin_refused.html", status, title="Error: sign in", error=error)
         clear_sign_in(request, page)
         return page
     await threads.run_prompt(audit_sign_in, request, caller)
-    response = see_other(own_path(target_path if isinstance(target_path, str) else "/"))
+    response = see_other(choose_own_path(target_path if isinstance(target_path, str) else "/"))
     response.headers["Cache-Control"] = "no-store"
     clear_sign_in(request, response)
     set_session(request, response, secret, PROVIDER_HOURS * 3600)
@@ -134,7 +134,7 @@ def _provider(server: WebServices) -> ProviderSignIn:
 @api.mark_self_checking
 def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End the session."""
-    server.sessions.end(session_secret(request))
+    server.sessions.end(read_session_secret(request))
     response = see_other("/signin")
     clear_session(request, response)
     return response

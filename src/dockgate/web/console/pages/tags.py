@@ -8,11 +8,11 @@ from dockgate.services.images.findings import find_of_tag
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.web import api
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.page_paths import repository_path
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.page_paths import make_repository_path
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/images/r/{name:path}")
@@ -22,13 +22,13 @@ def tag(name: str, request: Request, caller: api.Reader, server: api.ServerDepen
     reference = TagReference.parse(name)
     if reference is None:
         caller.require(repository=name)
-        return see_other(repository_path(name))
+        return see_other(make_repository_path(name))
     repository, tag_name = reference.repository, reference.tag
     caller.require(repository=repository)
     findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
     if not findings.digests:
         raise NotFoundError(f"there is no tag {name}", "`dockgate image list` lists the pushed images.")
-    return render(
+    return render_page(
         request,
         caller,
         "tag.html",

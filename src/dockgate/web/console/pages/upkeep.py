@@ -11,12 +11,12 @@ from dockgate.web import api
 from dockgate.web.api import attestations as key_calls
 from dockgate.web.api import collections as collection_calls
 from dockgate.web.api import workers as worker_calls
-from dockgate.web.console.formats import mark
+from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
 
 # Images that the page of a planned collection shows; the command lists all.
 MAX_IMAGES = 100
@@ -30,7 +30,7 @@ _WORKER_KEYS: dict[str, Callable[[Worker], str]] = {
 }
 _WORKER_SORTS = ("worker", "-worker", "node", "-node", "-started", "started")
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/workers")
@@ -39,19 +39,19 @@ def workers(
 ) -> Response:
     """List the workers, and the queues that none of them takes work from."""
     status = worker_calls.list_workers(server, caller)
-    return render(
+    return render_page(
         request,
         caller,
         "workers.html",
         title="Workers",
-        workers=page_table(
+        workers=make_page_table(
             request,
             "workers",
             [worker for worker in status.workers if state in (None, worker.state)],
             _WORKER_KEYS,
             _WORKER_SORTS,
         ),
-        filter_rows=[FilterRow("State", [("state", each.value, mark(each).word) for each in WorkerState])],
+        filter_rows=[FilterRow("State", [("state", each.value, get_mark(each).word) for each in WorkerState])],
         unserved=status.unserved,
         is_shared=server.workers.is_shared,
     )
@@ -76,7 +76,7 @@ def remove(worker: str, caller: api.Administrator, server: api.ServerDependency)
 def keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
     present, *former = key_calls.list_keys(caller, server).keys
-    return render(request, caller, "attestation_keys.html", title="Signing keys", present=present, former=former)
+    return render_page(request, caller, "attestation_keys.html", title="Signing keys", present=present, former=former)
 
 
 @router.post("/attestation-keys")
@@ -94,7 +94,7 @@ def collections(
     """List the last collections; with `plan`, show what one would remove now."""
     report = collection_calls.plan_collection(server, caller) if plan else None
     reasons = Counter(image.reason for image in report.kept_images) if report else Counter[str]()
-    return render(
+    return render_page(
         request,
         caller,
         "collections.html",

@@ -27,9 +27,9 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.recent_verdicts import RecentVerdicts
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router
-from dockgate.web.downloads import REPORT_KINDS, download
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router
+from dockgate.web.downloads import REPORT_KINDS, download_text
 
 # Findings on one page, and upgrades that it lists: the command has all.
 PAGE_SIZE, MAX_UPGRADES = 100, 50
@@ -42,7 +42,7 @@ _VISITORS = "visitors of verdicts"
 FILTER_NAMES = ("severity", "fix", "kev", "epss", "origin", "layer", "q", "show", "expires", "signature")
 LAST_FIRST = ("severity", "epss")
 
-router = page_router()
+router = make_page_router()
 
 
 class Group(StrEnum):
@@ -130,7 +130,7 @@ def verdict(
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
     content = _content(request, server, digest, stored_verdict, repository, is_replay_requested=bool(replay_now))
-    return render(
+    return render_page(
         request,
         caller,
         "verdict.html",
@@ -190,7 +190,7 @@ def _render_linked(
 ) -> Response:
     stored_verdict = _read(request, server, digest)
     repositories = server.store.verdicts.list_repositories(stored_verdict.image, digest)
-    return render(
+    return render_page(
         request,
         None,
         "verdict.html",
@@ -255,7 +255,7 @@ def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency,
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
     content = reports.GateReport(reference, stored_verdict, case.inventories, case)
     name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"
-    return download(name, kind.media_type, lambda out: reports.write(content, form, out))
+    return download_text(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
 def _newer(records: Sequence[VerdictRecord], digest: str, stored_verdict: Verdict) -> VerdictRecord | None:

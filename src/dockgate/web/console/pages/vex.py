@@ -12,9 +12,9 @@ from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.list_links import FilterRow
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.uploads import PASTED_NAME, Upload, upload_of
 from dockgate.web.paging import names_of
 
@@ -25,7 +25,7 @@ _KEYS: dict[str, Callable[[calls.VexView], str]] = {
 VexState = Literal["Active", "Removed"]
 _SORTS = ("-added", "added", "author", "-author")
 
-router = page_router()
+router = make_page_router()
 
 
 @router.get("/vex")
@@ -48,13 +48,13 @@ def _documents(
     selected_documents = [
         document for document in documents if state is None or (state == "Removed") == bool(document.removed_at)
     ]
-    return render(
+    return render_page(
         request,
         caller,
         "vex.html",
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
-        documents=page_table(request, "documents", selected_documents, _KEYS, _SORTS),
+        documents=make_page_table(request, "documents", selected_documents, _KEYS, _SORTS),
         filter_rows=[FilterRow("State", [("state", each, each) for each in names_of(VexState)])],
         content=content,
         error=error,

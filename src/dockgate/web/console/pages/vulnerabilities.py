@@ -35,11 +35,11 @@ from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
 from dockgate.web.api.exposure import read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
-from dockgate.web.console.rendering import render
-from dockgate.web.console.routes import page_router, see_other
-from dockgate.web.console.tables import page_table
-from dockgate.web.downloads import download
-from dockgate.web.page_paths import package_path, request_path, vulnerability_path
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.tables import make_page_table
+from dockgate.web.downloads import download_text
+from dockgate.web.page_paths import make_package_path, make_vulnerability_path, request_path
 from dockgate.web.paging import Cursor, PageQuery
 
 # Images on a page that asks where something is: each has a row for each of its packages.
@@ -75,7 +75,7 @@ _VULNERABILITY_KEYS: dict[str, Callable[[PackageVulnerability], str | int]] = {
 }
 _VULNERABILITY_SORTS = ("", "-severity", "severity", "name", "-name")
 
-router = page_router()
+router = make_page_router()
 
 
 class ReportForm(StrEnum):
@@ -111,7 +111,7 @@ def vulnerabilities(
     filters = VulnerabilityFilter(q.strip(), severity, only == "exploited", only == "fixable", sort)
     query = PageQuery(sort, after)
     page = read_vulnerability_page(server, filters, query)
-    return render(
+    return render_page(
         request,
         caller,
         "vulnerabilities.html",
@@ -149,16 +149,16 @@ def vulnerability(
     question = name[:LONGEST_QUESTION]
     exposure = server.exposure_search.find(_request(question, caller, after, unknown_after, only, sort))
     if exposure.kind != "vulnerability":
-        return see_other(package_path("", question))
+        return see_other(make_package_path("", question))
     facts = read_facts(server.advisories, exposure.question, exposure.names)
-    return render(
+    return render_page(
         request,
         caller,
         "vulnerability.html",
         title=exposure.question,
         exposure=exposure,
         facts=facts,
-        affected=page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
+        affected=make_page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
         severity=_worst_severity(exposure),
         source_url=wording.build_advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
@@ -188,17 +188,17 @@ def package(
     look_up = server.exposure_search.look_up(question)
     exposure = server.exposure_search.find(_request(question, caller, after, unknown_after, only, sort), look_up)
     if exposure.kind != "package":
-        return see_other(vulnerability_path(question))
+        return see_other(make_vulnerability_path(question))
     contents = find_package(server.exposure_search, exposure.question, caller, look_up)
-    return render(
+    return render_page(
         request,
         caller,
         "package.html",
         title=exposure.question,
         exposure=exposure,
         contents=contents,
-        versions=page_table(request, "versions", contents.versions, _VERSION_KEYS, _VERSION_SORTS, ROWS),
-        vulnerabilities=page_table(
+        versions=make_page_table(request, "versions", contents.versions, _VERSION_KEYS, _VERSION_SORTS, ROWS),
+        vulnerabilities=make_page_table(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
         tasks=_tasks(server, exposure.services),
@@ -273,7 +273,7 @@ def report(
             (_exposure_csv if form is ReportForm.CSV else _exposure_html).write(exposure, target)
 
     day = exposure["answered_at"][:10]
-    return download(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
+    return download_text(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
 
 
 def _everywhere(server: WebServices, caller: api.Reader, question: str) -> dict[str, Any]:
