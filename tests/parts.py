@@ -199,7 +199,7 @@ class Host:
         """What `podman pull` does with a login."""
         file = self.data / "run" / "auth.json"
         file.write_text(authfile(self.registry.address, self.login(image)))
-        return self.podman.attempt("pull", "--quiet", f"--authfile={file}", image)
+        return self.podman.try_run("pull", "--quiet", f"--authfile={file}", image)
 
     def image(self, folder: Path, page: str, program: str = SERVE) -> str:
         """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""

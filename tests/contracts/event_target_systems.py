@@ -141,14 +141,14 @@ def pipeline() -> Place:
 
 
 def webhook(receiver: Receiver, mode: str = "structured", seconds: float = 15) -> Place:
-    adapter = WebhookAdapter(HttpWebhooks(loopback=True, whole_seconds=seconds), lambda: datetime.now(UTC))
+    adapter = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=seconds), lambda: datetime.now(UTC))
     secrets = {"url": f"{receiver.url}/secret-path", "secret": SECRET}
     target = Target("hook", TargetType.WEBHOOK, "http://…", {"mode": mode})
     return Place(adapter, target, secrets, lambda: receiver.requests)
 
 
 def mail(mailbox: Mailbox) -> Place:
-    adapter = AppriseAdapter((), loopback=True)
+    adapter = AppriseAdapter((), is_loopback_allowed=True)
     return Place(adapter, Target("mail", TargetType.APPRISE, "mailto://…"), {"url": mailbox.url}, lambda: mailbox.mails)
 
 

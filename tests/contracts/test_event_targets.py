@@ -179,8 +179,10 @@ def test_a_receiver_that_wants_no_more_ends_the_attempts(receiver: Receiver) -> 
 
 
 def test_an_address_that_is_not_allowed_is_not_called(receiver: Receiver) -> None:
-    adapter = WebhookAdapter(HttpWebhooks(loopback=False), lambda: datetime.now(UTC))
-    named = WebhookAdapter(HttpWebhooks(loopback=False, resolve=lambda *_: ["127.0.0.1"]), lambda: datetime.now(UTC))
+    adapter = WebhookAdapter(HttpWebhooks(is_loopback_allowed=False), lambda: datetime.now(UTC))
+    named = WebhookAdapter(
+        HttpWebhooks(is_loopback_allowed=False, resolve=lambda *_: ["127.0.0.1"]), lambda: datetime.now(UTC)
+    )
     target = Target("hook", TargetType.WEBHOOK, "…")
     with pytest.raises(UnavailableError, match="this machine"):
         adapter.send(target, {"url": receiver.url}, MESSAGE)
@@ -215,7 +217,7 @@ def test_a_mail_that_is_sent_again_has_the_same_id_and_another_mail_another(mail
 
 
 def test_a_service_on_this_machine_is_refused_where_it_is_not_allowed(mailbox: Mailbox, receiver: Receiver) -> None:
-    adapter = AppriseAdapter((), loopback=False)
+    adapter = AppriseAdapter((), is_loopback_allowed=False)
     target = Target("chat", TargetType.APPRISE, "…")
     for url in (mailbox.url, f"ntfy://{receiver.url.removeprefix('http://')}/topic"):
         with pytest.raises(UnavailableError, match="this machine"):
@@ -224,7 +226,7 @@ def test_a_service_on_this_machine_is_refused_where_it_is_not_allowed(mailbox: M
 
 
 def test_a_host_that_is_not_on_the_list_is_refused(mailbox: Mailbox) -> None:
-    adapter = AppriseAdapter(("*.example.org",), loopback=True)
+    adapter = AppriseAdapter(("*.example.org",), is_loopback_allowed=True)
     url = mailbox.url.replace("127.0.0.1", "localhost")
     with pytest.raises(UnavailableError, match="localhost are not allowed"):
         adapter.send(Target("chat", TargetType.APPRISE, "…"), {"url": url}, MESSAGE)
@@ -232,7 +234,7 @@ def test_a_host_that_is_not_on_the_list_is_refused(mailbox: Mailbox) -> None:
 
 def test_a_service_that_hangs_is_ended(receiver: Receiver) -> None:
     receiver.pause_seconds = 60
-    adapter = AppriseAdapter((), loopback=True, seconds=3)
+    adapter = AppriseAdapter((), is_loopback_allowed=True, seconds=3)
     url = f"ntfy://{receiver.url.removeprefix('http://')}/topic"
     before = time.monotonic()
     with pytest.raises(UnavailableError):
@@ -244,9 +246,9 @@ def test_a_redirect_to_a_refused_address_and_a_huge_answer_are_bounded(receiver:
     target, url = Target("chat", TargetType.APPRISE, "…"), f"ntfy://{receiver.url.removeprefix('http://')}/topic"
     receiver.status, receiver.headers = 307, {"location": "http://169.254.169.254/latest/"}
     with pytest.raises(UnavailableError, match=r"169\.254\.169\.254"):
-        AppriseAdapter((), loopback=True).send(target, {"url": url}, MESSAGE)
+        AppriseAdapter((), is_loopback_allowed=True).send(target, {"url": url}, MESSAGE)
     receiver.status, receiver.headers, receiver.body = 200, {}, b"x" * (20 << 20)
-    AppriseAdapter((), loopback=True).send(target, {"url": url}, MESSAGE)
+    AppriseAdapter((), is_loopback_allowed=True).send(target, {"url": url}, MESSAGE)
 
 
 @pytest.mark.parametrize(
@@ -277,17 +279,17 @@ def test_an_error_has_no_secret_of_the_url(mailbox: Mailbox) -> None:
     )
     for url in secret_urls:
         with pytest.raises(DockgateError) as caught:
-            AppriseAdapter((), loopback=False).send(target, {"url": url}, MESSAGE)
+            AppriseAdapter((), is_loopback_allowed=False).send(target, {"url": url}, MESSAGE)
         for secret in ("hunter22", "tokensecret1", "TIiajkdnlazkcOXrIdevi7FQ", "T1JJ3T3L2"):
             assert secret not in caught.value.full_message
     with pytest.raises(UsageError, match="does not understand"):
-        AppriseAdapter((), loopback=False).check(target, {"url": "slack://x"})
+        AppriseAdapter((), is_loopback_allowed=False).check(target, {"url": "slack://x"})
 
 
 def test_a_child_reads_and_writes_no_file_and_starts_no_program(tmp_path: Any) -> None:
     from dockgate.events.targets._apprise_child import Guard
 
-    guard = Guard([], loopback=False)
+    guard = Guard([], is_loopback_allowed=False)
     refused: list[tuple[str, tuple[object, ...]]] = [
         ("open", ("/etc/passwd", "r", 0)),
         ("open", (str(tmp_path / "x"), "w", 0o101)),

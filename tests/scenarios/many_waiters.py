@@ -216,7 +216,7 @@ if __name__ == "__main__":
         _alter,
         port=port,
         sweep_seconds=pauses,
-        webhooks=HttpWebhooks(loopback=True),
+        webhooks=HttpWebhooks(is_loopback_allowed=True),
         open_store=lambda folder: open_store(folder, database_url),
     ):
         signal.sigwait([signal.SIGTERM, signal.SIGINT])

@@ -141,7 +141,7 @@ class ServerSystem:
             url=self.url,
             secret=SECRET,
             scratch=scratch,
-            updates_feeds=feeds is not None,
+            should_update_feeds=feeds is not None,
             pause_seconds=sweep_seconds,
             parallel_scans=64,
             group_roles=tuple(group_roles),

@@ -53,8 +53,8 @@ class System(ServerSystem):
 
     def __init__(self, folder: Path) -> None:
         self.queue = Queue()
-        webhooks = WebhookAdapter(HttpWebhooks(loopback=True, whole_seconds=2), lambda: datetime.now(UTC))
-        super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), loopback=True)])
+        webhooks = WebhookAdapter(HttpWebhooks(is_loopback_allowed=True, whole_seconds=2), lambda: datetime.now(UTC))
+        super().__init__(folder, target_adapters=[self.queue, webhooks, AppriseAdapter((), is_loopback_allowed=True)])
 
     def happens(self, kind: str, subject: str = "service web", key: str = "1", **detail: Any) -> None:
         event = NewEvent(f"{kind}/{subject}/{key}", "dockgate", kind, subject, format_time(self.clock()), detail)

@@ -260,7 +260,7 @@ def test_a_start_after_a_boot_forgets_what_ran_before_it(tmp_path: Path) -> None
         podman = podman_service.prepare(data, "127.0.0.1:9")
         (podman.folder / "boot").write_text("an earlier one")
         (podman.folder / "tmp" / "alive").write_text("an earlier one")
-        assert podman.attempt("ps").returncode != 0
+        assert podman.try_run("ps").returncode != 0
         assert podman_service.prepare(data, "127.0.0.1:9").run("ps", "--quiet") == ""
     finally:
         podman_service.purge(data)
@@ -280,7 +280,7 @@ def test_two_data_folders_have_networks_of_their_own(tmp_path: Path) -> None:
 
 def test_only_our_registry_is_spoken_to_without_tls(tmp_path: Path) -> None:
     with running_host(tmp_path) as host, listening() as listener:
-        refused = host.podman.attempt("pull", "--retry=0", f"127.0.0.1:{listener.server_port}/app:1")
+        refused = host.podman.try_run("pull", "--retry=0", f"127.0.0.1:{listener.server_port}/app:1")
         answered = host.pull(f"{host.registry.address}/app:1")
     assert "TLS handshake" in refused.stderr
     assert "manifest unknown" in answered.stderr

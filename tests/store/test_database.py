@@ -144,7 +144,7 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     store.approvals.add(approval("web-1/Gate/Approve/1"))
     assert [ids for _, ids in store.approvals.list_waiting_groups(IMAGE)] == [["web-1/Gate/Approve/1"]]
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
-    store.approvals.open_executions(IMAGE)
+    store.approvals.list_open_executions(IMAGE)
     store.approvals.list_expired(NOW)
     store.events.list_unhandled()
     queries = [(text, values) for text, values in statements if text.startswith(("SELECT", "UPDATE"))]

@@ -91,7 +91,9 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         resolve_image=images.resolve,
         attached_documents=images.read_attached,
         webhooks=HttpWebhooks(
-            settings.callback_hosts, loopback=not read_listen_address(settings).is_public, ca_bundle=settings.ca_bundle
+            settings.callback_hosts,
+            is_loopback_allowed=not read_listen_address(settings).is_public,
+            ca_bundle=settings.ca_bundle,
         ),
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared_data / "run" / "hooks.json"),
         targets=DeployTargets({"podman": target}, settings.ca_bundle, issuers=issuers),

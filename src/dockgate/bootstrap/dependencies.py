@@ -77,7 +77,7 @@ class Options:
     """The settings of a process, and what it decides for itself.
 
     `url` is where the API answers on this host. `secret` is known to the server alone. `scratch` is an empty folder for
-    temporary files. Without `updates_feeds` the advisory database is left as it is. The reconciler pauses for
+    temporary files. Without `should_update_feeds` the advisory database is left as it is. The reconciler pauses for
     `pause_seconds`. This process takes work from `queues` that asks for no more than its `labels`. `group_roles` are
     the roles of the identity provider's groups.
     """
@@ -86,7 +86,7 @@ class Options:
     url: str
     secret: str
     scratch: Path
-    updates_feeds: bool = True
+    should_update_feeds: bool = True
     pause_seconds: float = PAUSE_SECONDS
     parallel_scans: int = PARALLEL_SCANS
     queues: tuple[str, ...] = tuple(Queue)

@@ -21,11 +21,13 @@ def make_target_adapters(settings: Settings, client: Client | None = None, *, is
     hosts, bundle = settings.callback_hosts, settings.ca_bundle
     return [
         LogAdapter(),
-        WebhookAdapter(HttpWebhooks(hosts, loopback=not is_public, ca_bundle=bundle), lambda: datetime.now(UTC)),
+        WebhookAdapter(
+            HttpWebhooks(hosts, is_loopback_allowed=not is_public, ca_bundle=bundle), lambda: datetime.now(UTC)
+        ),
         EventBridgeAdapter(clients),
         SnsAdapter(clients),
         SqsAdapter(clients),
-        AppriseAdapter(hosts, loopback=not is_public, ca_bundle=bundle),
+        AppriseAdapter(hosts, is_loopback_allowed=not is_public, ca_bundle=bundle),
     ]
 
 

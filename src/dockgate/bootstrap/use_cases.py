@@ -318,7 +318,7 @@ class _Wiring(VerdictWiring):
             watched_images=self.watched_images,
             garbage_collection=self.garbage_collection,
             workers=Workers(store.workers, self.starter, store.database.is_shared),
-            feeds=options.settings if options.updates_feeds else None,
+            feeds=options.settings if options.should_update_feeds else None,
             version=__version__,
             push_limit=options.settings.push_limit,
         )
@@ -367,7 +367,7 @@ class _Wiring(VerdictWiring):
             fleet_index=self.fleet_index,
             event_dispatcher=self.event_dispatcher,
             feed_updates=FeedUpdates(options.settings, store.event_log.record, clock, self.verdict_renewal.renew)
-            if options.updates_feeds
+            if options.should_update_feeds
             else None,
             fixes=self.fixes,
             verdict_renewal=self.verdict_renewal,

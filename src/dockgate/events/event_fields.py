@@ -132,7 +132,7 @@ def can_fit_in_one_element(conditions: Sequence[tuple[str, FieldPattern]], field
         following: set[Elements] = set()
         for choice in choices:
             chosen_indexes = dict(choice)
-            if pattern.may_be_absent and not any(True for _ in all_values.find(chosen_indexes)):
+            if pattern.can_be_absent and not any(True for _ in all_values.find(chosen_indexes)):
                 following.add(_keep_arrays(chosen_indexes, shared_arrays))
             following.update(
                 _keep_arrays({**chosen_indexes, **dict(inside)}, shared_arrays)

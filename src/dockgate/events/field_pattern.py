@@ -34,7 +34,7 @@ class FieldPattern:
     """
 
     accepts: Test
-    may_be_absent: bool
+    can_be_absent: bool
     texts: frozenset[str] | None
 
 
@@ -49,7 +49,7 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
     texts: set[str] = set()
     numbers: set[float] = set()
     literals: set[bool | None] = set()
-    may_be_absent = False
+    can_be_absent = False
     for index, value in enumerate(values):
         item_place = f"{place}[{index}]"
         if isinstance(value, dict):
@@ -57,7 +57,7 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
             if name == "exists":
                 if not isinstance(setting, bool):
                     refuse_pattern(item_place, "exists must be true or false")
-                may_be_absent = may_be_absent or not setting
+                can_be_absent = can_be_absent or not setting
                 tests += [_is_accepted_always] if setting else []
             elif name == "exactly":
                 texts.add(_require_text(setting, name, item_place))
@@ -79,9 +79,9 @@ def compile_field(values: Sequence[object], place: str) -> FieldPattern:
                 "a list within a list",
                 "Values are text, numbers, true, false, null, or a match expression.",
             )
-    only_texts = not (tests or numbers or literals or may_be_absent)
+    has_only_texts = not (tests or numbers or literals or can_be_absent)
     return FieldPattern(
-        _combine_tests(texts, numbers, literals, tests), may_be_absent, frozenset(texts) if only_texts else None
+        _combine_tests(texts, numbers, literals, tests), can_be_absent, frozenset(texts) if has_only_texts else None
     )
 
 

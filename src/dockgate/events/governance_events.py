@@ -24,7 +24,7 @@ def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None
     return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
 
 
-def waiver_restored(waiver: Waiver, time: str) -> NewEvent:
+def make_waiver_restored(waiver: Waiver, time: str) -> NewEvent:
     """The end of a waiver was announced by a clock that was ahead: it has not come."""
     return _make_waiver_event("waiver.restored", waiver, time)
 
@@ -52,7 +52,9 @@ def make_policy_changed(version: PolicyVersion) -> NewEvent:
     return make_event("policy.changed", f"policy {version.name}", key, version.changed_at, detail)
 
 
-def assignment_changed(name: str, assignment: PolicyAssignment | None, number: int, by: str, time: str) -> NewEvent:
+def make_assignment_changed(
+    name: str, assignment: PolicyAssignment | None, number: int, by: str, time: str
+) -> NewEvent:
     """A policy assignment was applied, or removed if it is None. `number` identifies the change."""
     detail = {
         "assignment": name,

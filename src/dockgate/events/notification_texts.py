@@ -155,7 +155,7 @@ def make_topic(event: Mapping[str, Any]) -> str:
 
     All topics of one state begin alike, and so do those that say the same of it (`state_topics`).
     """
-    topics = state_topics(event)
+    topics = make_state_topics(event)
     if topics is not None and topics.is_well:
         return f"{topics.state}{_WELL}"
     detail = event.get("detail")
@@ -169,7 +169,7 @@ def make_topic(event: Mapping[str, Any]) -> str:
     return f"{start}{_hash(text)[: 32 - len(start)]}"
 
 
-def state_topics(event: Mapping[str, Any]) -> StateTopics | None:
+def make_state_topics(event: Mapping[str, Any]) -> StateTopics | None:
     """Return how the topics of the state begin that an event is about. None if it is about none."""
     kind, detail = event.get("detail-type"), event.get("detail")
     if not isinstance(detail, Mapping) or not isinstance(kind, str) or kind not in _STATES:

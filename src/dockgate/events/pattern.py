@@ -62,7 +62,7 @@ class _Conjunction:
                 if pattern.accepts(value):
                     break
             else:
-                if not pattern.may_be_absent or (is_exact and path in values):
+                if not pattern.can_be_absent or (is_exact and path in values):
                     return False
         return not self.choices or all(
             any(each.can_match(fields, is_exact=is_exact) for each in choice) for choice in self.choices
@@ -71,7 +71,7 @@ class _Conjunction:
     def iterate_necessary(self) -> Iterator[_Conditions]:
         """Lists of fields of which an event that matches fulfils at least one."""
         for path, pattern in self.fields:
-            if not pattern.may_be_absent:
+            if not pattern.can_be_absent:
                 yield ((path, pattern),)
         for alternatives in self.choices:
             firsts = [next(each.iterate_necessary(), None) for each in alternatives]

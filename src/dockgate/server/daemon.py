@@ -67,16 +67,16 @@ def start(settings: Settings, patience: float = START_SECONDS) -> None:
         raise
 
 
-def stop(settings: Settings, purge: bool) -> bool:
+def stop(settings: Settings, should_purge: bool) -> bool:
     """Stop the server of this data folder. Deployed services keep running.
 
-    With `purge`, services and all data are removed, too. Returns whether a server ran.
+    With `should_purge`, services and all data are removed, too. Returns whether a server ran.
     """
     pid = _find_running_pid(settings.data)
     if pid is not None:
         os.kill(pid, signal.SIGTERM)
         _wait_until(lambda: _start_time(pid) is None, STOP_SECONDS, f"the server (process {pid}) does not stop")
-    if purge and settings.data.exists():
+    if should_purge and settings.data.exists():
         if not (settings.data / "run" / "lock").exists():
             raise UsageError(
                 f"{settings.data} is not a data folder of Dockgate", "Set DOCKGATE_DATA to the one to remove."

@@ -66,7 +66,7 @@ class Podman:
 
     def run(self, *arguments: str) -> str:
         """Run one podman command and return its standard output. Raises UnavailableError with its last lines."""
-        result = self.attempt(*arguments)
+        result = self.try_run(*arguments)
         if result.returncode:
             raise UnavailableError(
                 f"podman {arguments[0]} failed: {result.stderr.strip() or f'code {result.returncode}'}",
@@ -74,7 +74,7 @@ class Podman:
             )
         return result.stdout
 
-    def attempt(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    def try_run(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run one podman command, and return its result with any exit code."""
         try:
             return subprocess.run(
@@ -236,7 +236,7 @@ def _choose_runtime(podman: Podman) -> None:
         # A container needs no image to be tried: in an empty folder everything can be set up but the command found.
         with tempfile.TemporaryDirectory(dir=podman.folder / "scratch") as empty:
             options = ("--rm", "--replace", "--name=dockgate-probe", f"--network={podman.network}")
-            result = podman.attempt("run", *options, "--rootfs", empty, "/nothing")
+            result = podman.try_run("run", *options, "--rootfs", empty, "/nothing")
         if result.returncode == _NOT_FOUND:
             return
         refusals.append(f"{runtime}: {result.stderr.strip()}")
@@ -258,7 +258,7 @@ def _make_network(podman: Podman) -> None:
     for number in _iterate_numbers(str(podman.folder)):
         name, subnet = f"dockgate{number:04x}", f"10.{89 + number // 256}.{number % 256}.0/24"
         interface = [f"--interface-name={name}"] if podman.version >= _OVERRIDES else []
-        result = podman.attempt("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
+        result = podman.try_run("network", "create", "--disable-dns", f"--subnet={subnet}", *interface, name)
         if result.returncode == 0:
             return
         error_text = result.stderr.strip()

@@ -29,7 +29,7 @@ class Poller:
         self._schedule = schedule
         self._closing = threading.Event()
         self._turn = threading.Lock()
-        self._thread = threading.Thread(target=self._work, name=f"queue {queue.name}", daemon=True)
+        self._thread = threading.Thread(target=self._receive_messages, name=f"queue {queue.name}", daemon=True)
 
     def start(self) -> None:
         """Start the thread that receives messages, until `close`."""
@@ -44,7 +44,7 @@ class Poller:
         if self._turn.acquire(timeout=STOP_SECONDS):
             self._turn.release()
 
-    def _work(self) -> None:
+    def _receive_messages(self) -> None:
         failures = 0
         while not self._closing.is_set():
             try:

@@ -108,7 +108,7 @@ def open_source(folder: Path, url: str | None) -> Iterator[Database]:
                 f"no server has stored data in {folder}",
                 "Set DOCKGATE_DATA or DOCKGATE_DATABASE_URL to the server's value.",
             )
-        source = Database.from_file(path, read_only=True)
+        source = Database.from_file(path, is_read_only=True)
     with closing(source):
         yield source
 

@@ -157,10 +157,10 @@ class Database:
             ) from error
 
     @classmethod
-    def from_file(cls, path: Path, *, read_only: bool = False) -> "Database":
+    def from_file(cls, path: Path, *, is_read_only: bool = False) -> "Database":
         """Open a SQLite file. Read-only, it must exist, and its bytes stay as they are."""
         plain = URL.create("sqlite", database=str(path))
-        if not read_only:
+        if not is_read_only:
             return cls(plain)
         database = cls(URL.create("sqlite", database=f"file:{quote(str(path))}", query={"mode": "ro", "uri": "true"}))
         database.name = plain.render_as_string()

@@ -57,7 +57,7 @@ def response(status: str, *headers: str) -> bytes:
 
 def test_a_body_is_posted_with_its_headers() -> None:
     with receiver(response("204 No Content")) as (url, got):
-        HttpWebhooks(loopback=True).call(url, {"webhook-id": "msg_1"}, b"{}")
+        HttpWebhooks(is_loopback_allowed=True).call(url, {"webhook-id": "msg_1"}, b"{}")
     head = got[0].split(b"\r\n")
     assert head[0] == b"POST /answers HTTP/1.1"
     assert b"webhook-id: msg_1" in head
@@ -70,15 +70,15 @@ def test_a_redirect_is_not_followed() -> None:
         receiver(response("302 Found", f"Location: {there}")) as (url, _),
     ):
         with pytest.raises(UnavailableError, match="302"):
-            HttpWebhooks(loopback=True).call(url, {}, b"")
+            HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
         assert reached == []
 
 
 def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
     with receiver(response("503 Service Unavailable")) as (url, _), pytest.raises(UnavailableError, match="503"):
-        HttpWebhooks(loopback=True).call(url, {}, b"")
+        HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
     with receiver(response("410 Gone")) as (url, _), pytest.raises(DeniedError, match="410") as refused:
-        HttpWebhooks(loopback=True).call(url, {}, b"")
+        HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
     # The URL is that of an approval's callback or of a target.
     assert "URL" in str(refused.value.advice)
     assert "callback" not in refused.value.full_message
@@ -87,10 +87,10 @@ def test_an_error_may_be_tried_again_and_gone_may_not() -> None:
 def test_a_receiver_that_drips_or_never_ends_is_left() -> None:
     begin = time.monotonic()
     with receiver(*[b"H"] * 100, pause=0.1) as (url, _), pytest.raises(UnavailableError):
-        HttpWebhooks(loopback=True, whole_seconds=0.5).call(url, {}, b"")
+        HttpWebhooks(is_loopback_allowed=True, whole_seconds=0.5).call(url, {}, b"")
     endless = response("200 OK").replace(b"Content-Length: 0\r\n", b"")
     with receiver(endless, *[b"x" * 65536] * 1000) as (url, _):
-        HttpWebhooks(loopback=True).call(url, {}, b"")
+        HttpWebhooks(is_loopback_allowed=True).call(url, {}, b"")
     assert time.monotonic() - begin < 5
 
 
@@ -98,7 +98,7 @@ def test_an_unreachable_receiver_is_reported_as_unreachable() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     with pytest.raises(UnavailableError, match=f"127.0.0.1:{port}"):
-        HttpWebhooks(loopback=True).call(f"http://127.0.0.1:{port}/", {}, b"")
+        HttpWebhooks(is_loopback_allowed=True).call(f"http://127.0.0.1:{port}/", {}, b"")
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_name_is_looked_at_when_it_is_called() -> None:
     """A name that stood for another address when the callback was given."""
     with receiver(response("200 OK")) as (url, got):
         port = url.rpartition(":")[2]
-        caller = HttpWebhooks(loopback=False, resolve=lambda host, port: ["127.0.0.1"])
+        caller = HttpWebhooks(is_loopback_allowed=False, resolve=lambda host, port: ["127.0.0.1"])
         caller.check(f"http://rebound.example:{port}")
         with pytest.raises(UnavailableError, match="this machine"):
             caller.call(f"http://rebound.example:{port}", {}, b"")
@@ -158,11 +158,11 @@ def test_a_name_is_looked_at_when_it_is_called() -> None:
 )
 def test_an_invalid_webhook_url_is_refused_before_the_call(url: str) -> None:
     with pytest.raises(UsageError):
-        HttpWebhooks(loopback=True).check(url)
+        HttpWebhooks(is_loopback_allowed=True).check(url)
 
 
 def test_hosts_may_be_limited_to_a_list() -> None:
-    caller = HttpWebhooks(("ci.example.org", "*.internal"), loopback=True)
+    caller = HttpWebhooks(("ci.example.org", "*.internal"), is_loopback_allowed=True)
     caller.check("https://CI.example.org/answers")
     caller.check("http://jenkins.internal:8080/")
     for url in ("https://example.org/", "https://ci.example.org.evil.test/", "https://internal/"):

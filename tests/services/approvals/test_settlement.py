@@ -52,7 +52,7 @@ class Table:
         if self.rows[approval_id].state is ApprovalState.WAITING:
             self.rows[approval_id] = replace(self.rows[approval_id], verdict=answer.verdict)
 
-    def open_executions(self, image: str) -> list[str]:
+    def list_open_executions(self, image: str) -> list[str]:
         return []
 
     def list_votes(self, approval_id: str) -> list[tuple[Vote, Principal]]:

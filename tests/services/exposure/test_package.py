@@ -32,18 +32,18 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 
 def names(fleet: Fleet, **chosen: object) -> list[str]:
-    entries = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(**chosen), 10)  # type: ignore[arg-type]
+    entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(**chosen), 10)  # type: ignore[arg-type]
     return [entry.name for entry in entries]
 
 
 def test_exploited_vulnerabilities_come_first_then_the_worst(fleet: Fleet) -> None:
     assert names(fleet) == ["CVE-2026-9", "CVE-2026-1", "CVE-2026-2"]
     assert names(fleet, severity=Severity.HIGH) == ["CVE-2026-1", "CVE-2026-2"]
-    assert names(fleet, only_exploited=True) == ["CVE-2026-9"]
-    assert names(fleet, only_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
+    assert names(fleet, is_exploited=True) == ["CVE-2026-9"]
+    assert names(fleet, is_fixable=True) == ["CVE-2026-9", "CVE-2026-1"]
     assert names(fleet, start="cve-2026-2") == ["CVE-2026-2"]
     assert names(fleet, start="%") == names(fleet, start="CVE_2026") == []
-    second = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(), 2)[1]
+    second = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(), 2)[1]
     assert (second.name, second.severity, second.is_fixed) == ("CVE-2026-1", Severity.HIGH, True)
 
 
@@ -52,27 +52,27 @@ def test_a_page_of_vulnerabilities_begins_after_the_last_one_of_the_page_before(
     fleet: Fleet, sort: VulnerabilitySort
 ) -> None:
     lists, chosen = fleet.store.vulnerability_lists, VulnerabilityFilter(sort=sort)
-    everything, one_by_one = lists.open_vulnerabilities(chosen, 10), list[OpenVulnerability]()
+    everything, one_by_one = lists.list_open_vulnerabilities(chosen, 10), list[OpenVulnerability]()
     position = None
-    while page := lists.open_vulnerabilities(chosen, 1, position):
+    while page := lists.list_open_vulnerabilities(chosen, 1, position):
         one_by_one += page
         position = make_position(page[0], sort)
         assert [type(value) for value in position] == list(POSITIONS[sort])
     assert one_by_one == everything
     assert len(everything) == 3
     last = make_position(everything[-1], sort)
-    assert lists.open_vulnerabilities(chosen, 10, last, is_backward=True) == everything[-2::-1]
+    assert lists.list_open_vulnerabilities(chosen, 10, last, is_backward=True) == everything[-2::-1]
 
 
 def test_vulnerabilities_are_counted_as_they_are_listed(fleet: Fleet) -> None:
     count = fleet.store.vulnerability_lists.count_open_vulnerabilities
     assert (count(VulnerabilityFilter(), 10), count(VulnerabilityFilter(), 2)) == (3, 2)
     assert count(VulnerabilityFilter(severity=Severity.HIGH), 10) == 2
-    assert count(VulnerabilityFilter(only_fixable=True, start="CVE-2026-1"), 10) == 1
+    assert count(VulnerabilityFilter(is_fixable=True, start="CVE-2026-1"), 10) == 1
 
 
 def test_each_vulnerability_names_its_packages_with_the_versions_that_fix_it(fleet: Fleet) -> None:
-    entries = fleet.store.vulnerability_lists.open_vulnerabilities(VulnerabilityFilter(), 10)
+    entries = fleet.store.vulnerability_lists.list_open_vulnerabilities(VulnerabilityFilter(), 10)
     packages = fleet.store.vulnerability_lists.list_packages([entry.id for entry in entries])
     assert [packages[entry.id] for entry in entries] == [[("six", ["2"])], [("idna", ["3.7"])], [("flask", [])]]
 

@@ -258,7 +258,7 @@ def test_pages_are_the_same_however_many_bundles_count_as_many(fleet: Fleet, wid
                 seen += [row.repository.rpartition("/")[2] for row in rows]
                 if end is None:
                     break
-                assert listing.previous_position(which, sort, end, limit, day(1)) == ends[-1]
+                assert listing.find_previous_position(which, sort, end, limit, day(1)) == ends[-1]
                 ends.append(end)
             assert seen == expected, (which, sort, limit)
 

@@ -309,7 +309,7 @@ def test_a_fix_that_changed_while_it_was_open_and_changed_back_is_open_again(sto
         site.search.plan = plan
         site.now += timedelta(hours=1)
         site.server().review()
-        present = store.fixes.open_fix("shop")
+        present = store.fixes.find_open_fix("shop")
         assert present is not None
         assert (present.details.changes, present.state) == (plan.changes, FixState.OFFERED)
     assert len(store.fixes.list("shop")) == 2
@@ -323,7 +323,7 @@ def test_a_fix_that_comes_back_does_not_count_twice_for_the_daily_limit(store: S
         site.search.plan = second_plan if hour % 2 else CHANGE
         site.now += timedelta(hours=1)
         site.server().review()
-    present = store.fixes.open_fix("shop")
+    present = store.fixes.find_open_fix("shop")
     assert present is not None
     assert present.details.changes == second_plan.changes
 
@@ -366,7 +366,7 @@ def test_fixes_of_a_clock_that_was_ahead_do_not_count_for_the_daily_limit(store:
     site.now -= timedelta(days=40)
     site.search.plan = replace(CHANGE, changes=("flask: 1.0 → 3.0",))
     site.server().review()
-    present = store.fixes.open_fix("shop")
+    present = store.fixes.find_open_fix("shop")
     assert present is not None
     assert present.details.changes == site.search.plan.changes
 

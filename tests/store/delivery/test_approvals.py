@@ -164,8 +164,8 @@ def test_open_executions_are_found_by_the_image_of_their_approval(store: Store) 
     store.approvals.settle(f"{answered}/Gate/Approve/1", APPROVED, LATER)
     store.executions.stop(stopped, "", LATER)
     store.approvals.add(approval("of no execution"))
-    assert list(store.approvals.open_executions(IMAGE)) == [waits, answered]
-    assert list(store.approvals.open_executions("sha256:other")) == []
+    assert list(store.approvals.list_open_executions(IMAGE)) == [waits, answered]
+    assert list(store.approvals.list_open_executions("sha256:other")) == []
 
 
 def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -> None:

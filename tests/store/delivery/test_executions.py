@@ -33,10 +33,10 @@ def test_executions_are_numbered_and_hold_their_trigger(store: Store) -> None:
     assert [execution.number for execution in store.executions.list_for_pipeline("web")] == [2, 1]
     assert [execution.number for execution in store.executions.list_for_pipeline("web", limit=1)] == [2]
     assert [execution.number for execution in store.executions.list_for_pipeline("web", after=2)] == [1]
-    oldest_first = store.executions.list_for_pipeline("web", newest_first=False)
+    oldest_first = store.executions.list_for_pipeline("web", is_newest_first=False)
     assert [execution.number for execution in oldest_first] == [1, 2]
     assert [
-        execution.number for execution in store.executions.list_for_pipeline("web", after=1, newest_first=False)
+        execution.number for execution in store.executions.list_for_pipeline("web", after=1, is_newest_first=False)
     ] == [2]
     assert list(store.executions.list_runnable()) == ["web-1", "web-2"]
 

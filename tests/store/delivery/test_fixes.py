@@ -52,11 +52,11 @@ def event(name: str) -> NewEvent:
 
 def test_a_fix_is_stored_as_it_is(store: Store) -> None:
     assert store.fixes.plan(fix("1"), DAY_1, 1, ())
-    assert store.fixes.open_fix("shop") == fix("1")
+    assert store.fixes.find_open_fix("shop") == fix("1")
     assert store.fixes.list_pipelines() == {"shop"}
     planned = replace(fix("1"), parent="d" * 40, commit="e" * 40)
     store.fixes.set_commit(planned)
-    assert store.fixes.open_fix("shop") == planned
+    assert store.fixes.find_open_fix("shop") == planned
     offered = replace(planned, state=FixState.OFFERED, branch="dockgate/fix-1")
     assert store.fixes.offer(offered, [event("1")])
     assert not store.fixes.offer(offered, [event("2")])
@@ -73,7 +73,7 @@ def test_one_fix_of_a_pipeline_is_open_and_a_fix_is_never_made_twice(store: Stor
     assert store.fixes.end(end_fix(fix("1")), [event("1")])
     assert not store.fixes.end(end_fix(fix("1"), FixState.APPLIED), [event("2")])
     assert not store.fixes.offer(fix("1"), [event("3")])
-    assert store.fixes.open_fix("shop") is None
+    assert store.fixes.find_open_fix("shop") is None
     assert not store.fixes.plan(fix("1"), DAY_1, 9, ())
     assert store.fixes.plan(fix("2", created_at=DAY_3), DAY_1, 9, ())
     assert [each.id for each in store.fixes.list("shop")] == ["2", "1"]

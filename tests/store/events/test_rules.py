@@ -236,7 +236,7 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
     assert (state.given_up, state.deleted) == (4, 1)
     assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, None))) == ["03", "02", "01"]
     assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (2, "02")))) == ["01"]
-    oldest = store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), newest_first=False)
+    oldest = store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), is_newest_first=False)
     assert keys(list(oldest)) == ["02", "03"]
     store.event_receivers.trim(6, 100, LATER, "overdue")
     assert store.event_receivers.count_entries()["chat"].waiting == 6, "the receiver does not fail: they were not tried"

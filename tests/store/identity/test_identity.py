@@ -144,8 +144,8 @@ def test_tokens_are_found_and_listed(peopled: Store) -> None:
     assert list(peopled.tokens.list()) == [limited, TOKEN]
     assert list(peopled.tokens.list(limit=1)) == [limited]
     assert list(peopled.tokens.list(after=limited.id)) == [TOKEN]
-    assert list(peopled.tokens.list(newest_first=False)) == [TOKEN, limited]
-    assert list(peopled.tokens.list(after=TOKEN.id, newest_first=False)) == [limited]
+    assert list(peopled.tokens.list(is_newest_first=False)) == [TOKEN, limited]
+    assert list(peopled.tokens.list(after=TOKEN.id, is_newest_first=False)) == [limited]
     assert list(peopled.tokens.list("ada")) == [TOKEN]
     assert peopled.tokens.find("ffffffffffff") is None
     with pytest.raises(NotFoundError):
@@ -192,4 +192,4 @@ def test_the_audit_log_keeps_calls_and_their_status(store: Store) -> None:
     assert store.audit.count(AuditFilter(), 2) == 2
     assert [entry.id for entry in store.audit.list(limit=1)] == ["c"]
     assert [entry.id for entry in store.audit.list(after="b")] == ["a"]
-    assert [entry.id for entry in store.audit.list(after="b", newest_first=False)] == ["c"]
+    assert [entry.id for entry in store.audit.list(after="b", is_newest_first=False)] == ["c"]

@@ -47,10 +47,10 @@ _WRITES = (
 class Guard:
     """An audit hook. `reasons` has what was refused."""
 
-    def __init__(self, hosts: list[str], *, loopback: bool) -> None:
+    def __init__(self, hosts: list[str], *, is_loopback_allowed: bool) -> None:
         self.reasons: list[str] = []
         self._hosts = hosts
-        self._loopback = loopback
+        self._is_loopback_allowed = is_loopback_allowed
         certificates = ssl.get_default_verify_paths()
         places: list[str | None] = [
             *sysconfig.get_paths().values(),
@@ -84,7 +84,7 @@ class Guard:
         if not isinstance(address, tuple):
             self._refuse("a local socket is not called")
         try:
-            reason = explain_refusal(str(address[0]), self._loopback)
+            reason = explain_refusal(str(address[0]), self._is_loopback_allowed)
         except ValueError:
             return  # a name, which socket.getaddrinfo checks; its address comes here again
         if reason:
@@ -129,7 +129,7 @@ def _serve(request: dict[str, Any]) -> dict[str, Any]:
     logger.handlers = [_Collector(records)]
     logger.propagate = False
     logger.setLevel(logging.DEBUG)
-    guard = Guard(request["hosts"], loopback=request["loopback"])
+    guard = Guard(request["hosts"], is_loopback_allowed=request["loopback"])
     asset = apprise.AppriseAsset(storage_mode=apprise.PersistentStoreMode.MEMORY, secure_logging=True)
     sys.addaudithook(guard)
     try:

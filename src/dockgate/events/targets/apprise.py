@@ -88,16 +88,21 @@ class AppriseAdapter(TargetAdapter):
     """Sends through apprise.
 
     The only secret is `url`, since the URL of every service contains its password. `hosts` are patterns of hosts that
-    may be called (empty: all), as for webhooks; `loopback` allows this machine.
+    may be called (empty: all), as for webhooks; `is_loopback_allowed`: this machine, too.
     """
 
     type = TargetType.APPRISE
 
     def __init__(
-        self, hosts: Sequence[str], *, loopback: bool, ca_bundle: Path | None = None, seconds: float = SECONDS
+        self,
+        hosts: Sequence[str],
+        *,
+        is_loopback_allowed: bool,
+        ca_bundle: Path | None = None,
+        seconds: float = SECONDS,
     ) -> None:
         self._hosts = [host.lower() for host in hosts]
-        self._loopback = loopback
+        self._is_loopback_allowed = is_loopback_allowed
         self._ca_bundle = ca_bundle
         self._seconds = seconds
 
@@ -117,7 +122,7 @@ class AppriseAdapter(TargetAdapter):
         """Run the child. Raises UnavailableError where it failed, UsageError where it never can succeed."""
         if importlib.util.find_spec("apprise") is None:
             raise UsageError("apprise is not installed.", f"Install it: {sys.executable} -m pip install apprise")
-        body = {**request, "hosts": self._hosts, "loopback": self._loopback, "seconds": self._seconds}
+        body = {**request, "hosts": self._hosts, "loopback": self._is_loopback_allowed, "seconds": self._seconds}
         try:
             result = subprocess.run(
                 [sys.executable, "-I", "-m", CHILD],
@@ -138,7 +143,7 @@ class AppriseAdapter(TargetAdapter):
         answer = _read_answer(result.stdout)
         if answer.get("ok"):
             return
-        reason = scrub(str(answer.get("error") or "it ended without an answer"), request["url"])
+        reason = scrub_secrets(str(answer.get("error") or "it ended without an answer"), request["url"])
         error = UsageError if answer.get("final") else UnavailableError
         raise error(
             f"{parse_scheme(request['url'])}: {shorten_text(to_one_line(reason), 300)}",
@@ -177,7 +182,7 @@ def parse_scheme(url: str) -> str:
     return to_one_line(scheme).lower() if separator else ""
 
 
-def scrub(text: str, url: str) -> str:
+def scrub_secrets(text: str, url: str) -> str:
     """The text without any part of the URL that could be a secret: all but scheme, host and port.
 
     It takes every URL. `urllib.parse` refuses some that services accept, with a message that repeats their password.

@@ -51,8 +51,10 @@ class BoundedStream(httpcore.NetworkStream):
 class GuardedBackend(httpcore.NetworkBackend):
     """Connects to the first address that answers, of those that may be called."""
 
-    def __init__(self, resolve: Callable[[str, int], Sequence[str]], loopback: bool, whole_seconds: float) -> None:
-        self._resolve, self._loopback, self._whole_seconds = resolve, loopback, whole_seconds
+    def __init__(
+        self, resolve: Callable[[str, int], Sequence[str]], is_loopback_allowed: bool, whole_seconds: float
+    ) -> None:
+        self._resolve, self._is_loopback_allowed, self._whole_seconds = resolve, is_loopback_allowed, whole_seconds
         self._inner = httpcore.SyncBackend()
 
     @override
@@ -70,7 +72,7 @@ class GuardedBackend(httpcore.NetworkBackend):
             raise httpcore.ConnectError(f"{host} is not found: {error}") from error
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
-            if reason := explain_refusal(address, self._loopback):
+            if reason := explain_refusal(address, self._is_loopback_allowed):
                 failure = httpcore.ConnectError(f"{address}, the address of {host}, {reason}: it is not called")
                 continue
             try:

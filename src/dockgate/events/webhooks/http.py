@@ -39,14 +39,14 @@ def resolve_addresses(host: str, port: int) -> Sequence[str]:
 class HttpWebhooks(Webhooks):
     """`hosts` are patterns such as "*.example.org"; empty, every host may be called.
 
-    `loopback`: this machine too.
+    `is_loopback_allowed`: this machine, too.
     """
 
     def __init__(
         self,
         hosts: Sequence[str] = (),
         *,
-        loopback: bool,
+        is_loopback_allowed: bool,
         ca_bundle: Path | None = None,
         resolve: Resolve = resolve_addresses,
         whole_seconds: float = WHOLE_SECONDS,
@@ -64,7 +64,7 @@ class HttpWebhooks(Webhooks):
             ssl_context=trust,
             max_connections=None,
             max_keepalive_connections=0,
-            network_backend=GuardedBackend(resolve, loopback, whole_seconds),
+            network_backend=GuardedBackend(resolve, is_loopback_allowed, whole_seconds),
         )
 
     @override

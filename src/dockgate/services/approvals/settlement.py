@@ -44,7 +44,7 @@ class WaitingApprovals:
         together.
         """
         for_each(self.approvals.list_waiting_groups(image), self._settle_group, lambda group: group[0].id)
-        return list(self.approvals.open_executions(image))
+        return list(self.approvals.list_open_executions(image))
 
     def expire(self) -> None:
         """Settle the approvals whose time is over."""

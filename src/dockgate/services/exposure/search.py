@@ -234,7 +234,7 @@ class ExposureSearch:
         if question.lower().startswith("pkg:"):
             return Subject(False, self.packages.find(question))
         is_named = is_vulnerability_name(question)
-        vulnerabilities = self.store.component_search.find_vulnerabilities(question, any_case=is_named)
+        vulnerabilities = self.store.component_search.find_vulnerabilities(question, should_ignore_case=is_named)
         if vulnerabilities or is_named:
             affected_components: dict[int, list[AffectedComponent]] = {}
             past_components: dict[int, list[AffectedComponent]] = {}

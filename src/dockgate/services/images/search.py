@@ -128,7 +128,7 @@ class ImageSearch:
         if after is None:
             return None
         _, image_filter = self._filter(query)
-        position = self.store.image_listing.previous_position(
+        position = self.store.image_listing.find_previous_position(
             image_filter, query.sort, after, query.limit, self.clock.time_before(JUDGING_MINUTES / 1440)
         )
         return write_cursor(query.sort, position) if position else None
@@ -151,7 +151,7 @@ class ImageSearch:
             layer=query.layer,
             statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
             digests={entry.digest for entry in running} if query.is_running else None,
-            include_moved=query.include_moved,
+            should_include_moved=query.include_moved,
         )
 
     def places(
@@ -168,7 +168,7 @@ class ImageSearch:
         by_place = {(entry.repository, image): entry for entry in watches}
         newest_verdicts = {(record.repository, image): record for record in reversed(verdicts)}
         with self.store.database.read():
-            image_filter = ImageFilter(digests=[image], include_moved=True)
+            image_filter = ImageFilter(digests=[image], should_include_moved=True)
             places, _ = self._read(
                 image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest_verdicts
             )

@@ -9,7 +9,7 @@ from typing import Any
 from dockgate.events.envelope import SOURCE, NewEvent, StoredEvent
 from dockgate.events.grouping import GROUP_TYPE, group_events
 from dockgate.events.input_template import OutputTooLargeError
-from dockgate.events.notification_texts import make_topic, state_topics
+from dockgate.events.notification_texts import make_state_topics, make_topic
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
@@ -219,7 +219,7 @@ _LAST_POSITION = 1 << 62
 
 def _make_reopening(event: Mapping[str, Any], now: datetime) -> Reopening | None:
     """Return the topics of which people are notified again after this event."""
-    if (topics := state_topics(event)) is None:
+    if (topics := make_state_topics(event)) is None:
         return None
     since = format_time(now - REOPEN_AFTER) if topics.is_well else None
     return Reopening(topics.state, topics.value, topics.reopened, since)

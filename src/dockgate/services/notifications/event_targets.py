@@ -175,11 +175,13 @@ class EventTargets:
         self._store.event_receivers.record_success(name, now)
 
     def list_dead_letters(
-        self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, newest_first: bool = True
+        self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = True
     ) -> list[DeadLetter]:
         """The messages of a target that were given up, by position, after the one of this position and key."""
         self.read_status(name)
-        entries = self._store.outbox.list_dead_letters(OutboxKind.EVENT, name, limit, after, newest_first=newest_first)
+        entries = self._store.outbox.list_dead_letters(
+            OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first
+        )
         return [_make_dead_letter(entry) for entry in entries]
 
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:

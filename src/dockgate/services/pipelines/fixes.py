@@ -86,7 +86,7 @@ class Fixes:
                 _log.error("Fixes of the pipeline %s failed", name, exc_info=error)
 
     def _review(self, name: str, on_fix: FixSettings | None) -> None:
-        present = self.store.fixes.open_fix(name)
+        present = self.store.fixes.find_open_fix(name)
         if present is not None and present.state is FixState.PLANNED:
             present = self.effects.run(EffectKind.OFFER_FIX, self._resume, present) or present
         delivered_image = self.search.find_delivered_image(name)

@@ -202,7 +202,7 @@ class Approvals:
             for watcher in self._watchers:
                 watcher(settled_ids)
 
-    def open_executions(self, image: str) -> Sequence[str]:
+    def list_open_executions(self, image: str) -> Sequence[str]:
         """The unfinished executions that have an approval on this image, settled or not, oldest first."""
         with self._database.read() as connection:
             return connection.scalars(_OPEN_EXECUTIONS, {"image": image}).all()
@@ -242,8 +242,8 @@ class Approvals:
         An approval whose answer is still to be sent is kept. Executions, verdicts and documents are kept: waiting
         approvals need nothing of what is deleted.
         """
-        webhook = outbox.c.kind == OutboxKind.WEBHOOK
-        undelivered_keys = select(outbox.c.key).where(webhook, outbox.c.next_at.is_not(None))
+        is_webhook = outbox.c.kind == OutboxKind.WEBHOOK
+        undelivered_keys = select(outbox.c.key).where(is_webhook, outbox.c.next_at.is_not(None))
         old = (
             approvals.c.state != ApprovalState.WAITING,
             approvals.c.settled_at < before,
@@ -256,7 +256,7 @@ class Approvals:
             )
             ids = connection.scalars(delete_approvals).all()
             for batch in split_into_batches(ids):
-                connection.execute(delete(outbox).where(webhook, outbox.c.key.in_(batch)))
+                connection.execute(delete(outbox).where(is_webhook, outbox.c.key.in_(batch)))
             return len(ids) + delete_unlocked(connection, events, events.c.handled_at < before)
 
 

@@ -65,12 +65,14 @@ class Executions:
         """Start an execution of the newest version of a pipeline, once for each cause."""
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline)
-            of_pipeline = executions.c.pipeline == pipeline
-            present = connection.execute(_EXECUTION.where(of_pipeline, executions.c.cause == cause)).mappings().first()
+            is_of_pipeline = executions.c.pipeline == pipeline
+            present = (
+                connection.execute(_EXECUTION.where(is_of_pipeline, executions.c.cause == cause)).mappings().first()
+            )
             if present is not None:
                 return Execution(**present)
             version = require_pipeline(connection, pipeline).version
-            last_number = connection.scalar(select(func.max(executions.c.number)).where(of_pipeline)) or 0
+            last_number = connection.scalar(select(func.max(executions.c.number)).where(is_of_pipeline)) or 0
             number = last_number + 1
             connection.execute(
                 insert(executions).values(
@@ -102,16 +104,16 @@ class Executions:
         state: RunState | None = None,
         *,
         result: ExecutionResult | None = None,
-        newest_first: bool = True,
+        is_newest_first: bool = True,
     ) -> Sequence[Execution]:
         """The executions of a pipeline, by number: those after a number.
 
         They are in a state and have a result, if given.
         """
-        query = _executions_of(pipeline, state, result).where(
-            *make_after_value_conditions(executions.c.number, after, newest_first)
+        query = _select_executions(pipeline, state, result).where(
+            *make_after_value_conditions(executions.c.number, after, is_newest_first)
         )
-        query = query.order_by(sort_column(executions.c.number, newest_first)).limit(limit)
+        query = query.order_by(sort_column(executions.c.number, is_newest_first)).limit(limit)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 
@@ -120,7 +122,7 @@ class Executions:
     ) -> int:
         """The number of executions of a pipeline in a state and with a result, if given; at most `limit`."""
         with self._database.read() as connection:
-            return count_rows(connection, _executions_of(pipeline, state, result), limit)
+            return count_rows(connection, _select_executions(pipeline, state, result), limit)
 
     def list_newest(self, result: ExecutionResult | None = None) -> Sequence[Execution]:
         """The newest execution of each pipeline that has run, by pipeline: those with a result, if given."""
@@ -276,10 +278,10 @@ class Executions:
                     f"execution {execution_id!r} is over (it is {execution.state})", _make_advice(execution)
                 )
             runs = _list_runs(connection, execution_id)
-            of_execution = action_runs.c.execution == execution_id
+            is_of_execution = action_runs.c.execution == execution_id
             is_waiting = (
                 approvals.c.state == ApprovalState.WAITING,
-                approvals.c.id.in_(select(action_runs.c.key).where(of_execution)),
+                approvals.c.id.in_(select(action_runs.c.key).where(is_of_execution)),
             )
             waiting = connection.scalars(lock_rows(select(approvals.c.id).where(*is_waiting).order_by(approvals.c.id)))
             cancellation = {
@@ -290,7 +292,7 @@ class Executions:
             connection.execute(update(approvals).where(approvals.c.id.in_(waiting.all())).values(**cancellation))
             connection.execute(
                 update(action_runs)
-                .where(of_execution, action_runs.c.state.in_(OPEN))
+                .where(is_of_execution, action_runs.c.state.in_(OPEN))
                 .values(state=RunState.STOPPED, reason=reason, finished_at=now)
             )
             _set_state(connection, execution_id, RunState.STOPPED, reason, now)
@@ -350,7 +352,7 @@ def append_ends(
     append_events(connection, events)
 
 
-def _executions_of(pipeline: str, state: RunState | None, result: ExecutionResult | None) -> Select[Any]:
+def _select_executions(pipeline: str, state: RunState | None, result: ExecutionResult | None) -> Select[Any]:
     query = _EXECUTION.where(executions.c.pipeline == pipeline)
     if state is not None:
         query = query.where(executions.c.state == state)

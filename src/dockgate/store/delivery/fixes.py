@@ -16,7 +16,7 @@ from dockgate.store.schema.delivery import fixes
 from dockgate.store.statements import delete_unlocked, lock_name
 
 _FIX = select_as(Fix, fixes)
-_WITHHELD = fixes.c.state == FixState.WITHHELD
+_IS_WITHHELD = fixes.c.state == FixState.WITHHELD
 _OPEN = fixes.c.state.in_([state for state in FixState if state.is_open])
 
 
@@ -41,12 +41,12 @@ class Fixes:
         """
         with self._database.write() as connection:
             lock_name(connection, fixes, fix.pipeline)
-            of_pipeline = fixes.c.pipeline == fix.pipeline
-            connection.execute(delete(fixes).where(of_pipeline, _WITHHELD))
+            is_of_pipeline = fixes.c.pipeline == fix.pipeline
+            connection.execute(delete(fixes).where(is_of_pipeline, _IS_WITHHELD))
             former = _read_first(connection, _FIX.where(fixes.c.id == fix.id))
             if former is not None and (former.state is not FixState.SUPERSEDED or former.execution is not None):
                 return None
-            if _read_first(connection, _FIX.where(of_pipeline, _OPEN)) is not None:
+            if _read_first(connection, _FIX.where(is_of_pipeline, _OPEN)) is not None:
                 return None
             if former is not None:
                 new_fix = replace(fix, created_at=former.created_at)
@@ -57,7 +57,7 @@ class Fixes:
             recent = fixes.c.created_at > since, fixes.c.created_at <= compute_latest_time(fix.created_at)
             is_by_hand = fixes.c.kind == FixKind.BY_HAND
             alike = is_by_hand if fix.kind is FixKind.BY_HAND else ~is_by_hand
-            if len(connection.scalars(select(fixes.c.id).where(of_pipeline, alike, *recent)).all()) >= limit:
+            if len(connection.scalars(select(fixes.c.id).where(is_of_pipeline, alike, *recent)).all()) >= limit:
                 reason = f"{limit} of {limit} fixes within a day (fixesPerDay): it is made when this allows it"
                 withheld_fix = replace(fix, state=FixState.WITHHELD, reason=reason)
                 connection.execute(insert(fixes).values(**make_row(withheld_fix)))
@@ -67,7 +67,7 @@ class Fixes:
 
     def forget_withheld(self, pipeline: str) -> None:
         """Delete the withheld fix of a pipeline, if there is one: nothing asks for it any more."""
-        is_withheld = fixes.c.pipeline == pipeline, _WITHHELD
+        is_withheld = fixes.c.pipeline == pipeline, _IS_WITHHELD
         with self._database.read() as connection:
             if _read_first(connection, _FIX.where(*is_withheld)) is None:
                 return
@@ -75,7 +75,7 @@ class Fixes:
             lock_name(connection, fixes, pipeline)
             connection.execute(delete(fixes).where(*is_withheld))
 
-    def open_fix(self, pipeline: str) -> Fix | None:
+    def find_open_fix(self, pipeline: str) -> Fix | None:
         """The open fix of a pipeline, None without one."""
         with self._database.read() as connection:
             return _read_first(connection, _FIX.where(fixes.c.pipeline == pipeline, _OPEN))
@@ -83,7 +83,7 @@ class Fixes:
     def list_pipelines(self) -> frozenset[str]:
         """The pipelines with an open or a withheld fix."""
         with self._database.read() as connection:
-            return frozenset(connection.scalars(select(fixes.c.pipeline).where(or_(_OPEN, _WITHHELD))))
+            return frozenset(connection.scalars(select(fixes.c.pipeline).where(or_(_OPEN, _IS_WITHHELD))))
 
     def list(self, pipeline: str, limit: int = 20) -> Sequence[Fix]:
         """The fixes of a pipeline, newest first."""
@@ -122,7 +122,7 @@ class Fixes:
 
     def purge(self, before: str) -> int:
         """Delete the fixes that ended, or were withheld last, before that time. Returns how many."""
-        is_over = or_(fixes.c.ended_at < before, and_(_WITHHELD, fixes.c.created_at < before))
+        is_over = or_(fixes.c.ended_at < before, and_(_IS_WITHHELD, fixes.c.created_at < before))
         with self._database.write() as connection:
             return delete_unlocked(connection, fixes, is_over)
 

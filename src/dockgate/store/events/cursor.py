@@ -227,7 +227,7 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
     times = _list_topic_times(connection, {(event.target, event.topic) for event in events})
     present = set(times)
     states = {(event.target, event.reopens.state) for event in events if event.reopens is not None}
-    last_topics = _last_topics(connection, states, since)
+    last_topics = _list_last_topics(connection, states, since)
     news: list[GroupedEvent] = []
     unsettled_topics: dict[tuple[str, str], GroupedEvent | None] = {}
     for event in events:
@@ -269,7 +269,9 @@ def _select_new_topics(connection: Connection, events: Sequence[GroupedEvent], s
     return news
 
 
-def _last_topics(connection: Connection, states: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:
+def _list_last_topics(
+    connection: Connection, states: Collection[tuple[str, str]], since: str
+) -> dict[tuple[str, str], str]:
     """Return the topic of the last message to each target about a state that occurred since then."""
     topics: dict[tuple[str, str], str] = {}
     for target in sorted({target for target, _ in states}):

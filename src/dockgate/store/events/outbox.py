@@ -216,13 +216,19 @@ class Outbox:
             return [OutboxEntry(**row) for row in rows]
 
     def list_dead_letters(
-        self, kind: OutboxKind, receiver: str, limit: int, after: tuple[int, str] | None, *, newest_first: bool = True
+        self,
+        kind: OutboxKind,
+        receiver: str,
+        limit: int,
+        after: tuple[int, str] | None,
+        *,
+        is_newest_first: bool = True,
     ) -> Sequence[OutboxEntry]:
         """Entries that were given up, by position; `after` are position and key of the entry to continue from."""
         query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
         place = outbox.c.position, outbox.c.key
-        query = query.where(*make_after_value_conditions(tuple_(*place), after and tuple_(*after), newest_first))
-        query = query.order_by(*(sort_column(column, newest_first) for column in place)).limit(limit)
+        query = query.where(*make_after_value_conditions(tuple_(*place), after and tuple_(*after), is_newest_first))
+        query = query.order_by(*(sort_column(column, is_newest_first) for column in place)).limit(limit)
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 

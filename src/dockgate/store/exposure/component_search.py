@@ -67,15 +67,15 @@ class ComponentSearch:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def find_vulnerabilities(self, name: str, *, any_case: bool = True) -> dict[int, Vulnerability]:
+    def find_vulnerabilities(self, name: str, *, should_ignore_case: bool = True) -> dict[int, Vulnerability]:
         """The fleet's vulnerabilities that are known by a name, or by the name of one of these.
 
-        A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or with `any_case`
-        of any, which is slower.
+        A bulletin's name gives all vulnerabilities that it is about. Letters may be all of one case, or
+        with `should_ignore_case` of any, which is slower.
         """
         alias, table = fleet_aliases.c.alias, fleet_vulnerabilities.c
         is_named: list[ColumnElement[bool]] = [alias.in_({name, name.upper(), name.lower()})]
-        if any_case:
+        if should_ignore_case:
             is_named.append(func.lower(alias) == name.lower())
         columns = select(table.id, *(table[name] for name in Vulnerability._fields))
         with_aliases = columns.join(fleet_aliases, fleet_aliases.c.vulnerability == table.id).distinct()

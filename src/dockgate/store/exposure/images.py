@@ -272,7 +272,7 @@ class Exposures:
             .where(
                 tags.digest.in_(select(unindexed_digests.c.digest)),
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                _has_begun_by(places.at) if places.include_moved else _is_at(places.at),
+                _has_begun_by(places.at) if places.should_include_moved else _is_at(places.at),
                 _is_in(places.repositories),
             )
             .order_by(tags.pushed_at.desc(), tags.id.desc())
@@ -297,7 +297,7 @@ class Exposures:
             .join(fleet_tags, tags.digest == fleet.digest)
             .where(
                 is_one_of_numbers(fleet.id, images),
-                true() if places.include_moved else _is_at(places.at),
+                true() if places.should_include_moved else _is_at(places.at),
                 _is_in(places.repositories),
             ),
         )
@@ -344,7 +344,7 @@ def _is_placed(places: Places) -> ColumnElement[bool]:
     """Return whether an image is one of those that count."""
     is_there = exists().where(
         fleet_tags.c.digest == fleet_images.c.digest,
-        true() if places.include_moved else _is_at(places.at),
+        true() if places.should_include_moved else _is_at(places.at),
         _is_in(places.repositories),
     )
     runs = fleet_images.c.digest.in_(sorted(places.running_images)) if places.running_images else false()

@@ -47,14 +47,14 @@ class Successor(NamedTuple):
 class Places(NamedTuple):
     """The images that count: those that were in one of these repositories at a time.
 
-    None stands for any repository, and for now. `running_images` images count wherever they are. With `include_moved`,
-    images count whose tags have all moved on.
+    None stands for any repository, and for now. `running_images` images count wherever they are. With
+    `should_include_moved`, images count whose tags have all moved on.
     """
 
     at: str | None = None
     repositories: Collection[str] | None = None
     running_images: Collection[str] = ()
-    include_moved: bool = False
+    should_include_moved: bool = False
 
     def has(self, repository: str) -> bool:
         """Return whether images of the repository count."""
@@ -65,8 +65,8 @@ class Places(NamedTuple):
         if not self.has(period.repository):
             return False
         if self.at is None:
-            return self.include_moved or period.until is None
-        return period.since <= self.at and (self.include_moved or period.until is None or period.until > self.at)
+            return self.should_include_moved or period.until is None
+        return period.since <= self.at and (self.should_include_moved or period.until is None or period.until > self.at)
 
 
 class HoldingImage(NamedTuple):

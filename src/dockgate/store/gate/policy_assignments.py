@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, delete, insert, select
 
-from dockgate.events.governance_events import assignment_changed
+from dockgate.events.governance_events import make_assignment_changed
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
@@ -56,4 +56,4 @@ class PolicyAssignments:
 def _record_change(connection: Connection, name: str, assignment: PolicyAssignment | None, by: str, now: str) -> None:
     row = insert(changes).values(name=name, body=assignment, changed_at=now, changed_by=by)
     number = connection.execute(row.returning(changes.c.seq)).scalar_one()
-    append_events(connection, [assignment_changed(name, assignment, number, by, now)])
+    append_events(connection, [make_assignment_changed(name, assignment, number, by, now)])

@@ -68,13 +68,13 @@ class Audit:
         limit: int = 100,
         after: str | None = None,
         *,
-        newest_first: bool = True,
+        is_newest_first: bool = True,
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
-        order = sort_column(audit.c.seq, newest_first)
+        order = sort_column(audit.c.seq, is_newest_first)
         query = (
             _filter(audit_filter)
-            .where(*make_after_row_conditions(audit, after, newest_first))
+            .where(*make_after_row_conditions(audit, after, is_newest_first))
             .order_by(order)
             .limit(limit)
         )

@@ -30,13 +30,13 @@ class Sessions:
         Tokens that were for them alone are deleted, too. Of the same token, delete all but the newest, too.
         """
         is_over = (tokens.c.is_session, tokens.c.expires_at < session.created_at)
-        of_token = sessions.c.token == session.token
+        is_of_token = sessions.c.token == session.token
         order = sessions.c.created_at.desc(), sessions.c.digest
-        newest_sessions = select(sessions.c.digest).where(of_token).order_by(*order).limit(MAX_OF_TOKEN - 1)
+        newest_sessions = select(sessions.c.digest).where(is_of_token).order_by(*order).limit(MAX_OF_TOKEN - 1)
         with self._database.write() as connection:
             connection.execute(delete(sessions).where(sessions.c.ends_at < session.created_at))
             connection.execute(delete(tokens).where(*is_over, tokens.c.id.not_in(select(sessions.c.token))))
-            connection.execute(delete(sessions).where(of_token, sessions.c.digest.not_in(newest_sessions)))
+            connection.execute(delete(sessions).where(is_of_token, sessions.c.digest.not_in(newest_sessions)))
             connection.execute(insert(sessions).values(**make_row(session)))
 
     def find(self, digest: str) -> tuple[Session, Token, Principal] | None:

@@ -42,16 +42,16 @@ class Tokens:
             return None if row is None else read_holder(row)
 
     def list(
-        self, principal: str | None = None, limit: int = 100, after: str | None = None, *, newest_first: bool = True
+        self, principal: str | None = None, limit: int = 100, after: str | None = None, *, is_newest_first: bool = True
     ) -> Sequence[Token]:
         """Tokens of one principal or of all, in the order they were made.
 
         `after` is the id of the one before.
         """
-        order = sort_column(tokens.c.seq, newest_first)
+        order = sort_column(tokens.c.seq, is_newest_first)
         query = (
-            _tokens_of(principal)
-            .where(*make_after_row_conditions(tokens, after, newest_first))
+            _select_tokens(principal)
+            .where(*make_after_row_conditions(tokens, after, is_newest_first))
             .order_by(order)
             .limit(limit)
         )
@@ -61,7 +61,7 @@ class Tokens:
     def count(self, principal: str | None, limit: int) -> int:
         """The number of tokens of one principal or of all, at most `limit`."""
         with self._database.read() as connection:
-            return count_rows(connection, _tokens_of(principal), limit)
+            return count_rows(connection, _select_tokens(principal), limit)
 
     def mark_used(self, token_id: str, now: str) -> None:
         """Record when a token was last used."""
@@ -79,7 +79,7 @@ class Tokens:
             return Token(**row)
 
 
-def _tokens_of(principal: str | None) -> Select[Any]:
+def _select_tokens(principal: str | None) -> Select[Any]:
     return _TOKEN if principal is None else _TOKEN.where(tokens.c.principal == principal)
 
 

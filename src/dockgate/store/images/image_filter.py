@@ -28,8 +28,8 @@ class ImageFilter(NamedTuple):
 
     `components` (ids) are packages of which it must have one. `epss` is the least probability that a vulnerability is
     exploited, `layer` the digest of the layer that has the package. `statuses` of its verdict may have None for an
-    image that was not judged. `digests` are those of which its own must be one. With `include_moved`, tags count that
-    have moved on.
+    image that was not judged. `digests` are those of which its own must be one. With `should_include_moved`, tags count
+    that have moved on.
     """
 
     repositories: Collection[str] | None = None
@@ -42,4 +42,4 @@ class ImageFilter(NamedTuple):
     layer: str | None = None
     statuses: Collection[Status | None] = ()
     digests: Collection[str] | None = None
-    include_moved: bool = False
+    should_include_moved: bool = False

@@ -119,7 +119,7 @@ class ImageListing:
         status is Undetermined.
         """
         key = _SORTS[sort]
-        query = _places(image_filter, sort, judged_before, self._wide)
+        query = _select_places(image_filter, sort, judged_before, self._wide)
         is_ascending = sort is ImageSort.NAME
         if after is not None:
             position = _make_position(key, after)
@@ -132,12 +132,12 @@ class ImageListing:
         images = list(reversed(by_place.values()))
         return images, tuple(rows[limit - 1][-len(key) :]) if has_more else None
 
-    def previous_position(
+    def find_previous_position(
         self, image_filter: ImageFilter, sort: ImageSort, after: Sequence[str | int], limit: int, judged_before: str
     ) -> Sequence[str | int] | None:
         """The position of the page before the one after this position; None if that is the first page."""
         key = _SORTS[sort]
-        query = _places(image_filter, sort, judged_before, self._wide)
+        query = _select_places(image_filter, sort, judged_before, self._wide)
         position = _make_position(key, after)
         is_ascending = sort is not ImageSort.NAME  # backwards
         query = query.where(tuple_(*key) >= position if is_ascending else tuple_(*key) <= position)
@@ -197,7 +197,7 @@ class ImageListing:
             return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
 
 
-def _places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
+def _select_places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
     """The places of images with what a row shows, and the columns of the order at its end."""
     status = _make_status_column(judged_before)
     return (
@@ -271,7 +271,7 @@ def _make_status_column(judged_before: str) -> ColumnElement[Any]:
 
 def _make_conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide: int) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = []
-    if not image_filter.include_moved:
+    if not image_filter.should_include_moved:
         conditions.append(_TAGS.until.is_(None))
     if image_filter.repositories is not None:
         is_wide = len(image_filter.repositories) >= wide
@@ -294,20 +294,20 @@ def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) 
 def _select_holders(image_filter: ImageFilter) -> Select[Any] | None:
     """The bundles that have such a package or finding; None for no matter."""
     parts = fleet_bundle_components.c
-    asks_for_finding = (
+    has_finding_filter = (
         bool(image_filter.severities)
         or image_filter.is_fixable
         or image_filter.is_exploited
         or image_filter.epss is not None
     )
-    if not asks_for_finding and image_filter.components is None:
+    if not has_finding_filter and image_filter.components is None:
         if image_filter.origin is None and not image_filter.layer:
             return None
-        asks_for_finding = True  # any finding of such a layer
+        has_finding_filter = True  # any finding of such a layer
     holders = select(parts.bundle)
     if image_filter.components is not None:
         holders = holders.where(is_one_of_numbers(parts.component, image_filter.components))
-    if asks_for_finding:
+    if has_finding_filter:
         holders = holders.where(parts.component.in_(_with_findings(image_filter)), ~parts.owned)
     return holders
 

@@ -12,11 +12,11 @@ from dockgate.store.records import Scan
 from dockgate.store.schema.images import scan_inventories, scans
 from dockgate.store.schema.store import documents
 
-_OF_IMAGE = scan_inventories.c.image == bindparam("image")
+_IS_OF_IMAGE = scan_inventories.c.image == bindparam("image")
 _DOCUMENTS = (
     select(documents.c.body)
     .join(scan_inventories, scan_inventories.c.digest == documents.c.digest)
-    .where(_OF_IMAGE)
+    .where(_IS_OF_IMAGE)
     .order_by(scan_inventories.c.position)
 )
 _SCAN = (

@@ -151,7 +151,7 @@ def read_vulnerability_page(
     lists = server.store.vulnerability_lists
 
     def read(after: tuple[Any, ...] | None, limit: int, is_backward: bool) -> Sequence[OpenVulnerability]:
-        return lists.open_vulnerabilities(filters, limit, after, is_backward=is_backward)
+        return lists.list_open_vulnerabilities(filters, limit, after, is_backward=is_backward)
 
     return read_page(
         read,

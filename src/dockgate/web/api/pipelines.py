@@ -177,7 +177,7 @@ def read_execution_page(
     def read(after: tuple[int] | None, limit: int, newest_first: bool) -> Sequence[Execution]:
         number = after and after[0]
         return server.store.executions.list_for_pipeline(
-            name, limit, number, state, result=result, newest_first=newest_first
+            name, limit, number, state, result=result, is_newest_first=newest_first
         )
 
     def count(limit: int) -> int:

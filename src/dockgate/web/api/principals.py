@@ -190,7 +190,7 @@ def read_token_page(server: WebServices, query: PageQuery, principal: str | None
     principal = principal or None
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
-        tokens = server.store.tokens.list(principal, limit, after and after[0], newest_first=newest_first)
+        tokens = server.store.tokens.list(principal, limit, after and after[0], is_newest_first=newest_first)
         return [_make_token_view(token) for token in tokens]
 
     return read_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
@@ -245,6 +245,6 @@ def read_audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFi
     """A page of the audit log."""
 
     def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
-        return server.store.audit.list(audit_filter, limit, after and after[0], newest_first=newest_first)
+        return server.store.audit.list(audit_filter, limit, after and after[0], is_newest_first=newest_first)
 
     return read_page(read, lambda entry: (entry.id,), (str,), query, partial(server.store.audit.count, audit_filter))

@@ -210,7 +210,7 @@ def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> P
     """A page of the messages to a target that were given up."""
 
     def read(after: tuple[int, str] | None, limit: int, newest_first: bool) -> Sequence[DeadLetter]:
-        return server.event_targets.list_dead_letters(name, limit, after, newest_first=newest_first)
+        return server.event_targets.list_dead_letters(name, limit, after, is_newest_first=newest_first)
 
     return read_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
 
