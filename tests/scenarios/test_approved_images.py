@@ -12,7 +12,6 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
 
 from dockgate.attestations.statements import Claim, verify_statement
 from dockgate.shared.errors import DeniedError
@@ -32,9 +31,15 @@ watch: 2d after push
 """
 
 
-@pytest.fixture(scope="module", params=sorted(FACTORIES))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+@pytest.fixture(scope="module")
+def database() -> str:
+    """Its statements have tests of their own on both databases; tests/slow plays this on Postgres."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database) as system:
         system.apply(ASSIGNMENT)
         yield system
 

@@ -14,7 +14,6 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package, planned_inventory
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
 
 from dockgate.delivery.fixes import FixKind, FixPlan, branch_name, fix_id
 from dockgate.delivery.model import FixAction
@@ -111,9 +110,15 @@ class System(ServerSystem):
         self.use_cases.fixes.review()
 
 
-@pytest.fixture(scope="module", params=sorted(FACTORIES))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    with System(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+@pytest.fixture(scope="module")
+def database() -> str:
+    """Its statements have tests of their own on both databases; tests/slow plays this on Postgres."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    with System(Path(tmp_path_factory.mktemp("server")), database=database) as system:
         system.contents = {}
         system.advisories = BothFeeds(system.clock, list(system.advisories.advisories))
         yield system

@@ -11,7 +11,6 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory
 from tests.scenarios.server import ServerSystem
-from tests.store.factories import FACTORIES
 
 from dockgate.events.envelope import StoredEvent
 from dockgate.shared.timestamps import format_time
@@ -49,9 +48,15 @@ class UncheckedDatabase(AdvisoryDatabase):
         return (Coverage("Debian:13", True, (), self.checked_at), Coverage("kev", True, (), self.checked_at))
 
 
-@pytest.fixture(scope="module", params=sorted(FACTORIES))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+@pytest.fixture(scope="module")
+def database() -> str:
+    """Its statements have tests of their own on both databases; tests/slow plays this on Postgres."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database) as system:
         system.apply(POLICY)
         system.apply(ASSIGNMENT)
         yield system

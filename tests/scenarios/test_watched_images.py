@@ -11,7 +11,6 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.server import SECRET, ServerSystem
-from tests.store.factories import FACTORIES
 
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.errors import DeployError
@@ -29,9 +28,15 @@ STRICT = "kind: Policy\nname: no-low\nrules:\n  max_findings: {LOW: 0}\n"
 LOW = PlannedFindings({"LOW": 1})
 
 
-@pytest.fixture(scope="module", params=sorted(FACTORIES))
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
-    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=request.param) as system:
+@pytest.fixture(scope="module")
+def database() -> str:
+    """Its statements have tests of their own on both databases; tests/slow plays this on Postgres."""
+    return "sqlite"
+
+
+@pytest.fixture(scope="module")
+def server(database: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
+    with ServerSystem(Path(tmp_path_factory.mktemp("server")), database=database) as system:
         system.apply(STRICT)
         yield system
 

@@ -1,0 +1,9 @@
+"""tests/scenarios/test_watched_images.py on Postgres."""
+
+import pytest
+from tests.scenarios.test_watched_images import *  # noqa: F403 - the tests
+
+
+@pytest.fixture(scope="module")  # type: ignore[no-redef]
+def database() -> str:
+    return "postgres"
