@@ -7,7 +7,7 @@ from tests.events.test_dockgate_events import all_events
 from dockgate.events.dockgate_events import make_verdict_changed
 from dockgate.events.envelope import StoredEvent
 from dockgate.web.console.formats import get_mark
-from dockgate.web.console.pages.changes import KINDS, change_of
+from dockgate.web.console.pages.changes import KINDS, make_change
 
 
 def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None:
@@ -19,7 +19,7 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
         stored = StoredEvent(
             number, event.id, "dockgate", event.detail_type, event.subject, event.time, None, None, body
         )
-        change = change_of(stored)
+        change = make_change(stored)
         if change is None:
             assert event.detail_type == "deploy.failed"
             continue
@@ -36,7 +36,7 @@ def test_a_verdict_by_another_policy_than_before_names_both() -> None:
     for former, sentence in (("lax", "lax, before crit"), ("crit", "crit"), (None, "crit")):
         event = make_verdict_changed(*names, {}, "2026-11-29T00:00:00.000Z", former_policy=former)
         stored = StoredEvent(1, event.id, "dockgate", event.detail_type, "x", "", None, None, event.make_envelope())
-        change = change_of(stored)
+        change = make_change(stored)
         assert change is not None
         assert change.sentence == f"Was Approved by the policy {sentence}."
 
@@ -45,4 +45,4 @@ def test_an_event_without_what_it_should_have_is_left_out() -> None:
     bodies: tuple[dict[str, Any], ...] = ({}, {"detail": None}, {"detail": {}})
     for kind in KINDS:
         for body in bodies:
-            assert change_of(StoredEvent(1, "a", "dockgate", kind, "x", "", None, None, body)) is None
+            assert make_change(StoredEvent(1, "a", "dockgate", kind, "x", "", None, None, body)) is None

@@ -57,4 +57,4 @@ def test_a_filter_is_the_query_of_its_links() -> None:
     ("sort", "order"), [("reason", [A, B, C]), ("severity", [C, A, B]), ("epss", [B, A, C]), ("package", [A, B, C])]
 )
 def test_findings_are_sorted_and_else_keep_the_order_of_reasons(sort: str, order: list[Finding]) -> None:
-    assert sorted((A, B, C), key=FindingFilter.from_query({"sort": sort}).order()) == order
+    assert sorted((A, B, C), key=FindingFilter.from_query({"sort": sort}).make_sort_key()) == order

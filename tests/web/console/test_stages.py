@@ -6,7 +6,7 @@ import pytest
 from tests.store.factories import approval
 
 from dockgate.delivery.model import Approvers
-from dockgate.web.console.pages.stages import wait_sentence
+from dockgate.web.console.pages.stages import describe_wait
 
 
 @pytest.mark.parametrize(
@@ -21,4 +21,4 @@ from dockgate.web.console.pages.stages import wait_sentence
 )
 def test_a_wait_names_what_is_missing(count: int | None, verdict: str | None, supporters: int, expected: str) -> None:
     approvers = None if count is None else Approvers(count=count)
-    assert wait_sentence(replace(approval(), approvers=approvers, verdict=verdict), supporters) == expected
+    assert describe_wait(replace(approval(), approvers=approvers, verdict=verdict), supporters) == expected

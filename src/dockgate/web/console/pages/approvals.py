@@ -11,7 +11,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import approvals as approval_calls
-from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
+from dockgate.web.console.pages.decisions import Refusal, choose_status, read_decision
 from dockgate.web.console.pages.executions import render_execution
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -23,23 +23,23 @@ router = make_page_router()
 
 @router.get("/approvals/{approval_id:path}")
 @api.mark_self_checking
-def approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_approval(approval_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the approval of an outside pipeline. Ours are decided on their execution's page."""
-    return _approval(approval_id, request, caller, server)
+    return _render_approval(approval_id, request, caller, server)
 
 
-def _approval(
+def _render_approval(
     approval_id: str, request: Request, caller: Caller, server: WebServices, refusal: Refusal | None = None
 ) -> Response:
     approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
         return see_other(make_approval_path(approval_id))
-    decision = decision_of(server, approval_view, caller)
+    decision = read_decision(server, approval_view, caller)
     return render_page(
         request,
         caller,
         "approval.html",
-        code_of(refusal),
+        choose_status(refusal),
         title=f"Error: {approval_id}" if refusal else approval_id,
         decision=decision,
         refusal=refusal,
@@ -48,7 +48,7 @@ def _approval(
 
 @router.post("/approvals/{approval_id:path}/vote")
 @api.mark_self_checking
-def vote(
+def cast_vote(
     approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Approve or reject as a person."""
@@ -56,13 +56,13 @@ def vote(
     try:
         approval_calls.cast_vote(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
-        return _refuse(Refusal(approval_id, "vote", fields, error), request, caller, server)
+        return _render_refusal(Refusal(approval_id, "vote", fields, error), request, caller, server)
     return see_other(make_approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
 @api.mark_self_checking
-def reject(
+def reject_approval(
     approval_id: str, request: Request, caller: api.Decider, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Reject what waits for a verdict."""
@@ -73,13 +73,13 @@ def reject(
     try:
         approval_calls.reject_approval(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
-        return _refuse(Refusal(approval_id, "reject", fields, error), request, caller, server)
+        return _render_refusal(Refusal(approval_id, "reject", fields, error), request, caller, server)
     return see_other(make_approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/override")
 @api.mark_self_checking
-def override(
+def override_rejection(
     approval_id: str, request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Accept the findings of a rejected image until a date, and retry."""
@@ -87,16 +87,16 @@ def override(
     try:
         approval_calls.override_rejection(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
-        return _refuse(Refusal(approval_id, "override", fields, error), request, caller, server)
+        return _render_refusal(Refusal(approval_id, "override", fields, error), request, caller, server)
     return see_other(make_approval_path(approval_id))
 
 
-def _refuse(refusal: Refusal, request: Request, caller: Caller, server: WebServices) -> Response:
+def _render_refusal(refusal: Refusal, request: Request, caller: Caller, server: WebServices) -> Response:
     """The page of the approval with the form as it was filled in, and why it was refused."""
     page = make_approval_path(refusal.approval).partition("#")[0]
     # Links of the page lead to itself, not to where its form was sent.
     of_page = Request({**request.scope, "path": unquote(page), "query_string": b""}, request.receive)
     key = ApprovalId(refusal.approval).action
     if key is None:
-        return _approval(refusal.approval, of_page, caller, server, refusal)
+        return _render_approval(refusal.approval, of_page, caller, server, refusal)
     return render_execution(key.execution, of_page, caller, server, refusal)

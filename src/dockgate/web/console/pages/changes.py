@@ -46,10 +46,10 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
     ]
     changes: dict[tuple[str, ...], Change] = {}
     for event in events:
-        change = change_of(event)
+        change = make_change(event)
         if change is None:
             continue
-        present = changes.get(key := _group(event, change))
+        present = changes.get(key := _make_group_key(event, change))
         changes[key] = replace(present, more=present.more + 1) if present else change
     grouped_changes = [
         _merge_images(change) if key[0] == "verdict.changed" else change for key, change in changes.items()
@@ -57,21 +57,21 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
     return grouped_changes[:MAX_CHANGES], len(grouped_changes) > MAX_CHANGES
 
 
-def failed_executions(changes: Sequence[Change]) -> set[str]:
+def list_failed_executions(changes: Sequence[Change]) -> set[str]:
     """The executions among the changes that failed."""
     return {change.subject for change in changes if change.href == f"/executions/{change.subject}"}
 
 
-def with_rejections(changes: Sequence[Change], states: Mapping[str, Status]) -> Sequence[Change]:
+def add_rejections(changes: Sequence[Change], states: Mapping[str, Status]) -> Sequence[Change]:
     """The changes; executions that failed for the answer of an approval have that state."""
-    failed_ids = failed_executions(changes)
+    failed_ids = list_failed_executions(changes)
     return [
         replace(change, state=states.get(change.subject, change.state)) if change.subject in failed_ids else change
         for change in changes
     ]
 
 
-def change_of(event: StoredEvent) -> Change | None:
+def make_change(event: StoredEvent) -> Change | None:
     """An event in words.
 
     None for one that another event says, too, and for one that lacks what the words need. An event may be of another
@@ -86,10 +86,10 @@ def change_of(event: StoredEvent) -> Change | None:
 def _describe_event(event: StoredEvent, detail: Mapping[str, Any]) -> Change | None:
     match event.detail_type:
         case "deploy.succeeded":
-            return _service_change(event, RunState.SUCCEEDED, _deployment_sentence(detail))
+            return _make_service_change(event, RunState.SUCCEEDED, _describe_deployment(detail))
         case "deploy.failed":
             is_of_execution = "execution" in detail  # which has failed as well
-            return None if is_of_execution else _service_change(event, RunState.FAILED, str(detail["reason"]))
+            return None if is_of_execution else _make_service_change(event, RunState.FAILED, str(detail["reason"]))
         case "execution.failed":
             name = str(detail["execution"])
             return Change(RunState.FAILED, name, str(detail["reason"]), f"/executions/{name}", event.at)
@@ -104,30 +104,30 @@ def _describe_event(event: StoredEvent, detail: Mapping[str, Any]) -> Change | N
             name, sentence = str(detail["pipeline"]), f"A fix was found: {detail['summary']}"
             return Change("FixFound", name, sentence, f"/pipelines/{name}", event.at)
         case "service.at_risk":
-            return _service_change(
+            return _make_service_change(
                 event, "AtRisk", str(detail.get("summary") or "Its policy rejects the image that it runs.")
             )
         case "service.recovered":
-            return _service_change(event, "Recovered", "It is no longer at risk.")
+            return _make_service_change(event, "Recovered", "It is no longer at risk.")
         case "service.unhealthy":
-            return _service_change(event, TaskState.UNHEALTHY, str(detail["reason"]))
+            return _make_service_change(event, TaskState.UNHEALTHY, str(detail["reason"]))
         case _:
-            return _feed_change(event, detail)
+            return _make_feed_change(event, detail)
 
 
-def _deployment_sentence(detail: Mapping[str, Any]) -> str:
+def _describe_deployment(detail: Mapping[str, Any]) -> str:
     revision = f"Runs revision {detail['revision']}" if "revision" in detail else "Runs a new revision"
     if "desired_count" in detail:
         return f"{revision} with {format_count(detail['desired_count'], 'task')}, changed by hand."
     return f"{revision}, deployed by {detail['execution']}." if "execution" in detail else f"{revision}."
 
 
-def _service_change(event: StoredEvent, state: str, sentence: str) -> Change:
+def _make_service_change(event: StoredEvent, state: str, sentence: str) -> Change:
     name = str(event.body["detail"]["service"])
     return Change(state, name, sentence, f"/running/{name}", event.at)
 
 
-def _feed_change(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
+def _make_feed_change(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
     state, sentence = {
         "feed.failed": (RunState.FAILED, "It cannot be updated; the old data stays."),
         "feed.stale": ("Stale", "It was last checked too long ago."),
@@ -137,7 +137,7 @@ def _feed_change(event: StoredEvent, detail: Mapping[str, Any]) -> Change:
     return Change(state, f"Feed {detail['feed']}", sentence, "/advisories", event.at)
 
 
-def _group(event: StoredEvent, change: Change) -> tuple[str, ...]:
+def _make_group_key(event: StoredEvent, change: Change) -> tuple[str, ...]:
     """Return the key of a row: the same event of the same subject, or images whose verdicts changed alike."""
     if event.detail_type == "verdict.changed":
         return event.detail_type, change.state, change.sentence

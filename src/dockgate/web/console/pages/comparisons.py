@@ -31,7 +31,7 @@ class Candidate:
     title: str
 
 
-def candidates(
+def list_candidates(
     stored_verdict: Verdict,
     digest: str,
     repository: str,
@@ -102,35 +102,35 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
     return next((record for record in records if record.policy == policy), records[0]).digest
 
 
-def effect_lines(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
+def describe_effect(effect: Effect) -> Iterator[tuple[str, Sequence[str]]]:
     """Describe what an input changed, by kind: a title with the count, and the first MAX_FINDINGS lines."""
     changed_findings = [
-        f"{_line(each.after, each.platform)}, was {each.before.severity}, {_fix(each.before)}"
+        f"{_describe_finding(each.after, each.platform)}, was {each.before.severity}, {_describe_fix(each.before)}"
         for each in effect.changed
     ]
     for noun, verb, lines in (
         ("blocking reason", "came", effect.added_reasons),
         ("blocking reason", "went", effect.removed_reasons),
-        ("finding", "came", _lines(effect.added)),
-        ("finding", "went", _lines(effect.removed)),
+        ("finding", "came", _describe_findings(effect.added)),
+        ("finding", "went", _describe_findings(effect.removed)),
         ("finding", "changed", changed_findings),
-        ("finding", "newly waived", _lines(effect.newly_waived)),
-        ("finding", "no longer waived", _lines(effect.no_longer_waived)),
+        ("finding", "newly waived", _describe_findings(effect.newly_waived)),
+        ("finding", "no longer waived", _describe_findings(effect.no_longer_waived)),
     ):
         if lines:
             omission = [f"and {len(lines) - MAX_FINDINGS:,} more"] if len(lines) > MAX_FINDINGS else []
             yield f"{format_count(len(lines), noun)} {verb}", [*lines[:MAX_FINDINGS], *omission]
 
 
-def _lines(entries: Sequence[PlatformFinding]) -> Sequence[str]:
-    return [_line(entry.finding, entry.platform) for entry in entries]
+def _describe_findings(entries: Sequence[PlatformFinding]) -> Sequence[str]:
+    return [_describe_finding(entry.finding, entry.platform) for entry in entries]
 
 
-def _line(finding: Finding, platform: str) -> str:
+def _describe_finding(finding: Finding, platform: str) -> str:
     place = f" on {platform}" if platform else ""
     package = f"{finding.package.name} {finding.package.version}"
-    return f"{finding.severity} {finding.id} in {package} ({_fix(finding)}){place}"
+    return f"{finding.severity} {finding.id} in {package} ({_describe_fix(finding)}){place}"
 
 
-def _fix(finding: Finding) -> str:
+def _describe_fix(finding: Finding) -> str:
     return f"fixed in {finding.fixed}" if finding.fixed else "no fix"

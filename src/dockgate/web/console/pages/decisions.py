@@ -42,15 +42,15 @@ class Refusal:
     error: UsageError | ConflictError
 
 
-def decision_of(server: WebServices, approval: ApprovalView, caller: Caller) -> Decision:
+def read_decision(server: WebServices, approval: ApprovalView, caller: Caller) -> Decision:
     """Return what the page shows of an approval to this caller."""
     votes = [vote for vote, _ in server.store.approvals.list_votes(approval.id)]
     records = server.store.verdicts.list_of_image(approval.image) if approval.verdict else ()
     verdict = next((record for record in records if record.digest == approval.verdict), None)
-    return Decision(approval, votes, verdict, _objection(approval, [vote.who for vote in votes], caller))
+    return Decision(approval, votes, verdict, _find_objection(approval, [vote.who for vote in votes], caller))
 
 
-def _objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) -> str | None:
+def _find_objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) -> str | None:
     """Return why this person may not vote, or not override a rejection. None if they may, as far as known here."""
     approvers = approval.approvers
     if approvers and approval.state is ApprovalState.WAITING:
@@ -61,7 +61,7 @@ def _objection(approval: ApprovalView, voters: Sequence[str], caller: Caller) ->
     return contributor_objection(caller.principal, approval.committers)
 
 
-def code_of(refusal: Refusal | None) -> int:
+def choose_status(refusal: Refusal | None) -> int:
     """The status of a page that shows a refused form, or that of one without."""
     if refusal is None:
         return 200

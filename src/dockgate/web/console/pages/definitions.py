@@ -58,13 +58,13 @@ def check_text(server: WebServices, text: str, form: str, name: str) -> CheckRes
         return CheckResult("", error)
 
 
-def difference(old_text: str, new_text: str) -> list[str]:
+def compare_texts(old_text: str, new_text: str) -> list[str]:
     """The unified difference of two texts, without the lines that name files."""
     return list(unified_diff(old_text.splitlines(), new_text.splitlines(), lineterm="", n=4))[2:][:MAX_LINES]
 
 
 @router.post("/definitions/check")
-async def check(
+async def check_definition(
     request: Request, caller: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
 ) -> HTMLResponse:
     """Check a text that is being typed: a fragment of a page that says what is wrong, and in which line."""
@@ -74,7 +74,7 @@ async def check(
 
 
 @router.get("/new/{kind}")
-def new(
+def show_new_form(
     kind: str,
     request: Request,
     caller: api.Definer,
@@ -85,21 +85,21 @@ def new(
     service: str = "",
 ) -> Response:
     """Show a document to begin with, filled with the chosen names."""
-    choices = _templates(kind)
+    choices = _list_templates(kind)
     chosen_template = next((each for each in choices if each.id == template), choices[0])
     text = fill(chosen_template, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen_template.id, "name": name, "repository": repository, "service": service}
-    return _new_page(request, caller, server, kind, values, text)
+    return _render_new_form(request, caller, server, kind, values, text)
 
 
-def _templates(kind: str) -> Sequence[Template]:
+def _list_templates(kind: str) -> Sequence[Template]:
     """The templates of a kind, at least one."""
     if kind not in KINDS:
         raise NotFoundError(f"there are no templates of the kind {kind[:40]!r}", f"Kinds: {', '.join(KINDS)}.")
     return [each for each in TEMPLATES if each.kind == kind]
 
 
-def _new_page(
+def _render_new_form(
     request: Request,
     caller: Caller,
     server: WebServices,
@@ -116,7 +116,7 @@ def _new_page(
         422 if is_refused else 200,
         title=f"Error: new {kind}" if is_refused else f"New {kind}",
         kind=kind,
-        templates=_templates(kind),
+        templates=_list_templates(kind),
         values=values,
         text=text,
         result=result,
@@ -137,23 +137,27 @@ _PAGES = {
 
 
 @router.post("/new/{kind}")
-def create(kind: str, request: Request, caller: api.Definer, server: api.ServerDependency, fields: Form) -> Response:
+def create_definition(
+    kind: str, request: Request, caller: api.Definer, server: api.ServerDependency, fields: Form
+) -> Response:
     """Apply a document, or only check it."""
-    _templates(kind)  # refuses unknown kinds before anything is changed
+    _list_templates(kind)  # refuses unknown kinds before anything is changed
     text = fields.get("text", "")
     values = dict.fromkeys(("template", "name", "repository", "service"), "")
     if fields.get("do") == "check":
-        return _new_page(request, caller, server, kind, values, text, check_text(server, text, "document", "document"))
+        return _render_new_form(
+            request, caller, server, kind, values, text, check_text(server, text, "document", "document")
+        )
     try:
         applied_document = server.documents.apply(text + "\n", "document", caller)
     except DockgateError as error:
-        return _new_page(request, caller, server, kind, values, text, CheckResult("", error))
+        return _render_new_form(request, caller, server, kind, values, text, CheckResult("", error))
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return see_other(_PAGES[applied_document.kind].format(applied_document.name))
 
 
 @router.get("/pipelines/{name}/definition")
-def definition(
+def show_definition(
     name: str,
     request: Request,
     caller: api.Reader,
@@ -162,10 +166,10 @@ def definition(
     against: api.Count = 0,
 ) -> Response:
     """Show a pipeline's definition in one version, and what it changed; those who may, edit the newest."""
-    return _definition_page(request, caller, server, name, version, against)
+    return _render_definition(request, caller, server, name, version, against)
 
 
-def _definition_page(
+def _render_definition(
     request: Request,
     caller: Caller,
     server: WebServices,
@@ -188,9 +192,9 @@ def _definition_page(
     is_refused = result is not None and result.problem is not None
     lines: Sequence[str] = ()
     if previous and previous.text and shown_version.text:
-        lines = difference(previous.text, shown_version.text)
+        lines = compare_texts(previous.text, shown_version.text)
     elif previous:
-        lines = difference(pipeline_text(previous.pipeline), pipeline_text(shown_version.pipeline))
+        lines = compare_texts(pipeline_text(previous.pipeline), pipeline_text(shown_version.pipeline))
     return render_page(
         request,
         caller,
@@ -227,7 +231,7 @@ def save_definition(
     text, opened_version = fields.get("text", ""), fields.get("version", "")
     if fields.get("do") == "check":
         result = check_text(server, text, "pipeline", name)
-        return _definition_page(request, caller, server, name, text=text, result=result)
+        return _render_definition(request, caller, server, name, text=text, result=result)
     try:
         present = server.store.pipelines.get(name).version
         if opened_version != str(present):
@@ -238,6 +242,6 @@ def save_definition(
         server.documents.check_pipeline(text + "\n", name)
         applied_document = server.documents.apply(text + "\n", name, caller)
     except DockgateError as error:
-        return _definition_page(request, caller, server, name, text=text, result=CheckResult("", error))
+        return _render_definition(request, caller, server, name, text=text, result=CheckResult("", error))
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return see_other(f"/pipelines/{name}/definition")

@@ -38,7 +38,7 @@ router = make_page_router()
 
 @router.get("/events")
 @api.mark_self_checking
-def events(
+def show_events(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -55,7 +55,7 @@ def events(
     position = (after if is_oldest_first else before) or 0
     error, page = None, Page[StoredEvent]([], None)
     try:
-        page = _page(server, caller, _compile(pattern), position, is_oldest_first=is_oldest_first)
+        page = _page(server, caller, _compile_pattern(pattern), position, is_oldest_first=is_oldest_first)
     except DefinitionError as problem:
         error = problem
     query = PageQuery(sort, str(position or ""))
@@ -68,7 +68,7 @@ def events(
         live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
         events=page.entries,
-        vulnerabilities={event.seq: _vulnerabilities(event.body) for event in page.entries},
+        vulnerabilities={event.seq: _list_vulnerabilities(event.body) for event in page.entries},
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in page.entries},
         pattern=pattern,
         position=position,
@@ -79,7 +79,7 @@ def events(
     )
 
 
-def _vulnerabilities(body: Any) -> list[str]:
+def _list_vulnerabilities(body: Any) -> list[str]:
     """The vulnerabilities that an event names, at most MAX_NAMES."""
     names: list[str] = []
     waiting = [body]
@@ -94,7 +94,7 @@ def _vulnerabilities(body: Any) -> list[str]:
     return sorted(set(names))
 
 
-def _compile(pattern: str) -> Pattern | None:
+def _compile_pattern(pattern: str) -> Pattern | None:
     """The pattern as it is matched, None for no pattern. DefinitionError for a wrong one."""
     try:
         return compile_pattern(json.loads(pattern)) if pattern else None
@@ -109,7 +109,9 @@ def _page(
 
     They are counted if the caller sees all.
     """
-    read, read_back = (_oldest_events, _newest_events) if is_oldest_first else (_newest_events, _oldest_events)
+    read, read_back = (
+        (_read_oldest_events, _read_newest_events) if is_oldest_first else (_read_newest_events, _read_oldest_events)
+    )
     shown_events, following = read(server, caller, event_pattern, position)
     step = 1 if is_oldest_first else -1
     end = read_back(server, caller, event_pattern, position + step)[1] if position else 0
@@ -125,7 +127,7 @@ def _page(
     )
 
 
-def _oldest_events(
+def _read_oldest_events(
     server: WebServices, caller: Caller, event_pattern: Pattern | None, after: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The first matching events after a number, oldest first, of those that `caller` may see.
@@ -134,14 +136,16 @@ def _oldest_events(
     """
     reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
     read_events = server.store.event_log.read(after, reach + 1)
-    matching = _visible_events(read_events[:reach], caller, event_pattern)
+    matching = _select_visible_events(read_events[:reach], caller, event_pattern)
     shown_events = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
         return shown_events, shown_events[-1].seq
     return shown_events, read_events[reach - 1].seq if len(read_events) > reach else 0
 
 
-def _visible_events(events: Iterable[StoredEvent], caller: Caller, event_pattern: Pattern | None) -> list[StoredEvent]:
+def _select_visible_events(
+    events: Iterable[StoredEvent], caller: Caller, event_pattern: Pattern | None
+) -> list[StoredEvent]:
     """Those that match, of those that `caller` may see."""
     return [
         event
@@ -151,7 +155,7 @@ def _visible_events(events: Iterable[StoredEvent], caller: Caller, event_pattern
     ]
 
 
-def _newest_events(
+def _read_newest_events(
     server: WebServices, caller: Caller, event_pattern: Pattern | None, before: int
 ) -> tuple[Sequence[StoredEvent], int]:
     """The newest matching events before a number (0: all), newest first, of those that `caller` may see.
@@ -162,7 +166,9 @@ def _newest_events(
     reach = MAX_READ if event_pattern or caller.is_limited else PAGE_SIZE
     begin = max(0, end - reach)
     read_events = server.store.event_log.read(begin, reach)
-    matching = _visible_events((event for event in reversed(read_events) if event.seq <= end), caller, event_pattern)
+    matching = _select_visible_events(
+        (event for event in reversed(read_events) if event.seq <= end), caller, event_pattern
+    )
     shown_events = matching[:PAGE_SIZE]
     if len(matching) > PAGE_SIZE:
         return shown_events, shown_events[-1].seq
@@ -171,7 +177,7 @@ def _newest_events(
 
 
 @router.get("/events/rules")
-def rules(
+def show_rules(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -195,12 +201,12 @@ def rules(
 
 
 @router.get("/events/rules/{name}")
-def rule(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_rule(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show an event rule, with a tester."""
-    return _rule(request, caller, server, name, "")
+    return _render_rule(request, caller, server, name, "")
 
 
-def _rule(
+def _render_rule(
     request: Request,
     caller: Caller,
     server: WebServices,
@@ -235,10 +241,10 @@ def try_rule(name: str, request: Request, caller: api.Reader, server: api.Server
         outcome = calls.try_rule(name, calls.TriedEvent(event), caller, server)
     except (json.JSONDecodeError, RecursionError) as error:
         problem = DefinitionError(f"the event is not JSON: {error}", "Copy one from the page Events.")
-        return _rule(request, caller, server, name, text, error=problem)
+        return _render_rule(request, caller, server, name, text, error=problem)
     except DefinitionError as error:
-        return _rule(request, caller, server, name, text, error=error)
-    return _rule(request, caller, server, name, text, outcome)
+        return _render_rule(request, caller, server, name, text, error=error)
+    return _render_rule(request, caller, server, name, text, outcome)
 
 
 @router.post("/events/rules/{name}/remove")
@@ -249,7 +255,7 @@ def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependen
 
 
 @router.get("/events/targets")
-def targets(
+def show_targets(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -272,7 +278,7 @@ def targets(
 
 
 @router.get("/events/targets/{name}")
-def target(
+def show_target(
     name: str,
     request: Request,
     caller: api.Reader,
@@ -309,7 +315,7 @@ def try_target(name: str, caller: api.Administrator, server: api.ServerDependenc
 
 
 @router.post("/events/targets/{name}/redeliver")
-def redeliver(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def redeliver_messages(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Send one dead letter again, or all."""
     key = fields.get("key")
     redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, server)

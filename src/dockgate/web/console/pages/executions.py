@@ -22,9 +22,9 @@ from dockgate.web import api
 from dockgate.web.api import executions as calls
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.executions import ActionView, StageView
-from dockgate.web.console.pages.decisions import Refusal, code_of, decision_of
+from dockgate.web.console.pages.decisions import Refusal, choose_status, read_decision
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.pages.stages import shown_states
+from dockgate.web.console.pages.stages import choose_states
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, see_other
 from dockgate.web.console.tables import make_page_table
@@ -62,7 +62,7 @@ _ARTIFACT_SORTS = ("", "action", "-action", "kind", "-kind")
 
 
 @router.get("/executions/{execution_id}")
-def execution(execution_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_execution(execution_id: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show an execution."""
     return render_execution(execution_id, request, caller, server)
 
@@ -74,7 +74,7 @@ def render_execution(
     view = calls.get_execution(execution_id, caller, server)
     actions = [(stage, action) for stage in view.stages for action in stage.actions]
     decisions = {
-        (stage.name, action.name): decision_of(server, action.approval, caller)
+        (stage.name, action.name): read_decision(server, action.approval, caller)
         for stage, action in actions
         if action.approval
     }
@@ -87,14 +87,14 @@ def render_execution(
         request,
         caller,
         "execution.html",
-        code_of(refusal),
+        choose_status(refusal),
         live="",
         title=f"Error: {execution_id}" if refusal else execution_id,
         refusal=refusal,
         view=view,
-        states=shown_states(view, rejections),
+        states=choose_states(view, rejections),
         execution=view.execution,
-        commit=_commit(view.execution.trigger, [action.variables for _, action in actions]),
+        commit=_describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(starters(view.execution.trigger)),
         decisions=decisions,
         shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
@@ -103,7 +103,7 @@ def render_execution(
         artifacts=make_page_table(
             request,
             "artifacts",
-            _artifacts(view.execution.id, actions, caller, server),
+            _list_artifacts(view.execution.id, actions, caller, server),
             _ARTIFACT_KEYS,
             _ARTIFACT_SORTS,
         ),
@@ -111,7 +111,7 @@ def render_execution(
     )
 
 
-def _artifacts(
+def _list_artifacts(
     execution_id: str, actions: Sequence[tuple[StageView, ActionView]], caller: Caller, server: WebServices
 ) -> Sequence[Artifact]:
     """List what the last attempts of an execution's actions made, with the files that the caller may download."""
@@ -144,7 +144,7 @@ def _artifacts(
     return rows
 
 
-def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
+def _describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
     """The commit of an execution, as its trigger and its first source action say; "" for what they do not."""
     source = next((values for values in variables if "CommitId" in values), {})
     names = (
@@ -155,21 +155,21 @@ def _commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) 
 
 
 @router.post("/executions/{execution_id}/stop")
-def stop(execution_id: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def stop_execution(execution_id: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Stop an execution."""
     calls.stop_execution(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
     return see_other(f"/executions/{execution_id}")
 
 
 @router.post("/executions/{execution_id}/retry")
-def retry(execution_id: str, caller: api.Runner, server: api.ServerDependency) -> Response:
+def retry_execution(execution_id: str, caller: api.Runner, server: api.ServerDependency) -> Response:
     """Retry what failed."""
     calls.retry_execution(execution_id, caller, server)
     return see_other(f"/executions/{execution_id}")
 
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}")
-def log(
+def show_log(
     execution_id: str,
     stage: str,
     action: str,
@@ -188,7 +188,7 @@ def log(
     """
     key = ActionKey(execution_id, stage, action, attempt)
     run = server.store.executions.get_run(key)
-    lines, is_cut = _lines(server.store.logs, key)
+    lines, is_cut = _read_lines(server.store.logs, key)
     words = q.lower()
     # A log may have 100,000 lines, and is shown every two seconds while it grows: only a search looks at each.
     numbers = (
@@ -208,12 +208,12 @@ def log(
         execution_id=execution_id,
         key=key,
         run=run,
-        logs=_logs(server, key),
+        logs=_list_logs(server, key),
         q=q,
         line=line,
         is_wrapped=wrap != "no",
         is_newest=end == len(numbers),
-        lines=[(number, _fold(lines[number - 1])) for number in shown_numbers],
+        lines=[(number, _fold_line(lines[number - 1])) for number in shown_numbers],
         match_count=len(numbers),
         total=len(lines),
         is_cut=is_cut,
@@ -221,7 +221,7 @@ def log(
 
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/artifact")
-def artifact(
+def download_artifact(
     execution_id: str,
     stage: str,
     action: str,
@@ -244,13 +244,13 @@ def artifact(
 
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}/raw")
-def raw_log(
+def download_log(
     execution_id: str, stage: str, action: str, attempt: int, caller: api.Reader, server: api.ServerDependency
 ) -> Response:
     """Download an action's log."""
     key = ActionKey(execution_id, stage, action, attempt)
     server.store.executions.get_run(key)
-    lines, _ = _lines(server.store.logs, key)
+    lines, _ = _read_lines(server.store.logs, key)
     headers = {
         "Content-Disposition": f'attachment; filename="{execution_id}-{action}-{attempt}.log"',
         "X-Content-Type-Options": "nosniff",
@@ -259,7 +259,7 @@ def raw_log(
     return PlainTextResponse("\n".join(lines) + "\n", headers=headers)
 
 
-def _logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
+def _list_logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
     pipeline, _ = read_definition(server.store, key)
     last = latest_runs(server.store.executions.list_runs(key.execution))
@@ -274,11 +274,11 @@ def _logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]
     return [(each, {position - 1: "prev", position + 1: "next"}.get(number, "")) for number, each in enumerate(keys)]
 
 
-def _fold(text: str) -> str:
+def _fold_line(text: str) -> str:
     return text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…"
 
 
-def _lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
+def _read_lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
     """The lines of a log, and whether it is longer than what is read."""
     offset, parts = 0, []
     while offset < MAX_LOG_BYTES:

@@ -17,7 +17,7 @@ class FeedTrouble:
     sentence: str
 
 
-def feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
+def find_feed_trouble(feed: FeedStatus, now: datetime) -> FeedTrouble | None:
     """The worst of what is wrong: stale, failing, suspect.
 
     None for a feed that works, or was never fetched.

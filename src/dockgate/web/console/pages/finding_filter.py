@@ -81,7 +81,7 @@ class FindingFilter:
             and self.q.lower() in text
         )
 
-    def order(self) -> Callable[[Finding], tuple[Any, ...]]:
+    def make_sort_key(self) -> Callable[[Finding], tuple[Any, ...]]:
         """The key by which findings are sorted; they are in the order of reasons already."""
         if self.sort == "severity":
             return lambda finding: (finding.severity.rank, rank_score(finding.epss))

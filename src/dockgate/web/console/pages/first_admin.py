@@ -18,7 +18,7 @@ router = make_page_router()
 
 
 @router.get(LINK_PATH)
-async def form(
+async def show_form(
     request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, key: str = ""
 ) -> Response:
     """Show the form, which has the secret of the link.
@@ -28,20 +28,22 @@ async def form(
     try:
         await threads.run_prompt(server.first_admin.require, key)
     except DeniedError as error:
-        return await _refuse(request, threads, error)
-    return _form(request, key)
+        return await _render_refusal(request, threads, error)
+    return _render_form(request, key)
 
 
 @router.post(LINK_PATH)
-async def add(request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form) -> Response:
+async def add_first_admin(
+    request: Request, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
+) -> Response:
     """Add the administrator, which ends the link, show a token once, and sign the browser in."""
     key, name, email = fields.get("key", ""), fields.get("name", ""), fields.get("email", "")
     try:
         token = await threads.run_prompt(server.first_admin.add, key, name, email)
     except UsageError as error:
-        return _form(request, key, name, email, error)
+        return _render_form(request, key, name, email, error)
     except (DeniedError, ConflictError) as error:
-        return await _refuse(request, threads, error)
+        return await _render_refusal(request, threads, error)
     session = await threads.run_prompt(server.sessions.start, token)
     caller = await threads.run_prompt(server.sessions.authenticate, session)
     await threads.run_prompt(audit_sign_in, request, caller)
@@ -50,12 +52,14 @@ async def add(request: Request, server: api.ServerDependency, threads: api.Threa
     return response
 
 
-async def _refuse(request: Request, threads: Threads, error: DeniedError | ConflictError) -> Response:
+async def _render_refusal(request: Request, threads: Threads, error: DeniedError | ConflictError) -> Response:
     await threads.run_prompt(audit_sign_in, request, None, str(error))
     return render_page(request, None, "signin_refused.html", 403, title="Error: first administrator", error=error)
 
 
-def _form(request: Request, key: str, name: str = "", email: str = "", error: UsageError | None = None) -> Response:
+def _render_form(
+    request: Request, key: str, name: str = "", email: str = "", error: UsageError | None = None
+) -> Response:
     title = "Error: first administrator" if error else "First administrator"
     code = 422 if error else 200
     return render_page(

@@ -26,8 +26,8 @@ from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
-from dockgate.web.console.pages.definitions import CheckResult, check_text, difference
-from dockgate.web.console.pages.feed_trouble import feed_trouble
+from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts
+from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_policy_example
 from dockgate.web.console.rendering import render_page
@@ -72,7 +72,7 @@ WAIVER_FIELDS = (
 
 @router.get("/policies")
 @api.mark_self_checking
-def policies(
+def show_policies(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -97,7 +97,7 @@ def policies(
 
 @router.get("/policies/{name}")
 @api.mark_self_checking
-def policy(
+def show_policy(
     name: str,
     request: Request,
     caller: api.Reader,
@@ -118,9 +118,9 @@ def policy(
             f"there is no example {example[:40]!r}", f"Examples: {', '.join(each.id for each in EXAMPLES)}."
         )
     if chosen_example is None or version or caller.is_limited or not caller.can(Permission.ACCEPT):
-        return _policy_page(request, caller, server, name, version=version, against=against)
+        return _render_policy(request, caller, server, name, version=version, against=against)
     result = check_text(server, chosen_example.text, "policy", name)
-    return _policy_page(
+    return _render_policy(
         request,
         caller,
         server,
@@ -140,7 +140,7 @@ class Trial:
     comparison: PolicyComparison
 
 
-def _policy_page(
+def _render_policy(
     request: Request,
     caller: Caller,
     server: WebServices,
@@ -169,7 +169,7 @@ def _policy_page(
         newest=server.policies.get(name).version,
         versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         previous=previous,
-        lines=difference(previous.text, shown_policy.text) if previous else (),
+        lines=compare_texts(previous.text, shown_policy.text) if previous else (),
         used_by=[entry for entry in policy_calls.list_assignments(caller, server) if entry.policy == name],
         text=shown_policy.text if text is None else text,
         comment=comment,
@@ -193,18 +193,18 @@ def save_policy(
     try:
         if action == "check":
             result = check_text(server, text, "policy", name)
-            return _policy_page(request, caller, server, name, text=text, comment=comment, result=result)
+            return _render_policy(request, caller, server, name, text=text, comment=comment, result=result)
         if action in ("history", "running"):
             arguments = text + "\n", name, action, None, PART_LIMIT, cursor or None
             trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
-            return _policy_page(request, caller, server, name, text=text, comment=comment, result=result, trial=trial)
+            return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, trial=trial)
         policy_calls.put_policy(
             server, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
         )
     except (UsageError, ChangedError, BusyError) as error:
         result = CheckResult("", error)
-        return _policy_page(request, caller, server, name, text=text, comment=comment, result=result)
+        return _render_policy(request, caller, server, name, text=text, comment=comment, result=result)
     return see_other(f"/policies/{name}")
 
 
@@ -216,7 +216,7 @@ def remove_policy(name: str, caller: api.Accepter, server: api.ServerDependency,
 
 
 @router.post("/policy-assignments/{name}/remove")
-def unassign(name: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def remove_assignment(name: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove a policy assignment."""
     policy_calls.remove_assignment(name, caller, server)
     return see_other("/policies#assignments")
@@ -233,7 +233,7 @@ _WAIVER_STATES = FilterRow(
 
 @router.get("/waivers")
 @api.mark_self_checking
-def waivers(
+def show_waivers(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -260,7 +260,7 @@ def waivers(
 
 
 @router.get("/waivers/new")
-def new_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def show_new_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Show the form for a waiver; the query fills its fields."""
     values = {name: request.query_params.get(name, "") for name in WAIVER_FIELDS}
     until_date = values["until"] or f"{server.clock() + timedelta(days=WAIVER_DAYS):%Y-%m-%d}"
@@ -269,7 +269,7 @@ def new_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
     preview = None
     with suppress(UsageError, NotFoundError, DeniedError):  # what the fields do not say yet, or a verdict that is gone
         preview = _preview_waiver({**values, "reason": values["reason"] or "not given yet"}, caller, server)
-    return _waiver_form(request, caller, values, preview=preview)
+    return _render_waiver_form(request, caller, values, preview=preview)
 
 
 def _preview_waiver(values: dict[str, str], caller: Caller, server: WebServices) -> WaiverPreview:
@@ -280,7 +280,7 @@ def _preview_waiver(values: dict[str, str], caller: Caller, server: WebServices)
     )
 
 
-def _waiver_form(
+def _render_waiver_form(
     request: Request,
     caller: Caller,
     values: dict[str, str],
@@ -312,21 +312,21 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
         if not values["owner"] or not values["reason"]:
             raise UsageError("a waiver needs an owner and a reason", "Fill both fields.")
         if fields.get("do") == "preview":
-            return _waiver_form(
+            return _render_waiver_form(
                 request, caller, values | form_values, preview=_preview_waiver(values | form_values, caller, server)
             )
         new_waiver_view = calls.add_waiver(
             calls.NewWaiver(**values, until_fixed=until_fixed), caller, server, fields.get("key", "")
         )
     except UsageError as error:
-        return _waiver_form(request, caller, values | form_values, error)
+        return _render_waiver_form(request, caller, values | form_values, error)
     verdict = form_values["verdict"] if re.fullmatch(PATTERN, form_values["verdict"]) else ""
     return see_other(f"/waivers/{new_waiver_view.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
 
 
 @router.get("/waivers/{waiver_id}")
 @api.mark_self_checking
-def waiver(
+def show_waiver(
     waiver_id: str, request: Request, caller: api.Reader, server: api.ServerDependency, verdict: str = ""
 ) -> Response:
     """Show a waiver.
@@ -339,7 +339,7 @@ def waiver(
 
 
 @router.post("/waivers/{waiver_id}/revoke")
-def revoke(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def revoke_waiver(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Revoke a waiver."""
     calls.revoke_waiver(waiver_id, caller, server)
     return see_other(f"/waivers/{waiver_id}")
@@ -353,11 +353,13 @@ def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response
 
 
 @router.get("/advisories")
-def advisories(request: Request, caller: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed") -> Response:
+def show_advisories(
+    request: Request, caller: api.Reader, server: api.ServerDependency, sort: FeedSort = "feed"
+) -> Response:
     """Show what the advisory database covers, and how old it is."""
     database = describe_advisory_database(server)
     feeds = make_page(read_advisory_feeds(server), _FEED_KEYS, PageQuery(sort, limit=LARGEST_PAGE)).entries
-    troubles = {feed.feed: feed_trouble(feed, server.clock()) for feed in feeds}
+    troubles = {feed.feed: find_feed_trouble(feed, server.clock()) for feed in feeds}
     return render_page(
         request,
         caller,

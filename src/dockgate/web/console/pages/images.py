@@ -78,7 +78,7 @@ router = make_page_router()
 
 @router.get("/images")
 @api.mark_self_checking
-def images(request: Request, caller: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
+def show_images(request: Request, caller: api.Reader, server: api.ServerDependency, after: calls.Text = "") -> Response:
     """List images, by the filters of the API's call. An invalid filter is ignored."""
     fields = request.query_params
     severities = [name for name in Severity if name in fields.getlist("severity")]
@@ -124,7 +124,7 @@ def images(request: Request, caller: api.Reader, server: api.ServerDependency, a
         query=query,
         filters=filters,
         links=replace(links, many=REPEATABLE),
-        filter_rows=_filter_rows(layer),
+        filter_rows=_make_filter_rows(layer),
         page_size=PAGE_SIZE,
     )
 
@@ -140,7 +140,7 @@ def _page(server: WebServices, query: ImageQuery) -> Page[ImageSummary]:
     return Page(page.images, page.next, previous, MAX_COUNT if is_capped else total, is_capped)
 
 
-def _filter_rows(layer: str) -> Sequence[FilterRow]:
+def _make_filter_rows(layer: str) -> Sequence[FilterRow]:
     """The filters that links choose. `layer` is the one by which the list is filtered."""
     findings = [
         *(("severity", severity.value, severity.value.lower()) for severity in list(Severity)[:4]),
@@ -158,7 +158,7 @@ def _filter_rows(layer: str) -> Sequence[FilterRow]:
 
 @router.get("/images/{digest}")
 @api.mark_self_checking
-def image(
+def show_image(
     digest: api.Digest,
     request: Request,
     caller: api.Reader,
@@ -197,7 +197,9 @@ def image(
 
 @router.get("/images/{digest}/sbom")
 @api.mark_self_checking
-def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx") -> Response:
+def download_sbom(
+    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "cyclonedx"
+) -> Response:
     """Download the bill of materials of an image, with what could not be read.
 
     It is as `dockgate sbom -o` writes it.
@@ -217,7 +219,7 @@ def sbom(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, f
 
 @router.post("/images/{digest}/scan")
 @api.mark_self_checking
-async def scan(
+async def scan_image(
     digest: api.Digest,
     caller: api.Runner,
     server: api.ServerDependency,
@@ -232,7 +234,7 @@ async def scan(
 
 @router.get("/search")
 @api.mark_self_checking
-def search(request: Request, caller: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
+def search_objects(request: Request, caller: api.Reader, server: api.ServerDependency, q: str = "") -> Response:
     """Find a vulnerability, package, image, execution, service or another thing.
 
     An exact match opens at once.

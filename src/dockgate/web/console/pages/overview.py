@@ -20,9 +20,9 @@ from dockgate.web import api
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.waivers import ENDING_DAYS
 from dockgate.web.console.live import LiveChanges
-from dockgate.web.console.pages.changes import failed_executions, find_changes, with_rejections
-from dockgate.web.console.pages.feed_trouble import feed_trouble
-from dockgate.web.console.pages.stages import execution_rows, rejected_states
+from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
+from dockgate.web.console.pages.feed_trouble import find_feed_trouble
+from dockgate.web.console.pages.stages import find_rejected_states, make_execution_rows
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.visits import LONGEST_PERIOD, VISIT_COOKIE, visit_at
@@ -56,7 +56,7 @@ class QueueItem:
 
 @router.get("/")
 @api.mark_self_checking
-def overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_overview(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show what needs a person now, and what runs."""
     newest_executions = [
         each for each in server.store.executions.list_newest() if caller.can_reach(pipeline=each.pipeline)
@@ -66,16 +66,16 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
     visit = visit_at(server.clock(), request.cookies.get(VISIT_COOKIE, ""))
     changes, has_more = find_changes(server, caller, format_time(visit.since))
     newest_failures = [execution for execution in newest_executions if execution.state is RunState.FAILED]
-    states = rejected_states(server, [*(each.id for each in newest_failures), *failed_executions(changes)])
+    states = find_rejected_states(server, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
     queue = [
-        *_services_at_risk(services),
-        *_unjudged_services(services),
-        *_waiting(server, caller),
-        *_failed_executions(newest_failures, states),
-        *_advisories(server, caller),
-        *_ending_waivers(waivers, server.clock.now()),
-        *_undelivered_messages(server, caller),
-        *_feeds(server, caller),
+        *_list_services_at_risk(services),
+        *_list_unjudged_services(services),
+        *_list_waiting_approvals(server, caller),
+        *_list_failed_executions(newest_failures, states),
+        *_list_advisory_faults(server, caller),
+        *_list_ending_waivers(waivers, server.clock.now()),
+        *_list_undelivered(server, caller),
+        *_list_feeds(server, caller),
     ]
     under_way = [each for each in server.store.executions.list_unfinished() if caller.can_reach(pipeline=each.pipeline)]
     page = render_page(
@@ -86,11 +86,11 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
         title="Overview",
         queue=queue,
         executions=under_way,
-        rows=execution_rows(server, under_way),
+        rows=make_execution_rows(server, under_way),
         services=services,
         is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
-        changes=with_rejections(changes, states),
+        changes=add_rejections(changes, states),
         has_more_changes=has_more,
         visit=visit,
     )
@@ -103,7 +103,7 @@ def overview(request: Request, caller: api.Reader, server: api.ServerDependency)
 
 @router.get("/live")
 @api.mark_self_checking
-async def live(
+async def stream_changes(
     request: Request, caller: api.Reader, threads: api.ThreadsDependency, subject: str = "", since: str | None = None
 ) -> StreamingResponse:
     """Say when something changes whose subject begins with one of these (separated by commas).
@@ -121,20 +121,20 @@ async def live(
     return StreamingResponse(stream, media_type="text/event-stream", headers=headers)
 
 
-def _services_at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
+def _list_services_at_risk(services: Sequence[Service]) -> Iterator[QueueItem]:
     at_risk = [(service.at_risk_until or "", service.name, service.at_risk) for service in services if service.at_risk]
     for deadline, name, reason in sorted(at_risk):
         yield QueueItem("AtRisk", name, reason, "See service", f"/running/{name}", deadline or None)
 
 
-def _unjudged_services(services: Sequence[Service]) -> Iterator[QueueItem]:
+def _list_unjudged_services(services: Sequence[Service]) -> Iterator[QueueItem]:
     for service in services:
         if service.cannot_judge:
             href = f"/running/{service.name}"
             yield QueueItem("CannotJudge", service.name, service.cannot_judge, "See service", href)
 
 
-def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_waiting_approvals(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Approvals that wait for people, what ends first before the others."""
     waiting = (
         server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
@@ -144,11 +144,13 @@ def _waiting(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
-            name, href = approval_name(approval), make_approval_path(approval.id)
+            name, href = name_approval(approval), make_approval_path(approval.id)
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
-def _failed_executions(failed_executions: Sequence[Execution], states: Mapping[str, Status]) -> Iterator[QueueItem]:
+def _list_failed_executions(
+    failed_executions: Sequence[Execution], states: Mapping[str, Status]
+) -> Iterator[QueueItem]:
     """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
     for execution in sorted(
         failed_executions, key=lambda execution: states.get(execution.id) is not Status.UNDETERMINED
@@ -158,14 +160,14 @@ def _failed_executions(failed_executions: Sequence[Execution], states: Mapping[s
         yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
 
 
-def _advisories(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_advisory_faults(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     database = {} if caller.is_limited else describe_advisory_database(server)
     if "error" in database:
         sentence = f"{database['error']} {database['advice']}"
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
 
 
-def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[QueueItem]:
+def _list_ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[QueueItem]:
     for record in waivers:
         waiver = record.waiver
         if not record.revoked_at and is_within_days(waiver.until, now, ENDING_DAYS):
@@ -174,7 +176,7 @@ def _ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[Queue
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)
 
 
-def _undelivered_messages(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
     may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
@@ -186,14 +188,14 @@ def _undelivered_messages(server: WebServices, caller: Caller) -> Iterator[Queue
         yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
 
 
-def _feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
+def _list_feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
     may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
     for feed in read_advisory_feeds(server) if may_see else ():
-        if trouble := feed_trouble(feed, server.clock()):
+        if trouble := find_feed_trouble(feed, server.clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")
 
 
-def approval_name(approval: Approval) -> str:
+def name_approval(approval: Approval) -> str:
     """Return what people call an approval: its execution, or the outside pipeline."""
     return approval.action.execution if approval.action else approval.pipeline or approval.id

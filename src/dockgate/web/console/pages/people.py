@@ -55,7 +55,7 @@ router = make_page_router()
 
 
 @router.get("/people")
-def people(
+def show_people(
     request: Request,
     caller: api.Administrator,
     server: api.ServerDependency,
@@ -64,10 +64,10 @@ def people(
     after: Cursor = None,
 ) -> Response:
     """List principals."""
-    return _people(request, caller, server, query=PageQuery(sort, after), role=role)
+    return _render_people(request, caller, server, query=PageQuery(sort, after), role=role)
 
 
-def _people(
+def _render_people(
     request: Request,
     caller: api.Administrator,
     server: api.ServerDependency,
@@ -96,22 +96,22 @@ def _people(
 
 
 @router.post("/people")
-def add(request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def add_person(request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Add a principal; the token of the first one is shown once."""
     try:
-        roles, project_roles = _roles_of(fields)
+        roles, project_roles = _parse_roles(fields)
         principal = calls.NewPrincipal(fields.get("name", ""), roles, fields.get("email", ""), project_roles)
         new_principal = calls.add_principal(principal, caller, server)
     except DockgateError as error:
-        return _people(request, caller, server, error, values=fields)
+        return _render_people(request, caller, server, error, values=fields)
     return (
-        _people(request, caller, server, token=new_principal.token)
+        _render_people(request, caller, server, token=new_principal.token)
         if new_principal.token
         else see_other(f"/people/{new_principal.principal.name}")
     )
 
 
-def _roles_of(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
+def _parse_roles(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
     """The roles that a form chooses: boxes for those everywhere, words for those of some repositories."""
     texts = [*(role for role in Role if fields.get(f"role-{role}") == "yes"), *fields.get("project-roles", "").split()]
     roles, project_roles = read_roles(texts)
@@ -119,7 +119,7 @@ def _roles_of(fields: dict[str, str]) -> tuple[list[Role], list[ProjectRole]]:
 
 
 @router.get("/people/{name}")
-def person(
+def show_person(
     name: str,
     request: Request,
     caller: api.Administrator,
@@ -128,10 +128,10 @@ def person(
     after: Cursor = None,
 ) -> Response:
     """Show a principal with roles and tokens."""
-    return _person(request, caller, server, name, query=PageQuery(sort, after))
+    return _render_person(request, caller, server, name, query=PageQuery(sort, after))
 
 
-def _person(
+def _render_person(
     request: Request,
     caller: api.Administrator,
     server: api.ServerDependency,
@@ -170,28 +170,28 @@ def set_roles(
 ) -> Response:
     """Replace the roles of a principal."""
     try:
-        calls.set_roles(name, calls.Roles(*_roles_of(fields)), caller, server)
+        calls.set_roles(name, calls.Roles(*_parse_roles(fields)), caller, server)
     except (UsageError, ConflictError) as error:
-        return _person(request, caller, server, name, error=error, values=fields)
+        return _render_person(request, caller, server, name, error=error, values=fields)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/disable")
-def disable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def disable_person(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Disable a principal."""
     calls.disable_principal(name, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/enable")
-def enable(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def enable_person(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Enable a disabled principal."""
     calls.enable_principal(name, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.post("/people/{name}/tokens")
-def issue(
+def issue_token(
     name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
 ) -> Response:
     """Make a token, once for each form. Only this page shows it."""
@@ -201,19 +201,19 @@ def issue(
             raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
         issued_token = calls.create_token(calls.NewToken(name, float(days)), caller, server, fields.get("key", ""))
     except (UsageError, ConflictError) as error:
-        return _person(request, caller, server, name, error=error, values={"days": days})
-    return _person(request, caller, server, name, issued_token.text)
+        return _render_person(request, caller, server, name, error=error, values={"days": days})
+    return _render_person(request, caller, server, name, issued_token.text)
 
 
 @router.post("/people/{name}/tokens/{token_id}/revoke")
-def revoke(name: str, token_id: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def revoke_token(name: str, token_id: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Revoke a token."""
     calls.revoke_token(token_id, caller, server)
     return see_other(f"/people/{name}")
 
 
 @router.get("/audit")
-def audit(
+def show_audit(
     request: Request,
     caller: api.Accepter,
     server: api.ServerDependency,
@@ -240,7 +240,7 @@ def audit(
 
 @router.get("/settings")
 @api.mark_self_checking
-def settings(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_settings(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the caller, their sessions, and the server."""
     return render_page(
         request,
@@ -277,7 +277,7 @@ def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -
 
 @router.get("/styleguide")
 @api.mark_self_checking
-def styleguide(request: Request, caller: api.Reader) -> Response:
+def show_styleguide(request: Request, caller: api.Reader) -> Response:
     """Show every component in every state."""
     links = ListLinks(
         "/styleguide",

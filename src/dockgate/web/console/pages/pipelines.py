@@ -12,7 +12,7 @@ from dockgate.web.api import pipelines as calls
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.pages.stages import execution_rows
+from dockgate.web.console.pages.stages import make_execution_rows
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, see_other
 from dockgate.web.paging import Cursor, PageQuery, names_of
@@ -25,7 +25,7 @@ router = make_page_router()
 
 @router.get("/pipelines")
 @api.mark_self_checking
-def pipelines(
+def show_pipelines(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -45,12 +45,12 @@ def pipelines(
         pipelines=page.entries,
         links=ListLinks.for_page("/pipelines", names_of(calls.PipelineSort), query, page, [("result", result)]),
         filter_rows=[_RESULTS],
-        rows=execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
+        rows=make_execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
     )
 
 
 @router.get("/pipelines/{name}")
-def pipeline(
+def show_pipeline(
     name: str,
     request: Request,
     caller: api.Reader,
@@ -78,7 +78,7 @@ def pipeline(
             f"/pipelines/{name}", names_of(calls.ExecutionSort), query, page, [("result", result)]
         ),
         filter_rows=[_RESULTS],
-        rows=execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
+        rows=make_execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
         fixes=server.store.fixes.list(name, FIXES),
         summarize=summarize,
         key=uuid.uuid4().hex,
@@ -86,7 +86,7 @@ def pipeline(
 
 
 @router.post("/pipelines/{name}/start")
-def start(name: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def start_pipeline(name: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Start a pipeline, once for each form."""
     execution = calls.start_execution(name, caller, server, fields.get("key", ""))
     return see_other(f"/executions/{execution.id}")

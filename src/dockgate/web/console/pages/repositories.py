@@ -20,7 +20,7 @@ from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.list_links import ListLinks
-from dockgate.web.console.pages.definitions import difference
+from dockgate.web.console.pages.definitions import compare_texts
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, see_other
@@ -43,7 +43,7 @@ router = make_page_router()
 
 @router.get("/repositories")
 @api.mark_self_checking
-def repositories(
+def show_repositories(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -60,7 +60,7 @@ def repositories(
 
 
 @router.get("/repositories/{name}")
-def repository(
+def show_repository(
     name: str, request: Request, caller: api.Reader, server: api.ServerDependency, at: str = "", after: str = ""
 ) -> Response:
     """Show the files at the root of a branch, and its newest commits, or those after one."""
@@ -76,20 +76,20 @@ def repository(
         at=branch,
         heads=heads,
         clone_url=server.clone_url(name),
-        entries=_entries(request, server.files.list(name, branch, "") if branch else ()),
-        tags=_tags(server.source.references(name)),
+        entries=_make_entry_table(request, server.files.list(name, branch, "") if branch else ()),
+        tags=_list_tags(server.source.references(name)),
         after=after,
         commits=commits[:COMMITS],
         following=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
     )
 
 
-def _entries(request: Request, entries: Sequence[TreeEntry]) -> PageTable[TreeEntry]:
+def _make_entry_table(request: Request, entries: Sequence[TreeEntry]) -> PageTable[TreeEntry]:
     """The table of a folder's entries, in git's order unless they are sorted."""
     return make_page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, MAX_ENTRIES)
 
 
-def _tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
+def _list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
     """The tags with their objects, by name."""
     prefix = "refs/tags/"
     return sorted(
@@ -98,12 +98,14 @@ def _tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 @router.get("/repositories/{name}/files/{path:path}")
-def file(name: str, path: str, at: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_file(
+    name: str, path: str, at: str, request: Request, caller: api.Reader, server: api.ServerDependency
+) -> Response:
     """Show a folder or a file of a branch or commit."""
-    common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _parents(name, path, at)}
-    kind = _kind(server, name, at, path)
+    common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
+    kind = _find_kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
-        entries = _entries(request, server.files.list(name, at, path))
+        entries = _make_entry_table(request, server.files.list(name, at, path))
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     text, reason = None, ""
     try:
@@ -121,7 +123,7 @@ def file(name: str, path: str, at: str, request: Request, caller: api.Reader, se
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
-def raw(name: str, path: str, at: str, caller: api.Reader, server: api.ServerDependency) -> Response:
+def download_raw(name: str, path: str, at: str, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Download a file."""
     file_name = quote(path.rpartition("/")[2], safe="")
     headers = {
@@ -133,7 +135,7 @@ def raw(name: str, path: str, at: str, caller: api.Reader, server: api.ServerDep
 
 
 @router.get("/repositories/{name}/commits/{commit}")
-def commit(
+def show_commit(
     name: str,
     commit: str,
     request: Request,
@@ -163,7 +165,9 @@ def commit(
         branch=server.source.branch_of(name, shown_commit.id),
         against=against,
         committed=committed,
-        starts=[pipeline for pipeline in _pipelines_of(server, name, committed) if caller.can_reach(pipeline=pipeline)]
+        starts=[
+            pipeline for pipeline in _list_pipelines(server, name, committed) if caller.can_reach(pipeline=pipeline)
+        ]
         if committed
         else (),
         branches=sorted(server.source.heads(name)),
@@ -174,25 +178,27 @@ def commit(
 
 
 @router.get("/repositories/{name}/edit/{path:path}")
-def edit(name: str, path: str, at: str, request: Request, caller: api.Runner, server: api.ServerDependency) -> Response:
+def show_edit_form(
+    name: str, path: str, at: str, request: Request, caller: api.Runner, server: api.ServerDependency
+) -> Response:
     """Show the form to change a file of a branch."""
     head = server.source.heads(name).get(at)
     if head is None:
         raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
     values = {"content": server.files.read(name, head, path).decode("utf-8", "replace"), "head": head, "at": at}
-    return _edit_form(request, caller, server, name, path, values)
+    return _render_edit_form(request, caller, server, name, path, values)
 
 
 @router.get("/repositories/{name}/new")
-def new_file(
+def show_new_file_form(
     name: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = "main"
 ) -> Response:
     """Show the form for a new file of a branch."""
     values = {"content": "", "head": server.source.heads(name).get(at, ""), "at": at}
-    return _edit_form(request, caller, server, name, "", values)
+    return _render_edit_form(request, caller, server, name, "", values)
 
 
-def _edit_form(
+def _render_edit_form(
     request: Request,
     caller: Caller,
     server: api.ServerDependency,
@@ -217,13 +223,13 @@ def _edit_form(
         title=title,
         name=name,
         values={**defaults, **values},
-        starts=_pipelines_of(server, name, values["at"]),
+        starts=_list_pipelines(server, name, values["at"]),
         error=error,
         lines=lines,
     )
 
 
-def _pipelines_of(server: api.ServerDependency, name: str, branch: str) -> list[str]:
+def _list_pipelines(server: api.ServerDependency, name: str, branch: str) -> list[str]:
     """The pipelines that a commit to the branch starts."""
     return [
         pipeline.name
@@ -233,7 +239,7 @@ def _pipelines_of(server: api.ServerDependency, name: str, branch: str) -> list[
 
 
 @router.post("/repositories/{name}/edit")
-def save(name: str, request: Request, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+def save_file(name: str, request: Request, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Commit a changed file to its branch, unless that has moved since the page was opened."""
     names = ("content", "head", "at", "author", "email", "message", "path")
     values = {field: fields.get(field, "") for field in names}
@@ -251,15 +257,17 @@ def save(name: str, request: Request, caller: api.Runner, server: api.ServerDepe
         commit = server.git_pushes.commit(server.files, name, change, pusher, token)
     except ChangedError as error:
         head = server.source.heads(name).get(change.branch)
-        lines = difference(_text_at(server, name, head, change.path), change.content)
-        return _edit_form(request, caller, server, name, change.path, {**values, "head": head or ""}, error, lines)
+        lines = compare_texts(_read_text(server, name, head, change.path), change.content)
+        return _render_edit_form(
+            request, caller, server, name, change.path, {**values, "head": head or ""}, error, lines
+        )
     except (UsageError, ConflictError) as error:
-        return _edit_form(request, caller, server, name, values["path"], values, error)
+        return _render_edit_form(request, caller, server, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
     return see_other(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
 
 
-def _text_at(server: api.ServerDependency, name: str, head: str | None, path: str) -> str:
+def _read_text(server: api.ServerDependency, name: str, head: str | None, path: str) -> str:
     """The text of a file in a commit; that of a file that does not exist is empty."""
     try:
         return server.files.read(name, head, path).decode("utf-8", "replace") if head else ""
@@ -267,7 +275,7 @@ def _text_at(server: api.ServerDependency, name: str, head: str | None, path: st
         return ""
 
 
-def _kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryKind:
+def _find_kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryKind:
     folder, _, last = path.rpartition("/")
     for entry in server.files.list(name, at, folder):
         if entry.name == last:
@@ -275,7 +283,7 @@ def _kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryK
     raise NotFoundError(f"there is no {path!r} in {at} of {name}", "Open the repository's root.")
 
 
-def _parents(name: str, path: str, at: str) -> list[tuple[str, str]]:
+def _list_parents(name: str, path: str, at: str) -> list[tuple[str, str]]:
     """The folders above a path, with their pages."""
     parts = path.split("/")[:-1]
     query = urlencode({"at": at})

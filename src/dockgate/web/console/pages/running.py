@@ -46,7 +46,7 @@ router = make_page_router()
 
 @router.get("/running")
 @api.mark_self_checking
-def services(
+def show_services(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -71,7 +71,7 @@ def services(
 
 @router.get("/running/{name}")
 @api.mark_self_checking
-def service(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_service(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
     view = calls.get_service(name, caller, server)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
@@ -99,7 +99,7 @@ def service(name: str, request: Request, caller: api.Reader, server: api.ServerD
 
 @router.get("/running/{name}/tasks/{task}")
 @api.mark_self_checking
-def task_log(name: str, task: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_task(name: str, task: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a task: its state, the last run of its health check, and the last lines that it has written."""
     view, shown_task = calls.read_task_view(name, task, caller, server)
     definition = next((each for each in view.definitions if each.revision == shown_task.revision), None)
@@ -116,7 +116,7 @@ def task_log(name: str, task: str, request: Request, caller: api.Reader, server:
 
 
 @router.post("/running/{name}/scale")
-def scale(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def scale_service(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Change the desired count."""
     text = fields.get("desired_count", "")
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:

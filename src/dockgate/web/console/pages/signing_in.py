@@ -38,7 +38,7 @@ _SIGN_IN = "sign-in"
 
 
 @router.get("/static/{name}")
-async def static(name: str, request: Request) -> Response:
+async def send_static(name: str, request: Request) -> Response:
     """Get a style sheet or a script."""
     file = find_static_file(name, request.headers.get("Accept-Encoding", ""))
     if file is None:
@@ -47,12 +47,12 @@ async def static(name: str, request: Request) -> Response:
 
 
 @router.get("/signin")
-async def form(request: Request, server: api.ServerDependency, to: str = "/") -> Response:
+async def show_form(request: Request, server: api.ServerDependency, to: str = "/") -> Response:
     """Show the form to sign in."""
-    return _form(request, server, choose_own_path(to))
+    return _render_form(request, server, choose_own_path(to))
 
 
-def _form(request: Request, server: WebServices, target_path: str, error: str = "") -> Response:
+def _render_form(request: Request, server: WebServices, target_path: str, error: str = "") -> Response:
     title = "Error: sign in" if error else "Sign in"
     has_provider = server.provider_sign_in is not None
     code = 422 if error else 200
@@ -72,7 +72,9 @@ async def sign_in(
         secret = await threads.run_prompt(server.sessions.start, fields.get("token", ""))
     except UnknownCallerError:
         await threads.run_prompt(audit_sign_in, request, None, "invalid token")
-        return _form(request, server, target_path, "That token is not valid: it may be mistyped, expired or revoked.")
+        return _render_form(
+            request, server, target_path, "That token is not valid: it may be mistyped, expired or revoked."
+        )
     caller = await threads.run_prompt(server.sessions.authenticate, secret)
     await threads.run_prompt(audit_sign_in, request, caller)
     response = see_other(target_path)
@@ -88,7 +90,7 @@ async def sign_in_at_provider(
 
     A link, not a form: `form-action` would refuse to be led to another host.
     """
-    url, pending = await threads.run_remote(_SIGN_IN, _provider(server).begin)
+    url, pending = await threads.run_remote(_SIGN_IN, _require_provider(server).begin)
     response = see_other(url)
     response.headers["Cache-Control"] = "no-store"
     set_sign_in(request, response, [pending.state, pending.nonce, pending.verifier, choose_own_path(to)])
@@ -100,7 +102,7 @@ async def return_from_provider(
     request: Request, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Start a session with the identity provider's answer."""
-    sign_in, answer = _provider(server), request.query_params
+    sign_in, answer = _require_provider(server), request.query_params
     *fields, target_path = sign_in_fields(request) or [None]
     pending = read_request(fields)
     try:
@@ -124,7 +126,7 @@ async def return_from_provider(
     return response
 
 
-def _provider(server: WebServices) -> ProviderSignIn:
+def _require_provider(server: WebServices) -> ProviderSignIn:
     if server.provider_sign_in is None:
         raise NotFoundError("this server has no identity provider", "Sign in with a token.")
     return server.provider_sign_in

@@ -31,34 +31,34 @@ class ExecutionRow:
     until: str | None = None
 
 
-def execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
+def make_execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
     """The row of each execution, by its id, in at most four queries however many executions there are."""
     runs = server.store.executions.list_runs_of_executions([execution.id for execution in executions])
     failed_ids = [execution.id for execution in executions if execution.state is RunState.FAILED]
     rejections = server.store.execution_results.list_rejections(failed_ids) if failed_ids else {}
-    waits = _waits(server, runs)
+    waits = _find_waits(server, runs)
     versions = {(execution.pipeline, execution.pipeline_version) for execution in executions}
     pipelines = server.store.pipelines.find_versions(versions)
     rows = {}
     for execution in executions:
         stages = [
-            StageMark(stage.name, _stage_state(stage, runs[execution.id], rejections))
+            StageMark(stage.name, _choose_stage_state(stage, runs[execution.id], rejections))
             for stage in pipelines[execution.pipeline, execution.pipeline_version].stages
         ]
-        state = _execution_state(execution, runs[execution.id], rejections)
+        state = _choose_execution_state(execution, runs[execution.id], rejections)
         wait = waits.get(execution.id)
         until = wait[0].expires_at if wait else None
-        rows[execution.id] = ExecutionRow(stages, state, wait_sentence(*wait) if wait else execution.reason, until)
+        rows[execution.id] = ExecutionRow(stages, state, describe_wait(*wait) if wait else execution.reason, until)
     return rows
 
 
-def rejected_states(server: WebServices, executions: Sequence[str]) -> Mapping[str, Status]:
+def find_rejected_states(server: WebServices, executions: Sequence[str]) -> Mapping[str, Status]:
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
     rejections = server.store.execution_results.list_rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
 
 
-def _waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
+def _find_waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
     """The first approval on which each execution waits, with the number of yes votes."""
     waiting = [name for name, each in runs.items() if any(run.state is RunState.WAITING for run in each)]
     approvals = server.store.execution_results.list_waiting_approvals(waiting) if waiting else ()
@@ -69,7 +69,7 @@ def _waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict
     return waits
 
 
-def wait_sentence(approval: Approval, supporters: int) -> str:
+def describe_wait(approval: Approval, supporters: int) -> str:
     """Say what a waiting approval of an action waits for."""
     missing = [] if approval.verdict else ["its verdict"]
     if approval.approvers and (count := approval.approvers.count - supporters) > 0:
@@ -79,7 +79,7 @@ def wait_sentence(approval: Approval, supporters: int) -> str:
     return f"{name} waits for {' and for '.join(missing) or 'its answer'}."
 
 
-def _execution_state(
+def _choose_execution_state(
     execution: Execution, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]
 ) -> RunState | Status:
     """The state of an execution as `ExecutionResult` has it: by its last failure, or by what it waits for."""
@@ -91,7 +91,7 @@ def _execution_state(
     return RunState.WAITING if execution.state is RunState.IN_PROGRESS and is_waiting else execution.state
 
 
-def shown_states(
+def choose_states(
     view: ExecutionView, rejections: Mapping[ActionKey, Status]
 ) -> Mapping[tuple[str, ...], RunState | Status]:
     """The states of an execution, at (), and of its stages and actions, by their names."""
@@ -102,21 +102,23 @@ def shown_states(
         for action in stage.actions:
             key = ActionKey(view.execution.id, stage.name, action.name, action.attempt)
             failed_keys += [key] if action.state is RunState.FAILED else []
-            states[stage.name, action.name] = _shown_state(action.state, [key], rejections)
-        states[(stage.name,)] = _shown_state(stage.state, failed_keys, rejections)
+            states[stage.name, action.name] = _choose_state(action.state, [key], rejections)
+        states[(stage.name,)] = _choose_state(stage.state, failed_keys, rejections)
         all_failed += failed_keys
-    states[()] = _shown_state(view.execution.state, all_failed, rejections)
+    states[()] = _choose_state(view.execution.state, all_failed, rejections)
     return states
 
 
-def _stage_state(stage: Stage, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]) -> RunState | Status:
+def _choose_stage_state(
+    stage: Stage, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]
+) -> RunState | Status:
     failed_keys = [
         run.key for run in latest_runs(runs).values() if run.key.stage == stage.name and run.state is RunState.FAILED
     ]
-    return _shown_state(stage_state(stage, runs), failed_keys, rejections)
+    return _choose_state(stage_state(stage, runs), failed_keys, rejections)
 
 
-def _shown_state(
+def _choose_state(
     state: RunState, failed_keys: Sequence[ActionKey], rejections: Mapping[ActionKey, Status]
 ) -> RunState | Status:
     """The state, or Rejected or Undetermined where these failed actions are the reason, all for their answers."""

@@ -17,7 +17,7 @@ router = make_page_router()
 
 @router.get("/images/r/{name:path}")
 @api.mark_self_checking
-def tag(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_tag(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a tag, REPOSITORY:TAG; a repository alone leads to the list of its images."""
     reference = TagReference.parse(name)
     if reference is None:

@@ -34,7 +34,7 @@ router = make_page_router()
 
 
 @router.get("/workers")
-def workers(
+def show_workers(
     request: Request, caller: api.Reader, server: api.ServerDependency, state: WorkerState | None = None
 ) -> Response:
     """List the workers, and the queues that none of them takes work from."""
@@ -58,14 +58,14 @@ def workers(
 
 
 @router.post("/workers/{worker}/drain")
-def drain(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def drain_worker(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Have a worker end once its present work has ended."""
     worker_calls.drain_worker(worker, server, caller)
     return see_other("/workers")
 
 
 @router.post("/workers/{worker}/remove")
-def remove(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+def remove_worker(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """End a worker in the middle of its work."""
     worker_calls.remove_worker(worker, server, caller)
     return see_other("/workers")
@@ -73,14 +73,14 @@ def remove(worker: str, caller: api.Administrator, server: api.ServerDependency)
 
 @router.get("/attestation-keys")
 @api.mark_self_checking
-def keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
+def show_keys(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show the public keys of attestations, the present one first."""
     present, *former = key_calls.list_keys(caller, server).keys
     return render_page(request, caller, "attestation_keys.html", title="Signing keys", present=present, former=former)
 
 
 @router.post("/attestation-keys")
-def rotate(caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+def rotate_key(caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
     """Replace the signing key, unless it is not the one any more that the page showed."""
     if fields.get("key") == key_calls.list_keys(caller, server).keys[0].id:
         key_calls.rotate_key(caller, server)
@@ -88,7 +88,7 @@ def rotate(caller: api.Administrator, server: api.ServerDependency, fields: Form
 
 
 @router.get("/gc")
-def collections(
+def show_collections(
     request: Request, caller: api.Administrator, server: api.ServerDependency, plan: bool = False
 ) -> Response:
     """List the last collections; with `plan`, show what one would remove now."""
@@ -107,7 +107,7 @@ def collections(
 
 
 @router.post("/gc")
-def collect(caller: api.Administrator, server: api.ServerDependency) -> Response:
+def request_collection(caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Request a collection, unless one has not finished."""
     collection_calls.request_collection(server, caller)
     return see_other("/gc")

@@ -24,7 +24,7 @@ from dockgate.web import api
 from dockgate.web.api import verdicts as calls
 from dockgate.web.api.images import Text
 from dockgate.web.console.list_links import ListLinks
-from dockgate.web.console.pages.comparisons import candidates, effect_lines, find_verdict
+from dockgate.web.console.pages.comparisons import describe_effect, find_verdict, list_candidates
 from dockgate.web.console.pages.finding_filter import EPSS_STEPS, FIXES, ORIGINS, SORTS, FindingFilter
 from dockgate.web.console.recent_verdicts import RecentVerdicts
 from dockgate.web.console.rendering import render_page
@@ -99,7 +99,7 @@ class PlatformPage:
 
 @router.get("/verdicts/{digest}")
 @api.mark_self_checking
-def verdict(
+def show_verdict(
     digest: api.Digest,
     request: Request,
     caller: api.Reader,
@@ -113,14 +113,14 @@ def verdict(
 
     `against` is the digest of a verdict or an image, or its start.
     """
-    stored_verdict, visibility = _read(request, server, digest), ImageVisibility(server.store, caller)
+    stored_verdict, visibility = _read_verdict(request, server, digest), ImageVisibility(server.store, caller)
     repository = visibility.repository_of_verdict(stored_verdict.image, digest)
     records = visibility.verdicts(stored_verdict.image)
     second, comparison, problem = None, None, None
     if against:
         try:
             second = find_verdict(against, stored_verdict.policy, caller, server)
-            compared_verdict = _read(request, server, second)
+            compared_verdict = _read_verdict(request, server, second)
             case_of = server.store.verdicts.read_case
             comparison = compare(
                 RecordedVerdict(stored_verdict, case_of(stored_verdict)),
@@ -129,7 +129,9 @@ def verdict(
         except (UsageError, NotFoundError) as error:
             problem = error
     code = 200 if problem is None else 404 if isinstance(problem, NotFoundError) else 422
-    content = _content(request, server, digest, stored_verdict, repository, is_replay_requested=bool(replay_now))
+    content = _describe_verdict(
+        request, server, digest, stored_verdict, repository, is_replay_requested=bool(replay_now)
+    )
     return render_page(
         request,
         caller,
@@ -137,11 +139,11 @@ def verdict(
         code,
         **(content | {"title": f"Error: {content['title']}"} if problem else content),
         query="",
-        newer=_newer(records, digest, stored_verdict),
-        candidates=candidates(stored_verdict, digest, repository, records, caller, server),
+        newer=_find_newer(records, digest, stored_verdict),
+        candidates=list_candidates(stored_verdict, digest, repository, records, caller, server),
         second=second,
         problem=problem,
-        effect_lines=effect_lines,
+        effect_lines=describe_effect,
         commands=waiver_commands(stored_verdict),
         show=show,
         page=page,
@@ -151,12 +153,12 @@ def verdict(
     )
 
 
-def _read(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
+def _read_verdict(request: Request, server: api.ServerDependency, digest: str) -> Verdict:
     recent: RecentVerdicts = request.app.state.recent_verdicts
     return recent.verdicts.read(digest, lambda: server.store.verdicts.get(digest))
 
 
-def _replay(
+def _replay_verdict(
     request: Request, server: api.ServerDependency, digest: str, stored_verdict: Verdict, is_requested: bool
 ) -> Replay | None:
     """Return whether the verdict is the same when made again; None if that takes too long."""
@@ -169,7 +171,7 @@ def _replay(
 
 
 @router.get("/verdicts/{digest}/link")
-async def linked_verdict(
+async def show_linked_verdict(
     digest: api.Digest,
     request: Request,
     server: api.ServerDependency,
@@ -188,13 +190,13 @@ async def linked_verdict(
 def _render_linked(
     request: Request, server: api.ServerDependency, digest: str, query: str, show: Group | None, page: int
 ) -> Response:
-    stored_verdict = _read(request, server, digest)
+    stored_verdict = _read_verdict(request, server, digest)
     repositories = server.store.verdicts.list_repositories(stored_verdict.image, digest)
     return render_page(
         request,
         None,
         "verdict.html",
-        **_content(request, server, digest, stored_verdict, next(iter(repositories), "")),
+        **_describe_verdict(request, server, digest, stored_verdict, next(iter(repositories), "")),
         query=query,
         newer=None,
         candidates=(),
@@ -209,7 +211,7 @@ def _render_linked(
     )
 
 
-def _content(
+def _describe_verdict(
     request: Request,
     server: api.ServerDependency,
     digest: str,
@@ -221,7 +223,7 @@ def _content(
     """Return what the page shows of the verdict itself."""
     finding_filter = FindingFilter.from_query(request.query_params)
     filters = [(name, value) for name, value in request.query_params.multi_items() if name in FILTER_NAMES]
-    base_layers = _base_layers(server, stored_verdict.image)
+    base_layers = _find_base_layers(server, stored_verdict.image)
     return {
         "links": ListLinks(request.url.path, SORTS, finding_filter.sort, filters, descending=LAST_FIRST),
         "chosen": finding_filter,
@@ -230,7 +232,7 @@ def _content(
         "digest": digest,
         "verdict": stored_verdict,
         "platforms": [
-            _platform_page(stored_verdict, platform, base_layers.get(platform.image), finding_filter)
+            _make_platform_page(stored_verdict, platform, base_layers.get(platform.image), finding_filter)
             for platform in stored_verdict.platform_verdicts
         ],
         "repository": repository,
@@ -238,13 +240,15 @@ def _content(
         "scanner": server.scans.runner.version,
         "page_size": PAGE_SIZE,
         "most_upgrades": MAX_UPGRADES,
-        "replay": _replay(request, server, digest, stored_verdict, is_replay_requested),
+        "replay": _replay_verdict(request, server, digest, stored_verdict, is_replay_requested),
     }
 
 
 @router.get("/verdicts/{digest}/report")
 @api.mark_self_checking
-def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "html") -> Response:
+def download_report(
+    digest: api.Digest, caller: api.Reader, server: api.ServerDependency, form: str = "html"
+) -> Response:
     """Download a verdict as a report, in a format of `dockgate verdict show -o`."""
     kind = REPORT_KINDS.get(form)
     if kind is None:
@@ -258,21 +262,23 @@ def report(digest: api.Digest, caller: api.Reader, server: api.ServerDependency,
     return download_text(name, kind.media_type, lambda out: reports.write(content, form, out))
 
 
-def _newer(records: Sequence[VerdictRecord], digest: str, stored_verdict: Verdict) -> VerdictRecord | None:
+def _find_newer(records: Sequence[VerdictRecord], digest: str, stored_verdict: Verdict) -> VerdictRecord | None:
     """The newest verdict on the image by the same policy, if that is another one."""
     by_policy = next((record for record in records if record.policy == stored_verdict.policy), None)
     return by_policy if by_policy and by_policy.digest != digest else None
 
 
-def _platform_page(
+def _make_platform_page(
     stored_verdict: Verdict,
     platform: PlatformVerdict,
     base_layers: frozenset[str] | None,
     finding_filter: FindingFilter,
 ) -> PlatformPage:
     order = list(Group)
-    all_rows = sorted(_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank))
-    sort_key = finding_filter.order()
+    all_rows = sorted(
+        _make_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank)
+    )
+    sort_key = finding_filter.make_sort_key()
     rows = sorted(
         (row for row in all_rows if finding_filter.has(row.finding, row.is_base)), key=lambda row: sort_key(row.finding)
     )
@@ -299,7 +305,7 @@ def _platform_page(
     )
 
 
-def _base_layers(server: api.ServerDependency, image: str) -> dict[str, frozenset[str]]:
+def _find_base_layers(server: api.ServerDependency, image: str) -> dict[str, frozenset[str]]:
     """The digests of the base image's layers by the platform's image, without platforms whose base is unknown."""
     return {
         inventory.image: frozenset(inventory.layers[: inventory.base_layers])
@@ -308,12 +314,14 @@ def _base_layers(server: api.ServerDependency, image: str) -> dict[str, frozense
     }
 
 
-def _rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:
-    blocking = {_key(finding): violation.message for violation in platform.violations for finding in violation.findings}
-    waived_findings = {_key(entry.finding): entry for entry in platform.waived if entry.finding is not None}
+def _make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:
+    blocking = {
+        _make_key(finding): violation.message for violation in platform.violations for finding in violation.findings
+    }
+    waived_findings = {_make_key(entry.finding): entry for entry in platform.waived if entry.finding is not None}
     rows = []
     for finding in platform.findings:
-        key = _key(finding)
+        key = _make_key(finding)
         if key in waived_findings:
             group, because = Group.WAIVED, wording.describe_waiver(waived_findings[key])
         elif key in blocking:
@@ -327,6 +335,6 @@ def _rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list
     return rows
 
 
-def _key(finding: Finding) -> tuple[str, str, str]:
+def _make_key(finding: Finding) -> tuple[str, str, str]:
     """A finding in one place of the image."""
     return finding.id, finding.package.purl, finding.package.path

@@ -29,14 +29,14 @@ router = make_page_router()
 
 
 @router.get("/vex")
-def documents(
+def show_documents(
     request: Request, caller: api.Reader, server: api.ServerDependency, state: VexState | None = None
 ) -> Response:
     """List VEX documents, with a form to upload one."""
-    return _documents(request, caller, server, state=state)
+    return _render_documents(request, caller, server, state=state)
 
 
-def _documents(
+def _render_documents(
     request: Request,
     caller: Caller,
     server: WebServices,
@@ -62,7 +62,7 @@ def _documents(
 
 
 @router.post("/vex")
-async def upload(
+async def upload_document(
     request: Request, caller: api.Accepter, server: api.ServerDependency, threads: api.ThreadsDependency
 ) -> Response:
     """Upload a VEX document, for which the caller vouches: a file, or its text."""
@@ -73,12 +73,12 @@ async def upload(
     except UsageError as error:
         # A browser lets no page choose a file again; a text stays in its field.
         content = document.data.decode(errors="replace") if document.name == PASTED_NAME else ""
-        return await threads.run(caller.name, _documents, request, caller, server, content, error)
+        return await threads.run(caller.name, _render_documents, request, caller, server, content, error)
     return see_other("/vex")
 
 
 @router.post("/vex/{digest}/remove")
-def remove(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> Response:
+def remove_document(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove an uploaded document. It stays on record."""
     calls.remove_document(digest, caller, server)
     return see_other("/vex")

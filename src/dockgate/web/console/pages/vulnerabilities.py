@@ -94,7 +94,7 @@ _MEDIA_TYPES = {
 
 
 @router.get("/vulnerabilities")
-def vulnerabilities(
+def show_vulnerabilities(
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
@@ -135,7 +135,7 @@ def vulnerabilities(
 
 @router.get("/vulnerabilities/{name:path}")
 @api.mark_self_checking
-def vulnerability(
+def show_vulnerability(
     name: str,
     request: Request,
     caller: api.Reader,
@@ -147,7 +147,7 @@ def vulnerability(
 ) -> Response:
     """Show a vulnerability: what is known of it, and everything that it touches."""
     question = name[:LONGEST_QUESTION]
-    exposure = server.exposure_search.find(_request(question, caller, after, unknown_after, only, sort))
+    exposure = server.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort))
     if exposure.kind != "vulnerability":
         return see_other(make_package_path("", question))
     facts = read_facts(server.advisories, exposure.question, exposure.names)
@@ -159,13 +159,13 @@ def vulnerability(
         exposure=exposure,
         facts=facts,
         affected=make_page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
-        severity=_worst_severity(exposure),
+        severity=_find_worst_severity(exposure),
         source_url=wording.build_advisory_url(exposure.question),
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
-        statements=_statements(exposure),
+        statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
-        tasks=_tasks(server, exposure.services),
-        links=_links(request, exposure, after, only, sort),
+        tasks=_count_tasks(server, exposure.services),
+        links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
     )
@@ -173,7 +173,7 @@ def vulnerability(
 
 @router.get("/packages/{question:path}")
 @api.mark_self_checking
-def package(
+def show_package(
     question: str,
     request: Request,
     caller: api.Reader,
@@ -186,7 +186,7 @@ def package(
     """Show a package: the versions that images hold, their vulnerabilities, and every image and service."""
     question = question[:LONGEST_QUESTION]
     look_up = server.exposure_search.look_up(question)
-    exposure = server.exposure_search.find(_request(question, caller, after, unknown_after, only, sort), look_up)
+    exposure = server.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort), look_up)
     if exposure.kind != "package":
         return see_other(make_vulnerability_path(question))
     contents = find_package(server.exposure_search, exposure.question, caller, look_up)
@@ -201,14 +201,14 @@ def package(
         vulnerabilities=make_page_table(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
-        tasks=_tasks(server, exposure.services),
-        links=_links(request, exposure, after, only, sort),
+        tasks=_count_tasks(server, exposure.services),
+        links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
     )
 
 
-def _links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
+def _make_links(request: Request, exposure: Exposure, cursor: int | None, kind: str, sort: ExposureSort) -> ListLinks:
     """The links of the table of images: by the filter `only`, in both orders, and to its other pages."""
     return ListLinks(
         request_path(request),
@@ -221,7 +221,7 @@ def _links(request: Request, exposure: Exposure, cursor: int | None, kind: str, 
     )
 
 
-def _request(
+def _make_request(
     question: str, caller: Caller, cursor: int | None, unknown_after: int, kind: str, sort: ExposureSort
 ) -> ExposureRequest:
     return ExposureRequest(
@@ -236,7 +236,7 @@ def _request(
     )
 
 
-def _tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str, int]:
+def _count_tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str, int]:
     """Return how many tasks of each of the first services run; without those whose target does not answer."""
     counts = {}
     for service in services[:MAX_SERVICES]:
@@ -248,7 +248,7 @@ def _tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str,
     return counts
 
 
-def _statements(exposure: Exposure) -> list[FindingWaiver]:
+def _list_statements(exposure: Exposure) -> list[FindingWaiver]:
     """The VEX statements that excuse it in the shown images, each once."""
     entries = (entry for image in exposure.images for package in image.packages for entry in package.waived)
     by_document = {(entry.by, entry.owner, entry.reason): entry for entry in entries if entry.kind == "vex"}
@@ -257,14 +257,14 @@ def _statements(exposure: Exposure) -> list[FindingWaiver]:
 
 @router.get("/exposure/report")
 @api.mark_self_checking
-def report(
+def download_report(
     caller: api.Reader,
     server: api.ServerDependency,
     q: Annotated[str, Query(min_length=1, max_length=LONGEST_QUESTION)],
     form: ReportForm = ReportForm.HTML,
 ) -> Response:
     """Download where a vulnerability or a package is, in all images, as `dockgate where -o` writes it."""
-    exposure = _everywhere(server, caller, q)
+    exposure = _read_all_pages(server, caller, q)
 
     def write(target: TextIO) -> None:
         if form is ReportForm.JSON:
@@ -276,7 +276,7 @@ def report(
     return download_text(f"exposure-{exposure['question']}-{day}.{form}", _MEDIA_TYPES[form], write)
 
 
-def _everywhere(server: WebServices, caller: api.Reader, question: str) -> dict[str, Any]:
+def _read_all_pages(server: WebServices, caller: api.Reader, question: str) -> dict[str, Any]:
     """All pages of an answer as one, as JSON."""
     request = ExposureRequest(question, caller, limit=LARGEST_PAGE)
     page = server.exposure_search.find(request)
@@ -291,7 +291,7 @@ def _everywhere(server: WebServices, caller: api.Reader, question: str) -> dict[
     return {**exposure, "next": None, "unknown": {**exposure["unknown"], "next": None}}
 
 
-def _worst_severity(exposure: Exposure) -> Severity | None:
+def _find_worst_severity(exposure: Exposure) -> Severity | None:
     """The worst severity that packages of the shown images have."""
     severities = [Severity(entry.severity) for image in exposure.images for entry in image.packages if entry.severity]
     return min(severities, key=lambda severity: severity.rank, default=None)
