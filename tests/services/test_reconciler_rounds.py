@@ -1,6 +1,6 @@
 """The reconciler leaves alone what is being worked on, and what has not changed."""
 
-from dockgate.services.reconciler_rounds import ROUND_LIMIT, OverdueItems, Rounds
+from dockgate.services.reconciler_rounds import ROUND_LIMIT, OverdueItems, RoundRobin
 
 
 def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
@@ -13,7 +13,7 @@ def test_the_first_round_takes_all_and_later_ones_what_was_due_before() -> None:
 
 
 def test_a_revision_is_finished_when_nothing_is_left_to_do() -> None:
-    rounds, items = Rounds[tuple[int]](), [(number,) for number in range(ROUND_LIMIT + 1)]
+    rounds, items = RoundRobin[tuple[int]](), [(number,) for number in range(ROUND_LIMIT + 1)]
     rounds.run(items, str, lambda _: True, "trying", "one")
     assert not rounds.is_finished("one")  # one item more than a round takes
     rounds.run(items, str, lambda _: True, "trying", "one")
@@ -26,7 +26,7 @@ def test_a_revision_is_not_finished_while_an_item_fails_or_is_due() -> None:
         raise ValueError("an internal error")
 
     for state, act in ((str, fail), (str, lambda _: False), (lambda _: "", lambda _: True)):
-        rounds = Rounds[tuple[int]]()
+        rounds = RoundRobin[tuple[int]]()
         for _ in range(2):
             rounds.run([(1,)], state, act, "trying", "one")
             assert not rounds.is_finished("one")

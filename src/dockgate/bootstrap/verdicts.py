@@ -30,7 +30,7 @@ from dockgate.services.policies.dry_run import PolicyDryRun
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.registry.pushes import RegistryPushes
-from dockgate.services.verdicts.case_builder import Baselines, CaseBuilder
+from dockgate.services.verdicts.case_builder import BaselineFinder, CaseBuilder
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.push_verdicts import PushVerdicts
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
@@ -93,11 +93,11 @@ class VerdictWiring:
             partial(read_requested_policy, rules=self.rules),
             self.policies.versions if self.read_policy is self.policies else None,
         )
-        baselines = Baselines(store, self.ecosystems, self.registry)
+        baseline_finder = BaselineFinder(store, self.ecosystems, self.registry)
         self.case_builder = CaseBuilder(
             store,
             adapters.advisories,
-            baselines,
+            baseline_finder,
             self.waivers,
             self.provenance,
             adapters.findings,

@@ -67,11 +67,11 @@ def apply_to_unread(
         else:
             unread_entries.append(entry)
     undetermined_entries: list[Undetermined] = []
-    for doubt in matches.undetermined:
-        if waiver := _find_for_doubt(waivers, doubt, inventory.packages, protected_paths):
-            applied_waivers.append(_apply(waiver, doubt.subject, doubt.reason))
+    for undetermined_entry in matches.undetermined:
+        if waiver := _find_for_undetermined(waivers, undetermined_entry, inventory.packages, protected_paths):
+            applied_waivers.append(_apply(waiver, undetermined_entry.subject, undetermined_entry.reason))
         else:
-            undetermined_entries.append(doubt)
+            undetermined_entries.append(undetermined_entry)
     return UnreadWaivers(
         replace(inventory, unread=tuple(unread_entries)),
         Matches(matches.findings, tuple(undetermined_entries)),
@@ -112,28 +112,34 @@ def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collec
     )
 
 
-def _find_for_doubt(
-    waivers: Sequence[Waiver], doubt: Undetermined, packages: Sequence[Package], protected_paths: Collection[str]
+def _find_for_undetermined(
+    waivers: Sequence[Waiver],
+    undetermined_entry: Undetermined,
+    packages: Sequence[Package],
+    protected_paths: Collection[str],
 ) -> Waiver | None:
     """The waiver that accepts an undetermined package.
 
     For an undetermined ecosystem, every package of it needs a waiver; returns the one that expires first.
     """
-    if doubt.kind == "unread":
-        return _find_for_path(waivers, doubt.subject, protected_paths)
-    if doubt.kind not in _ACCEPTABLE:
+    if undetermined_entry.kind == "unread":
+        return _find_for_path(waivers, undetermined_entry.subject, protected_paths)
+    if undetermined_entry.kind not in _ACCEPTABLE:
         return None
     package_waivers = [waiver for waiver in waivers if _get_subject(waiver).startswith("pkg:")]
-    if doubt.subject.startswith("pkg:"):
-        subjects = [package for package in packages if package.purl == doubt.subject]
+    if undetermined_entry.subject.startswith("pkg:"):
+        subjects = [package for package in packages if package.purl == undetermined_entry.subject]
         for waiver in package_waivers:
             if any(patterns.is_package_match(_get_subject(waiver), package) for package in subjects):
                 return waiver
-        return next((waiver for waiver in package_waivers if _is_purl_match(_get_subject(waiver), doubt.subject)), None)
+        return next(
+            (waiver for waiver in package_waivers if _is_purl_match(_get_subject(waiver), undetermined_entry.subject)),
+            None,
+        )
     named_packages = [
         next((waiver for waiver in package_waivers if patterns.is_package_match(_get_subject(waiver), package)), None)
         for package in packages
-        if package.ecosystem == doubt.subject and not package.owner
+        if package.ecosystem == undetermined_entry.subject and not package.owner
     ]
     return (
         min(filter(None, named_packages), key=lambda waiver: waiver.until or "")

@@ -66,8 +66,8 @@ def list_report_properties(report: ImageReport) -> Properties:
         yield "dockgate:verdict:policy", verdict.policy
         yield "dockgate:verdict:summary", verdict.summary
     for part in report.parts:
-        for doubt in part.undetermined:
-            yield "dockgate:undetermined", doubt.reason
+        for entry in part.undetermined:
+            yield "dockgate:undetermined", entry.reason
 
 
 def list_finding_properties(finding: Finding, rules: tuple[str, ...]) -> Properties:

@@ -97,11 +97,11 @@ def group_upgrades(remediation: "Remediation") -> list[tuple[bool, str, tuple[st
 
 def list_obstacle_reasons(platform_verdict: "PlatformVerdict") -> list[str]:
     """List what blocks besides the upgrades; without undetermined entries, which are listed on their own."""
-    doubts = {entry.reason for entry in platform_verdict.undetermined}
+    undetermined_reasons = {entry.reason for entry in platform_verdict.undetermined}
     reasons = [
         obstacle.reason
         for obstacle in platform_verdict.remediation.obstacles
-        if obstacle.id or obstacle.reason not in doubts
+        if obstacle.id or obstacle.reason not in undetermined_reasons
     ]
     omission = [f"and {len(reasons) - MAX_OBSTACLES} more"] if len(reasons) > MAX_OBSTACLES else []
     return [*reasons[:MAX_OBSTACLES], *omission]

@@ -70,7 +70,7 @@ def _render_part(report: ImageReport, part: PlatformPart) -> Iterator[str]:
         yield from _render_waived_section(part)
     if part.undetermined:
         yield f"<h3>Undetermined <small>{len(part.undetermined)}</small></h3>"
-        yield f"<ul>{''.join(f'<li>{_escape(doubt.reason)}</li>' for doubt in part.undetermined)}</ul>"
+        yield f"<ul>{''.join(f'<li>{_escape(entry.reason)}</li>' for entry in part.undetermined)}</ul>"
         if part.platform_verdict:
             steps = list_next_steps(part.undetermined, part.manifest)
             yield f"<h3>Next step</h3><ul>{''.join(f'<li>{_escape(step.text)}</li>' for step in steps)}</ul>"

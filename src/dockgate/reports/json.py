@@ -31,9 +31,9 @@ class Json(InventoryFormat):
             {
                 **_build_platform(part),
                 "findings": _build_findings(part.findings, part),
-                "undetermined": to_plain(doubts),
+                "undetermined": to_plain(entries),
             }
-            for part, doubts in zip(build_image_report(report).parts, undetermined_lists, strict=True)
+            for part, entries in zip(build_image_report(report).parts, undetermined_lists, strict=True)
         ]
         write(document, output)
 

@@ -95,9 +95,16 @@ def _build_cases(part: PlatformPart) -> Iterator[Case]:
             wording.describe_waiver(entry),
             "",
         )
-    for doubt in part.undetermined:
-        steps = clean_text(describe_next_steps(doubt, part.manifest)) if part.platform_verdict else ""
-        yield "undetermined", doubt.subject, "error", doubt.kind or "undetermined", doubt.reason, steps
+    for undetermined_entry in part.undetermined:
+        steps = clean_text(describe_next_steps(undetermined_entry, part.manifest)) if part.platform_verdict else ""
+        yield (
+            "undetermined",
+            undetermined_entry.subject,
+            "error",
+            undetermined_entry.kind or "undetermined",
+            undetermined_entry.reason,
+            steps,
+        )
 
 
 def _describe_finding(finding: Finding, rules: tuple[str, ...]) -> Iterable[str]:

@@ -122,7 +122,7 @@ def _build_other_sections(part: PlatformPart, platform_text: str) -> Iterator[Li
     if part.undetermined:
         title = f"{format_count(len(part.undetermined), 'undetermined result')}{platform_text}"
         decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
-        reasons = ((f"- {_format_code(doubt.reason, _SENTENCE)}", True) for doubt in part.undetermined)
+        reasons = ((f"- {_format_code(entry.reason, _SENTENCE)}", True) for entry in part.undetermined)
         yield from _fold(title, reasons, " open" if decides else "")
         if part.platform_verdict:
             steps = list_next_steps(part.undetermined, part.manifest)

@@ -20,7 +20,7 @@ Key = TypeVar("Key", bound=Hashable)
 _log = logging.getLogger(__name__)
 
 
-class Rounds(Generic[Item]):
+class RoundRobin(Generic[Item]):
     """Remembers what was done, in memory only.
 
     Each round goes on where the last one ended: otherwise those at the end would wait for ever where many are due, or

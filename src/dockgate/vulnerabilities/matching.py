@@ -88,23 +88,23 @@ class Matcher:
         """Match packages with the advisories.
 
         Those that a distribution's package owns are left to its advisories. Above FINDINGS_LIMIT, of findings or of
-        vulnerabilities in doubt, the list is incomplete, and undetermined.
+        undetermined vulnerabilities, the list is incomplete, and undetermined.
         """
         unowned_packages = [package for package in packages if not package.owner]
         findings: dict[tuple[str, str, str], Finding] = {}
         undetermined_entries = set(self._report_uncovered(unowned_packages))
         possible = 0
         for package in unowned_packages:
-            package_findings, package_doubts = self._judge(package)
-            doubts = {replace(doubt, subject=package.purl) for doubt in package_doubts} - undetermined_entries
-            possible += sum(len(doubt.ids) for doubt in doubts)
+            package_findings, package_entries = self._judge(package)
+            new_entries = {replace(entry, subject=package.purl) for entry in package_entries} - undetermined_entries
+            possible += sum(len(entry.ids) for entry in new_entries)
             if max(len(findings) + len(package_findings), possible) > FINDINGS_LIMIT:
                 undetermined_entries.add(TOO_MANY_FINDINGS)
                 break
             for finding in package_findings:
                 placed_finding = finding if finding.package is package else finding.with_package(package)
                 findings[package.purl, package.path, finding.id] = placed_finding
-            undetermined_entries |= doubts
+            undetermined_entries |= new_entries
         return Matches(
             tuple(sorted(findings.values(), key=rank_finding)),
             tuple(sorted(undetermined_entries, key=rank_undetermined)),
@@ -131,29 +131,31 @@ class Matcher:
     def _judge_source(self, package: Package) -> tuple[list[Finding], list[Undetermined]]:
         order = self._orders.get_order(package.ecosystem)
         findings: list[Finding] = []
-        doubts: dict[str, list[str]] = {}
+        ids_by_reason: dict[str, list[str]] = {}
         names, subjects = self._select_advisories(package)
         for subject, advisories in subjects:
             affecting: list[Advisory] = []
-            doubt = ""
+            problem = ""
             for advisory in advisories:
                 try:
                     if order.is_affected(advisory, package.source_version):
                         affecting.append(advisory)
                 except UncomparableError as error:
-                    doubt = str(error)
+                    problem = str(error)
             if affecting:
                 findings.append(self._make_finding(subject, package, affecting, advisories, order, names))
             elif not any(advisory.ranges or advisory.versions for advisory in advisories):
-                doubts.setdefault("It names no version.", []).append(_collect_names(subject, advisories, names)[0])
-            elif doubt:
-                doubts.setdefault(doubt, []).append(_collect_names(subject, advisories, names)[0])
+                ids_by_reason.setdefault("It names no version.", []).append(
+                    _collect_names(subject, advisories, names)[0]
+                )
+            elif problem:
+                ids_by_reason.setdefault(problem, []).append(_collect_names(subject, advisories, names)[0])
         package_name = f"{package.source_name} {package.source_version}".strip()
         return findings, [
             Undetermined(
                 "", f"{package_name} cannot be compared with {_list_names(ids)}: {reason}", "uncomparable", tuple(ids)
             )
-            for reason, ids in doubts.items()
+            for reason, ids in ids_by_reason.items()
         ]
 
     def _select_advisories(self, package: Package) -> tuple[AliasIndex, list[tuple[str, list[Advisory]]]]:

@@ -83,20 +83,20 @@ class Order:
         """
         if version in advisory.versions:
             return True
-        doubt: str | None = None
+        reason: str | None = None
         for span in advisory.ranges:
             try:
                 if self._is_within(span, version):
                     return True
             except UncomparableError as error:
-                doubt = str(error)
+                reason = str(error)
         if advisory.versions:
             point = self.get_point(version)
             equal = (point, self._strip_label(version) or point)
             if any(self._points[listed_version] in equal for listed_version in advisory.versions):
                 return True
-        if doubt is not None:
-            raise UncomparableError(doubt)
+        if reason is not None:
+            raise UncomparableError(reason)
         return False
 
     def is_surely_affected(self, advisory: Advisory, version: str) -> bool:

@@ -16,7 +16,7 @@ from dockgate.shared.errors import StoreError, UnavailableError
 from dockgate.store import Store
 from dockgate.store.records import Worker
 from dockgate.workflows.leases import Lease
-from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Place, Queue, Workflow, list_dbos_queues
+from dockgate.workflows.queues import POLL_SECONDS, QUEUE_OF, SLOTS, Queue, WorkerSelector, Workflow, list_dbos_queues
 
 # Raised when the body of a workflow changes so that one that was begun by the old body cannot go on with the new one.
 APPLICATION_VERSION = "1"
@@ -64,7 +64,7 @@ class Engine:
         self._lease = lease
         self._labels_of = labels_of
         self._workflows: dict[Workflow, Callable[[str], None]] = {}
-        self._names = [place.name for place in list_dbos_queues(worker.queues, worker.labels)]
+        self._names = [selector.name for selector in list_dbos_queues(worker.queues, worker.labels)]
         self._is_closing = False
         self._calls = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="dbos")
         self._slots = {queue: threading.BoundedSemaphore(SLOTS[queue]) for queue in SLOTS}
@@ -95,8 +95,10 @@ class Engine:
         DBOS.launch()
         if not self._store.database.is_shared:  # dbos itself continues those of this version
             self.adopt({self._worker.version})
-        for place in list_dbos_queues(self._worker.queues, self._worker.labels):
-            DBOS.register_queue(place.name, worker_concurrency=SLOTS[place.queue], polling_interval_sec=POLL_SECONDS)
+        for selector in list_dbos_queues(self._worker.queues, self._worker.labels):
+            DBOS.register_queue(
+                selector.name, worker_concurrency=SLOTS[selector.queue], polling_interval_sec=POLL_SECONDS
+            )
 
     def close(self, patience_seconds: float = CLOSE_SECONDS) -> None:
         """Take no more work, and wait for running workflows. Those that do not end in time continue later."""
@@ -143,7 +145,7 @@ class Engine:
             _log.warning("%s starts later: %s", key, error)
 
     def _begin(self, workflow: Workflow, key: str, argument: str, labels: Labels) -> None:
-        place = Place(QUEUE_OF[workflow], labels)
+        selector = WorkerSelector(QUEUE_OF[workflow], labels)
         base = f"{self._store.id}/{key}"
         further, number = base, 1
         while DBOS.workflow_id is None and (status := DBOS.get_workflow_status(further)):
@@ -152,10 +154,10 @@ class Engine:
             number += 1
             further = f"{base}#{number}"
         with SetWorkflowID(further):
-            if self._has_room(place):
+            if self._has_room(selector):
                 DBOS.start_workflow(self._workflows[workflow], argument)
             else:
-                DBOS.enqueue_workflow(place.name, self._workflows[workflow], argument)
+                DBOS.enqueue_workflow(selector.name, self._workflows[workflow], argument)
 
     def _call(self, call: Callable[[], R]) -> R:
         """Call dbos for a request.
@@ -241,9 +243,9 @@ class Engine:
 
     def _requeue(self, status: WorkflowStatus) -> None:
         workflow = Workflow(status.name)
-        place = Place(QUEUE_OF[workflow], self._labels_of(workflow, _read_argument(status)))
+        selector = WorkerSelector(QUEUE_OF[workflow], self._labels_of(workflow, _read_argument(status)))
         version, executor = self._worker.version, status.executor_id
-        self._store.engine_tables.requeue(status.workflow_id, place.name, version, executor)
+        self._store.engine_tables.requeue(status.workflow_id, selector.name, version, executor)
 
     def delete_ended(self, before: datetime, is_startable: Callable[[str], bool]) -> int:
         """Delete the workflows that ended before that time, oldest first.
@@ -283,13 +285,13 @@ class Engine:
                 counts[status.queue_name] = counts.get(status.queue_name, 0) + 1
         return counts
 
-    def _has_room(self, place: Place) -> bool:
+    def _has_room(self, selector: WorkerSelector) -> bool:
         """Return whether the workflow can start at once in this process."""
-        if place.name not in self._names:
+        if selector.name not in self._names:
             return False
-        if place.queue is Queue.CONTROL:
+        if selector.queue is Queue.CONTROL:
             return True  # a moment's work, and it must not wait behind others
-        slots = self._slots[place.queue]
+        slots = self._slots[selector.queue]
         if not slots.acquire(blocking=False):
             return False
         slots.release()

@@ -48,7 +48,7 @@ POLL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class WorkerSelector:
     """The workers at which a workflow may run: those that take `queue` and have all `labels`."""
 
     queue: Queue
@@ -61,13 +61,13 @@ class Place:
         return f"{self.queue}[{labels}]" if labels else self.queue.value
 
 
-def list_dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[Place]:
+def list_dbos_queues(queues: Iterable[str], labels: Labels) -> Iterator[WorkerSelector]:
     """The queues of dbos that a worker with these labels listens to. Only builds ask for labels."""
     for queue in SLOTS:
         if queue in queues:
             for count in range(len(labels) + 1 if queue is Queue.BUILD else 1):
                 for label_pairs in combinations(sorted(labels.items()), count):
-                    yield Place(queue, dict(label_pairs))
+                    yield WorkerSelector(queue, dict(label_pairs))
 
 
 def parse_queues(text: str) -> tuple[str, ...]:

@@ -78,7 +78,9 @@ class WorkflowStarter(Starter):
         """
         active = [worker for worker in workers if worker.state is WorkerState.ACTIVE]
         served_queues = {queue for worker in active for queue in worker.queues}
-        served_queues |= {place.name for worker in active for place in list_dbos_queues(worker.queues, worker.labels)}
+        served_queues |= {
+            selector.name for worker in active for selector in list_dbos_queues(worker.queues, worker.labels)
+        }
         waiting = self._engine.count_waiting()
         names = dict.fromkeys([*(queue.value for queue in Queue), *sorted(waiting)])
         return [UnservedQueue(name, waiting.get(name, 0)) for name in names if name not in served_queues]

@@ -8,7 +8,7 @@ from tests.services.exposure_fleet import Fleet
 from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, package
 from tests.store.factories import FACTORIES, opened
 
-from dockgate.store.exposure.records import Places
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.exposure.vulnerability_lists import (
     POSITIONS,
     OpenVulnerability,
@@ -86,8 +86,8 @@ def test_names_are_found_by_their_beginning_in_any_case_of_letters(fleet: Fleet)
 def test_images_are_counted_by_component_and_place(fleet: Fleet) -> None:
     exposures = fleet.store.exposures
     (idna,) = fleet.store.component_search.find_components_named(["idna"])
-    everywhere = exposures.list_images([idna], Places(), is_owned=True)
+    everywhere = exposures.list_images([idna], ExposureScope(), is_owned=True)
     assert exposures.count_images_by_component([idna], everywhere) == {idna: 2}
-    of_web = exposures.list_images([idna], Places(repositories=["team/web"]), is_owned=True)
+    of_web = exposures.list_images([idna], ExposureScope(repositories=["team/web"]), is_owned=True)
     assert exposures.count_images_by_component([idna], of_web) == {idna: 1}
     assert exposures.count_images_by_component([], everywhere) == {}

@@ -200,7 +200,7 @@ def test_an_image_whose_last_tag_was_deleted_is_there_by_its_digest(registry: Re
     registry.stored_digests, registry.tags = {FIRST}, {"1": None}
     registry.reports(FIRST, action="DELETE")
     assert periods(registry, FIRST) == {"1": False, "": True}
-    assert registry.store.image_removals.list_places(("", ""), 10) == [(REPOSITORY, FIRST)]
+    assert registry.store.image_removals.list_locations(("", ""), 10) == [(REPOSITORY, FIRST)]
     registry.deleted.add(FIRST)
     registry.stored_digests.clear()
     registry.reports(FIRST, action="DELETE")

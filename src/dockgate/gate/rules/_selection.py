@@ -75,15 +75,15 @@ class SelectedFindings:
     """The findings that count, worst first, each with the severity that it counts as.
 
     `possible_findings` would count as that severity if they had a fix, or were so severe, which no source says. `scope`
-    words the scope for messages: " in own layers". `scope_doubt` is why the findings may be of another scope, None if
-    it is known.
+    words the scope for messages: " in own layers". `unknown_scope_reason` is why the findings may be of another scope,
+    None if it is known.
     """
 
     findings: tuple[tuple[Severity, Finding], ...]
     possible_findings: tuple[tuple[Severity, Finding], ...]
     scope: str
     has_baseline: bool
-    scope_doubt: str | None
+    unknown_scope_reason: str | None
 
     @property
     def uncounted_findings(self) -> tuple[Finding, ...]:
@@ -100,12 +100,12 @@ class SelectedFindings:
     def make_violation(
         self, rule: str, message: str, findings: Sequence[Finding], allowed_count: int | None
     ) -> Violation | Undetermined:
-        """The violation; undetermined where the scope is in doubt.
+        """The violation; undetermined where the scope is unknown.
 
         Then all findings were counted: within the limit is certain, above it is not.
         """
-        if self.scope_doubt:
-            return Undetermined("/", f"{self.scope_doubt} ({message}).", advice=ADVICE)
+        if self.unknown_scope_reason:
+            return Undetermined("/", f"{self.unknown_scope_reason} ({message}).", advice=ADVICE)
         return Violation(rule, message, tuple(findings), allowed_count)
 
 
@@ -114,9 +114,12 @@ def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFin
     scope = str(settings["scope"])
     has_known_base = rule_input.inventory.base_layers > 0
     scope_words = {"base": " in the base image", "own": " in own layers"}.get(scope, "")
-    scope_doubt = None
+    unknown_scope_reason = None
     if scope == "base" and not has_known_base:
-        scope_words, scope_doubt = "", "The base image's layers are not known, and the whole image exceeds the limit"
+        scope_words, unknown_scope_reason = (
+            "",
+            "The base image's layers are not known, and the whole image exceeds the limit",
+        )
     known_scope = scope if has_known_base else "image"
     findings = rule_input.matches.findings
     return SelectedFindings(
@@ -124,7 +127,7 @@ def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFin
         tuple(_select_possible_findings(findings, rule_input, settings, known_scope)),
         scope_words,
         settings["baseline"] != _NO_BASELINE,
-        scope_doubt,
+        unknown_scope_reason,
     )
 
 
@@ -136,12 +139,12 @@ def compare_with_limit(certain: int, maximum: int, limit: int) -> Status:
 
 
 def limit_status_to_scope(status: Status, rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
-    """The status, with what the scope leaves in doubt as no violation.
+    """The status, with undetermined where it is unknown whether findings are in scope.
 
     It is what `SelectedFindings.make_violation` leads to.
     """
-    has_doubt = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
-    return Status.UNDETERMINED if status is Status.REJECTED and has_doubt else status
+    is_scope_unknown = settings["scope"] == "base" and rule_input.inventory.base_layers == 0
+    return Status.UNDETERMINED if status is Status.REJECTED and is_scope_unknown else status
 
 
 def list_change_times(rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[datetime]:

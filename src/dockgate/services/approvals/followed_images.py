@@ -12,7 +12,7 @@ from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
-from dockgate.services.reconciler_rounds import Rounds
+from dockgate.services.reconciler_rounds import RoundRobin
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
 from dockgate.services.verdicts.verdicts import Verdicts
@@ -48,7 +48,7 @@ class ApprovedImages:
     effects: Effects
     answer_priority: AnswerPriority
     attestation_days: float | None
-    _rounds: Rounds[_Key] = field(default_factory=Rounds, init=False)
+    _round_robin: RoundRobin[_Key] = field(default_factory=RoundRobin, init=False)
 
     def review(self) -> None:
         """Evaluate the approved images whose inputs changed or whose attestation is due.
@@ -57,7 +57,7 @@ class ApprovedImages:
         """
         database, now = self.verdicts.read_advisory_digest(), self.clock.now()
         revision = self._compute_revision(now)
-        if self._rounds.is_finished(revision):
+        if self._round_robin.is_finished(revision):
             return
         by_key = {_make_key(followed_image): followed_image for followed_image in self.store.followed_images.list()}
         inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
@@ -75,7 +75,7 @@ class ApprovedImages:
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
             return self.verdicts.read_advisory_digest() == database
 
-        self._rounds.run(by_key, state, evaluate, "judging", revision)
+        self._round_robin.run(by_key, state, evaluate, "judging", revision)
 
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""

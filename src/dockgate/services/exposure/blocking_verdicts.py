@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from dockgate.gate.model import Status
 from dockgate.store import Store
-from dockgate.store.exposure.records import Places
+from dockgate.store.exposure.records import ExposureScope
 from dockgate.store.records import RecordedViolations
 
 # Rejected images, the newest, whose recorded verdicts are read.
@@ -47,7 +47,7 @@ class BlockingVerdicts:
 
 
 def find_blocking_verdicts(
-    store: Store, images: Sequence[str], names: Sequence[str], places: Places, *, reads_more: bool
+    store: Store, images: Sequence[str], names: Sequence[str], scope: ExposureScope, *, reads_more: bool
 ) -> BlockingVerdicts:
     """Find what the newest verdicts on these images say of the vulnerability with these names.
 
@@ -56,5 +56,5 @@ def find_blocking_verdicts(
     if not images:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if reads_more else _FEW_BYTES
-    violations, count = store.verdicts.list_newest_violations(images[:MAX_BLOCKED], places.repositories, size)
+    violations, count = store.verdicts.list_newest_violations(images[:MAX_BLOCKED], scope.repositories, size)
     return BlockingVerdicts(names, violations, images[:count])

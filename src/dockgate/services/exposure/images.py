@@ -9,7 +9,7 @@ from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts
 from dockgate.services.exposure.finding_life import Excuse, LifeStep, Presence, describe_life
 from dockgate.services.exposure.finding_waivers import ExposedFinding, FindingWaiver, WaiverFinder
 from dockgate.store import Store
-from dockgate.store.exposure.records import AffectedComponent, Holding, Places, Successor
+from dockgate.store.exposure.records import AffectedComponent, ComponentOccurrence, ExposureScope, Successor
 from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
 from dockgate.vulnerabilities.model import Severity
 
@@ -41,14 +41,14 @@ class ImageContents:
     """The places of a subject in images, and what excuses it there: each is read once."""
 
     def __init__(
-        self, store: Store, subject: Subject, places: Places, waiver_finder: WaiverFinder | None, now: str
+        self, store: Store, subject: Subject, scope: ExposureScope, waiver_finder: WaiverFinder | None, now: str
     ) -> None:
         self._store = store
         self._subject = subject
-        self._places = places
+        self._scope = scope
         self._waiver_finder = waiver_finder
         self._moment = now
-        self._holdings: dict[int, list[Holding]] = {}
+        self._occurrences: dict[int, list[ComponentOccurrence]] = {}
         self._successors: dict[TagPeriod, Successor] = {}
         self._packages: dict[int, list[ExposedPackage]] = {}
         # By id, and by digest.
@@ -60,13 +60,13 @@ class ImageContents:
         missing = [number for number in numbers if number not in self.images]
         if not missing:
             return
-        for image, periods in self._store.exposures.list_image_periods(missing, self._places):
+        for image, periods in self._store.exposures.list_image_periods(missing, self._scope):
             self.images[image.id] = image
             self.tag_periods[image.digest] = periods
         is_owned = not self._subject.is_vulnerability
-        for holding in self._store.exposures.list_holdings(missing, self._subject.components, is_owned=is_owned):
-            self._holdings.setdefault(holding.image, []).append(holding)
-        present = {holding.component for number in missing for holding in self._holdings.get(number, ())}
+        for occurrence in self._store.exposures.list_occurrences(missing, self._subject.components, is_owned=is_owned):
+            self._occurrences.setdefault(occurrence.image, []).append(occurrence)
+        present = {occurrence.component for number in missing for occurrence in self._occurrences.get(number, ())}
         stays = [stay for number in missing for stay in _merge_stays(self.tag_periods[self.images[number].digest])]
         ended_periods = [period for stay in stays for period in stay.ended_periods]
         components = [self._subject.components[number] for number in present]
@@ -87,13 +87,13 @@ class ImageContents:
         repositories, subject = self._list_repositories(image), self._subject
         return self._waiver_finder is not None and any(
             self._waiver_finder.find(image, repositories, subject.finding(affected_component))
-            for holding in self._holdings.get(number, ())
-            for affected_component in subject.affected_components.get(holding.component, ())
+            for occurrence in self._occurrences.get(number, ())
+            for affected_component in subject.affected_components.get(occurrence.component, ())
         )
 
     def _list_repositories(self, image: FleetImage) -> Sequence[str]:
         """Return where an image is; its own repository, whose waivers count, if it is in no place any more."""
-        elsewhere = [image.repository] if self._places.has(image.repository) else []
+        elsewhere = [image.repository] if self._scope.has_repository(image.repository) else []
         return sorted({period.repository for period in self.tag_periods[image.digest]}) or elsewhere
 
     def _read_packages(self, image: FleetImage) -> list[ExposedPackage]:
@@ -102,20 +102,20 @@ class ImageContents:
         stays = _merge_stays(periods)
         since = min((period.since for period in periods), default=image.seen_at)
         repositories = self._list_repositories(image)
-        entries: list[tuple[Holding, AffectedComponent | None]] = [
-            (holding, affected_component)
-            for holding in self._holdings.get(image.id, ())
+        entries: list[tuple[ComponentOccurrence, AffectedComponent | None]] = [
+            (occurrence, affected_component)
+            for occurrence in self._occurrences.get(image.id, ())
             for affected_component in (
-                subject.affected_components.get(holding.component, ()) if subject.is_vulnerability else (None,)
+                subject.affected_components.get(occurrence.component, ()) if subject.is_vulnerability else (None,)
             )
         ]
         packages = []
-        for holding, affected_component in entries:
-            component = subject.components[holding.component]
+        for occurrence, affected_component in entries:
+            component = subject.components[occurrence.component]
             vulnerability = subject.vulnerabilities[affected_component.vulnerability] if affected_component else None
             package_waivers: list[FindingWaiver] = []
             life: list[LifeStep] = []
-            in_places = [self._make_presence(image, stay, holding.component) for stay in stays]
+            in_places = [self._make_presence(image, stay, occurrence.component) for stay in stays]
             last_presence = in_places[-1] if in_places and in_places[-1].until else None
             end, ended_by = _end(last_presence, affected_component)
             exposed_since = max(since, affected_component.opened) if affected_component else since
@@ -137,11 +137,11 @@ class ImageContents:
                     version=component.version,
                     purl=component.purl,
                     ecosystem=component.ecosystem,
-                    platform=holding.platform,
-                    layer=holding.layer,
-                    origin="base" if holding.is_base else "own",
-                    is_owned=holding.is_owned,
-                    paths=holding.paths,
+                    platform=occurrence.platform,
+                    layer=occurrence.layer,
+                    origin="base" if occurrence.is_base else "own",
+                    is_owned=occurrence.is_owned,
+                    paths=occurrence.paths,
                     vulnerability=vulnerability.name if vulnerability else None,
                     severity=affected_component.severity.value if affected_component else None,
                     fixed=affected_component.fixed or None if affected_component else None,

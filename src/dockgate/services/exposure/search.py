@@ -38,7 +38,7 @@ from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
-from dockgate.store.exposure.records import AffectedComponent, HoldingImage, Places, RunningImage
+from dockgate.store.exposure.records import AffectedComponent, ExposureScope, MatchingImage, RunningImage
 from dockgate.store.fleet.records import Component
 from dockgate.vulnerabilities.aliases import rank_alias
 
@@ -60,7 +60,7 @@ class LookUp:
 
     subject: Subject
     running_images: Sequence[RunningImage]
-    holders: dict[int, HoldingImage] | None = None
+    holders: dict[int, MatchingImage] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,20 +97,20 @@ class ExposureSearch:
         with self.store.database.read():  # one connection, and one state of the index, for all of it
             return self._find(question, request, look_up or self.look_up(question, request.as_of))
 
-    def find_holders(self, look_up: LookUp, caller: Caller | None) -> dict[int, HoldingImage]:
+    def find_holders(self, look_up: LookUp, caller: Caller | None) -> dict[int, MatchingImage]:
         """The images that are there now, and of which the caller may see that they hold it, by id."""
         if look_up.holders is None:
             visible = {entry.digest for entry in look_up.running_images if self._can_see(entry, caller)}
-            places = Places(None, self._list_repositories(caller), visible)
+            scope = ExposureScope(None, self._list_repositories(caller), visible)
             is_owned = not look_up.subject.is_vulnerability
-            look_up.holders = self.store.exposures.list_images(look_up.subject.components, places, is_owned=is_owned)
+            look_up.holders = self.store.exposures.list_images(look_up.subject.components, scope, is_owned=is_owned)
         return look_up.holders
 
     def _find(self, question: str, request: ExposureRequest, look_up: LookUp) -> Exposure:
         subject = look_up.subject
         holders = self._find_visible_holders(request, look_up)
         names = _list_names(subject)
-        unknown = UnknownImages(self.store, holders.places, holders.ids)
+        unknown = UnknownImages(self.store, holders.scope, holders.ids)
         if subject.is_vulnerability:
             knowledge, waiver_finder = self._ask_advisories([question, *names], unknown, request)
         else:
@@ -118,13 +118,13 @@ class ExposureSearch:
             unknown.add({}, {})
         not_recorded = self._explain_missing_record(request.as_of, subject)
         unknown_slice = unknown.slice(request.unknown_after, request.limit)
-        contents = ImageContents(self.store, subject, holders.places, waiver_finder, request.as_of or self.clock.now())
+        contents = ImageContents(self.store, subject, holders.scope, waiver_finder, request.as_of or self.clock.now())
         blocking = self._find_blocking(request, holders, names)
         lists = _ImageLists(holders, blocking)
         if waiver_finder and waiver_finder.has_any:
             groups = [[number] for number in holders.ids]
             if len(groups) > self.ungrouped_limit:
-                facts = self.store.exposures.read_facts(holders.ids, subject.components, holders.places)
+                facts = self.store.exposures.read_facts(holders.ids, subject.components, holders.scope)
                 groups = group_images(waiver_finder, subject.findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _select_page(lists.by_filter[request.only], request)
@@ -180,10 +180,10 @@ class ExposureSearch:
         subject, is_now = look_up.subject, request.as_of is None
         running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
-        places = Places(request.as_of, self._list_repositories(request.caller), digests, request.include_moved)
+        scope = ExposureScope(request.as_of, self._list_repositories(request.caller), digests, request.include_moved)
         images = self.store.exposures.list_images(
             subject.components,
-            places,
+            scope,
             is_owned=not subject.is_vulnerability,
             has_status=subject.is_vulnerability and is_now,
         )
@@ -191,7 +191,7 @@ class ExposureSearch:
             look_up.holders = images
         holding = digests.intersection(image.digest for image in images.values())
         services = [RunningService.shown_to(request.caller, entry) for entry in running if entry.digest in holding]
-        return _Holders(images, places._replace(running_images=holding), services)
+        return _Holders(images, scope._replace(running_images=holding), services)
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
         """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
@@ -204,7 +204,7 @@ class ExposureSearch:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
         candidates = [holders.images[number].digest for number in holders.rejected_images]
         reads_more = request.only is ExposureFilter.BLOCKED
-        return find_blocking_verdicts(self.store, candidates, names, holders.places, reads_more=reads_more)
+        return find_blocking_verdicts(self.store, candidates, names, holders.scope, reads_more=reads_more)
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
@@ -215,7 +215,7 @@ class ExposureSearch:
         knowledge = ask_advisories(self.store, self.advisories, names, state)
         uncertain = {
             "the advisory database does not cover packages of it": knowledge.uncovered_components,
-            "versions of it cannot be compared": state.list_doubtful_components(names),
+            "versions of it cannot be compared": state.list_uncomparable(names),
             "packages of it are not matched yet": state.unmatched_components,
         }
         packages = _group_by_ecosystem(knowledge.packages, state.ecosystems) if as_of is None else {}
@@ -260,12 +260,14 @@ class ExposureSearch:
 class _Holders:
     """The images that hold it, by id, and the services that run them, as the caller sees them.
 
-    `ids` are in the order of the answer; `rejected` are those of rejected images, `places` where images count.
+    `ids` are in the order of the answer; `rejected` are those of rejected images, `scope` says which images count.
     """
 
-    def __init__(self, images: Mapping[int, HoldingImage], places: Places, services: list[RunningService]) -> None:
+    def __init__(
+        self, images: Mapping[int, MatchingImage], scope: ExposureScope, services: list[RunningService]
+    ) -> None:
         self.images = images
-        self.places = places
+        self.scope = scope
         self.services = services
         self.ids = list(images)
         self.rejected_images = [number for number, image in images.items() if image.status is Status.REJECTED]
@@ -275,7 +277,7 @@ class _ImageLists:
     """The ids of images by the filter that selects them. `waived_of` images were looked at for waivers."""
 
     def __init__(self, holders: _Holders, blocking: BlockingVerdicts) -> None:
-        images, running = holders.images, holders.places.running_images
+        images, running = holders.images, holders.scope.running_images
         self.waived_of = len(images)
         self.by_filter: dict[ExposureFilter | None, Sequence[int]] = {
             None: holders.ids,
@@ -333,7 +335,7 @@ def _group_by_ecosystem(packages: Collection[tuple[str, str]], ecosystems: Seque
     return {entry: names[base] for entry in ecosystems for base in [entry.partition(":")[0]] if base in names}
 
 
-def _select_visible_pipelines(images: Mapping[int, HoldingImage], caller: Caller | None) -> dict[int, list[str]]:
+def _select_visible_pipelines(images: Mapping[int, MatchingImage], caller: Caller | None) -> dict[int, list[str]]:
     """Return the pipelines that asked for a verdict on each image, of those that the caller may see."""
     return {
         number: sorted(name for name in image.pipelines if caller is None or caller.can_reach(pipeline=name))

@@ -8,7 +8,7 @@ from dockgate.delivery.ports import Advisories
 from dockgate.shared.errors import DatabaseError
 from dockgate.shared.wording import format_count
 from dockgate.store import Store
-from dockgate.store.exposure.records import HistoryBegin, IndexState, Places, UnknownImage
+from dockgate.store.exposure.records import ExposureScope, HistoryBegin, IndexState, UnknownImage
 from dockgate.store.fleet.records import FleetImage, TagPeriod
 from dockgate.store.records import ScanState
 
@@ -82,9 +82,9 @@ class UnknownSlice(NamedTuple):
 class UnknownImages:
     """Finds them, for one question. `exposed_images` are the images that hold it for sure."""
 
-    def __init__(self, store: Store, places: Places, exposed_images: Collection[int]) -> None:
+    def __init__(self, store: Store, scope: ExposureScope, exposed_images: Collection[int]) -> None:
         self._store = store
-        self._places = places
+        self._scope = scope
         self._exposed_images = frozenset(exposed_images)
         # Why, by the id of the image.
         self._reasons: dict[int, list[str]] = {}
@@ -103,7 +103,7 @@ class UnknownImages:
         further than `limit`.
         """
         partly_read_images, holders, self.unaffected_count = self._store.exposures.list_partly_read_images(
-            [*components.values()], self._places, packages, self._exposed_images, limit
+            [*components.values()], self._scope, packages, self._exposed_images, limit
         )
         for image, count in partly_read_images:
             self._add(image, f"{format_count(count, 'file')} of it could not be read")
@@ -115,7 +115,7 @@ class UnknownImages:
         """The images of the page that begins after so many; those that are in no index come first."""
         not_indexed = [
             UnknownExposure(entry.digest, entry.repository, entry.tag or None, _explain_unknown(entry))
-            for entry in self._store.exposures.list_unindexed_images(self._places)
+            for entry in self._store.exposures.list_unindexed_images(self._scope)
         ]
         ids = sorted(self._reasons, reverse=True)
         total, end = len(not_indexed) + len(ids), after + limit
@@ -142,7 +142,7 @@ class UnknownImages:
 
     def _select_visible(self, repository: str) -> str:
         """Return the repository, "" if its images do not count: then the image runs from another one."""
-        return repository if self._places.has(repository) else ""
+        return repository if self._scope.has_repository(repository) else ""
 
     def _describe_image(self, image: FleetImage, periods: Sequence[TagPeriod]) -> UnknownExposure:
         elsewhere = self._select_visible(image.repository), None

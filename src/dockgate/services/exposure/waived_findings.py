@@ -11,7 +11,7 @@ from dockgate.gate import patterns, vex_statements
 from dockgate.gate.model import Waiver
 from dockgate.gate.policy import list_vex_authors
 from dockgate.services.exposure.finding_waivers import ExposedFinding, WaiverFinder
-from dockgate.store.exposure.records import HoldingImage, ImageFacts
+from dockgate.store.exposure.records import ImageFacts, MatchingImage
 
 # Up to so many images are looked at one by one, as a page has them anyway.
 UNGROUPED_LIMIT = 50
@@ -39,7 +39,7 @@ def find_waived(
 def group_images(
     finder: WaiverFinder,
     findings: Sequence[ExposedFinding],
-    images: Mapping[int, HoldingImage],
+    images: Mapping[int, MatchingImage],
     facts: ImageFacts,
 ) -> list[list[int]]:
     """The images in groups of like ones, the newest first.

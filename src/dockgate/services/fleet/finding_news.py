@@ -25,7 +25,7 @@ from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.shared.timestamps import compute_latest_time
 from dockgate.store import Store
-from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, FindingNews, HoldingImage
+from dockgate.store.fleet.changes import VULNERABILITIES_LIMIT, ComponentOccurrence, FindingNews
 from dockgate.store.fleet.records import NewsKind
 from dockgate.vulnerabilities.model import Finding, Matches, Severity
 
@@ -97,19 +97,19 @@ class NewsEvents:
         digests = self.store.fleet_changes.find_images_with(by_component)
         digests = sorted(digests, key=lambda digest: (digest not in running, digest))[:IMAGES_LIMIT]
         places = self._list_places(digests)
-        by_image: dict[str, dict[int, HoldingImage]] = {}
-        for holding in self.store.fleet_changes.list_holding_images(by_component, {digest for _, digest in places}):
-            by_image.setdefault(holding.digest, {}).setdefault(holding.component, holding)
+        by_image: dict[str, dict[int, ComponentOccurrence]] = {}
+        for occurrence in self.store.fleet_changes.list_occurrences(by_component, {digest for _, digest in places}):
+            by_image.setdefault(occurrence.digest, {}).setdefault(occurrence.component, occurrence)
         for (repository, digest), tags in places.items():
             of_image = [
-                (entry, holding) for number, holding in by_image[digest].items() for entry in by_component[number]
+                (entry, occurrence) for number, occurrence in by_image[digest].items() for entry in by_component[number]
             ]
             of_image.sort(key=lambda pair: _rank_news(pair[0]))
             yield from self._make_image_events(repository, digest, tags, of_image[:MAX_FINDINGS])
 
     def _list_places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
-        places = self.store.fleet_changes.list_places(digests)
+        places = self.store.fleet_changes.list_tags(digests)
         clear = self.selection.clear_assignments_of({name for of_image in places.values() for name in of_image})
         self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
@@ -123,16 +123,16 @@ class NewsEvents:
         return {place: tags[place] for place in tags if states[place].is_watched and place not in unused_places}
 
     def _make_image_events(
-        self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, HoldingImage]]
+        self, repository: str, digest: str, tags: Sequence[str], of_image: Sequence[tuple[_News, ComponentOccurrence]]
     ) -> Iterator[NewEvent]:
         now = self.clock.now()
         waived_findings = self._find_waived_findings(repository, digest, [entry.finding for entry, _ in of_image])
         severities: dict[str, str] = {}
-        for entry, holding in of_image:
+        for entry, occurrence in of_image:
             is_waived = (entry.finding.id, entry.finding.package.purl) in waived_findings
-            finding = replace(entry.finding, package=replace(entry.finding.package, layer=holding.layer))
+            finding = replace(entry.finding, package=replace(entry.finding.package, layer=occurrence.layer))
             yield make_finding_of_image(
-                *(repository, digest, tags[:MAX_TAGS], holding.platform, finding),
+                *(repository, digest, tags[:MAX_TAGS], occurrence.platform, finding),
                 is_waived=is_waived,
                 first_at=entry.opened_at,
                 time=now,

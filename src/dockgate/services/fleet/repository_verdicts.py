@@ -17,7 +17,7 @@ from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.unused_images import find_unused_images
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.policies.selection import PolicySelection
-from dockgate.services.reconciler_rounds import Rounds
+from dockgate.services.reconciler_rounds import RoundRobin
 from dockgate.services.verdicts.stale_advisories import has_only_stale_advisories
 from dockgate.services.verdicts.verdicts import Verdicts
 from dockgate.services.verdicts.waivers import ServerWaivers
@@ -29,7 +29,7 @@ from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Finding, Severity
 
 # A repository and an image in it, by its digest.
-Place = tuple[str, str]
+ImageLocation = tuple[str, str]
 
 
 @dataclass(slots=True)
@@ -43,7 +43,7 @@ class RepositoryVerdicts:
     watched_images: WatchedImages
     clock: ServerClock
     effects: Effects
-    _rounds: Rounds[Place] = field(default_factory=Rounds, init=False)
+    _round_robin: RoundRobin[ImageLocation] = field(default_factory=RoundRobin, init=False)
 
     def review(self) -> None:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
@@ -59,17 +59,17 @@ class RepositoryVerdicts:
             policy = usable.unusable_reason or usable.policy.digest
             return policy, self.waivers.revision(repository, now), PROVENANCE_RULE in usable.policy.rules
 
-        def state(place: Place) -> str:
-            policy, waivers, has_provenance = inputs(place[0])
-            image_place = place[1], place[0]
-            provenance = self.store.provenance.list_revisions({image_place})[image_place] if has_provenance else ""
-            return compute_digest(canonical.encode([database, policy, waivers, scans[place], provenance, now[:13]]))
+        def state(location: ImageLocation) -> str:
+            policy, waivers, has_provenance = inputs(location[0])
+            image_key = location[1], location[0]
+            provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
+            return compute_digest(canonical.encode([database, policy, waivers, scans[location], provenance, now[:13]]))
 
-        def judge(place: Place) -> bool:
-            self.effects.run(EffectKind.REJUDGE, self._judge, *place)
+        def judge(location: ImageLocation) -> bool:
+            self.effects.run(EffectKind.REJUDGE, self._judge, *location)
             return self.verdicts.read_advisory_digest() == database
 
-        self._rounds.run(scans, state, judge, "judging")
+        self._round_robin.run(scans, state, judge, "judging")
 
     def _judge(self, repository: str, image: str) -> None:
         if not self.watched_images.state(repository, image).is_watched:

@@ -17,7 +17,7 @@ from dockgate.store import Store
 MINUTES_A_DAY = 24 * 60
 
 # A repository, with its registry unless that is our own, and the digest of an image in it.
-Place = tuple[str, str]
+ImageLocation = tuple[str, str]
 _log = logging.getLogger(__name__)
 
 
@@ -34,38 +34,38 @@ class ImagePresence:
     resolve_image: ImageResolver
     record_deletion: Callable[[str, str], None]
     registry: str
-    _last_place: Place = field(default=("", ""), init=False)
-    _missing: list[Place] = field(default_factory=list, init=False)
+    _last_location: ImageLocation = field(default=("", ""), init=False)
+    _missing: list[ImageLocation] = field(default_factory=list, init=False)
     # By registry: the image that was found there last.
-    _present: dict[str, Place] = field(default_factory=dict, init=False)
+    _present: dict[str, ImageLocation] = field(default_factory=dict, init=False)
 
     def run(self) -> None:
         """Ask about the images that were missing in the last run, then about the next ones."""
         removals = self.store.image_removals
         unavailable: set[str] = set()
-        for place in self._missing:
-            if self._is_there(place, unavailable) is False and self._has_another(place, unavailable):
-                self.record_deletion(*place)
-        places = removals.list_places(self._last_place, ceil(removals.count_places() / MINUTES_A_DAY))
-        self._last_place = places[-1] if places else ("", "")
-        self._missing = [place for place in places if self._is_there(place, unavailable) is False]
+        for location in self._missing:
+            if self._is_there(location, unavailable) is False and self._has_another(location, unavailable):
+                self.record_deletion(*location)
+        locations = removals.list_locations(self._last_location, ceil(removals.count_locations() / MINUTES_A_DAY))
+        self._last_location = locations[-1] if locations else ("", "")
+        self._missing = [location for location in locations if self._is_there(location, unavailable) is False]
 
-    def _has_another(self, place: Place, unavailable: set[str]) -> bool:
+    def _has_another(self, location: ImageLocation, unavailable: set[str]) -> bool:
         """Return whether the registry of a missing image still has the image that was found there last."""
-        registry = self._get_registry(place)
+        registry = self._get_registry(location)
         last_found = self._present.pop(registry, None)
         if last_found and self._is_there(last_found, unavailable):
             return True
-        _log.warning("%s@%s is missing; whether %s has any image is not known", *place, registry)
+        _log.warning("%s@%s is missing; whether %s has any image is not known", *location, registry)
         return False
 
-    def _is_there(self, place: Place, unavailable: set[str]) -> bool | None:
+    def _is_there(self, location: ImageLocation, unavailable: set[str]) -> bool | None:
         """Return whether the registry has the image.
 
         None if it does not say; its other images are then left for later.
         """
-        repository, digest = place
-        registry = self._get_registry(place)
+        repository, digest = location
+        registry = self._get_registry(location)
         if registry in unavailable:
             return None
         name = RepositoryReference.parse(repository).with_registry(self.registry)
@@ -78,8 +78,8 @@ class ImagePresence:
             if isinstance(error, UnavailableError):
                 unavailable.add(registry)
             return None
-        self._present[registry] = place
+        self._present[registry] = location
         return True
 
-    def _get_registry(self, place: Place) -> str:
-        return RepositoryReference.parse(place[0]).registry or self.registry
+    def _get_registry(self, location: ImageLocation) -> str:
+        return RepositoryReference.parse(location[0]).registry or self.registry

@@ -154,7 +154,7 @@ class ImageSearch:
             should_include_moved=query.include_moved,
         )
 
-    def places(
+    def list_locations(
         self,
         image: str,
         watches: Sequence[WatchedRepository],

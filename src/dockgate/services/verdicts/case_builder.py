@@ -55,7 +55,7 @@ class BaselineImages:
 
 
 @dataclass(frozen=True, slots=True)
-class Baselines:
+class BaselineFinder:
     """Finds the baselines of images. `registry` is the address of our own registry."""
 
     store: Store
@@ -147,7 +147,7 @@ class CaseBuilder:
 
     store: Store
     advisories: Advisories
-    baselines: Baselines
+    baseline_finder: BaselineFinder
     waivers: ServerWaivers
     provenance: Provenance
     findings: FindingsSource | None
@@ -182,7 +182,7 @@ class CaseBuilder:
                     case, waivers=self.waivers.select_for_image(image, every_inventory, policy, repository, now)
                 )
             is_scanned = scan is not None and not scan.state.has_failed
-            baselines = self.baselines.find(image, policy, context) if is_scanned else BaselineImages()
+            baselines = self.baseline_finder.find(image, policy, context) if is_scanned else BaselineImages()
         if scan is None or scan.state.has_failed:
             case = replace(case, snapshot=self._consult_catalogues(external_reports))
             return case if scan is None or is_vouched else replace(case, no_scan_reason=scan.reason)

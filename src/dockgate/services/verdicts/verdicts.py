@@ -117,7 +117,7 @@ class Verdicts:
         A rejected image has a deadline: the earliest that its policies give, by default in `risk_days`.
         """
         policies = self.selection.required_policies(image, context.execution, context.repository)
-        doubts = [] if policies else ["every policy that judged it was removed since"]
+        undetermined_reasons = [] if policies else ["every policy that judged it was removed since"]
         rejections, deadlines = [], []
         urgent: dict[str, str] = {}
         rejecting_verdicts: list[Verdict] = []
@@ -125,7 +125,7 @@ class Verdicts:
             self.provenance.fetch_once(context.repository, image, usable.policy.name)
             case = self._build_case(image, usable, context)
             if case is None:
-                doubts.append("it is being scanned")
+                undetermined_reasons.append("it is being scanned")
                 continue
             verdict = self._evaluate(case)
             self._record(verdict, case, context.repository)
@@ -138,12 +138,12 @@ class Verdicts:
                 names = {finding.id: finding.severity.value for finding in findings}
                 urgent = names | urgent if deadline == min(deadlines) else urgent | names
             elif verdict.status is Status.UNDETERMINED:
-                doubts.append(reason)
+                undetermined_reasons.append(reason)
         return RunningVerdict(
             image,
             rejection="; ".join(rejections) or None,
             deadline=min(deadlines, default=None),
-            cannot_judge="; ".join(doubts) or None,
+            cannot_judge="; ".join(undetermined_reasons) or None,
             vulnerabilities=tuple(urgent.items())[:VULNERABILITIES_LIMIT],
             severity=worst_severity(rejecting_verdicts),
         )

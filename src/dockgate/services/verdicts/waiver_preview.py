@@ -14,7 +14,7 @@ from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.verdicts.case_builder import CaseBuilder
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.store import Store
-from dockgate.store.exposure.records import Places
+from dockgate.store.exposure.records import ExposureScope
 
 # Images that a preview names, the newest first.
 NAMED_IMAGES = 5
@@ -97,9 +97,9 @@ class WaiverPreviews:
             for entry in findings
             if waivers.is_finding_accepted(waiver, subject.finding(entry).finding(), now)
         ]
-        places = Places()
-        exposed_images = self.store.exposures.list_images(accepted_components, places, is_owned=False)
-        repositories = self.store.exposures.read_facts(list(exposed_images), accepted_components, places).repositories
+        scope = ExposureScope()
+        exposed_images = self.store.exposures.list_images(accepted_components, scope, is_owned=False)
+        repositories = self.store.exposures.read_facts(list(exposed_images), accepted_components, scope).repositories
         covered_images = []
         for number, image in exposed_images.items():
             names = [

@@ -90,12 +90,14 @@ class ComponentSearch:
 
     def read_index_state(self) -> IndexState:
         """Return how far the index can answer for the components that it has."""
-        components, doubts = fleet_components.c, fleet_doubts.c
+        components, undetermined_entries = fleet_components.c, fleet_doubts.c
         no_number = cast(null(), Integer)
         query = union_all(
             select(literal("state"), no_number, fleet_state.c.name),
             select(literal("ecosystem"), no_number, _ECOSYSTEMS.c.name).where(_ECOSYSTEMS.c.name.is_not(None)),
-            select(literal("doubt"), doubts.component, type_coerce(doubts.ids, Text)),
+            select(
+                literal("uncomparable"), undetermined_entries.component, type_coerce(undetermined_entries.ids, Text)
+            ),
             select(literal("unmatched"), components.id, literal("")).where(~components.matched),
             select(literal("waivers"), no_number, _WAIVER_REVISION),
         )
@@ -107,7 +109,9 @@ class ComponentSearch:
         return IndexState(
             is_matched=ADVISORIES in [name for _, name in by_kind.get("state", ())],
             ecosystems=sorted(name for _, name in by_kind.get("ecosystem", ())),
-            doubts=[(number, frozenset(json.loads(ids))) for number, ids in by_kind.get("doubt", ())],
+            uncomparable_components=[
+                (number, frozenset(json.loads(ids))) for number, ids in by_kind.get("uncomparable", ())
+            ],
             unmatched_components=sorted(number for number, _ in by_kind.get("unmatched", ())),
             waiver_revision=by_kind["waivers"][0][1],
         )

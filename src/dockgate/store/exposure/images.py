@@ -29,12 +29,12 @@ from sqlalchemy import (
 from dockgate.delivery.model import ApprovalId
 from dockgate.store.engine import Database
 from dockgate.store.exposure.records import (
+    ComponentOccurrence,
+    ExposureScope,
     HistoryBegin,
-    Holding,
-    HoldingImage,
     ImageFacts,
+    MatchingImage,
     PartlyRead,
-    Places,
     Successor,
     UnknownImage,
 )
@@ -66,8 +66,8 @@ class Exposures:
         self._database = database
 
     def list_images(
-        self, components: Collection[int], places: Places, *, is_owned: bool, has_status: bool = False
-    ) -> dict[int, HoldingImage]:
+        self, components: Collection[int], scope: ExposureScope, *, is_owned: bool, has_status: bool = False
+    ) -> dict[int, MatchingImage]:
         """The images that hold one of these components, the newest first.
 
         They come by id, with the pipelines that had asked. They have current verdicts if wanted. `is_owned`: components
@@ -78,24 +78,24 @@ class Exposures:
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
         holds = table.id.in_(_select_images_holding(components, is_owned=is_owned))
         status = verdict.status if has_status else null()
-        had_asked = true() if places.at is None else approval.created_at <= places.at
+        had_asked = true() if scope.at is None else approval.created_at <= scope.at
         query = select(table.id, table.digest, status, approval.pipeline, approval.id).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, had_asked)
         )
         if has_status:
-            is_of = and_(verdict.image == table.id, _is_in(places.repositories, table.repository))
+            is_of = and_(verdict.image == table.id, _is_in(scope.repositories, table.repository))
             query = query.outerjoin(fleet_verdicts, is_of)
         with self._database.read() as connection:
-            rows = connection.execute(query.where(holds, _is_placed(places)).order_by(table.id.desc()))
-            images: dict[int, HoldingImage] = {}
+            rows = connection.execute(query.where(holds, _is_in_scope(scope)).order_by(table.id.desc()))
+            images: dict[int, MatchingImage] = {}
             for number, digest, current, pipeline, approval_id in rows.all():
-                image = images.setdefault(number, HoldingImage(digest, current, set()))
+                image = images.setdefault(number, MatchingImage(digest, current, set()))
                 if name := pipeline or _find_pipeline(approval_id):
                     image.pipelines.add(name)
         return images
 
     def list_image_periods(
-        self, ids: Collection[int], places: Places
+        self, ids: Collection[int], scope: ExposureScope
     ) -> Sequence[tuple[FleetImage, Sequence[TagPeriod]]]:
         """These images, each with those periods that count, the oldest first."""
         images, tags = fleet_images.c, fleet_tags.c
@@ -111,7 +111,7 @@ class Exposures:
             for row in connection.execute(query) if ids else ():
                 image = FleetImage(*row[:width])
                 _, periods = by_id.setdefault(image.id, (image, []))
-                if row[width] is not None and places.has_period(period := TagPeriod(*row[width:])):
+                if row[width] is not None and scope.has_period(period := TagPeriod(*row[width:])):
                     periods.append(period)
         return list(by_id.values())
 
@@ -168,9 +168,9 @@ class Exposures:
             pairs = set(connection.execute(query).all()) if components and images else set()
         return Counter(component for component, image in pairs if image in images)
 
-    def list_holdings(
+    def list_occurrences(
         self, images: Collection[int], components: Collection[int], *, is_owned: bool
-    ) -> Sequence[Holding]:
+    ) -> Sequence[ComponentOccurrence]:
         """Find where these images hold these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
         query = (
@@ -188,12 +188,12 @@ class Exposures:
         if not is_owned:
             query = query.where(~parts.owned)
         with self._database.read() as connection:
-            return [Holding(*row) for row in connection.execute(query)] if images else []
+            return [ComponentOccurrence(*row) for row in connection.execute(query)] if images else []
 
     def list_partly_read_images(
         self,
         groups: Sequence[Collection[int]],
-        places: Places,
+        scope: ExposureScope,
         packages: Mapping[str, Collection[str]] = _NOTHING,
         exposed_images: Collection[int] = (),
         limit: int | None = None,
@@ -207,12 +207,12 @@ class Exposures:
         with_unread_paths = (
             select(literal(-1), image, func.sum(platforms.unread))
             .join(fleet_platforms, platforms.image == image)
-            .where(platforms.unread > literal_column("0"), _is_placed(places))  # as in its index
+            .where(platforms.unread > literal_column("0"), _is_in_scope(scope))  # as in its index
             .group_by(image)
         )
         holders = [_select_images_holding(components, is_owned=False) if components else None for components in groups]
         queries = [with_unread_paths] + [
-            select(literal(number), image, literal(0)).where(image.in_(holding), _is_placed(places))
+            select(literal(number), image, literal(0)).where(image.in_(holding), _is_in_scope(scope))
             for number, holding in enumerate(holders)
             if holding is not None
         ]
@@ -223,7 +223,7 @@ class Exposures:
                 ~is_one_of_numbers(image, exposed_images),
                 ~is_unread,
                 *(image.not_in(holding) for holding in holders if holding is not None),
-                _is_placed(places),
+                _is_in_scope(scope),
             )
             # A package of a distribution is in thousands of images, which are not rows of the answer.
             queries.append(
@@ -247,15 +247,15 @@ class Exposures:
         with self._database.read() as connection:
             return HistoryBegin._make(connection.execute(select(first, matched_since)).one())
 
-    def list_unindexed_images(self, places: Places) -> Sequence[UnknownImage]:
+    def list_unindexed_images(self, scope: ExposureScope) -> Sequence[UnknownImage]:
         """The images that are somewhere, and of which the index has nothing: not scanned, or not with success.
 
         For a question about the past, those are added that were somewhere then and became known later.
         """
         tags = fleet_tags.c
         indexed_digests = select(fleet_images.c.digest)
-        if places.at is not None:
-            indexed_digests = indexed_digests.where(fleet_images.c.seen_at <= places.at)
+        if scope.at is not None:
+            indexed_digests = indexed_digests.where(fleet_images.c.seen_at <= scope.at)
         # In this order SQLite merges two indexes, three times faster than looking for each digest in the other one.
         unindexed_digests = except_(select(tags.digest), indexed_digests).order_by(literal_column("1")).subquery()
         query = (
@@ -272,8 +272,8 @@ class Exposures:
             .where(
                 tags.digest.in_(select(unindexed_digests.c.digest)),
                 or_(scans.c.state.is_(None), scans.c.state != ScanState.NOT_AN_IMAGE),
-                _has_begun_by(places.at) if places.should_include_moved else _is_at(places.at),
-                _is_in(places.repositories),
+                _has_begun_by(scope.at) if scope.should_include_moved else _is_at(scope.at),
+                _is_in(scope.repositories),
             )
             .order_by(tags.pushed_at.desc(), tags.id.desc())
         )
@@ -285,7 +285,7 @@ class Exposures:
         with self._database.read() as connection:
             return sorted(connection.scalars(select(fleet_tags.c.repository).distinct()))
 
-    def read_facts(self, images: Collection[int], components: Collection[int], places: Places) -> ImageFacts:
+    def read_facts(self, images: Collection[int], components: Collection[int], scope: ExposureScope) -> ImageFacts:
         """Return which of the components each of these images holds, and where it is."""
         fleet, tags = fleet_images.c, fleet_tags.c
         parts, bundles = fleet_bundle_components.c, fleet_image_bundles.c
@@ -297,8 +297,8 @@ class Exposures:
             .join(fleet_tags, tags.digest == fleet.digest)
             .where(
                 is_one_of_numbers(fleet.id, images),
-                true() if places.should_include_moved else _is_at(places.at),
-                _is_in(places.repositories),
+                true() if scope.should_include_moved else _is_at(scope.at),
+                _is_in(scope.repositories),
             ),
         )
         answer = ImageFacts({}, {})
@@ -340,18 +340,18 @@ def _select_images_holding_packages(packages: Mapping[str, Collection[str]]) -> 
     return select(bundles.image).where(bundles.bundle.in_(holding))
 
 
-def _is_placed(places: Places) -> ColumnElement[bool]:
+def _is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:
     """Return whether an image is one of those that count."""
     is_there = exists().where(
         fleet_tags.c.digest == fleet_images.c.digest,
-        true() if places.should_include_moved else _is_at(places.at),
-        _is_in(places.repositories),
+        true() if scope.should_include_moved else _is_at(scope.at),
+        _is_in(scope.repositories),
     )
-    runs = fleet_images.c.digest.in_(sorted(places.running_images)) if places.running_images else false()
-    if places.at is None:
+    runs = fleet_images.c.digest.in_(sorted(scope.running_images)) if scope.running_images else false()
+    if scope.at is None:
         return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
-    has_existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > places.at)
-    return and_(fleet_images.c.seen_at <= places.at, has_existed, or_(is_there, runs))
+    has_existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > scope.at)
+    return and_(fleet_images.c.seen_at <= scope.at, has_existed, or_(is_there, runs))
 
 
 def _is_at(at: str | None) -> ColumnElement[bool]:

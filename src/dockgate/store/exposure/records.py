@@ -44,7 +44,7 @@ class Successor(NamedTuple):
     versions: Mapping[tuple[str, str], Collection[int]] | None
 
 
-class Places(NamedTuple):
+class ExposureScope(NamedTuple):
     """The images that count: those that were in one of these repositories at a time.
 
     None stands for any repository, and for now. `running_images` images count wherever they are. With
@@ -56,20 +56,20 @@ class Places(NamedTuple):
     running_images: Collection[str] = ()
     should_include_moved: bool = False
 
-    def has(self, repository: str) -> bool:
+    def has_repository(self, repository: str) -> bool:
         """Return whether images of the repository count."""
         return self.repositories is None or repository in self.repositories
 
     def has_period(self, period: TagPeriod) -> bool:
         """Return whether an image was there at the time, and in one of the repositories."""
-        if not self.has(period.repository):
+        if not self.has_repository(period.repository):
             return False
         if self.at is None:
             return self.should_include_moved or period.until is None
         return period.since <= self.at and (self.should_include_moved or period.until is None or period.until > self.at)
 
 
-class HoldingImage(NamedTuple):
+class MatchingImage(NamedTuple):
     """An image that holds what a question is about.
 
     `status` is its current verdict, None for none or none to see. `pipelines` asked to approve it.
@@ -87,7 +87,7 @@ class ImageFacts(NamedTuple):
     repositories: dict[int, set[str]]
 
 
-class Holding(NamedTuple):
+class ComponentOccurrence(NamedTuple):
     """A component in a platform of an image.
 
     `is_owned`: a distribution's package owns it, and answers for it.
@@ -143,19 +143,20 @@ class RunningImage(NamedTuple):
 class IndexState(NamedTuple):
     """The reach of the index: whether components were matched at all, and their ecosystems.
 
-    `doubts` are components that cannot be compared with the advisories of some names; `unmatched_components` were not
-    looked up yet. `waiver_revision` is a text that changes whenever waivers, VEX documents or policies do.
+    `uncomparable_components` are those that cannot be compared with the advisories of some names;
+    `unmatched_components` were not looked up yet. `waiver_revision` is a text that changes whenever waivers, VEX
+    documents or policies do.
     """
 
     is_matched: bool
     ecosystems: Sequence[str]
-    doubts: Sequence[tuple[int, frozenset[str]]]
+    uncomparable_components: Sequence[tuple[int, frozenset[str]]]
     unmatched_components: Sequence[int]
     waiver_revision: str
 
-    def list_doubtful_components(self, names: Collection[str]) -> Sequence[int]:
+    def list_uncomparable(self, names: Collection[str]) -> Sequence[int]:
         """The components that cannot be compared with an advisory of one of these names."""
-        return sorted({component for component, ids in self.doubts if not ids.isdisjoint(names)})
+        return sorted({component for component, ids in self.uncomparable_components if not ids.isdisjoint(names)})
 
 
 class PartlyRead(NamedTuple):

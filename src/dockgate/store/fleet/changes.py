@@ -50,7 +50,7 @@ class FindingNews(NamedTuple):
     at: str
 
 
-class HoldingImage(NamedTuple):
+class ComponentOccurrence(NamedTuple):
     """A component in an image, in this platform and layer."""
 
     image: int
@@ -111,7 +111,7 @@ class FleetChanges:
         with self._database.read() as connection:
             return list(connection.scalars(query.where(fleet_images.c.gone_at.is_(None))))
 
-    def list_holding_images(self, components: Collection[int], digests: Collection[str]) -> list[HoldingImage]:
+    def list_occurrences(self, components: Collection[int], digests: Collection[str]) -> list[ComponentOccurrence]:
         """Which of these images hold which of these components, sorted by image and platform."""
         parts, bundles, platforms = fleet_bundle_components.c, fleet_image_bundles.c, fleet_platforms.c
         is_of_platform = (platforms.image == bundles.image) & (platforms.position == bundles.platform)
@@ -125,23 +125,23 @@ class FleetChanges:
         )
         with self._database.read() as connection:
             return [
-                HoldingImage(*row)
+                ComponentOccurrence(*row)
                 for part in split_into_batches(sorted(digests))
                 for row in connection.execute(query.where(fleet_images.c.digest.in_(part)))
             ]
 
-    def list_places(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
+    def list_tags(self, digests: Collection[str]) -> dict[str, dict[str, list[str]]]:
         """The repositories of images, each with the tags that name the image there, by digest."""
         tags = fleet_tags.c
         query = select(tags.digest, tags.repository, tags.tag).where(tags.until.is_(None))
-        places: dict[str, dict[str, list[str]]] = {}
+        tags_by_image: dict[str, dict[str, list[str]]] = {}
         with self._database.read() as connection:
             for part in split_into_batches(sorted(digests)):
                 rows = connection.execute(query.where(tags.digest.in_(part)).order_by(tags.repository, tags.tag))
                 for digest, repository, tag in rows:
-                    of_repository = places.setdefault(digest, {}).setdefault(repository, [])
+                    of_repository = tags_by_image.setdefault(digest, {}).setdefault(repository, [])
                     of_repository += [tag] if tag else []
-        return places
+        return tags_by_image
 
     def record_announced(self, news: Sequence[FindingNews], events: Sequence[NewEvent]) -> None:
         """Record the events of these findings, in one transaction.

@@ -273,7 +273,7 @@ def _replace(connection: Connection, results: Sequence[MatchResult], now: str, r
         stored_findings = _read_stored(connection, [result.component for result in part])
         for result in part:
             changes += _compute_differences(result, stored_findings.get(result.component, {}), ids, now)
-        _replace_doubts(connection, part)
+        _replace_undetermined(connection, part)
         _mark_matched(connection, part)
     _write(connection, changes, now, reason)
     return changes
@@ -338,7 +338,7 @@ def _write(connection: Connection, changes: Sequence[Change], now: str, reason: 
         connection.execute(insert(fleet_findings), new)
 
 
-def _replace_doubts(connection: Connection, results: Sequence[MatchResult]) -> None:
+def _replace_undetermined(connection: Connection, results: Sequence[MatchResult]) -> None:
     components = [result.component for result in results]
     names = ("component", "position", "kind", "reason", "ids")
     rows = [

@@ -17,14 +17,14 @@ class ImageRemovals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def list_places(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    def list_locations(self, after: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         """At most `limit` repositories and digests of images behind `after`, in this order."""
         columns = pushed_images.c.repository, pushed_images.c.digest
         query = select(*columns).distinct().where(tuple_(*columns) > tuple_(*map(literal, after)))
         with self._database.read() as connection:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
-    def count_places(self) -> int:
+    def count_locations(self) -> int:
         """Count the pairs of repository and digest that `list_places` lists in total."""
         places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
         with self._database.read() as connection:

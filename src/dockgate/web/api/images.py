@@ -173,7 +173,7 @@ def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[I
     running = server.store.services.list_running_images()
     verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest, running))
     running = server.image_search.visible_services(running, caller)
-    places = list(server.image_search.places(digest, watches, verdicts, running))
+    places = list(server.image_search.list_locations(digest, watches, verdicts, running))
     moves = list(server.store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.repositories(digest)
