@@ -102,12 +102,8 @@ WAIVED = {
 }
 
 
-@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
 @pytest.mark.parametrize("which", WAIVERS)
-def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(
-    fleet: Fleet, which: str, ungrouped_limit: int
-) -> None:
-    fleet.ungrouped_limit = ungrouped_limit
+def test_a_waiver_is_found_in_every_image_in_which_it_counts_and_in_no_other(fleet: Fleet, which: str) -> None:
     _push_five(fleet)
     fields = {"until": day(28), "created_at": day(15), **WAIVERS[which]}
     fleet.store.waivers.add(Waiver("w1", "ana", "No such code.", **fields))
@@ -123,13 +119,15 @@ def _push_five(fleet: Fleet) -> None:
 
 
 def _assert_waived(fleet: Fleet, names: str) -> None:
-    """Those that are counted, those that are listed, and those whose packages are shown as waived are the same."""
-    exposure = fleet.where("CVE-2026-1")
-    shown = {image.digest for image in exposure.images if any(entry.waived for entry in image.packages)}
-    listed_ones = image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
-    expected = [digest(name) for name in reversed(names)]
-    assert (exposure.waived, listed_ones, shown) == (len(names), expected, set(expected))
-    assert exposure.waived_of == exposure.total == 5
+    """Those that are counted, those that are listed, and those whose packages are shown as waived are the same, whether
+    images that are alike are grouped or not."""
+    for fleet.ungrouped_limit in (UNGROUPED_LIMIT, 0):
+        exposure = fleet.where("CVE-2026-1")
+        shown = {image.digest for image in exposure.images if any(entry.waived for entry in image.packages)}
+        listed_ones = image_digests(fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED))
+        expected = [digest(name) for name in reversed(names)]
+        assert (exposure.waived, listed_ones, shown) == (len(names), expected, set(expected))
+        assert exposure.waived_of == exposure.total == 5
 
 
 @pytest.mark.parametrize(
@@ -142,11 +140,9 @@ def _assert_waived(fleet: Fleet, names: str) -> None:
         ({"vulnerabilities": ("CVE-2026-2",), "products": ("pkg:pypi/idna",)}, ""),
     ],
 )
-@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
 def test_a_vex_statement_of_an_uploaded_document_is_found_in_every_image_in_which_it_counts(
-    fleet: Fleet, about: dict[str, object], expected: str, ungrouped_limit: int
+    fleet: Fleet, about: dict[str, object], expected: str
 ) -> None:
-    fleet.ungrouped_limit = ungrouped_limit
     _push_five(fleet)
     fleet.policy = make_policy("default", {"vex": [{"authors": [{"name": "Vendor"}]}]})
     record = VexRecord("sha256:1", "", "openvex", "Vendor", "principal:ana", day(20))
@@ -192,11 +188,7 @@ def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     assert [*image_digests(first), *image_digests(second)] == [digest(f"image-{number}") for number in range(58, 0, -5)]
 
 
-@pytest.mark.parametrize("ungrouped_limit", [UNGROUPED_LIMIT, 0])
-def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_it_was_read(
-    fleet: Fleet, ungrouped_limit: int
-) -> None:
-    fleet.ungrouped_limit = ungrouped_limit
+def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_it_was_read(fleet: Fleet) -> None:
     image = fleet.push("a", "team/a", "1", package("idna", "3.6"))
     fleet.push("b", "team/b", "1", package("idna", "3.6"))
     reference = ImageReference("registry.example/team/a", image)
@@ -204,8 +196,9 @@ def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_i
     fleet.push("a2", "team/a", "1", package("six", "1"))  # the tag moves on
     waiver = Waiver("w1", "ana", "No.", "CVE-2026-1", repository="team/a", until=day(28), created_at=day(15))
     fleet.store.waivers.add(waiver)
-    exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
-    assert image_digests(exposure) == [digest("a")]
+    for fleet.ungrouped_limit in (UNGROUPED_LIMIT, 0):
+        exposure = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED)
+        assert image_digests(exposure) == [digest("a")]
 
 
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
