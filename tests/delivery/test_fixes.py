@@ -46,11 +46,25 @@ def test_a_pinned_requirement_is_a_change_of_its_files() -> None:
 
 
 def test_packages_that_nothing_pins_need_a_rebuild_alone() -> None:
-    plan = plan_fix(
-        None, [make_upgrade("openssl", "Debian:13"), make_upgrade("flask"), make_upgrade("lodash", "npm")], files({})
-    )
-    assert (plan.kind, plan.texts, plan.obstacles) == (FixKind.REBUILD, {}, ())
-    assert len(plan.changes) == 3
+    upgrades = [make_upgrade("openssl", "Debian:13"), make_upgrade("flask"), make_upgrade("lodash", "npm")]
+    for step in (
+        "RUN apt-get upgrade -y",
+        "copy \\\n  --from=registry/tools:13 /usr /usr",
+        "ADD https://example.org/a /",
+    ):
+        plan = plan_fix(None, upgrades, files({"Dockerfile": f"FROM base\n{step}\n"}))
+        assert (plan.kind, plan.texts, plan.obstacles) == (FixKind.REBUILD, {}, ())
+        assert len(plan.changes) == 3
+
+
+def test_packages_among_the_files_of_the_repository_need_no_rebuild() -> None:
+    dockerfile = "FROM scratch\n# RUN nothing\nCOPY rootfs /\nADD app.tar /\n"
+    for upgrade in (make_upgrade("openssl", "Debian:13"), make_upgrade("flask"), make_upgrade("lodash", "npm")):
+        plan = plan_fix(None, [upgrade], files({"Dockerfile": dockerfile}))
+        assert plan.kind is FixKind.BY_HAND
+        assert plan.obstacles == (
+            f"Dockerfile installs nothing: {upgrade.upgrade.name} is among the files of the repository.",
+        )
 
 
 def test_a_newer_base_image_is_a_change_where_the_dockerfile_has_its_digest_and_a_rebuild_where_not() -> None:

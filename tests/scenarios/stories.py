@@ -155,6 +155,10 @@ def fixed_story(server: Mortal) -> None:
     work = Clone(server, "fixed", server.folder / "fixed")
     work.init()
     application(work, "2.0")
+    # Only a build that does more than copy files of the repository may bring newer packages.
+    stages = "FROM scratch AS files\nCOPY root/ /\nFROM scratch\nCOPY --from=files / /\n"
+    dockerfile = (work.folder / "Dockerfile").read_text().replace("FROM scratch\nCOPY root/ /\n", stages)
+    work.write({"Dockerfile": dockerfile})
     work.commit("One")
     server.insist(lambda: work.push() or True)
     assert server.ends("fixed-1") == "Succeeded"

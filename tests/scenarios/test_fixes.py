@@ -22,7 +22,7 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.shared.timestamps import format_time
 from dockgate.vulnerabilities.model import Advisory, Coverage, Severity
 
-DOCKERFILE = "FROM scratch\n"
+DOCKERFILE = "FROM scratch\nRUN install\n"
 
 
 def digest_of(name: str) -> str:
@@ -70,8 +70,7 @@ class System(ServerSystem):
         image = self.image(name, PlannedFindings())
         if packages:
             self.hold(image, *packages, **more)
-        if files:
-            self.push(name, files={"Dockerfile": DOCKERFILE, **files})
+        self.push(name, files={"Dockerfile": DOCKERFILE, **(files or {})})
         self.set_fixes(name, on_fix)
         self.deployed(image)
         return image

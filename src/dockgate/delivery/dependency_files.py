@@ -21,6 +21,10 @@ _NPM_OPEN = ("", "*", "latest")
 NPM_SECTIONS = ("dependencies", "optionalDependencies", "devDependencies")
 
 
+# A step of a Dockerfile whose result may differ although the repository is the same.
+_INSTALL_STEP = re.compile(r"^[ \t]*RUN\b|--from=|^[ \t]*ADD\b.*(?:https?://|git@)", re.IGNORECASE | re.MULTILINE)
+
+
 class PinError(ValueError):
     """The reason why a version cannot be changed in a file, as a sentence."""
 
@@ -104,6 +108,15 @@ def require_unpinned(text: str, path: str, name: str) -> None:
     if pin is not None:
         number = text.count("\n", 0, pin.start()) + 1
         raise PinError(f"line {number} of {path} installs {name} in a fixed version.")
+
+
+def require_install_step(text: str, path: str, name: str) -> None:
+    """Raise PinError if a new build cannot bring a newer version of the package.
+
+    Then the Dockerfile runs no program, and copies files of the repository alone.
+    """
+    if text and _INSTALL_STEP.search(text) is None:
+        raise PinError(f"{path} installs nothing: {name} is among the files of the repository.")
 
 
 def _split_logical_lines(text: str) -> Iterator[str]:

@@ -15,6 +15,7 @@ from dockgate.delivery.dependency_files import (
     repin_digest,
     repin_npm,
     repin_requirement,
+    require_install_step,
     require_unpinned,
 )
 from dockgate.delivery.model import FixAction
@@ -225,7 +226,7 @@ class _Draft:
             if upgrade.base:
                 self._obstacles.append(f"{upgrade.name} is in the base image, and no newer one that passes is known.")
             elif upgrade.package.startswith(_SYSTEM_PACKAGES):
-                require_unpinned(self._get_text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
+                self._require_rebuild(upgrade)
             elif needed_upgrade.package.ecosystem == "PyPI":
                 self._upgrade_python(upgrade)
             elif needed_upgrade.package.ecosystem == "npm":
@@ -243,6 +244,12 @@ class _Draft:
     def _list_paths(self, *endings: str) -> list[str]:
         return [path for path in sorted(self._files.texts) if path.rpartition("/")[2].endswith(endings)]
 
+    def _require_rebuild(self, upgrade: Upgrade) -> None:
+        """Raise PinError if a build of the same files cannot take a newer version."""
+        path = self._files.dockerfile
+        require_unpinned(self._get_text(path), path, upgrade.name)
+        require_install_step(self._get_text(path), path, upgrade.name)
+
     def _upgrade_python(self, upgrade: Upgrade) -> None:
         require_unpinned(self._get_text(self._files.dockerfile), self._files.dockerfile, upgrade.name)
         is_pinned = False
@@ -253,20 +260,26 @@ class _Draft:
         locks = [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _PYTHON_LOCKS]
         if not is_pinned and locks:
             raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
+        if not is_pinned:
+            self._require_rebuild(upgrade)
 
     def _upgrade_npm(self, upgrade: Upgrade) -> None:
         if locks := [name for name in sorted(self._files.names) if name.rpartition("/")[2] in _OTHER_NPM_LOCKS]:
             raise PinError(f"{locks[0]} is made by your package manager: upgrade {upgrade.name} with it.")
+        is_pinned = False
         for path in self._list_paths("package.json"):
             folder = path.rpartition("/")[0]
             lock_paths = [f"{folder}/{name}" if folder else name for name in _NPM_LOCKS]
             lock = next((name for name in lock_paths if name in self._files.names), None)
             text = repin_npm(self._get_text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
             if text is not None:
-                self._texts[path] = text
+                self._texts[path], is_pinned = text, True
             is_named = names_npm(self._get_text(path), path, upgrade.name)
             if lock is not None and (is_named or upgrade.name in self._files.texts.get(lock, "")):
                 self._upgrades_by_lock.setdefault(lock, {})[upgrade.name] = upgrade.fixed
+                is_pinned = True
+        if not is_pinned:
+            self._require_rebuild(upgrade)
 
 
 def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
