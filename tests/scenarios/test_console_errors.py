@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 from tests.scenarios.browser import FROM_PAGE, Browser, Forms
 from tests.scenarios.console_site import Site
+from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
@@ -184,6 +185,15 @@ def test_a_page_says_once_why_an_execution_was_rejected(site: Site, admin: Brows
         )
         text = unescape(re.sub(r"<[^>]*>", "", admin.get(f"/executions/{name}").text))
         assert text.count(decision["summary"]) == 1
+
+
+def test_what_an_outside_pipeline_asks_is_undetermined_if_its_verdict_is(site: Site, admin: Browser) -> None:
+    body = {"pipeline": "checkout", "stage": "gate", "execution": "41", "repository": "checkout/app"}
+    approval = site.server.post("/approvals", {**body, "digest": f"sha256:{'0' * 64}"})["approval"]["id"]
+    until(lambda: site.server.get(f"/approvals/{approval}")["state"] == "Rejected")
+    html = admin.get(f"/approvals/{approval}").text
+    assert "Undetermined" in html.partition("<h1>")[2].partition("</h1>")[0]
+    assert html.count("Push it first") == 1
 
 
 def test_a_stopped_approval_waits_for_no_verdict(site: Site, admin: Browser) -> None:

@@ -23,10 +23,11 @@ def test_long_names_break_between_words_and_cannot_act() -> None:
     assert "\u202e" not in parts[2]
 
 
-def test_no_line_breaks_in_the_name_of_a_vulnerability() -> None:
-    html = formats.mark_breakable("web 1 (CVE-2026-4939351 fixed in 2), CVE-2026-1234567890")
-    name = '<span class="whole">(CVE-2026-4939351</span>'
-    assert html == f'<bdi class="foreign">web 1 {name} fixed in 2), CVE-2026-1234567890</bdi>'
+def test_no_line_breaks_in_the_name_of_a_vulnerability_or_a_package() -> None:
+    html = formats.mark_breakable("web-api 1 (CVE-2026-4939351 fixed in 2), CVE-2026-1, a-b/c-d <b>-")
+    names = [f'<span class="whole">{name}</span>' for name in ("web-api", "(CVE-2026-4939351", "CVE-2026-1,")]
+    end = 'a-b/<wbr>c-d <span class="whole">&lt;b&gt;-</span>'
+    assert html == f'<bdi class="foreign">{names[0]} 1 {names[1]} fixed in 2), {names[2]} {end}</bdi>'
 
 
 @pytest.mark.parametrize("state", [*Status, *RunState, *ApprovalState, *TaskState])

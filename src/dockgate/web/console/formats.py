@@ -21,8 +21,8 @@ from dockgate.web.console.terminal_text import escape_invisible
 
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
-# A vulnerability, in which no line breaks, nor after the bracket before it.
-_VULNERABILITY = re.compile(r"(\(?\bCVE-\d{4}-\d{4,9}\b)")
+# A word with a hyphen and the punctuation at it, such as "(CVE-2026-1": most are names.
+_HYPHENATED = re.compile(r"((?<!\S)\S*-\S*)")
 # A moment, or a digest or commit, of which people see the first digits.
 _LONG_TOKEN = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha256:)?[0-9a-f]{40,64}\b)")
 # A command or name in a sentence.
@@ -147,7 +147,7 @@ def mark_foreign(text: str | None) -> Markup:
 def mark_breakable(text: str | None) -> Markup:
     """Foreign text whose long names may break after a slash and between CamelCase words.
 
-    They break nowhere else, nor do the names of vulnerabilities. Nothing for None.
+    Names with hyphens, of packages and vulnerabilities, break only if a line is too short for them. Nothing for None.
     """
     if text is None:
         return Markup()
@@ -155,10 +155,10 @@ def mark_breakable(text: str | None) -> Markup:
 
 
 def _insert_breaks(text: str) -> Markup:
-    parts = _VULNERABILITY.split(text)  # every second one is a vulnerability
+    parts = _HYPHENATED.split(text)  # every second one has a hyphen
     return Markup().join(
         Markup('<span class="whole">{}</span>').format(part)
-        if index % 2
+        if index % 2 and "/" not in part
         else Markup("<wbr>").join(escape(piece) for piece in _BREAKS.split(part))
         for index, part in enumerate(parts)
     )

@@ -27,9 +27,15 @@ class Decision:
     objection: str | None
 
     @property
-    def is_undetermined(self) -> bool:
-        """Return whether its verdict is Undetermined."""
-        return self.verdict is not None and self.verdict.status is Status.UNDETERMINED
+    def shown_state(self) -> ApprovalState | Status:
+        """The state of the approval; Undetermined if it was rejected because its verdict is."""
+        is_undetermined = self.verdict is not None and self.verdict.status is Status.UNDETERMINED
+        return Status.UNDETERMINED if is_undetermined and self.is_rejected else self.approval.state
+
+    @property
+    def is_rejected(self) -> bool:
+        """Return whether it was rejected, by its verdict or a person."""
+        return self.approval.state is ApprovalState.REJECTED
 
 
 @dataclass(frozen=True, slots=True)

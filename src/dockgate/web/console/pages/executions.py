@@ -9,7 +9,7 @@ from typing import Literal
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.model import ActionKey, ActionType, ApprovalState, RunState
+from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.delivery.pipeline import latest_runs, starters
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
@@ -79,9 +79,9 @@ def render_execution(
         if action.approval
     }
     rejections = {
-        ActionKey.parse(decision.approval.id): Status.UNDETERMINED if decision.is_undetermined else Status.REJECTED
+        ActionKey.parse(decision.approval.id): Status(decision.shown_state)
         for decision in decisions.values()
-        if decision.approval.state is ApprovalState.REJECTED
+        if decision.is_rejected
     }
     return render_page(
         request,
