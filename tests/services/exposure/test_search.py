@@ -40,11 +40,12 @@ def places(exposure: Exposure) -> list[str]:
     return [f"{place.repository}:{place.tag}" for image in exposure.images for place in image.places]
 
 
-@pytest.mark.parametrize("question", ["CVE-2026-1", "GHSA-2026-1", "cve-2026-1", " CVE-2026-1 "])
-def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet, question: str) -> None:
+def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"))
     fleet.push("b", "team/api", "1", package("idna", "3.7"))
-    exposure = fleet.where(question)
+    exposure = fleet.where("CVE-2026-1")
+    for question in ("GHSA-2026-1", "cve-2026-1", " CVE-2026-1 "):
+        assert fleet.where(question) == replace(exposure, question=question.strip())
     assert (exposure.state, exposure.total, exposure.names) == (ExposureState.PRESENT, 1, ["CVE-2026-1", "GHSA-2026-1"])
     (image,) = exposure.images
     assert places(exposure) == ["team/web:1"]
@@ -60,26 +61,23 @@ def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet, question: st
     assert exposure.unknown.total == 0
 
 
-@pytest.mark.parametrize(
-    ("question", "expected"),
-    [
-        ("idna", ["team/api:1", "team/web:1"]),
-        ("IDNA", ["team/api:1", "team/web:1"]),
-        ("idna@3.6", ["team/web:1"]),
-        ("idna@9", []),
-        ("pkg:pypi/idna", ["team/api:1", "team/web:1"]),
-        ("pkg:pypi/idna@3.7", ["team/api:1"]),
-        ("pkg:npm/idna", []),
-        ("pkg:npm/%40scope/idna", []),
-    ],
-)
-def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet, question: str, expected: list[str]) -> None:
+def test_a_package_is_found_by_name_version_and_purl(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
     fleet.push("b", "team/api", "1", package("idna", "3.7"))
-    exposure = fleet.where(question)
-    assert places(exposure) == expected
-    assert exposure.kind == "package"
-    assert all(entry.vulnerability is None for image in exposure.images for entry in image.packages)
+    for question, expected in {
+        "idna": ["team/api:1", "team/web:1"],
+        "IDNA": ["team/api:1", "team/web:1"],
+        "idna@3.6": ["team/web:1"],
+        "idna@9": [],
+        "pkg:pypi/idna": ["team/api:1", "team/web:1"],
+        "pkg:pypi/idna@3.7": ["team/api:1"],
+        "pkg:npm/idna": [],
+        "pkg:npm/%40scope/idna": [],
+    }.items():
+        exposure = fleet.where(question)
+        assert (question, places(exposure)) == (question, expected)
+        assert exposure.kind == "package"
+        assert all(entry.vulnerability is None for image in exposure.images for entry in image.packages)
 
 
 def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
@@ -89,10 +87,10 @@ def test_an_unknown_name_is_another_answer_than_no_image(fleet: Fleet) -> None:
     assert fleet.where("no-such-package").state is ExposureState.ABSENT
 
 
-@pytest.mark.parametrize("question", ["", "  ", "x" * 1001, "pkg:", "pkg:nothing"])
-def test_a_wrong_question_is_refused(fleet: Fleet, question: str) -> None:
-    with pytest.raises(UsageError):
-        fleet.where(question)
+def test_a_wrong_question_is_refused(fleet: Fleet) -> None:
+    for question in ("", "  ", "x" * 1001, "pkg:", "pkg:nothing"):
+        with pytest.raises(UsageError):
+            fleet.where(question)
 
 
 def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
