@@ -50,7 +50,7 @@ def main(runs: int) -> None:
     print(f"{os.getloadavg()[0]:.0f}")
     if sys.version_info[:2] != RUNTIME:
         sys.exit(f"The runtime's Python is {'.'.join(map(str, RUNTIME))}: run this by that one.")
-    packed = aws_stack.package("default")
+    packed = aws_stack.build_archive("default")
     print(f"the archive: {len(packed):,} bytes")
     with tempfile.TemporaryDirectory() as folder:
         code = Path(folder, "code")

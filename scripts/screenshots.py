@@ -266,7 +266,7 @@ def _fill(server: ServerSystem) -> dict[str, str]:
         rules = f"max_findings:\n  CRITICAL: 0\n  HIGH: {high}\n"
         server.client.put("/policies/strict", content=rules, params={"comment": "Stricter"}).raise_for_status()
     target = cast(MemoryTarget, server.adapters.targets["podman"])
-    (task,) = (task.id for task in target.tasks("web"))
+    (task,) = (task.id for task in target.list_tasks("web"))
     target.logs[task] = TASK_LOG
     for line in LOG:
         server.store.logs.append(ActionKey("web-1", "Build", "Build", 1), line)

@@ -29,7 +29,7 @@ from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.server import podman_service, registry_service
 from dockgate.server.supervisor import ChildProcess
 from dockgate.services.pipelines.build_images import RegistryBuildImages
-from dockgate.services.registry.registry_tokens import RegistryAccess, authfile
+from dockgate.services.registry.registry_tokens import RegistryAccess, make_authfile
 from dockgate.shared.references import parse_repository
 
 T = TypeVar("T")
@@ -130,7 +130,7 @@ def podman_builder(
     prune_every: int = 10,
 ) -> PodmanBuilder:
     """A builder as the server has it."""
-    issuers = {registry.address: RegistryTokens(podman.folder.parent / "keys").repository_token}
+    issuers = {registry.address: RegistryTokens(podman.folder.parent / "keys").issue_repository_token}
     return PodmanBuilder(
         runner or podman_service.make_runner(podman, limits, (), (), unsafe),
         build_places(podman, limits),
@@ -198,7 +198,7 @@ class Host:
     def pull(self, image: str) -> "subprocess.CompletedProcess[str]":
         """What `podman pull` does with a login."""
         file = self.data / "run" / "auth.json"
-        file.write_text(authfile(self.registry.address, self.login(image)))
+        file.write_text(make_authfile(self.registry.address, self.login(image)))
         return self.podman.try_run("pull", "--quiet", f"--authfile={file}", image)
 
     def image(self, folder: Path, page: str, program: str = SERVE) -> str:
@@ -223,12 +223,12 @@ def running_host(folder: Path, notify: str = "http://127.0.0.1:9/") -> Iterator[
     tokens = RegistryTokens(data / "keys")
     with token_server(tokens) as realm:
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, realm)
-        distribution = registry_service.make_registry(data, endpoint, tokens.certificate(), notify, "secret")
+        distribution = registry_service.make_registry(data, endpoint, tokens.get_certificate(), notify, "secret")
         service = podman_service.make_service(podman, data)
         try:
             distribution.start()
             service.start()
-            registry = DistributionRegistry(address, partial(tokens.token, SERVER))
+            registry = DistributionRegistry(address, partial(tokens.issue_token, SERVER))
             yield Host(data, podman, registry, RegistryAccess(tokens), service, distribution)
         finally:
             service.stop()
@@ -248,7 +248,9 @@ def token_server(tokens: RegistryTokens) -> Iterator[str]:
         assert login is not None
         assert request.query_params["service"] == SERVICE
         scopes = parse_scopes(request.query_params.getlist("scope"))
-        return {"token": tokens.token(login.subject, grant(login, scopes, PushRules((), lambda repository: True)))}
+        return {
+            "token": tokens.issue_token(login.subject, grant(login, scopes, PushRules((), lambda repository: True)))
+        }
 
     with serving(app) as url:
         yield f"{url}/registry/token"

@@ -61,7 +61,7 @@ def test_verify_accepts_signed_approvals_and_refuses_others(dockgate: Dockgate, 
     with registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
         attestor = RegistryAttestor(Keys(tmp_path / "keys"), running.address)
-        public.write_text(attestor.keys()[0].pem)
+        public.write_text(attestor.list_keys()[0].pem)
         named = f"{running.address}/team/app:1"
         nothing = dockgate("attestation", "verify", named, "--key", str(public), "--policy", "strict")
         assert (nothing.code, nothing.out.startswith(digest), "the image has no attestation" in nothing.out) == (

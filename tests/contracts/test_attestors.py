@@ -66,7 +66,7 @@ def real(folder: Path) -> Iterator[World]:
             digest,
             lambda image_digest: len(read_attestations(place, image_digest)),
             lambda image_digest: [
-                data.encode() for data in attached_statements.envelopes(read_attestations(place, image_digest))
+                data.encode() for data in attached_statements.select_envelopes(read_attestations(place, image_digest))
             ],
         )
 
@@ -84,7 +84,7 @@ def test_the_same_key_attests_once(world: World) -> None:
 
 
 def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
-    (old,) = world.attestor.keys()
+    (old,) = world.attestor.list_keys()
     new, retired = world.attestor.rotate()
     assert (new.current, retired.current, retired.id) == (True, False, old.id)
     assert world.attestor.attest("team/app", world.digest, FIRST_VERDICT, "default", write(FIRST_VERDICT)) == new.id
@@ -93,7 +93,7 @@ def test_a_new_key_is_used_and_the_old_one_stays_listed(world: World) -> None:
 def test_provenance_is_signed_by_the_present_key_and_attached_once(world: World) -> None:
     payload = core.write_statement(RECORD, "team/app", world.digest)
     envelope = world.attestor.sign(payload)
-    key = world.attestor.keys()[0]
+    key = world.attestor.list_keys()[0]
     assert attached_statements.verify(envelope.decode(), key.pem) == payload
     for _ in range(2):
         world.attestor.attach_provenance("team/app", world.digest, "web-1/Build/Build/1", envelope)
@@ -136,7 +136,7 @@ def attest(
     attestor = attestations.RegistryAttestor(Keys(folder / "keys"), running.address)
     attestor.attest("team/app", digest, key, policy, write(key, days), covered_digests)
     public = folder / "public.pem"
-    public.write_text(attestor.keys()[0].pem)
+    public.write_text(attestor.list_keys()[0].pem)
     return public
 
 
@@ -182,7 +182,7 @@ def test_cosign_tells_approval_and_provenance_beside_one_image_apart(running: Ru
     envelope = attestor.sign(core.write_statement(RECORD, "team/app", digest))
     attestor.attach_provenance("team/app", digest, "web-1/Build/Build/1", envelope)
     public = tmp_path / "public.pem"
-    public.write_text(attestor.keys()[0].pem)
+    public.write_text(attestor.list_keys()[0].pem)
     assert cosign(running, digest, public, "slsaprovenance1")[0] == 0
     assert cosign(running, digest, public)[0] != 0
     attest(running, digest, tmp_path)

@@ -83,12 +83,12 @@ def test_a_package_url_becomes_the_package_that_it_names(kind: Ecosystem) -> Non
             "githubactions": "acme/",
             "bsd": "freebsd/",
         }.get(purl_type, "")
-        package = reader.package(reader.parse(f"pkg:{purl_type}/{namespace}thing@1.2.3"))
+        package = reader.make_package(reader.parse(f"pkg:{purl_type}/{namespace}thing@1.2.3"))
         assert package.version.removeprefix("v") == "1.2.3"
         assert "thing" in package.source_name
         assert package.path == ""
         with pytest.raises(UsageError) as caught:
-            reader.package(reader.parse(f"pkg:{purl_type}/{namespace}thing"))
+            reader.make_package(reader.parse(f"pkg:{purl_type}/{namespace}thing"))
         assert caught.value.advice
 
 
@@ -101,6 +101,6 @@ def test_a_distributions_package_is_settled_by_its_distribution(kind: Ecosystem)
     reader = Purls(KINDS)
     purl = reader.parse(f"pkg:{kind.purl_types[0]}/thing@1.2.3-1")
     for identity in kind.distributions:
-        package = reader.package(purl, Distribution(identity, "12.5"))
+        package = reader.make_package(purl, Distribution(identity, "12.5"))
         assert package.ecosystem
         assert kind.assign_distribution(package, Distribution(identity, "12.5")).ecosystem == package.ecosystem

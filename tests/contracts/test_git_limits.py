@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git import GitHost, run_http_backend
 from dockgate.delivery.sources.git_run import MAX_MEMORY, MAX_OUTPUT, run
 from dockgate.delivery.sources.pre_receive import MAX_COMMIT, MAX_REFERENCES, MAX_TREE
 from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError
@@ -66,7 +66,7 @@ def push(folder: Path, new: str, pack: bytes, ref: str = "refs/heads/main", old:
         with tempfile.TemporaryFile() as file:
             file.write(body)
             file.seek(0)
-            _, _, chunks = await http_backend(folder, "web", "/git-receive-pack", "POST", "", headers, file)
+            _, _, chunks = await run_http_backend(folder, "web", "/git-receive-pack", "POST", "", headers, file)
             return b"".join([chunk async for chunk in chunks])
 
     line = f"{old} {new} {ref}\0report-status side-band-64k".encode()
@@ -126,18 +126,18 @@ def test_a_push_is_refused_whose_objects_take_much_to_read(
     answer = push(bare.folder, new, packed(source, new), ref)
     assert refusal.format(new) in answer
     assert "pre-receive hook declined" in answer
-    assert bare.host.references("web") == {}
+    assert bare.host.list_references("web") == {}
     with pytest.raises(NotFoundError):
         bare.host.commit("web", new)
     honest = source.commit(source.folder_of("100644", source.object("blob", b"x")), b"a" * (MAX_COMMIT - 1000))
     assert "ok refs/heads/main" in push(bare.folder, honest, packed(source, honest))
-    assert bare.host.heads("web") == {"main": honest}
+    assert bare.host.list_heads("web") == {"main": honest}
 
 
 def test_an_object_that_claims_more_than_gits_memory_is_refused(bare: Bare) -> None:
     answer = push(bare.folder, "1" * 40, pack_of((COMMIT, 2 * MAX_MEMORY, b"a"), (TREE, 0, b"")))
     assert "Out of memory" in answer
-    assert bare.host.references("web") == {}
+    assert bare.host.list_references("web") == {}
 
 
 def test_references_that_take_much_to_list_are_refused_and_can_be_deleted(bare: Bare, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_references_that_take_much_to_list_are_refused_and_can_be_deleted(bare: 
     names = [f"refs/tags/{number:06}/{tail}" for number in range(MAX_REFERENCES // 850)]
     (bare.path / "packed-refs").write_text("".join(f"{first} {name}\n" for name in names))
     assert "more references than fit" in push(bare.folder, second, packed(source, second), "refs/heads/other")
-    assert len(bare.host.references("web")) == len(names) + 1
+    assert len(bare.host.list_references("web")) == len(names) + 1
     assert f"ok {names[0]}" in push(bare.folder, NONE, b"", names[0], first)
 
 

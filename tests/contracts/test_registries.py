@@ -64,8 +64,8 @@ def test_a_deleted_manifest_is_gone_with_its_tags_and_the_second_call_says_so(sy
         system.push("team/app", tag, pushed)
     assert system.registry.delete_manifest("team/app", old.digest)
     assert not system.registry.delete_manifest("team/app", old.digest)
-    assert system.registry.manifest("team/app", old.digest) is None
-    assert list(system.registry.repository_tags("team/app")) == ["2"]
+    assert system.registry.read_manifest("team/app", old.digest) is None
+    assert list(system.registry.list_tags("team/app")) == ["2"]
     assert system.registry.resolve("team/app", "1") is None
 
 
@@ -79,19 +79,19 @@ def test_a_manifest_of_another_repository_stays(system: System) -> None:
 def test_a_restored_image_has_the_same_digest(system: System) -> None:
     index = make.index([image("amd64"), image("arm64")])
     system.push("team/app", "1", index)
-    before = system.registry.manifest("team/app", index.digest)
+    before = system.registry.read_manifest("team/app", index.digest)
     assert before is not None
     assert len(json.loads(before.data)["manifests"]) == 2
     system.registry.delete_manifest("team/app", index.digest)
     for _ in range(2):
         system.registry.put_manifest("team/app", before, ["1"])
-    assert system.registry.manifest("team/app", index.digest) == before
+    assert system.registry.read_manifest("team/app", index.digest) == before
     assert system.registry.resolve("team/app", "1") == index.digest
 
 
 def test_an_unknown_repository_has_nothing(system: System) -> None:
-    assert list(system.registry.repository_tags("unknown/app")) == []
-    assert system.registry.manifest("unknown/app", NOTHING) is None
+    assert list(system.registry.list_tags("unknown/app")) == []
+    assert system.registry.read_manifest("unknown/app", NOTHING) is None
     assert not system.registry.delete_manifest("unknown/app", NOTHING)
 
 
@@ -113,10 +113,10 @@ def test_blobs_of_deleted_manifests_alone_are_collected(system: System) -> None:
         system.storage.collect()
     assert system.stored() == before - sum(blob.size or 0 for blob in blobs)
     assert list(system.storage.list_unreferenced_blobs()) == []
-    manifest = system.registry.manifest("team/app", new.digest)
+    manifest = system.registry.read_manifest("team/app", new.digest)
     assert manifest is not None
     for layer in json.loads(manifest.data)["layers"]:
-        assert system.registry.blob("team/app", layer["digest"], 1 << 20) == new.blobs[layer["digest"]]
+        assert system.registry.read_blob("team/app", layer["digest"], 1 << 20) == new.blobs[layer["digest"]]
 
 
 def test_images_in_an_index_need_no_tag_to_stay(system: System) -> None:
@@ -124,7 +124,7 @@ def test_images_in_an_index_need_no_tag_to_stay(system: System) -> None:
     system.push("team/app", "1", index)
     system.storage.collect()
     for child in (image("amd64"), image("arm64")):
-        assert system.registry.manifest("team/app", child.digest) is not None
+        assert system.registry.read_manifest("team/app", child.digest) is not None
 
 
 @pytest.mark.real

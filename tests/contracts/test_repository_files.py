@@ -35,7 +35,7 @@ class InMemory(Memory):
         self.files = MemoryFiles(self.host)
 
     def head(self, branch: str = "main") -> str | None:
-        return self.host.heads("web").get(branch)
+        return self.host.list_heads("web").get(branch)
 
 
 class InGit(Git):
@@ -44,7 +44,7 @@ class InGit(Git):
         self.files = GitFiles(folder / "git")
 
     def head(self, branch: str = "main") -> str | None:
-        return self.host.heads("web").get(branch)
+        return self.host.list_heads("web").get(branch)
 
 
 @pytest.fixture(params=[InMemory, pytest.param(InGit, marks=pytest.mark.real)])
@@ -107,25 +107,25 @@ def test_a_large_file_is_refused(repository: Repository) -> None:
 def test_the_history_is_newest_first(repository: Repository) -> None:
     first = repository.push({"a": "1"}, "First\n\nwith more")
     second = repository.push({"a": "2"}, "Second")
-    history = repository.files.history("web", "main", 10)
+    history = repository.files.list_commits("web", "main", 10)
     assert [(entry.id, entry.message) for entry in history] == [(second, "Second"), (first, "First\n\nwith more")]
-    assert len(repository.files.history("web", "main", 1)) == 1
+    assert len(repository.files.list_commits("web", "main", 1)) == 1
 
 
 def test_a_message_with_control_characters_is_one_commit(repository: Repository) -> None:
     message = "First\x1e\n\nb\x1fc\x1e\x1d"
     repository.push({"a": "1"}, message)
-    assert [entry.message for entry in repository.files.history("web", "main", 10)] == [message]
+    assert [entry.message for entry in repository.files.list_commits("web", "main", 10)] == [message]
 
 
 def test_a_difference_has_both_sides(repository: Repository) -> None:
     first = repository.push({"a": "one\n", "b": "same\n"})
     second = repository.push({"a": "two\n", "b": "same\n"})
     for base in (first, None):
-        difference = repository.files.difference("web", base, second)
+        difference = repository.files.diff_commits("web", base, second)
         assert "-one\n+two\n" in difference
         assert "same" not in difference
-    assert "+one" in repository.files.difference("web", None, first)
+    assert "+one" in repository.files.diff_commits("web", None, first)
 
 
 def test_an_edit_changes_one_file_of_the_branch(repository: Repository) -> None:
@@ -134,7 +134,7 @@ def test_an_edit_changes_one_file_of_the_branch(repository: Repository) -> None:
     assert repository.head() == made
     assert repository.files.read("web", "main", "Dockerfile") == b"FROM b\n"
     assert repository.files.read("web", "main", "app/main.py") == b"pass\n"
-    newest = repository.files.history("web", "main", 1)[0]
+    newest = repository.files.list_commits("web", "main", 1)[0]
     assert (newest.author, newest.message, newest.time) == (AUTHOR, "Change the base", "2026-11-28T12:00:00Z")
 
 
@@ -189,7 +189,7 @@ def test_several_files_are_one_commit_on_no_branch_and_the_same_edit_gives_the_s
     assert repository.head() == later
     for path, content in {**contents, "d": "1"}.items():
         assert repository.files.read("web", made, path) == content.encode()
-    newest, parent = repository.files.history("web", made, 2)
+    newest, parent = repository.files.list_commits("web", made, 2)
     assert (newest.author, newest.message, parent.id) == (AUTHOR, "Change two", first)
 
 

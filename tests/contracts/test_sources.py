@@ -15,7 +15,7 @@ from tests.fakes.repository_host import MemoryHost
 from tests.parts import Faults, git, serving, write
 
 from dockgate.delivery.source_ports import CommitPeople
-from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git import GitHost, run_http_backend
 from dockgate.shared.errors import DiskFullError, NotFoundError, TooLargeError, UnavailableError, UsageError
 
 
@@ -27,24 +27,24 @@ def pushes(request: pytest.FixtureRequest, tmp_path: Path) -> Pushes:
 
 
 def test_a_new_repository_has_no_branches_and_making_it_again_changes_nothing(pushes: Pushes) -> None:
-    assert pushes.host.heads("web") == {}
+    assert pushes.host.list_heads("web") == {}
     head = pushes.push({"a": "1"})
     pushes.host.create("web")
-    assert pushes.host.heads("web") == {"main": head}
+    assert pushes.host.list_heads("web") == {"main": head}
 
 
 def test_heads_are_branches_whatever_their_names(pushes: Pushes) -> None:
     first = pushes.push({"a": "1"})
     second = pushes.push({"a": "2"}, branch="team/a-b")
     assert first != second
-    assert pushes.host.heads("web") == {"main": first, "team/a-b": second}
+    assert pushes.host.list_heads("web") == {"main": first, "team/a-b": second}
 
 
 def test_references_have_full_names(pushes: Pushes) -> None:
-    assert pushes.host.references("web") == {}
+    assert pushes.host.list_references("web") == {}
     first = pushes.push({"a": "1"})
     second = pushes.push({"a": "2"}, branch="team/a-b")
-    assert pushes.host.references("web") == {"refs/heads/main": first, "refs/heads/team/a-b": second}
+    assert pushes.host.list_references("web") == {"refs/heads/main": first, "refs/heads/team/a-b": second}
 
 
 def test_a_commit_is_found_by_branch_and_by_id(pushes: Pushes) -> None:
@@ -62,10 +62,10 @@ def test_a_commit_is_found_by_branch_and_by_id(pushes: Pushes) -> None:
 def test_the_branch_of_a_commit_is_the_first_by_name_that_contains_it(pushes: Pushes) -> None:
     first = pushes.push({"a": "1"})
     later = pushes.push({"a": "2"}, branch="later")
-    assert pushes.host.branch_of("web", later) == "later"
-    assert pushes.host.branch_of("web", first) in ("later", "main")
+    assert pushes.host.find_branch("web", later) == "later"
+    assert pushes.host.find_branch("web", first) in ("later", "main")
     with pytest.raises(NotFoundError):
-        pushes.host.branch_of("web", "0" * 40)
+        pushes.host.find_branch("web", "0" * 40)
 
 
 def test_an_archive_is_the_tree_and_the_same_bytes_each_time(pushes: Pushes, tmp_path: Path) -> None:
@@ -89,8 +89,8 @@ def test_what_is_unknown_is_not_found(pushes: Pushes, tmp_path: Path) -> None:
     into = tmp_path / "source.tar"
     into.write_text("what was there before")
     for call in (
-        lambda: pushes.host.heads("other"),
-        lambda: pushes.host.references("other"),
+        lambda: pushes.host.list_heads("other"),
+        lambda: pushes.host.list_references("other"),
         lambda: pushes.host.commit("other", "main"),
         lambda: pushes.host.commit("web", "other"),
         lambda: pushes.host.commit("web", "--all"),
@@ -128,7 +128,7 @@ def test_the_fake_fails_at_the_configured_call() -> None:
     with pytest.raises(UnavailableError):
         host.create("web")
     host.create("web")
-    assert host.heads("web") == {}
+    assert host.list_heads("web") == {}
     assert faults.seen == ["before create", "after create", "before create", "after create", "before heads"]
 
 
@@ -142,7 +142,7 @@ def test_a_name_that_leads_elsewhere_is_refused(tmp_path: Path, name: str) -> No
     with pytest.raises(UsageError):
         host.create(name)
     with pytest.raises(NotFoundError):
-        host.heads(name)
+        host.list_heads(name)
     assert list((tmp_path / "git").iterdir()) == []
 
 
@@ -171,14 +171,14 @@ def test_many_may_make_a_repository_at_once(tmp_path: Path) -> None:
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(host.create, ["web"] * 16))
     assert [path.name for path in (tmp_path / "git").iterdir()] == ["web.git"]
-    assert host.heads("web") == {}
+    assert host.list_heads("web") == {}
 
 
 # --- git over HTTP -----------------------------------------------------------------------------------------------
 
 
 def application(folder: Path) -> Callable[..., Awaitable[None]]:
-    """The smallest ASGI application around `http_backend`."""
+    """The smallest ASGI application around `run_http_backend`."""
 
     async def answer(scope: dict[str, Any], receive: Callable[[], Any], send: Callable[..., Any]) -> None:
         body = stored(b"")
@@ -190,7 +190,7 @@ def application(folder: Path) -> Callable[..., Awaitable[None]]:
         name, _, path = scope["path"].removeprefix("/").partition(".git")
         headers = {key.decode(): value.decode() for key, value in scope["headers"]}
         try:
-            status, fields, chunks = await http_backend(
+            status, fields, chunks = await run_http_backend(
                 folder, name, path, scope["method"], scope["query_string"].decode(), headers, body
             )
         except NotFoundError:
@@ -230,7 +230,7 @@ def test_clone_push_and_fetch_over_http(tmp_path: Path, url: str) -> None:
         git(first_folder, "commit", "--quiet", "--allow-empty", "--message", f"Change {number}")
     git(first_folder, "push", "--quiet", "origin", "HEAD:main")
     git(second_folder, "pull", "--quiet")
-    assert GitHost(tmp_path / "git").heads("web") == {"main": git(second_folder, "rev-parse", "HEAD").strip()}
+    assert GitHost(tmp_path / "git").list_heads("web") == {"main": git(second_folder, "rev-parse", "HEAD").strip()}
 
 
 @pytest.mark.real
@@ -260,14 +260,14 @@ def test_a_broken_push_changes_nothing(tmp_path: Path) -> None:
     status, text = asyncio.run(fetch_answer(tmp_path / "git", "/git-receive-pack", b"0094" + b"x" * 50))
     assert status == 200  # git's way: the head is out before the request is read
     assert text == b""
-    assert GitHost(tmp_path / "git").heads("web") == {}
+    assert GitHost(tmp_path / "git").list_heads("web") == {}
 
 
 async def fetch_answer(folder: Path, path: str, body: bytes = b"") -> tuple[int, bytes]:
     """Status and text of a request; the children of this process are as many as before."""
     headers = {"content-type": f"application/x-{path.removeprefix('/')}-request"}
     with stored(body) as file:
-        status, _, chunks = await http_backend(folder, "web", path, "POST" if body else "GET", "", headers, file)
+        status, _, chunks = await run_http_backend(folder, "web", path, "POST" if body else "GET", "", headers, file)
         text = b"".join([chunk async for chunk in chunks])
     assert children() == []
     return status, text
@@ -276,7 +276,7 @@ async def fetch_answer(folder: Path, path: str, body: bytes = b"") -> tuple[int,
 @pytest.mark.real
 def test_an_unread_answer_leaves_no_child_process(tmp_path: Path) -> None:
     async def forgotten() -> None:
-        answer = await http_backend(
+        answer = await run_http_backend(
             tmp_path / "git", "web", "/git-upload-pack", "POST", "", {"content-type": "x"}, None
         )
         del answer
@@ -308,7 +308,7 @@ def ids(commits: Sequence[CommitPeople]) -> list[str]:
 
 def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
     first, second, third = (pushes.push({"a": text}) for text in "123")
-    between = pushes.host.commits_between
+    between = pushes.host.list_commits_between
     assert ids(between("web", first, third, 10)) == [third, second]
     assert ids(between("web", "", third, 10)) == [third, second, first]
     assert ids(between("web", "", third, 2)) == [third, second]
@@ -324,7 +324,7 @@ def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
 def test_commits_are_introduced_that_nothing_led_to_before(pushes: Pushes) -> None:
     first, second = pushes.push({"a": "1"}), pushes.push({"a": "2"})
     third = pushes.push({"a": "3"}, branch="team/a-b")
-    introduced = pushes.host.commits_introduced
+    introduced = pushes.host.list_introduced_commits
     assert set(introduced("web", [second, third], [], 10)) >= {first, second, third}
     assert list(introduced("web", [second], [first], 10)) == [second]
     assert list(introduced("web", [second], [second], 10)) == []
@@ -345,7 +345,7 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
     git(clone, "checkout", "--quiet", "-")
     git(clone, "merge", "--quiet", "--no-ff", "-m", message, "side", GIT_COMMITTER_EMAIL="committer@example.org")
     head = source.push({"a": "2"})
-    commits = source.host.commits_between("web", first, head, 10)
+    commits = source.host.list_commits_between("web", first, head, 10)
     emails = {email for commit in commits for email in commit.emails}
     assert emails == {
         "ada@example.org",
@@ -361,7 +361,7 @@ def test_people_of_a_commit_are_those_it_names_whatever_was_pushed_beside_it(tmp
     git(clone, "checkout", "--quiet", "--orphan", "other")
     git(clone, "commit", "--quiet", "--allow-empty", "-m", "Innocent", GIT_AUTHOR_EMAIL="innocent@example.org")
     git(clone, "push", "--quiet", "origin", f"HEAD:refs/replace/{head}")
-    assert source.host.references("web")[f"refs/replace/{head}"]
-    assert source.host.commits_between("web", first, head, 10) == commits
+    assert source.host.list_references("web")[f"refs/replace/{head}"]
+    assert source.host.list_commits_between("web", first, head, 10) == commits
     source.host.archive("web", head, archive)
     assert archive.read_bytes() == before

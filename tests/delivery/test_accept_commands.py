@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 from tests.gate.samples import COVERED, ECOSYSTEMS, IMAGE, NOW, RULES, advisory, inventory, package, policy_of
 
-from dockgate.delivery.accept_commands import override_command, waiver_commands
+from dockgate.delivery.accept_commands import make_waiver_commands, override_command
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver, Waivers
 from dockgate.gate.waivers import check_waiver
@@ -29,7 +29,7 @@ def judge(*identities: str, policy: str = LIMITS, unread: bool = False, waivers:
 def test_one_finding_is_named_in_the_command_and_the_waiver_turns_the_verdict() -> None:
     verdict = judge("CVE-2024-1")
     assert override_command(verdict, "web-1") == OVERRIDE
-    (command,) = waiver_commands(verdict)
+    (command,) = make_waiver_commands(verdict)
     words = shlex.split(command)
     options = dict(zip(words[3::2], words[4::2], strict=True))
     assert options["--vulnerability"] == "CVE-2024-1"
@@ -39,20 +39,20 @@ def test_one_finding_is_named_in_the_command_and_the_waiver_turns_the_verdict() 
 
 
 def test_of_several_findings_none_is_chosen() -> None:
-    (command,) = waiver_commands(judge("CVE-2024-1", "CVE-2024-2"))
+    (command,) = make_waiver_commands(judge("CVE-2024-1", "CVE-2024-2"))
     assert "--vulnerability ID " in command
 
 
 def test_a_rule_that_the_image_breaks_as_a_whole_is_named() -> None:
     verdict = judge(policy="image_age:\n  days: 30\n")
-    (command,) = waiver_commands(verdict)
+    (command,) = make_waiver_commands(verdict)
     assert "--rule image_age " in command
     assert override_command(verdict, "web-1") == OVERRIDE
 
 
 def test_violations_that_cannot_be_accepted_are_not_offered() -> None:
     assert override_command(judge("MAL-2024-1"), "web-1") is None
-    assert waiver_commands(judge("MAL-2024-1")) == ()
+    assert make_waiver_commands(judge("MAL-2024-1")) == ()
     assert override_command(judge("CVE-2024-1", unread=True), "web-1") is None
 
 
@@ -60,4 +60,4 @@ def test_violations_that_cannot_be_accepted_are_not_offered() -> None:
 def test_nothing_is_offered_where_nothing_was_rejected(unread: bool) -> None:
     verdict = judge(unread=unread)
     assert override_command(verdict, "web-1") is None
-    assert waiver_commands(verdict) == ()
+    assert make_waiver_commands(verdict) == ()

@@ -12,9 +12,9 @@ from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import (
     Callback,
-    delivery,
-    headers,
-    made_secret,
+    make_delivery,
+    make_headers,
+    make_secret,
 )
 from dockgate.events.webhook_signature import parse_key
 from dockgate.shared.errors import UsageError
@@ -27,7 +27,7 @@ TEXTS = st.text(st.characters(codec="utf-8", categories=["L", "N", "P", "S", "Zs
 def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, execution: str) -> None:
     if not (pipeline + stage + execution).isprintable():
         return
-    parts = ApprovalRequest(pipeline, stage, execution, "app:1").id("app", "sha256:a").split("/")
+    parts = ApprovalRequest(pipeline, stage, execution, "app:1").make_id("app", "sha256:a").split("/")
     assert len(parts) == 5
     assert parts[0] == "external"
     assert not {"", ".", ".."}.intersection(parts)
@@ -37,16 +37,16 @@ def test_an_id_is_a_path_of_five_plain_parts(pipeline: str, stage: str, executio
 def test_different_questions_have_different_ids() -> None:
     question = ApprovalRequest("a", "b", "c", "app:1")
     ids = {
-        question.id("app", "sha256:a"),
-        question.id("app", "sha256:b"),
-        question.id("other", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", policy="strict").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", service="web").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", key="k").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", callback=Callback("https://a/", "")).id("app", "sha256:a"),
-        ApprovalRequest("a-", "b", "c", "app:1").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", requester="ana").id("app", "sha256:a"),
-        ApprovalRequest("a", "b", "c", "app:1", requester="ana", key="k").id("app", "sha256:a"),
+        question.make_id("app", "sha256:a"),
+        question.make_id("app", "sha256:b"),
+        question.make_id("other", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", policy="strict").make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", service="web").make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", key="k").make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", callback=Callback("https://a/", "")).make_id("app", "sha256:a"),
+        ApprovalRequest("a-", "b", "c", "app:1").make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", requester="ana").make_id("app", "sha256:a"),
+        ApprovalRequest("a", "b", "c", "app:1", requester="ana", key="k").make_id("app", "sha256:a"),
     }
     assert len(ids) == 10
 
@@ -72,17 +72,17 @@ def test_a_registry_before_a_repository_is_known_as_in_references(repository: st
 
 def test_a_signature_is_verified_by_standard_webhooks_own_library() -> None:
     approval = Approval("a", "t", "sha256:a", "app", "default", "", "", "", ApprovalState.REJECTED, "2 über")
-    secret = made_secret("known", "a")
-    sent = delivery(approval, Callback("https://a/", secret))
+    secret = make_secret("known", "a")
+    sent = make_delivery(approval, Callback("https://a/", secret))
     now = datetime.now(UTC)
-    assert Webhook(secret).verify(sent.body.encode(), headers(sent, now))["data"]["summary"] == "2 über"
+    assert Webhook(secret).verify(sent.body.encode(), make_headers(sent, now))["data"]["summary"] == "2 über"
 
 
 def test_a_delivery_has_the_same_id_each_time() -> None:
     callback = Callback("https://a/", "")
     first, second = (Approval(name, "t", "sha256:a", "app", "default", "", "", "") for name in ("a", "b"))
-    assert delivery(first, callback) == delivery(first, callback)
-    assert delivery(first, callback).id != delivery(second, callback).id
+    assert make_delivery(first, callback) == make_delivery(first, callback)
+    assert make_delivery(first, callback).id != make_delivery(second, callback).id
 
 
 @pytest.mark.parametrize(

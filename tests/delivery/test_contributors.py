@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, Contributors, normalize_email
-from dockgate.delivery.pipeline import add_retrier, manual_trigger, starters
+from dockgate.delivery.pipeline import add_retrier, list_starters, make_manual_trigger
 from dockgate.identity.model import Principal, Role
 
 
@@ -45,25 +45,25 @@ def test_dots_tell_mailboxes_apart_but_at_google() -> None:
 )
 def test_a_contributor_may_not_approve_under_any_of_their_names(principal: Principal) -> None:
     contributors = Contributors.from_names(["mallory", ""], ["Ada@example.org", "mallory@example.org", ""])
-    assert contributors.objection(principal) == f"{principal.name} {IS_CONTRIBUTOR}"
+    assert contributors.find_objection(principal) == f"{principal.name} {IS_CONTRIBUTOR}"
 
 
 def test_an_image_with_unknown_contributors_cannot_be_approved() -> None:
     unknown = Contributors.from_names([], [], "git log failed")
-    assert unknown.objection(approver("ben", "ben@example.org")) == "the contributors are unknown: git log failed"
-    assert Contributors().objection(approver("ben", "ben@example.org")) is None
-    assert Contributors().objection(approver("ben")) == f"ben {HAS_NO_EMAIL}"
+    assert unknown.find_objection(approver("ben", "ben@example.org")) == "the contributors are unknown: git log failed"
+    assert Contributors().find_objection(approver("ben", "ben@example.org")) is None
+    assert Contributors().find_objection(approver("ben")) == f"ben {HAS_NO_EMAIL}"
 
 
 def test_an_invalid_address_excludes_no_principal() -> None:
     contributors = Contributors.from_names(["local"], ["local", "root"])
     assert contributors.names_and_emails == ("local",)
-    assert contributors.objection(approver("root", "root@example.org")) is None
+    assert contributors.find_objection(approver("root", "root@example.org")) is None
 
 
 def test_everybody_who_started_an_execution_is_known() -> None:
-    trigger = add_retrier(add_retrier(add_retrier(manual_trigger("ada"), "ben"), "ada"), "ben")
+    trigger = add_retrier(add_retrier(add_retrier(make_manual_trigger("ada"), "ben"), "ada"), "ben")
     assert trigger == {"cause": "started by hand", "started_by": "ada", "retried_by": "ben,ada"}
-    assert starters(trigger) == ("ada", "ben")
-    assert starters({"repository": "web", "by": "dev"}) == ("dev",)
-    assert starters(add_retrier(manual_trigger(""), "")) == ()
+    assert list_starters(trigger) == ("ada", "ben")
+    assert list_starters({"repository": "web", "by": "dev"}) == ("dev",)
+    assert list_starters(add_retrier(make_manual_trigger(""), "")) == ()

@@ -6,7 +6,7 @@ import pytest
 
 from dockgate.delivery.dependency_files import (
     PinError,
-    names_npm,
+    has_npm_dependency,
     repin_digest,
     repin_npm,
     repin_requirement,
@@ -68,8 +68,8 @@ def test_a_direct_npm_dependency_is_changed_and_the_file_keeps_its_form(specifie
 def test_an_npm_dependency_that_takes_newer_versions_is_not_changed(specifier: str) -> None:
     text = json.dumps({"dependencies": {"lodash": specifier}})
     assert repin_npm(text, "package.json", "lodash", "4.17.20", "4.17.21") is None
-    assert names_npm(text, "package.json", "lodash")
-    assert not names_npm(text, "package.json", "lodas")
+    assert has_npm_dependency(text, "package.json", "lodash")
+    assert not has_npm_dependency(text, "package.json", "lodas")
 
 
 @pytest.mark.parametrize(

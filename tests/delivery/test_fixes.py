@@ -13,9 +13,9 @@ from dockgate.delivery.fixes import (
     LockUpdate,
     NeededUpgrade,
     ProjectFiles,
-    branch_name,
     commit_message,
     fix_id,
+    make_branch_name,
     plan_fix,
 )
 from dockgate.delivery.model import FixAction
@@ -121,7 +121,7 @@ def test_the_same_changes_of_the_same_image_have_the_same_id_and_others_another(
         fix_id("shop", OLD, FixAction.NOTIFY, plan),
     }
     assert len(ids) == 5
-    assert branch_name(identity).startswith("dockgate/fix-")
+    assert make_branch_name(identity).startswith("dockgate/fix-")
 
 
 def fix(action: FixAction, kind: FixKind, *changes: str) -> Fix:
@@ -143,5 +143,5 @@ def test_the_setting_decides_and_a_change_of_files_is_never_deployed_without_peo
     action: FixAction, kind: FixKind
 ) -> None:
     made = fix(action, kind, "a: 1 → 2")
-    assert made.starts_execution == (action is FixAction.REBUILD and kind is FixKind.REBUILD)
-    assert made.makes_branch == (action is not FixAction.NOTIFY and kind is FixKind.CHANGE)
+    assert made.should_start_execution == (action is FixAction.REBUILD and kind is FixKind.REBUILD)
+    assert made.should_make_branch == (action is not FixAction.NOTIFY and kind is FixKind.CHANGE)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dockgate.delivery.model import Approval, ApprovalState
-from dockgate.delivery.override import waivers_of
+from dockgate.delivery.override import make_waivers
 from dockgate.gate.model import InputDigests, PlatformVerdict, Status, Verdict, Violation, Waiver
 from dockgate.scanner.model import Package
 from dockgate.shared.errors import ConflictError, UsageError
@@ -44,7 +44,7 @@ def verdict(*violations: Violation, undetermined: tuple[Undetermined, ...] = ())
 def override(
     rejection: Verdict, approval: Approval = APPROVAL, reason: str = "why", until: str = "2026-12-31"
 ) -> tuple[Waiver, ...]:
-    return waivers_of(approval, rejection, "sec", reason, until)
+    return make_waivers(approval, rejection, "sec", reason, until)
 
 
 def test_each_finding_and_each_rule_without_findings_gets_one_waiver() -> None:

@@ -6,11 +6,11 @@ from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Ex
 from dockgate.delivery.pipeline import (
     Plan,
     collect_variables,
+    compute_stage_state,
     find_artifact,
     plan_next,
     plan_retry,
     resolve_variables,
-    stage_state,
 )
 from dockgate.shared.errors import UsageError
 
@@ -87,11 +87,11 @@ def test_a_retry_gives_the_failed_actions_a_next_try_and_keeps_what_succeeded() 
 
 def test_a_stage_is_what_its_actions_last_tries_are() -> None:
     stage = PIPELINE.stages[1]
-    assert stage_state(stage, [SOURCED]) is RunState.PENDING
-    assert stage_state(stage, [run("Build", "One", RunState.SUCCEEDED)]) is RunState.IN_PROGRESS
-    assert stage_state(stage, [run("Build", "One", RunState.FAILED)]) is RunState.FAILED
+    assert compute_stage_state(stage, [SOURCED]) is RunState.PENDING
+    assert compute_stage_state(stage, [run("Build", "One", RunState.SUCCEEDED)]) is RunState.IN_PROGRESS
+    assert compute_stage_state(stage, [run("Build", "One", RunState.FAILED)]) is RunState.FAILED
     tried = [run("Build", "One", RunState.FAILED), run("Build", "One", RunState.WAITING, attempt=2)]
-    assert stage_state(stage, tried) is RunState.WAITING
+    assert compute_stage_state(stage, tried) is RunState.WAITING
 
 
 def test_variables_and_artifacts_come_from_the_last_try() -> None:

@@ -15,9 +15,9 @@ from dockgate.delivery.retention import (
     Reason,
     Retention,
     StoredImage,
-    kept_revisions,
     plan_images,
-    removable_executions,
+    select_kept_revisions,
+    select_removable_executions,
 )
 from dockgate.gate.watch import WatchState
 from dockgate.shared.timestamps import format_time
@@ -154,11 +154,11 @@ def test_nothing_protected_is_ever_removed(
     [(5, 2, {3, 4, 5, 6, 7}), (5, 0, {5, 7}), (1, 3, {1, 5, 6, 7}), (7, 3, {4, 5, 6, 7}), (7, 99, set(range(1, 8)))],
 )
 def test_revisions_around_the_present_one_are_kept(present: int, keep: int, expected: set[int]) -> None:
-    assert kept_revisions(range(1, 8), present, keep) == expected
+    assert select_kept_revisions(range(1, 8), present, keep) == expected
 
 
 def test_executions_that_ended_long_ago_are_removed_unless_they_are_new_or_needed() -> None:
     ended = [EndedExecution(f"p-{number}", "p", number, ago(100)) for number in range(1, 100)]
     young = EndedExecution("p-0", "p", 0, ago(1))
-    gone = removable_executions([young, *ended], {"p": 99}, {"p-7"}, ago(30))
+    gone = select_removable_executions([young, *ended], {"p": 99}, {"p-7"}, ago(30))
     assert gone == tuple(f"p-{number}" for number in range(1, 100 - KEPT_EXECUTIONS) if number != 7)

@@ -72,8 +72,8 @@ def all_events() -> list[NewEvent]:
         *execution_events.retry_events(PIPELINE, EXECUTION, [PULLED, FAILED], [RUNNING.key], NOW),
         *execution_events.stop_events(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
         execution_events.end_event(PIPELINE, EXECUTION, FAILED, NOW),
-        *execution_events.ended_deploy(PIPELINE, EXECUTION, FAILED, NOW),
-        *execution_events.ended_deploy(PIPELINE, EXECUTION, DEPLOYED, NOW),
+        *execution_events.make_deploy_events(PIPELINE, EXECUTION, FAILED, NOW),
+        *execution_events.make_deploy_events(PIPELINE, EXECUTION, DEPLOYED, NOW),
         dockgate_events.make_image_judged(
             cause="push/1",
             repository=None,

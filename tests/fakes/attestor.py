@@ -42,9 +42,9 @@ class MemoryAttestor:
         self.fault("before attach provenance")
         self.provenance.setdefault(f"{repository}@{image}", {}).setdefault(key, envelope)
 
-    def keys(self) -> Sequence[ListedKey]:
+    def list_keys(self) -> Sequence[ListedKey]:
         return [ListedKey(key.public.id, key.public.pem, current=key is self._keys[0]) for key in self._keys]
 
     def rotate(self) -> Sequence[ListedKey]:
         self._keys.insert(0, Signer(create_key()))
-        return self.keys()
+        return self.list_keys()

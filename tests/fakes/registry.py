@@ -35,12 +35,12 @@ class MemoryRegistry:
         self.digests[repository, tag] = digest
         self.manifests.setdefault((repository, digest), no_manifest(digest))
 
-    def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
+    def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         self.fault("before blob")
         data = self.blobs.get(digest)
         return data if data is not None and len(data) <= limit else None
 
-    def tags(self) -> Iterator[tuple[str, str]]:
+    def iterate_tags(self) -> Iterator[tuple[str, str]]:
         self.fault("before tags")
         yield from sorted(self.digests)
 
@@ -48,11 +48,11 @@ class MemoryRegistry:
         self.fault("before resolve")
         return self.digests.get((repository, tag))
 
-    def repository_tags(self, repository: str) -> Sequence[str]:
+    def list_tags(self, repository: str) -> Sequence[str]:
         self.fault("before tags")
         return sorted(tag for name, tag in self.digests if name == repository)
 
-    def manifest(self, repository: str, digest: str) -> StoredManifest | None:
+    def read_manifest(self, repository: str, digest: str) -> StoredManifest | None:
         self.fault("before manifest")
         return self.manifests.get((repository, digest))
 

@@ -8,7 +8,13 @@ from tests.fakes.repository_host import MemoryHost
 
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
 from dockgate.delivery.source_ports import Commit
-from dockgate.delivery.sources.git_files import check_authorship, check_content, check_edit, check_path, unchanged_error
+from dockgate.delivery.sources.git_files import (
+    check_authorship,
+    check_content,
+    check_edit,
+    check_path,
+    make_unchanged_error,
+)
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 
 # A branch that exists only while a commit is made.
@@ -42,12 +48,12 @@ class MemoryFiles:
             raise TooLargeError("the file is too large")
         return files[path].encode()
 
-    def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
-        return self._host.history(repository, revision)[:limit]
+    def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
+        return self._host.list_commits(repository, revision)[:limit]
 
-    def difference(self, repository: str, base: str | None, commit: str) -> str:
+    def diff_commits(self, repository: str, base: str | None, commit: str) -> str:
         if base is None:
-            parents = self._host.history(repository, commit)[1:2]
+            parents = self._host.list_commits(repository, commit)[1:2]
             base = parents[0].id if parents else None
         before = self._host.files(repository, base) if base else {}
         after = self._host.files(repository, commit)
@@ -59,13 +65,13 @@ class MemoryFiles:
 
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
         path = check_edit(edit)
-        if self._host.heads(repository).get(edit.branch) != edit.parent:
+        if self._host.list_heads(repository).get(edit.branch) != edit.parent:
             raise ChangedError(f"the branch {edit.branch} has moved", "Open it again.")
         files = dict(self._host.files(repository, edit.parent)) if edit.parent else {}
         if any(name.startswith(f"{path}/") for name in files):
             raise ConflictError(f"{path} is not a file", "Choose another path.")
         if files.get(path) == edit.content:
-            raise unchanged_error(path)
+            raise make_unchanged_error(path)
         files[path] = edit.content
         self._host.push(
             repository,
@@ -75,7 +81,7 @@ class MemoryFiles:
             author=edit.author,
             time=f"{at:%Y-%m-%dT%H:%M:%SZ}",
         )
-        commit = self._host.heads(repository)[edit.branch]
+        commit = self._host.list_heads(repository)[edit.branch]
         self._host.rewind(repository, edit.branch, edit.parent)
         return commit
 
@@ -94,6 +100,6 @@ class MemoryFiles:
         return commit
 
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
-        if self._host.heads(repository).get(branch) != old:
+        if self._host.list_heads(repository).get(branch) != old:
             raise ChangedError(f"the branch {branch} has moved", "Open it again.")
         self._host.move(repository, branch, new)

@@ -7,7 +7,7 @@ import tarfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from dockgate.delivery.source_ports import Commit, CommitPeople, Room, unlimited_room
+from dockgate.delivery.source_ports import Commit, CommitPeople, Room, allow_any_size
 from dockgate.shared.errors import NotFoundError, TooLargeError
 
 
@@ -50,11 +50,11 @@ class MemoryHost:
         branches[branch] = identity
         return identity
 
-    def heads(self, repository: str) -> Mapping[str, str]:
+    def list_heads(self, repository: str) -> Mapping[str, str]:
         self._fault("before heads")
         return dict(self._repository(repository))
 
-    def references(self, repository: str) -> Mapping[str, str]:
+    def list_references(self, repository: str) -> Mapping[str, str]:
         self._fault("before references")
         return {f"refs/heads/{branch}": commit for branch, commit in self._repository(repository).items()}
 
@@ -62,18 +62,18 @@ class MemoryHost:
         self._fault("before commit")
         return self._find(repository, revision)[0]
 
-    def branch_of(self, repository: str, commit: str) -> str | None:
+    def find_branch(self, repository: str, commit: str) -> str | None:
         self._find(repository, commit)
         branches = sorted(self._repository(repository).items())
         return next((name for name, head in branches if commit in self._reachable(repository, head)), None)
 
-    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+    def list_commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         self._fault("before commits")
         known_commits = self._reachable(repository, base) if base else {}
         commits = [commit for commit in self._reachable(repository, head) if commit not in known_commits]
         return [self._people(repository, commit) for commit in commits[:limit]]
 
-    def commits_introduced(
+    def list_introduced_commits(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
         known_commits = {commit for start in before for commit in self._reachable(repository, start)}
@@ -88,7 +88,7 @@ class MemoryHost:
         """The files of a commit, by path."""
         return self._find(repository, revision)[1]
 
-    def history(self, repository: str, revision: str) -> Sequence[Commit]:
+    def list_commits(self, repository: str, revision: str) -> Sequence[Commit]:
         """The commit and its ancestors, newest first."""
         return [self._commits[repository, commit][0] for commit in self._reachable(repository, revision)]
 
@@ -99,7 +99,7 @@ class MemoryHost:
         else:
             del self._repository(repository)[branch]
 
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = allow_any_size) -> None:
         self._fault("before archive")
         _, files = self._find(repository, commit)
         buffer = io.BytesIO()

@@ -45,9 +45,9 @@ class MemoryTarget:
             raise DeployError(f"{service.name}: revision {definition.revision} did not become healthy")
         self._run(service, definition)
         self.fault("after deploy")
-        return self.tasks(service.name)
+        return self.list_tasks(service.name)
 
-    def tasks(self, service: str) -> Sequence[Task]:
+    def list_tasks(self, service: str) -> Sequence[Task]:
         self._require_available()
         return sorted((task for task in self._tasks.values() if task.service == service), key=lambda task: task.id)
 
@@ -67,7 +67,7 @@ class MemoryTarget:
 
     def log(self, service: str, task: str, lines: int) -> str | None:
         self._require_available()
-        if all(present.id != task for present in self.tasks(service)):
+        if all(present.id != task for present in self.list_tasks(service)):
             return None
         return "".join(self.logs.get(task, "").splitlines(keepends=True)[-lines:])
 

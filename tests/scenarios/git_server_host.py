@@ -15,7 +15,7 @@ from tests.parts import git, write
 from tests.scenarios.live import PIPELINE, SERVICE
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git import GitHost, run_http_backend
 from dockgate.delivery.sources.git_files import GitFiles
 
 NONE = "0" * 40
@@ -35,7 +35,7 @@ class Gate:
         self, repository: str, path: str, method: str, query: str, headers: Mapping[str, str], body: IO[bytes] | None
     ) -> tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]:
         await self._wait("start")
-        backend = partial(http_backend, self.folder, max_push=1 << 20)
+        backend = partial(run_http_backend, self.folder, max_push=1 << 20)
         status, fields, chunks = await backend(repository, path, method, query, headers, body)
 
         async def slow() -> AsyncGenerator[bytes, None]:
@@ -109,7 +109,7 @@ class Host:
         return connection
 
     def references(self) -> Mapping[str, str]:
-        return GitHost(self.gate.folder).references("web")
+        return GitHost(self.gate.folder).list_references("web")
 
     @property
     def started(self) -> list[str]:

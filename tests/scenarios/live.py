@@ -144,7 +144,7 @@ class Live:
 
     def registry_token(self, *access: Access) -> dict[str, str]:
         """Headers that show the registry a token, made by the server's own key."""
-        return {"Authorization": f"Bearer {RegistryTokens(self.data / 'keys').token('test', access)}"}
+        return {"Authorization": f"Bearer {RegistryTokens(self.data / 'keys').issue_token('test', access)}"}
 
     def dockgate(self, *arguments: str, code: int | None = 0) -> str:
         """Runs the command; its standard output. `code` None takes any exit."""

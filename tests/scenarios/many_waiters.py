@@ -88,7 +88,7 @@ class Crowd:
         for number in range(waiting):
             image = digest(number % digests)
             question = ApprovalRequest("crowd", "gate", str(number), f"{REPOSITORY}@{image}", callback=callback)
-            name = question.id(REPOSITORY, image)
+            name = question.make_id(REPOSITORY, image)
             waits.append(Approval(name, "token", image, REPOSITORY, "default", "", "2026-11-26", "2999-01-01"))
             if callback is not None:
                 to_deliver.append(make_webhook_entry(name, callback))

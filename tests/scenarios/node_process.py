@@ -88,7 +88,7 @@ class SlowBuilder:
         )
         request.fence()
         recorded.write_text(made.digest)
-        token = self._tokens.repository_token(request.repository, "pull,push")
+        token = self._tokens.issue_repository_token(request.repository, "pull,push")
         place = Running(
             self._registry.address, f"http://{self._registry.address}", {"Authorization": f"Bearer {token}"}
         )
@@ -123,9 +123,9 @@ class SharedTarget:
         self._record.write(f"end deploy {service.name} {definition.revision}")
         return tasks
 
-    def tasks(self, service: str) -> Sequence[Task]:
+    def list_tasks(self, service: str) -> Sequence[Task]:
         with self._opened(service) as target:
-            return target.tasks(service)
+            return target.list_tasks(service)
 
     def restart(self, service: str, task: str) -> bool:
         with self._opened(service) as target:

@@ -61,7 +61,7 @@ class Site:
     seconds: float = 0.0
 
     def token(self, repository: str, *actions: str) -> dict[str, str]:
-        token = self.tokens.token("someone", [Access("repository", repository, actions or (PULL,))])
+        token = self.tokens.issue_token("someone", [Access("repository", repository, actions or (PULL,))])
         return {"Authorization": f"Bearer {token}"}
 
     def ask(self, method: str, repository: str, path: str, *actions: str, **more: Any) -> httpx.Response:
@@ -153,8 +153,10 @@ def pull_site(folder: Path) -> Iterator[Site]:
         realm = "http://127.0.0.1:9/registry/token"
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", inside_port, realm)
         events = f"{server.url}/registry/events"
-        child = registry_service.make_registry(folder, endpoint, tokens.certificate(), events, server.options.secret)
-        registry = DistributionRegistry(inside, lambda access: tokens.token(SERVER, access))
+        child = registry_service.make_registry(
+            folder, endpoint, tokens.get_certificate(), events, server.options.secret
+        )
+        registry = DistributionRegistry(inside, lambda access: tokens.issue_token(SERVER, access))
         verdicts = server.use_cases.verdicts
         site = Site(server, None, tokens, address, inside)  # type: ignore[arg-type]
         site.pulls = RegistryPulls(

@@ -95,7 +95,7 @@ class Site:
 
     def own(self, repository: str, *actions: str) -> str:
         """The server's own token."""
-        return self.tokens.token(SERVER, [Access("repository", repository, actions)])
+        return self.tokens.issue_token(SERVER, [Access("repository", repository, actions)])
 
     def push(self, repository: str, tag: str, token: str, content: bytes = b"{}") -> httpx.Response:
         """Puts an image of nothing there; the answer that refused, or the last one."""
@@ -123,12 +123,12 @@ def open_site(folder: Path) -> Iterator[Site]:
     port, children = free_port(), list[ChildProcess]()
     tokens, address = RegistryTokens(folder / "keys"), f"127.0.0.1:{port}"
 
-    trusted, trusting = tokens.certificate(), threading.Lock()
+    trusted, trusting = tokens.get_certificate(), threading.Lock()
 
     def trust() -> None:
         nonlocal trusted
         with trusting:
-            if trusted != (current := tokens.certificate()):
+            if trusted != (current := tokens.get_certificate()):
                 registry_service.trust(folder, endpoint, current)
                 children[0].restart()
                 trusted = current
@@ -137,7 +137,9 @@ def open_site(folder: Path) -> Iterator[Site]:
     with ServerSystem(folder, access=access) as server:
         endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, f"{server.url}/registry/token")
         events = f"{server.url}/registry/events"
-        child = registry_service.make_registry(folder, endpoint, tokens.certificate(), events, server.options.secret)
+        child = registry_service.make_registry(
+            folder, endpoint, tokens.get_certificate(), events, server.options.secret
+        )
         children.append(child)
         child.start()
         try:

@@ -214,7 +214,7 @@ class ServerSystem:
         `MemoryHost.push`. Returns the commit's id."""
         host = self.server.source
         assert isinstance(host, MemoryHost)
-        old = host.heads(repository).get(branch, NO_OBJECT)
+        old = host.list_heads(repository).get(branch, NO_OBJECT)
         new = host.push(repository, files or {"Dockerfile": "FROM scratch\n"}, branch=branch, **commit)
         self.moved(repository, by, RefUpdate(f"refs/heads/{branch}", old, new))
         return new

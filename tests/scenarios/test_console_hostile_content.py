@@ -99,7 +99,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Hostile,
         server.store.images.add_push(place)
         server.deployed(server.image("calm", PlannedFindings({})))
         target = cast(MemoryTarget, server.adapters.targets["podman"])
-        (task,) = (task.id for task in target.tasks("calm"))
+        (task,) = (task.id for task in target.list_tasks("calm"))
         target.logs[task] = f"{ATTACK}\x1b[31m{ATTACK}\x1b[0m\n"
         server.push("web", files={"Dockerfile": ATTACK, "a<b>.txt": ATTACK}, message=ATTACK, author=f"{ATTACK} <a@b.c>")
         execution = server.approval(image)

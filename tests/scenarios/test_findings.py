@@ -161,7 +161,7 @@ def test_an_approval_is_attested(server: ServerSystem) -> None:
     until(lambda: server.get(f"/images/{image}/attestations")[0]["attested_at"])
     (record,) = server.get(f"/images/{image}/attestations")
     ((verdict, statement),) = server.attestor.attested[f"attested/app@{image}", "default"]
-    assert (record["verdict"], record["key"], record["error"]) == (verdict, server.attestor.keys()[0].id, None)
+    assert (record["verdict"], record["key"], record["error"]) == (verdict, server.attestor.list_keys()[0].id, None)
     assert json.loads(statement)["predicate"]["verdict"] == verdict
     assert json.loads(statement)["predicate"]["status"] == "Approved"
 

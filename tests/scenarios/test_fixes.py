@@ -15,7 +15,7 @@ from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package, planned_inventory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.fixes import FixKind, FixPlan, branch_name, fix_id
+from dockgate.delivery.fixes import FixKind, FixPlan, fix_id, make_branch_name
 from dockgate.delivery.model import FixAction
 from dockgate.delivery.registry_access import SERVER
 from dockgate.scanner.model import Inventory, Package
@@ -157,10 +157,10 @@ def test_a_change_of_files_is_offered_on_a_branch_of_the_server(server: System) 
     odd = {"a:folder/requirements.txt": "flask==1.0\n", "a\nline/package.json": "{"}
     files = {"requirements.txt": "flask==1.0\nother==1.0\n", "app.py": "pass\n"}
     image = server.deliver("pins", "onFix: rebuild", python("flask", "1.0"), files={**odd, **files})
-    head = server.server.source.heads("pins")["main"]
+    head = server.server.source.list_heads("pins")["main"]
     server.publish(python_advisory("flask", "2.0"))
     fix = server.fix("pins")
-    heads = server.server.source.heads("pins")
+    heads = server.server.source.list_heads("pins")
     assert heads == {"main": head, fix["branch"]: fix["commit"]}
     assert fix["branch"].startswith("dockgate/fix-")
     commit = server.server.source.commit("pins", fix["branch"])
@@ -230,7 +230,7 @@ def test_a_pipeline_that_only_notifies_changes_nothing(server: System) -> None:
     assert (fix["kind"], fix["branch"], fix["execution"]) == ("change", None, None)
     server.look()
     assert len(server.announced("told")) == 1
-    assert list(server.server.source.heads("told")) == ["main"]
+    assert list(server.server.source.list_heads("told")) == ["main"]
     until(lambda: any("told" in message.title for message in server.notified("fix.available").values()), 20)
     server.set_fixes("told", "")
     assert server.fix("told", "Superseded")["reason"] == "the pipeline does not want fixes any more"
@@ -274,20 +274,20 @@ def test_nothing_is_offered_that_is_not_proven(server: System) -> None:
     until(lambda: "2 CRITICAL" in (server.get("/services/stuck")["service"]["at_risk"] or ""), 40)
     server.look()
     assert server.fixes("stuck") == []
-    assert list(server.server.source.heads("stuck")) == ["main"]
+    assert list(server.server.source.list_heads("stuck")) == ["main"]
 
 
 def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -> None:
     files = {"requirements.txt": "e1==1.0\n"}
     image = server.deliver("taken", "onFix: branch", python("e1", "1.0"), files=files)
     plan = FixPlan(FixKind.CHANGE, ("e1: 1.0 → 2.0",))
-    branch = branch_name(fix_id("taken", image, FixAction.BRANCH, plan))
+    branch = make_branch_name(fix_id("taken", image, FixAction.BRANCH, plan))
     theirs = server.push("taken", files={**files, "x": "y"}, branch=branch)
     server.publish(python_advisory("e1", "2.0"))
     fix = server.fix("taken", "Failed")
     assert branch in fix["reason"]
     server.look()
-    assert server.server.source.heads("taken")[branch] == theirs
+    assert server.server.source.list_heads("taken")[branch] == theirs
     (event,) = server.announced("taken")
     assert "branch" not in event
     assert event["summary"] == fix["reason"]

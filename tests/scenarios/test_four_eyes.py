@@ -180,7 +180,7 @@ def test_a_merge_excludes_the_contributors_of_its_branch(eyes: FourEyes) -> None
     eyes.server.push(name, "starter", author=OUTSIDER)
     eyes.approve("cyd", eyes.start(name))
     eyes.server.push(name, "ann", branch="feature", author="Ben <ben@example.org>")
-    feature = eyes.host.heads(name)["feature"]
+    feature = eyes.host.list_heads(name)["feature"]
     eyes.server.push(name, "starter", author=OUTSIDER, merges=[feature])
     execution = eyes.start(name)
     assert [eyes.refuses(who, execution) for who in ("ann", "ben")] == [True] * 2

@@ -65,7 +65,7 @@ class Site:
         self.system = ServerSystem(folder / "server")
         self.system.registry.address = self.address
         self.storage = DistributionStorage(folder / "run" / "registry.json", folder / "registry", {})
-        registry = DistributionRegistry(self.address, lambda access: tokens.token(SERVER, access))
+        registry = DistributionRegistry(self.address, lambda access: tokens.issue_token(SERVER, access))
         collection = self.system.use_cases.garbage_collection
         reader = replace(
             collection.registry_reader, registry=registry, retention=Retention(keep_days=30, keep_images=0)
@@ -80,7 +80,7 @@ class Site:
 
     def push(self, tag: str, image: make.Image) -> str:
         """Push an image or index, and record it."""
-        issuers = {self.address: self.tokens.repository_token}
+        issuers = {self.address: self.tokens.issue_repository_token}
         with Pusher(RegistryReference(self.address, REPOSITORY, tag), issuers=issuers) as pusher:
             documents = [digest for digest, data in image.blobs.items() if b'"schemaVersion"' in data]
             for digest, data in image.blobs.items():
@@ -96,7 +96,7 @@ class Site:
 
     def pull(self, image: make.Image, digest: str = "") -> bool:
         """Whether a client gets the manifest and every blob."""
-        token = self.tokens.token("someone", [Access("repository", REPOSITORY, (PULL,))])
+        token = self.tokens.issue_token("someone", [Access("repository", REPOSITORY, (PULL,))])
         headers = {"Accept": f"{make.MANIFEST}, {make.INDEX}", "Authorization": f"Bearer {token}"}
         with httpx.Client(base_url=f"http://{self.address}/v2/{REPOSITORY}", headers=headers) as client:
             answers = [client.get(f"/manifests/{digest or image.digest}")]
@@ -131,7 +131,7 @@ def running(folder: Path) -> Iterator[Site]:
     (folder / "server").mkdir()
     endpoint = registry_service.Endpoint("registry", "127.0.0.1", port, "http://127.0.0.1:9/registry/token")
     child = registry_service.make_registry(
-        folder, endpoint, tokens.certificate(), "http://127.0.0.1:9/events", "secret"
+        folder, endpoint, tokens.get_certificate(), "http://127.0.0.1:9/events", "secret"
     )
     child.start()
     site = Site(folder, port, tokens)
@@ -212,7 +212,7 @@ class KilledStorage:
 def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server:
         scope = f"repository:{REPOSITORY}:pull,push"
-        login = server.server.registry_access.tokens.login(Login(OPERATOR, REPOSITORY, (PULL, PUSH)))
+        login = server.server.registry_access.tokens.issue_login(Login(OPERATOR, REPOSITORY, (PULL, PUSH)))
         url = f"{server.url}/registry/token"
         ask = {"service": "dockgate-registry", "scope": scope}
         assert httpx.get(url, params=ask, auth=login).status_code == 200

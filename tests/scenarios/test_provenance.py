@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerSystem]:
 
 
 def strict(server: ServerSystem, name: str, builder: str = BUILDER, key: str = "", **more: object) -> None:
-    rule = {"builders": [{"id": builder, "keys": [key or server.attestor.keys()[0].pem]}], **more}
+    rule = {"builders": [{"id": builder, "keys": [key or server.attestor.list_keys()[0].pem]}], **more}
     put(server, name, json.dumps({"provenance": rule})).raise_for_status()
 
 
@@ -97,7 +97,7 @@ def test_a_provenance_statement_is_attached_once(server: ServerSystem) -> None:
     until(lambda: server.attestor.provenance.get(f"attached/app@{image}"))
     ((key, envelope),) = server.attestor.provenance[f"attached/app@{image}"].items()
     assert key == "attached-1/Build/Build/1"
-    signed = dsse.verify_envelope(envelope, [dsse.PublicKey(server.attestor.keys()[0].pem.encode())])
+    signed = dsse.verify_envelope(envelope, [dsse.PublicKey(server.attestor.list_keys()[0].pem.encode())])
     document = json.loads(signed.payload)
     assert document["predicateType"] == PREDICATE_TYPE
     assert document["subject"] == [

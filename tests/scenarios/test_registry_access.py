@@ -134,7 +134,7 @@ def test_forged_foreign_and_expired_registry_tokens_are_refused(site: Site) -> N
     assert site.ask("GET", "", signed(pem)).status_code == 200
     forged = {
         "another key": signed(stranger),
-        "another server's key": RegistryTokens(site.folder / "other").repository_token("team/one", "pull,push"),
+        "another server's key": RegistryTokens(site.folder / "other").issue_repository_token("team/one", "pull,push"),
         "no algorithm": signed(None, "none"),
         "the public key as a secret": by_public_key(good | {"access": right}, public, chain),
         "another audience": signed(pem, aud="elsewhere"),
@@ -142,7 +142,7 @@ def test_forged_foreign_and_expired_registry_tokens_are_refused(site: Site) -> N
         "expired": signed(pem, exp=past, nbf=past - 1),
         "not yet valid": signed(pem, nbf=int(time.time()) + 3600),
         "its own key in the header": signed(stranger, header={"jwk": json.loads(ECAlgorithm.to_jwk(stranger))}),
-        "a login": site.tokens.login(Login(SERVER, "team/one", (PULL, PUSH)))[1],
+        "a login": site.tokens.issue_login(Login(SERVER, "team/one", (PULL, PUSH)))[1],
         "a principal's token": site.people["admin"],
         "cut off": signed(pem).rpartition(".")[0] + ".",
     }
@@ -162,13 +162,15 @@ def by_public_key(claims: dict[str, Any], public: bytes, header: dict[str, Any])
 def test_a_login_is_for_its_repository_and_its_time(site: Site) -> None:
     push, pull = Login(SERVER, "shop/app", (PULL, PUSH)), Login(SERVER, "", (PULL,))
     scopes = ("repository:shop/app:pull,push", "repository:team/one:pull,push", "registry:catalog:*")
-    assert site.granted(site.token("", *scopes, password=site.tokens.login(push)[1])) == {"shop/app": ["pull", "push"]}
-    both = site.token("", *scopes, password=site.tokens.login(pull)[1])
+    assert site.granted(site.token("", *scopes, password=site.tokens.issue_login(push)[1])) == {
+        "shop/app": ["pull", "push"]
+    }
+    both = site.token("", *scopes, password=site.tokens.issue_login(pull)[1])
     assert site.granted(both) == {"shop/app": ["pull"], "team/one": ["pull"]}
-    assert site.granted(site.token("", "repository:*:pull", password=site.tokens.login(pull)[1])) == {}
-    assert site.token("", password=site.tokens.login(push, seconds=0)[1]).status_code == 401
+    assert site.granted(site.token("", "repository:*:pull", password=site.tokens.issue_login(pull)[1])) == {}
+    assert site.token("", password=site.tokens.issue_login(push, seconds=0)[1]).status_code == 401
     assert site.token("", password=site.own("shop/app", PUSH)).status_code == 401  # a registry token is not a login
-    assert site.token("", password=RegistryTokens(site.folder / "other").login(push)[1]).status_code == 401
+    assert site.token("", password=RegistryTokens(site.folder / "other").issue_login(push)[1]).status_code == 401
 
 
 def test_a_blob_is_mounted_only_from_a_pullable_repository(site: Site) -> None:
@@ -215,8 +217,8 @@ def test_pushers_and_moved_tags_are_recorded(site: Site) -> None:
 
 
 def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) -> None:
-    registry = DistributionRegistry(site.registry, lambda access: site.tokens.token(SERVER, access))
-    issuers = {site.registry: site.tokens.repository_token}
+    registry = DistributionRegistry(site.registry, lambda access: site.tokens.issue_token(SERVER, access))
+    issuers = {site.registry: site.tokens.issue_repository_token}
     reference = RegistryReference(site.registry, "base/python", "3")
     with Pusher(reference, issuers=issuers) as pusher:
         blob, size = pusher.push_blob(b"{}")
@@ -225,7 +227,7 @@ def test_the_servers_own_clients_read_push_and_list(site: Site, tmp_path: Path) 
         digest = pusher.push_manifest(json.dumps(manifest).encode())
     assert registry.resolve("base/python", "3") == digest
     assert registry.resolve("base/python", "none") is None
-    assert ("base/python", "3") in set(registry.tags())
+    assert ("base/python", "3") in set(registry.iterate_tags())
     with closing(open_registry_source(reference, issuers=issuers)) as origin:
         assert origin.read_root()[0] == digest
     with closing(open_registry_source(reference)) as stranger, pytest.raises(DeniedError):
@@ -240,7 +242,7 @@ def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
     made: list[str] = []
 
     def issue(repository: str, actions: str) -> str:
-        made.append((late if not made else site.tokens).repository_token(repository, actions))
+        made.append((late if not made else site.tokens).issue_repository_token(repository, actions))
         return made[-1]
 
     assert site.push("base/renewed", "1", site.own("base/renewed", PULL, PUSH)).status_code == 201
@@ -252,7 +254,7 @@ def test_an_expired_token_is_renewed_during_a_transfer(site: Site) -> None:
 
 
 def test_rotating_the_key_ends_every_token_and_login(site: Site) -> None:
-    token, login = site.own("team/one", PULL), site.tokens.login(Login(SERVER, "", (PULL,)))[1]
+    token, login = site.own("team/one", PULL), site.tokens.issue_login(Login(SERVER, "", (PULL,)))[1]
     assert site.ask("GET", "", token).status_code == 200
     for who in ("developer", "security", ""):
         assert site.api(who, "POST", "/registry-key").status_code in (401, 403)

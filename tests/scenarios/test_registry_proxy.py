@@ -166,7 +166,7 @@ def test_builders_may_look_whether_they_have_pushed_an_image(site: Site) -> None
     head = site.ask("HEAD", "gated/app", "manifests/again", PULL, PUSH)
     assert (head.status_code, head.headers["Docker-Content-Digest"]) == (200, digest)
     refused(site.ask("GET", "gated/app", "manifests/again", PULL, PUSH))
-    forged = RegistryTokens(site.server.folder / "other").repository_token("gated/app", "pull,push")
+    forged = RegistryTokens(site.server.folder / "other").issue_repository_token("gated/app", "pull,push")
     url = f"http://{site.address}/v2/gated/app/manifests/again"
     assert slow_http.head(url, headers={"Authorization": f"Bearer {forged}"}).status_code == 401
 
@@ -199,7 +199,7 @@ def test_a_caller_whose_pulls_take_long_leaves_verdicts_to_others(site: Site) ->
 
     def token(who: str) -> dict[str, str]:
         access = [Access("repository", name, (PULL,)) for name in ("gated/slow", "gated/quick")]
-        return {"Accept": make.MANIFEST, "Authorization": f"Bearer {site.tokens.token(who, access)}"}
+        return {"Accept": make.MANIFEST, "Authorization": f"Bearer {site.tokens.issue_token(who, access)}"}
 
     async def play() -> None:
         transport = httpx.ASGITransport(proxy)

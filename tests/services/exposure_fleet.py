@@ -48,7 +48,7 @@ class FixedPolicy:
 
     policy: Policy
 
-    def timeline(self) -> PolicyTimeline:
+    def read_timeline(self) -> PolicyTimeline:
         return PolicyTimeline(list, lambda name: [("", self.policy)])
 
 
@@ -67,7 +67,7 @@ class Fleet:
         """Take the policies from the store."""
         policies = Policies(self.store, load_rules(), self.clock(), Effects())
         read_file = partial(read_requested_policy, rules=())
-        self.selection = PolicySelection(self.store, policies, read_file, policies.versions)
+        self.selection = PolicySelection(self.store, policies, read_file, policies.read_versions)
         return self.selection
 
     def clock(self) -> ServerClock:

@@ -99,7 +99,7 @@ class Steps:
         return deploy
 
     def running(self) -> list[str]:
-        tasks = self.target.tasks("web")
+        tasks = self.target.list_tasks("web")
         return [self.system.planned[task.digest][0] for task in tasks]
 
 

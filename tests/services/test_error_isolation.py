@@ -2,7 +2,7 @@
 
 import pytest
 
-from dockgate.services.error_isolation import STORE_FAILURES, for_each
+from dockgate.services.error_isolation import STORE_FAILURES, run_for_each
 from dockgate.shared.errors import StoreError, UsageError
 
 
@@ -15,7 +15,7 @@ def test_every_item_is_tried_and_the_first_error_is_raised(caplog: pytest.LogCap
         done.append(item)
 
     with pytest.raises(UsageError, match="1 is odd") as caught:
-        for_each(range(5), act, lambda item: f"item {item}")
+        run_for_each(range(5), act, lambda item: f"item {item}")
     assert done == [0, 2, 4]
     assert caught.value.__notes__ == ["(of item 1)"]
     assert "item 3 failed: 3 is odd" in caplog.text
@@ -30,5 +30,5 @@ def test_a_database_that_is_away_is_not_asked_for_every_item() -> None:
             raise StoreError("it does not answer", "Wait.")
 
     with pytest.raises(StoreError):
-        for_each(range(100), act)
+        run_for_each(range(100), act)
     assert len(tried) == STORE_FAILURES + 1

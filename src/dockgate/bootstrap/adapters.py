@@ -13,13 +13,13 @@ from dockgate.bootstrap.deploy_targets import DeployTargets, HostStorage
 from dockgate.bootstrap.event_targets import make_builtin_targets, make_target_adapters
 from dockgate.config import Settings
 from dockgate.delivery.builders.podman import PodmanBuilder
-from dockgate.delivery.builders.sandbox.network import proxies
+from dockgate.delivery.builders.sandbox.network import select_proxies
 from dockgate.delivery.builders.sandbox.sandbox import Limits
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.labels import Labels
 from dockgate.delivery.registries.distribution import DistributionRegistry
 from dockgate.delivery.registry_access import SERVER
-from dockgate.delivery.sources.git import GitHost, http_backend
+from dockgate.delivery.sources.git import GitHost, run_http_backend
 from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.delivery.targets.podman import PodmanTarget
 from dockgate.events.queues.sqs import SqsQueue
@@ -60,8 +60,8 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
     registry_address, podman = programs.registry, programs.podman
     clock = DatabaseClock(_read_clock, store.database.read_time) if store.database.is_shared else _read_clock
     permits = PushPermits(store.push_gate, ServerClock(clock))
-    issuers = {registry_address: permits.make_issuer(programs.tokens.repository_token)}
-    registry = DistributionRegistry(registry_address, partial(programs.tokens.token, SERVER))
+    issuers = {registry_address: permits.make_issuer(programs.tokens.issue_repository_token)}
+    registry = DistributionRegistry(registry_address, partial(programs.tokens.issue_token, SERVER))
     access = RegistryAccess(programs.tokens, settings.registry_push, programs.trust_current_key)
     images = ImageAccess(
         registry_address,
@@ -83,7 +83,7 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         store=store,
         source=GitHost(repositories),
         files=GitFiles(repositories),
-        git_backend=partial(http_backend, repositories, max_push=settings.push_limit),
+        git_backend=partial(run_http_backend, repositories, max_push=settings.push_limit),
         builder=_make_builder(settings, podman, registry, images, issuers),
         registry=registry,
         registry_access=access,
@@ -218,7 +218,7 @@ def _make_builder(
         podman.folder,
         ca_bundle=_find_certificates(settings),
         ca_mount=podman_service.find_ca_mount(podman),
-        environment=proxies(os.environ),
+        environment=select_proxies(os.environ),
         records=settings.shared_data / "builds",
     )
 

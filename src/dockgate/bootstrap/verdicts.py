@@ -91,7 +91,7 @@ class VerdictWiring:
             store,
             self.read_policy,
             partial(read_requested_policy, rules=self.rules),
-            self.policies.versions if self.read_policy is self.policies else None,
+            self.policies.read_versions if self.read_policy is self.policies else None,
         )
         baseline_finder = BaselineFinder(store, self.ecosystems, self.registry)
         self.case_builder = CaseBuilder(

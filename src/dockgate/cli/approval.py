@@ -18,7 +18,7 @@ from dockgate.cli.listing_output import (
     style_state,
 )
 from dockgate.cli.output import print_text
-from dockgate.delivery.accept_commands import override_command, waiver_commands
+from dockgate.delivery.accept_commands import make_waiver_commands, override_command
 from dockgate.delivery.model import BY_POLICY, Approval, ApprovalState
 from dockgate.gate.model import Verdict
 from dockgate.gate.next_steps import list_next_steps
@@ -173,7 +173,7 @@ def _describe_next_steps(client: Client, approval_id: str, digest: str) -> Itera
     yield from (step.text for step in list_next_steps(undetermined_entries, verdict.image))
     if override := override_command(verdict, approval_id):
         yield override
-    yield from waiver_commands(verdict)
+    yield from make_waiver_commands(verdict)
 
 
 def _format_approvers(approval: Approval) -> str:

@@ -50,7 +50,7 @@ def package(output: Path, policy: str) -> None:
     """
     from dockgate.services import aws_stack
 
-    archive = aws_stack.package(policy)
+    archive = aws_stack.build_archive(policy)
     output.write_bytes(archive)
     print_text(f"{output}: {len(archive):,} bytes")
 
@@ -66,7 +66,7 @@ def policy(policy: str, output: Path | None) -> None:
     """
     from dockgate.services import aws_stack
 
-    body = aws_stack.policy_document(policy)
+    body = aws_stack.encode_policy_document(policy)
     if output is None:
         click.echo(body, nl=False)  # without a newline, because the digest covers these bytes
     else:

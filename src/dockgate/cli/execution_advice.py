@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from dockgate.delivery.accept_commands import override_command, waiver_commands
+from dockgate.delivery.accept_commands import make_waiver_commands, override_command
 from dockgate.delivery.model import Execution, ExecutionId, RunState
 from dockgate.gate.model import Status, Verdict
 
@@ -57,7 +57,7 @@ def _advise_after_verdict(verdict: Verdict, approval: str, retry: str) -> Advice
         return Advice(("Follow the next steps above, then retry.",), (retry_step,))
     override = override_command(verdict, approval)
     accept = [(override, "To accept all findings of this image, and retry")] if override else []
-    accept += [(command, "To accept one finding or rule") for command in waiver_commands(verdict)]
+    accept += [(command, "To accept one finding or rule") for command in make_waiver_commands(verdict)]
     has_remediation = any(platform_verdict.remediation.upgrades for platform_verdict in verdict.platform_verdicts)
     fix = "Push a commit with the upgrades above" if has_remediation else "Push a commit that fixes it"
     sentence = f"{fix}, or accept the findings (needs the role security)." if accept else f"{fix}."

@@ -142,7 +142,7 @@ def command(
 
     if not (argument.reference or findings or inspector):
         raise UsageError("no image and no findings are given", "Pass an IMAGE, or --findings FILE.")
-    rules = local_gate.policy_of(policy or "default")
+    rules = local_gate.load_policy(policy or "default")
     all_waivers = local_gate.read_waivers(waivers, vex)
     settings = from_environment()
     reports = _read_reports(findings, digest, found_at)

@@ -158,7 +158,7 @@ def schema() -> None:
     """Print the JSON Schema of policies, for editors."""
     from dockgate.services import local_gate
 
-    print_text(json.dumps(local_gate.policy_schema(), indent=2))
+    print_text(json.dumps(local_gate.make_policy_schema(), indent=2))
 
 
 @command.command()

@@ -104,7 +104,7 @@ def _try_on_image(text: str, file: Path, reference: str, policy: str, database: 
     from dockgate.services import local_gate
     from dockgate.vulnerabilities.database.database import Database
 
-    candidate, present = local_gate.read_policy(text, file), local_gate.policy_of(policy)
+    candidate, present = local_gate.read_policy(text, file), local_gate.load_policy(policy)
     settings = from_environment()
     with Database.open(database or settings.advisories) as advisories:
         scanned_image = ImageArgument(reference, "all", False, None).scan(settings, should_hash=True)

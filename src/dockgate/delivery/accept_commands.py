@@ -25,8 +25,8 @@ def override_command(verdict: Verdict, approval: str) -> str | None:
     return f"dockgate approval override {approval} --until DATE --reason TEXT"
 
 
-def waiver_commands(verdict: Verdict) -> tuple[str, ...]:
-    """A waiver of a finding, and one of a rule that the image breaks as a whole.
+def make_waiver_commands(verdict: Verdict) -> tuple[str, ...]:
+    """Make commands for a waiver of a finding, and one of a rule that the image breaks as a whole.
 
     None where there is nothing to waive. A single finding is named; of several the command has ID in its place.
     """

@@ -44,8 +44,8 @@ class ApprovalRequest:
         if not 1 <= self.timeout <= TIMEOUT_LIMIT:
             raise UsageError(f"a timeout of {self.timeout} s", f"Allowed: 1 to {TIMEOUT_LIMIT} seconds.")
 
-    def id(self, repository: str, digest: str) -> ApprovalId:
-        """The approval's id. Neither repository nor digest is in it when the question has a key."""
+    def make_id(self, repository: str, digest: str) -> ApprovalId:
+        """Return the approval's id. Neither repository nor digest is in it when the question has a key."""
         parts: list[str | None] = [self.requester, self.pipeline, self.execution, self.stage]
         if self.key:
             parts += ["key", self.key]
@@ -53,7 +53,9 @@ class ApprovalRequest:
             url = self.callback.url if self.callback else ""
             parts += ["image", repository, digest, self.policy, self.service, url]
         mark = hashlib.sha256("\0".join(part or "" for part in parts).encode()).hexdigest()[:32]
-        return ApprovalId.external(_make_slug(self.pipeline), _make_slug(self.execution), _make_slug(self.stage), mark)
+        return ApprovalId.make_external(
+            _make_slug(self.pipeline), _make_slug(self.execution), _make_slug(self.stage), mark
+        )
 
     def require_same(self, approval: Approval) -> None:
         """ConflictError when the key was used for another question, which became this approval.
@@ -68,17 +70,17 @@ class ApprovalRequest:
             )
 
 
-def pipeline_of(approval: Approval) -> str:
-    """The name of the pipeline that waits: ours, or an outside one."""
+def get_pipeline_name(approval: Approval) -> str:
+    """Return the name of the pipeline that waits: ours, or an outside one."""
     return approval.pipeline or (approval.action.pipeline if approval.action else "")
 
 
-def scope_of(approval: Approval) -> dict[str, str]:
-    """The repository and the pipeline that an approval belongs to, for `identity.model.Caller`.
+def make_scope(approval: Approval) -> dict[str, str]:
+    """Return the repository and the pipeline that an approval belongs to, for `identity.model.Caller`.
 
     An outside pipeline chooses its name itself, so it belongs to no pipeline ("").
     """
-    return {"repository": approval.repository, "pipeline": pipeline_of(approval) if approval.action else ""}
+    return {"repository": approval.repository, "pipeline": get_pipeline_name(approval) if approval.action else ""}
 
 
 def _require_name(field: str, text: str | None, is_required: bool) -> None:

@@ -49,10 +49,10 @@ def vote_objection(
     if (approvers.principals or approvers.roles) and not is_named:
         names = ", ".join([*approvers.principals, *approvers.roles])
         return f"{principal.name} is not one of the approvers: {names}"
-    return contributor_objection(principal, committers) if approvers.exclude_committer else None
+    return find_contributor_objection(principal, committers) if approvers.exclude_committer else None
 
 
-def contributor_objection(principal: Principal, committers: Sequence[str]) -> str | None:
+def find_contributor_objection(principal: Principal, committers: Sequence[str]) -> str | None:
     """Return why this principal is, or could be, a contributor to an image; None if they are not."""
     if not principal.email:
         return f"{principal.name} {HAS_NO_EMAIL}"

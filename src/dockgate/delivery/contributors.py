@@ -73,7 +73,7 @@ class Contributors:
         """Names and e-mail addresses in one list."""
         return *self.names, *self.emails
 
-    def objection(self, principal: Principal) -> str | None:
+    def find_objection(self, principal: Principal) -> str | None:
         """Return why this principal may not approve, None if they may."""
         if is_contributor(principal, self.names_and_emails):
             return f"{principal.name} {IS_CONTRIBUTOR}"

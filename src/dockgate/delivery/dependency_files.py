@@ -88,7 +88,7 @@ def repin_npm(text: str, path: str, name: str, old: str, new: str) -> str | None
     return new_text
 
 
-def names_npm(text: str, path: str, name: str) -> bool:
+def has_npm_dependency(text: str, path: str, name: str) -> bool:
     """Return whether a package.json names a package as a direct dependency."""
     document = _parse_json_object(text, path)
     sections = (document.get(section) for section in NPM_SECTIONS)

@@ -28,7 +28,7 @@ _CATEGORIES = {
 }
 
 
-def pipeline_changed(execution: Execution, state: str, attempt: int, key: str, time: str) -> NewEvent:
+def make_pipeline_event(execution: Execution, state: str, attempt: int, key: str, time: str) -> NewEvent:
     """`CodePipeline Pipeline Execution State Change`.
 
     `state` is one of CodePipeline's: STARTED, RESUMED, SUCCEEDED, FAILED, STOPPED. `key` distinguishes the changes to
@@ -38,13 +38,13 @@ def pipeline_changed(execution: Execution, state: str, attempt: int, key: str, t
     return _make_execution_event("Pipeline", execution, f"{state}/{key}", time, {**detail, "state": state}, attempt)
 
 
-def stage_changed(execution: Execution, stage: str, state: str, attempt: int, key: str, time: str) -> NewEvent:
-    """`CodePipeline Stage Execution State Change`; arguments as of `pipeline_changed`."""
+def make_stage_event(execution: Execution, stage: str, state: str, attempt: int, key: str, time: str) -> NewEvent:
+    """`CodePipeline Stage Execution State Change`; arguments as of `make_pipeline_event`."""
     detail = {"stage": stage, "state": state}
     return _make_execution_event("Stage", execution, f"{stage}/{state}/{key}", time, detail, attempt)
 
 
-def action_changed(execution: Execution, action: Action, run: ActionRun, time: str) -> NewEvent:
+def make_action_event(execution: Execution, action: Action, run: ActionRun, time: str) -> NewEvent:
     """`CodePipeline Action Execution State Change`: an attempt of an action that started or ended."""
     state = "CANCELED" if run.state is RunState.STOPPED else _STATES.get(run.state, "STARTED")
     detail: dict[str, Any] = {
@@ -102,7 +102,7 @@ def _trigger(execution: Execution) -> dict[str, str]:
 
 def start_events(execution: Execution, time: str) -> list[NewEvent]:
     """The events of an execution that starts."""
-    return [pipeline_changed(execution, "STARTED", 1, "1", time)]
+    return [make_pipeline_event(execution, "STARTED", 1, "1", time)]
 
 
 def advance_events(
@@ -125,13 +125,13 @@ def advance_events(
     for name in dict.fromkeys(each.stage for each in start if each.stage not in present):
         previous_index = names.index(name) - 1
         if previous_index >= 0:
-            events.append(stage_changed(execution, names[previous_index], "SUCCEEDED", attempt, key, time))
-        events.append(stage_changed(execution, name, "STARTED", attempt, key, time))
+            events.append(make_stage_event(execution, names[previous_index], "SUCCEEDED", attempt, key, time))
+        events.append(make_stage_event(execution, name, "STARTED", attempt, key, time))
     events += _make_start_events(pipeline, execution, start, time)
     if state is not None and state.is_final:
         last = next((name for name in reversed(names) if name in present), names[-1])
-        events.append(stage_changed(execution, last, _STATES[state], attempt, key, time))
-        events.append(pipeline_changed(execution, _STATES[state], attempt, key, time))
+        events.append(make_stage_event(execution, last, _STATES[state], attempt, key, time))
+        events.append(make_pipeline_event(execution, _STATES[state], attempt, key, time))
     if state is RunState.FAILED:
         events.append(
             dockgate_events.make_execution_failed(
@@ -147,9 +147,9 @@ def retry_events(
     """The events of an execution whose failed actions start again. `runs` are those before."""
     attempt, key = max(each.attempt for each in start), str(len(runs))
     return [
-        pipeline_changed(execution, "RESUMED", attempt, key, time),
+        make_pipeline_event(execution, "RESUMED", attempt, key, time),
         *(
-            stage_changed(execution, stage, "RESUMED", attempt, key, time)
+            make_stage_event(execution, stage, "RESUMED", attempt, key, time)
             for stage in dict.fromkeys(each.stage for each in start)
         ),
         *_make_start_events(pipeline, execution, start, time),
@@ -163,21 +163,21 @@ def stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionR
     return [
         *(end_event(pipeline, execution, run, time) for run in cancelled_runs),
         *(
-            stage_changed(execution, stage, "STOPPED", attempt, key, time)
+            make_stage_event(execution, stage, "STOPPED", attempt, key, time)
             for stage in dict.fromkeys(run.key.stage for run in cancelled_runs)
         ),
-        pipeline_changed(execution, "STOPPED", attempt, key, time),
+        make_pipeline_event(execution, "STOPPED", attempt, key, time),
     ]
 
 
 def end_event(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> NewEvent:
     """The event of an action that ends."""
-    return action_changed(execution, pipeline.action(run.key.stage, run.key.action), run, time)
+    return make_action_event(execution, pipeline.get_action(run.key.stage, run.key.action), run, time)
 
 
-def ended_deploy(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> list[NewEvent]:
-    """The event of an action that ends, if it is a deploy that succeeded or failed."""
-    action = pipeline.action(run.key.stage, run.key.action)
+def make_deploy_events(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> list[NewEvent]:
+    """Return the event of an action that ends, if it is a deploy that succeeded or failed."""
+    action = pipeline.get_action(run.key.stage, run.key.action)
     if action.type is not ActionType.DEPLOY:
         return []
     key, service = str(run.key), str(action.configuration["service"])
@@ -213,7 +213,7 @@ def _make_start_events(
 ) -> Iterator[NewEvent]:
     for key in start:
         run = ActionRun(key, RunState.IN_PROGRESS, started_at=time)
-        yield action_changed(execution, pipeline.action(key.stage, key.action), run, time)
+        yield make_action_event(execution, pipeline.get_action(key.stage, key.action), run, time)
 
 
 def _count_attempts(runs: Sequence[ActionRun]) -> int:

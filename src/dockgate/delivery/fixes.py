@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from dockgate.delivery.dependency_files import (
     PinError,
-    names_npm,
+    has_npm_dependency,
     repin_digest,
     repin_npm,
     repin_requirement,
@@ -100,7 +100,7 @@ class Fix:
     ended_at: str | None = None
 
     @property
-    def makes_branch(self) -> bool:
+    def should_make_branch(self) -> bool:
         """Return whether the server offers a branch.
 
         What a rebuild cannot do is offered where rebuilding was asked for.
@@ -108,7 +108,7 @@ class Fix:
         return self.kind is FixKind.CHANGE and self.action is not FixAction.NOTIFY
 
     @property
-    def starts_execution(self) -> bool:
+    def should_start_execution(self) -> bool:
         """Return whether the server builds the source again."""
         return self.kind is FixKind.REBUILD and self.action is FixAction.REBUILD
 
@@ -288,8 +288,8 @@ def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
     return get_hex(compute_digest(canonical.encode(parts)))[:16]
 
 
-def branch_name(identity: str) -> str:
-    """The branch that a fix is offered on."""
+def make_branch_name(identity: str) -> str:
+    """Return the branch that a fix is offered on."""
     return f"{BRANCH_PREFIX}{identity[:12]}"
 
 

@@ -108,13 +108,13 @@ class Pipeline:
     version: int = 1
     on_fix: FixSettings | None = None
 
-    def stage(self, name: str) -> Stage:
-        """The stage of this name. Raises StopIteration for an unknown one."""
+    def get_stage(self, name: str) -> Stage:
+        """Return the stage of this name. Raises StopIteration for an unknown one."""
         return next(stage for stage in self.stages if stage.name == name)
 
-    def action(self, stage: str, name: str) -> Action:
-        """The action of this name in the stage. Raises StopIteration for an unknown one."""
-        return next(action for action in self.stage(stage).actions if action.name == name)
+    def get_action(self, stage: str, name: str) -> Action:
+        """Return the action of this name in the stage. Raises StopIteration for an unknown one."""
+        return next(action for action in self.get_stage(stage).actions if action.name == name)
 
 
 class ExecutionId(str):
@@ -215,7 +215,7 @@ class ApprovalId(str):
     _EXTERNAL = "external/"
 
     @classmethod
-    def external(cls, *parts: str) -> "ApprovalId":
+    def make_external(cls, *parts: str) -> "ApprovalId":
         """Make the id of an approval that an outside pipeline requests."""
         return cls(cls._EXTERNAL + "/".join(parts))
 

@@ -11,16 +11,16 @@ from dockgate.gate.waivers import EVIDENCE_RULE, IMAGE_RULES, UNWAIVABLE_RULE, c
 from dockgate.shared.errors import ConflictError
 
 
-def waivers_of(approval: Approval, verdict: Verdict, owner: str, reason: str, until: str) -> tuple[Waiver, ...]:
-    """The waivers that an override creates.
+def make_waivers(approval: Approval, verdict: Verdict, owner: str, reason: str, until: str) -> tuple[Waiver, ...]:
+    """Return the waivers that an override creates.
 
     One for each finding of the verdict's violations, and one for each violation without findings: for this image in the
     approval's repository, until the end of the override. The same override gives the same waivers.
 
-    Raises ConflictError for what cannot be overridden: what no verdict rejected (`rejecting_verdict`), a known
+    Raises ConflictError for what cannot be overridden: what no verdict rejected (`get_rejecting_verdict`), a known
     malicious package, undetermined content. Raises UsageError without a reason or an end.
     """
-    rejecting_verdict(approval)
+    get_rejecting_verdict(approval)
     require_overridable(verdict)
     subjects: dict[tuple[str | None, str | None, str | None, str | None], None] = {}
     for platform_verdict in verdict.platform_verdicts:
@@ -52,8 +52,8 @@ def waivers_of(approval: Approval, verdict: Verdict, owner: str, reason: str, un
     return waivers
 
 
-def rejecting_verdict(approval: Approval) -> str:
-    """The digest of the verdict that rejected the approval. ConflictError if none did.
+def get_rejecting_verdict(approval: Approval) -> str:
+    """Return the digest of the verdict that rejected the approval. ConflictError if none did.
 
     A person may reject what the verdict approves: then the approval has a verdict that did not decide.
     """

@@ -13,13 +13,13 @@ _VARIABLE = re.compile(r"#\{([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\}")
 _FRESH_BUILD = {"fresh": "yes"}
 
 
-def source_branches(pipeline: Pipeline) -> set[tuple[str, str]]:
-    """The git repositories and branches from which a pipeline starts."""
+def list_source_branches(pipeline: Pipeline) -> set[tuple[str, str]]:
+    """Return the git repositories and branches from which a pipeline starts."""
     configurations = (action.configuration for action in pipeline.stages[0].actions)
     return {(str(entry["repository"]), str(entry["branch"])) for entry in configurations}
 
 
-def manual_trigger(started_by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
+def make_manual_trigger(started_by: str | None, *, is_fresh: bool = False) -> dict[str, str]:
     """The trigger of an execution that a principal started (None: the server has no principals yet)."""
     return {
         "cause": "started by hand",
@@ -45,8 +45,8 @@ def add_retrier(trigger: Mapping[str, str], retried_by: str | None) -> dict[str,
     return {**trigger, **({"retried_by": ",".join(names)} if names else {})}
 
 
-def starters(trigger: Mapping[str, str]) -> tuple[str, ...]:
-    """The principals who pushed the commit that triggered an execution, started it, or retried it."""
+def list_starters(trigger: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the principals who pushed the commit that triggered an execution, started it, or retried it."""
     names = [trigger.get("by", ""), trigger.get("started_by", ""), *trigger.get("retried_by", "").split(",")]
     return tuple(dict.fromkeys(filter(None, names)))
 
@@ -63,8 +63,8 @@ class Plan:
     reason: str | None = None
 
 
-def latest_runs(runs: Sequence[ActionRun]) -> dict[tuple[str, str], ActionRun]:
-    """The last attempt of each action, by (stage, action)."""
+def select_latest_runs(runs: Sequence[ActionRun]) -> dict[tuple[str, str], ActionRun]:
+    """Return the last attempt of each action, by (stage, action)."""
     runs_by_action: dict[tuple[str, str], ActionRun] = {}
     for run in sorted(runs, key=lambda run: run.key.attempt):
         runs_by_action[run.key.stage, run.key.action] = run
@@ -80,7 +80,7 @@ def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun
     """
     if execution.state.is_final:
         return Plan()
-    last = latest_runs(runs)
+    last = select_latest_runs(runs)
     for stage in pipeline.stages:
         for order in sorted({action.run_order for action in stage.actions}):
             group = [action for action in stage.actions if action.run_order == order]
@@ -107,7 +107,7 @@ def plan_next(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun
 
 def plan_retry(pipeline: Pipeline, runs: Sequence[ActionRun]) -> tuple[ActionKey, ...]:
     """The next attempts of the failed stage's failed actions; empty if none failed."""
-    last = latest_runs(runs)
+    last = select_latest_runs(runs)
     for stage in pipeline.stages:
         keys = tuple(
             replace(run.key, attempt=run.key.attempt + 1)
@@ -119,9 +119,9 @@ def plan_retry(pipeline: Pipeline, runs: Sequence[ActionRun]) -> tuple[ActionKey
     return ()
 
 
-def stage_state(stage: Stage, runs: Sequence[ActionRun]) -> RunState:
-    """The state of a stage, from the last attempts of its actions."""
-    last = latest_runs(runs)
+def compute_stage_state(stage: Stage, runs: Sequence[ActionRun]) -> RunState:
+    """Return the state of a stage, from the last attempts of its actions."""
+    last = select_latest_runs(runs)
     states = [last[stage.name, action.name].state for action in stage.actions if (stage.name, action.name) in last]
     if not states:
         return RunState.PENDING
@@ -133,7 +133,7 @@ def stage_state(stage: Stage, runs: Sequence[ActionRun]) -> RunState:
 
 def collect_variables(pipeline: Pipeline, runs: Sequence[ActionRun]) -> dict[str, dict[str, str]]:
     """Namespace -> variable -> value, of the actions that have run."""
-    last = latest_runs(runs)
+    last = select_latest_runs(runs)
     return {
         action.namespace: last[stage.name, action.name].variables
         for stage in pipeline.stages
@@ -144,7 +144,7 @@ def collect_variables(pipeline: Pipeline, runs: Sequence[ActionRun]) -> dict[str
 
 def find_artifact(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> str:
     """The digest of the artifact with this name. Raises UsageError if no earlier action produced it."""
-    last = latest_runs(runs)
+    last = select_latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:
             run = last.get((stage.name, action.name))
@@ -156,11 +156,11 @@ def find_artifact(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | Non
 def resolve_variables(text: str, values: Mapping[str, Mapping[str, str]]) -> str:
     """Replace every `#{Namespace.Variable}` in the text. Raises UsageError for an unknown one."""
 
-    def lookup(match: re.Match[str]) -> str:
+    def look_up(match: re.Match[str]) -> str:
         namespace, name = match.groups()
         if name not in values.get(namespace, {}):
             names = ", ".join(f"{space}.{key}" for space, group in sorted(values.items()) for key in sorted(group))
             raise UsageError(f"no variable {namespace}.{name}", f"Available here: {names or 'none'}.")
         return values[namespace][name]
 
-    return _VARIABLE.sub(lookup, text)
+    return _VARIABLE.sub(look_up, text)

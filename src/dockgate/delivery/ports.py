@@ -91,11 +91,11 @@ class Registry(Protocol):
         """
         ...
 
-    def tags(self) -> Iterator[tuple[str, str]]:
+    def iterate_tags(self) -> Iterator[tuple[str, str]]:
         """Yield every repository and tag. Raises UnavailableError if the registry does not answer."""
         ...
 
-    def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
+    def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         """Return a blob, None if there is none or it has more than `limit` bytes.
 
         Raises UnavailableError if the registry does not answer.
@@ -115,11 +115,11 @@ class StoredManifest:
 class RegistryContent(Registry, Protocol):
     """A registry whose manifests can be deleted."""
 
-    def repository_tags(self, repository: str) -> Sequence[str]:
+    def list_tags(self, repository: str) -> Sequence[str]:
         """Return the tags of a repository, none for an unknown one. Raises UnavailableError."""
         ...
 
-    def manifest(self, repository: str, digest: str) -> StoredManifest | None:
+    def read_manifest(self, repository: str, digest: str) -> StoredManifest | None:
         """Return a manifest by its digest, None if there is none. Raises UnavailableError."""
         ...
 
@@ -293,7 +293,7 @@ class Attestor(Protocol):
         """
         ...
 
-    def keys(self) -> Sequence[ListedKey]:
+    def list_keys(self) -> Sequence[ListedKey]:
         """Return the public keys: the current one first, then the former ones, newest first."""
         ...
 
@@ -321,7 +321,7 @@ class Target(Protocol):
         """
         ...
 
-    def tasks(self, service: str) -> Sequence[Task]:
+    def list_tasks(self, service: str) -> Sequence[Task]:
         """Return the tasks that exist, including stopped ones of the current deploy.
 
         An unknown service has none.

@@ -85,15 +85,15 @@ class PushRules:
         return any(is_match(repository, pattern) for pattern in self.patterns) and not self.is_built(repository)
 
 
-def built_repositories(pipelines: Iterable[Pipeline]) -> frozenset[str]:
-    """The image repositories that these pipelines push their builds to."""
+def list_built_repositories(pipelines: Iterable[Pipeline]) -> frozenset[str]:
+    """Return the image repositories that these pipelines push their builds to."""
     actions = (action for pipeline in pipelines for stage in pipeline.stages for action in stage.actions)
     images = (action.configuration.get("image") for action in actions if action.type is ActionType.BUILD)
     return frozenset(str(image) for image in images if image)
 
 
-def source_repositories(pipeline: Pipeline) -> frozenset[str]:
-    """The git repositories from which a pipeline takes its sources."""
+def list_source_repositories(pipeline: Pipeline) -> frozenset[str]:
+    """Return the git repositories from which a pipeline takes its sources."""
     actions = (action for stage in pipeline.stages for action in stage.actions)
     names = (action.configuration.get("repository") for action in actions if action.type is ActionType.SOURCE)
     return frozenset(str(name) for name in names if name)

@@ -73,11 +73,11 @@ class RepositoryFiles(Protocol):
         """Return a file, or the target of a link. Raises TooLargeError for more than `MAX_FILE` bytes."""
         ...
 
-    def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
+    def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
         """Return the newest commits that the revision contains, newest first."""
         ...
 
-    def difference(self, repository: str, base: str | None, commit: str) -> str:
+    def diff_commits(self, repository: str, base: str | None, commit: str) -> str:
         """Return the changes from `base` (None: the first parent) to the commit as a unified diff.
 
         Raises TooLargeError for more than `MAX_FILE` bytes.

@@ -66,7 +66,7 @@ class Retention:
     keep_images: int = 10
     keep_revisions: int = 10
 
-    def kept_since(self, now: datetime) -> str:
+    def compute_kept_since(self, now: datetime) -> str:
         """Return the time after which everything used is kept."""
         return format_time(now - max(timedelta(days=self.keep_days), timedelta(hours=LEAST_HOURS)))
 
@@ -130,7 +130,7 @@ def _find_reasons(
     images: Sequence[StoredImage], holds: Mapping[str, Sequence[Hold]], retention: Retention, now: datetime
 ) -> dict[str, tuple[Hold, ...]]:
     """Return the reasons for each image of one repository, by digest."""
-    kept_since, present = retention.kept_since(now), {image.digest: image for image in images}
+    kept_since, present = retention.compute_kept_since(now), {image.digest: image for image in images}
     parents: defaultdict[str, list[str]] = defaultdict(list)
     for image in images:
         for child in image.children:
@@ -166,7 +166,7 @@ def _find_reasons(
     return {digest: tuple(image_holds) for digest, image_holds in reasons.items()}
 
 
-def kept_revisions(revisions: Collection[int], present: int, keep: int) -> frozenset[int]:
+def select_kept_revisions(revisions: Collection[int], present: int, keep: int) -> frozenset[int]:
     """The revisions of a service that are kept: the present one, and `keep` of those before and after it.
 
     Revisions after the present one are deploys that have not ended, or failed.
@@ -192,10 +192,10 @@ class EndedExecution:
     finished_at: str
 
 
-def removable_executions(
+def select_removable_executions(
     executions: Sequence[EndedExecution], newest_numbers: Mapping[str, int], needed_ids: Collection[str], before: str
 ) -> tuple[str, ...]:
-    """The executions that may be removed: they ended before that time, and nothing needs them.
+    """Return the executions that may be removed: they ended before that time, and nothing needs them.
 
     `newest_numbers` has the number of each pipeline's last execution, `needed_ids` those that services run, and that
     made the last success of an action.

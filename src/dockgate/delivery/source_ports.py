@@ -46,15 +46,15 @@ class CommitPeople:
 Room = Callable[[], int]
 
 
-def unlimited_room() -> int:
-    """A `Room` without a limit."""
+def allow_any_size() -> int:
+    """Allow any size: a `Room` without a limit."""
     return 1 << 60
 
 
 class Source(Protocol):
     """A source of commits."""
 
-    def heads(self, repository: str) -> Mapping[str, str]:
+    def list_heads(self, repository: str) -> Mapping[str, str]:
         """Return branch name -> commit id. Raises NotFoundError for an unknown repository."""
         ...
 
@@ -65,21 +65,21 @@ class Source(Protocol):
         """
         ...
 
-    def branch_of(self, repository: str, commit: str) -> str | None:
+    def find_branch(self, repository: str, commit: str) -> str | None:
         """Return the first branch by name that contains the commit; None if no branch does.
 
         Raises NotFoundError for an unknown repository or commit.
         """
         ...
 
-    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+    def list_commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
         """Return at most `limit` commits reachable from `head` and not from `base` ("": all from `head`).
 
         Every parent of a merge is followed. Both are commit ids. Raises NotFoundError if one of them does not exist.
         """
         ...
 
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = allow_any_size) -> None:
         """Write the commit's tree as a tar file to `into`, atomically; the same commit gives the same bytes.
 
         `room` is called before and during the writing. At most as many bytes are written as its first call returned;
@@ -91,7 +91,7 @@ class Source(Protocol):
 class RepositoryHost(Source, Protocol):
     """A source that Dockgate hosts itself."""
 
-    def commits_introduced(
+    def list_introduced_commits(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
         """Return at most `limit` commits that are in `after` and not in `before`, newest first.
@@ -104,7 +104,7 @@ class RepositoryHost(Source, Protocol):
         """Create an empty repository. Does nothing if it exists."""
         ...
 
-    def references(self, repository: str) -> Mapping[str, str]:
+    def list_references(self, repository: str) -> Mapping[str, str]:
         """Return full reference name ("refs/tags/v1") -> object id.
 
         Raises NotFoundError for an unknown repository.

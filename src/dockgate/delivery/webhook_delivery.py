@@ -42,9 +42,9 @@ class Delivery:
     body: str
 
 
-def delivery(approval: Approval, callback: Callback) -> Delivery:
-    """The delivery of a settled approval. The same approval gives the same delivery."""
-    return Delivery(_make_message_id(approval.id), callback.url, callback.secret, event(approval))
+def make_delivery(approval: Approval, callback: Callback) -> Delivery:
+    """Return the delivery of a settled approval. The same approval gives the same delivery."""
+    return Delivery(_make_message_id(approval.id), callback.url, callback.secret, encode_event(approval))
 
 
 def change_delivery(change: str, payload: Mapping[str, Any]) -> Delivery:
@@ -72,7 +72,7 @@ def _make_message_id(key: str) -> str:
     return "msg_" + hashlib.sha256(key.encode("utf-8", "backslashreplace")).hexdigest()[:32]
 
 
-def event(approval: Approval) -> str:
+def encode_event(approval: Approval) -> str:
     """The answer of a settled approval, as a CloudEvent in JSON. The same approval gives the same bytes."""
     return canonical.encode(
         {
@@ -99,13 +99,13 @@ def event(approval: Approval) -> str:
     ).decode()
 
 
-def headers(delivery: Delivery, now: datetime) -> dict[str, str]:
+def make_headers(delivery: Delivery, now: datetime) -> dict[str, str]:
     """The headers that go with the body."""
     return {"content-type": CONTENT_TYPE, **sign_headers(delivery.id, delivery.secret, delivery.body, now)}
 
 
-def made_secret(server_secret: str, approval_id: str) -> str:
-    """The secret of an approval that was asked for without one.
+def make_secret(server_secret: str, approval_id: str) -> str:
+    """Return the secret of an approval that was asked for without one.
 
     It is always the same, made from what only the server knows.
     """

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Iterator
 from rich.console import Console
 from rich.text import Text
 
-from dockgate.delivery.accept_commands import waiver_commands
+from dockgate.delivery.accept_commands import make_waiver_commands
 from dockgate.gate.model import PlatformVerdict, Status, Verdict
 from dockgate.gate.next_steps import list_next_steps
 from dockgate.gate.summaries import count_waived
@@ -85,7 +85,7 @@ def show_reasons(
 
 def show_waiver_commands(terminal: Console, verdict: Verdict) -> None:
     """Print the commands by which a person with the role security accepts the findings."""
-    commands = waiver_commands(verdict)
+    commands = make_waiver_commands(verdict)
     if commands:
         condition = ("  needs the role security; without a server use --waivers", "dim")
         print_lines(terminal, [make_line("  ", ("Or accept the findings", "bold"), condition)])

@@ -116,7 +116,7 @@ def _check_builds(settings: Settings) -> Iterator[Check]:
             yield Check("build sandbox", False, lack.name, "builds", lack.advice)
     if not lack_names:
         kind = "version 2" if cgroups.is_unified() else "version 1"
-        ids = build_host.ids()
+        ids = build_host.read_ids()
         yield Check("build user", True, f"{build_host.USER}, user id {ids.user}", "builds")
         first, last = ids.subordinate_users, ids.subordinate_users + ids.count - 1
         yield Check("subordinate ids", True, f"{first}-{last}", "builds")
@@ -130,7 +130,7 @@ def _check_sandbox() -> Check:
         place = Path(folder)
         limits = Limits(seconds=60, memory=2**28, processes=128, disk=2**25)
         try:
-            sandbox = Sandbox(place, end_with_thread("KILL", ()), build_host.ids, limits)
+            sandbox = Sandbox(place, end_with_thread("KILL", ()), build_host.read_ids, limits)
             sandbox.make_disk(place)
             outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda line: None)
         except DockgateError as error:

@@ -47,7 +47,7 @@ class LocalPrograms:
         settings = self._settings
         with ExitStack() as started_programs:
             self.podman = podman_service.prepare(settings.data, self.registry)
-            notify, self._certificate = f"{self._internal_url}/registry/events", self.tokens.certificate()
+            notify, self._certificate = f"{self._internal_url}/registry/events", self.tokens.get_certificate()
             storage, location = settings.shared_data / "registry", settings.registry_storage
             s3 = registry_service.make_s3_storage(location, os.environ) if location else None
             self._registry = registry_service.make_registry(
@@ -67,7 +67,7 @@ class LocalPrograms:
         UnavailableError if it does not start.
         """
         with self._trusting:
-            certificate = self.tokens.certificate()
+            certificate = self.tokens.get_certificate()
             if certificate == self._certificate:
                 return
             registry_service.trust(self._settings.data, self._endpoint, certificate)

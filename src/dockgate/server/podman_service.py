@@ -140,7 +140,7 @@ def make_runner(
     return Sandbox(
         get_build_folder(podman),
         end_with_thread("KILL", ()),
-        build_host.ids,
+        build_host.read_ids,
         limits,
         allowed_networks,
         blocked_networks,

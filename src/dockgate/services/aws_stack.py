@@ -16,7 +16,7 @@ from dockgate.aws.stack.stack_bucket import StackBucket
 from dockgate.gate import rules
 from dockgate.gate.model import Policy, Waiver, Waivers
 from dockgate.gate.policy import decode_policy, encode_policy
-from dockgate.services.local_gate import policy_of
+from dockgate.services.local_gate import load_policy
 from dockgate.shared.errors import DefinitionError, DockgateError, UsageError
 
 _S3, _SSM = "s3://", "ssm:"
@@ -24,17 +24,17 @@ _DEFAULT = "default"
 _ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or deploy with the YAML file."
 
 
-def package(policy: str) -> bytes:
+def build_archive(policy: str) -> bytes:
     """Build the functions' archive with this policy: a name, or a YAML file.
 
     Raises what `policy_of` does, and UsageError naming the rules that cannot run in it.
     """
-    return archive.build_archive(policy_of(policy), rules.load())
+    return archive.build_archive(load_policy(policy), rules.load())
 
 
-def policy_document(policy: str) -> bytes:
-    """This policy, a name or a YAML file, in the form that the functions read. Raises as `package` does."""
-    policy_to_store = policy_of(policy)
+def encode_policy_document(policy: str) -> bytes:
+    """Encode this policy, a name or a YAML file, for the functions. Raises as `build_archive` does."""
+    policy_to_store = load_policy(policy)
     archive.refuse_policy(policy_to_store, rules.load())
     return encode_policy(policy_to_store)
 
@@ -62,7 +62,7 @@ def deploy_stack(
     archive.refuse_policy(stored_policy, rules.load())
     spec = deploy.StackSpec(
         stack=stack,
-        archive=archive.build_archive(policy_of(_DEFAULT), rules.load()),
+        archive=archive.build_archive(load_policy(_DEFAULT), rules.load()),
         first_commit=pack_first_commit(resources.files("dockgate.demo").joinpath("app")),
         policy=None if parameter else stored_policy,
         policy_parameter=parameter,
@@ -91,7 +91,7 @@ def _read_policy(account: Account, location: str) -> tuple[Policy, str]:
         with explain_errors(f"reading {location}"):
             body = account.get_client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
         return _read(body, location), ""
-    return policy_of(location), ""
+    return load_policy(location), ""
 
 
 def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str]:
@@ -103,7 +103,7 @@ def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str]:
     if key := stack_parameters.get("PolicyKey"):
         documents = StackBucket(account, stack)
         return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
-    return policy_of(_DEFAULT), ""
+    return load_policy(_DEFAULT), ""
 
 
 def _read(body: bytes, place: str) -> Policy:

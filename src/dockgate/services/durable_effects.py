@@ -102,10 +102,10 @@ class Effects:
     def run(self, step: EffectKind, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call the function as a step of the running workflow, and return its result."""
 
-        def effect() -> R:
+        def run_effect() -> R:
             self._observe(f"before {step}")
             result = function(*args, **kwargs)
             self._observe(f"after {step}")
             return result
 
-        return self._run_step(step.value, effect)
+        return self._run_step(step.value, run_effect)

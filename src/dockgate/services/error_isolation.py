@@ -14,7 +14,7 @@ STORE_FAILURES = 3
 _log = logging.getLogger(__name__)
 
 
-def for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[[T], str] = str) -> None:
+def run_for_each(items: Iterable[T], act: Callable[[T], object], name: Callable[[T], str] = str) -> None:
     """Call `act` with each item, whether or not others fail.
 
     Raise the first error at the end; others are logged. When the database fails for several items in a row, the rest is

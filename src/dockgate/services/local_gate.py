@@ -115,7 +115,7 @@ def judge_reported(
 # --- policies ---------------------------------------------------------------------------------------------------------
 
 
-def policy_of(name: str) -> Policy:
+def load_policy(name: str) -> Policy:
     """Return the built-in policy with this name, or the policy in this YAML file, named after the file.
 
     Raises NotFoundError for neither, DefinitionError for a wrong document.
@@ -139,7 +139,7 @@ def read_policy(text: str, file: Path) -> Policy:
     return policies.read_policy(text, file.stem, rules.load(), str(file))
 
 
-def policy_schema() -> dict[str, Any]:
+def make_policy_schema() -> dict[str, Any]:
     """Return the JSON Schema of policies."""
     return policies.build_policy_schema(rules.load())
 

@@ -40,7 +40,7 @@ class Purls:
         """Return whether any ecosystem reads packages of its type."""
         return purl.type in self._kinds
 
-    def package(self, purl: Purl, distribution: Distribution | None = None) -> Package:
+    def make_package(self, purl: Purl, distribution: Distribution | None = None) -> Package:
         """Return the package that it names; `distribution` is where it is installed, if the purl does not say.
 
         Raises UsageError when no ecosystem reads its type, or when it lacks what its ecosystem needs.
@@ -121,7 +121,7 @@ def _read_purl(purls: Purls, text: str) -> Answer:
         purl = purls.parse(text)
         if not purls.is_known(purl):
             return Answer(text, undetermined=(f"No ecosystem here reads packages of the type {purl.type}.",))
-        return Answer(text, purls.package(purl))
+        return Answer(text, purls.make_package(purl))
     except UsageError as error:
         return Answer(text, error=error.full_message)
 

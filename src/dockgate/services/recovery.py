@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Approval
 from dockgate.services.approvals.settlement import WaitingApprovals
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.reconciler_rounds import OverdueItems
 from dockgate.services.workflow_starter import Starter
@@ -23,16 +23,16 @@ class Recovery:
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
-        for_each([event.id for event in self.store.events.list_unhandled()], self.starter.start_event)
+        run_for_each([event.id for event in self.store.events.list_unhandled()], self.starter.start_event)
 
     def start_scans(self) -> None:
         """Start the scans that were requested and run nowhere."""
-        for_each(self.store.images.list_requested_scans(), self.scans.start, lambda scan: scan.image)
+        run_for_each(self.store.images.list_requested_scans(), self.scans.start, lambda scan: scan.image)
 
     def continue_executions(self) -> None:
         """Continue approvals, executions and rollouts whose workflow broke. One that fails blocks no other."""
         steps = (self._request_scans, self._answer_approvals, self._continue_executions, self._continue_rollouts)
-        for_each(steps, lambda step: step(), lambda step: step.__name__)
+        run_for_each(steps, lambda step: step(), lambda step: step.__name__)
 
     def release_claims(self) -> None:
         """Give back the outbox entries that workers had claimed which are gone."""
@@ -42,17 +42,17 @@ class Recovery:
         def request(approval: Approval) -> None:
             self.scans.request(approval.repository, approval.image)
 
-        for_each(self.store.approvals.list_unscanned(), request, lambda approval: approval.id)
+        run_for_each(self.store.approvals.list_unscanned(), request, lambda approval: approval.id)
 
     def _answer_approvals(self) -> None:
         """A scan that has just ended answers its approvals itself."""
-        for_each(
+        run_for_each(
             self._unanswered_images.select_overdue(self.store.approvals.list_answerable_images()),
             self.waiting_approvals.settle_and_continue,
         )
 
     def _continue_executions(self) -> None:
-        for_each(self.store.executions.list_runnable(), self.starter.continue_execution)
+        run_for_each(self.store.executions.list_runnable(), self.starter.continue_execution)
 
     def _continue_rollouts(self) -> None:
-        for_each(self.store.rollouts.list_in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)
+        run_for_each(self.store.rollouts.list_in_progress(), self.starter.start_rollout, lambda rollout: rollout.id)

@@ -45,7 +45,7 @@ from dockgate.services.workflow_starter import UnservedQueue
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 
-# (repository, path, method, query, headers, body) -> (status, headers, body), as `sources.git.http_backend` does it.
+# (repository, path, method, query, headers, body) -> (status, headers, body): `sources.git.run_http_backend`.
 GitBackend = Callable[
     [str, str, str, str, Mapping[str, str], IO[bytes] | None],
     Awaitable[tuple[int, Mapping[str, str], AsyncGenerator[bytes, None]]],
@@ -122,8 +122,8 @@ class WebServices:
     # The settings by which advisories are updated; None if they are not.
     feeds: Settings | None = None
 
-    def clone_url(self, repository: str) -> str:
-        """The URL that `git clone` and `git push` take for the repository."""
+    def make_clone_url(self, repository: str) -> str:
+        """Return the URL that `git clone` and `git push` take for the repository."""
         return f"{self.url}/git/{repository}.git"
 
 

@@ -222,7 +222,7 @@ class Push:
             return last
 
     async def _read_references(self) -> Mapping[str, str]:
-        return await run_in_threadpool(self.server.source.references, self.call.repository)
+        return await run_in_threadpool(self.server.source.list_references, self.call.repository)
 
     async def _describe(self, title: str, updates: Sequence[RefUpdate]) -> None:
         lines = [f"{update.ref} {update.old} -> {update.new}" for update in updates] or ["no reference"]

@@ -20,7 +20,7 @@ from tests.aws.account import ENVIRONMENT, TABLE, approval_event, digest_of, fin
 from tests.aws.real.cloud import ACCOUNT_ID, MISSING, PARTS, Cloud, cloud, until
 from tests.registryd import free_port
 
-from dockgate.services.aws_stack import package
+from dockgate.services.aws_stack import build_archive
 
 pytestmark = pytest.mark.real
 EXPIRES = f"{datetime.now(UTC) + timedelta(days=7):%Y-%m-%dT%H:%MZ}"
@@ -31,7 +31,7 @@ class Runtime:
     def __init__(self, aws: Cloud, folder: Path) -> None:
         self.aws = aws
         self._code = folder / "code"
-        zipfile.ZipFile(BytesIO(package("default"))).extractall(self._code)
+        zipfile.ZipFile(BytesIO(build_archive("default"))).extractall(self._code)
         aws.client("dynamodb").create_table(**TABLE)
         place = {"LocationConstraint": aws.environment["AWS_REGION"]}
         aws.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration=place)

@@ -29,13 +29,13 @@ BUILD = """
 import hashlib, sys
 from dockgate.services import aws_stack
 import dockgate
-sys.stdout.write(dockgate.__file__ + "\\n" + hashlib.sha256(aws_stack.package("default")).hexdigest())
+sys.stdout.write(dockgate.__file__ + "\\n" + hashlib.sha256(aws_stack.build_archive("default")).hexdigest())
 """
 
 
 @pytest.fixture(scope="module")
 def packed() -> bytes:
-    return aws_stack.package("default")
+    return aws_stack.build_archive("default")
 
 
 def members(packed: bytes) -> dict[str, bytes]:
@@ -70,7 +70,7 @@ def test_an_archive_depends_only_on_names_and_bytes() -> None:
 
 
 def test_the_same_bytes_each_time(packed: bytes) -> None:
-    assert aws_stack.package("default") == packed
+    assert aws_stack.build_archive("default") == packed
 
 
 def test_the_same_bytes_from_an_installed_wheel(packed: bytes, tmp_path: Path) -> None:
@@ -102,7 +102,7 @@ PYTHONS = {shutil.which(f"python3.{minor}", path="/usr/bin:/usr/local/bin") for 
 def test_the_same_bytes_by_every_python_of_this_machine(packed: bytes, python: str) -> None:
     """With the standard library alone: packing needs no more."""
     command = [python, "-I", "-S", "-B", "-c", PACK, str(ROOT / "src")]
-    ran = subprocess.run(command, input=aws_stack.policy_document("default"), capture_output=True, check=True)
+    ran = subprocess.run(command, input=aws_stack.encode_policy_document("default"), capture_output=True, check=True)
     assert ran.stdout.decode().strip() == hashlib.sha256(packed).hexdigest()
 
 

@@ -64,7 +64,7 @@ def test_every_call_that_the_commands_make_has_its_permission_on_record(cloud: C
     """One run through everything that they can do."""
     network = ["VpcId=vpc-12345678", "SubnetIds=subnet-12345678"]
     cloud.client("ssm").put_parameter(
-        Name="/dockgate/policy", Value=aws_stack.policy_document("default").decode(), Type="String"
+        Name="/dockgate/policy", Value=aws_stack.encode_policy_document("default").decode(), Type="String"
     )
     cloud.formation.fails = ("Table", "no")
     with pytest.raises(DeployError):

@@ -105,7 +105,7 @@ def impatient(revision: int, image: str) -> TaskDefinition:
 
 
 def facts(target: Target, name: str = "web") -> list[tuple[int, TaskState, str]]:
-    return [(task.revision, task.state, task.digest) for task in target.tasks(name)]
+    return [(task.revision, task.state, task.digest) for task in target.list_tasks(name)]
 
 
 def digest(image: ImageReference | str | None) -> str:

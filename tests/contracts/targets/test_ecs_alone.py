@@ -61,7 +61,7 @@ def test_what_ran_in_ecs_before_dockgate_runs_again(ecs: InEcs) -> None:
             ecs.target.deploy(service(1, 1, "old"), impatient(1, ecs.sick), None)
         after = running(ecs, "old")
         assert (after["revision"], after["desiredCount"]) == (before["revision"], 3)
-    assert [task.revision for task in ecs.target.tasks("old")] == [0, 0, 0]
+    assert [task.revision for task in ecs.target.list_tasks("old")] == [0, 0, 0]
 
 
 def test_a_rollout_that_ecs_gives_up_is_not_waited_for(ecs: InEcs) -> None:
@@ -77,7 +77,7 @@ def test_a_service_or_container_that_ecs_lacks_is_reported(ecs: InEcs) -> None:
     with pytest.raises(DeployError, match="no container 'nginx'") as caught:
         ecs.target.deploy(service(1, 1), replace(definition(1, ecs.first_image), container="nginx"), None)
     assert "app, log" in str(caught.value.advice)
-    assert list(EcsTarget(lambda: ecs.ecs, "nowhere", str).tasks("web")) == []
+    assert list(EcsTarget(lambda: ecs.ecs, "nowhere", str).list_tasks("web")) == []
 
 
 def test_a_task_in_ecs_tells_its_ports_and_its_start(ecs: InEcs) -> None:

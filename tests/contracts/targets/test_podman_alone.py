@@ -58,7 +58,7 @@ def test_a_fixed_port_of_the_host_passes_from_revision_to_revision(podman: Podma
     assert (page(task), task.ports) == ("two", ((8080, ports[0].host_port),))
     with pytest.raises(DeployError, match="Revision 2 runs again"):
         target.deploy(service(1, 2), sick, two)
-    (task,) = target.tasks("web")
+    (task,) = target.list_tasks("web")
     until(lambda: page(task) == "two")
 
 
@@ -90,7 +90,7 @@ def test_a_task_may_use_the_hosts_network(podman: Podman, target: PodmanTarget) 
 def test_a_check_may_be_a_command_in_the_container(podman: Podman, target: PodmanTarget) -> None:
     looks = HealthCheck(command=("/bin/busybox", "test", "-e", "/www/index.html"), interval=0.1, start_period=5)
     target.deploy(service(1, 1), definition(1, podman.first_image, looks), None)
-    (task,) = target.tasks("web")
+    (task,) = target.list_tasks("web")
     assert task.probe
     assert (task.probe.is_healthy, task.probe.output, task.probe.failures) == (True, "exited with code 0", 0)
     fails = replace(looks, command=("/bin/busybox", "ls", "/nothing"), start_period=0.5)
@@ -191,15 +191,15 @@ def test_a_program_that_hangs_is_unhealthy_and_runs_again_when_restarted(podman:
     check = replace(HTTP, start_period=2, timeout=0.5)
     (task,) = target.deploy(service(1, 1), definition(1, podman.first_image, check), None)
     podman.host.podman.run("exec", task.id, "/bin/busybox", "killall", "-STOP", "busybox")
-    until(lambda: [task.state for task in target.tasks("web")] == [TaskState.UNHEALTHY])
-    (hung,) = target.tasks("web")
+    until(lambda: [task.state for task in target.list_tasks("web")] == [TaskState.UNHEALTHY])
+    (hung,) = target.list_tasks("web")
     assert hung.probe
     assert not hung.probe.is_healthy
     assert hung.probe.output == "no HTTP answer within 0.5 s"
     assert (hung.probe.failures or 0) > 1
     assert target.restart("web", task.id)
     until(lambda: facts(target) == [(1, RUNNING, digest(podman.first_image))])
-    (after,) = target.tasks("web")
+    (after,) = target.list_tasks("web")
     assert page(after) == "one"
     assert after.started_at > task.started_at
     clean(target)
@@ -214,8 +214,8 @@ def test_images_that_no_task_has_and_that_are_not_needed_are_deleted(podman: Pod
     assert target.remove_images(lambda: [digest(podman.first_image)]) == 0, "one is needed, the other runs"
     assert target.remove_images(list) > 0
     assert target.remove_images(list) == 0
-    (task,) = target.tasks("web")
+    (task,) = target.list_tasks("web")
     assert page(task) == "two"
     target.deploy(service(1, 1), first, second)  # it is pulled again
-    (task,) = target.tasks("web")
+    (task,) = target.list_tasks("web")
     assert page(task) == "one"

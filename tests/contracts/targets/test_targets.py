@@ -18,9 +18,9 @@ from dockgate.shared.errors import DeployError, UnavailableError
 
 
 def test_an_unknown_service_has_no_tasks(system: System) -> None:
-    assert list(system.target.tasks("web")) == []
+    assert list(system.target.list_tasks("web")) == []
     system.target.remove("web")
-    assert list(system.target.tasks("web")) == []
+    assert list(system.target.list_tasks("web")) == []
 
 
 def test_as_many_tasks_run_as_are_desired(system: System) -> None:
@@ -76,7 +76,7 @@ def test_a_task_is_restarted_unless_the_engine_does_that_by_itself(system: Syste
         until(lambda: facts(target) == [(1, RUNNING, digest(system.first_image))])
     assert target.restart("web", "nothing") is False
     assert target.restart("web-1", task.id) is False
-    assert [task.id for task in target.tasks("web")] == [task.id]
+    assert [task.id for task in target.list_tasks("web")] == [task.id]
 
 
 def test_services_leave_each_other_alone(system: System) -> None:
@@ -92,7 +92,7 @@ def test_services_leave_each_other_alone(system: System) -> None:
 def test_an_engine_that_does_not_answer_is_unavailable(system: System) -> None:
     target = system.down()
     for call in (
-        lambda: target.tasks("web"),
+        lambda: target.list_tasks("web"),
         lambda: target.remove("web"),
         lambda: target.restart("web", "dockgate-web-1-0"),
         lambda: target.deploy(service(1, 1), definition(1, system.first_image), None),

@@ -27,7 +27,7 @@ def build_image(host: Host, source: Path, repository: str, key: str = "key", **a
 
 
 def issuers(host: Host) -> Issuers:
-    return {host.registry.address: host.access.tokens.repository_token}
+    return {host.registry.address: host.access.tokens.issue_repository_token}
 
 
 def layers(host: Host, repository: str, digest: str) -> list[str]:

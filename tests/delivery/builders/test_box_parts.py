@@ -55,7 +55,7 @@ def decide(rules: str, address: str) -> str:
     ],
 )
 def test_rules_close_private_own_and_blocked_addresses(address: str, verdict: str) -> None:
-    rules = network.rules(
+    rules = network.make_rules(
         ["192.0.2.9", "10.9.0.1"], allowed_networks=["10.9.0.0/16"], blocked_networks=["1.1.1.0/24", "198.18.0.0/15"]
     )
     assert decide(rules, address) == verdict
@@ -63,7 +63,9 @@ def test_rules_close_private_own_and_blocked_addresses(address: str, verdict: st
 
 @pytest.mark.real
 def test_nftables_takes_the_rules() -> None:
-    rules = network.rules(network.host_addresses(), ["10.0.0.0/8", "10.1.0.0/16", "fd00::1"], ["1.1.1.1", "1.1.1.1/32"])
+    rules = network.make_rules(
+        network.host_addresses(), ["10.0.0.0/8", "10.1.0.0/16", "fd00::1"], ["1.1.1.1", "1.1.1.1/32"]
+    )
     command = ["unshare", "--net", "nft", "--check", "-f", "-"]
     result = subprocess.run(command, input=rules, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
@@ -88,13 +90,13 @@ def test_a_proxy_with_a_password_is_not_passed_to_builds() -> None:
         "NO_PROXY": "localhost",
         "DOCKGATE_TOKEN": "secret",
     }
-    assert network.proxies(environment) == {"http_proxy": "http://proxy:3128", "NO_PROXY": "localhost"}
+    assert network.select_proxies(environment) == {"http_proxy": "http://proxy:3128", "NO_PROXY": "localhost"}
 
 
 @pytest.mark.parametrize("machine", sorted(seccomp.MACHINES))
 def test_the_filter_refuses_its_calls_and_strange_sockets_alone(machine: str) -> None:
     arch, sockets, calls = seccomp.MACHINES[machine]
-    program = seccomp.program(machine)
+    program = seccomp.make_program(machine)
 
     def allows(number: int, argument: int = 0, machine_code: int = arch) -> bool:
         """Interprets classic BPF, as far as the filter uses it."""
@@ -126,7 +128,7 @@ def test_limits_are_written_to_both_hierarchies_of_version_1(tmp_path: Path) -> 
     memory, pids = cgroups.make("group", 1000, 10, tmp_path)
     assert (memory / "memory.limit_in_bytes").read_text() == "1000"
     assert (pids / "pids.max").read_text() == "10"
-    assert cgroups.missing_controllers(tmp_path) == []
+    assert cgroups.find_missing_controllers(tmp_path) == []
 
 
 def test_limits_are_written_to_the_group_of_version_2(tmp_path: Path) -> None:
@@ -134,11 +136,11 @@ def test_limits_are_written_to_the_group_of_version_2(tmp_path: Path) -> None:
     (group,) = cgroups.make("group", 1000, 10, tmp_path)
     values = {path.name: path.read_text() for path in group.iterdir()}
     assert values == {"memory.max": "1000", "memory.swap.max": "0", "memory.oom.group": "1", "pids.max": "10"}
-    assert cgroups.missing_controllers(tmp_path) == []
+    assert cgroups.find_missing_controllers(tmp_path) == []
 
 
 def test_a_host_without_a_controller_limits_nothing(tmp_path: Path) -> None:
     (tmp_path / "cgroup.controllers").write_text("cpu\n")
-    assert cgroups.missing_controllers(tmp_path) == ["memory", "pids"]
+    assert cgroups.find_missing_controllers(tmp_path) == ["memory", "pids"]
     with pytest.raises(UnavailableError, match="cannot limit builds"):
         cgroups.make("group", 1000, 10, tmp_path / "nothing")

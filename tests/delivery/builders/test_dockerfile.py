@@ -5,7 +5,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.shared.errors import BuildError
 
 
@@ -71,7 +71,7 @@ from dockgate.shared.errors import BuildError
 def test_images_are_those_of_from_and_copy_that_are_no_stage(
     text: str, arguments: Mapping[str, str], images: list[str]
 ) -> None:
-    assert list(base_images(text, arguments).images) == images
+    assert list(find_base_images(text, arguments).images) == images
 
 
 @pytest.mark.parametrize(
@@ -131,26 +131,26 @@ def test_images_are_those_of_from_and_copy_that_are_no_stage(
 )
 def test_a_name_that_is_no_image_of_a_registry_or_that_podman_may_read_otherwise_is_refused(line: str) -> None:
     with pytest.raises(BuildError) as caught:
-        base_images(f"{line}\n", {})
+        find_base_images(f"{line}\n", {})
     assert caught.value.advice
 
 
 def test_very_many_flags_are_read_in_little_time() -> None:
     before = time.process_time()
-    assert base_images(f"FROM a\nRUN {'--a ' * 250_000}--from=b x\n", {}).images == ("a", "b")
+    assert find_base_images(f"FROM a\nRUN {'--a ' * 250_000}--from=b x\n", {}).images == ("a", "b")
     assert time.process_time() - before < 3
 
 
 def test_images_behind_many_stages_are_found_in_little_time() -> None:
     before = time.process_time()
     stages = "".join(f"FROM a AS s{number}\nCOPY --from=s{number - 1} / /\n" for number in range(1, 20_000))
-    assert base_images(f"FROM a AS s0\n{stages}", {}).images == ("a",)
+    assert find_base_images(f"FROM a AS s0\n{stages}", {}).images == ("a",)
     assert time.process_time() - before < 3
 
 
 def test_the_number_of_images_is_bounded() -> None:
     with pytest.raises(BuildError, match="names 40 images"):
-        base_images("".join(f"FROM image-{number}\n" for number in range(40)), {})
+        find_base_images("".join(f"FROM image-{number}\n" for number in range(40)), {})
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_the_number_of_images_is_bounded() -> None:
     ],
 )
 def test_the_base_of_the_last_stage_is_distinguished_from_the_others(text: str, last: str | None) -> None:
-    assert base_images(text, {}).final_base == last
+    assert find_base_images(text, {}).final_base == last
 
 
 @pytest.mark.parametrize(
@@ -177,10 +177,10 @@ def test_the_base_of_the_last_stage_is_distinguished_from_the_others(text: str, 
 )
 def test_values_that_grow_are_refused(text: str) -> None:
     with pytest.raises(BuildError, match="more than"):
-        base_images(text, {})
+        find_base_images(text, {})
 
 
 def test_an_instruction_of_very_many_lines_is_read_in_little_time() -> None:
     before = time.process_time()
-    assert base_images("FROM a\nRUN x" + " \\\n\\" * 200_000 + "\n", {}).images == ("a",)
+    assert find_base_images("FROM a\nRUN x" + " \\\n\\" * 200_000 + "\n", {}).images == ("a",)
     assert time.process_time() - before < 3

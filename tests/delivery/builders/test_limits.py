@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from tests.parts import SMALL, Host
 
-from dockgate.delivery.builders.sandbox.sandbox import Limits, leftovers
+from dockgate.delivery.builders.sandbox.sandbox import Limits, find_leftovers
 from dockgate.delivery.ports import BuildRequest
 from dockgate.shared.errors import BuildError
 
@@ -50,7 +50,7 @@ def test_a_build_that_takes_too_much_ends_with_a_reason(
         host.builder(limits=limits).build(BuildRequest("key-1", "greedy", source(script)), lines.append)
     assert caught.value.advice
     assert sum(map(len, lines)) < 2 * limits.log
-    assert not leftovers(host.podman.folder / "builds")
+    assert not find_leftovers(host.podman.folder / "builds")
     builder = host.builder(limits=limits)
     assert builder.build(BuildRequest("key-2", "greedy", source("true")), lines.append).digest
 

@@ -35,7 +35,7 @@ class Runner:
     def make_disk(self, folder: Path) -> None:
         self.disks += 1
 
-    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+    def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
         return Paths(("podman",), "/context", "/scratch", "/out/layout", "/out/image.tar", "/ca.pem")
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:

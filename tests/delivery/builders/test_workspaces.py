@@ -8,7 +8,7 @@ from dockgate.delivery.builders.workspaces import Workspaces
 
 def build_workspace(places: Workspaces, repository: str, at: float) -> Path:
     """The folder of a repository that was built at this time."""
-    folder = places.place(repository)
+    folder = places.make_folder(repository)
     for name in ("disk.ext4", "state.json", "lock"):
         (folder / name).write_bytes(b"x" * 4096)
         os.utime(folder / name, (at, at))

@@ -59,9 +59,9 @@ def test_a_pipeline_keeps_the_order_of_stages_and_what_each_action_needs() -> No
     assert isinstance(pipeline, Pipeline)
     assert [stage.name for stage in pipeline.stages] == ["Source", "Build", "Gate", "Deploy"]
     assert [stage.actions[0].type for stage in pipeline.stages] == list(ActionType)
-    approval = pipeline.action("Gate", "Approval")
+    approval = pipeline.get_action("Gate", "Approval")
     assert approval.configuration == {"image": "#{BuildVariables.IMAGE_DIGEST}", "timeout": 5400}
-    assert pipeline.action("Deploy", "Deploy").input == "BuildOutput"
+    assert pipeline.get_action("Deploy", "Deploy").input == "BuildOutput"
 
 
 def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() -> None:
@@ -78,7 +78,7 @@ def test_a_pipeline_says_what_happens_with_fixes_and_nothing_unless_it_does() ->
 def test_an_approval_waits_seven_days_by_default() -> None:
     pipeline = read(PIPELINE.replace("        timeout: 90m\n", ""), "p.yaml")
     assert isinstance(pipeline, Pipeline)
-    assert pipeline.action("Gate", "Approval").configuration["timeout"] == 7 * 24 * 3600
+    assert pipeline.get_action("Gate", "Approval").configuration["timeout"] == 7 * 24 * 3600
 
 
 def test_a_service_starts_without_an_image() -> None:
@@ -201,7 +201,7 @@ def test_approvers_are_kept_as_they_are_written() -> None:
     text = PIPELINE.replace("timeout: 90m", "timeout: 90m\n        approvers: {principals: [ann], roles: [security]}")
     pipeline = read(text, "p.yaml")
     assert isinstance(pipeline, Pipeline)
-    assert pipeline.action("Gate", "Approval").configuration["approvers"] == {
+    assert pipeline.get_action("Gate", "Approval").configuration["approvers"] == {
         "principals": ["ann"],
         "roles": ["security"],
         "count": 1,

@@ -3,7 +3,7 @@
 import pytest
 
 from dockgate.delivery.service_model import Probe
-from dockgate.delivery.targets._ecs import Revision, task_of
+from dockgate.delivery.targets._ecs import Revision, parse_task
 
 REVISION = Revision("arn:definition", "web", {"containerDefinitions": [{"name": "app", "image": "web"}]}, {})
 
@@ -14,4 +14,4 @@ REVISION = Revision("arn:definition", "web", {"containerDefinitions": [{"name": 
 )
 def test_of_a_health_check_ecs_says_only_whether_it_passes(health: str | None, probe: Probe | None) -> None:
     described = {"taskArn": "arn:task/1", "lastStatus": "RUNNING", **({"healthStatus": health} if health else {})}
-    assert task_of(described, "web", REVISION).probe == probe
+    assert parse_task(described, "web", REVISION).probe == probe

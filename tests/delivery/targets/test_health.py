@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from dockgate.delivery.targets._health import OUTPUT_LIMIT, LastProbes, Outcome, get, printable_end
+from dockgate.delivery.targets._health import OUTPUT_LIMIT, LastProbes, Outcome, format_output_end, get
 
 
 @contextmanager
@@ -74,8 +74,8 @@ def test_a_port_without_a_server_is_named() -> None:
 
 
 def test_the_end_of_the_output_stays_without_control_characters() -> None:
-    assert printable_end(b"a\x1b[1;31mb\x1b]0;title\x07\tc\r\nd\x00\xff") == "ab0;title\tc\nd\ufffd"
-    assert printable_end(b"x" * 10_000) == "x" * OUTPUT_LIMIT
+    assert format_output_end(b"a\x1b[1;31mb\x1b]0;title\x07\tc\r\nd\x00\xff") == "ab0;title\tc\nd\ufffd"
+    assert format_output_end(b"x" * 10_000) == "x" * OUTPUT_LIMIT
 
 
 def test_failures_in_a_row_are_counted_until_the_check_passes() -> None:

@@ -112,7 +112,7 @@ def _purl(kind: Ecosystem, data: bytes) -> None:
         return
     for distribution in (None, *(Distribution(name, "12") for name in kind.distributions[:2])):
         try:
-            package = reader.package(parsed, distribution)
+            package = reader.make_package(parsed, distribution)
         except UsageError as error:
             advised(error)
         else:

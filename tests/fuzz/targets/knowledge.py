@@ -168,7 +168,7 @@ def _purl(data: bytes) -> None:
         again = reader.parse(str(parsed))
         assert (again.type, again.name, again.version) == (parsed.type, parsed.name, parsed.version)
         if reader.is_known(parsed):
-            reader.package(parsed)
+            reader.make_package(parsed)
     except UsageError as error:
         advised(error)
 

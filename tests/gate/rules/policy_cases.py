@@ -136,7 +136,7 @@ def _package(entry: Any) -> Package:
     """The package of a purl, or of a mapping with purl and layer."""
     if isinstance(entry, str):
         entry = {"package": entry}
-    package = _PURLS.package(_PURLS.parse(entry["package"]))
+    package = _PURLS.make_package(_PURLS.parse(entry["package"]))
     place = f"app/{package.name}/{package.version}"
     return Package(
         package.name,

@@ -10,7 +10,7 @@ from tests.aws.codepipeline import ACTION, PIPELINE, STAGE, CodePipeline, codepi
 from tests.aws.fakes.server import Refused
 
 from dockgate.delivery.model import Approval, ApprovalState
-from dockgate.delivery.webhook_delivery import Callback, Delivery, delivery
+from dockgate.delivery.webhook_delivery import Callback, Delivery, make_delivery
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.services.approvals.codepipeline import CodePipelineAnswers
 from dockgate.shared.errors import UnavailableError
@@ -35,7 +35,7 @@ def make_answer(
         verdict=verdict,
     )
     callback = Callback(f"codepipeline://eu-west-1/{PIPELINE}/{STAGE}/{ACTION}", token)
-    return delivery(approval, callback)
+    return make_delivery(approval, callback)
 
 
 @pytest.mark.parametrize(

@@ -243,7 +243,7 @@ def test_whether_it_blocks_is_unknown_where_the_recorded_verdict_is_older_than_i
         "allows": RecordedViolations("4", Status.REJECTED, {}, frozenset(names)),
     }
     blocking = BlockingVerdicts(names, recorded, [*recorded, "without"])
-    assert [blocking.blocks(image) for image in blocking.images] == [None, None, True, False, None]
+    assert [blocking.is_blocking(image) for image in blocking.images] == [None, None, True, False, None]
     assert blocking.unknown_count == 3
 
 

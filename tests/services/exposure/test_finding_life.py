@@ -197,20 +197,20 @@ def test_policies_of_the_past_are_those_that_were_assigned_in_their_versions_of_
     assignments.put(PolicyAssignment("same", ("team/*",), "default"), "ana", day(16))  # which of both is for it?
 
     def authors(repository: str) -> dict[int, list[str]]:
-        timeline = selection.timeline()
-        policies = {at: timeline.policy(repository, day(at)) for at in range(9, 18)}
+        timeline = selection.read_timeline()
+        policies = {at: timeline.find_policy(repository, day(at)) for at in range(9, 18)}
         return {at: [author.name for author in list_vex_authors(policy)] for at, policy in policies.items()}
 
     assert authors("other/a") == {at: [] for at in range(9, 18)}
     assert [at for at, names in authors("team/a").items() if names] == [12, 13]
     assert [at for at, names in authors("team/one").items() if names] == [12]
-    times = {name: selection.timeline().author_changes(name) for name in ("other/a", "team/a", "team/one")}
+    times = {name: selection.read_timeline().list_author_changes(name) for name in ("other/a", "team/a", "team/one")}
     assert times == {
         "other/a": [],
         "team/a": [day(12), day(14)],
         "team/one": [day(12), day(13)],
     }
-    assert not list_vex_authors(selection.timeline().policy("team/a", None))
+    assert not list_vex_authors(selection.read_timeline().find_policy("team/a", None))
 
 
 def test_a_life_counts_a_vex_statement_while_the_policy_of_that_time_trusted_its_author(fleet: Fleet) -> None:

@@ -26,7 +26,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def hearers(store: Store, **detail: Any) -> tuple[str, ...]:
     assignment = PolicyAssignment("team", ("team/*",), "default", owners=("bob",))
-    return Owners([assignment], [], TARGETS, store, "registry.example").targets_of({"detail": detail})
+    return Owners([assignment], [], TARGETS, store, "registry.example").find_targets({"detail": detail})
 
 
 def test_the_owners_of_a_repository_hear_of_it(store: Store) -> None:

@@ -11,7 +11,7 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import approval
 
 from dockgate.delivery.model import Answer, ApprovalState
-from dockgate.delivery.webhook_delivery import VERDICT_CHANGED, Callback, made_secret
+from dockgate.delivery.webhook_delivery import VERDICT_CHANGED, Callback, make_secret
 from dockgate.shared.errors import DeniedError, UnavailableError
 
 APPROVED = Answer(ApprovalState.APPROVED, "nothing found", "sha256:verdict")
@@ -51,7 +51,7 @@ def settle(tmp_path: Path, caller: Slow) -> Iterator[Callable[[str, str], None]]
 
         def settle(name: str, url: str) -> None:
             waits = replace(approval(name), expires_at="2999-01-01T00:00:00.000Z")  # else the sweep ends it first
-            system.store.approvals.add(waits, Callback(url, made_secret("s", name)))
+            system.store.approvals.add(waits, Callback(url, make_secret("s", name)))
             assert system.store.approvals.settle(name, APPROVED, system.server.clock.now())
 
         yield settle

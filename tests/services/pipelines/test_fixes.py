@@ -122,7 +122,7 @@ class Site:
         events = [event.body for event in self.store.event_log.read()]
         executions = self.store.executions.list_for_pipeline("shop")
         pushes = [record for fix in self.store.fixes.list("shop") for record in self._pushes(fix)]
-        return self.store.fixes.list("shop"), events, self.host.heads("shop"), executions, pushes
+        return self.store.fixes.list("shop"), events, self.host.list_heads("shop"), executions, pushes
 
     def _pushes(self, fix: Fix) -> list[object]:
         ref = f"refs/heads/{fix.branch}"
@@ -184,7 +184,7 @@ def test_a_branch_that_moves_after_a_crash_gets_a_commit_on_its_new_head(store: 
     fix = site.fix()
     assert (fix.state, fix.parent) == (FixState.OFFERED, new)
     assert fix.branch is not None
-    assert [commit.id for commit in site.files.history("shop", fix.branch, 2)] == [fix.commit, new]
+    assert [commit.id for commit in site.files.list_commits("shop", fix.branch, 2)] == [fix.commit, new]
     assert site.files.read("shop", fix.branch, "x") == b"y"
 
 
@@ -200,7 +200,7 @@ def test_a_remedy_that_changed_while_the_server_was_down_is_not_offered(store: S
     site.search.plan = None
     site.server().review()
     assert (site.fix().state, site.fix().reason) == (FixState.SUPERSEDED, "what fixes the image has changed")
-    assert list(site.host.heads("shop")) == ["main"]
+    assert list(site.host.list_heads("shop")) == ["main"]
     assert store.event_log.read() == []
 
 
@@ -297,7 +297,7 @@ def test_the_branch_of_a_fix_that_is_open_again_is_made_again_if_people_deleted_
     site.search.is_bad = True
     site.server().review()
     assert (site.fix().state, site.fix().branch, site.fix().parent) == (FixState.OFFERED, branch, head)
-    assert site.host.heads("shop")[branch] == site.fix().commit
+    assert site.host.list_heads("shop")[branch] == site.fix().commit
     assert [event.detail_type for event in store.event_log.read()].count("fix.available") == 1
 
 
@@ -378,7 +378,7 @@ def test_a_lockfile_that_cannot_be_made_is_named_in_the_commit_and_in_the_event(
     site.server().review()
     fix = site.fix()
     assert fix.branch is not None
-    (commit,) = site.files.history("shop", fix.branch, 1)
+    (commit,) = site.files.list_commits("shop", fix.branch, 1)
     note = "package-lock.json is not changed: no stage of Dockerfile runs npm."
     assert note in commit.message
     assert "npm update --package-lock-only lodash" in commit.message

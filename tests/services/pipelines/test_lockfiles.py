@@ -229,8 +229,8 @@ def test_a_build_makes_the_lockfile(host: Host, tmp_path: Path) -> None:
     }
     commit = source.push("shop", {**files, "package-lock.json": lockfile("4.17.20")})
     assert builds(delivered_image(), commit, PLAN, LOCK) == lockfile("4.17.21")
-    assert registry.repository_tags("dockgate-locks/shop") == []
+    assert registry.list_tags("dockgate-locks/shop") == []
     commit = source.push("shop", {**files, "package-lock.json": lockfile("4.17.20", "3.10.1")})
     with pytest.raises(DockgateError, match=r"npm keeps lodash 3\.10\.1"):
         builds(delivered_image(), commit, PLAN, LOCK)
-    assert registry.repository_tags("dockgate-locks/shop") == []
+    assert registry.list_tags("dockgate-locks/shop") == []

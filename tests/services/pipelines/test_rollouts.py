@@ -24,7 +24,7 @@ def steps(tmp_path: Path) -> Iterator[Steps]:
 
 
 def tasks(steps: Steps) -> list[tuple[int, TaskState]]:
-    return [(task.revision, task.state) for task in steps.target.tasks("web")]
+    return [(task.revision, task.state) for task in steps.target.list_tasks("web")]
 
 
 def test_a_change_of_a_service_that_runs_is_deployed_with_the_same_image(steps: Steps) -> None:

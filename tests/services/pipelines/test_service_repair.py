@@ -25,24 +25,24 @@ def reasons(steps: Steps) -> list[str]:
 
 
 def test_a_hung_task_is_restarted_after_three_looks_and_reported(steps: Steps) -> None:
-    (task,) = steps.target.tasks("web")
+    (task,) = steps.target.list_tasks("web")
     steps.target.hang(task.id)
     for _ in range(FAILED_CHECKS - 1):
         steps.repair("web")
     assert steps.target.restarted == []
     steps.repair("web")
     assert steps.target.restarted == [task.id]
-    assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
+    assert [item.state for item in steps.target.list_tasks("web")] == [TaskState.RUNNING]
     (event,) = steps.store.services.list_events("web")
     assert event.message == f"task {task.id} restarted: 3 health checks in a row failed (GET / on port 8080)"
     assert reasons(steps) == [event.message]
 
 
 def test_a_stopped_task_is_restarted_and_reported_with_its_reason(steps: Steps) -> None:
-    (task,) = steps.target.tasks("web")
+    (task,) = steps.target.list_tasks("web")
     steps.target.end(task.id, "exited with code 7")
     steps.repair("web")
-    assert [item.state for item in steps.target.tasks("web")] == [TaskState.RUNNING]
+    assert [item.state for item in steps.target.list_tasks("web")] == [TaskState.RUNNING]
     assert "exited with code 7" in reasons(steps)[0]
 
 
@@ -61,7 +61,7 @@ def test_a_missing_task_is_started(steps: Steps) -> None:
 
 
 def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
-    (task,) = steps.target.tasks("web")
+    (task,) = steps.target.list_tasks("web")
     steps.target.end(task.id)
 
     def refuse() -> None:
@@ -74,7 +74,7 @@ def test_a_restart_that_the_engine_refuses_is_reported(steps: Steps) -> None:
 
 
 def test_nothing_is_restarted_while_a_rollout_is_in_progress(steps: Steps) -> None:
-    (task,) = steps.target.tasks("web")
+    (task,) = steps.target.list_tasks("web")
     steps.target.end(task.id)
     steps.store.rollouts.begin("web", steps.change("  environment: {A: b}\n"), "ada", NOW)
     steps.repair("web")

@@ -33,7 +33,7 @@ class Blobs:
     blobs: dict[str, bytes]
     address: str = "127.0.0.1:7421"
 
-    def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
+    def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         return self.blobs.get(digest)
 
 

@@ -28,10 +28,10 @@ from dockgate.gate.provenance import BUILDER, PREDICATE_TYPE, ProvenanceFacts, c
 from dockgate.gate.rule import RuleInput
 from dockgate.scanner.images.cosign_attestations import ENVELOPE, RegistryRepository, add_attestation
 from dockgate.services.verdicts.attached_statements import (
-    envelopes,
     find_vex_signer,
     look_up,
     read_attached_vex,
+    select_envelopes,
     verify,
 )
 from dockgate.shared import canonical
@@ -66,7 +66,7 @@ def judge_nothing() -> Matches:
 
 
 def collect_facts(*documents: bytes, image: str = IMAGE.digest, under: Policy | None = None) -> ProvenanceFacts:
-    return collect(image, envelopes(documents), list_provenance_keys(under or policy()), verify)
+    return collect(image, select_envelopes(documents), list_provenance_keys(under or policy()), verify)
 
 
 def rewritten(envelope: bytes, **fields: object) -> bytes:
@@ -233,7 +233,7 @@ def test_a_bundle_of_sigstore_s_is_opened() -> None:
 
 
 def test_provenance_is_found_once_among_attached_documents() -> None:
-    (envelope,) = envelopes([b"{}", GOOD, GOOD])
+    (envelope,) = select_envelopes([b"{}", GOOD, GOOD])
     assert verify(envelope, OURS.public.pem) == write_statement(RECORD, NAME, IMAGE.digest)
 
 

@@ -22,7 +22,7 @@ def test_a_registry_that_does_not_answer_keeps_nothing_else_waiting_and_is_given
         attesting = pool.submit(attestor.attest, "team/app", IMAGE, IMAGE, "default", lambda name, digest: b"{}")
         assert has_request.wait(10)
         assert pool.submit(attestor.sign, b"{}").result(10)
-        assert pool.submit(attestor.keys).result(10)
+        assert pool.submit(attestor.list_keys).result(10)
         assert not attesting.done()
         with pytest.raises(TooSlowError):
             attesting.result(30)

@@ -90,9 +90,9 @@ def test_services_are_looked_at_only_when_something_has_changed(steps: Steps) ->
     looks: list[str] = []
 
     class Counting(type(steps.use_cases.service_risk.selection)):  # type: ignore[misc]
-        def required_policies(self, image: str, execution: str | None, repository: str) -> object:
+        def list_required_policies(self, image: str, execution: str | None, repository: str) -> object:
             looks.append(image)
-            return super().required_policies(image, execution, repository)
+            return super().list_required_policies(image, execution, repository)
 
     selection = steps.use_cases.service_risk.selection
     counting = Counting(**{name: getattr(selection, name) for name in selection.__dataclass_fields__})
@@ -166,4 +166,4 @@ def test_a_service_on_an_unknown_target_keeps_no_other_from_being_repaired(steps
     definition = steps.store.services.get_definition("web", steps.store.services.get("web").revision)
     steps.store.services.put(Service("aaa", "nowhere", 1, 0), replace(definition, family="aaa"))
     steps.use_cases.service_repair.repair_all()
-    assert len(steps.target.tasks("api")) == 1
+    assert len(steps.target.list_tasks("api")) == 1

@@ -8,7 +8,7 @@ import pytest
 from tests.store.factories import FACTORIES, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
 
 from dockgate.delivery.model import ActionKey, ApprovalState, Pipeline, RunState
-from dockgate.delivery.pipeline import Plan, plan_next, starters
+from dockgate.delivery.pipeline import Plan, list_starters, plan_next
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store import Store
 
@@ -234,7 +234,7 @@ def test_the_principal_who_retried_is_recorded(store: Store) -> None:
     store.executions.retry(execution, LATER, "ada")
     store.executions.finish(key("Approve", 2), RunState.FAILED, NOW)
     store.executions.retry(execution, LATER, "ben")
-    assert starters(store.executions.get(execution).trigger)[-2:] == ("ada", "ben")
+    assert list_starters(store.executions.get(execution).trigger)[-2:] == ("ada", "ben")
 
 
 def test_the_last_execution_with_a_successful_action_is_found(store: Store) -> None:

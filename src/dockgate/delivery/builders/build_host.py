@@ -63,12 +63,12 @@ def find_missing(path: str = PATH, etc: Path = Path("/etc")) -> list[MissingRequ
         )
     advice = "Mount cgroup version 2 on /sys/fs/cgroup, with that controller."
     return missing + [
-        MissingRequirement(f"there is no {name} cgroup", advice) for name in cgroups.missing_controllers()
+        MissingRequirement(f"there is no {name} cgroup", advice) for name in cgroups.find_missing_controllers()
     ]
 
 
-def ids() -> Ids:
-    """The ids of builds. Raises UnavailableError that names all that this host lacks."""
+def read_ids() -> Ids:
+    """Return the ids of builds. Raises UnavailableError that names all that this host lacks."""
     lacks = find_missing()
     if lacks:
         raise UnavailableError(
@@ -86,21 +86,21 @@ def _find_missing_ids(etc: Path) -> list[MissingRequirement]:
     try:
         user = pwd.getpwnam(USER)
     except KeyError:
-        return [MissingRequirement(f"there is no user {USER}", f"{ADD_USER} && {suggested_ids()}")]
+        return [MissingRequirement(f"there is no user {USER}", f"{ADD_USER} && {suggest_ids()}")]
     missing = []
     if user.pw_uid == 0 or user.pw_gid == 0:
         missing.append(MissingRequirement(f"{USER} is root", f"userdel {USER} && {ADD_USER}"))
     if any(USER in group.gr_mem for group in grp.getgrall()):
         missing.append(MissingRequirement(f"{USER} is a member of other groups", f"usermod --groups '' {USER}"))
     return missing + [
-        MissingRequirement(f"{USER} has no {COUNT} ids in /etc/{name}", suggested_ids())
+        MissingRequirement(f"{USER} has no {COUNT} ids in /etc/{name}", suggest_ids())
         for name in ("subuid", "subgid")
         if _find_range(etc / name, user.pw_uid) is None
     ]
 
 
-def suggested_ids() -> str:
-    """A command that gives the user a range of ids that no other user has."""
+def suggest_ids() -> str:
+    """Return a command that gives the user a range of ids that no other user has."""
     first = 100_000
     for name in ("subuid", "subgid"):
         for _, start, count in _read_entries(Path("/etc", name)):

@@ -45,7 +45,7 @@ class NamedImages:
     commands: tuple[tuple[str, str], ...] = ()
 
 
-def base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
+def find_base_images(text: str, arguments: Mapping[str, str]) -> NamedImages:
     """The images of registries that are named, without repetition; stages and `scratch` are left out.
 
     `arguments` are those of the build. Raises BuildError for a name that is not an image in a registry, and for
@@ -241,9 +241,9 @@ def _fill_variables(text: str, values: Mapping[str, str]) -> str:
     """
     total = len(text)
 
-    def bounded_value(match: re.Match[str]) -> str:
+    def expand_within_limit(match: re.Match[str]) -> str:
         nonlocal total
-        replacement = value(match)
+        replacement = expand_variable(match)
         total += len(replacement)
         if total > _VALUE_LIMIT:
             raise BuildError(
@@ -251,7 +251,7 @@ def _fill_variables(text: str, values: Mapping[str, str]) -> str:
             )
         return replacement
 
-    def value(match: re.Match[str]) -> str:
+    def expand_variable(match: re.Match[str]) -> str:
         argument = values.get(match[1] or match[2])
         operator, word = match[3] or "", match[4] or ""
         is_set = bool(argument) if operator.startswith(":") else argument is not None
@@ -259,7 +259,7 @@ def _fill_variables(text: str, values: Mapping[str, str]) -> str:
             return word if is_set else ""
         return (argument or "") if is_set or not operator else word
 
-    return _VARIABLE.sub(bounded_value, text)
+    return _VARIABLE.sub(expand_within_limit, text)
 
 
 def _check_reference(reference: str) -> str:

@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Protocol
 
-from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.images import Base, BuildImages, Layer
-from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths, hard_limits
+from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths, make_limit_options
 from dockgate.delivery.builders.workspaces import Workspaces
 from dockgate.delivery.ports import Builder, BuildRequest, BuildResult, Registry
 from dockgate.shared import canonical
@@ -49,8 +49,8 @@ class Runner(Protocol):
         """Replace the disk by an empty one."""
         ...
 
-    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        """Paths that the commands of a build use."""
+    def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        """Return the paths that the commands of a build use."""
         ...
 
     def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
@@ -108,7 +108,7 @@ class PodmanBuilder(Builder):
             return earlier_result
         dockerfile = _resolve_inside(request.context, request.dockerfile)
         content = _read_content(dockerfile, request.dockerfile)
-        names = base_images(content.decode(errors="replace"), self._collect_arguments(request, content))
+        names = find_base_images(content.decode(errors="replace"), self._collect_arguments(request, content))
         with self._places.reserve(request.repository, log) as folder:
             bases = list(self._fetch_bases(names.images))
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
@@ -168,7 +168,7 @@ class PodmanBuilder(Builder):
         # Users other than root read them in the sandbox; the folders above are closed.
         for path in (scratch, request.context):
             path.chmod(path.stat().st_mode | 0o055)
-        paths = self._runner.paths(request, scratch, self._ca_bundle)
+        paths = self._runner.make_paths(request, scratch, self._ca_bundle)
         changed_bases = [base for base in bases if state.bases.get(base.name) != base.manifest]
         loads = [[*paths.podman, "pull", "--quiet", f"oci:{paths.scratch}/bases:{base.name}"] for base in changed_bases]
         state.builds += 1
@@ -221,7 +221,7 @@ class PodmanBuilder(Builder):
             "--pull=never",  # what the server fetched is there
             f"--file={paths.scratch}/{dockerfile.name}",
             f"--tag={paths.tag}",
-            *hard_limits(),
+            *make_limit_options(),
             *(["--no-cache"] if request.is_fresh else []),
         ]
         if self._ca_bundle is not None:

@@ -24,8 +24,8 @@ class Workspaces:
         self._folder = folder
         self._seconds = seconds
 
-    def place(self, repository: str) -> Path:
-        """The folder of a repository."""
+    def make_folder(self, repository: str) -> Path:
+        """Make the folder of a repository, unless it is there, and return it."""
         folder = self._folder / hashlib.sha256(repository.encode()).hexdigest()[:32]
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         return folder
@@ -53,7 +53,7 @@ class Workspaces:
     @contextmanager
     def reserve(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:
         """Reserve the folder of a repository. Raises UnavailableError if another build does not end in time."""
-        folder = self.place(repository)
+        folder = self.make_folder(repository)
         end = time.monotonic() + self._seconds
         with (folder / "lock").open("a") as lock:
             waits = False

@@ -19,7 +19,7 @@ from dockgate.delivery.definitions.service import (
     ServiceDefinition,
     ServiceModel,
     TaskDefinitionModel,
-    service_definition,
+    make_service_definition,
 )
 from dockgate.delivery.labels import LABEL_KEY, LABEL_VALUE, MOST_LABELS
 from dockgate.delivery.model import REPOSITORY, Action, ActionType, FixAction, FixSettings, Pipeline, Stage
@@ -154,7 +154,7 @@ _ALLOWED_KINDS = ", ".join((*_KINDS, policies.KIND, rules.KIND, targets.KIND))
 
 def read(text: str, name: str) -> Definition:
     """The definition that a YAML text holds. `name` is the file's, for errors. Raises DefinitionError."""
-    return definition_of(load_document(text, name))
+    return parse_definition(load_document(text, name))
 
 
 def is_about_policies(document: Document) -> bool:
@@ -165,8 +165,8 @@ def is_about_policies(document: Document) -> bool:
     return isinstance(document.value, dict) and document.value.get("kind") in (policies.KIND, assignments.KIND)
 
 
-def definition_of(document: Document) -> Definition:
-    """The definition that a document holds. Raises DefinitionError."""
+def parse_definition(document: Document) -> Definition:
+    """Return the definition that a document holds. Raises DefinitionError."""
     value = document.value
     if not isinstance(value, dict):
         raise document.make_error((), "a document is a mapping with a `kind`", f"kind: one of {_ALLOWED_KINDS}.")
@@ -186,7 +186,7 @@ def definition_of(document: Document) -> Definition:
     if isinstance(model, _Pipeline):
         return _make_pipeline(document, model)
     if isinstance(model, ServiceModel):
-        return service_definition(document, model)
+        return make_service_definition(document, model)
     if isinstance(model, assignments.Assignment):
         return model.to_assignment()
     return Repository(value["name"])

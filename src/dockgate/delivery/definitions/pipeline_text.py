@@ -11,7 +11,7 @@ _UNITS = (("d", 86400), ("h", 3600), ("m", 60))
 _DEFAULTS: dict[str, object] = {"dockerfile": "Dockerfile", "args": {}, "timeout": 7 * 86400}
 
 
-def pipeline_text(pipeline: Pipeline) -> str:
+def write_pipeline(pipeline: Pipeline) -> str:
     """Return the pipeline's YAML, without what is the default."""
     document = {
         "kind": "Pipeline",

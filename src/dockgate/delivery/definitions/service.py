@@ -80,7 +80,7 @@ class ServiceDefinition:
     definition: TaskDefinition
 
 
-def service_definition(document: Document, model: ServiceModel) -> ServiceDefinition:
+def make_service_definition(document: Document, model: ServiceModel) -> ServiceDefinition:
     """The service and its task definition. Raises DefinitionError with the line of what can never run."""
     definition = model.taskDefinition
     check = definition.healthCheck

@@ -56,18 +56,18 @@ class DistributionRegistry(RegistryContent):
         return digest
 
     @override
-    def tags(self) -> Iterator[tuple[str, str]]:
+    def iterate_tags(self) -> Iterator[tuple[str, str]]:
         """Read CNCF Distribution's `_catalog` page by page, and each repository's "Listing Tags"."""
         for repository in self._read_pages("/v2/_catalog?n=1000", "repositories", CATALOG):
-            for tag in self.repository_tags(repository):
+            for tag in self.list_tags(repository):
                 yield repository, tag
 
     @override
-    def repository_tags(self, repository: str) -> Sequence[str]:
+    def list_tags(self, repository: str) -> Sequence[str]:
         return list(self._read_pages(f"/v2/{quote(repository)}/tags/list?n=1000", "tags", _pull(repository)))
 
     @override
-    def manifest(self, repository: str, digest: str) -> StoredManifest | None:
+    def read_manifest(self, repository: str, digest: str) -> StoredManifest | None:
         """Return the manifest of a digest. UnavailableError if the registry returns another one."""
         answer = self._ask("GET", f"/v2/{quote(repository)}/manifests/{quote(digest)}", _pull(repository))
         if answer is None:
@@ -96,7 +96,7 @@ class DistributionRegistry(RegistryContent):
                 raise UnavailableError(f"{repository}@{manifest.digest} cannot be stored again", "Push it again.")
 
     @override
-    def blob(self, repository: str, digest: str, limit: int) -> bytes | None:
+    def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:
         """Return the blob of this digest, None if it is missing or larger than `limit` bytes."""
         path, access = f"/v2/{quote(repository)}/blobs/{quote(digest)}", _pull(repository)
         head = self._ask("HEAD", path, access)

@@ -66,19 +66,19 @@ class RegistryTokens:
         # Which file the key was read from: another server may have replaced it.
         self._read_from: tuple[int, int] | None = None
 
-    def token(self, subject: str, access: Iterable[Access]) -> str:
-        """A token that the registry accepts for TOKEN_SECONDS."""
+    def issue_token(self, subject: str, access: Iterable[Access]) -> str:
+        """Return a token that the registry accepts for TOKEN_SECONDS."""
         key = self._get_key()
         chain = [base64.b64encode(key.certificate.public_bytes(serialization.Encoding.DER)).decode()]
         rights = [asdict(entry) for entry in access]
         return self._sign(key, subject, SERVICE, TOKEN_SECONDS, {"access": rights}, {"x5c": chain})
 
-    def repository_token(self, repository: str, actions: str) -> str:
-        """The server's own token for one repository; `actions` are separated by commas."""
-        return self.token(SERVER, [Access("repository", repository, tuple(actions.split(",")))])
+    def issue_repository_token(self, repository: str, actions: str) -> str:
+        """Return the server's own token for one repository; `actions` are separated by commas."""
+        return self.issue_token(SERVER, [Access("repository", repository, tuple(actions.split(",")))])
 
-    def login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
-        """User name and password with which a program gets registry tokens from our token endpoint."""
+    def issue_login(self, login: Login, seconds: float = LOGIN_SECONDS) -> tuple[str, str]:
+        """Return user name and password with which a program gets registry tokens from our token endpoint."""
         rights: dict[str, object] = {"repository": login.repository, "actions": list(login.actions)}
         return LOGIN_USER, self._sign(self._get_key(), login.subject, _LOGIN_AUDIENCE, seconds, rights, {})
 
@@ -116,8 +116,8 @@ class RegistryTokens:
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):
             return None
 
-    def certificate(self) -> bytes:
-        """The certificate that the registry must trust, in PEM."""
+    def get_certificate(self) -> bytes:
+        """Return the certificate that the registry must trust, in PEM."""
         return self._get_key().certificate.public_bytes(serialization.Encoding.PEM)
 
     def rotate(self) -> None:

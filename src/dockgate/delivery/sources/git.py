@@ -14,9 +14,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from dockgate.delivery.source_ports import Commit, CommitPeople, RepositoryHost, Room, unlimited_room
+from dockgate.delivery.source_ports import Commit, CommitPeople, RepositoryHost, Room, allow_any_size
 from dockgate.delivery.sources import pre_receive
-from dockgate.delivery.sources.git_run import command, environment, run
+from dockgate.delivery.sources.git_run import make_command, make_environment, run
 from dockgate.delivery.sources.pre_receive import MAX_PATHS
 from dockgate.shared.errors import NotFoundError, TooLargeError, UnavailableError, UsageError
 from dockgate.shared.files import replace_file
@@ -76,20 +76,20 @@ class GitHost(RepositoryHost):
                     raise
 
     @override
-    def heads(self, repository: str) -> Mapping[str, str]:
-        place = place_of(self._folder, repository)
+    def list_heads(self, repository: str) -> Mapping[str, str]:
+        place = get_place(self._folder, repository)
         lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname:lstrip=2)", "refs/heads")
         return {branch: commit for commit, _, branch in (line.partition(" ") for line in lines.splitlines())}
 
     @override
-    def references(self, repository: str) -> Mapping[str, str]:
-        place = place_of(self._folder, repository)
+    def list_references(self, repository: str) -> Mapping[str, str]:
+        place = get_place(self._folder, repository)
         lines = run("-C", str(place), "for-each-ref", "--format=%(objectname) %(refname)")
         return {ref: object_id for object_id, _, ref in (line.partition(" ") for line in lines.splitlines())}
 
     @override
     def commit(self, repository: str, revision: str) -> Commit:
-        place = place_of(self._folder, repository)
+        place = get_place(self._folder, repository)
         name = _resolve_id(place, repository, revision)
         form = "--format=%H%x00%an <%ae>%x00%ad%x00%B"
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
@@ -100,16 +100,16 @@ class GitHost(RepositoryHost):
         return Commit(commit, author, message.rstrip("\n"), time)
 
     @override
-    def branch_of(self, repository: str, commit: str) -> str | None:
-        place = place_of(self._folder, repository)
+    def find_branch(self, repository: str, commit: str) -> str | None:
+        place = get_place(self._folder, repository)
         commit = _resolve_id(place, repository, commit)
         holding = ("for-each-ref", "--count=1", f"--contains={commit}", "--format=%(refname:lstrip=2)", "refs/heads")
         with _refuse_unknown(place, repository, commit):
             return run("-C", str(place), *holding).strip() or None
 
     @override
-    def commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
-        place = place_of(self._folder, repository)
+    def list_commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+        place = get_place(self._folder, repository)
         ids = [_resolve_id(place, repository, revision) for revision in (head, base) if revision]
         ends = [f"{sign}{commit}^{{commit}}" for sign, commit in zip(("", "^"), ids, strict=False)]
         co_authors = f"%(trailers:key=Co-authored-by,valueonly,unfold,separator={_SEPARATOR})"
@@ -120,18 +120,18 @@ class GitHost(RepositoryHost):
         return [_parse_commit_people(record) for record in text.split("\0") if record]
 
     @override
-    def commits_introduced(
+    def list_introduced_commits(
         self, repository: str, after: Sequence[str], before: Sequence[str], limit: int
     ) -> Sequence[str]:
-        place = place_of(self._folder, repository)
+        place = get_place(self._folder, repository)
         lines = "".join([*(f"{object_id}\n" for object_id in after), *(f"^{object_id}\n" for object_id in before)])
         output = run("-C", str(place), "rev-list", f"--max-count={limit}", "--stdin", input_text=lines) if after else ""
         return output.split()
 
     @override
-    def archive(self, repository: str, commit: str, into: Path, room: Room = unlimited_room) -> None:
+    def archive(self, repository: str, commit: str, into: Path, room: Room = allow_any_size) -> None:
         """Raises TooLargeError for more than MAX_PATHS files and folders, or more than MAX_ARCHIVE bytes."""
-        place = place_of(self._folder, repository)
+        place = get_place(self._folder, repository)
         commit = _resolve_id(place, repository, commit)
         name = f"{commit}^{{commit}}"
         try:
@@ -151,7 +151,7 @@ class GitHost(RepositoryHost):
                 raise
 
 
-async def http_backend(
+async def run_http_backend(
     folder: Path,
     repository: str,
     path: str,
@@ -168,12 +168,12 @@ async def http_backend(
     on without mixing the two up. git refuses packs of more than `max_push` bytes (0: any size). Returns status, headers
     and body; close the body. Raises NotFoundError for an unknown repository. The child process ends with the body.
     """
-    place_of(folder, repository)
+    get_place(folder, repository)
     if "\0" in path + query:
         raise NotFoundError(f"no such path in {repository}", "Use the URL that `dockgate repository list` shows.")
     values = {name.lower(): value for name, value in headers.items()}
     variables = {
-        **environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_make_hooks(folder))}),
+        **make_environment(**{"receive.maxInputSize": str(max_push), "core.hooksPath": str(_make_hooks(folder))}),
         "GIT_PROJECT_ROOT": str(folder),
         "GIT_HTTP_EXPORT_ALL": "1",
         "GATEWAY_INTERFACE": "CGI/1.1",
@@ -198,7 +198,7 @@ async def _run_cgi(environment: Mapping[str, str], request: IO[bytes] | None) ->
     """
     stdin = request or subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *command("http-backend"),
+        *make_command("http-backend"),
         stdin=stdin,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -252,14 +252,14 @@ def _make_hooks(folder: Path) -> Path:
 
 
 def _parse_commit_people(record: str) -> CommitPeople:
-    """Parse one commit in the format of `commits_between`."""
+    """Parse one commit in the format of `list_commits_between`."""
     commit, author, committer, *co_authors = record.strip("\n").split("\x1f")
     co_author_emails = (co_author.rpartition("<")[2].partition(">")[0] for co_author in co_authors)
     return CommitPeople(commit, tuple(dict.fromkeys(filter(None, (author, committer, *co_author_emails)))))
 
 
-def place_of(folder: Path, repository: str) -> Path:
-    """The folder of a repository. Raises NotFoundError."""
+def get_place(folder: Path, repository: str) -> Path:
+    """Return the folder of a repository. Raises NotFoundError."""
     place = folder / f"{repository}.git"
     if not _NAME.fullmatch(repository) or not place.is_dir():
         raise NotFoundError(f"no repository {repository!r} here", "Create it with a Repository document.")

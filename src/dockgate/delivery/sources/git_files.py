@@ -8,7 +8,7 @@ from pathlib import Path
 
 from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, RepositoryFiles, TreeEntry
 from dockgate.delivery.source_ports import Commit
-from dockgate.delivery.sources.git import place_of, resolve
+from dockgate.delivery.sources.git import get_place, resolve
 from dockgate.delivery.sources.git_run import run
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
@@ -53,7 +53,7 @@ class GitFiles(RepositoryFiles):
         return _read_output(place, "cat-file", "blob", f"{commit}:{path}")
 
     @override
-    def history(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
+    def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
         place, commit = self._find(repository, revision)
         date = "--date=format-local:%Y-%m-%dT%H:%M:%SZ"
         options = (
@@ -72,7 +72,7 @@ class GitFiles(RepositoryFiles):
         ]
 
     @override
-    def difference(self, repository: str, base: str | None, commit: str) -> str:
+    def diff_commits(self, repository: str, base: str | None, commit: str) -> str:
         place, end = self._find(repository, commit)
         options = ("--no-ext-diff", "--no-textconv", "--no-color", "-M", "--submodule=short", "--patch")
         if base is None:
@@ -83,14 +83,14 @@ class GitFiles(RepositoryFiles):
 
     @override
     def prepare(self, repository: str, edit: FileEdit, at: datetime) -> str:
-        place = place_of(self._folder, repository)
+        place = get_place(self._folder, repository)
         path = check_edit(edit)
         self._check_branch(place, edit.branch)
         if _find_head(place, edit.branch) != edit.parent:
             raise _make_changed_error(edit.branch)
         blob = run("-C", str(place), "hash-object", "--stdin", input_text=edit.content).strip()
         if edit.parent and _read_entry_field(place, edit.parent, path, "objectname") == blob:
-            raise unchanged_error(path)
+            raise make_unchanged_error(path)
         return _commit(place, edit.parent, {path: edit.content}, edit.author, edit.message, at)
 
     @override
@@ -102,7 +102,7 @@ class GitFiles(RepositoryFiles):
 
     @override
     def move(self, repository: str, branch: str, old: str | None, new: str) -> None:
-        place = place_of(self._folder, repository)
+        place = get_place(self._folder, repository)
         try:
             run("-C", str(place), "update-ref", f"refs/heads/{branch}", new, old or _NO_COMMIT)
         except UnavailableError as error:
@@ -111,7 +111,7 @@ class GitFiles(RepositoryFiles):
             raise _make_changed_error(branch) from error
 
     def _find(self, repository: str, revision: str) -> tuple[Path, str]:
-        place = place_of(self._folder, repository)
+        place = get_place(self._folder, repository)
         return place, resolve(place, repository, revision)
 
     def _check_branch(self, place: Path, branch: str) -> None:
@@ -216,6 +216,6 @@ def _make_changed_error(branch: str) -> ChangedError:
     return ChangedError(message, "Compare what it has now with your text, and commit again.")
 
 
-def unchanged_error(path: str) -> ConflictError:
-    """The error of an edit that changes nothing."""
+def make_unchanged_error(path: str) -> ConflictError:
+    """Return the error of an edit that changes nothing."""
     return ConflictError(f"{path} has this content already: there is nothing to commit", "Change the content first.")

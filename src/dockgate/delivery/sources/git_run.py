@@ -55,11 +55,11 @@ def run(
         stdin.seek(0)
         target = output or stdout
         process = subprocess.Popen(
-            command(*arguments, max_file=max_output),
+            make_command(*arguments, max_file=max_output),
             stdin=stdin,
             stdout=target,
             stderr=subprocess.PIPE,
-            env={**environment(), **(variables or {})},
+            env={**make_environment(), **(variables or {})},
         )
         try:
             errors = _wait(process, _get_verb(arguments), check)
@@ -98,7 +98,7 @@ def _wait(process: subprocess.Popen[bytes], verb: str, check: Callable[[], objec
             raise UnavailableError(f"git {verb} did not end within {SECONDS} s")
 
 
-def command(*arguments: str, max_file: int = 0) -> list[str]:
+def make_command(*arguments: str, max_file: int = 0) -> list[str]:
     """The command line of git with its limits. `max_file`: bytes of each file that it writes, 0 for any."""
     if not shutil.which("git"):
         raise UnavailableError("there is no git here", "Install the package git: apt-get install git")
@@ -120,8 +120,8 @@ def _get_verb(arguments: tuple[str, ...]) -> str:
     return arguments[2] if arguments[0] == "-C" else arguments[0]
 
 
-def environment(**extra: str) -> dict[str, str]:
-    """The environment of git: our configuration only, and no repository of the working directory."""
+def make_environment(**extra: str) -> dict[str, str]:
+    """Return the environment of git: our configuration only, and no repository of the working directory."""
     settings = {**_CONFIG, **extra}
     config = {"GIT_CONFIG_COUNT": str(len(settings))}
     for number, (key, value) in enumerate(settings.items()):

@@ -55,26 +55,28 @@ class Revision:
         """Return whether ECS looks at the health of a container."""
         return any("healthCheck" in container for container in self.content["containerDefinitions"])
 
-    def image(self, container: str) -> ImageReference | None:
+    def find_image(self, container: str) -> ImageReference | None:
         """The image of the container of this name, None when there is none or it is named without a digest."""
         containers = self.content["containerDefinitions"]
         names = (str(entry["image"]) for entry in containers if entry["name"] == container)
         return next(map(ImageReference.parse, names), None)
 
-    def stands_for(self, service: str, definition: TaskDefinition) -> bool:
+    def is_revision_of(self, service: str, definition: TaskDefinition) -> bool:
         is_same_revision = self.tags.get(SERVICE) == service and self.number == definition.revision
-        image = self.image(definition.container)
+        image = self.find_image(definition.container)
         return is_same_revision and image is not None and image.digest == (definition.image and definition.image.digest)
 
 
-def revision_of(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Revision:
-    """Out of DescribeTaskDefinition's answer."""
+def parse_revision(content: Mapping[str, Any], tags: Sequence[Mapping[str, str]]) -> Revision:
+    """Parse DescribeTaskDefinition's answer."""
     pairs = {tag["key"]: tag.get("value", "") for tag in tags}
     return Revision(content["taskDefinitionArn"], content["family"], content, pairs)
 
 
-def new_revision(running: Revision, service: str, definition: TaskDefinition, image: str, count: int) -> dict[str, Any]:
-    """RegisterTaskDefinition's request: what runs, with another image in one container.
+def make_revision_request(
+    running: Revision, service: str, definition: TaskDefinition, image: str, count: int
+) -> dict[str, Any]:
+    """Make RegisterTaskDefinition's request: what runs, with another image in one container.
 
     DeployError when there is no such container.
     """
@@ -96,7 +98,7 @@ def new_revision(running: Revision, service: str, definition: TaskDefinition, im
     return {**content, "tags": [{"key": key, "value": value} for key, value in tags.items()]}
 
 
-def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
+def parse_task(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
     """A task as DescribeTasks tells it. Its digest is that of the container that Dockgate cares for."""
     started_at = task.get("startedAt") or task.get("createdAt")
     containers = task.get("containers", [])
@@ -109,7 +111,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
         state=_determine_state(task, revision),
         digest=image.digest if image else "",
         started_at=format_seconds(started_at) if isinstance(started_at, datetime) else "",
-        reason=reason_of(task) or None,
+        reason=explain_end(task) or None,
         ports=tuple(
             (int(container["containerPort"]), int(container["hostPort"]))
             for container in containers
@@ -120,7 +122,7 @@ def task_of(task: Mapping[str, Any], service: str, revision: Revision) -> Task:
     )
 
 
-def reason_of(task: Mapping[str, Any]) -> str:
+def explain_end(task: Mapping[str, Any]) -> str:
     """Return why it ended or cannot start; "" if ECS gives no reason."""
     parts = [task.get("stoppedReason", "")]
     for container in task.get("containers", []):
@@ -135,7 +137,7 @@ def is_missing(error: Exception) -> bool:
     return find_error_code(error) in _MISSING
 
 
-def ecs_errors(action: str) -> AbstractContextManager[None]:
+def translate_ecs_errors(action: str) -> AbstractContextManager[None]:
     """Raise our errors for botocore's: DeniedError, UnavailableError, DeployError for what ECS refuses."""
     return translate_aws_errors(action, _classify)
 

@@ -26,8 +26,8 @@ class Outcome:
     output: str | None = None
 
 
-def printable_end(output: bytes) -> str:
-    """The last OUTPUT_LIMIT bytes as text without control characters."""
+def format_output_end(output: bytes) -> str:
+    """Return the last OUTPUT_LIMIT bytes as text without control characters."""
     text = output[-OUTPUT_LIMIT:].decode(errors="replace").replace("\r\n", "\n")
     return _CONTROLS.sub("", _SEQUENCES.sub("", text)).strip()
 
@@ -48,7 +48,7 @@ def get(host: str, port: int, path: str, seconds: float) -> Outcome:
             while b"\n" not in answer and (chunk := _receive(connection, len(answer), end)):
                 answer += chunk
             if _is_good(answer):
-                return Outcome(True, printable_end(answer.partition(b"\n")[0]) or None)
+                return Outcome(True, format_output_end(answer.partition(b"\n")[0]) or None)
             end = min(end, time.monotonic() + _REASON_SECONDS)
             while chunk := _receive(connection, len(answer), end):
                 answer += chunk
@@ -56,7 +56,7 @@ def get(host: str, port: int, path: str, seconds: float) -> Outcome:
         pass
     except OSError as error:
         trouble = f"no HTTP answer: {error.strerror or error}"
-    return Outcome(_is_good(answer), printable_end(answer) or trouble)
+    return Outcome(_is_good(answer), format_output_end(answer) or trouble)
 
 
 def _receive(connection: socket.socket, size: int, end: float) -> bytes:

@@ -17,7 +17,7 @@ from urllib3.exceptions import HTTPError
 
 from dockgate.delivery.deployments import require_image
 from dockgate.delivery.service_model import HealthCheck, TaskDefinition
-from dockgate.delivery.targets._health import OUTPUT_LIMIT, Outcome, printable_end
+from dockgate.delivery.targets._health import OUTPUT_LIMIT, Outcome, format_output_end
 from dockgate.shared import canonical
 from dockgate.shared.addresses import LOOPBACK
 from dockgate.shared.errors import DeployError, UnavailableError
@@ -174,8 +174,8 @@ class Engine:
             except NotFound:
                 return
 
-    def containers(self, service: str) -> Sequence[Container]:
-        """All of a service, by revision and number."""
+    def list_containers(self, service: str) -> Sequence[Container]:
+        """Return all of a service, by revision and number."""
         containers = []
         with self._open_client() as client:
             for entry in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
@@ -186,8 +186,8 @@ class Engine:
                     continue  # removed meanwhile
         return sorted(containers, key=lambda container: (container.revision, len(container.name), container.name))
 
-    def images(self) -> Sequence[StoredImage]:
-        """All images."""
+    def list_images(self) -> Sequence[StoredImage]:
+        """Return all images."""
         with self._open_client() as client:
             return [
                 StoredImage(
@@ -225,15 +225,15 @@ class Engine:
                         output = (output + chunk)[-OUTPUT_LIMIT:]
                     if time.monotonic() > end:  # it may print forever
                         answer.close()
-                        return Outcome(False, printable_end(output))
+                        return Outcome(False, format_output_end(output))
                 code = client.api.get(f"{path}/json").json().get("ExitCode")
         except (DeployError, UnavailableError, HTTPError, struct.error) as error:
             reason = f"no result within {seconds:g} s" if time.monotonic() > end else f"could not run: {error}"
-            return Outcome(False, printable_end(output) or printable_end(reason.encode()))
-        return Outcome(code == 0, printable_end(output) or f"exited with code {code}")
+            return Outcome(False, format_output_end(output) or format_output_end(reason.encode()))
+        return Outcome(code == 0, format_output_end(output) or f"exited with code {code}")
 
-    def last_words(self, name: str) -> str:
-        """The end of its output, "" when there is none."""
+    def read_last_words(self, name: str) -> str:
+        """Return the end of its output, "" when there is none."""
         try:
             return self.log(name, _LAST_WORDS, _LAST_BYTES).strip()
         except DeployError:

@@ -17,12 +17,12 @@ from dockgate.delivery.service_model import Service, Task, TaskDefinition, TaskS
 from dockgate.delivery.targets._ecs import (
     SERVICE,
     Revision,
-    ecs_errors,
+    explain_end,
     is_missing,
-    new_revision,
-    reason_of,
-    revision_of,
-    task_of,
+    make_revision_request,
+    parse_revision,
+    parse_task,
+    translate_ecs_errors,
 )
 from dockgate.shared.aws import LazyClient
 from dockgate.shared.errors import DeployError
@@ -58,27 +58,31 @@ class EcsTarget:
         Without a `previous`, they run what the service ran before Dockgate's first deploy.
         """
         require_image(service.name, definition)
-        with self._locks[service.name], ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"):
+        with (
+            self._locks[service.name],
+            translate_ecs_errors(f"deploying {service.name} to the cluster {self._cluster}"),
+        ):
             revision = self._find_or_register(service.name, definition)
             try:
                 self._update_service(service.name, revision.arn, service.desired_count)
                 self._wait(service, definition, revision.arn)
             except DeployError as error:
                 raise self._roll_back(service, definition, revision, previous, error) from error
-            return self.tasks(service.name)
+            return self.list_tasks(service.name)
 
-    def tasks(self, service: str) -> Sequence[Task]:
-        """Those that ECS means to keep running: the ones that ended it replaces by itself."""
-        with ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
+    def list_tasks(self, service: str) -> Sequence[Task]:
+        """Return those that ECS means to keep running: the ones that ended it replaces by itself."""
+        with translate_ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             if self._find(service) is None:
                 return []
             return [
-                task_of(task, service, self._read_revision(task["taskDefinitionArn"])) for task in self._list(service)
+                parse_task(task, service, self._read_revision(task["taskDefinitionArn"]))
+                for task in self._list(service)
             ]
 
     def restart(self, service: str, task: str) -> bool:
         """False: ECS replaces unhealthy and stopped tasks by itself."""
-        with ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
+        with translate_ecs_errors(f"looking at {service} in the cluster {self._cluster}"):
             self._find(service)
         return False
 
@@ -87,7 +91,7 @@ class EcsTarget:
 
     def remove(self, service: str) -> None:
         """The desired count becomes 0; the service itself stays, for it was not made here."""
-        with self._locks[service], ecs_errors(f"stopping {service} in the cluster {self._cluster}"):
+        with self._locks[service], translate_ecs_errors(f"stopping {service} in the cluster {self._cluster}"):
             description = self._find(service)
             if description is None:
                 return
@@ -128,10 +132,10 @@ class EcsTarget:
         )
         newest_arns = islice((arn for page in pages for arn in page["taskDefinitionArns"]), _LOOK_BACK)
         for revision in (running, *map(self._read_revision, newest_arns)):
-            if revision.stands_for(service, definition):
+            if revision.is_revision_of(service, definition):
                 return revision
         image = self._publish(require_image(service, definition))
-        request = new_revision(running, service, definition, image, int(description["desiredCount"]))
+        request = make_revision_request(running, service, definition, image, int(description["desiredCount"]))
         arn = self._ecs().register_task_definition(**request)["taskDefinition"]["taskDefinitionArn"]
         return self._read_revision(arn)
 
@@ -140,7 +144,7 @@ class EcsTarget:
         revision = self._revisions.get(arn)
         if revision is None:
             answer = self._ecs().describe_task_definition(taskDefinition=arn, include=["TAGS"])
-            revision = revision_of(answer["taskDefinition"], answer.get("tags", []))
+            revision = parse_revision(answer["taskDefinition"], answer.get("tags", []))
             if SERVICE in revision.tags:
                 self._revisions[arn] = revision
         return revision
@@ -168,7 +172,7 @@ class EcsTarget:
                 task
                 for task in present
                 if task["taskDefinitionArn"] == arn
-                and task_of(task, service.name, self._read_revision(arn)).state is TaskState.RUNNING
+                and parse_task(task, service.name, self._read_revision(arn)).state is TaskState.RUNNING
             ]
             if len(running) == len(present) == service.desired_count and rollout == "COMPLETED":
                 return
@@ -223,5 +227,5 @@ class EcsTarget:
 
     def _find_end_reason(self, service: str) -> str:
         """Return why a task ended, where one did."""
-        reasons = [reason for task in self._list(service, "STOPPED") if (reason := reason_of(task))]
+        reasons = [reason for task in self._list(service, "STOPPED") if (reason := explain_end(task))]
         return f"; a task ended: {reasons[0]}" if reasons else ""

@@ -61,18 +61,18 @@ class PodmanTarget(Target):
                 self._replace(service, definition)
             except DeployError as error:
                 raise self._roll_back(service, definition, previous, error) from error
-            return self.tasks(service.name)
+            return self.list_tasks(service.name)
 
     @override
-    def tasks(self, service: str) -> Sequence[Task]:
-        containers = self._engine.containers(service)
+    def list_tasks(self, service: str) -> Sequence[Task]:
+        containers = self._engine.list_containers(service)
         self._probes.keep(service, {_run_of(container) for container in containers})
         return [self._make_task(container) for container in containers]
 
     @override
     def restart(self, service: str, task: str) -> bool:
         with self._locks[service]:
-            if all(container.name != task for container in self._engine.containers(service)):
+            if all(container.name != task for container in self._engine.list_containers(service)):
                 return False
             self._engine.stop(task, self._grace)
             self._engine.start(task)
@@ -80,7 +80,7 @@ class PodmanTarget(Target):
 
     @override
     def log(self, service: str, task: str, lines: int) -> str | None:
-        if all(container.name != task for container in self._engine.containers(service)):
+        if all(container.name != task for container in self._engine.list_containers(service)):
             return None
         return self._engine.log(task, lines, LOG_LIMIT)
 
@@ -95,7 +95,7 @@ class PodmanTarget(Target):
         Returns their bytes. They were pulled to run services: another deploy pulls them again. `needed_images` is asked
         once all images are known.
         """
-        images = self._engine.images()
+        images = self._engine.list_images()
         digests = set(needed_images())
         unused_images = [image for image in images if image.digests and not image.digests & digests]
         return sum(image.size for image in unused_images if self._engine.remove_image(image.id))
@@ -111,7 +111,7 @@ class PodmanTarget(Target):
         if service.desired_count:
             self._engine.pull(str(image))
         if has_fixed_port:
-            for container in self._engine.containers(service.name):
+            for container in self._engine.list_containers(service.name):
                 if container.revision != definition.revision:
                     self._engine.stop(container.name, self._grace)
         names = self._run(service, definition)
@@ -120,7 +120,7 @@ class PodmanTarget(Target):
 
     def _run(self, service: Service, definition: TaskDefinition) -> set[str]:
         """Makes every task exist and run, and returns their names. What runs already is left alone."""
-        existing = {container.name: container for container in self._engine.containers(service.name)}
+        existing = {container.name: container for container in self._engine.list_containers(service.name)}
         names = [f"dockgate-{service.name}-{definition.revision}-{number}" for number in range(service.desired_count)]
         for name in names:
             container = existing.get(name)
@@ -142,7 +142,9 @@ class PodmanTarget(Target):
         missing = set(names)
         digest = require_image(service.name, definition).digest
         while missing:
-            waiting = [container for container in self._engine.containers(service.name) if container.name in missing]
+            waiting = [
+                container for container in self._engine.list_containers(service.name) if container.name in missing
+            ]
             if len(waiting) < len(missing):
                 raise DeployError(f"tasks of {service.name} were removed while they were waited for")
             for container in waiting:
@@ -186,7 +188,7 @@ class PodmanTarget(Target):
         return f"not healthy after {patience:g} s{output}"
 
     def _make_task_failure(self, container: Container, reason: str) -> DeployError:
-        words = self._engine.last_words(container.name)
+        words = self._engine.read_last_words(container.name)
         output = f"; its last output:\n{words}" if words else "; it printed nothing"
         return DeployError(
             f"{container.name}: {reason}{output}",
@@ -203,7 +205,7 @@ class PodmanTarget(Target):
             self._keep(service.name, set())
             return error
         # First, for a fixed port to be free again.
-        for container in self._engine.containers(service.name):
+        for container in self._engine.list_containers(service.name):
             if container.revision == definition.revision:
                 self._engine.remove(container.name)
         try:
@@ -215,7 +217,7 @@ class PodmanTarget(Target):
 
     def _keep(self, service: str, names: set[str]) -> None:
         """Removes every other task of the service."""
-        for container in self._engine.containers(service):
+        for container in self._engine.list_containers(service):
             if container.name not in names:
                 self._engine.remove(container.name, self._grace)
 

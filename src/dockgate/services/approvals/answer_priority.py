@@ -17,7 +17,7 @@ class AnswerPriority:
         self._answers = 0
 
     @contextmanager
-    def answering(self) -> Iterator[None]:
+    def count_answer(self) -> Iterator[None]:
         """Count one image as being answered."""
         with self._counts_changed:
             self._answers += 1

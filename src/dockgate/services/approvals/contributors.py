@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from dockgate.delivery.contributors import NO_OBJECT, Contributors, PushRecord
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, RunState
-from dockgate.delivery.pipeline import latest_runs, starters
+from dockgate.delivery.pipeline import list_starters, select_latest_runs
 from dockgate.delivery.source_ports import CommitPeople, Source
 from dockgate.services.pipelines.git_pushes import PUSH_LIMIT, find_email
 from dockgate.shared.errors import DockgateError, NotFoundError
@@ -36,9 +36,9 @@ class ContributorFinder:
         unknown = None
         try:
             execution = self._store.executions.get(approval.execution)
-            names += starters(execution.trigger)
+            names += list_starters(execution.trigger)
             pipeline = self._store.pipelines.get(execution.pipeline, execution.pipeline_version)
-            runs = latest_runs(self._store.executions.list_runs(execution.id))
+            runs = select_latest_runs(self._store.executions.list_runs(execution.id))
             before = self._list_last_approved(execution.pipeline, approval)
             for action in pipeline.stages[0].actions:
                 built_commit = _commit(runs.get((pipeline.stages[0].name, action.name)))
@@ -61,9 +61,9 @@ class ContributorFinder:
             return []
         execution = self._store.executions.get(last)
         definition = self._store.pipelines.get(pipeline, execution.pipeline_version)
-        if definition.action(approval.stage, approval.action).type is not ActionType.APPROVAL:
+        if definition.get_action(approval.stage, approval.action).type is not ActionType.APPROVAL:
             return []
-        runs = latest_runs(self._store.executions.list_runs(last))
+        runs = select_latest_runs(self._store.executions.list_runs(last))
         sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
         return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
 
@@ -86,12 +86,12 @@ class ContributorFinder:
 
     def _list_commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
         try:
-            return self._source.commits_between(repository, base, commit, COMMIT_LIMIT + 1)
+            return self._source.list_commits_between(repository, base, commit, COMMIT_LIMIT + 1)
         except NotFoundError:
             if not base:
                 raise
             # The approved commit was removed by a forced push: all contributors to the history count.
-            return self._source.commits_between(repository, "", commit, COMMIT_LIMIT + 1)
+            return self._source.list_commits_between(repository, "", commit, COMMIT_LIMIT + 1)
 
     def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
         pushers_by_commit = self._store.pushes.list_pushers(repository, commits)
@@ -114,7 +114,7 @@ class ContributorFinder:
             return set()
         base = "" if record.old == NO_OBJECT else record.old
         try:
-            commits = self._source.commits_between(record.repository, base, record.new, PUSH_LIMIT)
+            commits = self._source.list_commits_between(record.repository, base, record.new, PUSH_LIMIT)
         except NotFoundError:
             return set()
         return {commit.id for commit in commits}

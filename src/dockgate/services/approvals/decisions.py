@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from dockgate.delivery.approvals import vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
-from dockgate.delivery.override import rejecting_verdict, waivers_of
-from dockgate.delivery.pipeline import latest_runs
+from dockgate.delivery.override import get_rejecting_verdict, make_waivers
+from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
@@ -68,7 +68,7 @@ class ApprovalDecisions:
             )
         objection = vote_objection(approval.approvers, principal, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
-            objection = self.contributors.find(approval.action).objection(principal)
+            objection = self.contributors.find(approval.action).find_objection(principal)
         if objection:
             raise DeniedError(objection, "Another approver must vote.")
         vote = Vote(approval_id, principal.name, is_approving, reason, self.clock.now())
@@ -93,8 +93,8 @@ class ApprovalDecisions:
         objection = None if principal is LOCAL else self._override_objection(approval, principal)
         if objection:
             raise DeniedError(objection, "Another person must override it.")
-        verdict = self.store.verdicts.get(rejecting_verdict(approval))
-        waivers = waivers_of(approval, verdict, principal.name, reason, until)
+        verdict = self.store.verdicts.get(get_rejecting_verdict(approval))
+        waivers = make_waivers(approval, verdict, principal.name, reason, until)
         for waiver in waivers:
             self.waivers.check(waiver)
         if remaining := self.verdicts.find_rejection_with_waivers(approval, waivers):
@@ -105,7 +105,7 @@ class ApprovalDecisions:
             )
         records = [self.waivers.add_waiver(waiver) for waiver in waivers]
         if key := approval.action:
-            last = latest_runs(self.store.executions.list_runs(key.execution))[key.stage, key.action]
+            last = select_latest_runs(self.store.executions.list_runs(key.execution))[key.stage, key.action]
             if last.key == key:
                 self.executions.retry(key.execution, None)  # the waivers name who decided
         return records
@@ -125,7 +125,7 @@ class ApprovalDecisions:
             return None
         if is_contributor(principal, approval.committers):
             return f"{principal.name} {IS_CONTRIBUTOR}"
-        return self.contributors.find(approval.action).objection(principal)
+        return self.contributors.find(approval.action).find_objection(principal)
 
 
 def _is_same_token(token: str, sent_token: str) -> bool:

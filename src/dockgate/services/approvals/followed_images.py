@@ -63,7 +63,7 @@ class ApprovedImages:
         inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
         provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
 
-        def state(key: _Key) -> str:
+        def compute_state(key: _Key) -> str:
             followed_image = by_key[key]
             if self._is_renewal_due(followed_image, now):
                 return ""
@@ -75,7 +75,7 @@ class ApprovedImages:
             self.effects.run(EffectKind.REJUDGE, self._evaluate, by_key[key])
             return self.verdicts.read_advisory_digest() == database
 
-        self._round_robin.run(by_key, state, evaluate, "judging", revision)
+        self._round_robin.run(by_key, compute_state, evaluate, "judging", revision)
 
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""
@@ -84,10 +84,10 @@ class ApprovedImages:
             self.store.followed_images.read_revision(now, half),
             self.store.provenance.read_revision(),
         )
-        return f"{self.inputs.revision()} {followed_revision} {provenance}"
+        return f"{self.inputs.compute_revision()} {followed_revision} {provenance}"
 
     def _evaluate(self, followed_image: FollowedImage) -> None:
-        state = self.watched_images.state(followed_image.repository, followed_image.image)
+        state = self.watched_images.read_state(followed_image.repository, followed_image.image)
         if not state.is_watched:
             self._end_watch(followed_image, state.until)
             return
@@ -131,7 +131,7 @@ class ApprovedImages:
     def _compute_inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
-        waivers, watch = self.waivers.revision(repository, now), self.selection.watch_of(repository)
+        waivers, watch = self.waivers.compute_revision(repository, now), self.selection.get_watch(repository)
         policy_digest = usable.unusable_reason or usable.policy.digest
         return compute_digest(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
 

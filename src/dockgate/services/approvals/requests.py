@@ -8,7 +8,7 @@ from dockgate.delivery import pipeline as pipeline_logic
 from dockgate.delivery.approval_request import ApprovalRequest
 from dockgate.delivery.model import ActionKey, ActionType, Approval, ApprovalState, Approvers, Pipeline
 from dockgate.delivery.ports import FindingsSource, ImageResolver
-from dockgate.delivery.webhook_delivery import made_secret
+from dockgate.delivery.webhook_delivery import make_secret
 from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
@@ -125,14 +125,14 @@ class ApprovalRequests:
         or another that the requester may name for it.
         """
         request = replace(request, requester=requester.name)
-        approval = self._find(request.id("", "")) if request.key else None
+        approval = self._find(request.make_id("", "")) if request.key else None
         if approval is not None:
             request.require_same(approval)
         else:
             self.policies(request.policy or DEFAULT_POLICY)
             repository, digest = self.resolve_image(request.reference)
             request = replace(request, policy=self.selection.choose(repository, request.policy, requester))
-            approval = self._find(request.id(repository, digest))
+            approval = self._find(request.make_id(repository, digest))
             if approval is None:
                 self.require_image(repository, digest)
                 scan = self.scans.request(repository, digest)
@@ -164,15 +164,15 @@ class ApprovalRequests:
 
     def is_known(self, request: ApprovalRequest, requester: str) -> bool:
         """Return whether this requester used the request's idempotency key before."""
-        return self._find(replace(request, requester=requester).id("", "")) is not None
+        return self._find(replace(request, requester=requester).make_id("", "")) is not None
 
     def _add(self, request: ApprovalRequest, repository: str, digest: str) -> Approval:
         """The approval, and the delivery of its answer. It finishes no action."""
-        approval_id, policy = request.id(repository, digest), request.policy or DEFAULT_POLICY
+        approval_id, policy = request.make_id(repository, digest), request.policy or DEFAULT_POLICY
         self.provenance.fetch(repository, digest, policy)
         callback = request.callback
         if callback is not None and not callback.secret:
-            callback = replace(callback, secret=made_secret(self.secret, approval_id))
+            callback = replace(callback, secret=make_secret(self.secret, approval_id))
         return self.store.approvals.add(
             Approval(
                 id=approval_id,

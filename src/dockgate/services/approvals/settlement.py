@@ -13,7 +13,7 @@ from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approve
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.workflow_starter import Starter
 from dockgate.store.delivery.approvals import Approvals
 
@@ -43,7 +43,7 @@ class WaitingApprovals:
         Return the executions that may continue. Approvals that ask for the same are evaluated once, and settled
         together.
         """
-        for_each(self.approvals.list_waiting_groups(image), self._settle_group, lambda group: group[0].id)
+        run_for_each(self.approvals.list_waiting_groups(image), self._settle_group, lambda group: group[0].id)
         return list(self.approvals.list_open_executions(image))
 
     def expire(self) -> None:
@@ -55,7 +55,7 @@ class WaitingApprovals:
             self.effects.run(EffectKind.EXPIRE, self.approvals.settle, approval.id, answer, now)
             self.continue_execution(approval.id)
 
-        for_each(self.approvals.list_expired(now), expire, lambda approval: approval.id)
+        run_for_each(self.approvals.list_expired(now), expire, lambda approval: approval.id)
 
     def continue_execution(self, approval_id: str) -> None:
         """Continue the execution that waited on the approval.

@@ -105,8 +105,8 @@ class RunningService:
     at_risk_until: str | None = None
 
     @classmethod
-    def shown_to(cls, caller: Caller | None, entry: RunningImage) -> "RunningService":
-        """The service that runs an image, as the caller may see it."""
+    def from_running_image(cls, caller: Caller | None, entry: RunningImage) -> "RunningService":
+        """Return the service that runs an image, as the caller may see it."""
         pipeline = ExecutionId(entry.execution).pipeline or None
         if pipeline and caller is not None and not caller.can_reach(pipeline=pipeline):
             pipeline = None

@@ -29,21 +29,21 @@ class BlockingVerdicts:
     @property
     def unknown_count(self) -> int:
         """Of how many of the images it is unknown, because they have no record since it is known."""
-        return sum(self.blocks(image) is None for image in self.images)
+        return sum(self.is_blocking(image) is None for image in self.images)
 
-    def message(self, image: str) -> str | None:
-        """The message of the rule that it violates, None if there is none."""
+    def find_message(self, image: str) -> str | None:
+        """Return the message of the rule that it violates, None if there is none."""
         entry = self.violations.get(image)
         if entry is None or entry.status is not Status.REJECTED:
             return None
         return next((entry.blocking_messages[name] for name in self.names if name in entry.blocking_messages), None)
 
-    def blocks(self, image: str) -> bool | None:
-        """None if the verdict does not know it, or does not reject the image."""
+    def is_blocking(self, image: str) -> bool | None:
+        """Return None if the verdict does not know it, or does not reject the image."""
         entry = self.violations.get(image)
         if entry is None or entry.status is not Status.REJECTED or entry.findings.isdisjoint(self.names):
             return None
-        return self.message(image) is not None
+        return self.find_message(image) is not None
 
 
 def find_blocking_verdicts(

@@ -62,8 +62,8 @@ class ExposedFinding(NamedTuple):
     affected: AffectedComponent
     vulnerability: Vulnerability
 
-    def finding(self) -> Finding:
-        """The stored vulnerability of the package as a finding that the gate can judge."""
+    def to_finding(self) -> Finding:
+        """Return the stored vulnerability of the package as a finding that the gate can judge."""
         rating = Rating(None, self.affected.severity)
         return Finding(
             self.vulnerability.name,
@@ -124,7 +124,7 @@ class WaiverFinder:
 
     def find_accepting_waivers(self, entry: ExposedFinding) -> list[Waiver]:
         """The waivers that accept the finding, in some image."""
-        finding = entry.finding()
+        finding = entry.to_finding()
         if finding.is_malicious:
             return []
         return [waiver for waiver in self._waivers if waivers.is_finding_accepted(waiver, finding, self._moment)]
@@ -140,11 +140,11 @@ class WaiverFinder:
         )
         return [statement for statement in all_statements if not self._names.isdisjoint(statement.vulnerabilities)]
 
-    def policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
-        """The policies of the repositories, as of the time of the answer."""
+    def read_policies(self, repositories: Collection[str]) -> Mapping[str, Policy]:
+        """Return the policies of the repositories, as of the time of the answer."""
         timeline = self._history.timeline
         for repository in set(repositories) - self._policies.keys():
-            self._policies[repository] = timeline.policy(repository, self._as_of)
+            self._policies[repository] = timeline.find_policy(repository, self._as_of)
         return self._policies
 
     def prepare(self, images: Collection[str]) -> None:
@@ -195,14 +195,14 @@ class WaiverFinder:
         component = entry.affected
         records = [record for record in self._records if _can_accept(record.waiver, entry, image.digest)]
         documents = self._list_documents(image.digest)
-        if not repositories or not (records or documents) or entry.finding().is_malicious:
+        if not repositories or not (records or documents) or entry.to_finding().is_malicious:
             return []
         times = {since, *filter(None, (component.fixed_at,))}
         times |= {time for record in records for time in (record.waiver.created_at, record.waiver.until) if time}
         times |= {record.revoked_at for record in records if record.revoked_at}
         times |= {time for record, _ in documents for time in (record.added_at, record.removed_at) if time}
         if documents:
-            times.update(time for name in repositories for time in self._history.timeline.author_changes(name))
+            times.update(time for name in repositories for time in self._history.timeline.list_author_changes(name))
         excuses: list[Excuse] = []
         for at in sorted(time for time in times if since <= time <= self._moment)[-CHANGES_LIMIT:]:
             active = [
@@ -244,7 +244,7 @@ class WaiverFinder:
         now: str,
     ) -> list[FindingWaiver]:
         """Return what excuses the finding in each repository, of these waivers and documents at a time."""
-        finding = entry.finding()
+        finding = entry.to_finding()
         inventory = Inventory(image.digest, "", None, (), (entry.package,), ())
         waivers_by_repository = []
         for repository in repositories:
@@ -283,8 +283,8 @@ class WaiverFinder:
         if not documents:
             return _NO_POLICY
         if at != self._moment:
-            return self._history.timeline.policy(repository, at)
-        return self.policies([repository])[repository]
+            return self._history.timeline.find_policy(repository, at)
+        return self.read_policies([repository])[repository]
 
     def _select_relevant(self, documents: Iterable[VexDocument]) -> list[VexDocument]:
         """Those of the documents that say something about the vulnerability."""

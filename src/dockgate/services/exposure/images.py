@@ -27,14 +27,14 @@ class Subject:
     affected_components: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
     past_components: Mapping[int, Sequence[AffectedComponent]] = field(default_factory=dict)
 
-    def finding(self, component: AffectedComponent) -> ExposedFinding:
+    def make_finding(self, component: AffectedComponent) -> ExposedFinding:
         """A vulnerability of one of the components."""
         package = self.components[component.component].to_package()
         return ExposedFinding(package, component, self.vulnerabilities[component.vulnerability])
 
-    def findings(self) -> list[ExposedFinding]:
-        """The vulnerabilities of all components."""
-        return [self.finding(component) for entries in self.affected_components.values() for component in entries]
+    def list_findings(self) -> list[ExposedFinding]:
+        """Return the vulnerabilities of all components."""
+        return [self.make_finding(component) for entries in self.affected_components.values() for component in entries]
 
 
 class ImageContents:
@@ -75,8 +75,8 @@ class ImageContents:
         if self._waiver_finder:
             self._waiver_finder.prepare([self.images[number].digest for number in missing])
 
-    def packages(self, number: int) -> list[ExposedPackage]:
-        """The packages of an image that was read."""
+    def list_packages(self, number: int) -> list[ExposedPackage]:
+        """Return the packages of an image that was read."""
         if number not in self._packages:
             self._packages[number] = self._read_packages(self.images[number])
         return self._packages[number]
@@ -86,7 +86,7 @@ class ImageContents:
         image = self.images[number]
         repositories, subject = self._list_repositories(image), self._subject
         return self._waiver_finder is not None and any(
-            self._waiver_finder.find(image, repositories, subject.finding(affected_component))
+            self._waiver_finder.find(image, repositories, subject.make_finding(affected_component))
             for occurrence in self._occurrences.get(number, ())
             for affected_component in subject.affected_components.get(occurrence.component, ())
         )
@@ -127,7 +127,7 @@ class ImageContents:
                     exposed_since, end, ended_by = last.since, last.until, last.why
                 excuses: list[Excuse] = []
                 if self._waiver_finder:
-                    finding, first = subject.finding(affected_component), min(entry.since for entry in presences)
+                    finding, first = subject.make_finding(affected_component), min(entry.since for entry in presences)
                     package_waivers = self._waiver_finder.find(image, repositories, finding)
                     excuses = self._waiver_finder.find_excuses(image, repositories, finding, first)
                 life = describe_life(presences, excuses, self._moment)
@@ -247,10 +247,10 @@ def view_image(
         ],
         services=[service for service in services if service.digest == image.digest],
         pipelines=list(pipelines),
-        packages=contents.packages(number),
+        packages=contents.list_packages(number),
         verdict=violations.verdict if violations else None,
-        blocks=blocking.blocks(image.digest),
-        blocked_by=blocking.message(image.digest),
+        blocks=blocking.is_blocking(image.digest),
+        blocked_by=blocking.find_message(image.digest),
     )
 
 

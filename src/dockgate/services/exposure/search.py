@@ -125,7 +125,7 @@ class ExposureSearch:
             groups = [[number] for number in holders.ids]
             if len(groups) > self.ungrouped_limit:
                 facts = self.store.exposures.read_facts(holders.ids, subject.components, holders.scope)
-                groups = group_images(waiver_finder, subject.findings(), holders.images, facts)
+                groups = group_images(waiver_finder, subject.list_findings(), holders.images, facts)
             lists.add_waived(groups, request, contents, unknown_slice.indexed_ids)
         page, has_more = _select_page(lists.by_filter[request.only], request)
         contents.read([*page, *unknown_slice.indexed_ids])
@@ -167,7 +167,7 @@ class ExposureSearch:
                 for number in page
             ],
             next=str(page[-1]) if has_more else None,
-            unknown=unknown.page(
+            unknown=unknown.make_page(
                 unknown_slice, not_recorded or knowledge.reason, contents.images, contents.tag_periods
             ),
             unaffected=UnaffectedImages(unknown.unaffected_count, sorted({name for _, name in knowledge.packages}))
@@ -190,7 +190,9 @@ class ExposureSearch:
         if is_now and not request.include_moved:
             look_up.holders = images
         holding = digests.intersection(image.digest for image in images.values())
-        services = [RunningService.shown_to(request.caller, entry) for entry in running if entry.digest in holding]
+        services = [
+            RunningService.from_running_image(request.caller, entry) for entry in running if entry.digest in holding
+        ]
         return _Holders(images, scope._replace(running_images=holding), services)
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
@@ -283,7 +285,7 @@ class _ImageLists:
             None: holders.ids,
             ExposureFilter.RUNNING: [number for number in holders.ids if images[number].digest in running],
             ExposureFilter.BLOCKED: [
-                number for number in holders.rejected_images if blocking.blocks(images[number].digest)
+                number for number in holders.rejected_images if blocking.is_blocking(images[number].digest)
             ],
             ExposureFilter.REJECTED: holders.rejected_images,
             ExposureFilter.WAIVED: (),

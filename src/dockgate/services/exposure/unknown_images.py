@@ -122,7 +122,7 @@ class UnknownImages:
         indexed_ids = ids[max(0, after - len(not_indexed)) : max(0, end - len(not_indexed))]
         return UnknownSlice(total, not_indexed[after:end], indexed_ids, str(end) if end < total else None)
 
-    def page(
+    def make_page(
         self,
         part: UnknownSlice,
         reason: str | None,

@@ -48,7 +48,9 @@ def group_images(
     """
     scope = _Scope(finder, findings)
     groups: dict[Hashable, list[int]] = {}
-    kinds = scope.kinds({name for names in facts.repositories.values() for name in names}) if scope.is_general else {}
+    kinds = (
+        scope.list_kinds({name for names in facts.repositories.values() for name in names}) if scope.is_general else {}
+    )
     for number, image in images.items():
         names = facts.repositories.get(number)
         if image.digest in scope.images or (scope.is_general and not names):  # or it runs, and is in no place
@@ -87,9 +89,9 @@ class _Scope:
             component: component if self._has_statements else frozenset(ids) for component, ids in accepting.items()
         }
 
-    def kinds(self, repositories: Collection[str]) -> Mapping[str, Hashable]:
+    def list_kinds(self, repositories: Collection[str]) -> Mapping[str, Hashable]:
         """Return what applies in each repository: its waivers, and the authors whose statements count."""
-        policies = self._finder.policies(repositories) if self._has_statements else {}
+        policies = self._finder.read_policies(repositories) if self._has_statements else {}
         return {
             name: (
                 tuple(waiver.id for waiver in self._general if _is_applicable(waiver, name)),

@@ -13,8 +13,8 @@ from dockgate.store.records import WaiverRecord
 class PolicyLookup(Protocol):
     """The policies that judge the images of repositories."""
 
-    def timeline(self) -> PolicyTimeline:
-        """The policies of all repositories, now and at any time before."""
+    def read_timeline(self) -> PolicyTimeline:
+        """Return the policies of all repositories, now and at any time before."""
 
 
 class WaiverHistory:
@@ -22,7 +22,7 @@ class WaiverHistory:
 
     def __init__(self, store: Store, lookup: PolicyLookup) -> None:
         self._store = store
-        self.timeline = lookup.timeline()
+        self.timeline = lookup.read_timeline()
 
     @cached_property
     def waivers(self) -> Sequence[WaiverRecord]:

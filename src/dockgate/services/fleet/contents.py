@@ -175,8 +175,8 @@ class FleetContents:
         numbers = {bundle for placed_bundles in self.platform_bundles.values() for bundle, _ in placed_bundles}
         return dict(self.facts.store.fleet.iterate_bundles(numbers))
 
-    def ecosystems_of(self, image: int, position: int) -> tuple[str, ...]:
-        """The ecosystems of a platform's packages that belong to no other package, sorted."""
+    def list_ecosystems(self, image: int, position: int) -> tuple[str, ...]:
+        """Return the ecosystems of a platform's packages that belong to no other package, sorted."""
         bundles = (self._ecosystems_by_bundle[bundle] for bundle, _ in self.platform_bundles.get((image, position), ()))
         return tuple(sorted(frozenset().union(*bundles)))
 

@@ -110,7 +110,7 @@ class NewsEvents:
     def _list_places(self, digests: Sequence[str]) -> dict[tuple[str, str], list[str]]:
         """The repositories in which the images are watched and used, with their tags, in the order of the images."""
         places = self.store.fleet_changes.list_tags(digests)
-        clear = self.selection.clear_assignments_of({name for of_image in places.values() for name in of_image})
+        clear = self.selection.find_clear_assignments({name for of_image in places.values() for name in of_image})
         self._policies |= {name: entry.policy if entry else DEFAULT_POLICY for name, entry in clear.items()}
         tags = {
             (repository, digest): places[digest][repository]

@@ -14,7 +14,7 @@ from dockgate.scanner.model import Inventory, Package
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.matching import match_components
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
@@ -85,7 +85,7 @@ class FleetIndex:
         """Index what was scanned and is not in the index, a few images at a time."""
         while self.store.tag_history.add_missing():
             pass
-        for_each(self.store.images.list_unindexed(IMAGES), self._add_later)
+        run_for_each(self.store.images.list_unindexed(IMAGES), self._add_later)
 
     def _add_later(self, image: str) -> None:
         self.answer_priority.give_way()

@@ -208,7 +208,7 @@ def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJu
             FleetPlatform(
                 platform.manifest,
                 contents.platform_bundles.get(place, ()),
-                contents.ecosystems_of(*place) if judge.should_read_ecosystems else (),
+                contents.list_ecosystems(*place) if judge.should_read_ecosystems else (),
                 platform.package_count,
                 platform.unread_count,
                 platform.base_layers > 0,

@@ -49,18 +49,18 @@ class RepositoryVerdicts:
         """Judge the images again whose inputs changed; every hour too, because rules may count time."""
         database, now = self.verdicts.read_advisory_digest(), self.clock.now()
         others = self.store.tag_history.list_other_repositories()
-        clear = self.selection.clear_assignments_of({repository for repository, _, _ in others})
+        clear = self.selection.find_clear_assignments({repository for repository, _, _ in others})
         scans = {(repository, image): scan for repository, image, scan in others if repository in clear}
 
         @cache
-        def inputs(repository: str) -> tuple[str, str, bool]:
+        def compute_inputs(repository: str) -> tuple[str, str, bool]:
             """Return what decides of any image in a repository, and whether provenance does, too."""
-            usable = self.selection.read(self.selection.policy_of(repository))
+            usable = self.selection.read(self.selection.get_policy_name(repository))
             policy = usable.unusable_reason or usable.policy.digest
-            return policy, self.waivers.revision(repository, now), PROVENANCE_RULE in usable.policy.rules
+            return policy, self.waivers.compute_revision(repository, now), PROVENANCE_RULE in usable.policy.rules
 
-        def state(location: ImageLocation) -> str:
-            policy, waivers, has_provenance = inputs(location[0])
+        def compute_state(location: ImageLocation) -> str:
+            policy, waivers, has_provenance = compute_inputs(location[0])
             image_key = location[1], location[0]
             provenance = self.store.provenance.list_revisions({image_key})[image_key] if has_provenance else ""
             return compute_digest(canonical.encode([database, policy, waivers, scans[location], provenance, now[:13]]))
@@ -69,10 +69,10 @@ class RepositoryVerdicts:
             self.effects.run(EffectKind.REJUDGE, self._judge, *location)
             return self.verdicts.read_advisory_digest() == database
 
-        self._round_robin.run(scans, state, judge, "judging")
+        self._round_robin.run(scans, compute_state, judge, "judging")
 
     def _judge(self, repository: str, image: str) -> None:
-        if not self.watched_images.state(repository, image).is_watched:
+        if not self.watched_images.read_state(repository, image).is_watched:
             return
         renewal = self.verdicts.renew_push(image, repository)
         if renewal is None:

@@ -18,7 +18,7 @@ from dockgate.gate.model import Status
 from dockgate.gate.policy_choice import DEFAULT_POLICY, WatchStart
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.finding_news import NewsEvents
@@ -116,16 +116,16 @@ class VerdictRenewal:
         former |= {image: verdict for renewal in renewals for image, verdict in renewal.read_former_verdicts().items()}
 
         def judge() -> None:
-            for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
+            run_for_each(renewals, lambda renewal: renewal.run(former), lambda renewal: renewal.policy)
             # Only now: a process that dies before has the statuses again that the events compare with.
-            for_each(
+            run_for_each(
                 renewals,
                 lambda renewal: renewal.end_former(judged_images, unwatched_images),
                 lambda renewal: renewal.policy,
             )
 
         # A policy whose renewal fails delays no events of findings.
-        for_each((judge, self._announce_findings), lambda step: step(), lambda step: step.__name__)
+        run_for_each((judge, self._announce_findings), lambda step: step(), lambda step: step.__name__)
         self._finished_revision = "" if waiting else revision
 
     def _announce_findings(self) -> None:
@@ -171,7 +171,7 @@ class VerdictRenewal:
         state = (
             self.store.fleet_judging.read_fleet_revision(),
             self.store.vex.read_revision(),
-            self.selection.revision(),
+            self.selection.compute_revision(),
         )
         # Feeds become stale, and the watch of images ends, at any hour.
         return compute_digest(canonical.encode([source, feeds, waivers, *state, now[:13]]))
@@ -179,7 +179,7 @@ class VerdictRenewal:
     def _group_images_by_policy(self) -> tuple[dict[str, list[FleetImage]], list[FleetImage]]:
         """Return the watched images by the policy of their repository, and those that are not watched."""
         images = list(self.store.fleet.iterate_images())
-        assignments = self.selection.clear_assignments_of({image.repository for image in images})
+        assignments = self.selection.find_clear_assignments({image.repository for image in images})
         images = [image for image in images if image.repository in assignments]
         policies = {
             repository: assignment.policy if assignment else DEFAULT_POLICY

@@ -41,7 +41,7 @@ class ProviderSignIn:
         and for people without a role, ConflictError for an answer that was used, UnavailableError.
         """
         if not secrets.compare_digest(state.encode(errors="replace"), request.state.encode(errors="replace")):
-            raise other_browser()
+            raise make_other_browser_error()
         identity = self.provider.redeem(request, code, issuer)
         principal = self._record_principal(identity)
         secret = self.sessions.start_for_principal(principal.name, request.state)
@@ -67,8 +67,8 @@ class ProviderSignIn:
         return principal
 
 
-def other_browser() -> DeniedError:
-    """The refusal of an answer to a sign-in that this browser did not begin, or not lately."""
+def make_other_browser_error() -> DeniedError:
+    """Return the refusal of an answer to a sign-in that this browser did not begin, or not lately."""
     return DeniedError(
         "You are not signed in: this browser did not begin this sign-in, or took too long.",
         "Sign in again, at the address of DOCKGATE_PUBLIC_URL.",

@@ -133,7 +133,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     for life in lives:
         by_component.setdefault(life.component, []).append(life)
 
-    def counts(digest: str, moment: str) -> Counts | None:
+    def count_findings(digest: str, moment: str) -> Counts | None:
         if digest not in components:
             return None
         return _count_severities(
@@ -148,7 +148,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
     for day in days:
         moment = min(f"{day}T23:59:59.999Z", present)
         present_period = next((period for period in periods if _is_lasting_at(period, moment)), None)
-        of_day = counts(present_period.digest, moment) if present_period else None
+        of_day = count_findings(present_period.digest, moment) if present_period else None
         numbers = None if of_day is None else {severity: count for count, severity in of_day}
         for severity, values in series.items():
             values.append(None if numbers is None else numbers.get(severity, 0))
@@ -157,7 +157,7 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
             period.digest,
             period.since,
             period.until,
-            counts(period.digest, min(period.until or ALWAYS, present)),
+            count_findings(period.digest, min(period.until or ALWAYS, present)),
             _count_endings(period, periods, components, names, by_component),
         )
         for period in periods
@@ -177,7 +177,7 @@ def _count_endings(
     if until is None or period.digest not in components:
         return {}
 
-    def findings(digest: str) -> list[FindingLife]:
+    def list_findings(digest: str) -> list[FindingLife]:
         return [
             life
             for number in components[digest]
@@ -187,17 +187,17 @@ def _count_endings(
 
     following = next((entry.digest for entry in periods if entry.since == until and entry is not period), None)
     if following is None or following not in components:
-        return dict(Counter(ClosingReason.MOVED.value for _ in findings(period.digest)))
-    still = {(names[life.component], life.vulnerability) for life in findings(following)}
+        return dict(Counter(ClosingReason.MOVED.value for _ in list_findings(period.digest)))
+    still = {(names[life.component], life.vulnerability) for life in list_findings(following)}
     packages = {names[number] for number in components[following] if number in names}
 
-    def reason_of(life: FindingLife) -> ClosingReason:
+    def find_closing_reason(life: FindingLife) -> ClosingReason:
         name = names[life.component]
         if (name, life.vulnerability) in still:
             return ClosingReason.MOVED
         return ClosingReason.UPGRADED if name in packages else ClosingReason.REMOVED
 
-    return dict(Counter(reason_of(life).value for life in findings(period.digest)))
+    return dict(Counter(find_closing_reason(life).value for life in list_findings(period.digest)))
 
 
 def _read_components(store: Store, digests: set[str]) -> dict[str, set[int]]:

@@ -265,7 +265,7 @@ class ScanScheduler:
 
     def _answer(self, image: str) -> Sequence[str]:
         """Answer the approvals of an image. Return the executions that may continue."""
-        with self.answer_priority.answering(), self._evaluations:
+        with self.answer_priority.count_answer(), self._evaluations:
             return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
 
     def _follow_up(self, image: str) -> None:

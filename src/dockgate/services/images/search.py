@@ -139,7 +139,7 @@ class ImageSearch:
 
     def _filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
         """What runs that the caller may see, and the conditions of the query."""
-        running = self.visible_services(self.store.services.list_running_images(), query.caller)
+        running = self.select_visible_services(self.store.services.list_running_images(), query.caller)
         return running, ImageFilter(
             repositories=self._list_matching_repositories(query.repository, query.caller),
             severities=query.severities,
@@ -161,7 +161,7 @@ class ImageSearch:
         verdicts: Sequence[VerdictRecord],
         running: Sequence[RunningImage],
     ) -> Sequence[ImageSummary]:
-        """The places of one image (a digest), each with those of the services `running` that run it.
+        """Return the places of one image (a digest), each with those of the services `running` that run it.
 
         Those where it is now come first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
@@ -211,8 +211,8 @@ class ImageSearch:
         ]
         return summaries, position
 
-    def visible_services(self, running: Sequence[RunningImage], caller: Caller | None) -> Sequence[RunningImage]:
-        """Those of the services that run an image of a repository that the caller sees."""
+    def select_visible_services(self, running: Sequence[RunningImage], caller: Caller | None) -> Sequence[RunningImage]:
+        """Return those of the services that run an image of a repository that the caller sees."""
         return [
             entry
             for entry in running

@@ -6,7 +6,7 @@ An image can be in several repositories, under one digest: each of them has verd
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
-from dockgate.delivery.approval_request import scope_of
+from dockgate.delivery.approval_request import make_scope
 from dockgate.identity.model import Caller
 from dockgate.shared.errors import DeniedError
 from dockgate.store import Store
@@ -22,13 +22,13 @@ class ImageVisibility:
     # By image: every repository, and the visible ones.
     _repositories: dict[str, tuple[Collection[str], Sequence[str]]] = field(default_factory=dict, init=False)
 
-    def repositories(self, image: str) -> Sequence[str]:
-        """The visible repositories of an image, sorted: where it was pushed, scanned or approved."""
+    def list_repositories(self, image: str) -> Sequence[str]:
+        """Return the visible repositories of an image, sorted: where it was pushed, scanned or approved."""
         _, visible = self._read(image)
         return visible
 
-    def all_repositories(self, image: str) -> Collection[str]:
-        """Every repository of an image."""
+    def list_all_repositories(self, image: str) -> Collection[str]:
+        """Return every repository of an image."""
         repositories, _ = self._read(image)
         return repositories
 
@@ -37,7 +37,7 @@ class ImageVisibility:
         if image not in self._repositories:
             scan, approvals = self.store.images.scan(image), self.store.approvals.list_for_image(image)
             approved_repositories = {
-                approval.repository for approval in approvals if self.caller.can_reach(**scope_of(approval))
+                approval.repository for approval in approvals if self.caller.can_reach(**make_scope(approval))
             }
             all_repositories = {
                 *(pushed_image.repository for pushed_image in self.store.images.list_pushed(digest=image)),
@@ -50,29 +50,29 @@ class ImageVisibility:
 
     def can_see_image(self, image: str) -> bool:
         """Return whether the caller may see a repository that has the image."""
-        return not self.caller.is_limited or bool(self.repositories(image))
+        return not self.caller.is_limited or bool(self.list_repositories(image))
 
     def require_image(self, image: str) -> None:
         """Raise DeniedError unless the image is visible."""
         if not self.can_see_image(image):
             raise self._make_refusal()
 
-    def verdicts(self, image: str) -> Sequence[VerdictRecord]:
-        """The visible verdicts on an image, newest first."""
+    def list_verdicts(self, image: str) -> Sequence[VerdictRecord]:
+        """Return the visible verdicts on an image, newest first."""
         records = self.store.verdicts.list_of_image(image)
         if not self.caller.is_limited:
             return records
-        visible = self.repositories(image)
+        visible = self.list_repositories(image)
         return [record for record in records if record.repository in visible]
 
-    def repository_of_verdict(self, image: str, verdict: str) -> str:
-        """The first visible repository in which a verdict on an image was made, "" if none was named.
+    def find_verdict_repository(self, image: str, verdict: str) -> str:
+        """Return the first visible repository in which a verdict on an image was made, "" if none was named.
 
         Raises DeniedError if none is visible.
         """
         made_in = self.store.verdicts.list_repositories(image, verdict)
         if self.caller.is_limited:
-            visible = self.repositories(image)
+            visible = self.list_repositories(image)
             made_in = [name for name in made_in if name in visible]
             if not made_in:
                 raise self._make_refusal()
@@ -81,7 +81,7 @@ class ImageVisibility:
     def can_see_verdict(self, image: str, verdict: str) -> bool:
         """Return whether the caller may see a repository for which the verdict was made."""
         try:
-            self.repository_of_verdict(image, verdict)
+            self.find_verdict_repository(image, verdict)
         except DeniedError:
             return False
         return True
@@ -92,7 +92,7 @@ class ImageVisibility:
         What changes counts in all of them.
         """
         if self.caller.is_limited:
-            names = self.all_repositories(image)
+            names = self.list_all_repositories(image)
             if not names or not all(self.caller.can_reach(repository=name) for name in names):
                 raise self._make_refusal()
 

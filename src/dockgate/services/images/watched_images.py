@@ -11,7 +11,7 @@ from dockgate.delivery.service_model import Service
 from dockgate.gate.policy_choice import DEFAULT_POLICY, PolicyAssignment, Watch, WatchStart
 from dockgate.gate.watch import ImageUse, WatchState, compute_watch_state
 from dockgate.services.clock import ServerClock
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.case_builder import find_running_image
 from dockgate.shared.errors import DockgateError
@@ -66,7 +66,7 @@ class WatchedImages:
         """
         now = self.clock.now()
         uses = self.store.image_uses.list_of_image(image, now)
-        assignments = self.selection.assignments_of([use.repository for use in uses])
+        assignments = self.selection.find_assignments([use.repository for use in uses])
         is_limited = any(entry and entry.watch.start is not WatchStart.FOREVER for entry in assignments.values())
         digests = None if running is None else {entry.digest for entry in running}
         is_running = is_limited and image in (self._list_running_images() if digests is None else digests)
@@ -77,7 +77,7 @@ class WatchedImages:
 
         ConflictError as `state`.
         """
-        assignments = self.selection.assignments_of({repository for repository, _ in places})
+        assignments = self.selection.find_assignments({repository for repository, _ in places})
         return {
             place: _make_watched_repository(place[0], assignments[place[0]], state)
             for place, state in self.read_states(places).items()
@@ -87,7 +87,7 @@ class WatchedImages:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
         return is_watched_in(self.list_repositories(image))
 
-    def state(self, repository: str, image: str) -> WatchState:
+    def read_state(self, repository: str, image: str) -> WatchState:
         """Return whether an image is watched in a repository.
 
         ConflictError if two policy assignments match the repository equally well.
@@ -99,7 +99,7 @@ class WatchedImages:
 
         ConflictError as `state`. The number of statements does not depend on the number of places.
         """
-        assignments = self.selection.assignments_of({repository for repository, _ in places})
+        assignments = self.selection.find_assignments({repository for repository, _ in places})
         watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
         limited_places = [
             (repository, image)
@@ -134,7 +134,7 @@ class WatchedImages:
 
     def record_runs(self) -> None:
         """Record what every service runs, at most once an hour."""
-        for_each(self.store.services.list(), self._record_run, lambda service: service.name)
+        run_for_each(self.store.services.list(), self._record_run, lambda service: service.name)
 
     def _record_run(self, service: Service) -> None:
         running = find_running_image(self.store, service, self.registry)

@@ -13,7 +13,7 @@ from dockgate.events.notification_texts import make_state_topics, make_topic
 from dockgate.events.pattern import PatternSet
 from dockgate.events.rule import OWNERS, Target
 from dockgate.services.clock import ServerClock
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.notifications.event_rules import CompiledRule, CompiledTarget, EventRules
 from dockgate.services.notifications.event_targets import EventTargets
 from dockgate.services.notifications.owners import Owners
@@ -77,7 +77,9 @@ class EventDispatcher:
         for _ in range(BATCHES_LIMIT):
             if not self.advance():
                 break
-        for_each((self.settle, self.send_groups, self.send_summaries), lambda send: send(), lambda send: send.__name__)
+        run_for_each(
+            (self.settle, self.send_groups, self.send_summaries), lambda send: send(), lambda send: send.__name__
+        )
 
     def advance(self) -> bool:
         """Match the next events. Returns whether there were any."""
@@ -108,7 +110,7 @@ class EventDispatcher:
         targets_by_name: dict[str, CompiledTarget] = {}
         for compiled_target in rule.targets:
             name = compiled_target.target.name
-            for each in owners.targets_of(event.body) if name == OWNERS else (name,):
+            for each in owners.find_targets(event.body) if name == OWNERS else (name,):
                 targets_by_name.setdefault(each, compiled_target)
         for name, compiled_target in targets_by_name.items():
             target = targets.get(name)
@@ -157,7 +159,7 @@ class EventDispatcher:
                 self._send_group(waiting, now)
 
         try:
-            for_each(
+            run_for_each(
                 self._store.event_cursor.list_groups(), send, lambda waiting: f"{waiting.rule} for {waiting.target}"
             )
         finally:
@@ -188,7 +190,7 @@ class EventDispatcher:
         A new target's first one is due at the next time of day.
         """
         now = self._clock()
-        for_each(
+        run_for_each(
             self._targets.list_records(), lambda record: self._send_summary(record, now), lambda each: each.target.name
         )
 

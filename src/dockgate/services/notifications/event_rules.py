@@ -66,7 +66,7 @@ class EventRules:
     def __init__(self, store: Store, targets: EventTargets, builtin: Sequence[Target], clock: ServerClock) -> None:
         self._store = store
         self._targets = targets
-        self._default = default_rule(builtin)
+        self._default = make_default_rule(builtin)
         self._clock = clock
         self._compiled_rules: dict[str, tuple[Rule, CompiledRule]] = {}
 
@@ -121,8 +121,8 @@ class EventRules:
         return [entry[1] for entry in compiled_rules.values()]
 
 
-def default_rule(builtin: Sequence[Target]) -> Rule:
-    """The rule about what people are notified of, unless another rule says otherwise.
+def make_default_rule(builtin: Sequence[Target]) -> Rule:
+    """Return the rule about what people are notified of, unless another rule says otherwise.
 
     Its targets are the log, those of the settings, and owners.
     """

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from dockgate.attestations.statements import build_statement, list_covered_digests
 from dockgate.delivery.ports import Answers, Attestor
-from dockgate.delivery.webhook_delivery import Callback, change_delivery, delivery, headers
+from dockgate.delivery.webhook_delivery import Callback, change_delivery, make_delivery, make_headers
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
 from dockgate.services.durable_effects import EffectKind
@@ -36,11 +36,11 @@ class WebhookHandler(OutboxHandler):
     @override
     def send(self, entry: OutboxEntry) -> None:
         callback = Callback(entry.payload["url"], entry.payload["secret"])
-        webhook = delivery(self.approvals.get(entry.key), callback)
+        webhook = make_delivery(self.approvals.get(entry.key), callback)
         answers = self.answers.get(urlsplit(callback.url).scheme)
         try:
             if answers is None:
-                self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
+                self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
             else:
                 answers.give(webhook)
         except DeniedError as error:
@@ -62,7 +62,7 @@ class VerdictChangeHandler(OutboxHandler):
     def send(self, entry: OutboxEntry) -> None:
         webhook = change_delivery(entry.key, entry.payload)
         try:
-            self.webhooks.call(webhook.url, headers(webhook, self.clock()), webhook.body.encode())
+            self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
         except DeniedError as error:
             raise UndeliverableError(error.full_message) from error
 

@@ -33,8 +33,8 @@ class Owners:
         principals = store.principals.list() if any(each.owners for each in assignments) else ()
         return cls(assignments, principals, targets, store, registry)
 
-    def targets_of(self, event: Mapping[str, Any]) -> tuple[str, ...]:
-        """The names of the targets that an event in its envelope goes to as its owners'.
+    def find_targets(self, event: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return the names of the targets that an event in its envelope goes to as its owners'.
 
         What concerns no repository of an owner, such as a waiver for all, goes to the person that it names as `owner`.
         """
@@ -49,10 +49,10 @@ class Owners:
 
     def is_owner_of(self, target: str, repository: str) -> bool:
         """Return whether the events of the repository go to the target."""
-        return target in self.targets_of({"detail": {"repository": repository}})
+        return target in self.find_targets({"detail": {"repository": repository}})
 
-    def without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
-        """Those of the owners whom no target notifies."""
+    def find_owners_without_target(self, owners: Sequence[str]) -> tuple[str, ...]:
+        """Return those of the owners whom no target notifies."""
         return tuple(owner for owner in owners if not self._find_owner_targets(owner))
 
     def _find_repository_targets(self, repository: str) -> tuple[str, ...]:

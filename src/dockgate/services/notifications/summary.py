@@ -72,7 +72,7 @@ class NotificationSummary:
         is_owner = owners.is_owner(target.name)
         at_risk, unclear, services = [], [], 0
         for service in self.store.services.list():
-            if is_owner and not owners.targets_of({"detail": {"service": service.name}}):
+            if is_owner and not owners.find_targets({"detail": {"service": service.name}}):
                 continue
             services += 1
             if service.at_risk:
@@ -158,7 +158,7 @@ class NotificationSummary:
 
     def _determine_states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
         """Return the state of each place. No image of a repository is known whose policy is not clear."""
-        clear = self.watched_images.selection.clear_assignments_of({place.repository for place in places})
+        clear = self.watched_images.selection.find_clear_assignments({place.repository for place in places})
         watches = self.watched_images.read_watches(
             {(place.repository, place.digest) for place in places if place.repository in clear}
         )

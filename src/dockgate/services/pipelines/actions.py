@@ -42,7 +42,7 @@ def read_definition(store: Store, key: ActionKey) -> tuple[Pipeline, Action]:
     """Return the pipeline, in the execution's version of it, and the action."""
     execution = store.executions.get(key.execution)
     pipeline = store.pipelines.get(execution.pipeline, execution.pipeline_version)
-    return pipeline, pipeline.action(key.stage, key.action)
+    return pipeline, pipeline.get_action(key.stage, key.action)
 
 
 @dataclass(frozen=True, slots=True)

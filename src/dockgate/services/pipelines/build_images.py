@@ -11,7 +11,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import IO, Any, cast
 
-from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.builders.images import Base, BuildImages, Layer, Publication
 from dockgate.delivery.builders.sandbox.network import host_addresses
 from dockgate.delivery.ports import BaseImage
@@ -236,7 +236,7 @@ def require_no_hidden_source(reference: RegistryReference, config: bytes) -> Non
     except (ValueError, AttributeError, RecursionError):
         raise ImageError(f"the config of {reference} is not a JSON object.") from None
     try:  # podman reads them as one file
-        images = base_images("\n".join(map(str, triggers)), {}).images
+        images = find_base_images("\n".join(map(str, triggers)), {}).images
     except BuildError as error:
         raise ImageError(
             f"{reference} has an ONBUILD instruction that cannot be checked: {error}.", error.advice

@@ -276,7 +276,7 @@ class ServiceRepair:
         if not definition.image:
             return
         target = self.targets[service.target]
-        tasks = target.tasks(name)
+        tasks = target.list_tasks(name)
         if has_expected_tasks(service, definition, tasks):
             self._check_health(service, definition, tasks)
         else:

@@ -60,7 +60,7 @@ class Documents:
         require_permission(
             caller, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER
         )
-        definition = documents.definition_of(document)
+        definition = documents.parse_definition(document)
         if isinstance(definition, documents.PolicyDocument):
             return self._apply_policy(definition, text, caller.name)
         if isinstance(definition, PolicyAssignment):
@@ -85,7 +85,7 @@ class Documents:
     def check(self, text: str, name: str) -> str:
         """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""
         document = load_document(text, name)
-        definition = documents.definition_of(document)
+        definition = documents.parse_definition(document)
         if isinstance(definition, documents.PolicyDocument):
             self.policies.check_document(definition.document)
         elif isinstance(definition, Pipeline):
@@ -165,7 +165,7 @@ class Documents:
         self.store.policy_assignments.put(assignment, by, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         advice = "dockgate policy assignments"
-        if silent := self.event_targets.read_owners().without_target(assignment.owners):
+        if silent := self.event_targets.read_owners().find_owners_without_target(assignment.owners):
             advice = f"No target notifies {', '.join(silent)}: apply a Target (`for` names principals and roles)."
         return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 

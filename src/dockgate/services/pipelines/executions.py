@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Execution
-from dockgate.delivery.pipeline import manual_trigger, source_branches
+from dockgate.delivery.pipeline import list_source_branches, make_manual_trigger
 from dockgate.events.model import Event
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.clock import ServerClock
@@ -27,7 +27,7 @@ class Executions:
 
         `by` is a principal, None before there are any. With `is_fresh`, builds take nothing from earlier builds.
         """
-        start, trigger = self.store.executions.start, manual_trigger(by, is_fresh=is_fresh)
+        start, trigger = self.store.executions.start, make_manual_trigger(by, is_fresh=is_fresh)
         execution = self.effects.run(EffectKind.START_EXECUTION, start, pipeline, cause, trigger, self.clock.now())
         self.starter.continue_execution(execution.id)
         return execution
@@ -40,7 +40,7 @@ class Executions:
         executions = []
         pushed_branch = event.detail["repository"], event.detail["branch"]
         for pipeline in self.store.pipelines.list_newest():
-            if pushed_branch in source_branches(pipeline):
+            if pushed_branch in list_source_branches(pipeline):
                 execution = self.store.executions.start(pipeline.name, event.id, event.detail, self.clock.now())
                 executions.append(execution.id)
         return executions

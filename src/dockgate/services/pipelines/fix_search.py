@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
-from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.fixes import BaseChange, FixDetails, FixKind, FixPlan, NeededUpgrade, ProjectFiles, plan_fix
 from dockgate.delivery.model import Action, ActionType, Execution, Pipeline, RunState
-from dockgate.delivery.pipeline import collect_variables, latest_runs, resolve_variables
+from dockgate.delivery.pipeline import collect_variables, resolve_variables, select_latest_runs
 from dockgate.delivery.ports import Advisories, ImageResolver
 from dockgate.delivery.repository_files import EntryKind, RepositoryFiles, TreeEntry
 from dockgate.gate import evaluate
@@ -184,7 +184,7 @@ class FixSearch:
         """Return the images that an execution built from a commit, unless a service runs another one by now."""
         pipeline = self.store.pipelines.get(execution.pipeline, execution.pipeline_version)
         runs = self.store.executions.list_runs(execution.id)
-        last, variables = latest_runs(runs), collect_variables(pipeline, runs)
+        last, variables = select_latest_runs(runs), collect_variables(pipeline, runs)
         actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
         images = []
         for stage, action in actions:
@@ -296,7 +296,7 @@ class FixSearch:
                 self._bases.clear()
             try:
                 text = self.files.read(delivered_image.source, commit, delivered_image.dockerfile).decode()
-                self._bases[key] = base_images(text, delivered_image.arguments).final_base
+                self._bases[key] = find_base_images(text, delivered_image.arguments).final_base
             except (DockgateError, UnicodeDecodeError):
                 self._bases[key] = None  # the build says why
         return self._bases[key]

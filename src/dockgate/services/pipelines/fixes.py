@@ -18,9 +18,9 @@ from dockgate.delivery.fixes import (
     FixPlan,
     FixState,
     LockUpdate,
-    branch_name,
     commit_message,
     fix_id,
+    make_branch_name,
 )
 from dockgate.delivery.model import FixSettings, RunState
 from dockgate.delivery.pipeline import fix_trigger
@@ -98,7 +98,7 @@ class Fixes:
         if on_fix is None or not self.search.is_rejected(delivered_image.image):
             self.store.fixes.forget_withheld(name)
             return
-        head = self.source.heads(delivered_image.source).get(delivered_image.branch)
+        head = self.source.list_heads(delivered_image.source).get(delivered_image.branch)
         if head is None:
             return
         inputs = self._compute_inputs_digest(delivered_image, head)
@@ -120,7 +120,7 @@ class Fixes:
         """The fix to make now, if any: a crash interrupted it, or it is new and within the daily limit."""
         if present is not None:
             return present if present.state is FixState.PLANNED else None
-        since, branches = format_time(self.clock() - DAY), self.source.heads(planned_fix.source)
+        since, branches = format_time(self.clock() - DAY), self.source.list_heads(planned_fix.source)
         return self.effects.run(
             EffectKind.PLAN_FIX, self.store.fixes.plan, planned_fix, since, on_fix.per_day, branches
         )
@@ -198,12 +198,12 @@ class Fixes:
 
     def _offer(self, fix: Fix, delivered_image: DeliveredImage, plan: FixPlan) -> None:
         """Make the branch, or start the execution. May be repeated at any point."""
-        if fix.makes_branch:
+        if fix.should_make_branch:
             fix = self._add_commit(fix, delivered_image, plan)
-            branch = branch_name(fix.id)
+            branch = make_branch_name(fix.id)
             self.pushes.create_branch(self.files, fix.source, branch, str(fix.commit), SERVER, f"fix/{fix.id}")
             fix = replace(fix, branch=branch)
-        elif fix.starts_execution:
+        elif fix.should_start_execution:
             trigger = fix_trigger(fix.id, delivered_image.source, delivered_image.branch, delivered_image.commit)
             cause, start = _make_cause(fix), self.store.executions.start
             fix = replace(fix, execution=start(fix.pipeline, cause, trigger, self.clock.now()).id)
@@ -211,10 +211,10 @@ class Fixes:
 
     def _resume(self, fix: Fix) -> Fix | None:
         """Announce a planned fix that was made before a crash. Returns it, None for one that was not made yet."""
-        if fix.starts_execution and (executions := self.store.executions.list_caused_by(_make_cause(fix))):
+        if fix.should_start_execution and (executions := self.store.executions.list_caused_by(_make_cause(fix))):
             return self._announce(replace(fix, execution=executions[0].id))
-        branch = branch_name(fix.id)
-        if fix.commit is not None and self.source.heads(fix.source).get(branch) == fix.commit:
+        branch = make_branch_name(fix.id)
+        if fix.commit is not None and self.source.list_heads(fix.source).get(branch) == fix.commit:
             self.pushes.create_branch(self.files, fix.source, branch, fix.commit, SERVER, f"fix/{fix.id}")
             return self._announce(replace(fix, branch=branch))
         return None

@@ -68,7 +68,7 @@ class GitPushes:
             if push or updates:
                 name = push or uuid.uuid4().hex
                 self.effects.run(EffectKind.RECORD_PUSH, self.record, name, repository, by, token, updates)
-            heads = self.source.heads(repository)
+            heads = self.source.list_heads(repository)
             # Not branches of others: whose push is moving one at this moment will record it.
             moved_branches = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
             branches = moved_branches if updates else None
@@ -102,7 +102,7 @@ class GitPushes:
         """
         update = RefUpdate(f"{HEADS}{branch}", NO_OBJECT, commit)
         self.request(push, repository, by, None, (update,))
-        if self.source.heads(repository).get(branch) != commit:
+        if self.source.list_heads(repository).get(branch) != commit:
             files.move(repository, branch, None, commit)
         self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, None, (update,))
         observe, heads, now = self.store.events.record_heads, {branch: commit}, self.clock.now()
@@ -153,10 +153,10 @@ class GitPushes:
     def _list_introduced_commits(self, repository: str, updates: Sequence[RefUpdate]) -> Sequence[str]:
         """Return the commits that no reference led to before the push."""
         moved_refs = {update.ref for update in updates}
-        present_commits = (new for ref, new in self.source.references(repository).items() if ref not in moved_refs)
+        present_commits = (new for ref, new in self.source.list_references(repository).items() if ref not in moved_refs)
         before = [*(update.old for update in updates if update.old != NO_OBJECT), *present_commits]
         after = [update.new for update in updates if update.new != NO_OBJECT]
-        return self.source.commits_introduced(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
+        return self.source.list_introduced_commits(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
 
 
 def find_email(store: Store, principal: str) -> str:

@@ -13,7 +13,7 @@ import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-from dockgate.delivery.builders.dockerfile import base_images
+from dockgate.delivery.builders.dockerfile import find_base_images
 from dockgate.delivery.fixes import FixPlan, LockUpdate
 from dockgate.delivery.ports import Builder, BuildRequest, RegistryContent
 from dockgate.delivery.source_ports import Source
@@ -78,9 +78,9 @@ class LockBuilds:
 
     def _read_lockfile(self, repository: str, digest: str, lock: LockUpdate) -> str:
         """Read the lockfile, the only file of an image."""
-        manifest = self.registry.manifest(repository, digest)
+        manifest = self.registry.read_manifest(repository, digest)
         layer = json.loads(manifest.data)["layers"][-1]["digest"] if manifest is not None else None
-        blob = self.registry.blob(repository, layer, _LIMIT) if layer is not None else None
+        blob = self.registry.read_blob(repository, layer, _LIMIT) if layer is not None else None
         if blob is None:
             raise UnavailableError(f"the build of {lock.lock} left no lockfile below {_LIMIT >> 20} MB")
         try:
@@ -120,7 +120,7 @@ def _find_npm_image(context: Path, delivered_image: DeliveredImage) -> str:
     if not file.is_relative_to(context.resolve()) or not file.is_file():
         raise UnavailableError(f"the source has no {delivered_image.dockerfile}")
     text = file.read_text(errors="replace")
-    for image, command in base_images(text, delivered_image.arguments).commands:
+    for image, command in find_base_images(text, delivered_image.arguments).commands:
         if _NPM.search(command):
             return image
     raise UnavailableError(f"no stage of {delivered_image.dockerfile} runs npm")

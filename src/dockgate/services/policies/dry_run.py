@@ -102,7 +102,7 @@ class PolicyDryRun:
                 if running is None:
                     continue
                 image, context = running
-                required_policies = self.selection.required_policies(image, context.execution, context.repository)
+                required_policies = self.selection.list_required_policies(image, context.execution, context.repository)
                 for name in (usable.policy.name for usable in required_policies):
                     if policy in (None, PolicyReference.parse(name).name):
                         comparisons += self._compare_running(candidate, name, image, service.name, context)

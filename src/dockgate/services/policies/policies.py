@@ -43,7 +43,7 @@ class Policies:
             else policy
         )
 
-    def versions(self, name: str) -> list[tuple[str, Policy]]:
+    def read_versions(self, name: str) -> list[tuple[str, Policy]]:
         """Return every version as `timeline.ReadVersions`. A built-in policy was always there."""
         if name in definitions.BUILTIN:
             return [("", self._builtin(name))]
@@ -63,23 +63,23 @@ class Policies:
         except NotFoundError as error:
             if name in definitions.BUILTIN and not version:
                 return self._make_builtin_version(name)
-            raise NotFoundError(str(error), f"{error.advice} There are: {', '.join(self.names())}.") from None
+            raise NotFoundError(str(error), f"{error.advice} There are: {', '.join(self.list_names())}.") from None
 
-    def current_versions(self) -> list[PolicyVersion]:
+    def list_current_versions(self) -> list[PolicyVersion]:
         """Return the present versions, built-in policies first."""
         versions = self._store.policies.list()
         names = {version.name for version in versions}
         return [*(self._make_builtin_version(name) for name in definitions.BUILTIN if name not in names), *versions]
 
-    def history(self, name: str) -> Sequence[PolicyVersion]:
+    def list_versions(self, name: str) -> Sequence[PolicyVersion]:
         """Return every version, newest first. NotFoundError for a policy that never existed."""
         return self._store.policies.list_versions(name) or [self.get(name)]
 
-    def names(self) -> list[str]:
-        """The names of the policies that exist now."""
-        return [version.name for version in self.current_versions()]
+    def list_names(self) -> list[str]:
+        """Return the names of the policies that exist now."""
+        return [version.name for version in self.list_current_versions()]
 
-    def schema(self) -> dict[str, Any]:
+    def make_schema(self) -> dict[str, Any]:
         """Return the JSON Schema of policies."""
         return definitions.build_policy_schema(self._rules)
 
@@ -153,7 +153,7 @@ class Policies:
             if name in definitions.BUILTIN:
                 return self._builtin(name)
             raise NotFoundError(
-                f"there is no policy {name!r}", f"Policies that exist: {', '.join(self.names())}."
+                f"there is no policy {name!r}", f"Policies that exist: {', '.join(self.list_names())}."
             ) from None
         return self._make_policy(name, version)
 

@@ -75,7 +75,7 @@ def test(text: str, file: str) -> TestedPolicy:
     document, examples = definitions.read_examples(text, file)
     policy = _read_policy(document)
     bench = _Bench(policy)
-    return TestedPolicy(policy.name, file, tuple(bench.outcome(example) for example in examples))
+    return TestedPolicy(policy.name, file, tuple(bench.compute_outcome(example) for example in examples))
 
 
 def _read_policy(document: Document) -> Policy:
@@ -111,7 +111,7 @@ class _Bench:
         self._ecosystems = ecosystems.load()
         self._purls = Purls(self._ecosystems)
 
-    def outcome(self, located_example: LocatedExample) -> Outcome:
+    def compute_outcome(self, located_example: LocatedExample) -> Outcome:
         example = located_example.example
         case = self._make_case(located_example)
         (platform_verdict,) = evaluate.judge(
@@ -187,7 +187,7 @@ class _Bench:
         self, located_example: LocatedExample, location: Location, definition: definitions.Package
     ) -> Package:
         try:
-            package = self._purls.package(
+            package = self._purls.make_package(
                 self._purls.parse(definition.package), _make_distribution(located_example.example.image)
             )
         except UsageError as error:

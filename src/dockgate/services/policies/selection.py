@@ -66,28 +66,28 @@ class PolicySelection:
 
     # --- for an approval ------------------------------------------------------------------------------------------
 
-    def policy_of(self, repository: str) -> str:
+    def get_policy_name(self, repository: str) -> str:
         """Return the policy that evaluates the repository's images when a request names none."""
-        assignment = self.assignment_of(repository)
+        assignment = self.find_assignment(repository)
         return assignment.policy if assignment else DEFAULT_POLICY
 
-    def timeline(self) -> PolicyTimeline:
+    def read_timeline(self) -> PolicyTimeline:
         """Return which policies evaluated the images of repositories at any time."""
         versions = self.policy_versions or (lambda name: [("", self.read(name).policy)])
         return PolicyTimeline(self.store.policy_assignments.list_changes, versions)
 
-    def revision(self) -> str:
+    def compute_revision(self) -> str:
         """Return a text that changes whenever a policy, or the assignment of one, may have changed."""
         assignments = self._list_assignments()
         names = sorted({DEFAULT_POLICY, *(assignment.policy for assignment in assignments)})
         policies = [(usable.policy.digest, usable.unusable_reason) for usable in map(self.read, names)]
         return compute_digest(canonical.encode([assignments, policies]))
 
-    def assignment_of(self, repository: str) -> PolicyAssignment | None:
+    def find_assignment(self, repository: str) -> PolicyAssignment | None:
         """Return the repository's policy assignment, None without one. ConflictError as `choose_assignment`."""
-        return self.assignments_of([repository])[repository]
+        return self.find_assignments([repository])[repository]
 
-    def assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
+    def find_assignments(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
         """Return the policy assignments of several repositories, by repository.
 
         ConflictError as `choose_assignment`.
@@ -95,8 +95,8 @@ class PolicySelection:
         assignments = self._list_assignments()
         return {repository: choose_assignment(assignments, repository) for repository in repositories}
 
-    def clear_assignments_of(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
-        """As `assignments_of`, without repositories that two assignments match equally well.
+    def find_clear_assignments(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
+        """As `find_assignments`, without repositories that two assignments match equally well.
 
         These are logged.
         """
@@ -113,17 +113,17 @@ class PolicySelection:
 
         ConflictError as `choose_assignment`.
         """
-        assignment = self.assignment_of(repository)
+        assignment = self.find_assignment(repository)
         return assignment.pull if assignment else PullPolicy.ANY
 
-    def watch_of(self, repository: str) -> Watch:
+    def get_watch(self, repository: str) -> Watch:
         """Return how long the repository's images are watched. ConflictError as `choose_assignment`."""
-        assignment = self.assignment_of(repository)
+        assignment = self.find_assignment(repository)
         return assignment.watch if assignment else Watch()
 
-    def owners_of(self, repository: str) -> tuple[str, ...]:
+    def list_owners(self, repository: str) -> tuple[str, ...]:
         """Return who hears of the repository's images. ConflictError as `choose_assignment`."""
-        assignment = self.assignment_of(repository)
+        assignment = self.find_assignment(repository)
         return assignment.owners if assignment else ()
 
     def choose(self, repository: str, requested_policy: str | None, requester: Principal) -> str:
@@ -136,12 +136,12 @@ class PolicySelection:
         It is the one that the pipeline names, or the repository's own. Raises DeniedError if the repository is assigned
         another policy than the pipeline names, DefinitionError with the line for an invalid file of a repository.
         """
-        policy_name = str(pipeline.action(key.stage, key.action).configuration.get("policy", ""))
-        name = policy_name or self.policy_of(repository)
+        policy_name = str(pipeline.get_action(key.stage, key.action).configuration.get("policy", ""))
+        name = policy_name or self.get_policy_name(repository)
         if not self._can_evaluate(repository, name, [name], [name]):
             raise DeniedError(
                 f"the pipeline names the policy {name!r}, but the policy of {repository} is "
-                f"{self.policy_of(repository)!r}",
+                f"{self.get_policy_name(repository)!r}",
                 "Omit `policy` in the approval action, or allow it in the PolicyAssignment.",
             )
         required_policy = self._combine_source_requirements(pipeline, key)
@@ -169,7 +169,7 @@ class PolicySelection:
 
     # --- for a deployment -----------------------------------------------------------------------------------------
 
-    def required_policies(self, image: str, execution: str | None, repository: str) -> list[UsablePolicy]:
+    def list_required_policies(self, image: str, execution: str | None, repository: str) -> list[UsablePolicy]:
         """Return the policies by which the image must be approved now.
 
         These are all policies that evaluated it before, other than on a push, and still exist. What its repository
@@ -197,7 +197,7 @@ class PolicySelection:
             and names
             and not any(self._can_evaluate(repository, name, of_pipeline, chosen_names) for name in names)
         ):
-            own_name = self.policy_of(repository)
+            own_name = self.get_policy_name(repository)
             names.setdefault(own_name, own_name)
         ordered_names = sorted(names, key=lambda name: (name != own_name, names[name]))
         policies = [self.read(names[name]) for name in ordered_names]

@@ -25,11 +25,11 @@ class PolicyTimeline:
     read_versions: ReadVersions
     _versions: dict[str, Sequence[tuple[str, Policy]]] = field(default_factory=dict)
 
-    def policy(self, repository: str, at: str | None) -> Policy:
+    def find_policy(self, repository: str, at: str | None) -> Policy:
         """The policy that judged the repository's images at a time, None for now; without rules if none could."""
         return self._select_policy(self._name(self._list_changes(repository), repository, at), at)
 
-    def author_changes(self, repository: str) -> list[str]:
+    def list_author_changes(self, repository: str) -> list[str]:
         """The times since which VEX statements of other authors count than before in the repository's images."""
         changes = self._list_changes(repository)
         assigned_at = sorted({"", *(change.changed_at for change in changes)})

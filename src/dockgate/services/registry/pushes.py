@@ -24,7 +24,7 @@ from dockgate.events.model import Event, EventKind
 from dockgate.events.ports import Pushes, RegistryDeletion, RegistryPush
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.aws import EcrRegistry
@@ -135,7 +135,7 @@ class RegistryPushes:
             if digest is not None and (repository, tag, digest) not in recorded_images:
                 self.record(f"found/{name}:{tag}@{digest}", repository, digest, tag)
 
-        for_each(self.registry.tags(), record, ":".join)
+        run_for_each(self.registry.iterate_tags(), record, ":".join)
         self._has_recorded_missed = True
 
     def record_deletion(self, repository: str, digest: str) -> None:

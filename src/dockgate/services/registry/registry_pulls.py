@@ -161,10 +161,10 @@ class RegistryPulls:
         """
         return self._selection.pull_policy(self._name(repository)) is PullPolicy.APPROVED
 
-    def policies_of(self, repository: str) -> RepositoryPulls:
+    def get_pull_policy(self, repository: str) -> RepositoryPulls:
         """Return the pull policy of a repository, and where it comes from."""
         try:
-            assignment = self._selection.assignment_of(repository)
+            assignment = self._selection.find_assignment(repository)
         except ConflictError as error:
             return RepositoryPulls(repository, None, None, None, error.full_message)
         if assignment is None:
@@ -273,7 +273,7 @@ class RegistryPulls:
         room = DOCUMENTS_LIMIT
         config, *layers = (str(descriptor["digest"]) for descriptor in (content["config"], *content["layers"]))
         for digest in (config, *layers):
-            data = self._registry.blob(repository, digest, min(room, DOCUMENT_LIMIT))
+            data = self._registry.read_blob(repository, digest, min(room, DOCUMENT_LIMIT))
             if data is None:
                 raise ValueError("a blob is missing or too large")
             room -= len(data)

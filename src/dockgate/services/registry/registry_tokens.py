@@ -71,7 +71,7 @@ class RegistryAccess:
         if any(PUSH in entry.actions for entry in access):
             permits.require()
         subject = caller.subject if isinstance(caller, Login) else caller.name
-        token = self.tokens.token(subject, access)
+        token = self.tokens.issue_token(subject, access)
         return GrantedToken(token, token, TOKEN_SECONDS), access
 
     def rotate(self) -> None:
@@ -88,7 +88,7 @@ class RegistryAccess:
 
     def pull_login(self, repository: str) -> tuple[str, str]:
         """User name and password that pull from one repository."""
-        return self.tokens.login(Login(SERVER, repository, (PULL,)))
+        return self.tokens.issue_login(Login(SERVER, repository, (PULL,)))
 
 
 def make_operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
@@ -101,7 +101,7 @@ def make_operator_login(data: Path, repository: str, *, push: bool) -> tuple[str
     tokens = RegistryTokens(data / KEYS)
     if not tokens.path.exists():
         raise UsageError(f"there is no registry in {data}", "Set DOCKGATE_DATA to the server's folder, and start it.")
-    return tokens.login(Login(OPERATOR, repository, (PULL, PUSH) if push else (PULL,)))
+    return tokens.issue_login(Login(OPERATOR, repository, (PULL, PUSH) if push else (PULL,)))
 
 
 def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:
@@ -111,13 +111,13 @@ def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:
     """
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False) as file:
-            file.write(authfile(address, login))
+            file.write(make_authfile(address, login))
         Path(file.name).replace(path)
     except OSError as error:
         raise UsageError(f"{path} cannot be written: {error.strerror}", "Name a file in a folder of yours.") from None
 
 
-def authfile(address: str, login: tuple[str, str]) -> str:
-    """The text of an authfile (containers-auth.json(5))."""
+def make_authfile(address: str, login: tuple[str, str]) -> str:
+    """Return the text of an authfile (containers-auth.json(5))."""
     pair = base64.b64encode(":".join(login).encode()).decode()
     return json.dumps({"auths": {address: {"auth": pair}}}, indent=1)

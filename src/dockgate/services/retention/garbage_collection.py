@@ -200,7 +200,7 @@ class GarbageCollection:
         for image in images:
             if self._is_removable(image, snapshot, [*removed_images, *(entry for entry, _ in deleted_images)]):
                 name = self.registry_reader.name_in_registry(image.repository)
-                manifest = self.registry.manifest(name, image.digest)
+                manifest = self.registry.read_manifest(name, image.digest)
                 self.registry.delete_manifest(name, image.digest)
                 deleted_images.append((image, manifest))
         unneeded_images = self._select_unneeded_images([image for image, _ in deleted_images], snapshot, removed_images)

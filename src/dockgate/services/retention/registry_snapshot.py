@@ -136,7 +136,7 @@ class RegistryReader:
         return [
             (task.digest, task.id)
             for service in self.store.services.list()
-            for task in self.targets[service.target].tasks(service.name)
+            for task in self.targets[service.target].list_tasks(service.name)
         ]
 
     def _list_stored_images(self, pushed_images: Sequence[UsedImage]) -> dict[tuple[str, str], StoredImage]:
@@ -148,7 +148,7 @@ class RegistryReader:
             if name_own_repository(self.name_in_registry(image.use.repository), self.registry.address)
             == image.use.repository
         ]
-        assignments = self.selection.assignments_of({image.use.repository for image in own_images})
+        assignments = self.selection.find_assignments({image.use.repository for image in own_images})
         for image in own_images:
             repository = image.use.repository
             assignment = assignments[repository]
@@ -161,7 +161,7 @@ class RegistryReader:
     def _read_tags(self, repository: str) -> dict[str, str]:
         """Return the digests of a repository's tags in the registry."""
         name = self.name_in_registry(repository)
-        digests = {tag: self.registry.resolve(name, tag) for tag in self.registry.repository_tags(name)}
+        digests = {tag: self.registry.resolve(name, tag) for tag in self.registry.list_tags(name)}
         return {tag: digest for tag, digest in digests.items() if digest is not None}
 
     def _make_unrecorded_image(self, repository: str, digest: str, tags: Mapping[str, str]) -> StoredImage:
@@ -199,7 +199,7 @@ class RegistryReader:
     def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
         """Return what a manifest holds, None if there is none. One that was read before may be gone since."""
         if digest not in self._contents:
-            manifest = self.registry.manifest(self.name_in_registry(repository), digest)
+            manifest = self.registry.read_manifest(self.name_in_registry(repository), digest)
             if manifest is None:
                 return None
             self._contents[digest] = read_manifest(manifest.data)

@@ -100,7 +100,7 @@ class RowRetention:
 
     @property
     def _cutoff(self) -> str:
-        return self.retention.kept_since(self.clock())
+        return self.retention.compute_kept_since(self.clock())
 
     @property
     def _a_day_ago(self) -> float:

@@ -74,7 +74,7 @@ def look_up(
     documents = [text for file in files for text in _read_envelopes(file)]
     unavailable = None
     try:
-        documents += envelopes(_fetch_beside(reference, digest, ca_bundle, is_insecure))
+        documents += select_envelopes(_fetch_beside(reference, digest, ca_bundle, is_insecure))
     except DockgateError as error:
         unavailable = str(error)
     return collect(digest, documents, keys, verify, unavailable)
@@ -102,7 +102,7 @@ def _read_envelopes(file: Path) -> list[str]:
         raise UsageError(f"{file} cannot be read: {error.strerror}.", "Name a file with a DSSE envelope.") from None
     if len(data) > _FILE_LIMIT:
         raise UsageError(f"{file} has more than {_FILE_LIMIT} bytes.", "Name a file with a DSSE envelope.")
-    texts = envelopes([data]) or envelopes(data.splitlines())
+    texts = select_envelopes([data]) or select_envelopes(data.splitlines())
     if not texts:
         raise UsageError(
             f"{file} holds no SLSA Provenance v1 in a DSSE envelope.",
@@ -111,7 +111,7 @@ def _read_envelopes(file: Path) -> list[str]:
     return texts
 
 
-def envelopes(documents: Iterable[bytes]) -> list[str]:
+def select_envelopes(documents: Iterable[bytes]) -> list[str]:
     """Return the DSSE envelopes of SLSA Provenance v1 among these documents, as JSON. Nothing is verified."""
     texts = (_find_provenance_envelope(data) for data in documents if len(data) <= SIZE_LIMIT)
     return list(dict.fromkeys(text for text in texts if text is not None))

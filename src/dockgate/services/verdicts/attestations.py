@@ -85,13 +85,13 @@ class RegistryAttestor(Attestor):
             children = list_manifests(place, image) if others else ()
             for digest in (image, *(child for child in children if child in others)):
 
-                def envelope(digest: str = digest) -> bytes:
+                def sign_envelope(digest: str = digest) -> bytes:
                     return dsse.sign_payload(write(str(place), digest), signer)
 
                 add_attestation(
                     place,
                     digest,
-                    envelope,
+                    sign_envelope,
                     _COSIGN,
                     key=(_VERDICT, key),
                     replaces={_POLICY: policy, _KEY: signer.public.id},
@@ -134,7 +134,7 @@ class RegistryAttestor(Attestor):
             )
 
     @override
-    def keys(self) -> Sequence[ListedKey]:
+    def list_keys(self) -> Sequence[ListedKey]:
         with self._lock:
             return self._keys.list_keys()
 

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Pipeline
-from dockgate.delivery.pipeline import latest_runs
+from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.delivery.ports import AttachedDocuments, Attestor, BuildResult
 from dockgate.gate import provenance
 from dockgate.gate.model import Policy
 from dockgate.gate.policy import PROVENANCE_RULE, list_provenance_keys
 from dockgate.services.clock import ServerClock
-from dockgate.services.verdicts.attached_statements import envelopes, verify
+from dockgate.services.verdicts.attached_statements import select_envelopes, verify
 from dockgate.shared.errors import DockgateError
 from dockgate.store import Store
 from dockgate.store.records import BuiltStatement
@@ -91,7 +91,7 @@ class Provenance:
         if not is_required:
             return
         try:
-            fetched_envelopes = envelopes(self.attached_documents(repository, image))
+            fetched_envelopes = select_envelopes(self.attached_documents(repository, image))
         except DockgateError as error:
             self.store.provenance.record_fetch_error(image, repository, str(error), self.clock.now())
             return
@@ -116,7 +116,7 @@ class Provenance:
 
 def _find_source(pipeline: Pipeline, runs: Sequence[ActionRun], name: str | None) -> ActionRun | None:
     """Return the run of the source action that made this artifact, None if another action made it."""
-    last = latest_runs(runs)
+    last = select_latest_runs(runs)
     for stage in pipeline.stages:
         for action in stage.actions:
             run = last.get((stage.name, action.name))

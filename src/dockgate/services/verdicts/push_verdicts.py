@@ -66,13 +66,13 @@ class PushVerdicts:
             return  # it is judged for them first
         for repository in self.store.images.list_unjudged_repositories(image):
             is_image = scan.state is not ScanState.NOT_AN_IMAGE
-            is_due = is_image and self.watched_images.state(repository, image).is_watched
+            is_due = is_image and self.watched_images.read_state(repository, image).is_watched
             if is_due and not self._is_judged(image, repository, scan.finished_at):
                 self.verdicts.judge_push(image, repository, scan.number)
             self.store.images.mark_judged(repository, image, scan.number, self.clock.now())
 
     def _is_judged(self, image: str, repository: str, since: str) -> bool:
         """Return whether the policy judged the image in this repository since its scan, for an approval."""
-        place = self.selection.policy_of(repository), repository
+        place = self.selection.get_policy_name(repository), repository
         records = self.store.verdicts.list_of_image(image)
         return any((record.policy, record.repository) == place and record.judged_at >= since for record in records)

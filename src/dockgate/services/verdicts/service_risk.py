@@ -14,7 +14,7 @@ from dockgate.events.dockgate_events import make_service_risk_changed
 from dockgate.events.envelope import NewEvent
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.policies.selection import PolicySelection
 from dockgate.services.verdicts.case_builder import DeploymentContext, find_running_image
 from dockgate.services.verdicts.verdict_inputs import VerdictInputs
@@ -65,14 +65,16 @@ class ServiceRisk:
             }
             self._evaluated_inputs = {**unchanged_inputs, **present}
         self._revisions = {name: revisions[name] for name in revisions if name in self._evaluated_inputs}
-        for_each([risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due)
+        run_for_each(
+            [risk.service for risk in self.store.service_risks.list() if self._is_due(risk)], self._announce_due
+        )
 
     def _compute_input_revisions(self) -> dict[str, str]:
         """Return, by service, a text that changes whenever inputs of the verdict on what it runs may have changed.
 
         It is cheaper than these inputs: made for all services at once, and without reading what a verdict is made from.
         """
-        common, running = self.inputs.revision(), self.store.services.list_running_images()
+        common, running = self.inputs.compute_revision(), self.store.services.list_running_images()
         numbers = self.store.verdicts.list_newest_numbers({service.digest for service in running})
         places = {service: (service.digest, service.reference.strip_registry(self.registry)) for service in running}
         provenance = self.store.provenance.list_revisions(set(places.values()))
@@ -147,11 +149,11 @@ class ServiceRisk:
 
         It changes every hour, too, because rules may count time.
         """
-        usable = self.selection.required_policies(image, context.execution, context.repository)
+        usable = self.selection.list_required_policies(image, context.execution, context.repository)
         policies = [read.unusable_reason or read.policy.digest for read in usable]
         now, place = self.clock.now(), (image, context.repository)
         provenance = self.store.provenance.list_revisions({place})[place]
-        waivers = self.waivers.revision(context.repository, now)
+        waivers = self.waivers.compute_revision(context.repository, now)
         return compute_digest(canonical.encode([database, image, *policies, waivers, provenance, now[:13]]))
 
     def _record(self, service: Service, repository: str, verdict: RunningVerdict | None) -> bool:
@@ -179,6 +181,6 @@ class ServiceRisk:
 
     def _list_owners(self, repository: str) -> tuple[str, ...]:
         try:
-            return self.selection.owners_of(repository)
+            return self.selection.list_owners(repository)
         except ConflictError:
             return ()  # two assignments match equally well: `policy_of` reports it

@@ -22,14 +22,14 @@ class VerdictInputs:
     selection: PolicySelection
     clock: ServerClock
 
-    def revision(self) -> str:
+    def compute_revision(self) -> str:
         """Return a text that changes when advisories, policies, waivers or VEX documents change.
 
         It changes every ten minutes too, for what nothing here says, such as an execution that was removed.
         """
         now = self.clock.now()
         waivers = [record.waiver.id for record in self.store.waivers.list_active(now)]
-        policies = self.store.policies.read_revision(), self.selection.revision()
+        policies = self.store.policies.read_revision(), self.selection.compute_revision()
         vex = self.store.vex.read_revision()
         return compute_digest(
             canonical.encode([self.verdicts.read_advisory_digest(), *policies, waivers, vex, now[:15]])

@@ -81,13 +81,13 @@ class Verdicts:
                 f"no verdict on {image}: only approved digests run",
                 "Put an approval action before the deploy, or approve the digest in a pipeline first.",
             )
-        watch = self.watched_images.state(context.repository, image)
+        watch = self.watched_images.read_state(context.repository, image)
         if not watch.is_watched:
             raise DeployError(
                 f"{image} is Undetermined: it is not watched any more{f' since {watch.until}' if watch.until else ''}",
                 "Request an approval of it: it is scanned and judged again.",
             )
-        policies = self.selection.required_policies(image, context.execution, context.repository)
+        policies = self.selection.list_required_policies(image, context.execution, context.repository)
         if not policies:
             raise DeployError(
                 f"every policy that judged {image} was removed since: only approved digests run",
@@ -116,7 +116,7 @@ class Verdicts:
 
         A rejected image has a deadline: the earliest that its policies give, by default in `risk_days`.
         """
-        policies = self.selection.required_policies(image, context.execution, context.repository)
+        policies = self.selection.list_required_policies(image, context.execution, context.repository)
         undetermined_reasons = [] if policies else ["every policy that judged it was removed since"]
         rejections, deadlines = [], []
         urgent: dict[str, str] = {}
@@ -153,13 +153,13 @@ class Verdicts:
 
         Empty while it cannot be judged by all.
         """
-        policies = self.selection.required_policies(image, context.execution, context.repository)
+        policies = self.selection.list_required_policies(image, context.execution, context.repository)
         cases = [self._build_case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
         return [case for case in cases if case is not None] if None not in cases else []
 
     def judge_push(self, image: str, repository: str, scan: int) -> None:
         """Store the verdict on an image that was pushed to a repository, by its policy, once for each scan."""
-        usable = self.selection.read(self.selection.policy_of(repository))
+        usable = self.selection.read(self.selection.get_policy_name(repository))
         self.provenance.fetch_once(repository, image, usable.policy.name)
         case = self._build_case(image, usable, DeploymentContext(repository))
         if case is not None:
@@ -173,7 +173,7 @@ class Verdicts:
         `judge_push`, and if the policy's verdict here was requested: then `judge_followed` judges it again. Where
         the newest one is by another policy than the repository's, it is stored after that in any case.
         """
-        usable = self.selection.read(self.selection.policy_of(repository))
+        usable = self.selection.read(self.selection.get_policy_name(repository))
         repository_records = [
             record for record in self.store.verdicts.list_of_image(image) if record.repository == repository
         ]

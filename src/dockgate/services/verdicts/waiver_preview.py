@@ -78,7 +78,7 @@ class WaiverPreviews:
 
     def _judge(self, waiver: Waiver, caller: Caller, digest: str) -> PreviewedVerdict:
         stored_verdict = self.store.verdicts.get(digest)
-        repository = ImageVisibility(self.store, caller).repository_of_verdict(stored_verdict.image, digest)
+        repository = ImageVisibility(self.store, caller).find_verdict_repository(stored_verdict.image, digest)
         case = self.store.verdicts.read_case(stored_verdict)
         images = [stored_verdict.image, *(inventory.image for inventory in case.inventories)]
         added_waivers = waivers.select_waivers([waiver], repository, images, self.clock.now())
@@ -95,7 +95,7 @@ class WaiverPreviews:
             number
             for number, findings in subject.affected_components.items()
             for entry in findings
-            if waivers.is_finding_accepted(waiver, subject.finding(entry).finding(), now)
+            if waivers.is_finding_accepted(waiver, subject.make_finding(entry).to_finding(), now)
         ]
         scope = ExposureScope()
         exposed_images = self.store.exposures.list_images(accepted_components, scope, is_owned=False)

@@ -17,7 +17,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
-from dockgate.services.error_isolation import for_each
+from dockgate.services.error_isolation import run_for_each
 from dockgate.services.verdicts.attached_statements import find_vex_signer, read_attached_vex
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DockgateError, UsageError
@@ -186,7 +186,7 @@ class ServerWaivers:
                 return f"{vex_statements.KEY}{fingerprint}"
         return None
 
-    def revision(self, repository: str, now: str) -> str:
+    def compute_revision(self, repository: str, now: str) -> str:
         """Return a text that changes whenever `select_for_image` could change for an image of this repository."""
         present = (record.waiver for record in self.store.waivers.list_active(now))
         ids = [
@@ -208,8 +208,8 @@ class ServerWaivers:
         unannounced_waivers = [record.waiver for record in active if record.announced_at is None]
         expiring = waivers.select_expiring_waivers(unannounced_waivers, now, self.notice_days)
         expired_waivers = self.store.waivers.list_unannounced_ends(now)
-        for_each([(waiver, False) for waiver in expiring], self._announce, lambda pair: pair[0].id)
-        for_each([(waiver, True) for waiver in expired_waivers], self._announce, lambda pair: pair[0].id)
+        run_for_each([(waiver, False) for waiver in expiring], self._announce, lambda pair: pair[0].id)
+        run_for_each([(waiver, True) for waiver in expired_waivers], self._announce, lambda pair: pair[0].id)
 
     def _announce(self, announcement: tuple[Waiver, bool]) -> None:
         (waiver, has_ended), now = announcement, self.clock.now()

@@ -5,7 +5,7 @@ from dataclasses import asdict, replace
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, select, update
 
-from dockgate.delivery.approval_request import pipeline_of
+from dockgate.delivery.approval_request import get_pipeline_name
 from dockgate.delivery.model import Answer, Approval, ApprovalId, ApprovalState, Approvers, RunState, Vote
 from dockgate.delivery.webhook_delivery import Callback
 from dockgate.events import dockgate_events
@@ -290,7 +290,7 @@ def _make_needed_event(approval: Approval, now: str) -> NewEvent:
         approval=approval.id,
         repository=approval.repository,
         image=approval.image,
-        pipeline=pipeline_of(approval) or None,
+        pipeline=get_pipeline_name(approval) or None,
         execution=approval.action.execution if approval.action else None,
         service=approval.service,
         summary=approval.summary,

@@ -348,7 +348,7 @@ def append_ends(
         pipeline, execution = by_id[key.execution]
         run = ActionRun(key, state, reason, dict(variables or {}))
         events.append(execution_events.end_event(pipeline, execution, run, now))
-        events += execution_events.ended_deploy(pipeline, execution, run, now)
+        events += execution_events.make_deploy_events(pipeline, execution, run, now)
     append_events(connection, events)
 
 

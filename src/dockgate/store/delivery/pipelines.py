@@ -7,8 +7,8 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, insert, select, tuple_, update
 
 from dockgate.delivery.model import Pipeline
-from dockgate.delivery.registry_access import built_repositories as built_by
-from dockgate.delivery.registry_access import source_repositories
+from dockgate.delivery.registry_access import list_built_repositories as built_by
+from dockgate.delivery.registry_access import list_source_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
@@ -105,7 +105,7 @@ class Pipelines:
 
     def list_sources(self) -> Mapping[str, frozenset[str]]:
         """The source repositories of each pipeline's newest version, by name."""
-        return {pipeline.name: source_repositories(pipeline) for pipeline in self.list_newest()}
+        return {pipeline.name: list_source_repositories(pipeline) for pipeline in self.list_newest()}
 
     def is_built(self, repository: str) -> bool:
         """Return whether any version of any pipeline pushes its builds to this image repository."""

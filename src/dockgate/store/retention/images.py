@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Select, case, delete, exists, func, select
 
 from dockgate.delivery.model import ApprovalState
-from dockgate.delivery.retention import Hold, Reason, kept_revisions
+from dockgate.delivery.retention import Hold, Reason, select_kept_revisions
 from dockgate.gate.model import Status
 from dockgate.gate.watch import ImageUse
 from dockgate.shared.references import find_digest
@@ -130,7 +130,7 @@ def _iterate_holds_of_services(connection: Connection, keep: int) -> Iterator[tu
     for family, revision, body in connection.execute(select(*task_definitions.c["family", "revision", "body"])):
         definitions[family][revision] = body.image.digest if body.image else ""
     for name, present, count in connection.execute(select(*services.c["name", "revision", "desired_count"])):
-        for revision in sorted(kept_revisions(definitions[name], present, keep), reverse=True):
+        for revision in sorted(select_kept_revisions(definitions[name], present, keep), reverse=True):
             is_running = revision == present and count
             hold = Hold(Reason.RUNS if is_running else Reason.ROLLBACK, f"service {name}, revision {revision}")
             yield definitions[name].get(revision, ""), hold

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, or_, select, union
 
 from dockgate.delivery.model import ActionKey, RunState
-from dockgate.delivery.retention import EndedExecution, kept_revisions, removable_executions
+from dockgate.delivery.retention import EndedExecution, select_kept_revisions, select_removable_executions
 from dockgate.delivery.service_model import RevisionCause
 from dockgate.gate.model import Verdict
 from dockgate.store.delivery.executions import OPEN
@@ -84,7 +84,7 @@ class RowRetention:
                 *_iterate_last_successes(connection),
                 *_iterate_executions_of_approvals(connection),
             }
-        return removable_executions(candidates, numbers, needed_ids, before)
+        return select_removable_executions(candidates, numbers, needed_ids, before)
 
     def delete_executions(self, ids: Sequence[str], before: str) -> Sequence[str]:
         """Delete those of the executions that are still over since before that time. Returns them."""
@@ -126,7 +126,7 @@ class RowRetention:
             causes = _list_causes_of_revisions(connection)
             present_revisions = select(services.c.name, services.c.revision).order_by(services.c.name)
             revisions = {
-                name: sorted(causes[name].keys() - kept_revisions(causes[name], present, keep))
+                name: sorted(causes[name].keys() - select_kept_revisions(causes[name], present, keep))
                 for name, present in connection.execute(present_revisions)
             }
             return {name: old for name, old in revisions.items() if old}
@@ -218,7 +218,7 @@ def _iterate_executions_of_services(connection: Connection, keep: int) -> Iterat
     all_causes = _list_causes_of_revisions(connection)
     for name, present in connection.execute(select(services.c.name, services.c.revision)).all():
         causes = all_causes[name]
-        needed_causes = (causes.get(revision) for revision in kept_revisions(causes, present, keep))
+        needed_causes = (causes.get(revision) for revision in select_kept_revisions(causes, present, keep))
         keys = (RevisionCause.parse(cause).by for cause in needed_causes if cause is not None)
         yield from (key.execution for key in keys if isinstance(key, ActionKey))
 
@@ -257,7 +257,7 @@ def _list_old_revisions(connection: Connection, service: str, keep: int) -> Sequ
     present = connection.scalar(select(services.c.revision).where(services.c.name == service))
     of_service = select(task_definitions.c.revision).where(task_definitions.c.family == service)
     revisions = set(connection.scalars(of_service))
-    return sorted(revisions - kept_revisions(revisions, present or 0, keep))
+    return sorted(revisions - select_kept_revisions(revisions, present or 0, keep))
 
 
 def _is_absent(image: ColumnElement[Any]) -> ColumnElement[bool]:

@@ -89,7 +89,7 @@ def _request_approval(
     reference = _make_reference(body, address)
     caller.require(repository=_qualify_repository(reference).removeprefix(f"{address}/"))
     _require_service(body.service, server, caller)
-    if caller.is_limited and body.policy and body.policy not in server.policies.names():
+    if caller.is_limited and body.policy and body.policy not in server.policies.list_names():
         raise NotFoundError(f"there is no policy {body.policy!r}", "Omit `policy` for the repository's own.")
     callback = None
     if body.callback is not None:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, replace
 
-from dockgate.delivery.approval_request import scope_of
+from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller, Permission
@@ -101,7 +101,7 @@ def list_approvals(
     return [
         make_approval_view(approval)
         for approval in server.store.approvals.list(state, max(1, min(limit, 1000)))
-        if caller.can_reach(**scope_of(approval))
+        if caller.can_reach(**make_scope(approval))
     ]
 
 
@@ -128,7 +128,7 @@ def list_votes(approval_id: str, caller: Reader, server: ServerDependency) -> li
 def get_approval(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(caller, approval_id, server)
-    may_decide = caller.can(Permission.DECIDE, **scope_of(approval))
+    may_decide = caller.can(Permission.DECIDE, **make_scope(approval))
     return approval if may_decide else replace(approval, token="")
 
 
@@ -171,7 +171,7 @@ def require_reach(caller: Caller, approval: Approval) -> None:
 
     Raises NotFoundError, as for an unknown one, unless the caller may see it: then DeniedError.
     """
-    scope = scope_of(approval)
+    scope = make_scope(approval)
     if not caller.can_reach(**scope) and not caller.can(Permission.READ, **scope):
         raise make_unknown_approval_error(approval.id)
     caller.require(**scope)

@@ -24,7 +24,7 @@ class Keys:
 @mark_self_checking
 def list_keys(caller: Reader, server: ServerDependency) -> Keys:
     """List the public keys (PEM), the present one first."""
-    return Keys(list(_require_attestor(server).keys()))
+    return Keys(list(_require_attestor(server).list_keys()))
 
 
 @router.post("/attestation-keys", status_code=201)
@@ -39,7 +39,7 @@ def list_image_attestations(digest: Digest, caller: Reader, server: ServerDepend
     """List the attestations of an image, newest first. Their content is in the registry."""
     visibility = ImageVisibility(server.store, caller)
     visibility.require_image(digest)
-    names = visibility.repositories(digest) if caller.is_limited else None
+    names = visibility.list_repositories(digest) if caller.is_limited else None
     attestation_list = list_attestations(server.store.outbox, digest)
     return [entry for entry in attestation_list if names is None or entry.repository in names]
 

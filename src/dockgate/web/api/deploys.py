@@ -221,7 +221,7 @@ def read_service_page(
     summaries = []
     for service in page.entries:
         image = images.get(service.name)
-        tasks = server.targets[service.target].tasks(service.name)
+        tasks = server.targets[service.target].list_tasks(service.name)
         running = sum(task.state is TaskState.RUNNING for task in tasks)
         summaries.append(ServiceSummary(service, str(image) if image else None, running, failures.get(service.name)))
     return page.with_entries(summaries)
@@ -242,7 +242,7 @@ def get_service(name: str, caller: Reader, server: ServerDependency) -> ServiceV
     view = ServiceView(
         service=stored_service,
         definitions=list(server.store.services.list_definitions(name)),
-        tasks=list(server.targets[stored_service.target].tasks(name)),
+        tasks=list(server.targets[stored_service.target].list_tasks(name)),
         rollouts=list(server.store.rollouts.list(name)),
         events=list(server.store.services.list_events(name)),
         failed_deploy=find_failed_deploys(caller, server).get(name),

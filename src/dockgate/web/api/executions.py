@@ -6,7 +6,7 @@ from pathlib import Path
 from fastapi.responses import FileResponse
 
 from dockgate.delivery.model import ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState
-from dockgate.delivery.pipeline import latest_runs, stage_state
+from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.actions import read_definition
 from dockgate.services.web_services import WebServices
@@ -92,7 +92,7 @@ def get_execution(execution_id: str, caller: Reader, server: ServerDependency) -
     execution = server.store.executions.get(execution_id)
     pipeline = server.store.pipelines.get(execution.pipeline, execution.pipeline_version)
     runs = server.store.executions.list_runs(execution_id)
-    last = latest_runs(runs)
+    last = select_latest_runs(runs)
     stages = []
     for stage in pipeline.stages:
         actions = []
@@ -109,7 +109,7 @@ def get_execution(execution_id: str, caller: Reader, server: ServerDependency) -
             service = str(action.configuration["service"]) if action.type is ActionType.DEPLOY else None
             details = {"has_log": has_log, "approval": approval, "service": service}
             actions.append(_make_action_view(run, **summary, **details))
-        stages.append(StageView(stage.name, stage_state(stage, runs), actions))
+        stages.append(StageView(stage.name, compute_stage_state(stage, runs), actions))
     return ExecutionView(execution, stages, _find_successor(server, execution, pipeline))
 
 

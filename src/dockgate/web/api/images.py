@@ -171,12 +171,12 @@ def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[I
     if scan is None and not pushes and server.store.fleet.find_image(digest) is None:
         raise NotFoundError(f"the image {digest} is not known", "`dockgate image list` lists the pushed images.")
     running = server.store.services.list_running_images()
-    verdicts, watches = visibility.verdicts(digest), list(server.watched_images.list_repositories(digest, running))
-    running = server.image_search.visible_services(running, caller)
+    verdicts, watches = visibility.list_verdicts(digest), list(server.watched_images.list_repositories(digest, running))
+    running = server.image_search.select_visible_services(running, caller)
     places = list(server.image_search.list_locations(digest, watches, verdicts, running))
     moves = list(server.store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
-        names = visibility.repositories(digest)
+        names = visibility.list_repositories(digest)
         pushes = [entry for entry in pushes if entry.repository in names]
         moves = [entry for entry in moves if entry.repository in names]
         places = [entry for entry in places if entry.repository in names]
@@ -223,7 +223,7 @@ def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[I
 def _describe_last_verdict(server: WebServices, digest: str, visibility: ImageVisibility) -> str | None:
     """The last current verdict on an image in words, None where it had none that the caller may see."""
     image = server.store.fleet.find_image(digest)
-    if image is None or (visibility.caller.is_limited and image.repository not in visibility.repositories(digest)):
+    if image is None or (visibility.caller.is_limited and image.repository not in visibility.list_repositories(digest)):
         return None
     verdict = server.store.fleet_verdicts.find_last_of_image(digest)
     return None if verdict is None else f"{verdict.status.value}, {describe_counts(verdict.counts)}"
@@ -253,7 +253,7 @@ def read_platforms(digest: str, visibility: ImageVisibility) -> tuple[Scan | Non
     if (
         scan is not None
         and visibility.caller.is_limited
-        and scan.repository not in (visible := visibility.repositories(digest))
+        and scan.repository not in (visible := visibility.list_repositories(digest))
     ):
         reason = "it could not be read in another repository" if scan.reason else ""
         scan = replace(scan, repository=visible[0], reason=reason)
@@ -310,7 +310,7 @@ def _record_report(
     With the permission accept, in all repositories of the image, it can replace a missing scan.
     """
     external_report = reading.read(body, name[:200], digest, found_at)
-    names = ImageVisibility(server.store, caller).all_repositories(digest) or {""}
+    names = ImageVisibility(server.store, caller).list_all_repositories(digest) or {""}
     may_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
     scope = ReportScope(caller.get_limits(Permission.RUN), caller.get_limits(Permission.ACCEPT) if may_accept else None)
     return list(server.finding_reports.add(external_report, caller.name, scope))

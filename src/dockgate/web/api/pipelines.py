@@ -99,7 +99,9 @@ def read_repository_page(caller: Caller, server: WebServices, query: PageQuery) 
     """A page of the repositories that the caller may see."""
     visible = (name for name in server.store.repositories.list_names() if caller.can_reach(repository=name))
     page = make_page(visible, {"name": lambda name: (name,)}, query)
-    views = [RepositoryView(name, server.clone_url(name), dict(server.source.heads(name))) for name in page.entries]
+    views = [
+        RepositoryView(name, server.make_clone_url(name), dict(server.source.list_heads(name))) for name in page.entries
+    ]
     return page.with_entries(views)
 
 

@@ -111,7 +111,7 @@ async def try_candidate(
 @router.get("/policies/schema")
 def get_schema(caller: api.Reader, server: api.ServerDependency) -> dict[str, Any]:
     """Get the JSON Schema of policies."""
-    return server.policies.schema()
+    return server.policies.make_schema()
 
 
 @router.get("/policies/{name}")
@@ -129,7 +129,7 @@ def get_policy(
 def list_versions(name: str, caller: api.Reader, server: api.ServerDependency) -> list[PolicySummary]:
     """List the versions of a policy, newest first, with removals."""
     require_visible_policy(name, caller, server)
-    return [_build_summary(version) for version in server.policies.history(name)]
+    return [_build_summary(version) for version in server.policies.list_versions(name)]
 
 
 @router.put("/policies/{name}", openapi_extra=api.describe_body("application/yaml", "string"))
@@ -212,7 +212,7 @@ def list_assignments(caller: api.Reader, server: api.ServerDependency) -> list[A
 
 def list_visible_policies(caller: Caller, server: WebServices) -> list[PolicyVersion]:
     """The policies that the caller may see: for limited callers, those that judge its repositories."""
-    present = server.policies.current_versions()
+    present = server.policies.list_current_versions()
     if not caller.is_limited:
         return list(present)
     names = {DEFAULT_POLICY, *(entry.assignment.policy for entry in _list_visible_assignments(caller, server))}
@@ -287,7 +287,7 @@ _make_assignment_view = api.make_view_maker(
 
 
 def _build_assignment_view(record: AssignmentRecord, owners: Owners) -> AssignmentView:
-    silent = owners.without_target(record.assignment.owners)
+    silent = owners.find_owners_without_target(record.assignment.owners)
     return _make_assignment_view(record.assignment, owners_without_target=silent, **_describe_change(record))
 
 

@@ -47,7 +47,7 @@ def rotate_key(server: ServerDependency, caller: Administrator) -> None:
 def list_repositories(server: ServerDependency, caller: Reader) -> list[RepositoryPulls]:
     """List the repositories of the server's registry that have images, each with its pull policy."""
     names = server.store.images.list_pushed_repositories()
-    return [server.registry_pulls.policies_of(name) for name in names if caller.can_reach(repository=name)]
+    return [server.registry_pulls.get_pull_policy(name) for name in names if caller.can_reach(repository=name)]
 
 
 @router.get("/registry/repositories/{repository:path}/pull/{digest}")

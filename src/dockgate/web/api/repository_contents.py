@@ -48,8 +48,8 @@ def list_commits(
     `after` is the id of the last commit of the previous page.
     """
     if after:
-        return list(server.files.history(name, after, limit + 1))[1:]
-    return list(server.files.history(name, at, limit))
+        return list(server.files.list_commits(name, after, limit + 1))[1:]
+    return list(server.files.list_commits(name, at, limit))
 
 
 @router.get("/repositories/{name}/commits/{commit}")
@@ -58,5 +58,5 @@ def get_commit(
 ) -> CommitView:
     """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
     commit_object = server.source.commit(name, commit)
-    branch = server.source.branch_of(name, commit_object.id)
-    return CommitView(commit_object, branch, against, server.files.difference(name, against or None, commit))
+    branch = server.source.find_branch(name, commit_object.id)
+    return CommitView(commit_object, branch, against, server.files.diff_commits(name, against or None, commit))

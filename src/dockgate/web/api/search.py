@@ -71,7 +71,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     names_by_kind = (
         ("pipeline", list_visible_pipelines(caller, server), "/pipelines/"),
         ("service", [service.name for service in list_visible_services(caller, server)], "/running/"),
-        ("policy", () if caller.is_limited else server.policies.names(), "/policies/"),
+        ("policy", () if caller.is_limited else server.policies.list_names(), "/policies/"),
         ("waiver", () if caller.is_limited else [each.waiver.id for each in store.waivers.list()], "/waivers/"),
     )
     for kind, names, prefix in names_by_kind:

@@ -34,7 +34,7 @@ class ExplanationView:
 def get_verdict(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> Verdict:
     """Get a verdict."""
     stored_verdict = server.store.verdicts.get(digest)
-    ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
+    ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
     return stored_verdict
 
 

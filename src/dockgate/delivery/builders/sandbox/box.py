@@ -72,7 +72,7 @@ def fork(function: Callable[[], int]) -> int:
     os._exit(code)
 
 
-def code_of(child: int) -> int:
+def wait_for_exit_code(child: int) -> int:
     """Wait for a child, and return its exit code, or 128 plus the number of the signal that ended it."""
     return _exit_code(os.waitpid(child, 0)[1])
 
@@ -100,17 +100,17 @@ def keep(plan: Mapping[str, Any], channel: socket.socket) -> int:
 
     reader, writer = os.pipe()
 
-    def holder() -> int:
+    def run_holder() -> int:
         channel.close()
         os.close(reader)
         return hold(plan, steps, writer, keeper)
 
-    child = fork(holder)
+    child = fork(run_holder)
     os.close(writer)
     steps["user"].wait()
     write_maps(child, plan["users"], plan["groups"])
     steps["mapped"].open()
-    code = code_of(child)
+    code = wait_for_exit_code(child)
     failed_index = os.read(reader, 16).decode()
     if code and not failed_index:
         raise BoxError("a process of the box ended too early")
@@ -154,7 +154,7 @@ def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keep
     end_with_parent(keeper)
     inner = {name: Gate() for name in ("network", "ruled", "user", "mapped")}
     holder = os.getpid()
-    child = fork(lambda: belong(plan, inner, progress, holder))
+    child = fork(lambda: run_member(plan, inner, progress, holder))
     inner["network"].wait()
     if plan["pasta"]:
         # By standard input: pasta gives up the right to open it by name, and closes every other descriptor.
@@ -164,10 +164,10 @@ def hold(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, keep
     inner["user"].wait()
     write_maps(child, [[1, plan["users"][1][1]]], [[1, plan["groups"][1][1]]])
     inner["mapped"].open()
-    return code_of(child)
+    return wait_for_exit_code(child)
 
 
-def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, holder: int) -> int:
+def run_member(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, holder: int) -> int:
     """Run the member of user namespace 2, which shares network namespace 1 but owns nothing of it."""
     end_with_parent(holder)
     unshare(system.CLONE_NEWNET, "network")
@@ -184,7 +184,7 @@ def belong(plan: Mapping[str, Any], steps: Mapping[str, Gate], progress: int, ho
         system.CLONE_NEWNS | system.CLONE_NEWPID | system.CLONE_NEWIPC | system.CLONE_NEWUTS | system.CLONE_NEWCGROUP,
         "process",
     )
-    return code_of(fork(lambda: run_init(plan, progress)))
+    return wait_for_exit_code(fork(lambda: run_init(plan, progress)))
 
 
 def run_init(plan: Mapping[str, Any], progress: int) -> int:

@@ -22,8 +22,8 @@ def is_unified(root: Path = ROOT) -> bool:
     return (root / "cgroup.controllers").exists()
 
 
-def missing_controllers(root: Path = ROOT) -> list[str]:
-    """The controllers that limits need and the host lacks."""
+def find_missing_controllers(root: Path = ROOT) -> list[str]:
+    """Return the controllers that limits need and the host lacks."""
     if is_unified(root):
         available = (root / "cgroup.controllers").read_text().split()
         return [name for name in ("memory", "pids") if name not in available]
@@ -60,13 +60,13 @@ def make(name: str, memory: int, processes: int, root: Path = ROOT) -> list[Path
         ) from error
 
 
-def leftovers(prefix: str, root: Path = ROOT) -> list[Path]:
-    """The groups of earlier builds whose names start with the prefix."""
+def find_leftovers(prefix: str, root: Path = ROOT) -> list[Path]:
+    """Return the groups of earlier builds whose names start with the prefix."""
     places = [root] if is_unified(root) else [root / "memory", root / "pids"]
     return [group for place in places for group in place.glob(f"{prefix}-*")]
 
 
-def was_out_of_memory(groups: Sequence[Path]) -> bool:
+def has_run_out_of_memory(groups: Sequence[Path]) -> bool:
     """Return whether the kernel killed a process because of its group's memory limit."""
     for group in groups:
         for name in ("memory.events", "memory.oom_control"):

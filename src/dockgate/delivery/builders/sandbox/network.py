@@ -16,10 +16,10 @@ RESOLVER = "169.254.1.1"
 _NEIGHBOURS = "nd-router-solicit, nd-neighbor-solicit, nd-neighbor-advert"
 
 
-def rules(
+def make_rules(
     own_addresses: Iterable[str], allowed_networks: Iterable[str] = (), blocked_networks: Iterable[str] = ()
 ) -> str:
-    """A ruleset for `nft -f`. All arguments are addresses or networks.
+    """Return a ruleset for `nft -f`. All arguments are addresses or networks.
 
     `own_addresses` are the host's addresses, which are always rejected; `allowed_networks` are accepted although
     private, `blocked_networks` rejected although public.
@@ -53,7 +53,7 @@ def _group_by_family(networks: Iterable[str]) -> Mapping[str, list[str]]:
     return {family: members for family, members in merged_networks.items() if members}
 
 
-def pasta(resolver: str | None) -> list[str]:
+def make_pasta_command(resolver: str | None) -> list[str]:
     """Return the command of pasta(1) that connects a network namespace.
 
     The namespace has no access to the host's addresses or ports. `resolver` is the host's, None for the one that pasta
@@ -79,8 +79,8 @@ def host_addresses(proc: Path = Path("/proc")) -> list[str]:
     return sorted(text for text in addresses if not ipaddress.ip_address(text).is_loopback)
 
 
-def loopback_resolver() -> str | None:
-    """The host's first resolver if it is on loopback, else None (resolv.conf(5)).
+def find_loopback_resolver() -> str | None:
+    """Return the host's first resolver if it is on loopback, else None (resolv.conf(5)).
 
     pasta must know one on loopback.
     """
@@ -94,8 +94,8 @@ def loopback_resolver() -> str | None:
     return None
 
 
-def proxies(environment: Mapping[str, str]) -> dict[str, str]:
-    """The proxy settings that a build may see: none with a password."""
+def select_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """Return the proxy settings that a build may see: none with a password."""
     names = ("http_proxy", "https_proxy", "ftp_proxy", "all_proxy", "no_proxy")
     spellings = [*names, *(name.upper() for name in names)]
     return {name: environment[name] for name in spellings if environment.get(name) and "@" not in environment[name]}

@@ -178,8 +178,8 @@ class Sandbox:
 
     is_sandboxed = True
 
-    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        """Paths that the commands of a build use."""
+    def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        """Return the paths that the commands of a build use."""
         return Paths(PODMAN, "/context", "/scratch", "/out/layout", _RESULT, _CA_PATH)
 
     def has_disk(self, folder: Path) -> bool:
@@ -244,8 +244,8 @@ class Sandbox:
             "disk": str(folder / "disk.ext4"),
             "folders": _FOLDERS,
             "cgroups": list(groups),
-            "pasta": network.pasta(network.loopback_resolver()),
-            "rules": network.rules(network.host_addresses(), self._allowed_networks, self._blocked_networks),
+            "pasta": network.make_pasta_command(network.find_loopback_resolver()),
+            "rules": network.make_rules(network.host_addresses(), self._allowed_networks, self._blocked_networks),
             "commands": [list(command) for command in job.commands],
             "silent": sorted(job.silent),
             "environment": {
@@ -286,18 +286,18 @@ class Sandbox:
 
             build_log = BuildLog(log, self.limits.log)
             watch(process, build_log, self.limits.seconds, kill, json.dumps(plan).encode())
-            is_out_of_memory = cgroups.was_out_of_memory(groups)
+            is_out_of_memory = cgroups.has_run_out_of_memory(groups)
             return _receive_outcome(connection, process.returncode, build_log.last_lines, is_out_of_memory, self.limits)
 
 
-def leftovers(folder: Path) -> list[Path]:
-    """The control groups that builds of this folder left."""
-    return cgroups.leftovers(_group_name(folder))
+def find_leftovers(folder: Path) -> list[Path]:
+    """Return the control groups that builds of this folder left."""
+    return cgroups.find_leftovers(_group_name(folder))
 
 
 def end_leftovers(folder: Path) -> None:
     """End everything that builds of this folder left running."""
-    for group in leftovers(folder):
+    for group in find_leftovers(folder):
         cgroups.end(group)
 
 
@@ -336,8 +336,8 @@ def _is_attached(disk: Path) -> bool:
     return False
 
 
-def hard_limits() -> list[str]:
-    """Options of podman for this process's hard limits, which podman may not exceed."""
+def make_limit_options() -> list[str]:
+    """Return options of podman for this process's hard limits, which podman may not exceed."""
     options = []
     for name, number in (("nofile", resource.RLIMIT_NOFILE), ("nproc", resource.RLIMIT_NPROC)):
         hard = resource.getrlimit(number)[1]

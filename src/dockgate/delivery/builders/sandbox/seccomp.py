@@ -42,8 +42,8 @@ _TO_REFUSE, _TO_ALLOW = -1, -2
 _PR_SET_SECCOMP, _MODE_FILTER = 22, 2
 
 
-def program(machine: str) -> bytes:
-    """The filter for a machine, as named by uname(2).
+def make_program(machine: str) -> bytes:
+    """Return the filter for a machine, as named by uname(2).
 
     It refuses calls of other architectures, such as 32-bit programs. Raises LookupError for an unknown machine.
     """
@@ -76,7 +76,7 @@ def install() -> None:
 
     Needs CAP_SYS_ADMIN in the user namespace. Raises OSError if the kernel refuses, LookupError for an unknown machine.
     """
-    code = program(os.uname().machine)
+    code = make_program(os.uname().machine)
     buffer = ctypes.create_string_buffer(code, len(code))
     header = struct.pack("@HP", len(code) // 8, ctypes.addressof(buffer))
     libc = ctypes.CDLL(None, use_errno=True)

@@ -39,8 +39,8 @@ class Host:
     def make_disk(self, folder: Path) -> None:
         """Do nothing: builds on the host have no disk of their own."""
 
-    def paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
-        """Paths that the commands of a build use."""
+    def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
+        """Return the paths that the commands of a build use."""
         tag = f"localhost/dockgate-build/{request.repository}:latest"
         return Paths(
             self._command,

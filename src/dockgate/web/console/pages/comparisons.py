@@ -94,7 +94,7 @@ def find_verdict(text: str, policy: str, caller: Caller, server: WebServices) ->
         raise UsageError(f"several digests begin with {start[1]}", "Give more characters.")
     if verdicts:
         return verdicts[0]
-    records = ImageVisibility(server.store, caller).verdicts(images[0])
+    records = ImageVisibility(server.store, caller).list_verdicts(images[0])
     if not records:
         raise NotFoundError(
             f"there is no verdict on the image {images[0][:19]} yet", "Request an approval of it, or push it again."

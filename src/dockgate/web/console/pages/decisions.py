@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dockgate.delivery.approvals import contributor_objection, vote_objection
+from dockgate.delivery.approvals import find_contributor_objection, vote_objection
 from dockgate.delivery.model import ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
@@ -64,7 +64,7 @@ def _find_objection(approval: ApprovalView, voters: Sequence[str], caller: Calle
         return f"{caller.name} has voted" if caller.name in voters else objection
     if caller.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
         return None
-    return contributor_objection(caller.principal, approval.committers)
+    return find_contributor_objection(caller.principal, approval.committers)
 
 
 def choose_status(refusal: Refusal | None) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
-from dockgate.delivery.definitions.pipeline_text import pipeline_text
+from dockgate.delivery.definitions.pipeline_text import write_pipeline
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
@@ -187,14 +187,14 @@ def _render_definition(
     if shown_version is None:
         raise NotFoundError(f"the pipeline {name} has no version {version}", f"Versions: 1 to {newest_version}.")
     previous = by_version.get(against or shown_version.pipeline.version - 1)
-    text = edited_fields.get("text", shown_version.text or pipeline_text(shown_version.pipeline))
+    text = edited_fields.get("text", shown_version.text or write_pipeline(shown_version.pipeline))
     result: CheckResult | None = edited_fields.get("result")
     is_refused = result is not None and result.problem is not None
     lines: Sequence[str] = ()
     if previous and previous.text and shown_version.text:
         lines = compare_texts(previous.text, shown_version.text)
     elif previous:
-        lines = compare_texts(pipeline_text(previous.pipeline), pipeline_text(shown_version.pipeline))
+        lines = compare_texts(write_pipeline(previous.pipeline), write_pipeline(shown_version.pipeline))
     return render_page(
         request,
         caller,

@@ -95,7 +95,7 @@ def render_execution(
         states=choose_states(view, rejections),
         execution=view.execution,
         commit=_describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
-        started_by=", ".join(starters(view.execution.trigger)),
+        started_by=", ".join(list_starters(view.execution.trigger)),
         decisions=decisions,
         shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
@@ -262,7 +262,7 @@ def download_log(
 def _list_logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey, str]]:
     """The logs of the execution in the order of its actions, with "prev" or "next" for those beside that of `key`."""
     pipeline, _ = read_definition(server.store, key)
-    last = latest_runs(server.store.executions.list_runs(key.execution))
+    last = select_latest_runs(server.store.executions.list_runs(key.execution))
     actions = [(stage.name, action) for stage in pipeline.stages for action in stage.actions]
     keys = [
         run.key

@@ -155,7 +155,7 @@ def _render_policy(
     example: PolicyExample | None = None,
 ) -> Response:
     shown_policy = server.policies.get(name, version or None)
-    history = server.policies.history(name) if shown_policy.version else ()
+    history = server.policies.list_versions(name) if shown_policy.version else ()
     by_version = {entry.version: entry for entry in history}
     previous = by_version.get(against or shown_policy.version - 1)
     is_refused = result is not None and result.problem is not None

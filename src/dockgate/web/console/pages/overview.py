@@ -7,7 +7,7 @@ from datetime import timedelta
 from fastapi import Request
 from fastapi.responses import Response, StreamingResponse
 
-from dockgate.delivery.approval_request import scope_of
+from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
@@ -140,7 +140,7 @@ def _list_waiting_approvals(server: WebServices, caller: Caller) -> Iterator[Que
         server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
     )
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
-        may_decide = caller.can(Permission.DECIDE, **scope_of(approval))
+        may_decide = caller.can(Permission.DECIDE, **make_scope(approval))
         if approval.approvers and may_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."

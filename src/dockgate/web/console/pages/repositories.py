@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from fastapi import Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.pipeline import source_branches
+from dockgate.delivery.pipeline import list_source_branches
 from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.git_pushes import find_email
@@ -64,7 +64,7 @@ def show_repository(
     name: str, request: Request, caller: api.Reader, server: api.ServerDependency, at: str = "", after: str = ""
 ) -> Response:
     """Show the files at the root of a branch, and its newest commits, or those after one."""
-    heads = server.source.heads(name)
+    heads = server.source.list_heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
     commits = contents.list_commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
     return render_page(
@@ -75,9 +75,9 @@ def show_repository(
         name=name,
         at=branch,
         heads=heads,
-        clone_url=server.clone_url(name),
+        clone_url=server.make_clone_url(name),
         entries=_make_entry_table(request, server.files.list(name, branch, "") if branch else ()),
-        tags=_list_tags(server.source.references(name)),
+        tags=_list_tags(server.source.list_references(name)),
         after=after,
         commits=commits[:COMMITS],
         following=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
@@ -116,7 +116,7 @@ def show_file(
         reason = str(error)
     except UnicodeDecodeError:
         reason = "This file is not text in UTF-8."
-    is_branch = at in server.source.heads(name)
+    is_branch = at in server.source.list_heads(name)
     return render_page(
         request, caller, "file.html", title=f"{path} in {name}", text=text, reason=reason, is_branch=is_branch, **common
     )
@@ -152,7 +152,7 @@ def show_commit(
     reason = ""
     shown_commit = server.source.commit(name, commit)
     try:
-        lines = server.files.difference(name, against or None, commit).splitlines()
+        lines = server.files.diff_commits(name, against or None, commit).splitlines()
     except TooLargeError as error:
         reason = str(error)
     return render_page(
@@ -162,7 +162,7 @@ def show_commit(
         title=f"{commit[:12]} in {name}",
         name=name,
         commit=shown_commit,
-        branch=server.source.branch_of(name, shown_commit.id),
+        branch=server.source.find_branch(name, shown_commit.id),
         against=against,
         committed=committed,
         starts=[
@@ -170,7 +170,7 @@ def show_commit(
         ]
         if committed
         else (),
-        branches=sorted(server.source.heads(name)),
+        branches=sorted(server.source.list_heads(name)),
         lines=lines[:MAX_DIFF_LINES],
         line_count=len(lines),
         reason=reason,
@@ -182,7 +182,7 @@ def show_edit_form(
     name: str, path: str, at: str, request: Request, caller: api.Runner, server: api.ServerDependency
 ) -> Response:
     """Show the form to change a file of a branch."""
-    head = server.source.heads(name).get(at)
+    head = server.source.list_heads(name).get(at)
     if head is None:
         raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
     values = {"content": server.files.read(name, head, path).decode("utf-8", "replace"), "head": head, "at": at}
@@ -194,7 +194,7 @@ def show_new_file_form(
     name: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = "main"
 ) -> Response:
     """Show the form for a new file of a branch."""
-    values = {"content": "", "head": server.source.heads(name).get(at, ""), "at": at}
+    values = {"content": "", "head": server.source.list_heads(name).get(at, ""), "at": at}
     return _render_edit_form(request, caller, server, name, "", values)
 
 
@@ -234,7 +234,7 @@ def _list_pipelines(server: api.ServerDependency, name: str, branch: str) -> lis
     return [
         pipeline.name
         for pipeline in server.store.pipelines.list_newest()
-        if (name, branch) in source_branches(pipeline)
+        if (name, branch) in list_source_branches(pipeline)
     ]
 
 
@@ -256,7 +256,7 @@ def save_file(name: str, request: Request, caller: api.Runner, server: api.Serve
     try:
         commit = server.git_pushes.commit(server.files, name, change, pusher, token)
     except ChangedError as error:
-        head = server.source.heads(name).get(change.branch)
+        head = server.source.list_heads(name).get(change.branch)
         lines = compare_texts(_read_text(server, name, head, change.path), change.content)
         return _render_edit_form(
             request, caller, server, name, change.path, {**values, "head": head or ""}, error, lines

@@ -76,7 +76,7 @@ def show_service(name: str, request: Request, caller: api.Reader, server: api.Se
     view = calls.get_service(name, caller, server)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
-    verdicts = ImageVisibility(server.store, caller).verdicts(image.digest) if image else ()
+    verdicts = ImageVisibility(server.store, caller).list_verdicts(image.digest) if image else ()
     under_way = [rollout.desired_count for rollout in view.rollouts if rollout.state is RunState.IN_PROGRESS]
     return render_page(
         request,

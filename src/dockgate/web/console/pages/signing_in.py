@@ -5,7 +5,12 @@ from typing import Annotated
 from fastapi import Depends, Request
 from fastapi.responses import Response
 
-from dockgate.services.identity.provider_sign_in import RETURN_PATH, ProviderSignIn, other_browser, read_request
+from dockgate.services.identity.provider_sign_in import (
+    RETURN_PATH,
+    ProviderSignIn,
+    make_other_browser_error,
+    read_request,
+)
 from dockgate.services.identity.sessions import MOST_DAYS, PROVIDER_HOURS
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import (
@@ -107,7 +112,7 @@ async def return_from_provider(
     pending = read_request(fields)
     try:
         if pending is None:
-            raise other_browser()
+            raise make_other_browser_error()
         state, code, issuer = answer.get("state", ""), answer.get("code", ""), answer.get("iss")
         if "error" in answer or not code:
             raise DeniedError("You are not signed in: the identity provider sent no code.", "Sign in again.")

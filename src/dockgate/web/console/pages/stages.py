@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dockgate.delivery.model import ActionKey, ActionRun, Approval, Execution, RunState, Stage
-from dockgate.delivery.pipeline import latest_runs, stage_state
+from dockgate.delivery.pipeline import compute_stage_state, select_latest_runs
 from dockgate.gate.model import Status
 from dockgate.services.web_services import WebServices
 from dockgate.web.api.executions import ExecutionView
@@ -113,9 +113,11 @@ def _choose_stage_state(
     stage: Stage, runs: Sequence[ActionRun], rejections: Mapping[ActionKey, Status]
 ) -> RunState | Status:
     failed_keys = [
-        run.key for run in latest_runs(runs).values() if run.key.stage == stage.name and run.state is RunState.FAILED
+        run.key
+        for run in select_latest_runs(runs).values()
+        if run.key.stage == stage.name and run.state is RunState.FAILED
     ]
-    return _choose_state(stage_state(stage, runs), failed_keys, rejections)
+    return _choose_state(compute_stage_state(stage, runs), failed_keys, rejections)
 
 
 def _choose_state(

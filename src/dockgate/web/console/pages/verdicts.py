@@ -9,7 +9,7 @@ from fastapi import Query, Request
 from fastapi.responses import Response
 
 from dockgate import reports
-from dockgate.delivery.accept_commands import waiver_commands
+from dockgate.delivery.accept_commands import make_waiver_commands
 from dockgate.gate.model import PlatformVerdict, Verdict
 from dockgate.gate.next_steps import NextStep, list_next_steps
 from dockgate.gate.replay.case_file import RecordedVerdict
@@ -114,8 +114,8 @@ def show_verdict(
     `against` is the digest of a verdict or an image, or its start.
     """
     stored_verdict, visibility = _read_verdict(request, server, digest), ImageVisibility(server.store, caller)
-    repository = visibility.repository_of_verdict(stored_verdict.image, digest)
-    records = visibility.verdicts(stored_verdict.image)
+    repository = visibility.find_verdict_repository(stored_verdict.image, digest)
+    records = visibility.list_verdicts(stored_verdict.image)
     second, comparison, problem = None, None, None
     if against:
         try:
@@ -144,7 +144,7 @@ def show_verdict(
         second=second,
         problem=problem,
         effect_lines=describe_effect,
-        commands=waiver_commands(stored_verdict),
+        commands=make_waiver_commands(stored_verdict),
         show=show,
         page=page,
         against=against,
@@ -255,7 +255,7 @@ def download_report(
         raise UsageError(f"there are no reports as {form[:40]!r}", f"Formats: {', '.join(REPORT_KINDS)}.")
     stored_verdict = calls.get_verdict(digest, caller, server)
     case = server.store.verdicts.read_case(stored_verdict)
-    repository = ImageVisibility(server.store, caller).repository_of_verdict(stored_verdict.image, digest)
+    repository = ImageVisibility(server.store, caller).find_verdict_repository(stored_verdict.image, digest)
     reference = f"{repository}@{stored_verdict.image}" if repository else stored_verdict.image
     content = reports.GateReport(reference, stored_verdict, case.inventories, case)
     name = f"verdict-{repository}-{digest[7:19]}.{kind.suffix}"

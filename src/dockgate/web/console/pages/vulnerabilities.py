@@ -241,7 +241,7 @@ def _count_tasks(server: WebServices, services: Sequence[RunningService]) -> dic
     counts = {}
     for service in services[:MAX_SERVICES]:
         try:
-            tasks = server.targets[service.target].tasks(service.service)
+            tasks = server.targets[service.target].list_tasks(service.service)
         except (DockgateError, KeyError):
             continue
         counts[service.service] = sum(task.state is TaskState.RUNNING for task in tasks)
