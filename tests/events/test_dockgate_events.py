@@ -66,12 +66,12 @@ def all_events() -> list[NewEvent]:
         aws_events.make_image_scanned("team/app", IMAGE, ["v1"], 1, {"CRITICAL": 1, "LOW": 2}, NOW),
         *aws_events.make_findings_of_image("team/app", IMAGE, ["v1"], [platform_verdict(finding(epss=0.5))], NOW),
         *aws_events.make_findings_of_image(ECR, IMAGE, [], [platform_verdict(finding(exploited="2026-01-01"))], NOW),
-        *execution_events.start_events(EXECUTION, NOW),
+        *execution_events.make_start_events(EXECUTION, NOW),
         *start,
         *failure,
         *execution_events.retry_events(PIPELINE, EXECUTION, [PULLED, FAILED], [RUNNING.key], NOW),
-        *execution_events.stop_events(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
-        execution_events.end_event(PIPELINE, EXECUTION, FAILED, NOW),
+        *execution_events.make_stop_events(PIPELINE, EXECUTION, [PULLED, RUNNING], NOW),
+        execution_events.make_end_event(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.make_deploy_events(PIPELINE, EXECUTION, FAILED, NOW),
         *execution_events.make_deploy_events(PIPELINE, EXECUTION, DEPLOYED, NOW),
         dockgate_events.make_image_judged(
@@ -226,7 +226,7 @@ def test_only_the_worst_findings_are_events_and_waived_ones_are_suppressed() -> 
 def test_each_change_of_an_execution_has_its_own_id() -> None:
     twice = replace(RUNNING, key=replace(RUNNING.key, attempt=2))
     events = [
-        *execution_events.start_events(EXECUTION, NOW),
+        *execution_events.make_start_events(EXECUTION, NOW),
         *execution_events.advance_events(PIPELINE, EXECUTION, [], [PULLED.key], None, "", NOW),
         *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED], [RUNNING.key], None, "", NOW),
         *execution_events.advance_events(PIPELINE, EXECUTION, [PULLED, FAILED], [], RunState.FAILED, "x", NOW),
@@ -244,7 +244,7 @@ def test_each_change_of_an_execution_has_its_own_id() -> None:
 
 def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:
     trigger = fix_trigger("f1", "web", "main", "c" * 40)
-    (event,) = execution_events.start_events(replace(EXECUTION, trigger=trigger), NOW)
+    (event,) = execution_events.make_start_events(replace(EXECUTION, trigger=trigger), NOW)
     assert event.detail["execution-trigger"] == {
         "trigger-type": "StartPipelineExecution",
         "trigger-detail": "a rebuild, fix f1",

@@ -65,7 +65,7 @@ class MemoryTarget:
         self.fault("after restart")
         return True
 
-    def log(self, service: str, task: str, lines: int) -> str | None:
+    def read_log(self, service: str, task: str, lines: int) -> str | None:
         self._require_available()
         if all(present.id != task for present in self.list_tasks(service)):
             return None

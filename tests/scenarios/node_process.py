@@ -131,9 +131,9 @@ class SharedTarget:
         with self._opened(service) as target:
             return target.restart(service, task)
 
-    def log(self, service: str, task: str, lines: int) -> str | None:
+    def read_log(self, service: str, task: str, lines: int) -> str | None:
         with self._opened(service) as target:
-            return target.log(service, task, lines)
+            return target.read_log(service, task, lines)
 
     def remove(self, service: str) -> None:
         with self._opened(service) as target:

@@ -216,7 +216,7 @@ def test_a_client_gets_no_token_to_push_while_images_are_removed(tmp_path: Path)
         url = f"{server.url}/registry/token"
         ask = {"service": "dockgate-registry", "scope": scope}
         assert httpx.get(url, params=ask, auth=login).status_code == 200
-        server.store.push_gate.close(server.server.clock.time_after(600))
+        server.store.push_gate.close(server.server.clock.compute_time_after(600))
         refused = httpx.get(url, params=ask, auth=login)
         assert refused.status_code == 429
         assert "unused images are removed" in refused.text

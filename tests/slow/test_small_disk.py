@@ -89,7 +89,7 @@ class Delivery:
         store.logs.append(build, f"building {number}\n" * 20)
         self.finish(build, self.use_cases.actions.record_build(build, BuildResult(image, image)))
         approval = store.approvals.add(
-            Approval(str(gate), "token", image, "web/app", "default", "", now, self.clock.time_after(86400))
+            Approval(str(gate), "token", image, "web/app", "default", "", now, self.clock.compute_time_after(86400))
         )
         verdict = self.use_cases.verdicts.judge_approval(approval, str(gate))
         assert verdict is not None

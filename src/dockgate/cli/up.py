@@ -76,9 +76,9 @@ def list_next_steps(settings: Settings, url: str, *, is_root: bool) -> Iterator[
 def _print_link(settings: Settings) -> None:
     """Print the link for the first administrator, if there is none yet."""
     from dockgate.server.bind_config import read_listen_address
-    from dockgate.services.identity.first_admin import LINK_MINUTES, link_of
+    from dockgate.services.identity.first_admin import LINK_MINUTES, make_link
 
-    link = link_of(settings, read_listen_address(settings).url)
+    link = make_link(settings, read_listen_address(settings).url)
     if link:
         print_text(f"  {link}")
         print_text(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")

@@ -100,7 +100,7 @@ def _trigger(execution: Execution) -> dict[str, str]:
     return {"trigger-type": "StartPipelineExecution", "trigger-detail": trigger.get("started_by", "")}
 
 
-def start_events(execution: Execution, time: str) -> list[NewEvent]:
+def make_start_events(execution: Execution, time: str) -> list[NewEvent]:
     """The events of an execution that starts."""
     return [make_pipeline_event(execution, "STARTED", 1, "1", time)]
 
@@ -156,12 +156,12 @@ def retry_events(
     ]
 
 
-def stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
+def make_stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionRun], time: str) -> list[NewEvent]:
     """The events of an execution that is stopped. `runs` are those before: the open ones are cancelled."""
     attempt, key = _count_attempts(runs), str(len(runs))
     cancelled_runs = [replace(run, state=RunState.STOPPED) for run in runs if not run.state.is_final]
     return [
-        *(end_event(pipeline, execution, run, time) for run in cancelled_runs),
+        *(make_end_event(pipeline, execution, run, time) for run in cancelled_runs),
         *(
             make_stage_event(execution, stage, "STOPPED", attempt, key, time)
             for stage in dict.fromkeys(run.key.stage for run in cancelled_runs)
@@ -170,7 +170,7 @@ def stop_events(pipeline: Pipeline, execution: Execution, runs: Sequence[ActionR
     ]
 
 
-def end_event(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> NewEvent:
+def make_end_event(pipeline: Pipeline, execution: Execution, run: ActionRun, time: str) -> NewEvent:
     """The event of an action that ends."""
     return make_action_event(execution, pipeline.get_action(run.key.stage, run.key.action), run, time)
 

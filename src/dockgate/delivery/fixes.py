@@ -274,7 +274,7 @@ class _Draft:
             text = repin_npm(self._get_text(path), path, upgrade.name, upgrade.version, upgrade.fixed)
             if text is not None:
                 self._texts[path], is_pinned = text, True
-            is_named = names_npm(self._get_text(path), path, upgrade.name)
+            is_named = has_npm_dependency(self._get_text(path), path, upgrade.name)
             if lock is not None and (is_named or upgrade.name in self._files.texts.get(lock, "")):
                 self._upgrades_by_lock.setdefault(lock, {})[upgrade.name] = upgrade.fixed
                 is_pinned = True

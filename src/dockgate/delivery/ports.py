@@ -336,7 +336,7 @@ class Target(Protocol):
         """
         ...
 
-    def log(self, service: str, task: str, lines: int) -> str | None:
+    def read_log(self, service: str, task: str, lines: int) -> str | None:
         """Return the last lines that the task has written, at most LOG_LIMIT bytes. They may contain anything.
 
         None if there is no such task, or if the engine keeps no log that it gives out. Raises UnavailableError if the

@@ -24,11 +24,11 @@ class ServerClock:
         """The time as RFC 3339 text."""
         return format_time(self._clock())
 
-    def time_before(self, days: float) -> str:
+    def compute_time_before(self, days: float) -> str:
         """The time so many days before now."""
         return format_time(self._clock() - timedelta(days=days))
 
-    def time_after(self, seconds: float) -> str:
+    def compute_time_after(self, seconds: float) -> str:
         """The time so many seconds after now."""
         return format_time(self._clock() + timedelta(seconds=seconds))
 

@@ -122,16 +122,16 @@ def test_the_log_of_a_task_is_read_and_cannot_fill_the_disk(podman: Podman, targ
     writes = "/bin/busybox yes 0123456789 | /bin/busybox head -n 1300000; echo last; exec /bin/busybox sleep 99"
     command = ("/bin/busybox", "sh", "-c", writes)
     (task,) = target.deploy(service(1, 1), replace(definition(1, podman.first_image, None), command=command), None)
-    log = until(lambda: (text := target.log("web", task.id, 3)) and text.endswith("last\n") and text)
+    log = until(lambda: (text := target.read_log("web", task.id, 3)) and text.endswith("last\n") and text)
     assert log == "0123456789\n0123456789\nlast\n"
-    assert len(target.log("web", task.id, 10**6) or "") == LOG_LIMIT
+    assert len(target.read_log("web", task.id, 10**6) or "") == LOG_LIMIT
     files = list((podman.host.data / "podman").rglob("ctr.log"))
     assert files
     assert sum(file.stat().st_size for file in files) < 11_000_000
-    assert target.log("web", "nothing", 3) is None
-    assert target.log("web-1", task.id, 3) is None
+    assert target.read_log("web", "nothing", 3) is None
+    assert target.read_log("web-1", task.id, 3) is None
     with pytest.raises(UnavailableError):
-        podman.down().log("web", task.id, 3)
+        podman.down().read_log("web", task.id, 3)
 
 
 @pytest.mark.real

@@ -181,7 +181,7 @@ class Engine:
             for entry in client.containers.list(all=True, filters={"label": f"dockgate.service={service}"}):
                 try:
                     attributes = client.containers.get(entry.id).attrs
-                    containers.append(_parse_container(attributes, _digest(client, attributes)))
+                    containers.append(_parse_container(attributes, _find_digest(client, attributes)))
                 except NotFound:
                     continue  # removed meanwhile
         return sorted(containers, key=lambda container: (container.revision, len(container.name), container.name))
@@ -235,11 +235,11 @@ class Engine:
     def read_last_words(self, name: str) -> str:
         """Return the end of its output, "" when there is none."""
         try:
-            return self.log(name, _LAST_WORDS, _LAST_BYTES).strip()
+            return self.read_log(name, _LAST_WORDS, _LAST_BYTES).strip()
         except DeployError:
             return ""
 
-    def log(self, name: str, lines: int, size: int) -> str:
+    def read_log(self, name: str, lines: int, size: int) -> str:
         """The last lines of its output, at most `size` bytes."""
         with self._open_client(f"the log of {name} cannot be read") as client:
             parts = client.containers.get(name).logs(stdout=True, stderr=True, tail=lines)
@@ -274,7 +274,7 @@ def _describe_error(error: APIError) -> str:
     return str(error.explanation or error).strip()
 
 
-def _digest(client: PodmanClient, attributes: dict[str, Any]) -> str:
+def _find_digest(client: PodmanClient, attributes: dict[str, Any]) -> str:
     """The manifest digest behind a container, as podman has verified it.
 
     An image that was built on this host and pulled again has two manifests, before and after compression, and podman

@@ -86,7 +86,7 @@ class EcsTarget:
             self._find(service)
         return False
 
-    def log(self, service: str, task: str, lines: int) -> None:
+    def read_log(self, service: str, task: str, lines: int) -> None:
         """None: the task definition in ECS says where tasks log."""
 
     def remove(self, service: str) -> None:

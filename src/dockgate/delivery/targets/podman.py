@@ -66,7 +66,7 @@ class PodmanTarget(Target):
     @override
     def list_tasks(self, service: str) -> Sequence[Task]:
         containers = self._engine.list_containers(service)
-        self._probes.keep(service, {_run_of(container) for container in containers})
+        self._probes.keep(service, {_identify_run(container) for container in containers})
         return [self._make_task(container) for container in containers]
 
     @override
@@ -79,10 +79,10 @@ class PodmanTarget(Target):
             return True
 
     @override
-    def log(self, service: str, task: str, lines: int) -> str | None:
+    def read_log(self, service: str, task: str, lines: int) -> str | None:
         if all(container.name != task for container in self._engine.list_containers(service)):
             return None
-        return self._engine.log(task, lines, LOG_LIMIT)
+        return self._engine.read_log(task, lines, LOG_LIMIT)
 
     @override
     def remove(self, service: str) -> None:
@@ -171,7 +171,7 @@ class PodmanTarget(Target):
         begin = time.monotonic()
         outcome = self._probe(container, check, seconds)
         took = time.monotonic() - begin
-        self._probes.record(container.service, _run_of(container), outcome, format_time(datetime.now(UTC)), took)
+        self._probes.record(container.service, _identify_run(container), outcome, format_time(datetime.now(UTC)), took)
         return outcome.is_healthy
 
     def _probe(self, container: Container, check: HealthCheck, seconds: float) -> Outcome:
@@ -183,7 +183,7 @@ class PodmanTarget(Target):
         return get(container.address or LOOPBACK, check.http_port, check.http_path, seconds)
 
     def _explain_unhealthy(self, container: Container, patience: float) -> str:
-        probe = self._probes.get(container.service, _run_of(container))
+        probe = self._probes.get(container.service, _identify_run(container))
         output = f"; the last answer of its health check:\n{probe.output}" if probe and probe.output else ""
         return f"not healthy after {patience:g} s{output}"
 
@@ -232,7 +232,7 @@ class PodmanTarget(Target):
             started_at=format_seconds(container.started_at) if container.started_at else "",
             reason=container.reason or None,
             ports=container.ports,
-            probe=self._probes.get(container.service, _run_of(container)),
+            probe=self._probes.get(container.service, _identify_run(container)),
         )
 
     def _determine_state(self, container: Container) -> TaskState:
@@ -245,6 +245,6 @@ class PodmanTarget(Target):
         return TaskState.PENDING if age < check.start_period else TaskState.UNHEALTHY
 
 
-def _run_of(container: Container) -> str:
+def _identify_run(container: Container) -> str:
     """The container since its last start: what was known of it before says nothing."""
     return f"{container.id} {container.started_at}"

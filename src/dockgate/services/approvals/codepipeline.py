@@ -157,14 +157,14 @@ class CodePipelineAnswers(ports.Answers):
         data = json.loads(delivery.body)["data"]
         action_request = Request(data["image"], pipeline, stage, action, delivery.secret)
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
-        link = self._link(data["verdict"], data["approval"])
+        link = self._make_link(data["verdict"], data["approval"])
         with _translate_errors(action_request, "answering"):
             answers = Answers(self._clients(SCHEME, callback.netloc))
             outcome = answers.answer(action_request, status, fit_summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
 
-    def _link(self, verdict: str | None, approval: str) -> str:
+    def _make_link(self, verdict: str | None, approval: str) -> str:
         if verdict and self._links:
             return self._links.link(verdict)[0]
         return f"{self._url}/api/v1/" + (f"verdicts/{verdict}" if verdict else f"approvals/{approval}")

@@ -79,7 +79,7 @@ class ApprovedImages:
 
     def _compute_revision(self, now: str) -> str:
         """Return a text that changes whenever an image is to be looked at again."""
-        half = self.clock.time_before((self.attestation_days or 0) / 2)
+        half = self.clock.compute_time_before((self.attestation_days or 0) / 2)
         followed_revision, provenance = (
             self.store.followed_images.read_revision(now, half),
             self.store.provenance.read_revision(),
@@ -101,7 +101,7 @@ class ApprovedImages:
         if verdict.status != followed_image.status or followed_image.unwatched_at is not None:
             self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
         elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
-            renew_at = self.clock.time_after(self.attestation_days * 86400 / 2)
+            renew_at = self.clock.compute_time_after(self.attestation_days * 86400 / 2)
             self.store.followed_images.renew(followed_image, digest, now, renew_at)
 
     def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
@@ -110,7 +110,7 @@ class ApprovedImages:
         if ended_at is None or ended_at > compute_latest_time(now):
             summary = f"The image is not watched any more{f' since {until}' if until else ''}."
             self.store.followed_images.end_watch(followed_image, summary, now)
-        elif ended_at <= self.clock.time_before(FORGET_DAYS):
+        elif ended_at <= self.clock.compute_time_before(FORGET_DAYS):
             self.store.followed_images.forget(followed_image)
 
     def _is_renewal_due(self, followed_image: FollowedImage, now: str) -> bool:
@@ -122,11 +122,11 @@ class ApprovedImages:
             return False
         half = self.attestation_days / 2
         if followed_image.renew_at is not None:
-            return not now < followed_image.renew_at <= compute_latest_time(self.clock.time_after(half * 86400))
+            return not now < followed_image.renew_at <= compute_latest_time(self.clock.compute_time_after(half * 86400))
         since = parse_time(followed_image.changed_at)
         if since is None or followed_image.changes > 0:
             return True
-        return not self.clock.time_before(half) < format_time(since) <= compute_latest_time(now)
+        return not self.clock.compute_time_before(half) < format_time(since) <= compute_latest_time(now)
 
     def _compute_inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""

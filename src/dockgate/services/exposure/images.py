@@ -117,7 +117,7 @@ class ImageContents:
             life: list[LifeStep] = []
             in_places = [self._make_presence(image, stay, occurrence.component) for stay in stays]
             last_presence = in_places[-1] if in_places and in_places[-1].until else None
-            end, ended_by = _end(last_presence, affected_component)
+            end, ended_by = _find_end(last_presence, affected_component)
             exposed_since = max(since, affected_component.opened) if affected_component else since
             if affected_component and vulnerability:
                 presences = self._list_presences(in_places or [Presence(since)], affected_component)
@@ -254,7 +254,7 @@ def view_image(
     )
 
 
-def _end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:
+def _find_end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:
     """Return when and why an image has a finding no longer. `moved` is when it was in its places last."""
     until = presence.until if presence else None
     if component is not None and component.closed is not None and (until is None or component.closed <= until):

@@ -113,7 +113,7 @@ def compute_trends(store: Store, now: datetime) -> FindingTrends:
     days = list_last_days(now, DAYS)
     with store.database.read():
         periods = store.trends.list_component_periods()
-        open_times = list(_open_times(periods, store.trends.list_lives()))
+        open_times = list(_list_open_times(periods, store.trends.list_lives()))
         counts = store.trends.count_verdicts_by_day(days[0])
     severities = [_compute_severity_trend(severity, open_times, days) for severity in Severity]
     verdicts = [VerdictTrend(status, [counts.get((day, status), 0) for day in days]) for status in Status]
@@ -147,7 +147,7 @@ def _compute_position(days: Sequence[str], day: str) -> int:
     return (date.fromisoformat(day) - date.fromisoformat(days[0])).days
 
 
-def _open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> Iterator[_OpenTime]:
+def _list_open_times(periods: Mapping[int, Period], lives: Iterable[FindingLife]) -> Iterator[_OpenTime]:
     """Return when each vulnerability was open in any package, without gaps where packages follow each other."""
     by_vulnerability: dict[int, list[_OpenTime]] = {}
     for life in lives:

@@ -234,7 +234,7 @@ def _combine(
             image.id, results[0].status, results[0].counts, fresh_results[0].status, None, results[0].waived_count
         )
     changes_at = min(result.changes_at for result in results)
-    next_at = None if changes_at == inf else _format(changes_at)
+    next_at = None if changes_at == inf else _format_time(changes_at)
     if changes_at <= now_seconds:
         next_at = _add_time(now, UNKNOWN_MOMENT)
     return JudgedImage(
@@ -260,7 +260,7 @@ def _add_time(now: str, delta: timedelta) -> str:
     return format_time(shift_time(to_datetime(now), delta))
 
 
-def _format(seconds: float) -> str:
+def _format_time(seconds: float) -> str:
     """A time in RFC 3339, not before the moment itself."""
     milliseconds = ceil(seconds * 1000)
     return format_time(datetime.fromtimestamp(milliseconds // 1000, UTC) + timedelta(milliseconds=milliseconds % 1000))

@@ -46,7 +46,7 @@ class FirstAdmin:
         return self.people.add_first(name, email)
 
 
-def link_of(settings: Settings, url: str) -> str | None:
+def make_link(settings: Settings, url: str) -> str | None:
     """Return a new link of the server that runs with these settings at `url`; None if it has a principal.
 
     The caller must be able to read and write the server's tables.

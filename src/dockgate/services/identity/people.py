@@ -62,14 +62,14 @@ class People:
         """
         token_id, secret = read_token(text)
         record = self.store.tokens.find(token_id) if token_id else None
-        now = self._time_in(0)
+        now = self._compute_time_in(0)
         token, principal = record or (Token(token_id, "", _NO_DIGEST, "", ""), Principal("", ()))
         if not token.is_of(secret) or not token.is_valid(now) or token.is_session or principal.disabled_at:
             raise UnknownCallerError(
                 "that token is not valid",
                 "Set DOCKGATE_TOKEN to a valid token: an admin makes one with `dockgate token create`.",
             )
-        if token.last_used_at is None or token.last_used_at < self._time_in(-USED_SECONDS):
+        if token.last_used_at is None or token.last_used_at < self._compute_time_in(-USED_SECONDS):
             self.store.tokens.mark_used(token.id, now)
         return Caller(principal, token)
 
@@ -97,7 +97,7 @@ class People:
             name,
             tuple(dict.fromkeys(roles)),
             email or None,
-            self._time_in(0),
+            self._compute_time_in(0),
             project_roles=tuple(dict.fromkeys(project_roles)),
         )
         if self.store.principals.has_any():
@@ -113,7 +113,7 @@ class People:
     def add_first(self, name: str, email: str | None) -> str:
         """Add the first principal, an admin, and return a token's text. ConflictError if a principal exists."""
         _require_description(name, email)
-        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._time_in(0)))
+        return self._add_first(Principal(name, (Role.ADMIN,), email or None, self._compute_time_in(0)))
 
     def _add_first(self, principal: Principal) -> str:
         token, text = self._make_token(principal.name, TOKEN_DAYS)
@@ -186,10 +186,12 @@ class People:
 
     def _make_token(self, principal: str, days: float, token_id: str | None = None) -> tuple[Token, str]:
         token_id, secret = token_id or secrets.token_hex(6), secrets.token_hex(32)
-        token = Token(token_id, principal, hash_secret(secret), self._time_in(0), self._time_in(days * 86400))
+        token = Token(
+            token_id, principal, hash_secret(secret), self._compute_time_in(0), self._compute_time_in(days * 86400)
+        )
         return token, write_token(token_id, secret)
 
-    def _time_in(self, seconds: float) -> str:
+    def _compute_time_in(self, seconds: float) -> str:
         """The time so many seconds from now, as text."""
         return format_time(self.clock() + timedelta(seconds=seconds))
 

@@ -131,7 +131,7 @@ class ScanRunner:
         source = self.findings
         if source is not None and source.has_repository(scan.repository):
             answer = source.ask(scan.repository, scan.image)
-            if answer.pending_reason and scan.requested_at > self.clock.time_before(PATIENCE_DAYS):
+            if answer.pending_reason and scan.requested_at > self.clock.compute_time_before(PATIENCE_DAYS):
                 raise PendingError(answer.pending_reason)
             self._record_vex(scan, [report.inventory.image for report in answer.reports])
             self._finish(scan, source, answer.reports, f"{source.title} is asked in place of a scan.")

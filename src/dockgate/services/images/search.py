@@ -115,7 +115,7 @@ class ImageSearch:
         """A page of images. UsageError for a wrong cursor or package URL."""
         after = _read_cursor(query)
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            running, image_filter = self._filter(query)
+            running, image_filter = self._make_filter(query)
             images, position = self._read(image_filter, query.sort, after, query.limit, running, {})
             if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
                 rows, position = self._read(image_filter, query.sort, position, missing, running, {})
@@ -127,17 +127,17 @@ class ImageSearch:
         after = _read_cursor(query)
         if after is None:
             return None
-        _, image_filter = self._filter(query)
+        _, image_filter = self._make_filter(query)
         position = self.store.image_listing.find_previous_position(
-            image_filter, query.sort, after, query.limit, self.clock.time_before(JUDGING_MINUTES / 1440)
+            image_filter, query.sort, after, query.limit, self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         )
         return write_cursor(query.sort, position) if position else None
 
     def count_images(self, query: ImageQuery, limit: int) -> int | None:
         """The number of images on all pages, at most `limit`. None for a query by verdict or findings."""
-        return self.store.image_listing.count(self._filter(query)[1], limit)
+        return self.store.image_listing.count(self._make_filter(query)[1], limit)
 
-    def _filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
+    def _make_filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
         """What runs that the caller may see, and the conditions of the query."""
         running = self.select_visible_services(self.store.services.list_running_images(), query.caller)
         return running, ImageFilter(
@@ -184,7 +184,7 @@ class ImageSearch:
         watches: Mapping[tuple[str, str], WatchedRepository],
         newest_verdicts: Mapping[tuple[str, str], VerdictRecord] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
-        judged_before = self.clock.time_before(JUDGING_MINUTES / 1440)
+        judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
         if newest_verdicts is None:
             newest_verdicts = self.store.image_listing.list_newest_verdicts({row.digest for row in rows})

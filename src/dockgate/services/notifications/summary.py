@@ -147,10 +147,10 @@ class NotificationSummary:
             of_state[_ORDER[rank]].append(place)
         unknown = [
             *(
-                f"{_name(place)}: {_explain_undetermined(place)}"
+                f"{_format_name(place)}: {_explain_undetermined(place)}"
                 for place in of_state[_State.UNDETERMINED][:LIST_LIMIT]
             ),
-            *(f"{_name(place)}: {_explain_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
+            *(f"{_format_name(place)}: {_explain_unjudged(place)}" for place in of_state[_State.UNJUDGED][:LIST_LIMIT]),
         ]
         counts = Counter({state: len(state_places) for state, state_places in of_state.items() if state_places})
         rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
@@ -179,7 +179,7 @@ class NotificationSummary:
         worst_images, _ = self.store.image_listing.read_page(
             image_filter, ImageSort.SEVERITY, None, LIST_LIMIT, judged_before=""
         )
-        names = {place.digest: _name(place) for place in rejected_places}
+        names = {place.digest: _format_name(place) for place in rejected_places}
         digests = dict.fromkeys(image.digest for image in worst_images if image.digest in names)
         return [names[digest] for digest in [*digests, *(names.keys() - digests.keys())]][:LIST_LIMIT]
 
@@ -231,7 +231,7 @@ def _determine_state(place: PlaceVerdict, policy: str) -> _State:
     return _State(status.value)
 
 
-def _name(place: PlaceVerdict) -> str:
+def _format_name(place: PlaceVerdict) -> str:
     return f"{place.repository}{f':{place.tag}' if place.tag else f'@{place.digest}'}"
 
 

@@ -145,7 +145,7 @@ class RegistryBuildImages(BuildImages):
         room = limit
         diff_ids = []
         for layer in manifest.layers:
-            diff_id, size = self._diff_id(layer.digest, room)
+            diff_id, size = self._compute_diff_id(layer.digest, room)
             room -= size
             diff_ids.append(diff_id)
         layers = {
@@ -181,7 +181,7 @@ class RegistryBuildImages(BuildImages):
                 Path(file.name).unlink(missing_ok=True)
                 raise
 
-    def _diff_id(self, digest: str, limit: int) -> tuple[str, int]:
+    def _compute_diff_id(self, digest: str, limit: int) -> tuple[str, int]:
         """The digest of a layer's content, computed from its bytes, and how many were read for it.
 
         Raises ImageError for content of more than `limit` bytes, which no build has room for.

@@ -178,7 +178,7 @@ class FixSearch:
     def find_base_digest(self, delivered_image: DeliveredImage, commit: str) -> str | None:
         """Return the digest that the tag of the Dockerfile's last base image has now, None if that is unknown."""
         reference = self._find_base_reference(delivered_image, commit)
-        return self._digest_now(delivered_image, reference) if reference else None
+        return self._find_current_digest(delivered_image, reference) if reference else None
 
     def _find_images(self, execution: Execution) -> list[DeliveredImage]:
         """Return the images that an execution built from a commit, unless a service runs another one by now."""
@@ -277,7 +277,7 @@ class FixSearch:
     def _find_newer_base(self, delivered_image: DeliveredImage, commit: str) -> BaseChange | None:
         """Return the base image of today, if it was scanned and has other layers than the image's own base."""
         reference = self._find_base_reference(delivered_image, commit)
-        digest = self._digest_now(delivered_image, reference) if reference else None
+        digest = self._find_current_digest(delivered_image, reference) if reference else None
         if reference is None or digest is None:
             return None
         bases = {inventory.platform: inventory for inventory in self.store.images.list_inventories(digest)}
@@ -301,7 +301,7 @@ class FixSearch:
                 self._bases[key] = None  # the build says why
         return self._bases[key]
 
-    def _digest_now(self, delivered_image: DeliveredImage, reference: str) -> str | None:
+    def _find_current_digest(self, delivered_image: DeliveredImage, reference: str) -> str | None:
         """The digest that a reference would have without its own: that of its tag."""
         try:
             image = parse_remote(reference)

@@ -92,7 +92,7 @@ class Fixes:
         delivered_image = self.search.find_delivered_image(name)
         if delivered_image is None:
             return  # something is on its way
-        if present is not None and (ending := self._end_of_fix(present, delivered_image, on_fix)):
+        if present is not None and (ending := self._find_end(present, delivered_image, on_fix)):
             self._end(present, *ending)
             present = None
         if on_fix is None or not self.search.is_rejected(delivered_image.image):
@@ -162,7 +162,7 @@ class Fixes:
             created_at=self.clock.now(),
         )
 
-    def _end_of_fix(
+    def _find_end(
         self, present: Fix, delivered_image: DeliveredImage, on_fix: FixSettings | None
     ) -> tuple[FixState, str] | None:
         """Return how an open fix has ended, and why; None while it has not."""

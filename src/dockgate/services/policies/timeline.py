@@ -27,7 +27,7 @@ class PolicyTimeline:
 
     def find_policy(self, repository: str, at: str | None) -> Policy:
         """The policy that judged the repository's images at a time, None for now; without rules if none could."""
-        return self._select_policy(self._name(self._list_changes(repository), repository, at), at)
+        return self._select_policy(self._find_name(self._list_changes(repository), repository, at), at)
 
     def list_author_changes(self, repository: str) -> list[str]:
         """The times since which VEX statements of other authors count than before in the repository's images."""
@@ -35,11 +35,12 @@ class PolicyTimeline:
         assigned_at = sorted({"", *(change.changed_at for change in changes)})
         times = set(assigned_at)
         for since, until in zip(assigned_at, [*assigned_at[1:], None], strict=True):
-            name = self._name(changes, repository, since)
+            name = self._find_name(changes, repository, since)
             if name is not None:
                 times |= {at for at, _ in self._get_versions(name) if at > since and (until is None or at < until)}
         trusted_authors = [
-            (at, list_vex_authors(self._select_policy(self._name(changes, repository, at), at))) for at in sorted(times)
+            (at, list_vex_authors(self._select_policy(self._find_name(changes, repository, at), at)))
+            for at in sorted(times)
         ]
         return [at for (_, before), (at, authors) in pairwise(trusted_authors) if authors != before]
 
@@ -56,7 +57,7 @@ class PolicyTimeline:
         }
         return [change for change in self._changes if change.name in names]
 
-    def _name(self, changes: Sequence[AssignmentChange], repository: str, at: str | None) -> str | None:
+    def _find_name(self, changes: Sequence[AssignmentChange], repository: str, at: str | None) -> str | None:
         """The name of the repository's policy at a time; None where two assignments were for it alike."""
         present: dict[str, PolicyAssignment | None] = {}
         for change in changes:

@@ -34,7 +34,7 @@ class PushPermits:
 
     def require(self) -> None:
         """Record that a token which can push is about to be issued. BusyError while images are removed."""
-        until = self._clock.time_after(TOKEN_SECONDS + LEEWAY_SECONDS + SLACK_SECONDS)
+        until = self._clock.compute_time_after(TOKEN_SECONDS + LEEWAY_SECONDS + SLACK_SECONDS)
         if not self._gate.enter(self._clock.now(), until):
             raise BusyError(
                 "the registry takes no pushes while unused images are removed", "Push again in a few minutes."

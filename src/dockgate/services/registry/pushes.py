@@ -178,7 +178,7 @@ class RegistryNotifications:
 
         NotFoundError for an unknown format, UsageError for an invalid registry.
         """
-        _format(form)
+        _get_format(form)
         if not re.fullmatch(_HOST, registry) or RepositoryReference.parse(f"{registry}/image").is_own:
             raise UsageError(f"{registry!r} is not a registry", "Give its host as in references: harbor.example.org.")
         url, secret = f"{self.url}/registry/{form}/{registry}", self.secrets.read_secret(form, registry)
@@ -261,10 +261,10 @@ class RegistryNotifications:
         if not registry:
             self.pushes.record(event, repository, digest, tag, push.by)
             return
-        at = self._time_of(push, repository, digest)
+        at = self._find_time(push, repository, digest)
         self.pushes.record(f"{form}/{registry}/{event}", repository, digest, tag, at=at)
 
-    def _time_of(self, push: RegistryPush, repository: str, digest: str) -> str | None:
+    def _find_time(self, push: RegistryPush, repository: str, digest: str) -> str | None:
         """Return when the push happened, as far as that is certain.
 
         Amazon ECR says it to the second, and its events arrive in any order. If the tag's present image was pushed in
@@ -286,7 +286,7 @@ class RegistryNotifications:
 def _read_reports(form: str, registry: str, document: Callable[[], Any]) -> list[RegistryPush | RegistryDeletion]:
     """The pushes and deletions that a notification reports. UsageError for an invalid one."""
     try:
-        reports = list(_format(form).read(document()))
+        reports = list(_get_format(form).read(document()))
         for report in reports:
             _check(report, registry)
     except (AttributeError, KeyError, LookupError, TypeError, ValueError, RecursionError) as error:
@@ -317,7 +317,7 @@ def _check(report: RegistryPush | RegistryDeletion, registry: str) -> None:
 _load_formats = cache(pushes.load)
 
 
-def _format(form: str) -> Pushes:
+def _get_format(form: str) -> Pushes:
     formats = _load_formats()
     if form not in formats:
         raise NotFoundError(f"there is no format {form!r} of notifications", f"Use one of: {', '.join(formats)}.")

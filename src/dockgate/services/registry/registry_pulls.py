@@ -159,7 +159,7 @@ class RegistryPulls:
 
         ConflictError if two assignments match equally.
         """
-        return self._selection.pull_policy(self._name(repository)) is PullPolicy.APPROVED
+        return self._selection.pull_policy(self._get_name(repository)) is PullPolicy.APPROVED
 
     def get_pull_policy(self, repository: str) -> RepositoryPulls:
         """Return the pull policy of a repository, and where it comes from."""
@@ -202,16 +202,18 @@ class RegistryPulls:
 
     def is_recorded(self, repository: str, digest: str) -> bool:
         """Return whether a pull of the image was recorded within the last hour. Does not block."""
-        return self._watching.is_pull_recorded(self._name(repository), digest)
+        return self._watching.is_pull_recorded(self._get_name(repository), digest)
 
     def record(self, repository: str, digest: str) -> None:
         """Record that a client got the manifest. A failure is logged."""
-        self._watching.record_pull(self._name(repository), digest)
+        self._watching.record_pull(self._get_name(repository), digest)
 
     def record_refusal(self, manifest: PulledManifest, by: str, objection: str) -> None:
         """Record that a caller did not get the manifest. A failure is logged."""
         tag = None if ":" in manifest.reference else manifest.reference
-        self._refused_pulls.record(RefusedPull(self._name(manifest.repository), manifest.digest, tag, by, objection))
+        self._refused_pulls.record(
+            RefusedPull(self._get_name(manifest.repository), manifest.digest, tag, by, objection)
+        )
 
     def _find_image_objection(self, repository: str, digest: str, judging_end: float) -> str | None:
         """Return why it is not approved, by itself or as an image of an index; at most CACHE_SECONDS old."""
@@ -231,7 +233,7 @@ class RegistryPulls:
             return answer
 
     def _judge(self, repository: str, digest: str, end: float) -> str | None:
-        name = self._name(repository)
+        name = self._get_name(repository)
         reason = None
         for image in (digest, *self._approved_indexes(digest)[:_INDEXES]):
             if self._monotonic() >= end:
@@ -243,7 +245,7 @@ class RegistryPulls:
                 reason = str(error)
         return reason
 
-    def _name(self, repository: str) -> str:
+    def _get_name(self, repository: str) -> str:
         """The repository's name in assignments and verdicts."""
         return name_own_repository(repository, self._registry.address)
 
@@ -279,12 +281,12 @@ class RegistryPulls:
             room -= len(data)
             data.decode()  # skipped strings are not checked below
             msgspec.json.decode(data, type=_Object)
-            if digest == config and _diff_ids(data) not in ([], layers):
+            if digest == config and _read_diff_ids(data) not in ([], layers):
                 raise ValueError("its config is that of an image with other layers")
             yield data
 
 
-def _diff_ids(config: bytes) -> list[Any]:
+def _read_diff_ids(config: bytes) -> list[Any]:
     """The layers that a config says an image has, uncompressed."""
     root = manifests.load_object(config, "The config", _CONFIG_NAMES).get("rootfs") or {}
     return list(root.get("diff_ids") or ())

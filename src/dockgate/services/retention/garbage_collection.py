@@ -199,7 +199,7 @@ class GarbageCollection:
         deleted_images: list[tuple[StoredImage, StoredManifest | None]] = []
         for image in images:
             if self._is_removable(image, snapshot, [*removed_images, *(entry for entry, _ in deleted_images)]):
-                name = self.registry_reader.name_in_registry(image.repository)
+                name = self.registry_reader.get_name_in_registry(image.repository)
                 manifest = self.registry.read_manifest(name, image.digest)
                 self.registry.delete_manifest(name, image.digest)
                 deleted_images.append((image, manifest))
@@ -245,7 +245,7 @@ class GarbageCollection:
         """Store an image again that was used while its manifest was deleted."""
         if manifest is not None:
             tags = [tag for tag, digest in snapshot.tags[image.repository].items() if digest == image.digest]
-            self.registry.put_manifest(self.registry_reader.name_in_registry(image.repository), manifest, tags)
+            self.registry.put_manifest(self.registry_reader.get_name_in_registry(image.repository), manifest, tags)
 
     # --- blobs ----------------------------------------------------------------------------------------------------
 

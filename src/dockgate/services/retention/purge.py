@@ -30,17 +30,20 @@ class Purge:
     def run(self) -> None:
         """Delete the records that are past their retention time, each kind as an effect of its own."""
         days = self.keep_days
-        self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.clock.time_before(days))
-        self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.clock.time_before(days))
-        self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.clock.time_before(days))
-        before = self.clock.time_before(max(days, LEAST_LETTER_DAYS))
+        self.effects.run(EffectKind.PURGE, self.store.approvals.purge, self.clock.compute_time_before(days))
+        self.effects.run(EffectKind.PURGE, self.store.fixes.purge, self.clock.compute_time_before(days))
+        self.effects.run(EffectKind.PURGE, self.store.event_log.purge, self.clock.compute_time_before(days))
+        before = self.clock.compute_time_before(max(days, LEAST_LETTER_DAYS))
         self.effects.run(EffectKind.PURGE, self.store.outbox.purge, OutboxKind.VERDICT_CHANGE, before)
-        outbox, delivered_before = self.store.outbox, self.clock.time_before(DELIVERED_DAYS)
+        outbox, delivered_before = self.store.outbox, self.clock.compute_time_before(DELIVERED_DAYS)
         self.effects.run(EffectKind.PURGE, outbox.purge_delivered, OutboxKind.EVENT, delivered_before)
         self.effects.run(EffectKind.PURGE, outbox.purge, OutboxKind.EVENT, before)
         latest_time = compute_latest_time(self.clock.now())
         self.effects.run(
-            EffectKind.PURGE, self.store.event_cursor.purge_topics, self.clock.time_before(TOPIC_DAYS), latest_time
+            EffectKind.PURGE,
+            self.store.event_cursor.purge_topics,
+            self.clock.compute_time_before(TOPIC_DAYS),
+            latest_time,
         )
         latest_due = format_time(self.clock() + LONGEST_DELAY)
         self.effects.run(EffectKind.PURGE, outbox.bring_forward, latest_due, self.clock.now())

@@ -124,7 +124,7 @@ class RegistryReader:
         plan = plan_images(present_images, holds, replace(self.retention, keep_images=0), self.clock())
         return any(entry.digest == image.digest for entry in plan.removable_images)
 
-    def name_in_registry(self, repository: str) -> str:
+    def get_name_in_registry(self, repository: str) -> str:
         """The name by which our registry knows a repository."""
         return repository.removeprefix(f"{self.registry.address}/")
 
@@ -145,7 +145,7 @@ class RegistryReader:
         own_images = [
             image
             for image in pushed_images
-            if name_own_repository(self.name_in_registry(image.use.repository), self.registry.address)
+            if name_own_repository(self.get_name_in_registry(image.use.repository), self.registry.address)
             == image.use.repository
         ]
         assignments = self.selection.find_assignments({image.use.repository for image in own_images})
@@ -160,7 +160,7 @@ class RegistryReader:
 
     def _read_tags(self, repository: str) -> dict[str, str]:
         """Return the digests of a repository's tags in the registry."""
-        name = self.name_in_registry(repository)
+        name = self.get_name_in_registry(repository)
         digests = {tag: self.registry.resolve(name, tag) for tag in self.registry.list_tags(name)}
         return {tag: digest for tag, digest in digests.items() if digest is not None}
 
@@ -199,7 +199,7 @@ class RegistryReader:
     def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
         """Return what a manifest holds, None if there is none. One that was read before may be gone since."""
         if digest not in self._contents:
-            manifest = self.registry.read_manifest(self.name_in_registry(repository), digest)
+            manifest = self.registry.read_manifest(self.get_name_in_registry(repository), digest)
             if manifest is None:
                 return None
             self._contents[digest] = read_manifest(manifest.data)

@@ -88,7 +88,7 @@ class Executions:
                 )
             )
             execution = _get(connection, ExecutionId.from_number(pipeline, number))
-            append_events(connection, execution_events.start_events(execution, now))
+            append_events(connection, execution_events.make_start_events(execution, now))
             return execution
 
     def get(self, execution_id: str) -> Execution:
@@ -297,7 +297,7 @@ class Executions:
             )
             _set_state(connection, execution_id, RunState.STOPPED, reason, now)
             pipeline = require_pipeline(connection, execution.pipeline, execution.pipeline_version)
-            append_events(connection, execution_events.stop_events(pipeline, execution, runs, now))
+            append_events(connection, execution_events.make_stop_events(pipeline, execution, runs, now))
 
 
 def finish_run(
@@ -347,7 +347,7 @@ def append_ends(
     for key in sorted(keys, key=str):
         pipeline, execution = by_id[key.execution]
         run = ActionRun(key, state, reason, dict(variables or {}))
-        events.append(execution_events.end_event(pipeline, execution, run, now))
+        events.append(execution_events.make_end_event(pipeline, execution, run, now))
         events += execution_events.make_deploy_events(pipeline, execution, run, now)
     append_events(connection, events)
 

@@ -269,7 +269,7 @@ def read_task_view(name: str, task: str, caller: Caller, server: WebServices) ->
 
 def read_log(view: ServiceView, task: str, server: WebServices, lines: int = 500) -> TaskLog:
     """The last lines of a task of `view`."""
-    text = server.targets[view.service.target].log(view.service.name, task, lines)
+    text = server.targets[view.service.target].read_log(view.service.name, task, lines)
     return TaskLog(None if text is None else text.removesuffix("\n").split("\n") if text else [])
 
 

@@ -34,7 +34,7 @@ class BuildLog:
         """Take a line. Raises BuildError, and logs nothing, once there are too many bytes."""
         self._size += max(len(raw), LINE_COST)
         if self._size > self._limit:
-            raise _limit_error(f"the build wrote more than {self._limit} bytes of log")
+            raise _make_limit_error(f"the build wrote more than {self._limit} bytes of log")
         line = raw.decode(errors="replace").rstrip("\r\n")
         self._last_lines.append(line)
         self._log(line)
@@ -77,8 +77,8 @@ def watch(
     finally:
         timer.cancel()
     if has_timed_out.is_set():
-        raise _limit_error(f"the build took longer than {seconds:g} s")
+        raise _make_limit_error(f"the build took longer than {seconds:g} s")
 
 
-def _limit_error(reason: str) -> BuildError:
+def _make_limit_error(reason: str) -> BuildError:
     return BuildError(reason, "Ask the server's operator to raise the limit, or make the build smaller.")

@@ -174,7 +174,7 @@ class Sandbox:
         self.limits = limits
         self._allowed_networks = tuple(allowed_networks)
         self._blocked_networks = tuple(blocked_networks)
-        self._name = _group_name(folder)
+        self._name = _make_group_name(folder)
 
     is_sandboxed = True
 
@@ -292,7 +292,7 @@ class Sandbox:
 
 def find_leftovers(folder: Path) -> list[Path]:
     """Return the control groups that builds of this folder left."""
-    return cgroups.find_leftovers(_group_name(folder))
+    return cgroups.find_leftovers(_make_group_name(folder))
 
 
 def end_leftovers(folder: Path) -> None:
@@ -301,7 +301,7 @@ def end_leftovers(folder: Path) -> None:
         cgroups.end(group)
 
 
-def _group_name(folder: Path) -> str:
+def _make_group_name(folder: Path) -> str:
     return f"dockgate-{hashlib.sha256(os.fsencode(folder)).hexdigest()[:12]}"
 
 
