@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import boto3
@@ -194,6 +195,12 @@ def custom_data(image: str, **more: str) -> str:
     return " ".join(f"{key}={value}" for key, value in named.items() if value)
 
 
+@cache
+def moto_client(name: str) -> Any:
+    """A client of moto's, for all accounts, one after another: making one takes as long as twenty calls."""
+    return SESSION.client(name, **KEYS)
+
+
 class OneAtATime:
     """A client whose calls wait for each other: moto's S3 closes an object's file while another call reads it."""
 
@@ -233,7 +240,8 @@ class Account:
 
     def client(self, name: str) -> Any:
         if name not in self.clients:
-            made = SESSION.client(name, endpoint_url=self.urls.get(name), **KEYS)
+            url = self.urls.get(name)
+            made = SESSION.client(name, endpoint_url=url, **KEYS) if url else moto_client(name)
             made.meta.events.register("before-call", self._fail)
             self.clients[name] = OneAtATime(made) if name == "s3" else made
         return self.clients[name]
@@ -242,6 +250,11 @@ class Account:
         if f"{model.service_model.service_name}.{model.name}" in self.broken:
             error = {"Code": "AccessDeniedException", "Message": "this test does not allow it"}
             raise ClientError({"Error": error}, model.name)
+
+    def close(self) -> None:
+        """Leave the clients to the next account."""
+        for client in self.clients.values():
+            client.meta.events.unregister("before-call", self._fail)
 
     def fakes(self) -> dict[str, Service]:
         made = (self.approvals.service(), self.inspector.service(), self.registry.service())
@@ -295,4 +308,5 @@ def account() -> Iterator[Account]:
         made.client("s3").create_bucket(Bucket="verdicts", CreateBucketConfiguration={"LocationConstraint": REGION})
         made.client("dynamodb").create_table(**TABLE)
         made.put_policy(read_builtin_policy("default", rules.load()))
+        open_ones.callback(made.close)
         yield made
