@@ -157,6 +157,7 @@ def all_events() -> list[NewEvent]:
         governance_events.make_waiver_expired(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW, "w2"),
         governance_events.make_assignment_changed("web", PolicyAssignment("web", ("team/*",), "strict"), 1, "ann", NOW),
         governance_events.make_assignment_changed("web", None, 2, "ann", NOW),
+        governance_events.make_waiver_fixed(Waiver("w", "ann", "x", "CVE-1", until_fixed=True), [("a", "2")], NOW),
         governance_events.make_waiver_restored(Waiver("w", "ann", "x", image=IMAGE, until=NOW), NOW),
         dockgate_events.make_feed_failed("osv", NOW, [("npm", "timeout")], "Check the network.", "k", NOW),
         dockgate_events.make_feed_recovered("osv", NOW, NOW),

@@ -1,6 +1,6 @@
 """Events of what decides about findings: policies, waivers, VEX documents and advisories. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from dockgate.events.dockgate_events import make_event
 from dockgate.events.envelope import NewEvent
@@ -22,6 +22,12 @@ def make_waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = Non
 def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
     """The end of a waiver has come: what it accepted counts again. Arguments as of `waiver_expiring`."""
     return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
+
+
+def make_waiver_fixed(waiver: Waiver, packages: Sequence[tuple[str, str]], time: str) -> NewEvent:
+    """A fix exists for the vulnerability of a waiver: in `packages`, by name and fixed version."""
+    fixed = [{"package": name, "fixed": version} for name, version in packages]
+    return _make_waiver_event("waiver.fixed", waiver, time, key=waiver.id, fixed=fixed)
 
 
 def make_waiver_restored(waiver: Waiver, time: str) -> NewEvent:
@@ -95,6 +101,7 @@ def _make_waiver_event(
     by: str | None = None,
     key: str | None = None,
     covered_by: str | None = None,
+    fixed: Sequence[Mapping[str, str]] | None = None,
 ) -> NewEvent:
     scope: Mapping[str, str] = {name: value for name in _SCOPE if (value := getattr(waiver, name))}
     detail = {
@@ -105,6 +112,7 @@ def _make_waiver_event(
         "scope": scope,
         "by": by,
         "covered_by": covered_by,
+        "fixed": fixed,
     }
     repository = waiver.repository or None
     return make_event(kind, f"waiver {waiver.id}", key or f"{waiver.id}/{time}", time, detail, repository=repository)

@@ -188,12 +188,13 @@ class AssignmentChange:
 
 @dataclass(frozen=True, slots=True)
 class WaiverRecord:
-    """A waiver, its revocation, and when its expiry was announced; "" for what has not happened."""
+    """A waiver with its revocation, and when its end or its fix was announced. None: not yet."""
 
     waiver: Waiver
     revoked_at: str | None = None
     revoked_by: str | None = None
     announced_at: str | None = None
+    fix_announced_at: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

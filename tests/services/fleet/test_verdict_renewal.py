@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.scanned_platforms import platforms_of
-from tests.scenarios.planned_images import package
+from tests.scenarios.planned_images import advisory, package
 from tests.services.renewal_fleet import NAMES, Fleet, opened_fleet
 from tests.store.factories import FACTORIES
 
@@ -276,6 +276,23 @@ def test_an_advisory_database_that_was_only_checked_again_has_no_event(fleet: Fl
     fleet.verdict_renewal.renew()
     assert fleet.system.store.fleet_findings.find_source().advisories == fleet.feeds().digest  # type: ignore[union-attr]
     assert fleet.details("advisories.changed") == before
+
+
+def test_a_fix_that_ends_a_waiver_is_announced_once_and_is_the_reason_of_the_verdict(fleet: Fleet) -> None:
+    unfixed, fixed = (advisory("shared", Severity.CRITICAL, version) for version in ("", "2"))
+    fleet.feeds.advisories = [unfixed]
+    for name, scope in (("w1", "team/web"), ("w2", "elsewhere/*")):
+        waiver = Waiver(name, "ana", "No fix.", vulnerability=unfixed.id, repository=scope, until_fixed=True)
+        fleet.system.server.waivers.add_waiver(waiver)
+    fleet.verdict_renewal.renew()
+    assert fleet.details("waiver.fixed") == []
+    for advisories in ([fixed], [unfixed], [fixed]):
+        fleet.feeds.advisories = advisories
+        fleet.verdict_renewal.renew()
+    (detail,) = fleet.details("waiver.fixed")
+    assert (detail["waiver"], detail["fixed"]) == ("w1", [{"package": "shared", "fixed": "2"}])
+    reasons = {entry.get("reason") for entry in fleet.details("verdict.changed") if entry["repository"] == "team/web"}
+    assert "a fix exists for what the waiver w1 accepted" in reasons
 
 
 def test_a_waiver_turns_a_verdict_until_it_ends(fleet: Fleet) -> None:

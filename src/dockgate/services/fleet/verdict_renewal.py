@@ -22,6 +22,7 @@ from dockgate.services.error_isolation import run_for_each
 from dockgate.services.fleet.change_events import ChangeEvents
 from dockgate.services.fleet.contents import FleetContents, FleetFacts
 from dockgate.services.fleet.finding_news import NewsEvents
+from dockgate.services.fleet.fixed_waivers import FixedWaivers
 from dockgate.services.fleet.index import NO_LIMIT, FleetIndex
 from dockgate.services.fleet.judging import FleetJudging, JudgedImage
 from dockgate.services.images.unused_images import find_unused_images
@@ -124,8 +125,10 @@ class VerdictRenewal:
                 lambda renewal: renewal.policy,
             )
 
-        # A policy whose renewal fails delays no events of findings.
-        run_for_each((judge, self._announce_findings), lambda step: step(), lambda step: step.__name__)
+        fixed_waivers = FixedWaivers(self.store, self.effects, self.clock)
+        # Events of changed verdicts name the waivers that have ended. What fails delays no events of findings.
+        steps = (fixed_waivers.announce, judge, self._announce_findings)
+        run_for_each(steps, lambda step: step(), lambda step: step.__name__)
         self._finished_revision = "" if waiting else revision
 
     def _announce_findings(self) -> None:

@@ -237,5 +237,9 @@ def _describe_ends(ended_waivers: Sequence[WaiverRecord], repository: str, image
     for record in ended_waivers:
         waiver = record.waiver
         if (not waiver.image or waiver.image == image) and patterns.is_match(repository, waiver.repository or "**"):
-            end = f"was revoked by {record.revoked_by}" if record.revoked_at else f"ended at {waiver.until}"
-            yield f"the waiver {waiver.id} {end}"
+            if record.revoked_at:
+                yield f"the waiver {waiver.id} was revoked by {record.revoked_by}"
+            elif record.fix_announced_at:
+                yield f"a fix exists for what the waiver {waiver.id} accepted"
+            else:
+                yield f"the waiver {waiver.id} ended at {waiver.until}"

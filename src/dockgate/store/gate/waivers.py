@@ -15,7 +15,9 @@ from dockgate.store.records import WaiverRecord
 from dockgate.store.schema.gate import waivers
 from dockgate.store.statements import insert_if_new, lock_rows
 
-_RECORD = select(waivers.c.body, waivers.c.revoked_at, waivers.c.revoked_by, waivers.c.announced_at)
+_RECORD = select(
+    *(waivers.c[name] for name in ("body", "revoked_at", "revoked_by", "announced_at", "fix_announced_at"))
+)
 _ACTIVE = _RECORD.where(
     waivers.c.revoked_at.is_(None), or_(waivers.c.until.is_(None), waivers.c.until > bindparam("now"))
 ).order_by(waivers.c.seq)
@@ -69,15 +71,28 @@ class Waivers:
             return connection.scalars(select(waivers.c.body).where(*is_due).order_by(waivers.c.seq)).all()
 
     def list_ended(self, since: str, now: str) -> Sequence[WaiverRecord]:
-        """The waivers that ended or were revoked after `since`, the last ones first."""
-        ended_at = func.coalesce(waivers.c.revoked_at, waivers.c.until)
-        query = _RECORD.where(ended_at > since, ended_at <= now).order_by(ended_at.desc(), waivers.c.seq)
+        """The waivers that ended, were revoked or got a fix after `since`, the last ones first."""
+        ended_at, fixed_at = func.coalesce(waivers.c.revoked_at, waivers.c.until), waivers.c.fix_announced_at
+        is_recent = or_(*(and_(time > since, time <= now) for time in (ended_at, fixed_at)))
+        query = _RECORD.where(is_recent).order_by(func.coalesce(ended_at, fixed_at).desc(), waivers.c.seq)
         with self._database.read() as connection:
             return [_record(row) for row in connection.execute(query).mappings()]
 
     def mark_end_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
         """Record that the end of a waiver was announced, and append its events. The first time stays."""
         self._write(waiver_id, waivers.c.end_announced_at, events, end_announced_at=now)
+
+    def list_unannounced_fixes(self, now: str) -> Sequence[Waiver]:
+        """The active waivers of a vulnerability that hold until a fix exists, if none was announced."""
+        return [
+            record.waiver
+            for record in self.list_active(now)
+            if record.waiver.until_fixed and record.waiver.vulnerability and record.fix_announced_at is None
+        ]
+
+    def mark_fix_announced(self, waiver_id: str, now: str, events: Sequence[NewEvent] = ()) -> None:
+        """Record that a fix was announced that ends a waiver, and append its events. The first time stays."""
+        self._write(waiver_id, waivers.c.fix_announced_at, events, fix_announced_at=now)
 
     def forget_announcements(self, latest_time: str, now: str, notice_until: str) -> None:
         """Forget what a clock announced that was ahead, later than `latest_time`, and that is not so now.
@@ -114,4 +129,5 @@ def _get(connection: Connection, waiver_id: str) -> WaiverRecord:
 
 
 def _record(row: RowMapping) -> WaiverRecord:
-    return WaiverRecord(row["body"], row["revoked_at"], row["revoked_by"], row["announced_at"])
+    times = (row[name] for name in ("revoked_at", "revoked_by", "announced_at", "fix_announced_at"))
+    return WaiverRecord(row["body"], *times)

@@ -57,6 +57,7 @@ waivers = Table(
     define_optional_text("revoked_by"),
     define_optional_text("announced_at"),
     define_optional_text("end_announced_at"),
+    define_optional_text("fix_announced_at"),
 )
 Index(None, waivers.c.revoked_at, waivers.c.until)
 
