@@ -87,6 +87,20 @@ KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
 # Folders of test data: files of others, and recorded cases.
 DATA = ("data", "cases")
 PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held)\b", re.IGNORECASE)
+# What the name of a function of the product begins with: a verb of this file, or one of these.
+VERBS = frozenset((ROOT / "scripts" / "verbs.txt").read_text("utf-8").split())
+QUESTIONS = frozenset(("is", "has", "can", "should"))
+CONVERSIONS = frozenset(("as", "from", "to", "with", "without"))
+# Names of functions that libraries prescribe, or that everybody knows.
+PRESCRIBED = frozenset(
+    (
+        *("application", "connection_lost", "connection_made", "data_received", "formatException", "formatMessage"),
+        *("main", "now", "on_broken_pipe", "on_response_complete", "openapi", "readable", "readinto", "seekable"),
+        *("shell_complete", "startup"),
+    )
+)
+# Decorators of functions that are used as values or as commands.
+VALUES = re.compile(r"property|\.setter|\.command|\.group|click\.|wraps")
 # The longest first line of the docstring of a module, or of a public class or function.
 FIRST_LINE = 100
 # The most lines of a module and of a function in src.
@@ -121,6 +135,8 @@ def problems(path: Path) -> Iterator[str]:
         if path.stem.strip("_") in NAMES:
             yield f"{place}: the file name does not say what it holds"
         if place.startswith("src"):
+            for number, name in _nouns(tree):
+                yield f"{place}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it, or add the verb"
             for number, first in _summaries(tree):
                 if len(first) > FIRST_LINE:
                     yield f"{place}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
@@ -144,6 +160,17 @@ def _fields(tree: ast.AST) -> Iterator[str]:
             for each in node.body:
                 if isinstance(each, ast.AnnAssign) and isinstance(each.target, ast.Name):
                     yield each.target.id
+
+
+def _nouns(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The functions whose names do not begin with a verb."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("__"):
+            first = node.name.strip("_").partition("_")[0]
+            is_value = any(VALUES.search(ast.unparse(decorator)) for decorator in node.decorator_list)
+            is_prescribed = node.name in PRESCRIBED
+            if not is_value and not is_prescribed and first not in VERBS | QUESTIONS | CONVERSIONS:
+                yield node.lineno, node.name
 
 
 def _summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:

@@ -14,8 +14,8 @@ from dockgate.delivery.fixes import (
     NeededUpgrade,
     ProjectFiles,
     commit_message,
-    fix_id,
     make_branch_name,
+    make_fix_id,
     plan_fix,
 )
 from dockgate.delivery.model import FixAction
@@ -109,16 +109,16 @@ def test_an_npm_dependency_changes_the_file_and_has_its_lockfile_made() -> None:
 
 def test_the_same_changes_of_the_same_image_have_the_same_id_and_others_another() -> None:
     plan = plan_fix(None, [make_upgrade("flask")], files({"requirements.txt": "flask==1.0\n"}))
-    identity = fix_id("shop", OLD, FixAction.BRANCH, plan)
+    identity = make_fix_id("shop", OLD, FixAction.BRANCH, plan)
     moved = plan_fix(None, [make_upgrade("flask")], files({"requirements.txt": "# moved on\nflask==1.0\n"}))
-    assert fix_id("shop", OLD, FixAction.BRANCH, moved) == identity
+    assert make_fix_id("shop", OLD, FixAction.BRANCH, moved) == identity
     newer = plan_fix(None, [make_upgrade("flask", new="2.1")], files({"requirements.txt": "flask==1.0\n"}))
     ids = {
         identity,
-        fix_id("shop", OLD, FixAction.BRANCH, newer),
-        fix_id("shop", NEW, FixAction.BRANCH, plan),
-        fix_id("web", OLD, FixAction.BRANCH, plan),
-        fix_id("shop", OLD, FixAction.NOTIFY, plan),
+        make_fix_id("shop", OLD, FixAction.BRANCH, newer),
+        make_fix_id("shop", NEW, FixAction.BRANCH, plan),
+        make_fix_id("web", OLD, FixAction.BRANCH, plan),
+        make_fix_id("shop", OLD, FixAction.NOTIFY, plan),
     }
     assert len(ids) == 5
     assert make_branch_name(identity).startswith("dockgate/fix-")

@@ -7,7 +7,7 @@ import pytest
 
 from dockgate.delivery import execution_events
 from dockgate.delivery.model import Action, ActionKey, ActionRun, ActionType, Execution, Pipeline, RunState, Stage
-from dockgate.delivery.pipeline import fix_trigger
+from dockgate.delivery.pipeline import make_fix_trigger
 from dockgate.delivery.service_risk import RiskChange
 from dockgate.events import aws_events, dockgate_events, governance_events, schemas
 from dockgate.events.envelope import NewEvent
@@ -244,7 +244,7 @@ def test_each_change_of_an_execution_has_its_own_id() -> None:
 
 
 def test_a_rebuild_that_fixes_an_image_is_no_push() -> None:
-    trigger = fix_trigger("f1", "web", "main", "c" * 40)
+    trigger = make_fix_trigger("f1", "web", "main", "c" * 40)
     (event,) = execution_events.make_start_events(replace(EXECUTION, trigger=trigger), NOW)
     assert event.detail["execution-trigger"] == {
         "trigger-type": "StartPipelineExecution",

@@ -10,7 +10,7 @@ from dockgate.gate.definitions.policy import read_policy
 from dockgate.gate.model import InputDigests, PlatformVerdict, Policy, Status, Verdict, Violation
 from dockgate.gate.policy import combine_policies
 from dockgate.gate.policy_choice import is_stricter
-from dockgate.gate.risk_deadline import compute_risk_deadline, worst_severity
+from dockgate.gate.risk_deadline import compute_risk_deadline, find_worst_severity
 from dockgate.shared.errors import DefinitionError
 from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
@@ -107,8 +107,8 @@ def test_a_policy_with_other_deadlines_is_not_provably_stricter() -> None:
 
 
 def test_the_worst_severity_of_all_violations_counts_and_untriaged_as_high() -> None:
-    assert worst_severity([]) is None
-    assert worst_severity([verdict(Violation("runs_as_root", "root"))]) is None
-    assert worst_severity([verdict(violation_of("LOW", "UNTRIAGED"))]) is Severity.HIGH
+    assert find_worst_severity([]) is None
+    assert find_worst_severity([verdict(Violation("runs_as_root", "root"))]) is None
+    assert find_worst_severity([verdict(violation_of("LOW", "UNTRIAGED"))]) is Severity.HIGH
     both = [verdict(violation_of("HIGH")), verdict(violation_of("LOW", "CRITICAL"))]
-    assert worst_severity(both) is Severity.CRITICAL
+    assert find_worst_severity(both) is Severity.CRITICAL

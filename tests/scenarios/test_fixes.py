@@ -15,7 +15,7 @@ from tests.scenarios.live import PIPELINE, until
 from tests.scenarios.planned_images import AdvisoryDatabase, advisory, package, planned_inventory
 from tests.scenarios.server import ServerSystem
 
-from dockgate.delivery.fixes import FixKind, FixPlan, fix_id, make_branch_name
+from dockgate.delivery.fixes import FixKind, FixPlan, make_branch_name, make_fix_id
 from dockgate.delivery.model import FixAction
 from dockgate.delivery.registry_access import SERVER
 from dockgate.scanner.model import Inventory, Package
@@ -281,7 +281,7 @@ def test_a_branch_of_that_name_which_people_made_is_left_alone(server: System) -
     files = {"requirements.txt": "e1==1.0\n"}
     image = server.deliver("taken", "onFix: branch", python("e1", "1.0"), files=files)
     plan = FixPlan(FixKind.CHANGE, ("e1: 1.0 → 2.0",))
-    branch = make_branch_name(fix_id("taken", image, FixAction.BRANCH, plan))
+    branch = make_branch_name(make_fix_id("taken", image, FixAction.BRANCH, plan))
     theirs = server.push("taken", files={**files, "x": "y"}, branch=branch)
     server.publish(python_advisory("e1", "2.0"))
     fix = server.fix("taken", "Failed")

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, format_option, print_list, sort_option
+from dockgate.cli.listing_output import Cell, format_option, make_sort_option, print_list
 
 # Lines of a push's detail that the table shows; the JSON output has all.
 MAX_CHANGES = 5
@@ -15,7 +15,7 @@ MAX_CHANGES = 5
 @click.command()
 @click.option("--by", default="", metavar="PRINCIPAL", help="Show only the calls of this principal.")
 @click.option("--limit", type=click.IntRange(1), default=50, show_default=True, help="The maximum number of entries.")
-@sort_option("-at", "at")
+@make_sort_option("-at", "at")
 @format_option
 def command(by: str, limit: int, sort: str, output_format: str) -> None:
     """List every changing call, including refused ones."""

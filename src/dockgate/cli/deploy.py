@@ -10,12 +10,12 @@ from dockgate.cli.listing_output import (
     Cell,
     display_digest,
     format_option,
+    make_sort_option,
     print_fields,
     print_json,
     print_list,
     print_table,
     shorten_reference,
-    sort_option,
     style_state,
 )
 from dockgate.cli.output import print_text
@@ -33,7 +33,7 @@ def command() -> None:
 
 
 @command.command("list")
-@sort_option("name", "-name", "state", "-state", "target", "-target")
+@make_sort_option("name", "-name", "state", "-state", "target", "-target")
 @format_option
 def list_services(sort: str, output_format: str) -> None:
     """List services with their images and running tasks."""

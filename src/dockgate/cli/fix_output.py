@@ -7,7 +7,7 @@ from dockgate.cli.client import parse_answer
 from dockgate.delivery.fixes import Fix
 
 
-def fix_rows(answer: Sequence[object]) -> Iterator[tuple[str, ...]]:
+def list_fix_rows(answer: Sequence[object]) -> Iterator[tuple[str, ...]]:
     """The rows of the API's fixes."""
     for value in answer:
         fix = parse_answer(Fix, value)

@@ -10,7 +10,7 @@ import click
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import EXISTING_FILE, FILE, DurationType, database_option, found_at_option, show_progress
 from dockgate.cli.output import print_text
-from dockgate.cli.report_options import Display, Output, display_options, verdict_output_options, write_report
+from dockgate.cli.report_options import Display, Output, add_display_options, verdict_output_options, write_report
 from dockgate.config import Settings, from_environment
 from dockgate.delivery.model import ApprovalState
 from dockgate.gate.model import ExternalReport, Policy, Status, Waivers
@@ -92,7 +92,7 @@ WITHOUT_VERDICT = {ApprovalState.APPROVED: 0, ApprovalState.REJECTED: 1}
     help="A signed provenance statement (DSSE), in addition to those attached to IMAGE. The policy's rule provenance "
     "defines which are trusted. May be repeated.",
 )
-@display_options
+@add_display_options
 @verdict_output_options
 @click.pass_context
 def command(

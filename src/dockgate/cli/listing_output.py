@@ -31,7 +31,7 @@ def format_option(function: F) -> F:
     )(function)
 
 
-def sort_option(*names: str) -> Callable[[F], F]:
+def make_sort_option(*names: str) -> Callable[[F], F]:
     """Add the option `--sort`, passed as `sort`. The first name is the default."""
     return click.option(
         "--sort",

@@ -7,7 +7,14 @@ import click
 
 from dockgate.cli import execution_wait, logs, times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.listing_output import format_option, print_json, print_list, sort_option, style_state, trigger_text
+from dockgate.cli.listing_output import (
+    format_option,
+    make_sort_option,
+    print_json,
+    print_list,
+    style_state,
+    trigger_text,
+)
 from dockgate.cli.options import DurationType
 from dockgate.cli.output import print_text, print_wrapped
 from dockgate.delivery.model import Execution, Pipeline, RunState
@@ -32,7 +39,7 @@ def command() -> None:
 
 
 @command.command("list")
-@sort_option("name", "-name", "began", "-began")
+@make_sort_option("name", "-name", "began", "-began")
 @format_option
 def list_pipelines(sort: str, output_format: str) -> None:
     """List pipelines with their newest execution."""
@@ -99,7 +106,7 @@ def show(name: str, execution: str | None, output_format: str) -> None:
     "--limit", type=click.IntRange(1), default=20, show_default=True, help="The maximum number of executions."
 )
 @click.option("--state", type=click.Choice([*RunState]), help="List only executions in this state.")
-@sort_option("-number", "number")
+@make_sort_option("-number", "number")
 @format_option
 def executions(name: str, limit: int, state: str | None, sort: str, output_format: str) -> None:
     """List the executions of a pipeline."""
@@ -128,11 +135,11 @@ def fixes(name: str, output_format: str) -> None:
 
     A fix is a change with which the image was judged again and passes. `onFix` of the pipeline says what happens then.
     """
-    from dockgate.cli.fix_output import fix_rows
+    from dockgate.cli.fix_output import list_fix_rows
 
     answer = Client().get("pipelines", name, "fixes")
     head = ("FIX", "STATE", "SINCE", "KIND", "CHANGES", "WHERE")
-    print_list(answer, output_format, head, fix_rows(answer), f"No fix was found for images of {name}.")
+    print_list(answer, output_format, head, list_fix_rows(answer), f"No fix was found for images of {name}.")
 
 
 @command.command()

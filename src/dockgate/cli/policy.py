@@ -14,11 +14,11 @@ from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.listing_output import (
     Cell,
     format_option,
+    make_sort_option,
     print_answer,
     print_json,
     print_list,
     shorten_reference,
-    sort_option,
 )
 from dockgate.cli.options import FILE
 from dockgate.cli.output import print_text
@@ -31,7 +31,7 @@ def command() -> None:
 
 
 @command.command("list")
-@sort_option("name", "-name", "changed", "-changed")
+@make_sort_option("name", "-name", "changed", "-changed")
 @format_option
 def list_policies(sort: str, output_format: str) -> None:
     """List policies."""

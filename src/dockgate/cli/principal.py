@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list, sort_option
+from dockgate.cli.listing_output import format_option, make_sort_option, print_answer, print_json, print_list
 from dockgate.cli.output import print_text
 from dockgate.identity.model import Role, read_roles
 
@@ -60,7 +60,7 @@ def _format_roles(principal: dict[str, Any]) -> str:
 
 
 @command.command("list")
-@sort_option("name", "-name", "added", "-added")
+@make_sort_option("name", "-name", "added", "-added")
 @format_option
 def list_principals(sort: str, output_format: str) -> None:
     """List principals."""

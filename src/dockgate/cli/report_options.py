@@ -85,7 +85,7 @@ def _parse_severities(ctx: click.Context, param: click.Parameter, value: str | N
     return frozenset(map(Severity, names))
 
 
-def display_options(function: Callable[..., None]) -> Callable[..., None]:
+def add_display_options(function: Callable[..., None]) -> Callable[..., None]:
     """Add `--severity`, `--only-fixable`, `--summary` and `--quiet`, passed to the command as `display`."""
 
     @wraps(function)

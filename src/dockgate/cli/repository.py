@@ -3,7 +3,7 @@
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_list, sort_option
+from dockgate.cli.listing_output import format_option, make_sort_option, print_list
 
 
 @click.group()
@@ -12,7 +12,7 @@ def command() -> None:
 
 
 @command.command("list")
-@sort_option("name", "-name")
+@make_sort_option("name", "-name")
 @format_option
 def list_repositories(sort: str, output_format: str) -> None:
     """List git repositories with clone URL and branches."""

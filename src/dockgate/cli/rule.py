@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list, sort_option
+from dockgate.cli.listing_output import format_option, make_sort_option, print_fields, print_json, print_list
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
@@ -23,7 +23,7 @@ def command() -> None:
 
 
 @command.command("list")
-@sort_option("name", "-name", "-changed", "changed")
+@make_sort_option("name", "-name", "-changed", "changed")
 @format_option
 def list_rules(sort: str, output_format: str) -> None:
     """List rules."""

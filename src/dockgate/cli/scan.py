@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli.image_argument import ImageArgument, add_image_argument
 from dockgate.cli.options import allow_unread_option, database_option
-from dockgate.cli.report_options import Display, Output, display_options, scan_output_options, write_report
+from dockgate.cli.report_options import Display, Output, add_display_options, scan_output_options, write_report
 from dockgate.config import from_environment
 
 UNDETERMINED = 3
@@ -16,7 +16,7 @@ UNDETERMINED = 3
 @add_image_argument()
 @database_option
 @allow_unread_option
-@display_options
+@add_display_options
 @scan_output_options
 @click.pass_context
 def command(

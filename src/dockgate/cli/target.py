@@ -9,11 +9,11 @@ from dockgate.cli.client import Client
 from dockgate.cli.listing_output import (
     Cell,
     format_option,
+    make_sort_option,
     print_answer,
     print_fields,
     print_json,
     print_list,
-    sort_option,
 )
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
@@ -29,7 +29,7 @@ def command() -> None:
 
 
 @command.command("list")
-@sort_option("name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead")
+@make_sort_option("name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead")
 @format_option
 def list_targets(sort: str, output_format: str) -> None:
     """List targets and their delivery state."""
@@ -98,7 +98,7 @@ def try_target(name: str, output_format: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list.")
-@sort_option("-position", "position")
+@make_sort_option("-position", "position")
 @format_option
 def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:
     """List messages to the target NAME that were given up."""

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import format_option, print_answer, print_json, print_list, sort_option
+from dockgate.cli.listing_output import format_option, make_sort_option, print_answer, print_json, print_list
 from dockgate.cli.principal import show_token_once
 from dockgate.config import from_environment
 from dockgate.identity.model import Permission
@@ -75,7 +75,7 @@ def create(principal: str, days: float, local: bool, output_format: str, **limit
 
 @command.command("list")
 @click.option("--principal", default="", help="List only tokens of this principal.")
-@sort_option("-created", "created")
+@make_sort_option("-created", "created")
 @format_option
 def list_tokens(principal: str, sort: str, output_format: str) -> None:
     """List tokens."""

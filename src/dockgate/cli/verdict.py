@@ -7,7 +7,7 @@ import click
 from dockgate import reports
 from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.digest_lookup import complete_verdict_digest
-from dockgate.cli.report_options import Display, Output, display_options, verdict_output_options, write_report
+from dockgate.cli.report_options import Display, Output, add_display_options, verdict_output_options, write_report
 from dockgate.gate.model import Verdict, VerdictCase
 from dockgate.scanner.model import Inventory
 from dockgate.shared.errors import DeniedError, NotFoundError
@@ -20,7 +20,7 @@ def command() -> None:
 
 @command.command()
 @click.argument("digest")
-@display_options
+@add_display_options
 @verdict_output_options
 def show(digest: str, outputs: tuple[Output, ...], display: Display) -> None:
     """Show a verdict in the form of `dockgate gate`.

@@ -10,11 +10,11 @@ from dockgate.cli.client import Client, parse_answer
 from dockgate.cli.digest_lookup import complete_image_digest
 from dockgate.cli.listing_output import (
     format_option,
+    make_sort_option,
     print_answer,
     print_fields,
     print_json,
     print_list,
-    sort_option,
     style_state,
 )
 from dockgate.gate.model import Waiver
@@ -84,7 +84,7 @@ def add(output_format: str, key: str, **fields: Any) -> None:
     "--state", "state_filter", type=click.Choice(STATES, case_sensitive=False), help="List only waivers in this state."
 )
 @click.option("--owner", default="", help="List only waivers of this owner.")
-@sort_option("-created", "created", "end", "-end")
+@make_sort_option("-created", "created", "end", "-end")
 @format_option
 def list_waivers(state_filter: str | None, owner: str, sort: str, output_format: str) -> None:
     """List waivers, with expired and revoked ones."""

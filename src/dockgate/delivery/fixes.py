@@ -282,7 +282,7 @@ class _Draft:
             self._require_rebuild(upgrade)
 
 
-def fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
+def make_fix_id(pipeline: str, image: str, action: FixAction, plan: FixPlan) -> str:
     """The id of a fix: the same for the same changes of the same image."""
     parts = [pipeline, image, action, plan.kind, plan.changes]
     return get_hex(compute_digest(canonical.encode(parts)))[:16]

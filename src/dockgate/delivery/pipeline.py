@@ -28,7 +28,7 @@ def make_manual_trigger(started_by: str | None, *, is_fresh: bool = False) -> di
     }
 
 
-def fix_trigger(fix: str, repository: str, branch: str, commit: str) -> dict[str, str]:
+def make_fix_trigger(fix: str, repository: str, branch: str, commit: str) -> dict[str, str]:
     """The trigger of an execution that builds a commit again because that fixes its image."""
     cause = f"a rebuild, fix {fix}"
     return {"cause": cause, "fix": fix, "repository": repository, "branch": branch, "commit": commit, **_FRESH_BUILD}

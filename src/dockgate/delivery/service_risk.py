@@ -97,7 +97,10 @@ def advance(
             )
             changes.append(RiskChange.BEGAN)
         else:
-            deadline, severity = min(present.deadline, verdict.deadline), _worse(present.severity, verdict.severity)
+            deadline, severity = (
+                min(present.deadline, verdict.deadline),
+                _choose_worse(present.severity, verdict.severity),
+            )
             if deadline < present.deadline and not was_ahead and present.passed_at is None:
                 changes.append(RiskChange.DEADLINE_MOVED)
             elif severity != present.severity:
@@ -131,7 +134,7 @@ def advance(
     return present, tuple(changes)
 
 
-def _worse(present: Severity | None, new: Severity | None) -> Severity | None:
+def _choose_worse(present: Severity | None, new: Severity | None) -> Severity | None:
     """The worse of two severities, None for neither."""
     return min(
         (severity for severity in (present, new) if severity is not None), key=lambda each: each.rank, default=None

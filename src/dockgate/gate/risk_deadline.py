@@ -39,7 +39,7 @@ def list_most_urgent_findings(verdict: Verdict, policy: Policy, default_days: fl
     return list({finding.id: finding for finding in reversed(findings)}.values())[::-1]
 
 
-def worst_severity(verdicts: Iterable[Verdict]) -> Severity | None:
+def find_worst_severity(verdicts: Iterable[Verdict]) -> Severity | None:
     """Return the severity of the worst finding that violates a policy, None if none does.
 
     UNTRIAGED counts as HIGH.

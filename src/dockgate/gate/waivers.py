@@ -144,10 +144,10 @@ def find_covering_waiver(waiver: Waiver, other_waivers: Iterable[Waiver]) -> Wai
 
     One that accepts a part of it is not found, nor are several that accept it together.
     """
-    return next((candidate for candidate in sort_by_latest_end(other_waivers) if _covers(candidate, waiver)), None)
+    return next((candidate for candidate in sort_by_latest_end(other_waivers) if _is_covering(candidate, waiver)), None)
 
 
-def _covers(candidate: Waiver, waiver: Waiver) -> bool:
+def _is_covering(candidate: Waiver, waiver: Waiver) -> bool:
     candidate_end, end = parse_time(candidate.until), parse_time(waiver.until)
     return (
         candidate.id != waiver.id

@@ -80,7 +80,7 @@ def _compile_for_postgres(items: _Items, compiler: SQLCompiler, **options: Any) 
     return f"(SELECT unnest{compiler.process(items.clause_expr, **options)})"
 
 
-def sort_column(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
+def find_sort_column(column: ColumnElement[Any], is_descending: bool) -> ColumnElement[Any]:
     """The column to sort by, with the largest or the smallest first."""
     return column.desc() if is_descending else column.asc()
 

@@ -158,11 +158,11 @@ class RefusalMiddleware:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request (ASGI)."""
         refusal = self._refuse(Request(scope)) if scope["type"] == "http" else None
-        answer = self._app if refusal is None else _refusal_response(Request(scope), refusal)
+        answer = self._app if refusal is None else _make_refusal_response(Request(scope), refusal)
         await answer(scope, receive, send)
 
 
-def _refusal_response(request: Request, refusal: Refusal) -> Response:
+def _make_refusal_response(request: Request, refusal: Refusal) -> Response:
     if console.is_page_wanted(request):
         return console.render_error_page(request, refusal.status, refusal.error, refusal.advice)
     return AsciiResponse({"error": refusal.error, "advice": refusal.advice}, refusal.status)

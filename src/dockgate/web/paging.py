@@ -139,6 +139,6 @@ async def _read_paging(request: Request, response: Response, limit: Limit = PAGE
 PagingDependency = Annotated[Paging, Depends(_read_paging)]
 
 
-def names_of(sort: Any) -> tuple[str, ...]:
+def list_sort_names(sort: Any) -> tuple[str, ...]:
     """The names of the orders that a Literal lists."""
     return tuple(sort.__args__)

@@ -300,7 +300,7 @@ def compare(previous: AdvisoryReader, present: AdvisoryReader, cves: Collection[
     """
     if not isinstance(previous, _SharedDatabase) or not isinstance(present, _SharedDatabase):
         return None
-    return previous.changes_to(present, cves)
+    return previous.compare_with(present, cves)
 
 
 class _SharedDatabase:
@@ -336,7 +336,7 @@ class _SharedDatabase:
         with self._lock:
             return self._database.list_coverage()
 
-    def changes_to(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
+    def compare_with(self, present: "_SharedDatabase", cves: Collection[str]) -> AdvisoryChanges:
         """Compare with another database, for these CVEs."""
         if present is self:
             return AdvisoryChanges()

@@ -86,7 +86,7 @@ class FeedUpdates:
             self._fetch([feed.name for feed in due], now)
             self.plan(now)
         self._announce_failures()
-        self._notice_database()
+        self._check_installed_database()
 
     def plan(self, now: datetime) -> FeedStates:
         """Give each feed its next attempt, or the reason why there is none; return the states."""
@@ -211,7 +211,7 @@ class FeedUpdates:
             self._record(events)
             change_states(self._path, lambda states: _merge_announced(states, changed_states))
 
-    def _notice_database(self) -> None:
+    def _check_installed_database(self) -> None:
         try:
             stat = self._path.stat()
         except OSError:

@@ -19,11 +19,11 @@ from dockgate.delivery.fixes import (
     FixState,
     LockUpdate,
     commit_message,
-    fix_id,
     make_branch_name,
+    make_fix_id,
 )
 from dockgate.delivery.model import FixSettings, RunState
-from dockgate.delivery.pipeline import fix_trigger
+from dockgate.delivery.pipeline import make_fix_trigger
 from dockgate.delivery.registry_access import SERVER
 from dockgate.delivery.repository_files import FilesEdit, RepositoryFiles
 from dockgate.delivery.source_ports import RepositoryHost
@@ -150,7 +150,7 @@ class Fixes:
             plan = replace(plan, kind=FixKind.BY_HAND, obstacles=(reason,))
             details = replace(details, obstacles=(reason,))
         return Fix(
-            id=fix_id(delivered_image.pipeline.name, delivered_image.image, on_fix.action, plan),
+            id=make_fix_id(delivered_image.pipeline.name, delivered_image.image, on_fix.action, plan),
             pipeline=delivered_image.pipeline.name,
             image=delivered_image.image,
             repository=delivered_image.repository,
@@ -204,7 +204,7 @@ class Fixes:
             self.pushes.create_branch(self.files, fix.source, branch, str(fix.commit), SERVER, f"fix/{fix.id}")
             fix = replace(fix, branch=branch)
         elif fix.should_start_execution:
-            trigger = fix_trigger(fix.id, delivered_image.source, delivered_image.branch, delivered_image.commit)
+            trigger = make_fix_trigger(fix.id, delivered_image.source, delivered_image.branch, delivered_image.commit)
             cause, start = _make_cause(fix), self.store.executions.start
             fix = replace(fix, execution=start(fix.pipeline, cause, trigger, self.clock.now()).id)
         self._announce(fix)

@@ -9,7 +9,7 @@ from dockgate.delivery.service_risk import RunningVerdict
 from dockgate.gate import evaluate
 from dockgate.gate.model import Status, Verdict, VerdictCase, Waiver
 from dockgate.gate.policy import PolicyReference
-from dockgate.gate.risk_deadline import compute_risk_deadline, list_most_urgent_findings, worst_severity
+from dockgate.gate.risk_deadline import compute_risk_deadline, find_worst_severity, list_most_urgent_findings
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.images.watched_images import WatchedImages
@@ -145,7 +145,7 @@ class Verdicts:
             deadline=min(deadlines, default=None),
             cannot_judge="; ".join(undetermined_reasons) or None,
             vulnerabilities=tuple(urgent.items())[:VULNERABILITIES_LIMIT],
-            severity=worst_severity(rejecting_verdicts),
+            severity=find_worst_severity(rejecting_verdicts),
         )
 
     def build_deployed_cases(self, image: str, context: DeploymentContext) -> list[VerdictCase]:

@@ -26,12 +26,12 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import (
     count_rows,
+    find_sort_column,
     is_one_of,
     make_after_value_conditions,
     make_text_list,
     require_pipeline,
     select_as,
-    sort_column,
 )
 from dockgate.store.schema.delivery import action_runs, approvals, executions, pipelines
 from dockgate.store.statements import insert_if_new, lock_name, lock_rows
@@ -113,7 +113,7 @@ class Executions:
         query = _select_executions(pipeline, state, result).where(
             *make_after_value_conditions(executions.c.number, after, is_newest_first)
         )
-        query = query.order_by(sort_column(executions.c.number, is_newest_first)).limit(limit)
+        query = query.order_by(find_sort_column(executions.c.number, is_newest_first)).limit(limit)
         with self._database.read() as connection:
             return [Execution(**row) for row in connection.execute(query).mappings()]
 

@@ -29,12 +29,12 @@ from dockgate.shared.references import RepositoryReference
 from dockgate.store.engine import Database
 from dockgate.store.events.receivers import FAILURES_LIMIT
 from dockgate.store.queries import (
+    find_sort_column,
     is_one_of,
     make_after_value_conditions,
     make_row,
     make_text_list,
     select_as,
-    sort_column,
     split_into_batches,
 )
 from dockgate.store.records import OutboxEntry, OutboxKind
@@ -228,7 +228,7 @@ class Outbox:
         query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
         place = outbox.c.position, outbox.c.key
         query = query.where(*make_after_value_conditions(tuple_(*place), after and tuple_(*after), is_newest_first))
-        query = query.order_by(*(sort_column(column, is_newest_first) for column in place)).limit(limit)
+        query = query.order_by(*(find_sort_column(column, is_newest_first) for column in place)).limit(limit)
         with self._database.read() as connection:
             return [OutboxEntry(**row) for row in connection.execute(query).mappings()]
 

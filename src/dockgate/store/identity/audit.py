@@ -9,7 +9,7 @@ from sqlalchemy import Select, literal_column, update
 
 from dockgate.identity.model import AuditEntry
 from dockgate.store.engine import Database
-from dockgate.store.queries import count_rows, make_after_row_conditions, select_as, sort_column
+from dockgate.store.queries import count_rows, find_sort_column, make_after_row_conditions, select_as
 from dockgate.store.schema.identity import FIRST_REFUSAL, audit
 from dockgate.store.statements import insert_if_new
 
@@ -71,9 +71,9 @@ class Audit:
         is_newest_first: bool = True,
     ) -> Sequence[AuditEntry]:
         """Entries in the order of their time; `after` is the id of the entry to continue from."""
-        order = sort_column(audit.c.seq, is_newest_first)
+        order = find_sort_column(audit.c.seq, is_newest_first)
         query = (
-            _filter(audit_filter)
+            _build_filter(audit_filter)
             .where(*make_after_row_conditions(audit, after, is_newest_first))
             .order_by(order)
             .limit(limit)
@@ -84,10 +84,10 @@ class Audit:
     def count(self, audit_filter: AuditFilter, limit: int) -> int:
         """The number of entries, at most `limit`."""
         with self._database.read() as connection:
-            return count_rows(connection, _filter(audit_filter), limit)
+            return count_rows(connection, _build_filter(audit_filter), limit)
 
 
-def _filter(audit_filter: AuditFilter) -> Select[Any]:
+def _build_filter(audit_filter: AuditFilter) -> Select[Any]:
     query = _ENTRY
     if audit_filter.by:
         query = query.where(audit.c.who == audit_filter.by)

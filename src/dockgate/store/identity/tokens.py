@@ -10,7 +10,7 @@ from dockgate.identity.model import Principal, Token
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.identity.principals import PRINCIPAL, require_principal
-from dockgate.store.queries import count_rows, make_after_row_conditions, make_row, select_as, sort_column
+from dockgate.store.queries import count_rows, find_sort_column, make_after_row_conditions, make_row, select_as
 from dockgate.store.schema.identity import principals, tokens
 from dockgate.store.statements import insert_if_new
 
@@ -48,7 +48,7 @@ class Tokens:
 
         `after` is the id of the one before.
         """
-        order = sort_column(tokens.c.seq, is_newest_first)
+        order = find_sort_column(tokens.c.seq, is_newest_first)
         query = (
             _select_tokens(principal)
             .where(*make_after_row_conditions(tokens, after, is_newest_first))

@@ -14,7 +14,7 @@ from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.bundles import decode
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
-from dockgate.store.queries import BATCH, count_rows, is_one_of_numbers, is_one_of_texts, select_as, sort_column
+from dockgate.store.queries import BATCH, count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts, select_as
 from dockgate.store.records import ScanState, VerdictRecord
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
@@ -235,7 +235,7 @@ def _read_rows(
 ) -> Sequence[Sequence[Any]]:
     """The first rows of the query of images, in this order, that have what the filter asks for."""
     key = _SORTS[sort]
-    query = query.order_by(*(sort_column(column, not is_ascending) for column in key))
+    query = query.order_by(*(find_sort_column(column, not is_ascending) for column in key))
     if (holders := _select_holders(image_filter)) is None:
         return connection.execute(query.limit(limit)).all()
     # Many bundles have it, so a page is soon full of images with one.

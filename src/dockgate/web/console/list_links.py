@@ -46,7 +46,7 @@ class ListLinks:
     fragment: str | None = None
 
     @classmethod
-    def for_page(
+    def from_page(
         cls,
         path: str,
         sorts: Sequence[str],

@@ -82,7 +82,7 @@ async def read_form(request: Request) -> dict[str, str]:
     return {name: value if name in TEXT_FIELDS else value.strip() for name, value in lines.items()}
 
 
-def see_other(path: str) -> RedirectResponse:
+def redirect_to(path: str) -> RedirectResponse:
     """Answer a form: the browser gets the page at `path`, so that reloading it sends nothing again."""
     return RedirectResponse(path, 303)
 
@@ -153,7 +153,7 @@ def _sign_in(request: Request) -> Response:
     if "HX-Request" in request.headers:  # htmx would follow a redirect, and show that page inside the present one
         headers = {"HX-Redirect": _sign_in_path(_read_own_path(request, "HX-Current-URL") or "/")}
         return Response(status_code=401, headers=headers)
-    return see_other(_sign_in_path(request_address(request) if request.method in SAFE_METHODS else "/"))
+    return redirect_to(_sign_in_path(request_address(request) if request.method in SAFE_METHODS else "/"))
 
 
 def _sign_in_path(target: str) -> str:

@@ -55,7 +55,7 @@ def make_page_table(
     query = PageQuery(sort, fields.get(names[1], ""), limit)
     page = make_page(rows, {sort.removeprefix("-"): lambda row: row[:2]}, query)
     filters = [(parameter, value) for parameter, value in fields.items() if parameter not in names]
-    links = ListLinks.for_page(request_path(request), sorts, query, page)
+    links = ListLinks.from_page(request_path(request), sorts, query, page)
     links = replace(links, filters=filters, names=names, fragment=f"#{name}")
     return PageTable([entry for *_, entry in page.entries], links, len(entries))
 

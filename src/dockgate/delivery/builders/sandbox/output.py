@@ -53,11 +53,11 @@ def watch(
     """
     has_timed_out = threading.Event()
 
-    def time_out() -> None:
+    def expire() -> None:
         has_timed_out.set()
         kill()
 
-    timer = threading.Timer(seconds, time_out)
+    timer = threading.Timer(seconds, expire)
     timer.start()
     try:
         with process:

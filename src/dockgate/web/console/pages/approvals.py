@@ -15,7 +15,7 @@ from dockgate.web.console.pages.decisions import Refusal, choose_status, read_de
 from dockgate.web.console.pages.executions import render_execution
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.page_paths import make_approval_path
 
 router = make_page_router()
@@ -33,7 +33,7 @@ def _render_approval(
 ) -> Response:
     approval_view = approval_calls.make_approval_view(approval_calls.get_approval(approval_id, caller, server))
     if not ApprovalId(approval_id).is_external:
-        return see_other(make_approval_path(approval_id))
+        return redirect_to(make_approval_path(approval_id))
     decision = read_decision(server, approval_view, caller)
     return render_page(
         request,
@@ -57,7 +57,7 @@ def cast_vote(
         approval_calls.cast_vote(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _render_refusal(Refusal(approval_id, "vote", fields, error), request, caller, server)
-    return see_other(make_approval_path(approval_id))
+    return redirect_to(make_approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/reject")
@@ -74,7 +74,7 @@ def reject_approval(
         approval_calls.reject_approval(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _render_refusal(Refusal(approval_id, "reject", fields, error), request, caller, server)
-    return see_other(make_approval_path(approval_id))
+    return redirect_to(make_approval_path(approval_id))
 
 
 @router.post("/approvals/{approval_id:path}/override")
@@ -88,7 +88,7 @@ def override_rejection(
         approval_calls.override_rejection(approval_id, body, caller, server)
     except (UsageError, ConflictError) as error:
         return _render_refusal(Refusal(approval_id, "override", fields, error), request, caller, server)
-    return see_other(make_approval_path(approval_id))
+    return redirect_to(make_approval_path(approval_id))
 
 
 def _render_refusal(refusal: Refusal, request: Request, caller: Caller, server: WebServices) -> Response:

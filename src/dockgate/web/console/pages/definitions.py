@@ -17,7 +17,7 @@ from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 
 # Lines of a difference that a page shows.
@@ -153,7 +153,7 @@ def create_definition(
     except DockgateError as error:
         return _render_new_form(request, caller, server, kind, values, text, CheckResult("", error))
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
-    return see_other(_PAGES[applied_document.kind].format(applied_document.name))
+    return redirect_to(_PAGES[applied_document.kind].format(applied_document.name))
 
 
 @router.get("/pipelines/{name}/definition")
@@ -244,4 +244,4 @@ def save_definition(
     except DockgateError as error:
         return _render_definition(request, caller, server, name, text=text, result=CheckResult("", error))
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
-    return see_other(f"/pipelines/{name}/definition")
+    return redirect_to(f"/pipelines/{name}/definition")

@@ -19,8 +19,8 @@ from dockgate.web.api import rules as calls
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
-from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, names_of
+from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, list_sort_names
 
 # Events on a page, and how many are read for it.
 PAGE_SIZE = 100
@@ -55,11 +55,11 @@ def show_events(
     position = (after if is_oldest_first else before) or 0
     error, page = None, Page[StoredEvent]([], None)
     try:
-        page = _page(server, caller, _compile_pattern(pattern), position, is_oldest_first=is_oldest_first)
+        page = _read_page(server, caller, _compile_pattern(pattern), position, is_oldest_first=is_oldest_first)
     except DefinitionError as problem:
         error = problem
     query = PageQuery(sort, str(position or ""))
-    links = ListLinks.for_page("/events", names_of(EventSort), query, page, [("pattern", pattern)])
+    links = ListLinks.from_page("/events", list_sort_names(EventSort), query, page, [("pattern", pattern)])
     return render_page(
         request,
         caller,
@@ -102,7 +102,7 @@ def _compile_pattern(pattern: str) -> Pattern | None:
         raise DefinitionError(f"the pattern is not JSON: {error}", 'Such as {"source": ["dockgate"]}.') from None
 
 
-def _page(
+def _read_page(
     server: WebServices, caller: Caller, event_pattern: Pattern | None, position: int, *, is_oldest_first: bool
 ) -> Page[StoredEvent]:
     """The events of a page, which begins after the event `position` in its order, or with the first (0).
@@ -195,7 +195,7 @@ def show_rules(
         "event_rules.html",
         title="Event rules",
         rules=page.entries,
-        links=ListLinks.for_page("/events/rules", names_of(calls.RuleSort), query, page, filters),
+        links=ListLinks.from_page("/events/rules", list_sort_names(calls.RuleSort), query, page, filters),
         filter_rows=[FilterRow("State", [("enabled", "true", "On"), ("enabled", "false", "Off")])],
     )
 
@@ -251,7 +251,7 @@ def try_rule(name: str, request: Request, caller: api.Reader, server: api.Server
 def remove_rule(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Remove an event rule."""
     calls.remove_rule(name, caller, server)
-    return see_other("/events/rules")
+    return redirect_to("/events/rules")
 
 
 @router.get("/events/targets")
@@ -272,7 +272,9 @@ def show_targets(
         "event_targets.html",
         title="Targets",
         targets=[(target, calls.compute_target_state(target)) for target in page.entries],
-        links=ListLinks.for_page("/events/targets", names_of(calls.TargetSort), query, page, [("state", state)]),
+        links=ListLinks.from_page(
+            "/events/targets", list_sort_names(calls.TargetSort), query, page, [("state", state)]
+        ),
         filter_rows=[FilterRow("State", [("state", each.value, each.value) for each in calls.TargetState])],
     )
 
@@ -303,7 +305,7 @@ def show_target(
         letters=page.entries,
         is_tested=tested,
         again=again,
-        links=ListLinks.for_page(f"/events/targets/{name}", names_of(calls.DeadLetterSort), query, page),
+        links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),
     )
 
 
@@ -311,7 +313,7 @@ def show_target(
 def try_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Send a test message to a target."""
     calls.try_target(name, caller, server)
-    return see_other(f"/events/targets/{name}?tested=true")
+    return redirect_to(f"/events/targets/{name}?tested=true")
 
 
 @router.post("/events/targets/{name}/redeliver")
@@ -319,11 +321,11 @@ def redeliver_messages(name: str, caller: api.Administrator, server: api.ServerD
     """Send one dead letter again, or all."""
     key = fields.get("key")
     redelivery = calls.redeliver_messages(name, calls.Redelivery([key] if key else None), caller, server)
-    return see_other(f"/events/targets/{name}?again={redelivery.count}")
+    return redirect_to(f"/events/targets/{name}?again={redelivery.count}")
 
 
 @router.post("/events/targets/{name}/remove")
 def remove_target(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Remove a target with the messages that wait for it."""
     calls.remove_target(name, caller, server)
-    return see_other("/events/targets")
+    return redirect_to("/events/targets")

@@ -26,7 +26,7 @@ from dockgate.web.console.pages.decisions import Refusal, choose_status, read_de
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import choose_states
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.terminal_text import strip_colours
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
@@ -158,14 +158,14 @@ def _describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str
 def stop_execution(execution_id: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Stop an execution."""
     calls.stop_execution(execution_id, calls.Stop(fields.get("reason") or f"stopped by {caller.name}"), caller, server)
-    return see_other(f"/executions/{execution_id}")
+    return redirect_to(f"/executions/{execution_id}")
 
 
 @router.post("/executions/{execution_id}/retry")
 def retry_execution(execution_id: str, caller: api.Runner, server: api.ServerDependency) -> Response:
     """Retry what failed."""
     calls.retry_execution(execution_id, caller, server)
-    return see_other(f"/executions/{execution_id}")
+    return redirect_to(f"/executions/{execution_id}")
 
 
 @router.get("/executions/{execution_id}/{stage}/{action}/{attempt}")

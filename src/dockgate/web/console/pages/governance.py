@@ -31,9 +31,9 @@ from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_policy_example
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, make_page, names_of
+from dockgate.web.paging import LARGEST_PAGE, Cursor, PageQuery, list_sort_names, make_page
 
 router = make_page_router()
 
@@ -88,7 +88,7 @@ def show_policies(
         "policies.html",
         title="Policies",
         policies=page.entries,
-        links=ListLinks.for_page("/policies", names_of(policy_calls.PolicySort), query, page),
+        links=ListLinks.from_page("/policies", list_sort_names(policy_calls.PolicySort), query, page),
         assignments=make_page_table(
             request, "assignments", policy_calls.list_assignments(caller, server), _ASSIGNMENT_KEYS, _ASSIGNMENT_SORTS
         ),
@@ -205,21 +205,21 @@ def save_policy(
     except (UsageError, ChangedError, BusyError) as error:
         result = CheckResult("", error)
         return _render_policy(request, caller, server, name, text=text, comment=comment, result=result)
-    return see_other(f"/policies/{name}")
+    return redirect_to(f"/policies/{name}")
 
 
 @router.post("/policies/{name}/remove")
 def remove_policy(name: str, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Remove a policy that nothing uses, unless another person saved it since the page was opened."""
     policy_calls.remove_policy(name, caller, server, None, fields.get("version", ""))
-    return see_other("/policies")
+    return redirect_to("/policies")
 
 
 @router.post("/policy-assignments/{name}/remove")
 def remove_assignment(name: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove a policy assignment."""
     policy_calls.remove_assignment(name, caller, server)
-    return see_other("/policies#assignments")
+    return redirect_to("/policies#assignments")
 
 
 _WAIVER_STATES = FilterRow(
@@ -255,7 +255,7 @@ def show_waivers(
         waivers=page.entries,
         owner=owner,
         filter_rows=[_WAIVER_STATES],
-        links=ListLinks.for_page("/waivers", names_of(calls.WaiverSort), query, page, filters),
+        links=ListLinks.from_page("/waivers", list_sort_names(calls.WaiverSort), query, page, filters),
     )
 
 
@@ -321,7 +321,7 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
     except UsageError as error:
         return _render_waiver_form(request, caller, values | form_values, error)
     verdict = form_values["verdict"] if re.fullmatch(PATTERN, form_values["verdict"]) else ""
-    return see_other(f"/waivers/{new_waiver_view.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
+    return redirect_to(f"/waivers/{new_waiver_view.waiver.id}{f'?verdict={verdict}' if verdict else ''}")
 
 
 @router.get("/waivers/{waiver_id}")
@@ -342,14 +342,14 @@ def show_waiver(
 def revoke_waiver(waiver_id: str, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Revoke a waiver."""
     calls.revoke_waiver(waiver_id, caller, server)
-    return see_other(f"/waivers/{waiver_id}")
+    return redirect_to(f"/waivers/{waiver_id}")
 
 
 @router.post("/advisories/update")
 def update_feeds(caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Have the server fetch its feeds now."""
     feed_calls.update_feeds(caller, server)
-    return see_other("/advisories")
+    return redirect_to("/advisories")
 
 
 @router.get("/advisories")
@@ -369,7 +369,7 @@ def show_advisories(
         database=database,
         coverage=make_page_table(request, "coverage", database.get("coverage", ()), _COVERAGE_KEYS, _COVERAGE_SORTS),
         feeds=feeds,
-        links=ListLinks("/advisories", names_of(FeedSort), sort),
+        links=ListLinks("/advisories", list_sort_names(FeedSort), sort),
         troubles=troubles,
         has_updates=any(feed.off is None and (feed.next_at or feed.checked_at) for feed in feeds),
     )

@@ -26,7 +26,7 @@ from dockgate.web.console.formats import shorten_digest
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_text
 from dockgate.web.paging import MAX_COUNT, Page, PageQuery
@@ -104,7 +104,7 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
         limit=PAGE_SIZE,
         after=after,
     )
-    page = _page(server, query)
+    page = _read_page(server, query)
     filters: list[tuple[str, str]] = [
         *(("severity", name.value) for name in severities),
         *(("status", name) for name in statuses),
@@ -113,7 +113,7 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
         *((name, value) for name, value in (("epss", epss), ("layer", layer)) if value),
         *((name, value) for name, value in (("repository", query.repository), ("package", query.package)) if value),
     ]
-    links = ListLinks.for_page("/images", list(ImageSort), PageQuery(sort, after), page, filters, LAST_FIRST)
+    links = ListLinks.from_page("/images", list(ImageSort), PageQuery(sort, after), page, filters, LAST_FIRST)
     return render_page(
         request,
         caller,
@@ -129,7 +129,7 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
     )
 
 
-def _page(server: WebServices, query: ImageQuery) -> Page[ImageSummary]:
+def _read_page(server: WebServices, query: ImageQuery) -> Page[ImageSummary]:
     with server.store.database.read():  # one connection, and one state of the tables
         page = server.image_search.list_images(query)
         if not query.after and not page.next:
@@ -229,7 +229,7 @@ async def scan_image(
     """Request a scan."""
     repository = fields.get("repository", "")
     await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, server)
-    return see_other(f"/images/{digest}")
+    return redirect_to(f"/images/{digest}")
 
 
 @router.get("/search")
@@ -243,5 +243,5 @@ def search_objects(request: Request, caller: api.Reader, server: api.ServerDepen
     matches = search_calls.find_matches(caller, server, words)
     exact = [match.page for match in matches if match.name.lower() == words.lower()]
     if len(exact) == 1:
-        return see_other(exact[0])
+        return redirect_to(exact[0])
     return render_page(request, caller, "search.html", title="Search", q=words, matches=matches)

@@ -19,9 +19,9 @@ from dockgate.web.console.empty_states import EMPTY_STATES
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.paging import Cursor, PageQuery, names_of
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 # Failed deliveries that the settings list.
 MAX_FAILING = 100
@@ -85,7 +85,7 @@ def _render_people(
         422 if error else 200,
         title="People",
         principals=page.entries,
-        links=ListLinks.for_page("/people", names_of(calls.PrincipalSort), query, page, [("role", role)]),
+        links=ListLinks.from_page("/people", list_sort_names(calls.PrincipalSort), query, page, [("role", role)]),
         filter_rows=[FilterRow("Role", [("role", each.value, each.value) for each in Role])],
         roles=list(Role),
         error=error,
@@ -107,7 +107,7 @@ def add_person(request: Request, caller: api.Administrator, server: api.ServerDe
     return (
         _render_people(request, caller, server, token=new_principal.token)
         if new_principal.token
-        else see_other(f"/people/{new_principal.principal.name}")
+        else redirect_to(f"/people/{new_principal.principal.name}")
     )
 
 
@@ -143,7 +143,7 @@ def _render_person(
 ) -> Response:
     principal = server.store.principals.get(name)
     page = calls.read_token_page(server, query, name)
-    links = ListLinks.for_page(f"/people/{name}", names_of(calls.TokenSort), query, page)
+    links = ListLinks.from_page(f"/people/{name}", list_sort_names(calls.TokenSort), query, page)
     call = replace(links, path="", filters=[("principal", name)])
     return render_page(
         request,
@@ -173,21 +173,21 @@ def set_roles(
         calls.set_roles(name, calls.Roles(*_parse_roles(fields)), caller, server)
     except (UsageError, ConflictError) as error:
         return _render_person(request, caller, server, name, error=error, values=fields)
-    return see_other(f"/people/{name}")
+    return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/disable")
 def disable_person(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Disable a principal."""
     calls.disable_principal(name, caller, server)
-    return see_other(f"/people/{name}")
+    return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/enable")
 def enable_person(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Enable a disabled principal."""
     calls.enable_principal(name, caller, server)
-    return see_other(f"/people/{name}")
+    return redirect_to(f"/people/{name}")
 
 
 @router.post("/people/{name}/tokens")
@@ -209,7 +209,7 @@ def issue_token(
 def revoke_token(name: str, token_id: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Revoke a token."""
     calls.revoke_token(token_id, caller, server)
-    return see_other(f"/people/{name}")
+    return redirect_to(f"/people/{name}")
 
 
 @router.get("/audit")
@@ -233,7 +233,7 @@ def show_audit(
         "audit.html",
         title="Audit",
         entries=page.entries,
-        links=ListLinks.for_page("/audit", names_of(calls.AuditSort), query, page, filters),
+        links=ListLinks.from_page("/audit", list_sort_names(calls.AuditSort), query, page, filters),
         filter_rows=[_AUDIT_RESULTS],
     )
 
@@ -272,7 +272,7 @@ def show_settings(request: Request, caller: api.Reader, server: api.ServerDepend
 def end_session(digest: str, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End one of the caller's sessions."""
     server.sessions.end_session(caller, digest)
-    return see_other("/settings")
+    return redirect_to("/settings")
 
 
 @router.get("/styleguide")

@@ -14,8 +14,8 @@ from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.pages.stages import make_execution_rows
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
-from dockgate.web.paging import Cursor, PageQuery, names_of
+from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 FIXES = 5
 _RESULTS = FilterRow("Result", [("result", result.value, get_mark(result).word) for result in ExecutionResult])
@@ -43,7 +43,7 @@ def show_pipelines(
         live="",
         title="Pipelines",
         pipelines=page.entries,
-        links=ListLinks.for_page("/pipelines", names_of(calls.PipelineSort), query, page, [("result", result)]),
+        links=ListLinks.from_page("/pipelines", list_sort_names(calls.PipelineSort), query, page, [("result", result)]),
         filter_rows=[_RESULTS],
         rows=make_execution_rows(server, [entry.latest for entry in page.entries if entry.latest]),
     )
@@ -74,8 +74,8 @@ def show_pipeline(
         pipeline=definition,
         executions=executions,
         newest=newest_executions[0] if newest_executions else None,
-        links=ListLinks.for_page(
-            f"/pipelines/{name}", names_of(calls.ExecutionSort), query, page, [("result", result)]
+        links=ListLinks.from_page(
+            f"/pipelines/{name}", list_sort_names(calls.ExecutionSort), query, page, [("result", result)]
         ),
         filter_rows=[_RESULTS],
         rows=make_execution_rows(server, list({each.id: each for each in (*newest_executions, *executions)}.values())),
@@ -89,4 +89,4 @@ def show_pipeline(
 def start_pipeline(name: str, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
     """Start a pipeline, once for each form."""
     execution = calls.start_execution(name, caller, server, fields.get("key", ""))
-    return see_other(f"/executions/{execution.id}")
+    return redirect_to(f"/executions/{execution.id}")

@@ -23,9 +23,9 @@ from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.definitions import compare_texts
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import PageTable, make_page_table
-from dockgate.web.paging import Cursor, PageQuery, names_of
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 COMMITS = 50
 # Lines of a difference that a page shows.
@@ -53,7 +53,7 @@ def show_repositories(
     """List git repositories with their branches."""
     query = PageQuery(sort, after)
     page = calls.read_repository_page(caller, server, query)
-    links = ListLinks.for_page("/repositories", names_of(calls.RepositorySort), query, page)
+    links = ListLinks.from_page("/repositories", list_sort_names(calls.RepositorySort), query, page)
     return render_page(
         request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links
     )
@@ -264,7 +264,7 @@ def save_file(name: str, request: Request, caller: api.Runner, server: api.Serve
     except (UsageError, ConflictError) as error:
         return _render_edit_form(request, caller, server, name, values["path"], values, error)
     describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
-    return see_other(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
+    return redirect_to(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
 
 
 def _read_text(server: api.ServerDependency, name: str, head: str | None, path: str) -> str:

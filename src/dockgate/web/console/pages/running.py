@@ -15,9 +15,9 @@ from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
-from dockgate.web.paging import Cursor, PageQuery, names_of
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 # Changes and revisions of a service on its page.
 CHANGES = REVISIONS = 20
@@ -64,7 +64,7 @@ def show_services(
         live="",
         title="Running",
         services=page.entries,
-        links=ListLinks.for_page("/running", names_of(calls.ServiceSort), query, page, [("trouble", trouble)]),
+        links=ListLinks.from_page("/running", list_sort_names(calls.ServiceSort), query, page, [("trouble", trouble)]),
         filter_rows=[_TROUBLES],
     )
 
@@ -122,4 +122,4 @@ def scale_service(name: str, caller: api.Administrator, server: api.ServerDepend
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
         raise UsageError(f"{text!r} is not a number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
     calls.scale_service(name, calls.Scale(int(text)), caller, server)
-    return see_other(f"/running/{name}")
+    return redirect_to(f"/running/{name}")

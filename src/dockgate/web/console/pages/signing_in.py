@@ -32,7 +32,7 @@ from dockgate.web.browser_sessions import (
     sign_in_fields,
 )
 from dockgate.web.console.rendering import KEYS_COOKIE, KEYS_OFF, THEME_COOKIE, THEMES, find_static_file, render_page
-from dockgate.web.console.routes import choose_own_path, make_page_router, read_form, see_other
+from dockgate.web.console.routes import choose_own_path, make_page_router, read_form, redirect_to
 
 router = make_page_router()
 
@@ -82,7 +82,7 @@ async def sign_in(
         )
     caller = await threads.run_prompt(server.sessions.authenticate, secret)
     await threads.run_prompt(audit_sign_in, request, caller)
-    response = see_other(target_path)
+    response = redirect_to(target_path)
     set_session(request, response, secret, MOST_DAYS * 86_400)
     return response
 
@@ -96,7 +96,7 @@ async def sign_in_at_provider(
     A link, not a form: `form-action` would refuse to be led to another host.
     """
     url, pending = await threads.run_remote(_SIGN_IN, _require_provider(server).begin)
-    response = see_other(url)
+    response = redirect_to(url)
     response.headers["Cache-Control"] = "no-store"
     set_sign_in(request, response, [pending.state, pending.nonce, pending.verifier, choose_own_path(to)])
     return response
@@ -124,7 +124,7 @@ async def return_from_provider(
         clear_sign_in(request, page)
         return page
     await threads.run_prompt(audit_sign_in, request, caller)
-    response = see_other(choose_own_path(target_path if isinstance(target_path, str) else "/"))
+    response = redirect_to(choose_own_path(target_path if isinstance(target_path, str) else "/"))
     response.headers["Cache-Control"] = "no-store"
     clear_sign_in(request, response)
     set_session(request, response, secret, PROVIDER_HOURS * 3600)
@@ -142,7 +142,7 @@ def _require_provider(server: WebServices) -> ProviderSignIn:
 def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End the session."""
     server.sessions.end(read_session_secret(request))
-    response = see_other("/signin")
+    response = redirect_to("/signin")
     clear_session(request, response)
     return response
 
@@ -151,7 +151,7 @@ def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency)
 @api.mark_self_checking
 def choose_theme(request: Request, caller: api.Reader, fields: Form) -> Response:
     """Keep the choices of light or dark and of shortcuts in this browser; other values are the usual ones."""
-    response = see_other("/settings")
+    response = redirect_to("/settings")
     theme = fields.get("theme", "")
     if theme in THEMES:
         response.set_cookie(THEME_COOKIE, theme, max_age=_YEAR, httponly=True, samesite="lax")

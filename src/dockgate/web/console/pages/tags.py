@@ -9,7 +9,7 @@ from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.web import api
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.page_paths import make_repository_path
 
 router = make_page_router()
@@ -22,7 +22,7 @@ def show_tag(name: str, request: Request, caller: api.Reader, server: api.Server
     reference = TagReference.parse(name)
     if reference is None:
         caller.require(repository=name)
-        return see_other(make_repository_path(name))
+        return redirect_to(make_repository_path(name))
     repository, tag_name = reference.repository, reference.tag
     caller.require(repository=repository)
     findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)

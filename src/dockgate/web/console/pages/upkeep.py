@@ -15,7 +15,7 @@ from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 
 # Images that the page of a planned collection shows; the command lists all.
@@ -61,14 +61,14 @@ def show_workers(
 def drain_worker(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Have a worker end once its present work has ended."""
     worker_calls.drain_worker(worker, server, caller)
-    return see_other("/workers")
+    return redirect_to("/workers")
 
 
 @router.post("/workers/{worker}/remove")
 def remove_worker(worker: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
     """End a worker in the middle of its work."""
     worker_calls.remove_worker(worker, server, caller)
-    return see_other("/workers")
+    return redirect_to("/workers")
 
 
 @router.get("/attestation-keys")
@@ -84,7 +84,7 @@ def rotate_key(caller: api.Administrator, server: api.ServerDependency, fields: 
     """Replace the signing key, unless it is not the one any more that the page showed."""
     if fields.get("key") == key_calls.list_keys(caller, server).keys[0].id:
         key_calls.rotate_key(caller, server)
-    return see_other("/attestation-keys")
+    return redirect_to("/attestation-keys")
 
 
 @router.get("/gc")
@@ -110,4 +110,4 @@ def show_collections(
 def request_collection(caller: api.Administrator, server: api.ServerDependency) -> Response:
     """Request a collection, unless one has not finished."""
     collection_calls.request_collection(server, caller)
-    return see_other("/gc")
+    return redirect_to("/gc")

@@ -13,10 +13,10 @@ from dockgate.web import api
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.list_links import FilterRow
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.uploads import PASTED_NAME, Upload, upload_of
-from dockgate.web.paging import names_of
+from dockgate.web.paging import list_sort_names
 
 _KEYS: dict[str, Callable[[calls.VexView], str]] = {
     "added": lambda document: document.added_at,
@@ -55,7 +55,7 @@ def _render_documents(
         422 if error else 200,
         title="Error: VEX documents" if error else "VEX documents",
         documents=make_page_table(request, "documents", selected_documents, _KEYS, _SORTS),
-        filter_rows=[FilterRow("State", [("state", each, each) for each in names_of(VexState)])],
+        filter_rows=[FilterRow("State", [("state", each, each) for each in list_sort_names(VexState)])],
         content=content,
         error=error,
     )
@@ -74,11 +74,11 @@ async def upload_document(
         # A browser lets no page choose a file again; a text stays in its field.
         content = document.data.decode(errors="replace") if document.name == PASTED_NAME else ""
         return await threads.run(caller.name, _render_documents, request, caller, server, content, error)
-    return see_other("/vex")
+    return redirect_to("/vex")
 
 
 @router.post("/vex/{digest}/remove")
 def remove_document(digest: api.Digest, caller: api.Accepter, server: api.ServerDependency) -> Response:
     """Remove an uploaded document. It stays on record."""
     calls.remove_document(digest, caller, server)
-    return see_other("/vex")
+    return redirect_to("/vex")

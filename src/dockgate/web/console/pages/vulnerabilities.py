@@ -36,7 +36,7 @@ from dockgate.web import api
 from dockgate.web.api.exposure import read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, see_other
+from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.downloads import download_text
 from dockgate.web.page_paths import make_package_path, make_vulnerability_path, request_path
@@ -122,7 +122,7 @@ def show_vulnerabilities(
         q=q,
         severity=severity,
         only=only,
-        links=ListLinks.for_page(
+        links=ListLinks.from_page(
             "/vulnerabilities",
             list(VulnerabilitySort),
             query,
@@ -149,7 +149,7 @@ def show_vulnerability(
     question = name[:LONGEST_QUESTION]
     exposure = server.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort))
     if exposure.kind != "vulnerability":
-        return see_other(make_package_path("", question))
+        return redirect_to(make_package_path("", question))
     facts = read_facts(server.advisories, exposure.question, exposure.names)
     return render_page(
         request,
@@ -188,7 +188,7 @@ def show_package(
     look_up = server.exposure_search.look_up(question)
     exposure = server.exposure_search.find(_make_request(question, caller, after, unknown_after, only, sort), look_up)
     if exposure.kind != "package":
-        return see_other(make_vulnerability_path(question))
+        return redirect_to(make_vulnerability_path(question))
     contents = find_package(server.exposure_search, exposure.question, caller, look_up)
     return render_page(
         request,
