@@ -86,7 +86,7 @@ PRODUCT = ("src", "docs", "README.md", "CHANGELOG.md")
 KINDS = (".py", ".md", ".yaml", ".html", ".sh", ".toml", ".j2")
 # Folders of test data: files of others, and recorded cases.
 DATA = ("data", "cases")
-PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held)\b", re.IGNORECASE)
+PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held|stands? for)\b", re.IGNORECASE)
 # What the name of a function of the product begins with: a verb of this file, or one of these.
 VERBS = frozenset((ROOT / "scripts" / "verbs.txt").read_text("utf-8").split())
 QUESTIONS = frozenset(("is", "has", "can", "should"))

@@ -189,7 +189,7 @@ def _print_summary(image: Mapping[str, Any]) -> None:
 
 
 def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Cell]], str | None]]:
-    """The tables about an image: the head, the rows, and the sentence that stands for no rows."""
+    """The tables about an image: the head, the rows, and the sentence shown without rows."""
     watches = (
         (watch["repository"], _format_watch(watch), watch["policy"], ", ".join(watch["owners"]) or "-")
         for watch in image["watches"]

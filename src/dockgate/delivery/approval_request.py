@@ -22,7 +22,7 @@ class ApprovalRequest:
     """`reference` names the image as in the request, by tag or digest.
 
     `policy` is the one that the request names, None for the repository's own (`gate.policy_choice`). `timeout` is in
-    seconds. With a `key` the same question is known by it, whatever the tag stands for by then. `requester` is the
+    seconds. With a `key` the same question is known by it, whatever the tag points to by then. `requester` is the
     principal who requests it.
     """
 
@@ -65,7 +65,7 @@ class ApprovalRequest:
         request = self.reference, self.policy or approval.policy, self.service
         if request != (approval.reference, approval.policy, approval.service):
             raise ConflictError(
-                f"the idempotency key {self.key!r} stands for {approval.reference} by the policy {approval.policy!r}",
+                f"the idempotency key {self.key!r} was used for {approval.reference} by the policy {approval.policy!r}",
                 "Use another key for another request.",
             )
 

@@ -96,7 +96,7 @@ class Registry(Protocol):
         ...
 
     def read_blob(self, repository: str, digest: str, limit: int) -> bytes | None:
-        """Return a blob, None if there is none or it has more than `limit` bytes.
+        """Return a blob, or None; None, too, for one of more than `limit` bytes.
 
         Raises UnavailableError if the registry does not answer.
         """
@@ -120,7 +120,7 @@ class RegistryContent(Registry, Protocol):
         ...
 
     def read_manifest(self, repository: str, digest: str) -> StoredManifest | None:
-        """Return a manifest by its digest, None if there is none. Raises UnavailableError."""
+        """Return a manifest by its digest, or None. Raises UnavailableError."""
         ...
 
     def delete_manifest(self, repository: str, digest: str) -> bool:
@@ -352,5 +352,5 @@ class Target(Protocol):
 # Now, with time zone UTC.
 Clock = Callable[[], datetime]
 
-# Opens the advisory database as it stands now. Raises DatabaseError when there is none.
+# Opens the advisory database as it stands now. Raises DatabaseError without one.
 Advisories = Callable[[], AdvisoryReader]

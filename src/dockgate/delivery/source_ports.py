@@ -59,7 +59,7 @@ class Source(Protocol):
         ...
 
     def commit(self, repository: str, revision: str) -> Commit:
-        """Return the commit that `revision`, a commit id or a branch name, stands for.
+        """Return the commit that `revision`, a commit id or a branch name, names.
 
         Raises NotFoundError for an unknown repository or revision.
         """

@@ -220,7 +220,7 @@ def _make_case_pattern(text: str, *, is_reversed: bool = False) -> str:
 
 
 def _compile_wildcard(setting: object, place: str) -> Test:
-    """Text in which each * stands for any characters.
+    """Text in which each * matches any characters.
 
     The parts between are searched one after another: linear time.
     """

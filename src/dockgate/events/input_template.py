@@ -97,7 +97,7 @@ def _check_constant(text: str) -> str:
 
 
 def _find_value(event: Any, steps: tuple[str | int | None, ...]) -> Any:
-    """The value at a path, None where there is none."""
+    """The value at a path, or None."""
     for number, step in enumerate(steps):
         if step is None:
             return [_find_value(item, steps[number + 1 :]) for item in event] if isinstance(event, list) else None

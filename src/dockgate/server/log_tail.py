@@ -7,7 +7,7 @@ _MOST_BYTES = 64 * 1024
 
 
 def read_size(log: Path) -> int:
-    """Return the log's size in bytes, 0 if there is none: where the output of the next start begins."""
+    """Return the log's size in bytes, 0 without a log: where the output of the next start begins."""
     try:
         return log.stat().st_size
     except OSError:

@@ -159,7 +159,7 @@ def find_ca_mount(podman: Podman) -> str:
 def purge(data: Path) -> None:
     """Remove every container, image, network and mount of this data folder, and podman's storage.
 
-    Does nothing if there is none.
+    Does nothing without podman's storage.
     """
     folder = data / "podman"
     if not folder.exists():

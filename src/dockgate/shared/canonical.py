@@ -123,7 +123,7 @@ def _replace_absent(absent: object, value: Any) -> Any:
 
 
 def _collect_stored_fields(value: Any) -> dict[str, Any]:
-    """Return the fields of a dataclass with the values that stand for absent ones."""
+    """Return the fields of a dataclass with the values that are stored for absent ones."""
     kind: Any = type(value)
     fields = {name: getattr(value, name) for name in _list_fields(kind)}
     for name, absent in _list_absent_values(kind):

@@ -45,7 +45,7 @@ class Blobs(Protocol):
     def get_path(self, digest: str) -> Path:
         """A file with the content of this digest, which must not be written to. It is hashed each time.
 
-        NotFoundError if there is none, UnavailableError if its content is another.
+        NotFoundError without one, UnavailableError if its content is another.
         """
         ...
 

@@ -99,7 +99,7 @@ class GitProcesses:
 class FetchResponse(Response):
     """Runs git while the response is sent, and ends it with the response, even if the client disconnects.
 
-    `spool_body` receives the body, None if there is none. It is called with a slot, so slots limit the files, too.
+    `spool_body` receives the body, or None. It is called with a slot, so slots limit the files, too.
     """
 
     def __init__(

@@ -18,7 +18,7 @@ class Table:
         self._name = name
 
     def get(self, key: Item) -> Item | None:
-        """Return the item with this key, read consistently; None if there is none."""
+        """Return the item with this key, read consistently, or None."""
         item = self._dynamodb.get_item(TableName=self._name, Key=_encode_item(key), ConsistentRead=True).get("Item")
         return _from_dynamodb_item(item) if item else None
 

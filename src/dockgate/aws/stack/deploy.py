@@ -216,7 +216,7 @@ def _read_running_parameters(
 
 
 def _find_service(account: Account, cluster: str, service: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
-    """The service and its task definition, None if there is none."""
+    """The service and its task definition, or None."""
     ecs = account.get_client("ecs")
     try:
         with explain_errors(f"looking at the service {cluster}/{service}"):

@@ -389,7 +389,7 @@ def _read_content(path: Path, name: str) -> bytes:
 
 
 def _resolve_inside(context: Path, dockerfile: str) -> Path:
-    """Return the Dockerfile's real path. Raises BuildError when there is none within the context."""
+    """Return the Dockerfile's real path. Raises BuildError if the context has none."""
     path = (context / dockerfile).resolve()
     if not path.is_relative_to(context.resolve()):
         raise BuildError(f"the Dockerfile {dockerfile} is outside the source", "Name one inside the repository.")

@@ -56,7 +56,7 @@ class Revision:
         return any("healthCheck" in container for container in self.content["containerDefinitions"])
 
     def find_image(self, container: str) -> ImageReference | None:
-        """The image of the container of this name, None when there is none or it is named without a digest."""
+        """The image of the container of this name, or None; None, too, without its digest."""
         containers = self.content["containerDefinitions"]
         names = (str(entry["image"]) for entry in containers if entry["name"] == container)
         return next(map(ImageReference.parse, names), None)

@@ -99,7 +99,7 @@ class StoredImage:
 class Engine:
     """Every call opens a connection of its own: any thread may call.
 
-    `url` is the service's socket ("unix:///…"), `bridge` the name of podman's network that stands for "bridge".
+    `url` is the service's socket ("unix:///…"), `bridge` the name of podman's network that a service calls "bridge".
     Published ports are opened on LOOPBACK. `login` knows how to pull an image. UnavailableError when
     podman does not answer.
     """
@@ -166,7 +166,7 @@ class Engine:
                 return  # ValueError: the client cannot read that it had stopped already (304, without a body)
 
     def remove(self, name: str, seconds: int = 0) -> None:
-        """Stops and removes it. Does nothing when there is none."""
+        """Stop and remove it, if it exists."""
         self.stop(name, seconds)
         with self._open_client(f"{name} cannot be removed") as client:
             try:
@@ -233,7 +233,7 @@ class Engine:
         return Outcome(code == 0, format_output_end(output) or f"exited with code {code}")
 
     def read_last_words(self, name: str) -> str:
-        """Return the end of its output, "" when there is none."""
+        """Return the end of its output, "" for none."""
         try:
             return self.read_log(name, _LAST_WORDS, _LAST_BYTES).strip()
         except DeployError:

@@ -122,7 +122,7 @@ class EcsTarget:
         return description
 
     def _find_or_register(self, service: str, definition: TaskDefinition) -> Revision:
-        """The revision in ECS that stands for the definition: found by its tags, otherwise made."""
+        """The revision in ECS of the definition: found by its tags, otherwise made."""
         description = self._require_service(service)
         running = self._read_revision(description["taskDefinition"])
         pages = (
@@ -185,7 +185,7 @@ class EcsTarget:
             time.sleep(self._pause)
 
     def _read_rollout(self, service: str, arn: str) -> tuple[str, str]:
-        """Return state and reason of the revision's rollout, "" if there is none.
+        """Return state and reason of the revision's rollout, "" for none.
 
         A rollout without a state counts as completed.
         """

@@ -3,7 +3,7 @@
 Source: Harbor's documentation, "Configure Webhook Notifications": `{"type": "PUSH_ARTIFACT", "occur_at", "event_data":
 {"resources": [{"digest", "tag", "resource_url"}], "repository": {"repo_full_name"}}}`; as a CloudEvent, `data` is what
 `event_data` is, `type` "harbor.artifact.pushed", and there are `id` and `time`. The default form has no id: what was
-pushed, and the second in which it was, stands for it. Its jobs run side by side, so webhooks come in any order.
+pushed, and the second in which it was, identify it. Its jobs run side by side, so webhooks come in any order.
 "DELETE_ARTIFACT" and "harbor.artifact.deleted" report a deletion in the same form.
 """
 

@@ -2,7 +2,7 @@
 
 Source: Red Hat Quay's documentation, "Repository notifications", "Repository push": `{"repository", "docker_url",
 "updated_tags": [tag]}`; older ones map each tag to the id of an image, which is not a digest. There is no id and
-no digest: the tag is looked up when the notification comes, and what it stands for then is the event.
+no digest: the tag is looked up when the notification comes, and what it points to then is the event.
 """
 
 from collections.abc import Iterator

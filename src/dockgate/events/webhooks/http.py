@@ -1,6 +1,6 @@
 """Callbacks over HTTP, only to allowed addresses: the requester of an approval chooses the URL.
 
-The address is looked at when the connection is made, not before: a name cannot stand for another one by then. A proxy
+The address is looked at when the connection is made, not before: a name cannot resolve to another one by then. A proxy
 of the environment is not used, for it would look names up itself.
 """
 

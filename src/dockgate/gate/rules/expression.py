@@ -28,7 +28,7 @@ class Expression(Rule):
 
     A `when` that is a bool is violated when true. One that is a list of findings or packages is violated when the list
     is not empty; the violation names its entries. An error is undetermined, as is a computation or comparison with
-    null, which stands for an unknown value.
+    null, which means unknown.
 
     An expression that one more finding could make false is refused. A stored policy that still has one gets a warning.
     """

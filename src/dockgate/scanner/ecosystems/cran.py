@@ -1,7 +1,7 @@
 """R packages as installed: the DESCRIPTION in a package's folder; else renv's lockfile.
 
 Any folder can be an R library. The field `Built` exists only in installed packages, not in sources ("Writing R
-Extensions", 1.1.1). The packages of R itself are not on CRAN: `base` stands for R, which no feed covers. Bioconductor
+Extensions", 1.1.1). The packages of R itself are not on CRAN: `base` is R, which no feed covers. Bioconductor
 is an ecosystem of its own in OSV's schema, recognised by the repository that the file names.
 """
 

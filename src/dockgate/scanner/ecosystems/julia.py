@@ -118,7 +118,7 @@ def _make_package(name: str, version: str, uuid: str, path: str) -> Package:
 def _read_manifest(path: str, content: dict[str, Any]) -> Iterator[Package]:
     """Read a manifest of format 1 or 2: a list of entries for each name, mostly one.
 
-    Entries without a version come with Julia; those with a path are the project's own (Pkg, src/manifest.jl).
+    Entries without a version are part of Julia; those with a path are the project's own (Pkg, src/manifest.jl).
     """
     listed_packages = content.get("deps", {}) if "manifest_format" in content else content
     if not isinstance(listed_packages, dict):

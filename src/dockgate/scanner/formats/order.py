@@ -1,4 +1,4 @@
-"""Parts of version keys: byte strings that sort like the versions that they stand for."""
+"""Parts of version keys: byte strings that sort like their versions."""
 
 from collections.abc import Iterable
 from functools import lru_cache

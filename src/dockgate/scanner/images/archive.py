@@ -54,7 +54,7 @@ class TarFiles(Files):
         return path in self._members
 
     def find_member(self, path: str) -> Member | None:
-        """Return the file at this path, through at most 8 links; None if there is none."""
+        """Return the file at this path, through at most 8 links, or None."""
         for _ in range(_LINK_DEPTH):
             member = self._members.get(path)
             if member is None or member.type not in "12":

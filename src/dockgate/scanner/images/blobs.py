@@ -38,7 +38,7 @@ class ImageSource(Protocol):
         ...
 
     def read_manifest(self, digest: str) -> bytes:
-        """Return a manifest that matches its digest. Raises ImageError if there is none, UnavailableError."""
+        """Return a manifest that matches its digest. Raises ImageError without one, UnavailableError."""
         ...
 
     def open_blob(self, digest: str) -> io.RawIOBase:

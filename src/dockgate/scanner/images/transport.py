@@ -324,7 +324,7 @@ def _trust(ca_bundle: Path | None) -> ssl.SSLContext:
 
 
 def _read_version(path: Path | str | None) -> tuple[str, int] | None:
-    """Return what changes when the file or folder is another one; None if there is none."""
+    """Return what changes when the file or folder is another one, or None."""
     try:
         return (str(path), Path(path).stat().st_mtime_ns) if path else None
     except OSError:

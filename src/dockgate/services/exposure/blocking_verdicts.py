@@ -32,7 +32,7 @@ class BlockingVerdicts:
         return sum(self.is_blocking(image) is None for image in self.images)
 
     def find_message(self, image: str) -> str | None:
-        """Return the message of the rule that it violates, None if there is none."""
+        """Return the message of the rule that it violates, or None."""
         entry = self.violations.get(image)
         if entry is None or entry.status is not Status.REJECTED:
             return None

@@ -119,7 +119,7 @@ def update(
 def describe_database(path: Path, urls: Sequence[tuple[str, str]] = ()) -> Status:
     """Describe the database at `path`; `urls` are those set for feeds.
 
-    Raises DatabaseError when there is none.
+    Raises DatabaseError without one.
     """
     from dockgate.services.feeds.status import read_feed_statuses, record_ages
 
@@ -142,7 +142,7 @@ def export(
 ) -> Transfer:
     """Write the signed database at `path` to a file, or to a registry ("oci:…").
 
-    Raises DatabaseError when there is none, and what `vulnerabilities.database.transfer.pack` and
+    Raises DatabaseError without one, and what `vulnerabilities.database.transfer.pack` and
     `scanner.images.artifact.push` do.
     """
     from dockgate.attestations import dsse
@@ -281,7 +281,7 @@ class CurrentDatabase:
         self._reader: _SharedDatabase | None = None
 
     def __call__(self) -> AdvisoryReader:
-        """The reader of the current file, shared by all threads. Raises DatabaseError if there is none."""
+        """The reader of the current file, shared by all threads. Raises DatabaseError without one."""
         with self._lock:
             try:
                 stat = self._path.stat()

@@ -79,7 +79,7 @@ def _feed_status(name: str, parts: Sequence[Part], state: FeedState, url: str | 
 
 
 def read_parts(database: Path) -> Sequence[Part]:
-    """The parts of the database at this path, () if there is none."""
+    """The parts of the database at this path, () without a database."""
     try:
         with Database.open(database) as reader:
             return reader.list_parts()

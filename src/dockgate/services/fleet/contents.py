@@ -14,7 +14,7 @@ from dockgate.store.fleet.judging import IndexedPlatform
 from dockgate.store.fleet.records import BundleContent, ComponentFinding, FleetImage, Vulnerability
 from dockgate.vulnerabilities.model import Coverage, Undetermined
 
-# What stands for the purl of a component: the component itself tells which it is.
+# Takes the place of a component's purl, which the component itself has.
 _PACKAGE = "pkg:"
 
 

@@ -18,7 +18,7 @@ def match_components(
 ) -> Iterator[MatchResult]:
     """Yield what matching says of each component, as it would of a package of an image.
 
-    Components come with their ids. Those that the database does not cover are in
+    Components have their ids. Those that the database does not cover are in
     `store.fleet.index.Fleet.list_uncovered_components`.
     """
     by_ecosystem: dict[str, list[tuple[int, Package]]] = {}

@@ -152,7 +152,7 @@ def ask_inspector(
     source: InspectorFindings | None = None,
     wait: Callable[[float], None] = time.sleep,
 ) -> tuple[str, tuple[ExternalReport, ...]]:
-    """Return the digest that a reference to an image in ECR stands for, and what Inspector reports of it.
+    """Return the digest that a reference to an image in ECR names, and what Inspector reports of it.
 
     `wait` pauses for that many seconds, before Inspector is asked a second time: one list of findings may be partial.
 

@@ -43,7 +43,7 @@ class ImageRescans:
     """Rescans images, at most `per_minute`; 0 for never. `version` is our scanner's.
 
     One worker of all servers does, which knows how fast it goes and which registries do not answer: this process if it
-    is the `worker` of this id. Another one goes on where it ends, or comes with a newer scanner.
+    is the `worker` of this id. Another one goes on where it ends, or has a newer scanner.
 
     `index` takes an image into the fleet index, whose next renewal judges it. `monotonic` counts seconds.
     """

@@ -110,7 +110,7 @@ class EventTargets:
         return Owners.load(self._store, [record.target for record in self.list_records()], registry)
 
     def find(self, name: str) -> Target | None:
-        """The target of this name, None if there is none."""
+        """The target of this name, or None."""
         if name in self._builtin:
             return self._builtin[name]
         try:

@@ -249,7 +249,7 @@ def require_no_hidden_source(reference: RegistryReference, config: bytes) -> Non
 
 
 def _select_platform_manifest(origin: ImageSource, digest: str, data: bytes) -> tuple[str, bytes]:
-    """The manifest for this machine's platform, below an index or at once. ImageError when there is none."""
+    """The manifest for this machine's platform, below an index or at once. ImageError without one."""
     document = parse_manifest(data, digest)
     if isinstance(document, Manifest):
         return digest, data

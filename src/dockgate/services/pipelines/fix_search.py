@@ -28,7 +28,7 @@ from dockgate.shared.references import strip_digest
 from dockgate.store import Store
 from dockgate.vulnerabilities.matching import set_versions
 
-# Stands for the image that a build would give: waivers that name an image do not apply to it.
+# Means the image that a build would give: waivers that name an image do not apply to it.
 REBUILT = "sha256:" + "0" * 64
 # How often a registry is asked what a tag means.
 ASKED_AGAIN = timedelta(hours=1)

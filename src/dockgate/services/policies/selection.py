@@ -253,7 +253,7 @@ class PolicySelection:
 
 
 def _read_from_source(archive: Path, name: str) -> bytes | None:
-    """The repository's file in a source artifact, None where there is none."""
+    """The repository's file in a source artifact, or None."""
     with tarfile.open(archive) as tar:
         for member in tar:
             if member.name.removeprefix("./") == REPOSITORY_FILE:

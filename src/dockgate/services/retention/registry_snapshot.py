@@ -197,7 +197,7 @@ class RegistryReader:
                     waiting.append(images[repository, child])
 
     def _read_content(self, repository: str, digest: str) -> ManifestContent | None:
-        """Return what a manifest holds, None if there is none. One that was read before may be gone since."""
+        """Return what a manifest holds, or None. One that was read before may be gone since."""
         if digest not in self._contents:
             manifest = self.registry.read_manifest(self.get_name_in_registry(repository), digest)
             if manifest is None:

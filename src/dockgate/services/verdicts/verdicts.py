@@ -217,7 +217,7 @@ class Verdicts:
         return verdict, self._record(verdict, case, repository)
 
     def read_advisory_digest(self) -> str:
-        """Return the digest of the present advisory database, "" where there is none."""
+        """Return the digest of the present advisory database, "" for none."""
         try:
             return self.advisories().digest
         except DatabaseError:

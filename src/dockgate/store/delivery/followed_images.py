@@ -55,7 +55,7 @@ class FollowedImages:
     ) -> bool:
         """Record another status of a watched image, and tell the callbacks of its approvals.
 
-        Returns False if it was recorded before. `verdict` is the digest of the new verdict, None if there is none.
+        Returns False if it was recorded before. `verdict` is the digest of the new verdict, or None.
         """
         return self._change(followed_image, status, verdict, summary, now, None)
 

@@ -47,7 +47,7 @@ class Successor(NamedTuple):
 class ExposureScope(NamedTuple):
     """The images that count: those that were in one of these repositories at a time.
 
-    None stands for any repository, and for now. `running_images` images count wherever they are. With
+    None means any repository, and now. `running_images` images count wherever they are. With
     `should_include_moved`, images count whose tags have all moved on.
     """
 

@@ -101,7 +101,7 @@ class Images:
         return sorted(names, key=lambda name: name or "")
 
     def list_all_pushers(self, digest: str) -> Sequence[str | None]:
-        """Return who pushed the digest to any repository; None stands for an unknown pusher."""
+        """Return who pushed the digest to any repository; None means an unknown pusher."""
         with self._database.read() as connection:
             names = connection.scalars(_ALL_PUSHERS, {"digest": digest}).all()
         return sorted(names, key=lambda name: name or "")

@@ -79,12 +79,12 @@ class TagHistory:
         return (with_pushes & set(places)) - with_tags
 
     def find_digest(self, repository: str, tag: str) -> str | None:
-        """The digest that is under this tag now, None if there is none."""
+        """The digest that is under this tag now, or None."""
         present = self.find_present_period(repository, tag)
         return None if present is None else present.digest
 
     def find_present_period(self, repository: str, tag: str) -> TagPeriod | None:
-        """The period of a tag that lasts, None if there is none."""
+        """The period of a tag that lasts, or None."""
         with self._database.read() as connection:
             return _find_present_period(connection, repository, tag)
 

@@ -55,7 +55,7 @@ class FleetRetention:
     def delete_gone(self, before: str) -> int:
         """Delete some images that are gone since before that time, with their scans and reports.
 
-        Returns how many. An image that an approval names stays. 0 if there is none, or while another process adds
+        Returns how many. An image that an approval names stays. 0 if nothing is due, or while another process adds
         images.
         """
         with self._database.write() as connection:
@@ -70,7 +70,7 @@ class FleetRetention:
     def delete_orphans(self) -> int:
         """Delete some bundles of earlier scans, which no image has any more. Returns how many.
 
-        0 if there is none, or while another process adds images.
+        0 if nothing is due, or while another process adds images.
         """
         has_image = exists().where(fleet_image_bundles.c.bundle == fleet_bundles.c.id)
         with self._database.write() as connection:

@@ -107,5 +107,5 @@ exploited: {max: 0, action: warn}
 
 
 def find_policy_example(identity: str) -> PolicyExample | None:
-    """The example with this id, None if there is none."""
+    """The example with this id, or None."""
     return next((example for example in EXAMPLES if example.id == identity), None)

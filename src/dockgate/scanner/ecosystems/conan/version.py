@@ -1,7 +1,7 @@
 """The order of Conan versions: Conan 2's Version (conan/internal/model/version.py).
 
 The tests compare with Conan itself. This is not a mathematical order ("10" < "1a" < "2" < "10", because a number and a
-word compare as text), so no byte string can stand for a version.
+word compare as text), so no byte string can encode a version.
 """
 
 from functools import total_ordering

@@ -146,7 +146,7 @@ def _list_files(folder: str, assets: dict[str, Any]) -> tuple[str, ...]:
             last = path.rpartition("/")[2]
             locale = description.get("locale") if isinstance(description, dict) else None
             inner = path if kind == "runtimeTargets" else f"{locale}/{last}" if kind == "resources" else last
-            # "_._" stands for no file, in place of an empty folder.
+            # "_._" marks an empty folder.
             if last != "_._" and ".." not in inner and "\0" not in inner:
                 paths.append(f"{folder}/{inner}" if folder else inner)
     return tuple(paths)

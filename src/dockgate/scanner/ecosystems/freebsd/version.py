@@ -1,7 +1,7 @@
 """The order of FreeBSD versions: VERSION[_REVISION][,EPOCH] (libpkg/pkg_version.c).
 
 A version consists of blocks, separated by "+", of components: a number, a letter and another number, missing ones 0. A
-version sorts before its own prefix if it continues with less than 0, so no simple byte string stands for it.
+version sorts before its own prefix if it continues with less than 0, so no simple byte string encodes it.
 """
 
 import re

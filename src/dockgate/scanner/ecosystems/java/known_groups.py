@@ -121,7 +121,7 @@ def find_library(name: str) -> tuple[str, str]:
 def find_tomcat_library(name: str) -> tuple[str, str]:
     """Return group and artifact of a jar of Tomcat, which renames jars.
 
-    The jar "bootstrap" stands for Tomcat itself.
+    The jar "bootstrap" is Tomcat itself.
     """
     if name == "bootstrap":
         return "org.apache.tomcat", "tomcat"

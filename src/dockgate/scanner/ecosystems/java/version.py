@@ -1,7 +1,7 @@
 """The order of Maven versions: `ComparableVersion` of maven-artifact 3.9.
 
 The tests compare with its own `main`. This is not a mathematical order ("1.foo.2" < "1-rc" < "1" < "1.foo.2"), so no
-byte string can stand for a version: a version is a row of items, and comparing walks along two rows, as Maven does.
+byte string can encode a version: a version is a row of items, and comparing walks along two rows, as Maven does.
 """
 
 from functools import total_ordering
