@@ -144,10 +144,13 @@ def find_covering_waiver(waiver: Waiver, other_waivers: Iterable[Waiver]) -> Wai
 
     One that accepts a part of it is not found, nor are several that accept it together.
     """
-    return next((candidate for candidate in sort_by_latest_end(other_waivers) if _is_covering(candidate, waiver)), None)
+    covering_waivers = [candidate for candidate in other_waivers if _is_covering(candidate, waiver)]
+    return next(iter(sort_by_latest_end(covering_waivers)), None)
 
 
 def _is_covering(candidate: Waiver, waiver: Waiver) -> bool:
+    if candidate.vulnerability and candidate.vulnerability != waiver.vulnerability:
+        return False
     candidate_end, end = parse_time(candidate.until), parse_time(waiver.until)
     return (
         candidate.id != waiver.id
@@ -160,7 +163,6 @@ def _is_covering(candidate: Waiver, waiver: Waiver) -> bool:
             for wide, narrow in (
                 (candidate.violation, waiver.violation),
                 (candidate.image, waiver.image),
-                (candidate.vulnerability, waiver.vulnerability),
             )
         )
         and _is_pattern_of(candidate.package, waiver.package)

@@ -1,6 +1,6 @@
 """Announce waivers that hold until a fix exists, once one exists in an image in which they count."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from dockgate.events.governance_events import make_waiver_fixed
@@ -13,8 +13,8 @@ from dockgate.services.error_isolation import run_for_each
 from dockgate.store import Store
 from dockgate.vulnerabilities.model import Finding, Rating
 
-# Packages that an event names.
-PACKAGES_LIMIT = 20
+# Packages that an event names, and images in which they are looked for.
+PACKAGES_LIMIT, IMAGES_LIMIT = 20, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +51,16 @@ class FixedWaivers:
             finding = Finding(vulnerability.name, vulnerability.aliases, package, affected.severity, rating, None)
             if affected.is_there(None) and affected.fixed and is_finding_accepted(waiver, finding, now):
                 packages[affected.component] = package.name, affected.fixed
-        return sorted({packages[number] for number in packages if self._has_effect(waiver, number)})
+        images = self._find_images(waiver, packages)[:IMAGES_LIMIT]
+        occurrences = self.store.fleet_changes.list_occurrences(packages, images) if images else ()
+        return sorted({packages[occurrence.component] for occurrence in occurrences})
 
-    def _has_effect(self, waiver: Waiver, component: int) -> bool:
-        """Return whether an image with the component is in a place that the waiver names."""
-        places = self.store.fleet_changes.list_tags(self.store.fleet_changes.find_images_with([component]))
-        return any(
-            patterns.is_match(repository, waiver.repository or "**")
-            for digest, repositories in places.items()
-            if not waiver.image or waiver.image == digest
-            for repository in repositories
-        )
+    def _find_images(self, waiver: Waiver, components: Collection[int]) -> Sequence[str]:
+        """The images with one of the components that are in a place that the waiver names."""
+        digests = self.store.fleet_changes.find_images_with(components) if components else ()
+        return [
+            digest
+            for digest, tags in self.store.fleet_changes.list_tags(digests).items()
+            if waiver.image in (None, "", digest)
+            and any(patterns.is_match(repository, waiver.repository or "**") for repository in tags)
+        ]

@@ -1,10 +1,11 @@
 """Record waivers and VEX documents, select those of an image, and announce their end."""
 
 import logging
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from itertools import islice
+from functools import partial
+from itertools import chain, islice
 
 from dockgate.delivery.ports import AttachedDocuments
 from dockgate.events import governance_events
@@ -208,12 +209,17 @@ class ServerWaivers:
         unannounced_waivers = [record.waiver for record in active if record.announced_at is None]
         expiring = waivers.select_expiring_waivers(unannounced_waivers, now, self.notice_days)
         expired_waivers = self.store.waivers.list_unannounced_ends(now)
-        run_for_each([(waiver, False) for waiver in expiring], self._announce, lambda pair: pair[0].id)
-        run_for_each([(waiver, True) for waiver in expired_waivers], self._announce, lambda pair: pair[0].id)
+        by_vulnerability: dict[str, list[Waiver]] = {}
+        for record in active:
+            by_vulnerability.setdefault(record.waiver.vulnerability or "", []).append(record.waiver)
+        for has_ended, announced_waivers in ((False, expiring), (True, expired_waivers)):
+            announce = partial(self._announce, has_ended, by_vulnerability)
+            run_for_each(announced_waivers, announce, lambda waiver: waiver.id)
 
-    def _announce(self, announcement: tuple[Waiver, bool]) -> None:
-        (waiver, has_ended), now = announcement, self.clock.now()
-        other_waivers = [record.waiver for record in self.store.waivers.list_active(now)]
+    def _announce(self, has_ended: bool, by_vulnerability: Mapping[str, Sequence[Waiver]], waiver: Waiver) -> None:
+        """Announce the end of a waiver. Another one with its vulnerability, or without any, may cover it."""
+        now, names = self.clock.now(), {waiver.vulnerability or "", ""}
+        other_waivers = chain.from_iterable(by_vulnerability.get(name, ()) for name in names)
         covering_waiver = waivers.find_covering_waiver(waiver, other_waivers)
         covered_by = covering_waiver.id if covering_waiver is not None else None
         if has_ended:
