@@ -130,6 +130,7 @@ class Database:
                     "options": f"{POSTGRES_SETTINGS['options']} -c lock_timeout={int(lock_seconds * 1000)}",
                 },
                 isolation_level="READ COMMITTED",
+                use_native_hstore=False,  # no table has that type, which would be looked up at each start
                 pool_size=POOL_SIZE,
                 max_overflow=-1,
             )
