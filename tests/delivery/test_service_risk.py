@@ -114,6 +114,16 @@ def test_a_more_severe_cause_is_announced_after_the_deadline_too_and_never_besid
     assert late.changes == [BEGAN, NEAR, PASSED, INCREASED]
 
 
+def test_a_more_severe_cause_of_another_image_is_announced_although_the_first_one_was_as_bad() -> None:
+    story = Story()
+    story.bad(14, severity=Severity.CRITICAL)
+    story.bad(14, "b", hours=1)
+    assert story.changes == [BEGAN]
+    story.bad(14, "b", hours=1, severity=Severity.CRITICAL)
+    story.bad(14, "b", hours=1, severity=Severity.CRITICAL)
+    assert story.changes == [BEGAN, INCREASED]
+
+
 def test_a_deadline_that_is_near_at_once_is_announced_once() -> None:
     story = Story()
     story.bad(14)

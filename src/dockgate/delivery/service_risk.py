@@ -62,7 +62,7 @@ class RunningVerdict:
 class TimeAtRisk:
     """A time at risk of a service, since `began_at`. `summary` is why `image` is rejected, or was at last.
 
-    `severity` is that of the worst vulnerability that was a reason since, None if there was none.
+    `severity` is that of the worst vulnerability of the image that was a reason since, None if there was none.
     `near_at` and `passed_at` are when the deadline was announced, `accepted_since` since when the image is not rejected
     any more; None: not yet.
     """
@@ -97,10 +97,8 @@ def advance(
             )
             changes.append(RiskChange.BEGAN)
         else:
-            deadline, severity = (
-                min(present.deadline, verdict.deadline),
-                _choose_worse(present.severity, verdict.severity),
-            )
+            deadline = min(present.deadline, verdict.deadline)
+            severity = _choose_worse(present.severity, verdict.severity)
             if deadline < present.deadline and not was_ahead and present.passed_at is None:
                 changes.append(RiskChange.DEADLINE_MOVED)
             elif severity != present.severity:
@@ -111,7 +109,7 @@ def advance(
                 summary=verdict.rejection,
                 deadline=deadline,
                 accepted_since=None,
-                severity=severity,
+                severity=severity if verdict.image == present.image else verdict.severity,
             )
     elif verdict is not None and verdict.cannot_judge is None and present is not None:
         if verdict.image != present.image:
