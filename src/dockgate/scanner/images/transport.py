@@ -19,6 +19,7 @@ from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
+from dockgate.shared.tls import find_tls_error
 
 if TYPE_CHECKING:
     import httpx
@@ -247,7 +248,7 @@ def translate_errors(registry: str) -> Iterator[None]:
     try:
         yield
     except (httpx.TransportError, httpx.InvalidURL) as error:
-        fault = _find_tls_error(error)
+        fault = find_tls_error(error)
         kind: type[UnavailableError] = UnavailableError
         if isinstance(fault, ssl.SSLCertVerificationError):
             kind, reason = _UntrustedError, f"its certificate is not trusted ({fault.verify_message})"
@@ -347,16 +348,6 @@ def _load_authorities(ca_bundle: Path | None, *_versions: tuple[str, int] | None
                 "Set --ca-bundle or DOCKGATE_CA_BUNDLE to the PEM file of your authorities.",
             ) from error
     return context
-
-
-def _find_tls_error(error: BaseException) -> BaseException:
-    """Return the TLS error that caused an error, or the error itself."""
-    cause: BaseException | None = error
-    while cause is not None:
-        if isinstance(cause, ssl.SSLError):
-            return cause
-        cause = cause.__cause__ or cause.__context__
-    return error
 
 
 def _describe_other_host(error: Exception, registry: str) -> str:
