@@ -71,7 +71,7 @@ def _deploys(store: Store, peer: Store, number: int, *, older_first: bool) -> Pa
     first, second = (older, newer) if older_first else (newer, older)
 
     def check(*outcomes: Outcome) -> None:
-        assert store.services.read_deployed_by(name) == newer
+        assert store.services.find_deployed_by(name) == newer
         assert store.services.get(name).revision == revisions[newer]
         of_older = outcomes[0 if older_first else 1]
         assert of_older is None or isinstance(of_older, DeployError)

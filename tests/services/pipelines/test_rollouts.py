@@ -164,7 +164,7 @@ def test_a_deploy_during_a_rollout_comes_first_and_the_rollout_keeps_its_image(s
     steps.rollouts.run("web", rollout.number)
     assert steps.environment() == {"FEATURE": "on"}
     assert steps.running() == ["second"]
-    assert steps.store.services.read_deployed_by("web") == "web-2"
+    assert steps.store.services.find_deployed_by("web") == "web-2"
 
 
 def test_a_rollout_that_failed_is_over(steps: Steps) -> None:

@@ -67,7 +67,7 @@ def test_a_rollout_that_succeeds_changes_the_service(store: Store) -> None:
     assert store.rollouts.end(rollout, RunState.SUCCEEDED, revision, None, LATER, repository="team/web")
     assert not store.rollouts.end(rollout, RunState.FAILED, None, "too late", LATER)
     assert store.services.get("web") == Service("web", "podman", 3, revision)
-    assert store.services.read_deployed_by("web") == "web-1"
+    assert store.services.find_deployed_by("web") == "web-1"
     ended = replace(rollout, state=RunState.SUCCEEDED, revision=revision, finished_at=LATER)
     assert store.rollouts.get("web", 1) == ended
     assert store.rollouts.begin("web", replace(UPDATE, desired_count=3), "ada", NOW) is None

@@ -50,7 +50,7 @@ def test_a_service_starts_with_revision_1(store: Store) -> None:
     assert store.services.get("web") == replace(SERVICE, revision=1)
     assert list(store.services.list_definitions("web")) == [replace(DEFINITION, revision=1)]
     assert store.services.get_definition("web", 1) == replace(DEFINITION, revision=1)
-    assert store.services.read_deployed_by("web") == ""
+    assert store.services.find_deployed_by("web") is None
 
 
 def test_the_family_is_the_service(store: Store) -> None:
@@ -99,13 +99,13 @@ def test_setting_a_revision_clears_the_risk(store: Store) -> None:
     reject(store, "web", "CVE-1", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web") == replace(SERVICE, revision=2)
-    assert store.services.read_deployed_by("web") == "web-1"
+    assert store.services.find_deployed_by("web") == "web-1"
 
     reject(store, "web", "found since", LATER)
     store.services.set_revision("web", 2, "web-1")
     assert store.services.get("web").at_risk == "found since"
     store.services.set_revision("web", 1, "")
-    assert (store.services.get("web").revision, store.services.read_deployed_by("web")) == (1, "")
+    assert (store.services.get("web").revision, store.services.find_deployed_by("web")) == (1, None)
 
 
 def test_a_service_keeps_its_earliest_deadline_while_it_is_at_risk(store: Store) -> None:
@@ -168,7 +168,7 @@ def test_unknown_services_and_revisions_are_not_found(store: Store) -> None:
         lambda: store.services.get("web"),
         lambda: store.services.register("web", BUILT, deploy("web-1")),
         lambda: store.services.set_revision("web", 1, ""),
-        lambda: store.services.read_deployed_by("web"),
+        lambda: store.services.find_deployed_by("web"),
         lambda: store.services.record_event(ServiceEvent("one", "web", NOW, "restarted")),
         lambda: accept(store, "web"),
         lambda: store.services.get_definition("web", 1),

@@ -266,7 +266,7 @@ class _Renewal:
         service, store = self.service, self.service.store
         usable = service.selection.read(self.policy)
         inputs = self._compute_inputs_digest(usable)
-        before, _, source = store.fleet_judging.read_judged_from(self.policy).partition(" ")
+        before, _, source = (store.fleet_judging.find_judged_from(self.policy) or "").partition(" ")
         now = service.clock.now()
         is_current = before == inputs and not self._is_judged_ahead()
         selected_images = self._select(self.present, source) if is_current else None

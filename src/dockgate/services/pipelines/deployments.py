@@ -97,14 +97,14 @@ class Deployments:
         """
         if present.settings == definition.settings:
             return definition
-        if present.image == definition.image and self.store.services.read_deployed_by(present.family) == key.execution:
+        if present.image == definition.image and self.store.services.find_deployed_by(present.family) == key.execution:
             return present
         goal = replace(present, image=definition.image)
         return self.store.services.register(present.family, goal, RevisionCause(key, present.revision))
 
     def _find_last_deploy(self, service: str) -> Execution | None:
         """Return the execution that deployed the service last; None for none, or one that was removed since."""
-        name = self.store.services.read_deployed_by(service)
+        name = self.store.services.find_deployed_by(service)
         try:
             return self.store.executions.get(name) if name else None
         except NotFoundError:
@@ -209,7 +209,7 @@ class Rollouts:
 
     def _require_approval(self, rollout: Rollout, image: ImageReference) -> None:
         repository = image.strip_registry(self.registry)
-        context = DeploymentContext(repository, rollout.service, self.store.services.read_deployed_by(rollout.service))
+        context = DeploymentContext(repository, rollout.service, self.store.services.find_deployed_by(rollout.service))
         self.verdicts.require_approval(image.digest, f"rollout/{rollout.id}", context)
 
     def _deploy(self, rollout: Rollout, definition: TaskDefinition, service: Service, present: TaskDefinition) -> None:

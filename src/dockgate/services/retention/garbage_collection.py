@@ -277,7 +277,8 @@ class GarbageCollection:
 
     def _has_push_token_since(self, time: datetime) -> bool:
         """Return whether a token that can push was issued after that time, or not long before it."""
-        return self.store.push_gate.read_pushes_until() > format_time(time)
+        pushes_until = self.store.push_gate.find_pushes_until()
+        return pushes_until is not None and pushes_until > format_time(time)
 
 
 def _make_removed_image(image: StoredImage, snapshot: RegistrySnapshot) -> RemovedImage:

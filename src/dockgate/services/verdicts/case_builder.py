@@ -129,7 +129,7 @@ def find_running_image(store: Store, service: Service, registry: str) -> tuple[s
     image = store.services.get_definition(service.name, service.revision).image
     if image is None:
         return None
-    execution = store.services.read_deployed_by(service.name)
+    execution = store.services.find_deployed_by(service.name)
     return image.digest, DeploymentContext(image.strip_registry(registry), service.name, execution, keep_baselines=True)
 
 

@@ -119,8 +119,8 @@ class Services:
         with self._database.write() as connection:
             present = lock_service(connection, service)
             definition = get_definition(connection, service, revision)
-            deployed_by = _read_deployed_by(connection, service)
-            if (present.revision, deployed_by) == (revision, by):
+            deployed_by = _find_deployed_by(connection, service)
+            if (present.revision, deployed_by) == (revision, by or None):
                 return
             _require_newest(connection, service, by, deployed_by)
             if definition.settings != get_definition(connection, service, present.revision).settings:
@@ -131,11 +131,11 @@ class Services:
                 .values(revision=revision, deployed_by=by, at_risk=None, at_risk_until=None, cannot_judge=None)
             )
 
-    def read_deployed_by(self, service: str) -> str:
-        """The execution that deployed the service's revision, "" for none."""
+    def find_deployed_by(self, service: str) -> str | None:
+        """Return the execution that deployed the service's revision, None for none."""
         with self._database.read() as connection:
             require_service(connection, service)
-            return _read_deployed_by(connection, service)
+            return _find_deployed_by(connection, service)
 
     def record_event(self, event: ServiceEvent, events: Sequence[NewEvent] = ()) -> None:
         """Store an event and append its `events` to the log, once for each key.
@@ -190,14 +190,14 @@ def make_changed_error(service: str) -> ChangedError:
     )
 
 
-def _read_deployed_by(connection: Connection, service: str) -> str:
-    return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or ""
+def _find_deployed_by(connection: Connection, service: str) -> str | None:
+    return connection.scalar(select(services.c.deployed_by).where(services.c.name == service)) or None
 
 
-def _require_newest(connection: Connection, service: str, by: str, deployed_by: str) -> None:
+def _require_newest(connection: Connection, service: str, by: str, deployed_by: str | None) -> None:
     rows = connection.execute(_EXECUTION.where(executions.c.id.in_([by, deployed_by]))).mappings()
     by_id = {row["id"]: Execution(**row) for row in rows}
-    if by in by_id and deployed_by in by_id:
+    if by in by_id and deployed_by is not None and deployed_by in by_id:
         check_not_superseded(by_id[by], by_id[deployed_by], service)
 
 

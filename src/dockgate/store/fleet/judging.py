@@ -115,11 +115,11 @@ class FleetJudgingState:
         with self._database.read() as connection:
             return set(connection.scalars(select(fleet_verdicts.c.policy).distinct()))
 
-    def read_judged_from(self, policy: str) -> str:
-        """From what the policy has judged every image, as `set_judged_from` stored it; "" before."""
+    def find_judged_from(self, policy: str) -> str | None:
+        """Return from what the policy has judged every image, as `set_judged_from` stored it; None before."""
         with self._database.read() as connection:
             query = select(fleet_state.c.value).where(fleet_state.c.name == f"{_JUDGED_PREFIX}{policy}")
-            return connection.scalar(query) or ""
+            return connection.scalar(query)
 
     def find_judged_at(self, policy: str) -> str | None:
         """The latest time as of which a verdict of the policy was written since all were; None before."""

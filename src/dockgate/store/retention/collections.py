@@ -128,10 +128,10 @@ class PushGate:
         with self._database.write() as connection:
             connection.execute(update(push_gate).values(closed_until=None))
 
-    def read_pushes_until(self) -> str:
-        """Until when a token may be valid that can push; "" if there never was one."""
+    def find_pushes_until(self) -> str | None:
+        """Return until when a token may be valid that can push, None if there never was one."""
         with self._database.read() as connection:
-            return connection.scalar(select(push_gate.c.pushes_until)) or ""
+            return connection.scalar(select(push_gate.c.pushes_until)) or None
 
     def find_closed_until(self, now: str) -> str | None:
         """Until when the gate is closed at the latest, None if it is open."""

@@ -118,7 +118,7 @@ def _find_successor(server: ServerDependency, execution: Execution, pipeline: Pi
         return None
     actions = [action for stage in pipeline.stages for action in stage.actions if action.type is ActionType.DEPLOY]
     for action in actions:
-        deployed_id = server.store.services.read_deployed_by(str(action.configuration["service"]))
+        deployed_id = server.store.services.find_deployed_by(str(action.configuration["service"]))
         deployed_execution = server.store.executions.get(deployed_id) if deployed_id else None
         if (
             deployed_execution
