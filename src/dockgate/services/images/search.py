@@ -75,6 +75,19 @@ class ImagePage:
 
 
 @dataclass(frozen=True, slots=True)
+class CountedImages:
+    """A page of images.
+
+    `previous` is the cursor of the page before, None if that is the first page or this is. `total` is the number of
+    images on all pages; None if there is only this page, or for a query by verdict or findings.
+    """
+
+    page: ImagePage
+    previous: str | None
+    total: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class ImageQuery:
     """A query for images. Filters of findings apply to one finding (`store.images.listing`).
 
@@ -113,29 +126,34 @@ class ImageSearch:
 
     def list_images(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
-        after = _read_cursor(query)
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
+            return self._list_page(query, *self._make_filter(query))
+
+    def list_counted_images(self, query: ImageQuery, limit: int) -> CountedImages:
+        """A page of images, the way to the page before, and the number of images: at most `limit` are counted."""
+        with self.store.database.read():
             running, image_filter = self._make_filter(query)
-            images, position = self._read(image_filter, query.sort, after, query.limit, running, {})
-            if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
-                rows, position = self._read(image_filter, query.sort, position, missing, running, {})
-                images += rows
+            page = self._list_page(query, running, image_filter)
+            if not query.after and page.next is None:
+                return CountedImages(page, None, None)
+            total = self.store.image_listing.count(image_filter, limit)
+            return CountedImages(page, self._find_previous_page(query, image_filter), total)
+
+    def _list_page(self, query: ImageQuery, running: Sequence[RunningImage], image_filter: ImageFilter) -> ImagePage:
+        images, position = self._read(image_filter, query.sort, _read_cursor(query), query.limit, running, {})
+        if position and (missing := query.limit - len(images)):  # where they are, another verdict counts
+            rows, position = self._read(image_filter, query.sort, position, missing, running, {})
+            images += rows
         return ImagePage(images, write_cursor(query.sort, position) if position else None)
 
-    def find_previous_page(self, query: ImageQuery) -> str | None:
-        """The cursor of the page before that of the query; None if it is the first one, or the query is."""
+    def _find_previous_page(self, query: ImageQuery, image_filter: ImageFilter) -> str | None:
         after = _read_cursor(query)
         if after is None:
             return None
-        _, image_filter = self._make_filter(query)
-        position = self.store.image_listing.find_previous_position(
-            image_filter, query.sort, after, query.limit, self.clock.compute_time_before(JUDGING_MINUTES / 1440)
-        )
+        judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
+        listing = self.store.image_listing
+        position = listing.find_previous_position(image_filter, query.sort, after, query.limit, judged_before)
         return write_cursor(query.sort, position) if position else None
-
-    def count_images(self, query: ImageQuery, limit: int) -> int | None:
-        """The number of images on all pages, at most `limit`. None for a query by verdict or findings."""
-        return self.store.image_listing.count(self._make_filter(query)[1], limit)
 
     def _make_filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
         """What runs that the caller may see, and the conditions of the query."""

@@ -130,14 +130,10 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
 
 
 def _read_page(server: WebServices, query: ImageQuery) -> Page[ImageSummary]:
-    with server.store.database.read():  # one connection, and one state of the tables
-        page = server.image_search.list_images(query)
-        if not query.after and not page.next:
-            return Page(page.images, None)
-        total = server.image_search.count_images(query, MAX_COUNT + 1)
-        previous = server.image_search.find_previous_page(query)
-    is_capped = total is not None and total > MAX_COUNT
-    return Page(page.images, page.next, previous, MAX_COUNT if is_capped else total, is_capped)
+    images = server.image_search.list_counted_images(query, MAX_COUNT + 1)
+    is_capped = images.total is not None and images.total > MAX_COUNT
+    total = MAX_COUNT if is_capped else images.total
+    return Page(images.page.images, images.page.next, images.previous, total, is_capped)
 
 
 def _make_filter_rows(layer: str) -> Sequence[FilterRow]:
