@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from dockgate.delivery.approvals import find_contributor_objection, vote_objection
-from dockgate.delivery.model import ApprovalId, ApprovalState, Vote
+from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
@@ -28,9 +28,10 @@ class Decision:
 
     @property
     def shown_state(self) -> ApprovalState | Status:
-        """The state of the approval; Undetermined if it was rejected because its verdict is."""
-        is_undetermined = self.verdict is not None and self.verdict.status is Status.UNDETERMINED
-        return Status.UNDETERMINED if is_undetermined and self.is_rejected else self.approval.state
+        """The state of the approval; Undetermined if its policy rejected it because its verdict is."""
+        is_undetermined = self.verdict is not None and self.verdict.status == Status.UNDETERMINED
+        is_by_policy = self.is_rejected and self.approval.decided_by == BY_POLICY
+        return Status.UNDETERMINED if is_undetermined and is_by_policy else self.approval.state
 
     @property
     def is_rejected(self) -> bool:
