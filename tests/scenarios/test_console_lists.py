@@ -373,6 +373,15 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
 
 
+def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser: Browser) -> None:
+    push = site.server.get(f"/images/{site.rejected}")["pushes"][0]
+    name, address = push["repository"], site.server.get("/status")["registry"]
+    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected}"
+    for host in ("", f"{address}/"):
+        for words, page in ((f"{name}:{push['tag']}", tag_page), (f"{name}@{site.rejected}", image_page)):
+            assert browser.get("/search", params={"q": host + words}).headers["location"] == page
+
+
 def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser: Browser) -> None:
     before = site.server.get("/repositories/web/commits")[0]["id"]
     head = site.server.get("/repositories?limit=1000")

@@ -61,6 +61,12 @@ def require_digest(text: str) -> str:
     return text
 
 
+def read_digest_start(text: str) -> str | None:
+    """The first hexadecimal digits of a digest, as people copy them from a page; None for another text."""
+    digits = text.lower().removeprefix(PREFIX).removesuffix("…")
+    return digits if re.fullmatch("[0-9a-f]{6,64}", digits) else None
+
+
 def get_hex(digest: str) -> str:
     """Return the hexadecimal digits of a digest."""
     return digest.removeprefix(PREFIX)

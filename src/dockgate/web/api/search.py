@@ -8,13 +8,16 @@ from fastapi import Query
 
 from dockgate.identity.model import Caller
 from dockgate.services.exposure.search import is_vulnerability_name
+from dockgate.services.images.name_search import find_named_images, strip_own_registry
 from dockgate.services.web_services import WebServices
+from dockgate.shared.digest import read_digest_start
 from dockgate.shared.errors import NotFoundError
+from dockgate.shared.references import ImageReference
 from dockgate.web.api import Reader, ServerDependency, make_router, mark_self_checking
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
 from dockgate.web.api.pipelines import list_visible_pipelines
-from dockgate.web.page_paths import make_package_path, make_repository_path, make_vulnerability_path
+from dockgate.web.page_paths import make_package_path, make_repository_path, make_tag_path, make_vulnerability_path
 
 # Matches of an answer, and vulnerabilities and packages, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10
@@ -39,7 +42,7 @@ def search_objects(
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by name.
 
-    The beginning or a part of a name is enough.
+    The beginning or a part of a name is enough. An image is also found by REPOSITORY:TAG and REPOSITORY@DIGEST.
     """
     return find_matches(caller, server, q.strip())
 
@@ -48,10 +51,15 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     """Find what the caller may see of all that matches, at most MAX_MATCHES; nothing for an empty text."""
     if not words:
         return []
+    words = strip_own_registry(words, server.registry)
     store, lower = server.store, words.lower()
-    matches: list[tuple[str, str, str]] = []
-    start = lower.removeprefix("sha256:").removesuffix("…")  # as pages shorten digests
-    if len(start) >= 6 and all(char in "0123456789abcdef" for char in start):
+    matches = [
+        (str(image), "image", f"/images/{image.digest}")
+        if isinstance(image, ImageReference)
+        else (str(image), "tag", make_tag_path(image.repository, image.tag))
+        for image in find_named_images(store, caller, words)
+    ]
+    if start := read_digest_start(words):
         for kind in ("image", "verdict"):
             digests = list_visible_digests(kind, start, caller, server)
             matches += [(digest, kind, f"/{kind}s/{digest}") for digest in digests]

@@ -11,6 +11,7 @@ from dockgate import reports
 from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
 from dockgate.services.images.findings import ImageLayer
+from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.images.search import NOT_JUDGED, ImageQuery, ImageSummary
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
@@ -237,7 +238,8 @@ def search_objects(request: Request, caller: api.Reader, server: api.ServerDepen
     """
     words = q.strip()
     matches = search_calls.find_matches(caller, server, words)
-    exact = [match.page for match in matches if match.name.lower() == words.lower()]
+    name = strip_own_registry(words, server.registry).lower()
+    exact = [match.page for match in matches if match.name.lower() == name]
     if len(exact) == 1:
         return redirect_to(exact[0])
     return render_page(request, caller, "search.html", title="Search", q=words, matches=matches)
