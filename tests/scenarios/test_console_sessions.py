@@ -4,9 +4,10 @@ import re
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
-from tests.scenarios.browser import Browser
+from tests.scenarios.browser import FROM_PAGE, Browser
 from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
 
@@ -39,6 +40,39 @@ def test_a_visitor_without_session_is_led_to_sign_in_and_back(site: Site) -> Non
         signed_in = browser.send_form("/signin", token=site.tokens[Role.VIEWER], to="/pipelines/api?x=1")
         assert (signed_in.status_code, signed_in.headers["location"]) == (303, "/pipelines/api?x=1")
         assert browser.get("/pipelines/api?x=1").status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("path", "referer", "page"),
+    [
+        ("/policies/mine", "SELF/policies/mine?example=strict", "/policies/mine?example=strict"),
+        ("/policies/mine", None, "/policies/mine"),
+        ("/running/web/scale", None, "/running/web"),
+        ("/running/web/scale", "SELF/running/web/scale", "/running/web"),
+        ("/running/web/scale", "https://evil.example/x", "/running/web"),
+        ("/theme", None, "/"),
+    ],
+)
+def test_a_form_without_session_shows_what_was_typed_and_leads_back_to_its_page(
+    site: Site, path: str, referer: str | None, page: str
+) -> None:
+    headers = FROM_PAGE | ({"Referer": referer.replace("SELF", site.server.url)} if referer else {})
+    fields = {"text": "typed </textarea><b>\nsecond", "version": "3", "token": "dgt_hidden", "comment": ""}
+    with Browser(site.server) as browser:
+        answer = browser.post(path, data=fields, headers=headers)
+        assert answer.status_code == 401
+        assert "typed &lt;/textarea&gt;&lt;b&gt;\nsecond</textarea>" in answer.text
+        assert answer.text.count("<textarea") == 1
+        assert "dgt_hidden" not in answer.text
+        assert f'href="/signin?to={quote(page, safe="")}"' in answer.text
+        assert browser.post(path, data=fields, headers={"Accept": "text/html"}).status_code == 403
+
+
+def test_a_part_of_a_page_without_session_leads_to_sign_in_and_back_to_the_page(site: Site) -> None:
+    headers = FROM_PAGE | {"HX-Request": "true", "HX-Current-URL": f"{site.server.url}/running/web/scale"}
+    with Browser(site.server) as browser:
+        answer = browser.post("/definitions/check", data={"text": "typed"}, headers=headers)
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/signin?to=%2Frunning%2Fweb")
 
 
 @pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])

@@ -3,26 +3,32 @@
 import logging
 from collections.abc import Callable, Coroutine
 from typing import Any
-from urllib.parse import parse_qsl, quote
+from urllib.parse import parse_qsl, quote, unquote
 
 from fastapi import APIRouter, Request
 from fastapi.responses import RedirectResponse, Response
+from starlette.routing import Match
 
 from dockgate.identity.model import Caller
-from dockgate.shared.errors import DockgateError, UsageError
+from dockgate.shared.errors import DockgateError, UnknownCallerError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.web.authorization import GuardedRoute, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.formats import make_sentence
 from dockgate.web.console.rendering import render_page
 from dockgate.web.error_responses import request_id
-from dockgate.web.page_paths import request_address
+from dockgate.web.page_paths import request_address, request_path
 from dockgate.web.threads import get_threads
 
 # Fields of a form, and parts of the path of a page to return to.
 MAX_FIELDS = 100
 # Fields whose blanks mean something: the content of a file.
 TEXT_FIELDS = frozenset({"content"})
+# Fields of forms that a person does not type, or that no page may show.
+_HIDDEN_FIELDS = frozenset({"do", "form", "head", "key", "password", "secret", "to", "token", "verdict", "version"})
+# Parts that the path of a form may have more than the path of its page.
+_FORM_PARTS = 3
+_FORM_TYPE = "application/x-www-form-urlencoded"
 # Lists by the first part of the paths of what they lead to.
 _LISTS = {
     **{name: name for name in ("pipelines", "images", "vulnerabilities", "running", "repositories", "policies")},
@@ -46,7 +52,13 @@ class PageRoute(GuardedRoute):
         async def handle_own(request: Request) -> Response:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
-            return await handle(request)
+            try:
+                return await handle(request)
+            except UnknownCallerError:
+                is_form = request.method not in SAFE_METHODS and "HX-Request" not in request.headers
+                if not is_form or not is_page_wanted(request):
+                    raise
+                return await _render_ended_session(request)
 
         return handle_own
 
@@ -151,10 +163,51 @@ def answer_error(request: Request, error: DockgateError, status: int, caller: Ca
 def _sign_in(request: Request) -> Response:
     """Lead to the page to sign in, and from there back to where the person was."""
     if "HX-Request" in request.headers:  # htmx would follow a redirect, and show that page inside the present one
-        headers = {"HX-Redirect": _sign_in_path(_read_own_path(request, "HX-Current-URL") or "/")}
+        headers = {"HX-Redirect": _make_sign_in_path(_find_page(request, _read_own_path(request, "HX-Current-URL")))}
         return Response(status_code=401, headers=headers)
-    return redirect_to(_sign_in_path(request_address(request) if request.method in SAFE_METHODS else "/"))
+    is_page = request.method in SAFE_METHODS
+    return redirect_to(_make_sign_in_path(request_address(request) if is_page else _find_form_page(request)))
 
 
-def _sign_in_path(target: str) -> str:
+def _make_sign_in_path(target: str) -> str:
     return f"/signin?to={quote(target, safe='')}"
+
+
+async def _render_ended_session(request: Request) -> Response:
+    """The answer to a form without session: what was typed, to copy, and the way back to its page by signing in."""
+    is_readable = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM_TYPE
+    fields = await read_form(request) if is_readable else {}
+    return render_page(
+        request,
+        None,
+        "session_ended.html",
+        401,
+        title="Error: your session has ended",
+        fields={name: value for name, value in fields.items() if value and name not in _HIDDEN_FIELDS},
+        sign_in_path=_make_sign_in_path(_find_form_page(request)),
+    )
+
+
+def _find_form_page(request: Request) -> str:
+    """The page from which a form was sent: what the browser names, or else what the form's path begins with."""
+    return _find_page(request, _read_own_path(request, "Referer") or request_path(request))
+
+
+def _find_page(request: Request, address: str | None) -> str:
+    """The page at an address, or above it if only a form has that address; "/" if there is no such page."""
+    path = (address or "/").partition("?")[0]
+    if address and _has_page(request, path):
+        return address
+    for _ in range(_FORM_PARTS):
+        path = path.rpartition("/")[0]
+        if path and _has_page(request, path):
+            return path
+    return "/"
+
+
+def _has_page(request: Request, path: str) -> bool:
+    """Return whether a page has this path: a browser can open it."""
+    scope = {"type": "http", "method": "GET", "path": unquote(path), "headers": []}
+    return any(
+        isinstance(route, PageRoute) and route.matches(scope)[0] is Match.FULL for route in request.app.router.routes
+    )
