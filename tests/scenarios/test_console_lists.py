@@ -386,7 +386,7 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     before = site.server.get("/repositories/web/commits")[0]["id"]
     head = site.server.get("/repositories?limit=1000")
     web = next(entry for entry in head if entry["name"] == "web")["heads"]["main"]
-    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n", "message": "Add notes"}
+    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n" * 2500, "message": "Add notes"}
     browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)
     newest, *older = site.server.get("/repositories/web/commits?at=main")
     assert newest["message"] == "Add notes"
@@ -399,6 +399,11 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
     names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
     assert "notes.txt" in names
+    file = browser.get("/repositories/web/files/notes.txt?at=main&from=1001").text
+    assert "Lines 1,001 to 2,000 of 2,500 lines" in file
+    assert re.findall(r'<a href="(/repositories/web/files/[^"]*)">(?:First|Previous|Next)', file) == [
+        f"/repositories/web/files/notes.txt?at=main{line}" for line in ("", "&amp;from=1", "&amp;from=2001")
+    ]
 
 
 def test_findings_of_a_verdict_are_filtered_and_keep_the_filter(site: Site, browser: Browser) -> None:

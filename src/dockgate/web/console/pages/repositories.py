@@ -4,10 +4,10 @@ The change starts pipelines as a push does.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
-from fastapi import Request
+from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.pipeline import list_source_branches
@@ -25,6 +25,7 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import PageTable, make_page_table
+from dockgate.web.console.text_pages import make_text_page, split_lines
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 COMMITS = 50
@@ -99,26 +100,32 @@ def _list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
 
 @router.get("/repositories/{name}/files/{path:path}")
 def show_file(
-    name: str, path: str, at: str, request: Request, caller: api.Reader, server: api.ServerDependency
+    name: str,
+    path: str,
+    at: str,
+    request: Request,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    first: Annotated[int, Query(alias="from")] = 1,
 ) -> Response:
-    """Show a folder or a file of a branch or commit."""
+    """Show a folder or a file of a branch or commit: of a long file the lines that begin with `from`."""
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
     kind = _find_kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
         entries = _make_entry_table(request, server.files.list(name, at, path))
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
-    text, reason = None, ""
+    page, reason = None, ""
     try:
         content = server.files.read(name, at, path)
-        text = content.decode("utf-8") if b"\0" not in content else None
-        reason = "" if text is not None else "This file is not text."
+        page = make_text_page(split_lines(content.decode("utf-8")), first) if b"\0" not in content else None
+        reason = "" if page else "This file is not text."
     except TooLargeError as error:
         reason = str(error)
     except UnicodeDecodeError:
         reason = "This file is not text in UTF-8."
     is_branch = at in server.source.list_heads(name)
     return render_page(
-        request, caller, "file.html", title=f"{path} in {name}", text=text, reason=reason, is_branch=is_branch, **common
+        request, caller, "file.html", title=f"{path} in {name}", page=page, reason=reason, is_branch=is_branch, **common
     )
 
 

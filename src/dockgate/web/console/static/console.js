@@ -99,3 +99,13 @@ onLivePart(["htmx:sse:error"], (detail) => {
 
 localTimes(document);
 document.addEventListener("htmx:after:swap", () => localTimes(document));
+
+// A link to a line opens the page of the file that shows it.
+const lines = document.querySelector("[data-lines]");
+const line = Number(/^#l(\d+)$/i.exec(location.hash)?.[1]);
+if (lines && line >= 1 && line <= Number(lines.dataset.lines) && !document.getElementById(`l${line}`)) {
+  const page = new URL(location.href);
+  page.searchParams.set("from", line);
+  page.hash = `l${line}`;
+  location.replace(page);
+}
