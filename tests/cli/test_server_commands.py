@@ -118,7 +118,7 @@ def test_images(dockgate: Dockgate, server: FakeServer) -> None:
 def test_the_last_verdict_before_advisories_became_stale_is_not_listed_as_a_present_one(
     dockgate: Dockgate, server: FakeServer
 ) -> None:
-    image = {**COMPONENTS, "scan": "Done", "status": "Approved", "summary": "no findings", "waived": None}
+    image = {**COMPONENTS, "scan": "Done", "status": "Approved", "summary": "no finding counts", "waived": None}
     image |= {"gone_at": None, "counts": None, "cannot_judge_since": answers.ago(3)}
     server.answers["GET /images"] = {"images": [image], "next": None}
     row = dockgate("image", "list").out.splitlines()[1]

@@ -373,6 +373,15 @@ def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, b
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
 
 
+def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Site, browser: Browser) -> None:
+    reason = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["summary"]
+    assert len(reason) > 80
+    for path in ("/", "/images", f"/images/{site.rejected}", "/pipelines", "/pipelines/api"):
+        messages = re.findall(r'<details class="message">(.*?)</details>', browser.get(path).text)
+        texts = [re.sub(r"<[^>]+>", "", message) for message in messages]
+        assert reason in " ".join(texts), path
+
+
 def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser: Browser) -> None:
     push = site.server.get(f"/images/{site.rejected}")["pushes"][0]
     name, address = push["repository"], site.server.get("/status")["registry"]

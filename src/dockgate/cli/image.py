@@ -94,6 +94,9 @@ def list_images(
 
     REPOSITORY is a name, or a pattern such as 'team/*' or '**'. Options of findings apply to one finding:
     --severity CRITICAL --fixable --origin base lists the images with a critical finding in their base that has a fix.
+
+    COUNTED C/H/M/L are the CRITICAL, HIGH, MEDIUM and LOW findings that the policy counts. Others, as those without a
+    fix, can be in the verdict.
     """
     filters = {"repository": repository, "package": package, "origin": origin, "layer": layer, "after": after}
     query: dict[str, Any] = {name: value for name, value in filters.items() if value}
@@ -120,7 +123,7 @@ def list_images(
         )
         for image in page["images"]
     )
-    head = ("VERDICT", "C/H/M/L", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
+    head = ("VERDICT", "COUNTED C/H/M/L", "DIGEST", "PUSHED", "SCAN", "REPOSITORY", "TAG")
     print_list(page, output_format, head, rows, "No image matches." if query else "No images have been pushed.")
     if page["next"] and output_format == "table":
         print_text(f"There are more images: use --all, or --after {page['next']}")

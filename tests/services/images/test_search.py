@@ -136,7 +136,7 @@ def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) 
     assert repository_names(fleet, statuses=["Rejected", "Approved"]) == ["clean", "base"]
     (image,) = images(fleet, repository="team/base")
     assert (image.status, image.policy, image.since) == ("Rejected", "default", day(20))
-    assert image.summary == "1 CRITICAL finding"
+    assert image.summary == "1 CRITICAL finding counts"
     assert image.counts == {"CRITICAL": 1, **dict.fromkeys(["HIGH", "MEDIUM", "LOW", "INFORMATIONAL", "UNTRIAGED"], 0)}
     # The others were scanned long ago, and are not judged: they are not watched.
     assert repository_names(fleet, statuses=["Undetermined"]) == ["both", "own"]

@@ -43,7 +43,7 @@ LATER = "advisories, waivers, VEX documents or the policy have changed since, or
         ({"status": ""}, {}, None),
         ({"status": "Approved", "cannot_judge_since": "2026-11-01T00:00:00.000Z"}, {}, None),
         ({"status": "Approved"}, {}, LATER),
-        ({"counts": {**COUNTS, "CRITICAL": 9}}, {}, f"have other findings ({CRITICAL} CRITICAL, now 9): {LATER}"),
+        ({"counts": {**COUNTS, "CRITICAL": 9}}, {}, f"count other findings ({CRITICAL} CRITICAL, now 9): {LATER}"),
         ({"waived": "3 waived"}, {}, f"the current one has 3 waived: {LATER}"),
         ({}, {"waived": "3 waived"}, f"only the recorded one has waived findings: {LATER}"),
         ({"waived": "3 waived"}, {"waived": "2 waived findings"}, None),

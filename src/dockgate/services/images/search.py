@@ -38,11 +38,12 @@ class ImageSummary:
     """A place of an image: its tag ("" for none), and its verdict.
 
     `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
-    its scan, `scanner` the version that read it, "" if unknown. `status` and `counts` (findings by severity) are those
-    of the current verdict, which is renewed when anything changes; where there is none, the status is that of the
-    newest verdict, and `counts` is null. "": it was not judged. `cannot_judge_since`: since when it is the last status
-    that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX statements excuse
-    in that verdict ("3 waived"), null for nothing. `services` run the image.
+    its scan, `scanner` the version that read it, "" if unknown. `status` and `counts` (by severity, what the policy
+    counts) are those of the current verdict, which is renewed when anything changes; where there is none, the status is
+    that of the newest verdict, and `counts` is null. "": it was not judged. `summary` is the reason if a
+    verdict with this status is recorded, or else the counts in words. `cannot_judge_since`: since when it is the last
+    status that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX statements
+    excuse in that verdict ("3 waived"), null for nothing. `services` run the image.
     """
 
     repository: str
@@ -317,6 +318,8 @@ def _replace_with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, s
 
 
 def describe_counts(counts: Sequence[int]) -> str:
-    """The numbers of findings in words."""
+    """The numbers of findings that the policy counts, in words."""
     parts = [f"{count} {severity}" for severity, count in zip(Severity, counts, strict=True) if count]
-    return f"{', '.join(parts)} finding{'s' if sum(counts) > 1 else ''}" if parts else "no findings"
+    if not parts:
+        return "no finding counts"
+    return f"{', '.join(parts)} {'findings count' if sum(counts) > 1 else 'finding counts'}"

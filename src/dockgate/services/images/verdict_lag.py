@@ -49,4 +49,4 @@ def _describe_counts(current: Mapping[str, int] | None, recorded_counts: Mapping
         if now.get(name, 0) != recorded_counts.get(name, 0)
     ]
     changes = [f"{recorded_counts.get(name, 0)} {name}, now {now.get(name, 0)}" for name in names]
-    return f"have other findings ({'; '.join(changes)})"
+    return f"count other findings ({'; '.join(changes)})"

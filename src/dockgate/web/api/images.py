@@ -106,7 +106,8 @@ def list_images(
 
     `repository` is a name or a pattern (`team/*`). `severity`, `fixable`, `exploited` (KEV), `epss` (the least
     probability, 0 to 1), `package` (a package URL or NAME[@VERSION]), `origin` and `layer` (a digest) apply to one
-    finding. `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
+    finding. `counts` are the findings that the policy counts: others, as those without a fix, can be in the verdict.
+    `include_moved` also lists tags that have moved on, and images that are gone. `after` is `next` of the
     previous page. A limited token sees its repositories only.
     """
     return server.image_search.list_images(
