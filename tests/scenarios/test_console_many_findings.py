@@ -11,7 +11,7 @@ from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.server import ServerSystem
 
 from dockgate.identity.model import Role
-from dockgate.web.console.pages.verdicts import MAX_UPGRADES, PAGE_SIZE, REPLAYED_FINDINGS
+from dockgate.web.console.pages.verdicts import FIRST_UPGRADES, MAX_UPGRADES, PAGE_SIZE, REPLAYED_FINDINGS
 
 SEVERITIES = ("CRITICAL", "HIGH", "MEDIUM", "LOW")
 EACH = 20
@@ -42,12 +42,16 @@ def browser(site: Site) -> Iterator[Browser]:
         yield browser
 
 
-def test_the_first_upgrades_are_listed_and_the_command_has_all(site: Site, browser: Browser, verdict: str) -> None:
+def test_the_command_has_all_upgrades_and_stands_before_their_list(site: Site, browser: Browser, verdict: str) -> None:
     upgrades = site.server.get(f"/verdicts/{verdict}")["platform_verdicts"][0]["remediation"]["upgrades"]
     assert len(upgrades) > MAX_UPGRADES
     page = browser.get(f"/verdicts/{verdict}").text
-    listed = page.partition("To pass")[2].partition('class="command')[0]
-    assert listed.count("<li>") == MAX_UPGRADES
+    part = page.partition("To pass")[2].partition("</section>")[0]
+    assert part.index('class="command first') < part.index("<li>")
+    first, _, listed = part.partition("<details>")
+    assert first.count("<li>") == FIRST_UPGRADES
+    assert listed.count("<li>") == MAX_UPGRADES - FIRST_UPGRADES
+    assert f"<summary>{len(upgrades) - FIRST_UPGRADES} more upgrades</summary>" in listed
     assert f"and {len(upgrades) - MAX_UPGRADES} more upgrades: all are in the command" in listed
     command = re.search(r"<pre[^>]*>([^<]*apt-get[^<]*)</pre>", page)
     assert command

@@ -32,7 +32,7 @@ from dockgate.web.console.routes import make_page_router
 from dockgate.web.downloads import REPORT_KINDS, download_text
 
 # Findings on one page, and upgrades that it lists: the command has all.
-PAGE_SIZE, MAX_UPGRADES = 100, 50
+PAGE_SIZE, FIRST_UPGRADES, MAX_UPGRADES = 100, 5, 50
 # Findings up to which a verdict is judged again each time that its page is opened: it takes 50 milliseconds.
 REPLAYED_FINDINGS = 100
 # Visitors with a link share the slots of one caller.
@@ -239,6 +239,7 @@ def _describe_verdict(
         "scan": server.store.images.scan(stored_verdict.image),
         "scanner": server.scans.runner.version,
         "page_size": PAGE_SIZE,
+        "first_upgrades": FIRST_UPGRADES,
         "most_upgrades": MAX_UPGRADES,
         "replay": _replay_verdict(request, server, digest, stored_verdict, is_replay_requested),
     }
