@@ -63,6 +63,11 @@ def test_invisible_characters_become_visible(text: str, visible: str) -> None:
     assert terminal_text.escape_invisible(text) == visible
 
 
+def test_the_beginning_of_a_message_is_short_whatever_the_message_is() -> None:
+    assert formats.mark_beginning("Raise <b>\n\nmore") == '<bdi class="foreign">Raise &lt;b&gt;</bdi>'
+    assert formats.mark_beginning("x" * 770_000) == f'<bdi class="foreign">{"x" * (formats.MAX_BEGINNING - 1)}…</bdi>'
+
+
 def test_foreign_text_is_escaped_and_isolated() -> None:
     assert formats.mark_foreign("<b>\u202e") == '<bdi class="foreign">&lt;b&gt;\\u{202e}</bdi>'
 

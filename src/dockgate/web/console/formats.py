@@ -15,10 +15,13 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
 from dockgate.shared.digest import Digest
 from dockgate.shared.timestamps import parse_time
+from dockgate.shared.wording import shorten_text
 from dockgate.store.records import WorkerState
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web.console.terminal_text import escape_invisible
 
+# Characters that a list shows of a message or of a name from outside.
+MAX_BEGINNING = 200
 # Where a line may break in a name.
 _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
 # A word with a hyphen and the punctuation at it, such as "(CVE-2026-1": most are names.
@@ -142,6 +145,13 @@ def mark_foreign(text: str | None) -> Markup:
     if text is None:
         return Markup()
     return _FOREIGN + escape(escape_invisible(text)) + _END_OF_FOREIGN
+
+
+def mark_beginning(text: str | None) -> Markup:
+    """The first line of foreign text, in a list: at most MAX_BEGINNING characters. Nothing for None."""
+    if text is None:
+        return Markup()
+    return mark_foreign(shorten_text(text.partition("\n")[0], MAX_BEGINNING))
 
 
 def mark_breakable(text: str | None) -> Markup:

@@ -201,6 +201,7 @@ _FUNCTIONS = (
     formats.describe_check,
     empty_states.get_empty_state,
     formats.mark_foreign,
+    formats.mark_beginning,
     formats.render_lines,
     formats.get_mark,
     formats.find_field,

@@ -35,11 +35,11 @@ def split_lines(text: str) -> list[str]:
     return [line.removesuffix("\r") for line in lines]
 
 
-def make_text_page(lines: Sequence[str], first: int = 1) -> TextPage:
-    """The page that begins at a line, or at the last one if there are fewer."""
+def make_text_page(lines: Sequence[str], first: int = 1, limit: int = MAX_LINES) -> TextPage:
+    """The page of up to `limit` lines that begins at a line, or at the last one if there are fewer."""
     start = min(max(first, 1), max(len(lines), 1)) - 1
-    end = start + _count_fitting(lines[number] for number in range(start, len(lines)))
-    previous = start - _count_fitting(lines[number] for number in range(start - 1, -1, -1))
+    end = start + _count_fitting(lines[number] for number in range(start, min(start + limit, len(lines))))
+    previous = start - _count_fitting(lines[number] for number in range(start - 1, max(start - limit, 0) - 1, -1))
     return TextPage(
         [(number + 1, shorten_line(lines[number])) for number in range(start, end)],
         len(lines),
@@ -59,7 +59,7 @@ def _count_fitting(lines: Iterable[str]) -> int:
     count = size = 0
     for line in lines:
         size += len(escape(escape_invisible(shorten_line(line))).encode())
-        if count == MAX_LINES or (count and size > MAX_BYTES):
+        if count and size > MAX_BYTES:
             break
         count += 1
     return count

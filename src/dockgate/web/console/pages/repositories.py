@@ -12,6 +12,7 @@ from fastapi.responses import PlainTextResponse, Response
 
 from dockgate.delivery.pipeline import list_source_branches
 from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.source_ports import Commit
 from dockgate.identity.model import Caller
 from dockgate.services.pipelines.git_pushes import find_email
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
@@ -19,6 +20,7 @@ from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
 from dockgate.web.authorization import describe_call
+from dockgate.web.console.formats import MAX_BEGINNING
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.pages.definitions import compare_texts
 from dockgate.web.console.pages.signing_in import Form
@@ -31,6 +33,8 @@ from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 COMMITS = 50
 # Lines of a difference that a page shows.
 MAX_DIFF_LINES = 2000
+# Branches or tags of a repository on its page, and branches of each in the list of repositories.
+MAX_NAMES, MAX_HEADS = 200, 10
 # Entries of a folder on a page, and what they are sorted by.
 MAX_ENTRIES = 500
 _ENTRY_KEYS: dict[str, Callable[[TreeEntry], str | int]] = {
@@ -56,7 +60,13 @@ def show_repositories(
     page = calls.read_repository_page(caller, server, query)
     links = ListLinks.from_page("/repositories", list_sort_names(calls.RepositorySort), query, page)
     return render_page(
-        request, caller, "repositories.html", title="Repositories", repositories=page.entries, links=links
+        request,
+        caller,
+        "repositories.html",
+        title="Repositories",
+        repositories=page.entries,
+        links=links,
+        MAX_HEADS=MAX_HEADS,
     )
 
 
@@ -67,7 +77,12 @@ def show_repository(
     """Show the files at the root of a branch, and its newest commits, or those after one."""
     heads = server.source.list_heads(name)
     branch = at or ("main" if "main" in heads else next(iter(sorted(heads)), ""))
-    commits = contents.list_commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
+    commits: list[Commit] = []
+    commits_refusal = None
+    try:
+        commits = contents.list_commits(name, caller, server, branch, COMMITS + 1, after) if branch else []
+    except TooLargeError:  # each of the messages may have a megabyte
+        commits_refusal = "The messages of these commits are too large for a page."
     return render_page(
         request,
         caller,
@@ -76,11 +91,13 @@ def show_repository(
         name=name,
         at=branch,
         heads=heads,
+        branches=sorted(heads)[:MAX_NAMES],
         clone_url=server.make_clone_url(name),
         entries=_make_entry_table(request, server.files.list(name, branch, "") if branch else ()),
-        tags=_list_tags(server.source.list_references(name)),
+        tags=make_page_table(request, "tags", _list_tags(server.source.list_references(name)), {}, ("",), MAX_NAMES),
         after=after,
         commits=commits[:COMMITS],
+        commits_refusal=commits_refusal,
         following=commits[COMMITS - 1].id if len(commits) > COMMITS else None,
     )
 
@@ -159,7 +176,7 @@ def show_commit(
     reason = ""
     shown_commit = server.source.commit(name, commit)
     try:
-        lines = server.files.diff_commits(name, against or None, commit).splitlines()
+        lines = split_lines(server.files.diff_commits(name, against or None, commit))
     except TooLargeError as error:
         reason = str(error)
     return render_page(
@@ -177,11 +194,18 @@ def show_commit(
         ]
         if committed
         else (),
-        branches=sorted(server.source.list_heads(name)),
-        lines=lines[:MAX_DIFF_LINES],
+        branches=sorted(server.source.list_heads(name))[:MAX_NAMES],
+        message=make_text_page(_split_message(shown_commit.message)),
+        lines=[line for _, line in make_text_page(lines, limit=MAX_DIFF_LINES).lines],
         line_count=len(lines),
         reason=reason,
     )
+
+
+def _split_message(message: str) -> list[str]:
+    """The lines of a commit's message that its page does not show as the title."""
+    subject, _, body = message.partition("\n")
+    return split_lines(message if len(subject) > MAX_BEGINNING else body.strip())
 
 
 @router.get("/repositories/{name}/edit/{path:path}")
