@@ -123,3 +123,15 @@ def test_layers_are_sorted_by_the_heads_of_their_table(
     table = page.partition('<section id="layers-1">')[2].partition("</table>")[0]
     assert re.findall(r'data-label="Layer">(\d)', table) == [*positions]
     assert table.count("aria-sort=") == 1
+
+
+def test_the_number_of_packages_of_a_layer_leads_to_them(server: LayeredServer, image: str) -> None:
+    with Browser(server, "") as browser:
+        page = browser.get(f"/images/{image}").text
+        links = re.findall(rf'href="(/images/{image}\?layer=sha256:\w+)#packages"[^>]*>(\d+)<', page)
+        assert links
+        for link, count in links:
+            section = browser.get(link).text.partition('<section id="packages">')[2].partition("</section>")[0]
+            assert re.search(rf">{count} packages? of layer \d", section)
+            rows = section.partition("<tbody>")[2].partition("</tbody>")[0]
+            assert rows.count("<tr>") == int(count)

@@ -48,13 +48,13 @@ REPEATABLE = ("severity", "status")
 LAST_FIRST = (ImageSort.PUSHED, ImageSort.SEVERITY)
 
 # What the tables on the page of an image are sorted by: packages as they are found, the others the newest first.
-_PACKAGE_KEYS: dict[str, Callable[[Package], str]] = {
+_PACKAGE_KEYS: dict[str, Callable[[Package], str | int]] = {
     "name": lambda package: package.name.lower(),
     "version": lambda package: package.version,
     "kind": lambda package: package.ecosystem,
     "path": lambda package: package.path,
 }
-_PACKAGE_SORTS = ("", "name", "-name", "version", "-version", "kind", "-kind", "path", "-path")
+_PACKAGE_SORTS = ("", "name", "-name", "version", "-version", "kind", "-kind", "path", "-path", "layer", "-layer")
 _LAYER_KEYS: dict[str, Callable[[ImageLayer], int]] = {
     "layer": lambda layer: layer.position,
     "size": lambda layer: layer.size or 0,
@@ -161,14 +161,21 @@ def show_image(
     caller: api.Reader,
     server: api.ServerDependency,
     q: str = "",
+    layer: str = "",
 ) -> Response:
-    """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages."""
+    """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages.
+
+    With `layer` (a digest), its packages are those of that layer.
+    """
     view, inventories = calls.read_image_view(digest, caller, server)
+    positions = {each.digest: each.position for entry in view.inventories for each in entry.layers}
+    layer_keys = {"layer": lambda package: positions.get(package.layer, 0)}
     packages = [
         package
         for inventory in inventories
         for package in inventory.packages
         if q.lower() in f"{package.name} {package.version} {package.purl}".lower()
+        and (layer not in positions or package.layer == layer)
     ]
     return render_page(
         request,
@@ -182,10 +189,12 @@ def show_image(
             make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
             for number, entry in enumerate(view.inventories, 1)
         ],
-        packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS, _PACKAGE_SORTS),
+        packages=make_page_table(request, "packages", packages, _PACKAGE_KEYS | layer_keys, _PACKAGE_SORTS),
         verdicts=make_page_table(request, "verdicts", view.verdicts, _VERDICT_KEYS, _VERDICT_SORTS, VERDICTS),
         pushes=make_page_table(request, "pushes", view.pushes, _PUSH_KEYS, _PUSH_SORTS),
         q=q,
+        layer=layer if layer in positions else None,
+        positions=positions,
         services=view.services,
         sbom_kinds=SBOM_KINDS,
         report_kinds=REPORT_KINDS,
