@@ -94,6 +94,11 @@ def test_an_image_is_named_by_repository_and_tag(dockgate: Dockgate, server: Fak
     dockgate("waiver", "add", "--vulnerability", "CVE-1", "--image", "team/app:1", "--until-fixed", "--owner", "ana",
              "--reason", "x")  # fmt: skip
     assert server.requests[-1].json()["image"] == samples.MANIFEST
+    missing = dockgate("image", "show", "team/app:9")
+    assert missing.err.startswith("error: team/app has no tag '9'")
+    assert "`dockgate image list team/app`" in missing.err
+    server.answers["GET /images"] = {"images": [], "next": None}
+    assert dockgate("image", "show", "nosuch:1").err.startswith("error: nosuch has no tag '1'")
 
 
 def feed(name: str, **state: Any) -> dict[str, Any]:

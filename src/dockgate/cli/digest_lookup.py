@@ -12,19 +12,33 @@ _PAGE = 1000
 DIGEST_PREFIX = re.compile(r"(?:sha256:)?([0-9a-f]{6,63})…?")
 
 
+def parse_tag(text: str) -> TagReference | None:
+    """Read REPOSITORY:TAG; None for a digest or its beginning."""
+    return None if text.startswith("sha256:") or "@" in text else TagReference.parse(text)
+
+
 def complete_image_digest(client: Client, text: str) -> str:
-    """The digest of an image, by its first characters or REPOSITORY:TAG. Raises UsageError if ambiguous."""
-    reference = TagReference.parse(text)
-    if reference is None or is_digest(text) or DIGEST_PREFIX.fullmatch(text):
+    """The digest of an image, by its first characters or REPOSITORY:TAG.
+
+    Raises UsageError if ambiguous, NotFoundError for a tag that does not exist.
+    """
+    reference = parse_tag(text)
+    if reference is None:
         return _complete_digest(client, "image", text)
     query: dict[str, str | int] = {"repository": reference.repository, "limit": _PAGE}
+    has_images = False
     while True:
         page = client.get("images", **query)
+        has_images = has_images or bool(page["images"])
         for entry in page["images"]:
             if (entry["repository"], entry["tag"]) == (reference.repository, reference.tag):
                 return str(entry["digest"])
         if page["next"] is None:
-            return text
+            listing = f"`dockgate image list {reference.repository}`" if has_images else "`dockgate image list`"
+            raise NotFoundError(
+                f"{reference.repository} has no tag {reference.tag!r}",
+                f"{listing} lists tags; with --all-tags, those that have moved on, too.",
+            )
         query["after"] = page["next"]
 
 
