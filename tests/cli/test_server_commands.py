@@ -18,6 +18,7 @@ COMPONENTS = {
     "digest": samples.MANIFEST,
     "pushed_at": answers.ago(90),
     "pushed_by": "dora",
+    "until": None,
 }
 
 
@@ -155,6 +156,27 @@ def test_an_image_says_once_what_is_waived(dockgate: Dockgate, server: FakeServe
     view = {"digest": samples.MANIFEST, "status": "Approved", "summary": "1 waived finding", "scan": None, "lag": None}
     server.answers[f"GET /images/{samples.MANIFEST}"] = {**nothing, **view, "places": [place], "scanner": "1"}
     assert "Approved: 1 waived finding, by policy strict since" in dockgate("image", "show", samples.MANIFEST).out
+
+
+def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: Dockgate, server: FakeServer) -> None:
+    place: dict[str, object] = {**COMPONENTS, "gone_at": None, "policy": None, "waived": None, "services": []}
+    places = [
+        {**place, "repository": "prod/app", "status": "Rejected"},
+        {**place, "repository": "dev/app", "status": "Approved"},
+    ]
+    watch: dict[str, object] = {"is_watched": True, "until": None, "policy": "p", "owners": []}
+    view: dict[str, object] = {name: [] for name in ("pushes", "moves", "inventories", "verdicts")}
+    view |= {"digest": samples.MANIFEST, "status": "Rejected", "summary": "1 LOW", "scan": None, "lag": None}
+    view |= {"places": places, "watches": [{**watch, "repository": name} for name in ("dev/app", "prod/app")]}
+    server.answers[f"GET /images/{samples.MANIFEST}"] = {**view, "scanner": "1"}
+    shown = dockgate("image", "show", samples.MANIFEST).out
+    assert "Rejected, differs by repository: 1 LOW" in shown
+    rows = [line.split()[:2] for line in shown.splitlines()]
+    assert ["dev/app", "Approved"] in rows
+    assert ["prod/app", "Rejected"] in rows
+    server.answers["GET /images"] = {"images": [{**COMPONENTS, "repository": "dev/app"}], "next": None}
+    assert "differs by repository" not in dockgate("image", "show", "dev/app:1").out
+    assert server.requests[-1].query == {"repository": "dev/app"}
 
 
 def test_a_verdict_is_shown_as_gate_shows_it_with_its_inventory(dockgate: Dockgate, server: FakeServer) -> None:

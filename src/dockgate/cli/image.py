@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import complete_image_digest
+from dockgate.cli.digest_lookup import complete_image_digest, parse_tag
 from dockgate.cli.listing_output import (
     Cell,
     display_digest,
@@ -159,26 +159,28 @@ def _format_counts(counts: Mapping[str, int] | None) -> str:
 def show(digest: str, output_format: str) -> None:
     """Show an image: its pushes, inventories, layers and verdicts.
 
-    DIGEST is the image's digest, its first characters, or REPOSITORY:TAG.
+    DIGEST is the image's digest, its first characters, or REPOSITORY:TAG. The verdict is that of this repository; for
+    a digest that is in several repositories, the worst.
     """
     client = Client()
-    digest = complete_image_digest(client, digest)
-    image = client.get("images", digest)
+    tag = parse_tag(digest)
+    query = {"repository": tag.repository} if tag else {}
+    image = client.get("images", complete_image_digest(client, digest), **query)
     if output_format == "json":
         print_json(image)
         return
-    _print_summary(image)
+    _print_summary(image, has_repository=tag is not None)
     for head, rows, empty in _iterate_tables(image):
         print_text()
         print_table(head, list(rows), empty)
 
 
-def _print_summary(image: Mapping[str, Any]) -> None:
+def _print_summary(image: Mapping[str, Any], *, has_repository: bool) -> None:
     place = image["places"][0] if image["places"] else None
-    verdict = (
-        ": ".join(filter(None, (image["status"], (image["summary"] or "").removeprefix("Undetermined: "))))
-        or "not judged"
-    )
+    statuses = {place["status"] for place in image["places"] if place["until"] is None}
+    is_differing = not has_repository and len(statuses) > 1
+    status = f"{image['status']}, differs by repository" if is_differing else image["status"]
+    verdict = ": ".join(filter(None, (status, (image["summary"] or "").removeprefix("Undetermined: ")))) or "not judged"
     print_fields(
         image["digest"],
         [
@@ -193,11 +195,18 @@ def _print_summary(image: Mapping[str, Any]) -> None:
 
 def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], Iterable[Sequence[Cell]], str | None]]:
     """The tables about an image: the head, the rows, and the sentence shown without rows."""
+    by_repository = {place["repository"]: place for place in reversed(image["places"])}
     watches = (
-        (watch["repository"], _format_watch(watch), watch["policy"], ", ".join(watch["owners"]) or "-")
+        (
+            watch["repository"],
+            _format_listed_verdict(by_repository[watch["repository"]]) if watch["repository"] in by_repository else "-",
+            _format_watch(watch),
+            watch["policy"],
+            ", ".join(watch["owners"]) or "-",
+        )
         for watch in image["watches"]
     )
-    yield ("REPOSITORY", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository."
+    yield ("REPOSITORY", "VERDICT", "WATCHED", "POLICY", "OWNERS"), watches, "The image is in no repository."
     pushes = (
         (f"{push['repository']}:{push['tag']}", times.format_time(push["pushed_at"]), push["pushed_by"] or "unknown")
         for push in image["pushes"]

@@ -14,7 +14,7 @@ from tests.store.factories import FACTORIES
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
-from dockgate.services.images.search import ImageQuery, ImageSearch
+from dockgate.services.images.search import ImageQuery, ImageSearch, list_differing_statuses
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError, DeployError
@@ -22,6 +22,7 @@ from dockgate.shared.timestamps import format_time
 from dockgate.store.delivery.followed_images import follow_images
 from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Severity
+from dockgate.web.api.images import read_image_view
 
 STRICT = "kind: Policy\nname: strict\nrules:\n  max_findings: {LOW: 0}\n"
 LAX = STRICT.replace("strict", "lax").replace("LOW", "CRITICAL")
@@ -103,6 +104,20 @@ def test_a_stricter_repository_shows_and_announces_its_own_verdict(promoted: Pro
     (change,) = (event.body["detail"] for event in events if event.detail_type == "verdict.changed")
     new = promoted.system.advisories.advisories[-1].id
     assert change["vulnerabilities"] == [{"id": new, "severity": "LOW"}]
+
+
+def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.publish(Severity.LOW)
+    for _ in range(2):
+        promoted.judge()
+    for name in ("prod/app", "dev/app"):  # whichever was pushed last
+        promoted.system.clock.ahead += timedelta(seconds=1)
+        promoted.system.store.images.add_push(PushedImage(name, "2", IMAGE, promoted.now()))
+        for repository, status in ((None, "Rejected"), ("prod/app", "Rejected"), ("dev/app", "Approved")):
+            view, _ = read_image_view(IMAGE, Caller(LOCAL), promoted.system.server, repository)
+            assert (view.status, view.places[0].status) == (status, status)
+        assert list_differing_statuses(view.places) == {"dev/app": "Approved", "prod/app": "Rejected"}
 
 
 def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted: Promoted) -> None:

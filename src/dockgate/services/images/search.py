@@ -23,6 +23,8 @@ PAGE, LARGEST_PAGE = 50, 1000
 JUDGING_MINUTES = 2
 # How filters name images without a verdict.
 NOT_JUDGED = "NotJudged"
+# The status of an image that is in several repositories is the worst; one that is not judged is the last.
+_WORST_FIRST = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, "")
 # Numbers are compared with columns of 32 bits.
 _LARGEST_NUMBER = (1 << 31) - 1
 # Columns of each order.
@@ -179,10 +181,12 @@ class ImageSearch:
         watches: Sequence[WatchedRepository],
         verdicts: Sequence[VerdictRecord],
         running: Sequence[RunningImage],
+        repository: str | None = None,
     ) -> Sequence[ImageSummary]:
         """Return the places of one image (a digest), each with those of the services `running` that run it.
 
-        Those where it is now come first. `watches` are of its repositories, `verdicts` those on it, newest first.
+        Those in `repository` come first, then those where it is now, the watched ones before others, the worst verdict
+        first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
         newest_verdicts = {(record.repository, image): record for record in reversed(verdicts)}
@@ -191,7 +195,16 @@ class ImageSearch:
             places, _ = self._read(
                 image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest_verdicts
             )
-        return sorted(places, key=lambda place: place.until is not None)
+        watched_repositories = {watch.repository for watch in watches if watch.is_watched}
+        return sorted(
+            places,
+            key=lambda place: (
+                place.repository != repository,
+                place.until is not None,
+                place.repository not in watched_repositories,
+                _WORST_FIRST.index(place.status),
+            ),
+        )
 
     def _read(
         self,
@@ -315,6 +328,12 @@ def _replace_with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, s
     record = newest_verdicts.get((row.repository, row.digest))
     status = Status(record.status) if record else None
     return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)
+
+
+def list_differing_statuses(places: Sequence[ImageSummary]) -> Mapping[str, str]:
+    """Return the status of an image in each repository where it is now; none if all are the same."""
+    statuses = {place.repository: place.status for place in places if place.until is None}
+    return statuses if len(set(statuses.values())) > 1 else {}
 
 
 def describe_counts(counts: Sequence[int]) -> str:

@@ -43,7 +43,8 @@ class InventoryView:
 class ImageView:
     """An image with its history. `moves` are tag moves to and from this digest, newest first.
 
-    `places` are where it is and was, each with its current verdict, as lists of images show them. `status` and
+    `places` are where it is and was, each with its current verdict, as lists of images show them: those in the
+    repository that was asked for first, then those where it is watched now, the worst verdict first. `status` and
     `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
     its push; null where there is none. An image that is not watched any more is Undetermined.
     `services` run it. `watches` says for each repository of the image whether it is watched there, and who owns it.
@@ -156,14 +157,22 @@ def list_visible_digests(kind: str, start: str, caller: Caller, server: WebServi
 
 @router.get("/images/{digest}")
 @api.mark_self_checking
-def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency) -> ImageView:
-    """Get an image: its scan, summaries of its inventories, and its verdicts, newest first."""
-    view, _ = read_image_view(digest, caller, server)
+def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, repository: Text = "") -> ImageView:
+    """Get an image: its scan, summaries of its inventories, and its verdicts, newest first.
+
+    Its status is that in `repository`, or the worst of its repositories.
+    """
+    view, _ = read_image_view(digest, caller, server, repository or None)
     return view
 
 
-def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[ImageView, Sequence[Inventory]]:
-    """The view of an image with its whole inventories. NotFoundError, DeniedError."""
+def read_image_view(
+    digest: str, caller: Caller, server: WebServices, repository: str | None = None
+) -> tuple[ImageView, Sequence[Inventory]]:
+    """The view of an image, as it is in the repository, with its whole inventories.
+
+    NotFoundError, DeniedError.
+    """
     visibility = ImageVisibility(server.store, caller)
     scan, platforms = read_platforms(digest, visibility)
     inventories = [platform.inventory for platform in platforms]
@@ -174,7 +183,7 @@ def read_image_view(digest: str, caller: Caller, server: WebServices) -> tuple[I
     running = server.store.services.list_running_images()
     verdicts, watches = visibility.list_verdicts(digest), list(server.watched_images.list_repositories(digest, running))
     running = server.image_search.select_visible_services(running, caller)
-    places = list(server.image_search.list_locations(digest, watches, verdicts, running))
+    places = list(server.image_search.list_locations(digest, watches, verdicts, running, repository))
     moves = list(server.store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.list_repositories(digest)

@@ -12,7 +12,7 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
 from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.name_search import strip_own_registry
-from dockgate.services.images.search import NOT_JUDGED, ImageQuery, ImageSummary
+from dockgate.services.images.search import NOT_JUDGED, ImageQuery, ImageSummary, list_differing_statuses
 from dockgate.services.images.visibility import ImageVisibility
 from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
@@ -184,6 +184,7 @@ def show_image(
         title=digest[7:19],
         digest=digest,
         view=view,
+        differing_statuses=list_differing_statuses(view.places),
         inventories=inventories,
         layers=[
             make_page_table(request, f"layers-{number}", entry.layers, _LAYER_KEYS, _LAYER_SORTS, LAYERS)
