@@ -1,15 +1,21 @@
 """What each page of the console leads to: its main action, its command or call, and the way back."""
 
 import re
+import shlex
 from collections.abc import Iterator
+from contextlib import suppress
+from html import unescape
 from pathlib import Path
 
+import click
 import pytest
+from click.exceptions import Exit
 from markupsafe import escape
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
 
+from dockgate.cli.main import root
 from dockgate.identity.model import Permission, Role
 from dockgate.web.console.empty_states import EMPTY_STATES
 
@@ -126,3 +132,28 @@ def test_every_page_for_work_names_a_command_or_a_call(site: Site, browser: Brow
         *("/repositories/web/files/Dockerfile?at=main", "/new/pipeline"),
     ):
         assert 'class="twin' in browser.get(path).text, path
+
+
+def test_every_command_that_a_page_copies_is_one(browser: Browser) -> None:
+    commands = set()
+    for path in (
+        "/policies/default",
+        "/vulnerabilities",
+        "/vex",
+        "/new/pipeline",
+        "/pipelines/web/definition",
+        "/styleguide",
+    ):
+        html = browser.get(path).text
+        pattern = r'data-copy="(dockgate [^"]+)"|<pre>(dockgate [^<]+)</pre><button'
+        commands |= {unescape(twin or shown) for twin, shown in re.findall(pattern, html)}
+    assert {"dockgate policy show default > default.yaml", "dockgate vex list"} <= commands
+    for text in sorted(commands):
+        command: click.Command | None = root
+        words = shlex.split(text.partition(" > ")[0])[1:]
+        while isinstance(command, click.Group) and words:
+            _, command, words = command.resolve_command(click.Context(command), words)
+        with suppress(Exit):  # for --help
+            assert command
+            command.make_context(text, words)
+        assert not re.search(r"\b[A-Z]{2,}\b", text)

@@ -1,8 +1,12 @@
 """The texts of the console's empty lists: what would be there, and the next step."""
 
+import re
 from dataclasses import dataclass
 
 from dockgate.identity.model import Caller, Permission
+
+# What a person replaces in a command: a name in capitals, or a document of their own.
+_PLACEHOLDER = re.compile(r"\b[A-Z]{2,}\b|\.yaml\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,11 @@ class EmptyState:
     permission: Permission = Permission.READ
     others: str | None = None
     unmatched: str | None = None
+
+    @property
+    def is_example(self) -> bool:
+        """Whether the command fails as it is: it has a placeholder."""
+        return self.command is not None and _PLACEHOLDER.search(self.command) is not None
 
     def is_open_to(self, caller: Caller) -> bool:
         """Return whether the caller may take the next step."""
