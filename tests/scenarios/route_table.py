@@ -185,7 +185,7 @@ PAGES = {
     "GET /running": Row(READ, ALWAYS),  # of what the caller may see
     "GET /running/{name}": Row(READ, REPOSITORY, refusal=404),
     "GET /running/{name}/tasks/{task}": Row(READ, REPOSITORY, refusal=404),
-    "POST /running/{name}/scale": Row(ADMINISTER),
+    "POST /running/{name}": Row(ADMINISTER),
     "GET /repositories": Row(READ, ALWAYS),  # of what the caller may see
     "GET /repositories/{name}": Row(READ, REPOSITORY),
     "GET /repositories/{name}/files/{path:path}": Row(READ, REPOSITORY),

@@ -144,7 +144,10 @@ def test_who_accepts_risks_creates_policies_and_no_pipelines(site: Site) -> None
     with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
         policy = _text(browser.get("/new/policy?name=careful").text)
         assert browser.send_form("/new/policy", text=policy).status_code == 303
-        refused = browser.send_form("/new/repository", text="kind: Repository\nname: x")
+        for kind in ("pipeline", "service", "repository"):
+            assert browser.get(f"/new/{kind}").status_code == 403
+            assert browser.send_form(f"/new/{kind}", text="kind: Repository\nname: x").status_code == 403
+        refused = browser.send_form("/new/policy", text="kind: Repository\nname: x")
         assert refused.status_code == 422
         assert "permission" in refused.text
     assert "x" not in site.server.store.repositories.list_names()

@@ -47,9 +47,9 @@ def test_a_visitor_without_session_is_led_to_sign_in_and_back(site: Site) -> Non
     [
         ("/policies/mine", "SELF/policies/mine?example=strict", "/policies/mine?example=strict"),
         ("/policies/mine", None, "/policies/mine"),
-        ("/running/web/scale", None, "/running/web"),
-        ("/running/web/scale", "SELF/running/web/scale", "/running/web"),
-        ("/running/web/scale", "https://evil.example/x", "/running/web"),
+        ("/events/rules/default/test", None, "/events/rules/default"),
+        ("/events/rules/default/test", "SELF/events/rules/default/test", "/events/rules/default"),
+        ("/events/rules/default/test", "https://evil.example/x", "/events/rules/default"),
         ("/theme", None, "/"),
     ],
 )
@@ -69,10 +69,10 @@ def test_a_form_without_session_shows_what_was_typed_and_leads_back_to_its_page(
 
 
 def test_a_part_of_a_page_without_session_leads_to_sign_in_and_back_to_the_page(site: Site) -> None:
-    headers = FROM_PAGE | {"HX-Request": "true", "HX-Current-URL": f"{site.server.url}/running/web/scale"}
+    headers = FROM_PAGE | {"HX-Request": "true", "HX-Current-URL": f"{site.server.url}/events/rules/default/test"}
     with Browser(site.server) as browser:
         answer = browser.post("/definitions/check", data={"text": "typed"}, headers=headers)
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/signin?to=%2Frunning%2Fweb")
+    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/signin?to=%2Fevents%2Frules%2Fdefault")
 
 
 @pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])
@@ -248,6 +248,8 @@ def test_a_waiver_of_a_finding_says_whether_it_turns_the_verdict_before_it_is_sa
         ("/people/ada/tokens", {"days": "9000"}, "days", 'value="9000"'),
         ("/people/ada/tokens", {"days": "many"}, "days", 'value="many"'),
         ("/events/rules/default/test", {"event": "{typed"}, "event", "{typed"),
+        ("/running/web", {"desired_count": "999"}, "desired-count", 'value="999"'),
+        ("/running/web", {"desired_count": ""}, "desired-count", 'value=""'),
     ],
 )
 def test_every_form_with_an_error_keeps_what_was_typed_and_links_to_the_field(
@@ -256,6 +258,7 @@ def test_every_form_with_an_error_keeps_what_was_typed_and_links_to_the_field(
     with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
         answer = browser.send_form(path, **fields)
     assert answer.status_code == 422
+    assert "<title>Error: " in answer.text
     assert f'<a href="#field-{field}">' in answer.text
     assert f'id="field-{field}"' in answer.text
     assert text in unescape(answer.text)
@@ -270,4 +273,7 @@ def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> 
         answer = browser.send_form("/policies/mine", text=text.replace("0", "5"), version="1")
         assert answer.status_code == 422
         assert "CRITICAL: 5" in answer.text
+        assert "is at version 2" in answer.text
+        assert "Valid Policy" in answer.text
+        assert "Not valid" not in answer.text
         assert site.server.get("/policies/mine")["version"] == 2

@@ -9,7 +9,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 
 from dockgate.delivery.definitions.pipeline_text import write_pipeline
-from dockgate.identity.model import Caller
+from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.web import api
@@ -86,6 +86,7 @@ def show_new_form(
 ) -> Response:
     """Show a document to begin with, filled with the chosen names."""
     choices = _list_templates(kind)
+    _require_kind_permission(caller, kind)
     chosen_template = next((each for each in choices if each.id == template), choices[0])
     text = fill(chosen_template, name.strip(), repository.strip(), service.strip())
     values = {"template": chosen_template.id, "name": name, "repository": repository, "service": service}
@@ -99,6 +100,11 @@ def _list_templates(kind: str) -> Sequence[Template]:
     return [each for each in TEMPLATES if each.kind == kind]
 
 
+def _require_kind_permission(caller: Caller, kind: str) -> None:
+    """Raise DeniedError unless the caller may create documents of this kind."""
+    require_permission(caller, Permission.ACCEPT if kind == "policy" else Permission.ADMINISTER)
+
+
 def _render_new_form(
     request: Request,
     caller: Caller,
@@ -107,19 +113,21 @@ def _render_new_form(
     values: dict[str, str],
     text: str,
     result: CheckResult | None = None,
+    problem: DockgateError | None = None,
 ) -> Response:
-    is_refused = result is not None and result.problem is not None
+    problem = problem or (result.problem if result else None)
     return render_page(
         request,
         caller,
         "definition_new.html",
-        422 if is_refused else 200,
-        title=f"Error: new {kind}" if is_refused else f"New {kind}",
+        422 if problem else 200,
+        title=f"Error: new {kind}" if problem else f"New {kind}",
         kind=kind,
         templates=_list_templates(kind),
         values=values,
         text=text,
         result=result,
+        problem=problem,
         repositories=server.store.repositories.list_names() if kind == "pipeline" else (),
         services=[service.name for service in server.store.services.list()] if kind == "pipeline" else (),
     )
@@ -142,16 +150,17 @@ def create_definition(
 ) -> Response:
     """Apply a document, or only check it."""
     _list_templates(kind)  # refuses unknown kinds before anything is changed
+    _require_kind_permission(caller, kind)
     text = fields.get("text", "")
     values = dict.fromkeys(("template", "name", "repository", "service"), "")
     if fields.get("do") == "check":
-        return _render_new_form(
-            request, caller, server, kind, values, text, check_text(server, text, "document", "document")
-        )
+        result = check_text(server, text, "document", "document")
+        return _render_new_form(request, caller, server, kind, values, text, result)
     try:
         applied_document = server.documents.apply(text + "\n", "document", caller)
     except DockgateError as error:
-        return _render_new_form(request, caller, server, kind, values, text, CheckResult("", error))
+        result = check_text(server, text, "document", "document")
+        return _render_new_form(request, caller, server, kind, values, text, result, error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return redirect_to(_PAGES[applied_document.kind].format(applied_document.name))
 
@@ -189,7 +198,7 @@ def _render_definition(
     previous = by_version.get(against or shown_version.pipeline.version - 1)
     text = edited_fields.get("text", shown_version.text or write_pipeline(shown_version.pipeline))
     result: CheckResult | None = edited_fields.get("result")
-    is_refused = result is not None and result.problem is not None
+    problem: DockgateError | None = edited_fields.get("problem") or (result.problem if result else None)
     lines: Sequence[str] = ()
     if previous and previous.text and shown_version.text:
         lines = compare_texts(previous.text, shown_version.text)
@@ -199,8 +208,8 @@ def _render_definition(
         request,
         caller,
         "definition.html",
-        422 if is_refused else 200,
-        title=f"Error: definition of {name}" if is_refused else f"Definition of {name}",
+        422 if problem else 200,
+        title=f"Error: definition of {name}" if problem else f"Definition of {name}",
         name=name,
         shown=shown_version.pipeline,
         newest=newest_version,
@@ -214,6 +223,7 @@ def _render_definition(
         ),
         text=text,
         result=result,
+        problem=problem,
         lines=lines,
     )
 
@@ -242,6 +252,7 @@ def save_definition(
         server.documents.check_pipeline(text + "\n", name)
         applied_document = server.documents.apply(text + "\n", name, caller)
     except DockgateError as error:
-        return _render_definition(request, caller, server, name, text=text, result=CheckResult("", error))
+        result = check_text(server, text, "pipeline", name)
+        return _render_definition(request, caller, server, name, text=text, result=result, problem=error)
     describe_call(request, f"{applied_document.kind} {applied_document.name} {applied_document.change}")
     return redirect_to(f"/pipelines/{name}/definition")

@@ -221,7 +221,7 @@ def _render_rule(
         caller,
         "event_rule.html",
         422 if error else 200,
-        title=name,
+        title=f"Error: {name}" if error else name,
         rule=rule_view,
         pattern=json.dumps(rule_view.pattern, indent=2, ensure_ascii=False),
         event=event,

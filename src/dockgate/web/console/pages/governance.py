@@ -19,7 +19,7 @@ from dockgate.services.policies.dry_run import PART_LIMIT
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.digest import PATTERN
-from dockgate.shared.errors import BusyError, ChangedError, DeniedError, NotFoundError, UsageError
+from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
 from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
@@ -151,6 +151,7 @@ def _render_policy(
     text: str | None = None,
     comment: str = "",
     result: CheckResult | None = None,
+    problem: DockgateError | None = None,
     trial: Trial | None = None,
     example: PolicyExample | None = None,
 ) -> Response:
@@ -158,13 +159,13 @@ def _render_policy(
     history = server.policies.list_versions(name) if shown_policy.version else ()
     by_version = {entry.version: entry for entry in history}
     previous = by_version.get(against or shown_policy.version - 1)
-    is_refused = result is not None and result.problem is not None
+    problem = problem or (result.problem if result else None)
     return render_page(
         request,
         caller,
         "policy.html",
-        422 if is_refused else 200,
-        title=f"Error: {name}" if is_refused else name,
+        422 if problem else 200,
+        title=f"Error: {name}" if problem else name,
         policy=shown_policy,
         newest=server.policies.get(name).version,
         versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
@@ -174,6 +175,7 @@ def _render_policy(
         text=shown_policy.text if text is None else text,
         comment=comment,
         result=result,
+        problem=problem,
         trial=trial,
         examples=EXAMPLES,
         example=example,
@@ -203,8 +205,8 @@ def save_policy(
             server, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
         )
     except (UsageError, ChangedError, BusyError) as error:
-        result = CheckResult("", error)
-        return _render_policy(request, caller, server, name, text=text, comment=comment, result=result)
+        result = check_text(server, text, "policy", name)
+        return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, problem=error)
     return redirect_to(f"/policies/{name}")
 
 

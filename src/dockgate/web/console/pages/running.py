@@ -7,7 +7,9 @@ from fastapi.responses import Response
 
 from dockgate.delivery.model import RunState
 from dockgate.delivery.service_model import Rollout, Task, TaskDefinition
+from dockgate.identity.model import Caller
 from dockgate.services.images.visibility import ImageVisibility
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
 from dockgate.web.api import deploys as calls
@@ -73,6 +75,18 @@ def show_services(
 @api.mark_self_checking
 def show_service(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """Show a service: its tasks, what it runs, and what changed."""
+    return _render_service(request, caller, server, name)
+
+
+def _render_service(
+    request: Request,
+    caller: Caller,
+    server: WebServices,
+    name: str,
+    count: str | None = None,
+    error: UsageError | None = None,
+) -> Response:
+    """The page of a service; `count` is what was typed as its desired count, None for nothing."""
     view = calls.get_service(name, caller, server)
     definition = next((each for each in view.definitions if each.revision == view.service.revision), None)
     image = definition.image if definition else None
@@ -82,8 +96,10 @@ def show_service(name: str, request: Request, caller: api.Reader, server: api.Se
         request,
         caller,
         "service.html",
+        422 if error else 200,
         live="",
-        title=name,
+        title=f"Error: {name}" if error else name,
+        error=error,
         view=view,
         tasks=make_page_table(request, "tasks", view.tasks, _TASK_KEYS, _TASK_SORTS),
         changes=make_page_table(request, "changes", view.rollouts, _CHANGE_KEYS, _CHANGE_SORTS, CHANGES),
@@ -92,7 +108,7 @@ def show_service(name: str, request: Request, caller: api.Reader, server: api.Se
         definition=definition,
         image=image,
         verdict=verdicts[0] if verdicts else None,
-        goal=under_way[0] if under_way else view.service.desired_count,
+        goal=count if count is not None else under_way[0] if under_way else view.service.desired_count,
         most_tasks=calls.MAX_TASKS,
     )
 
@@ -115,11 +131,14 @@ def show_task(name: str, task: str, request: Request, caller: api.Reader, server
     )
 
 
-@router.post("/running/{name}/scale")
-def scale_service(name: str, caller: api.Administrator, server: api.ServerDependency, fields: Form) -> Response:
+@router.post("/running/{name}")
+def scale_service(
+    name: str, request: Request, caller: api.Administrator, server: api.ServerDependency, fields: Form
+) -> Response:
     """Change the desired count."""
     text = fields.get("desired_count", "")
     if not text.isdecimal() or int(text) > calls.MAX_TASKS:
-        raise UsageError(f"{text!r} is not a number of tasks.", f"Give a number from 0 to {calls.MAX_TASKS}.")
+        error = UsageError("the desired count is not a number of tasks", f"Give a number from 0 to {calls.MAX_TASKS}.")
+        return _render_service(request, caller, server, name, text, error)
     calls.scale_service(name, calls.Scale(int(text)), caller, server)
     return redirect_to(f"/running/{name}")
