@@ -11,7 +11,14 @@ from tests.fakes.repository_files import MemoryFiles
 from tests.fakes.repository_host import MemoryHost
 from tests.parts import git
 
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, RepositoryFiles
+from dockgate.delivery.repository_files import (
+    MAX_FILE,
+    EntryKind,
+    FileEdit,
+    FilesEdit,
+    RepositoryFiles,
+    is_path_supported,
+)
 from dockgate.delivery.sources.git_files import GitFiles
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
 
@@ -223,6 +230,16 @@ def test_a_path_outside_the_tree_is_refused(repository: Repository, path: str) -
     first = repository.push({"a": "1"})
     with pytest.raises(UsageError):
         repository.files.prepare("web", change(first, path), AT)
+
+
+@pytest.mark.parametrize("path", ["a:b.txt", "bad\\xff.txt", "new\nline", "a/.GIT/x", "x" * 1001, "a\u202eb"])
+def test_a_path_that_is_not_supported_is_not_read(repository: Repository, path: str) -> None:
+    repository.push({"a": "1"})
+    assert not is_path_supported(path)
+    for call in (repository.files.read, repository.files.list):
+        with pytest.raises(UsageError):
+            call("web", "main", path)
+    assert is_path_supported("folder/é, b.txt")
 
 
 @pytest.mark.parametrize(

@@ -42,7 +42,7 @@ class MemoryFiles:
 
     def read(self, repository: str, revision: str, path: str) -> bytes:
         files = self._host.files(repository, revision)
-        if path not in files:
+        if check_path(path) not in files:
             raise NotFoundError(f"no file {path!r}", "Open the folder above it.")
         if len(files[path].encode()) > MAX_FILE:
             raise TooLargeError("the file is too large")

@@ -408,6 +408,7 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
     names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
     assert "notes.txt" in names
+    assert "/edit/" in browser.get("/repositories/web/files/notes.txt?at=main").text
     file = browser.get("/repositories/web/files/notes.txt?at=main&from=1001").text
     assert "Lines 1,001 to 2,000 of 2,500 lines" in file
     assert re.findall(r'<a href="(/repositories/web/files/[^"]*)">(?:First|Previous|Next)', file) == [

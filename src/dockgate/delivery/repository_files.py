@@ -15,6 +15,10 @@ from dockgate.delivery.source_ports import Commit
 MAX_FILE = 1 << 20
 
 
+# Characters of a path.
+MAX_PATH = 1000
+
+
 class EntryKind(StrEnum):
     """The kind of a path in a repository: a module is a commit of another repository."""
 
@@ -59,10 +63,20 @@ class FilesEdit:
     message: str
 
 
+def is_path_supported(path: str) -> bool:
+    """Return whether `RepositoryFiles` reads and writes a path.
+
+    Such a path is relative, normalised, printable, outside .git, and has no colon and no backslash.
+    """
+    is_plain = path.isprintable() and "\\" not in path and ":" not in path and len(path) <= MAX_PATH
+    return is_plain and all(part not in ("", ".", "..") and part.lower() != ".git" for part in path.split("/"))
+
+
 class RepositoryFiles(Protocol):
     """The files and the history of repositories that Dockgate hosts.
 
-    A revision is a commit id or a branch. All raise NotFoundError for an unknown repository, revision or path.
+    A revision is a commit id or a branch. All raise NotFoundError for an unknown repository, revision or path, and
+    UsageError for a path that is not supported (`is_path_supported`).
     """
 
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:

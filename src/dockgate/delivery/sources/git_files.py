@@ -6,7 +6,15 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, RepositoryFiles, TreeEntry
+from dockgate.delivery.repository_files import (
+    MAX_FILE,
+    EntryKind,
+    FileEdit,
+    FilesEdit,
+    RepositoryFiles,
+    TreeEntry,
+    is_path_supported,
+)
 from dockgate.delivery.source_ports import Commit
 from dockgate.delivery.sources.git import get_place, resolve
 from dockgate.delivery.sources.git_run import run
@@ -20,7 +28,6 @@ _NO_COMMIT = "0" * 40
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>")
 MAX_MESSAGE = 10_000
-MAX_PATH = 1000
 # With -z, each field ends with NUL, which no name and no message contains.
 _COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B"
 
@@ -180,9 +187,7 @@ def check_content(path: str, content: str) -> str:
 
 def check_path(path: str) -> str:
     """Return the path. Raises UsageError unless it is relative, normalised, printable, and outside .git."""
-    parts = path.split("/")
-    is_plain = path.isprintable() and "\\" not in path and ":" not in path and len(path) <= MAX_PATH
-    if not is_plain or any(part in ("", ".", "..") or part.lower() == ".git" for part in parts):
+    if not is_path_supported(path):
         raise UsageError(f"{path!r} cannot be a path in a repository", "Use names and slashes: folder/file.txt.")
     return path
 

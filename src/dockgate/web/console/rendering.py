@@ -11,6 +11,7 @@ from fastapi import Request
 from fastapi.responses import HTMLResponse, Response
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from dockgate.delivery.repository_files import is_path_supported
 from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.byte_sizes import format_byte_size
@@ -201,6 +202,7 @@ _FUNCTIONS = (
     formats.describe_check,
     empty_states.get_empty_state,
     formats.mark_foreign,
+    is_path_supported,
     formats.mark_beginning,
     formats.render_lines,
     formats.get_mark,

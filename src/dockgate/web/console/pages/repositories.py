@@ -33,6 +33,10 @@ from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 COMMITS = 50
 # Lines of a difference that a page shows.
 MAX_DIFF_LINES = 2000
+# Bytes of a file that a form changes: what it sends encoded has room in a body.
+MAX_EDITED = 128 << 10
+# Folders above a path that lead to their pages, the lowest.
+MAX_PARENTS = 10
 # Branches or tags of a repository on its page, and branches of each in the list of repositories.
 MAX_NAMES, MAX_HEADS = 200, 10
 # Entries of a folder on a page, and what they are sorted by.
@@ -131,7 +135,7 @@ def show_file(
     if kind is EntryKind.FOLDER:
         entries = _make_entry_table(request, server.files.list(name, at, path))
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
-    page, reason = None, ""
+    page, reason, content = None, "", b""
     try:
         content = server.files.read(name, at, path)
         page = make_text_page(split_lines(content.decode("utf-8")), first) if b"\0" not in content else None
@@ -140,10 +144,24 @@ def show_file(
         reason = str(error)
     except UnicodeDecodeError:
         reason = "This file is not text in UTF-8."
-    is_branch = at in server.source.list_heads(name)
     return render_page(
-        request, caller, "file.html", title=f"{path} in {name}", page=page, reason=reason, is_branch=is_branch, **common
+        request,
+        caller,
+        "file.html",
+        title=f"{path} in {name}",
+        page=page,
+        reason=reason,
+        is_branch=at in server.source.list_heads(name),
+        edit_refusal=_explain_read_only(kind, content),
+        **common,
     )
+
+
+def _explain_read_only(kind: EntryKind, content: bytes) -> str | None:
+    """Return why a form does not change a file; None if it does."""
+    if kind is not EntryKind.FILE:
+        return "a link is not changed here"
+    return f"a file of more than {MAX_EDITED:,} bytes is not changed here" if len(content) > MAX_EDITED else None
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
@@ -216,7 +234,10 @@ def show_edit_form(
     head = server.source.list_heads(name).get(at)
     if head is None:
         raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
-    values = {"content": server.files.read(name, head, path).decode("utf-8", "replace"), "head": head, "at": at}
+    content = server.files.read(name, head, path)
+    if refusal := _explain_read_only(_find_kind(server, name, head, path), content):
+        raise UsageError(refusal, "Change it with git, and push it.")
+    values = {"content": content.decode("utf-8", "replace"), "head": head, "at": at}
     return _render_edit_form(request, caller, server, name, path, values)
 
 
@@ -321,5 +342,5 @@ def _list_parents(name: str, path: str, at: str) -> list[tuple[str, str]]:
     folders = [
         (part, f"/repositories/{quote(name)}/files/{quote('/'.join(parts[: number + 1]))}?{query}")
         for number, part in enumerate(parts)
-    ]
+    ][-MAX_PARENTS:]
     return [("Repositories", "/repositories"), (name, f"/repositories/{quote(name)}?{query}"), *folders]
