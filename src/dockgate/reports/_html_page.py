@@ -71,7 +71,7 @@ summary { cursor: pointer; margin: 16px 0 8px; color: var(--link) } footer { mar
 @media print {
   :root { color-scheme: light }
   body { max-width: none; padding: 0; font-size: 9pt } label { display: none } .wide { overflow: visible }
-  h1, h2, h3, th, td, code { overflow-wrap: normal; hyphens: none } small, .chip, th, code { font-size: 8pt }
+  h2, h3, th, td, code { overflow-wrap: normal; hyphens: none } small, .chip, th, code { font-size: 8pt }
   th, td { padding-right: 8px } th[aria-sort] button::after { content: "" }
   tr, .verdict, .panel { break-inside: avoid } h2, h3 { break-after: avoid } thead { display: table-header-group }
   .chip, .verdict, .panel > h3 { print-color-adjust: exact }

@@ -53,3 +53,10 @@ def test_commands_in_a_text_are_code_and_nothing_in_them_acts() -> None:
     assert render_prose("`a <b>` lists <i>") == '<bdi class="foreign"><code>a &lt;b&gt;</code> lists &lt;i&gt;</bdi>'
     assert render_prose("one ` only") == '<bdi class="foreign">one ` only</bdi>'
     assert render_prose(None) == ""
+
+
+def test_a_digest_in_a_sentence_is_short_and_one_in_a_command_whole() -> None:
+    digest = "sha256:" + "9f3c2b17" * 8
+    short = f'<span class="nowrap" title="{digest}">sha256:9f3c2b179f3c…</span>'
+    sentence = render_prose(f"there is no image {digest}: `dockgate scan {digest}`")
+    assert sentence == f'<bdi class="foreign">there is no image {short}: <code>dockgate scan {digest}</code></bdi>'

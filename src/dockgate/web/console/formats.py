@@ -13,7 +13,7 @@ from dockgate.delivery.model import ApprovalState, RunState
 from dockgate.delivery.service_model import HealthCheck, TaskState
 from dockgate.gate.model import Status
 from dockgate.identity.model import PERMISSIONS, Permission, Role
-from dockgate.shared.digest import Digest
+from dockgate.shared.digest import PATTERN, Digest
 from dockgate.shared.timestamps import parse_time
 from dockgate.shared.wording import shorten_text
 from dockgate.store.records import WorkerState
@@ -28,6 +28,8 @@ _BREAKS = re.compile(r"(?<=/)(?=[^/])|(?<=[a-z])(?=[A-Z])")
 _HYPHENATED = re.compile(r"((?<!\S)\S*-\S*)")
 # A moment, or a digest or commit, of which people see the first digits.
 _LONG_TOKEN = re.compile(r"(\b\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?Z|\b(?:sha256:)?[0-9a-f]{40,64}\b)")
+# A digest in a sentence.
+_DIGEST = re.compile(rf"\b({PATTERN})\b")
 # A command or name in a sentence.
 _CODE = re.compile(r"`([^`]+)`")
 # Words that begin messages. Others that are written in small letters are names, and stay as they are.
@@ -175,14 +177,22 @@ def _insert_breaks(text: str) -> Markup:
 
 
 def render_prose(text: str | None) -> Markup:
-    """Foreign text whose parts between backticks are code. Nothing for None."""
+    """Foreign text whose parts between backticks are code, and whose digests are short. Nothing for None.
+
+    Commands keep their digests: people copy them.
+    """
     if text is None:
         return Markup()
     parts = _CODE.split(escape_invisible(text))  # every second one is code
     marked_parts = (
-        Markup("<code>{}</code>").format(part) if index % 2 else escape(part) for index, part in enumerate(parts)
+        Markup("<code>{}</code>").format(part) if index % 2 else _mark_digests(part) for index, part in enumerate(parts)
     )
     return _FOREIGN + Markup().join(marked_parts) + _END_OF_FOREIGN
+
+
+def _mark_digests(text: str) -> Markup:
+    parts = _DIGEST.split(text)  # every second one is a digest
+    return Markup().join(_shorten_identifier(part) if index % 2 else escape(part) for index, part in enumerate(parts))
 
 
 def make_sentence(message: str) -> str:

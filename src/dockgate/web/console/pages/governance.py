@@ -20,6 +20,7 @@ from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
+from dockgate.shared.references import TagReference
 from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
@@ -177,9 +178,21 @@ def _render_policy(
         result=result,
         problem=problem,
         trial=trial,
+        image_names=_name_images(caller, server, trial) if trial else {},
         examples=EXAMPLES,
         example=example,
     )
+
+
+def _name_images(caller: Caller, server: WebServices, trial: Trial) -> dict[str, str]:
+    """The newest visible names, REPOSITORY:TAG, of the images that a trial lists, by digest."""
+    digests = {change.image for change in trial.comparison.changes}
+    periods = sorted(server.store.tag_history.list_periods(digests), key=lambda period: period.until is None)
+    return {
+        period.digest: str(TagReference(period.repository, period.tag))
+        for period in periods
+        if period.tag and caller.can_reach(repository=period.repository)
+    }
 
 
 @router.post("/policies/{name}")
