@@ -262,6 +262,31 @@ def test_a_page_whose_session_has_ended_leads_to_the_page_to_sign_in(
     expect(page).to_have_url(f"{site.server.url}/signin?to=%2Fpipelines%3Fsort%3Dname", timeout=15_000)
 
 
+def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
+    open_page: OpenPage, site: Site, chromium: WatchedBrowser
+) -> None:
+    chromium.expect("401")
+    site.server.client.put("/policies/kept", content="max_findings: {LOW: 9}\n").raise_for_status()
+    page = open_page("/policies/kept")
+    page.get_by_label("Rules, as YAML").fill("max_findings: {LOW: 8}")
+    page.get_by_label("Comment").fill("typed comment")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Save as version 2").click()
+    expect(page.get_by_role("heading", name="Your session has ended")).to_be_visible()
+    page.get_by_role("link", name="Sign in and go back").click()
+    page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page).to_have_url(f"{site.server.url}/policies/kept")
+    expect(page.get_by_label("Rules, as YAML")).to_have_value("max_findings: {LOW: 8}")
+    expect(page.get_by_label("Comment")).to_have_value("typed comment")
+    expect(page.get_by_text("Your session had ended.")).to_be_visible()
+    assert site.server.get("/policies/kept")["version"] == 1
+    page.get_by_role("button", name="Save as version 2").click()
+    expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
+    page.goto(f"{site.server.url}/policies/kept")
+    expect(page.get_by_label("Comment")).to_have_value("")
+
+
 def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
     open_page: OpenPage, site: Site, chromium: WatchedBrowser
 ) -> None:

@@ -1,0 +1,39 @@
+// What was typed outlives the end of a session: this tab keeps it until the first page after signing in, which fills its
+// forms again and sends nothing. Every other page drops it.
+const isSignedIn = Boolean(document.querySelector("header.top"));
+let sentForm;
+document.addEventListener("submit", (event) => { sentForm = event.target; });
+const listFields = (form) => [...form.elements].filter((field) => field.name && field.matches("textarea, select, input:not([type=password], [type=file])"));
+const isTyped = (field) => field.options ? !field.selectedOptions[0]?.defaultSelected && field.selectedIndex > 0 : field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+
+window.addEventListener("pagehide", () => {
+  if (!isSignedIn || sentForm?.getAttribute("action") === "/signout") return;
+  const forms = [...document.querySelectorAll("form[method=post]")].filter((form) => form === sentForm || listFields(form).some(isTyped));
+  const typed = forms.map((form) => [form.getAttribute("action"), listFields(form).map((field) => [field.name, field.value, field.checked])]);
+  try { sessionStorage.setItem("typed", JSON.stringify({ typed })); } catch { /* too much to keep */ }
+});
+
+document.addEventListener("DOMContentLoaded", () => {
+  const kept = JSON.parse(sessionStorage.getItem("typed"));
+  if (!kept) return;
+  if (!isSignedIn) { sessionStorage.setItem("typed", JSON.stringify({ ...kept, hasEnded: true })); return; }
+  sessionStorage.removeItem("typed");
+  if (kept.hasEnded) for (const [action, values] of kept.typed) fillForm(action, values);
+});
+
+function fillForm(action, values) {
+  const names = String(values.map(([name]) => name));
+  const form = [...document.querySelectorAll("form[method=post]")].find((each) => each.getAttribute("action") === action && String(listFields(each).map((field) => field.name)) === names);
+  if (!form || !names) return;
+  for (const [index, field] of listFields(form).entries()) {
+    [, field.value, field.checked] = values[index];
+    field.dispatchEvent(new Event("input", { bubbles: true }));
+  }
+  const details = form.closest("details");
+  if (details) details.open = true;
+  const note = document.createElement("p");
+  note.className = "note";
+  note.setAttribute("role", "status");
+  note.textContent = "Your session had ended. What you typed is filled in again, and was not sent.";
+  form.before(note);
+}
