@@ -35,6 +35,12 @@ class Story:
         self.now += timedelta(hours=hours)
         self.see(RunningVerdict(image, "CVE-1", format_time(self.now + timedelta(days=days)), severity=severity))
 
+    def look(self, now: datetime, days: float) -> list[tuple[RiskChange, str]]:
+        """Reject the image at this time; what is announced, and the deadline that it is about."""
+        self.now, made = now, len(self.changes)
+        self.bad(days)
+        return [(change, self.present.deadline) for change in self.changes[made:] if self.present is not None]
+
     def good(self, image: str = "a", hours: float = 0) -> None:
         self.see(RunningVerdict(image), hours)
 
@@ -227,14 +233,80 @@ def test_announcements_of_a_clock_that_was_ahead_are_repeated_at_the_right_time(
     assert len(story.changes) == 4
 
 
-def test_a_time_at_risk_that_began_by_a_clock_that_was_ahead_has_the_deadline_of_the_present() -> None:
-    story = Story(START + timedelta(days=40))
+def test_a_time_at_risk_that_began_by_a_clock_that_was_ahead_stays_until_the_clock_has_caught_up() -> None:
+    story = Story(START + timedelta(days=5))
     story.bad()
-    story.bad(hours=-24 * 40)
+    before = story.present
+    story.bad(hours=-24 * 5)
+    assert (story.present, story.changes) == (before, [BEGAN])
+    story.good("b")
+    assert (story.present, story.changes) == (None, [BEGAN, ENDED])
+
+
+def test_a_clock_that_goes_back_and_returns_moves_no_deadline_and_announces_none() -> None:
+    story = Story()
+    story.bad(14)
+    story.bad(14, hours=-24 * 10)
+    story.see(None, 24 * 5)
+    story.bad(14, hours=24 * 6, severity=Severity.CRITICAL)
     assert story.present is not None
-    assert story.present.deadline == format_time(START + timedelta(days=10))
-    story.see(None, 24 * 8)
-    assert story.changes == [BEGAN, NEAR]
+    assert story.present.deadline == format_time(START + timedelta(days=14))
+    assert story.changes == [BEGAN, INCREASED]
+
+
+def test_a_clock_that_goes_back_behind_a_moved_deadline_moves_it_no_further() -> None:
+    story = Story()
+    story.bad(14)
+    story.bad(3, hours=24 * 5)
+    story.bad(3, hours=-24 * 2)
+    assert story.present is not None
+    assert story.present.deadline == format_time(START + timedelta(days=8))
+    assert story.changes == [BEGAN, MOVED]
+
+
+def test_a_clock_that_jumps_to_and_fro_announces_a_passed_deadline_once_falsely_and_once_when_it_is_true() -> None:
+    story = Story()
+    story.bad(14)
+    for days in (-10, 40, -30):
+        story.bad(14, hours=24 * days)
+    assert story.changes == [BEGAN, PASSED]
+    for _ in range(20):
+        story.bad(14, hours=24)
+    assert story.changes == [BEGAN, PASSED, NEAR, PASSED]
+    for days in (-10, 10, 1, -30, 40):
+        story.bad(14, hours=24 * days)
+    assert story.changes == [BEGAN, PASSED, NEAR, PASSED]
+    assert story.present is not None
+    assert story.present.deadline == format_time(START + timedelta(days=14))
+
+
+# Each step: how many hours have passed, and by how many days the clock is wrong.
+JUMPS = st.lists(st.tuples(st.integers(1, 30), st.sampled_from([0, 0, 0, -40, -10, -3, 1, 5, 40])), max_size=40)
+
+
+@given(JUMPS, st.lists(st.sampled_from([14, 14, 14, 5, None]), min_size=41, max_size=41))
+def test_a_clock_that_jumped_leaves_the_state_of_one_that_never_did(
+    jumps: list[tuple[int, int]], times: list[int | None]
+) -> None:
+    """The policy's time changes only while the clock is right: a wrong one cannot say when that was."""
+    jumping, right = Story(), Story()
+    by_right_clock: list[tuple[RiskChange, str]] = []  # of the clock that jumps
+    true_time, days = START, 14
+    for (hours, wrong_days), time in zip([(0, 0), *jumps, (1, 0)], [14, *times], strict=False):
+        true_time += timedelta(hours=hours)
+        days = time if time is not None and not wrong_days else days
+        right.look(true_time, days)
+        made = jumping.look(true_time + timedelta(days=wrong_days), days)
+        by_right_clock += made if not wrong_days else []
+    assert jumping.present is not None
+    assert right.present is not None
+    assert _read_lasting(jumping.present) == _read_lasting(right.present)
+    assert len(by_right_clock) == len(set(by_right_clock))
+    assert (PASSED in jumping.changes) >= (PASSED in right.changes)
+
+
+def _read_lasting(risk: TimeAtRisk) -> tuple[object, ...]:
+    return risk.image, risk.summary, risk.began_at, risk.deadline, risk.severity
 
 
 def test_a_rejection_that_ended_by_a_clock_that_was_ahead_ends_after_the_time_to_recover() -> None:

@@ -1,6 +1,6 @@
 """The tables of verdicts, and of what they are made from."""
 
-from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint
 
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -152,6 +152,7 @@ service_risks = Table(
     define_text("summary"),
     define_text("began_at"),
     define_text("deadline"),
+    Column("allowed_seconds", BigInteger, nullable=False),
     Column("near_at", SafeText),
     Column("passed_at", SafeText),
     Column("accepted_since", SafeText),
