@@ -119,6 +119,45 @@ def test_the_history_is_newest_first(repository: Repository) -> None:
     assert len(repository.files.list_commits("web", "main", 1)) == 1
 
 
+def test_a_commit_is_found_by_what_people_call_it(repository: Repository) -> None:
+    first = repository.push({"a": "1"}, "First")
+    second = repository.push({"a": "2"}, "Second")
+    assert repository.files.find_commit("web", "main") == second
+    for digits in (4, 8, 12, 39, 40):
+        assert repository.files.find_commit("web", first[:digits]) == first
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("", "-", "--all", "HEAD", "main^", "main~1", "main@{1}", "@{-1}", ":/Second", "main:a", "main^{tree}", "@"),
+        *("refs/heads/main", "main..main", "main\nmain", "main main", "abc", "g" * 8, "0" * 8, "0" * 40, "*"),
+    ],
+)
+def test_no_expression_of_git_names_a_commit(repository: Repository, name: str) -> None:
+    repository.push({"a": "1"}, "First")
+    repository.push({"a": "2"}, "Second")
+    with pytest.raises(NotFoundError) as caught:
+        repository.files.find_commit("web", name)
+    assert caught.value.advice
+
+
+@pytest.mark.real
+def test_tags_name_commits_and_digits_of_several_commits_name_none(tmp_path: Path) -> None:
+    repository = InGit(tmp_path)
+    repository.host.create("web")
+    commits = [repository.push({"a": str(number)}) for number in range(3)]
+    clone = tmp_path / "clone"
+    git(clone, "tag", "-a", "-m", "v1", "v1", commits[0])
+    git(clone, "tag", commits[1][:8], commits[2])
+    git(clone, "push", "--quiet", "--tags", "origin")
+    assert repository.files.find_commit("web", "v1") == commits[0]
+    assert repository.files.find_commit("web", commits[1][:8]) == commits[2]
+    tree = git(clone, "rev-parse", f"{commits[0]}^{{tree}}").strip()
+    with pytest.raises(NotFoundError):
+        repository.files.find_commit("web", tree[:12])
+
+
 def test_a_message_with_control_characters_is_one_commit(repository: Repository) -> None:
     message = "First\x1e\n\nb\x1fc\x1e\x1d"
     repository.push({"a": "1"}, message)

@@ -6,7 +6,7 @@ from difflib import unified_diff
 
 from tests.fakes.repository_host import MemoryHost
 
-from dockgate.delivery.repository_files import MAX_FILE, EntryKind, FileEdit, FilesEdit, TreeEntry
+from dockgate.delivery.repository_files import MAX_FILE, MIN_DIGITS, EntryKind, FileEdit, FilesEdit, TreeEntry
 from dockgate.delivery.source_ports import Commit
 from dockgate.delivery.sources.git_files import (
     check_authorship,
@@ -14,6 +14,7 @@ from dockgate.delivery.sources.git_files import (
     check_edit,
     check_path,
     make_unchanged_error,
+    make_unknown_commit_error,
 )
 from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError
 
@@ -47,6 +48,16 @@ class MemoryFiles:
         if len(files[path].encode()) > MAX_FILE:
             raise TooLargeError("the file is too large")
         return files[path].encode()
+
+    def find_commit(self, repository: str, name: str) -> str:
+        try:
+            return self._host.commit(repository, name).id
+        except NotFoundError:
+            commits = self._host.list_ids(repository)
+        like = [commit for commit in commits if len(name) >= MIN_DIGITS and commit.startswith(name)]
+        if len(like) != 1:
+            raise make_unknown_commit_error(repository, name)
+        return like[0]
 
     def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
         return self._host.list_commits(repository, revision)[:limit]

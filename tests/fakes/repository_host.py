@@ -88,6 +88,11 @@ class MemoryHost:
         """The files of a commit, by path."""
         return self._find(repository, revision)[1]
 
+    def list_ids(self, repository: str) -> Sequence[str]:
+        """The ids of all commits of a repository."""
+        self._repository(repository)
+        return [commit for place, commit in self._commits if place == repository]
+
     def list_commits(self, repository: str, revision: str) -> Sequence[Commit]:
         """The commit and its ancestors, newest first."""
         return [self._commits[repository, commit][0] for commit in self._reachable(repository, revision)]

@@ -405,6 +405,13 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     assert "<ins>+new</ins>" in page
     call = next(link for link in Forms(page).links if link.startswith("/api/"))
     assert "+new" in browser.get(call).json()["difference"]
+    for commit, base in ((newest["id"][:8], before[:12]), ("main", before[:8])):
+        assert "<ins>+new</ins>" in browser.get(f"/repositories/web/commits/{commit}?against={base}").text
+    refused = browser.get(f"/repositories/web/commits/{newest['id']}?against=main~1")
+    assert refused.status_code == 404
+    assert 'value="main~1"' in refused.text
+    assert "Nothing was compared" in refused.text
+    assert "Give a branch, a tag, or at least 4 digits" in refused.text
     assert "Nothing differs" in browser.get(f"/repositories/web/commits/{newest['id']}?against={newest['id']}").text
     names = [entry["name"] for entry in site.server.get("/repositories/web/tree?at=main")]
     assert "notes.txt" in names

@@ -15,6 +15,8 @@ from dockgate.delivery.source_ports import Commit
 MAX_FILE = 1 << 20
 
 
+# The least digits of a commit's id that name it.
+MIN_DIGITS = 4
 # Characters of a path.
 MAX_PATH = 1000
 
@@ -85,6 +87,14 @@ class RepositoryFiles(Protocol):
 
     def read(self, repository: str, revision: str, path: str) -> bytes:
         """Return a file, or the target of a link. Raises TooLargeError for more than `MAX_FILE` bytes."""
+        ...
+
+    def find_commit(self, repository: str, name: str) -> str:
+        """Return the id of the commit that an id, a branch, a tag, or the first digits of an id name.
+
+        At least MIN_DIGITS digits that no other commit of the repository begins with. A branch comes before a tag, and
+        a tag before digits. NotFoundError for another name, and for digits that several commits begin with.
+        """
         ...
 
     def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:

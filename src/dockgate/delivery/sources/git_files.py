@@ -8,6 +8,7 @@ from pathlib import Path
 
 from dockgate.delivery.repository_files import (
     MAX_FILE,
+    MIN_DIGITS,
     EntryKind,
     FileEdit,
     FilesEdit,
@@ -25,6 +26,12 @@ _KINDS = {"040000": EntryKind.FOLDER, "120000": EntryKind.LINK, "160000": EntryK
 # The modes of files: a new one is not executable.
 _FILES = ("100644", "100755")
 _NO_COMMIT = "0" * 40
+_OBJECT = re.compile(r"[0-9a-f]{40}")
+_DIGITS = re.compile(rf"[0-9a-f]{{{MIN_DIGITS},39}}")
+# What no reference's name has, and what git reads as an expression in a revision (gitrevisions(7)).
+_SYNTAX = re.compile(r"[\s~^:?*\[\\\x00-\x20\x7f]|@\{|\.\.|^-|^$")
+# Objects whose ids begin alike, of which commits are looked for.
+MAX_LIKE = 1000
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>")
 MAX_MESSAGE = 10_000
@@ -58,6 +65,24 @@ class GitFiles(RepositoryFiles):
         if _read_mode(place, commit, check_path(path)) in (None, "040000", "160000"):
             raise NotFoundError(f"no file {path!r} in {revision} of {repository}", "Open the folder above it.")
         return _read_output(place, "cat-file", "blob", f"{commit}:{path}")
+
+    @override
+    def find_commit(self, repository: str, name: str) -> str:
+        place = get_place(self._folder, repository)
+        if _OBJECT.fullmatch(name):
+            return resolve(place, repository, name)
+        if not _SYNTAX.search(name):
+            for reference in (f"refs/heads/{name}", f"refs/tags/{name}"):
+                if commits := _list_commit_ids(place, [f"{reference}^{{commit}}"]):
+                    return commits[0]
+        if _DIGITS.fullmatch(name):
+            objects = run("-C", str(place), "rev-parse", f"--disambiguate={name}").split()
+            commits = _list_commit_ids(place, objects[:MAX_LIKE])
+            if len(commits) == 1:
+                return commits[0]
+            if commits:
+                raise NotFoundError(f"several commits of {repository} begin with {name}", "Give more digits of the id.")
+        raise make_unknown_commit_error(repository, name)
 
     @override
     def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
@@ -204,6 +229,12 @@ def _read_entry_field(place: Path, commit: str, path: str, field: str) -> str | 
     return line.split("\0")[0] or None
 
 
+def _list_commit_ids(place: Path, names: Sequence[str]) -> list[str]:
+    """The ids of those of the names of objects that are commits."""
+    lines = run("-C", str(place), "cat-file", "--batch-check", input_text="".join(f"{name}\n" for name in names))
+    return [words[0] for words in map(str.split, lines.splitlines()) if words[1:2] == ["commit"]]
+
+
 def _read_output(place: Path, *arguments: str) -> bytes:
     with tempfile.TemporaryFile() as file:
         run("-C", str(place), *arguments, output=file, max_output=MAX_FILE)
@@ -219,6 +250,12 @@ def _find_head(place: Path, branch: str) -> str | None:
 def _make_changed_error(branch: str) -> ChangedError:
     message = f"the branch {branch} has moved since the file was opened"
     return ChangedError(message, "Compare what it has now with your text, and commit again.")
+
+
+def make_unknown_commit_error(repository: str, name: str) -> NotFoundError:
+    """Return the error of a name that is no commit's, no branch's and no tag's."""
+    advice = f"Give a branch, a tag, or at least {MIN_DIGITS} digits of a commit's id."
+    return NotFoundError(f"no commit, branch or tag {name!r} in {repository}", advice)
 
 
 def make_unchanged_error(path: str) -> ConflictError:

@@ -56,7 +56,11 @@ def list_commits(
 def get_commit(
     name: str, commit: str, caller: Reader, server: ServerDependency, against: str | None = None
 ) -> CommitView:
-    """Get a commit and what it changes, or with `against` (a commit or branch) what differs from that."""
-    commit_object = server.source.commit(name, commit)
+    """Get a commit and what it changes, or with `against` what differs from that.
+
+    Both are the id of a commit, at least four of its first digits, a branch or a tag.
+    """
+    commit_object = server.source.commit(name, server.files.find_commit(name, commit))
     branch = server.source.find_branch(name, commit_object.id)
-    return CommitView(commit_object, branch, against, server.files.diff_commits(name, against or None, commit))
+    base = server.files.find_commit(name, against) if against else None
+    return CommitView(commit_object, branch, against, server.files.diff_commits(name, base, commit_object.id))

@@ -192,20 +192,26 @@ def show_commit(
     """
     lines: list[str] = []
     reason = ""
-    shown_commit = server.source.commit(name, commit)
+    refusal = None
+    shown_commit = server.source.commit(name, server.files.find_commit(name, commit))
     try:
-        lines = split_lines(server.files.diff_commits(name, against or None, commit))
+        base = server.files.find_commit(name, against.strip()) if against.strip() else None
+        lines = split_lines(server.files.diff_commits(name, base, shown_commit.id))
     except TooLargeError as error:
         reason = str(error)
+    except NotFoundError as error:
+        refusal = error
     return render_page(
         request,
         caller,
         "commit.html",
-        title=f"{commit[:12]} in {name}",
+        404 if refusal else 200,
+        title=f"{'Error: ' if refusal else ''}{shown_commit.id[:12]} in {name}",
         name=name,
         commit=shown_commit,
         branch=server.source.find_branch(name, shown_commit.id),
-        against=against,
+        against=against.strip(),
+        refusal=refusal,
         committed=committed,
         starts=[
             pipeline for pipeline in _list_pipelines(server, name, committed) if caller.can_reach(pipeline=pipeline)
