@@ -142,6 +142,7 @@ def test_a_refused_form_leads_back_to_its_page_and_nowhere_else(site: Site, admi
     action, here = "/policies/default/remove", site.server.url
     pages = {
         f"{here}/policies/default?version=0": "/policies/default?version=0",
+        f"{here}/events/rules/default/test": "/events/rules/default",  # the page of a form with an error
         "https://evil.example/x": None,
         "http://[": None,
         "": None,

@@ -137,7 +137,7 @@ def _choose_next_page(request: Request, status: int) -> tuple[str, str] | None:
     """
     if request.method not in SAFE_METHODS:
         back = _read_own_path(request, "Referer")
-        return ("Back", back) if back else None
+        return ("Back", _find_page(request, back)) if back else None
     if status not in (400, 403, 404, 405, 422):
         return "Try again", request_address(request)
     name = _LISTS.get(request.url.path.split("/")[1])
