@@ -242,9 +242,19 @@ def test_whether_it_blocks_is_unknown_where_the_recorded_verdict_is_older_than_i
         "blocks": RecordedViolations("3", Status.REJECTED, {"CVE-2026-1": "no"}, frozenset(names)),
         "allows": RecordedViolations("4", Status.REJECTED, {}, frozenset(names)),
     }
-    blocking = BlockingVerdicts(names, recorded, [*recorded, "without"])
+    blocking = BlockingVerdicts(names, {name: [entry] for name, entry in recorded.items()}, [*recorded, "without"])
     assert [blocking.is_blocking(image) for image in blocking.images] == [None, None, True, False, None]
     assert blocking.unknown_count == 3
+    in_several = {
+        "lax": [recorded["approved"], recorded["blocks"]],
+        "both": [recorded["allows"], recorded["blocks"]],
+        "other reasons": [recorded["approved"], recorded["allows"]],
+        "one is older": [recorded["allows"], recorded["older"]],
+    }
+    blocking = BlockingVerdicts(names, in_several, list(in_several))
+    assert [blocking.is_blocking(image) for image in in_several] == [True, True, False, None]
+    assert (blocking.find_message("lax"), blocking.find_verdict("lax")) == ("no", "3")
+    assert (blocking.find_message("other reasons"), blocking.find_verdict("other reasons")) == (None, "4")
 
 
 def test_the_policies_of_any_number_of_repositories_are_read_at_once(fleet: Fleet) -> None:

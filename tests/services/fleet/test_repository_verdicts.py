@@ -14,6 +14,7 @@ from tests.store.factories import FACTORIES
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import LOCAL, Caller
 from dockgate.scanner.model import Distribution, Inventory
+from dockgate.services.exposure.answer import ExposureFilter, ExposureRequest
 from dockgate.services.images.search import ImageQuery, ImageSearch, list_differing_statuses
 from dockgate.services.verdicts.case_builder import DeploymentContext
 from dockgate.shared.digest import compute_digest
@@ -118,6 +119,19 @@ def test_an_image_has_the_verdict_of_the_repository_asked_for_and_else_the_worst
             view, _ = read_image_view(IMAGE, Caller(LOCAL), promoted.system.server, repository)
             assert (view.status, view.places[0].status) == (status, status)
         assert list_differing_statuses(view.places) == {"dev/app": "Approved", "prod/app": "Rejected"}
+
+
+def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_later(promoted: Promoted) -> None:
+    apply(promoted, STRICT, LAX, ASSIGNMENT.replace("prod", "dev"), ASSIGNMENT.replace("strict", "lax"))
+    promoted.publish(Severity.LOW)
+    promoted.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "dev/app", 1)
+    promoted.judge()
+    promoted.system.use_cases.push_verdicts.verdicts.judge_push(IMAGE, "prod/app", 2)
+    assert promoted.statuses() == {"dev/app": "Rejected", "prod/app": "Approved"}
+    question = promoted.system.advisories.advisories[-1].id
+    exposure = promoted.system.server.exposure_search.find(ExposureRequest(question, only=ExposureFilter.BLOCKED))
+    assert (exposure.blocked, exposure.blocked_of, exposure.blocked_unknown) == (1, 1, 0)
+    assert [(image.digest, image.blocks) for image in exposure.images] == [(IMAGE, True)]
 
 
 def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted: Promoted) -> None:

@@ -1,4 +1,4 @@
-"""The images that a vulnerability blocks, by the newest recorded verdicts on rejected images."""
+"""The images that a vulnerability blocks, by the newest recorded verdict of each repository."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,12 +18,13 @@ _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 class BlockingVerdicts:
     """The images on which a vulnerability violates a rule, by the newest recorded verdicts.
 
+    `violations` are those of each repository where an image is, the newest first: it is blocked if it is in any.
     `images` are those whose newest recorded verdicts were read, or that have none: the first of those asked about. A
     recorded verdict decides something, so it is not renewed with the current one of an image that is only stored.
     """
 
     names: Sequence[str]
-    violations: Mapping[str, RecordedViolations]
+    violations: Mapping[str, Sequence[RecordedViolations]]
     images: Sequence[str]
 
     @property
@@ -33,28 +34,49 @@ class BlockingVerdicts:
 
     def find_message(self, image: str) -> str | None:
         """Return the message of the rule that it violates, or None."""
-        entry = self.violations.get(image)
-        if entry is None or entry.status is not Status.REJECTED:
-            return None
-        return next((entry.blocking_messages[name] for name in self.names if name in entry.blocking_messages), None)
+        messages = entry.blocking_messages if (entry := self._find_blocking(image)) else {}
+        return next((messages[name] for name in self.names if name in messages), None)
+
+    def find_verdict(self, image: str) -> str | None:
+        """Return the verdict in which it violates a rule, else the newest that rejects, else the newest."""
+        blocking, entries = self._find_blocking(image), self.violations.get(image, ())
+        candidates = [*([blocking] if blocking else ()), *self._list_rejecting(image), *entries]
+        return candidates[0].verdict if candidates else None
 
     def is_blocking(self, image: str) -> bool | None:
-        """Return None if the verdict does not know it, or does not reject the image."""
-        entry = self.violations.get(image)
-        if entry is None or entry.status is not Status.REJECTED or entry.findings.isdisjoint(self.names):
-            return None
-        return self.find_message(image) is not None
+        """Return None if a verdict that rejects does not know it, or none rejects the image."""
+        if self._find_blocking(image):
+            return True
+        rejecting = self._list_rejecting(image)
+        is_known = rejecting and not any(entry.findings.isdisjoint(self.names) for entry in rejecting)
+        return False if is_known else None
+
+    def _find_blocking(self, image: str) -> RecordedViolations | None:
+        return next(
+            (
+                entry
+                for entry in self._list_rejecting(image)
+                if not entry.blocking_messages.keys().isdisjoint(self.names)
+            ),
+            None,
+        )
+
+    def _list_rejecting(self, image: str) -> list[RecordedViolations]:
+        return [entry for entry in self.violations.get(image, ()) if entry.status is Status.REJECTED]
 
 
 def find_blocking_verdicts(
-    store: Store, images: Sequence[str], names: Sequence[str], scope: ExposureScope, *, reads_more: bool
+    store: Store, images: Sequence[int], names: Sequence[str], scope: ExposureScope, *, reads_more: bool
 ) -> BlockingVerdicts:
-    """Find what the newest verdicts on these images say of the vulnerability with these names.
+    """Find what the newest verdicts on these images, by id, say of the vulnerability with these names.
 
     Only the first MAX_BLOCKED images are looked at.
     """
     if not images:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if reads_more else _FEW_BYTES
-    violations, count = store.verdicts.list_newest_violations(images[:MAX_BLOCKED], scope.repositories, size)
-    return BlockingVerdicts(names, violations, images[:count])
+    periods = store.exposures.list_image_periods(images[:MAX_BLOCKED], scope)
+    repositories = {image.id: (image.digest, {period.repository for period in entries}) for image, entries in periods}
+    places = dict(repositories[number] for number in images[:MAX_BLOCKED])
+    violations, count = store.verdicts.list_newest_violations(places, scope.repositories, size)
+    return BlockingVerdicts(names, violations, list(places)[:count])

@@ -236,7 +236,6 @@ def view_image(
 ) -> ExposedImage:
     """An image of the answer, with those of the services that run it."""
     image = contents.images[number]
-    violations = blocking.violations.get(image.digest)
     return ExposedImage(
         digest=image.digest,
         seen_at=image.seen_at,
@@ -248,7 +247,7 @@ def view_image(
         services=[service for service in services if service.digest == image.digest],
         pipelines=list(pipelines),
         packages=contents.list_packages(number),
-        verdict=violations.verdict if violations else None,
+        verdict=blocking.find_verdict(image.digest),
         blocks=blocking.is_blocking(image.digest),
         blocked_by=blocking.find_message(image.digest),
     )

@@ -204,9 +204,8 @@ class ExposureSearch:
 
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
-        candidates = [holders.images[number].digest for number in holders.rejected_images]
         reads_more = request.only is ExposureFilter.BLOCKED
-        return find_blocking_verdicts(self.store, candidates, names, holders.scope, reads_more=reads_more)
+        return find_blocking_verdicts(self.store, holders.rejected_images, names, holders.scope, reads_more=reads_more)
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest

@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
 
-from sqlalchemy import ColumnElement, Connection, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, func, or_, select, update
 
 from dockgate.events.verdict_events import MAX_TAGS, NewVerdict
 from dockgate.gate.evaluate import digest_inputs
@@ -190,36 +190,46 @@ class Verdicts:
             return {row[0]: row[1] for row in rows}
 
     def list_newest_violations(
-        self, images: Sequence[str], repositories: Collection[str] | None, size: int
-    ) -> tuple[Mapping[str, RecordedViolations], int]:
-        """Return what the newest verdict on each image says, by image.
+        self, places: Mapping[str, Collection[str]], repositories: Collection[str] | None, size: int
+    ) -> tuple[Mapping[str, Sequence[RecordedViolations]], int]:
+        """Return what the newest verdict on each image in each repository says, by image, the newest first.
 
-        Only those made in one of the repositories (None: any) count. Reads documents with `size` compressed bytes in
-        all, a thousand findings in 100,000, and at least one. Also returns of how many images, from the first one on,
-        the verdict was read or does not exist.
+        `places` are the repositories where each image is; verdicts in others count where it has none in these. Only
+        those made in one of `repositories` (None: any) count. Reads documents with `size` compressed bytes in all, a
+        thousand findings in 100,000, and those of at least one image; only of verdicts that reject. Also returns of how
+        many images, from the first one on, the verdicts were read or do not exist.
         """
-        last = select(func.max(verdicts.c.seq)).where(is_one_of(verdicts.c.image, "images")).group_by(verdicts.c.image)
-        parameters = {"images": make_text_list(sorted(images))}
+        table = verdicts.c
+        last = select(func.max(table.seq)).where(is_one_of(table.image, "images"))
+        last = last.group_by(table.image, table.repository)
+        parameters = {"images": make_text_list(sorted(places))}
         if repositories is not None:
-            last = last.where(is_one_of(verdicts.c.repository, "repositories"))
+            last = last.where(is_one_of(table.repository, "repositories"))
             parameters["repositories"] = make_text_list(sorted(repositories))
+        is_read = and_(documents.c.digest == table.digest, table.status == Status.REJECTED)
         query = (
-            select(verdicts.c.image, verdicts.c.digest, verdicts.c.status, documents.c.body)
-            .join(documents, documents.c.digest == verdicts.c.digest)
-            .where(verdicts.c.seq.in_(last), documents.c.kind == Verdict.__name__)
+            select(table.image, table.repository, table.digest, table.status, documents.c.body)
+            .outerjoin_from(verdicts, documents, is_read)
+            .where(table.seq.in_(last))
+            .order_by(table.seq.desc())
         )
+        newest_verdicts: dict[str, dict[str, tuple[str, Status, bytes | None]]] = {}
         with self._database.read() as connection:
-            rows = {row[0]: row[1:] for row in connection.execute(query, parameters)}
-        violations: dict[str, RecordedViolations] = {}
-        for number, image in enumerate(images):
-            if image not in rows:
-                continue
-            digest, status, body = rows[image]
-            size -= len(body)
+            for image, repository, *columns in connection.execute(query, parameters):
+                newest_verdicts.setdefault(image, {})[repository] = tuple(columns)
+        violations: dict[str, Sequence[RecordedViolations]] = {}
+        for number, (image, names) in enumerate(places.items()):
+            rows = newest_verdicts.get(image, {})
+            present = [row for repository, row in rows.items() if repository in names] or list(rows.values())
+            size -= sum(len(body or b"") for _, _, body in present)
             if violations and size < 0:
                 return violations, number
-            violations[image] = RecordedViolations(digest, status, *_read_violations(body))
-        return violations, len(images)
+            if present:
+                violations[image] = [
+                    RecordedViolations(digest, status, *(_read_violations(body) if body else ({}, frozenset())))
+                    for digest, status, body in present
+                ]
+        return violations, len(places)
 
     def list_newest(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
