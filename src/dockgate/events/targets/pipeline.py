@@ -35,7 +35,7 @@ class PipelineAdapter(TargetAdapter):
 
     @override
     def check(self, target: Target, secrets: Mapping[str, str]) -> None:
-        """Accept every target: whether its pipeline exists is known when it starts."""
+        """Accept every target: `EventTargets.apply` requires its pipeline."""
 
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:

@@ -16,7 +16,7 @@ from dockgate.events.rule import RESERVED_TARGETS, Target, TargetType
 from dockgate.services.clock import ServerClock
 from dockgate.services.notifications.owners import Owners
 from dockgate.shared.canonical import encode
-from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError
+from dockgate.shared.errors import ConflictError, DockgateError, NotFoundError, UnavailableError, UsageError
 from dockgate.shared.retry import OUTBOX_RETRIES
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -89,9 +89,11 @@ class EventTargets:
     def apply(self, definition: TargetDefinition, by: str) -> tuple[TargetRecord, str]:
         """Store a target, and return it with what changed.
 
-        Raises UsageError for one that can never be reached.
+        Raises UsageError for one that can never be reached, and for one that starts an unknown pipeline.
         """
         target = definition.target
+        if target.type is TargetType.PIPELINE:
+            self._require_pipeline(target)
         before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
         with _hide_secrets_in_errors(target.name):
             self._adapters[target.type].check(target, definition.secrets)
@@ -100,6 +102,14 @@ class EventTargets:
         if change == "updated":
             self._store.event_receivers.resume(target.name)
         return record, change
+
+    def _require_pipeline(self, target: Target) -> None:
+        try:
+            self._store.pipelines.get(str(target.settings["pipeline"]))
+        except NotFoundError as error:
+            raise UsageError(
+                f"the target {target.name} cannot start a pipeline: {error}", "Apply the Pipeline document first."
+            ) from None
 
     def list_records(self) -> list[TargetRecord]:
         """All targets, those of the settings first."""

@@ -29,8 +29,10 @@ class RuleExecutions:
         """Start a pipeline at the heads of its branches, once for each message.
 
         UsageError where the event comes of an execution that the same rule has started, or a chain of rules is too
-        long, or the rule has started the pipeline `limit` times within an hour.
+        long, or the rule has started the pipeline `limit` times within an hour. NotFoundError without such a pipeline,
+        which counts as no start.
         """
+        self.store.pipelines.get(pipeline)
         chain = [*self._find_chain(message.event), message.rule]
         cause = f"rule/{message.key}"
         if message.rule in chain[:-1]:
