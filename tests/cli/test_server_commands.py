@@ -164,7 +164,7 @@ def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: 
         {**place, "repository": "prod/app", "status": "Rejected"},
         {**place, "repository": "dev/app", "status": "Approved"},
     ]
-    watch: dict[str, object] = {"is_watched": True, "until": None, "policy": "p", "owners": []}
+    watch: dict[str, object] = {"is_watched": True, "until": answers.ago(-90 * 86400), "policy": "p", "owners": []}
     view: dict[str, object] = {name: [] for name in ("pushes", "moves", "inventories", "verdicts")}
     view |= {"digest": samples.MANIFEST, "status": "Rejected", "summary": "1 LOW", "scan": None, "lag": None}
     view |= {"places": places, "watches": [{**watch, "repository": name} for name in ("dev/app", "prod/app")]}
@@ -174,6 +174,7 @@ def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: 
     rows = [line.split()[:2] for line in shown.splitlines()]
     assert ["dev/app", "Approved"] in rows
     assert ["prod/app", "Rejected"] in rows
+    assert "yes, ends in " in shown
     server.answers["GET /images"] = {"images": [{**COMPONENTS, "repository": "dev/app"}], "next": None}
     assert "differs by repository" not in dockgate("image", "show", "dev/app:1").out
     assert server.requests[-1].query == {"repository": "dev/app"}

@@ -303,7 +303,7 @@ def _format_watch(watch: Mapping[str, Any]) -> str:
     if watch["until"] is None:
         return "yes" if watch["is_watched"] else "no"
     return (
-        f"until {times.format_age(watch['until'])}"
+        f"yes, ends {times.format_age(watch['until'])}"
         if watch["is_watched"]
         else f"ended {times.format_age(watch['until'])}"
     )

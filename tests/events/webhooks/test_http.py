@@ -143,6 +143,12 @@ def test_a_name_is_looked_at_when_it_is_called() -> None:
         assert got == []
 
 
+def test_the_error_of_an_address_that_is_not_allowed_says_to_give_another_host() -> None:
+    with pytest.raises(UnavailableError, match="where clouds keep credentials") as caught:
+        HttpWebhooks(is_loopback_allowed=False).call("http://169.254.169.254/latest", {}, b"")
+    assert caught.value.next_step == "This address is not allowed: give a URL of another host."
+
+
 @pytest.mark.parametrize(
     "url",
     [

@@ -11,6 +11,10 @@ from dockgate.shared.addresses import explain_refusal
 from dockgate.shared.interfaces import override
 
 
+class RefusedAddressError(httpcore.ConnectError):
+    """The host has an address that may not be called."""
+
+
 class BoundedStream(httpcore.NetworkStream):
     """A connection that ends `seconds` after it was made, whatever the receiver does."""
 
@@ -73,7 +77,7 @@ class GuardedBackend(httpcore.NetworkBackend):
         failure: Exception = httpcore.ConnectError(f"{host} has no address")
         for address in addresses:
             if reason := explain_refusal(address, self._is_loopback_allowed):
-                failure = httpcore.ConnectError(f"{address}, the address of {host}, {reason}: it is not called")
+                failure = RefusedAddressError(f"{address}, the address of {host}, {reason}: it is not called")
                 continue
             try:
                 stream = self._inner.connect_tcp(address, port, timeout, local_address, socket_options)

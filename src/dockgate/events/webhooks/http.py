@@ -86,6 +86,8 @@ class HttpWebhooks(Webhooks):
     @override
     def call(self, url: str, headers: Mapping[str, str], body: bytes) -> None:
         self.check(url)
+        from dockgate.events.webhooks.guarded_network import RefusedAddressError
+
         own_headers = {"user-agent": f"dockgate/{dockgate.__version__}", "host": urlsplit(url).netloc}
         all_headers: list[tuple[bytes | str, bytes | str]] = [*own_headers.items(), *headers.items()]
         try:
@@ -96,7 +98,11 @@ class HttpWebhooks(Webhooks):
                 _read(answer)
         except _list_failures() as error:
             reason = str(error) or type(error).__name__
-            raise UnavailableError(f"{urlsplit(url).netloc} did not accept the message: {reason}") from error
+            is_refused = isinstance(error, RefusedAddressError)
+            raise UnavailableError(
+                f"{urlsplit(url).netloc} did not accept the message: {reason}",
+                "This address is not allowed: give a URL of another host." if is_refused else None,
+            ) from error
         if status == HTTP_GONE:
             raise DeniedError(
                 f"{urlsplit(url).netloc} refused further messages (410)",
