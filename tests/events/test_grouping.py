@@ -55,6 +55,19 @@ def test_a_service_and_its_image_are_one_image() -> None:
     assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 1}]
 
 
+def test_an_image_in_several_repositories_is_counted_and_listed_once() -> None:
+    names = ("team/app", "other/app", "prod/app")
+    message = group_events([verdict(number, repository=name) for number in range(12) for name in names], LINK)
+    assert message.title == "CVE-2026-1: 12 images affected"
+    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert len(listed) == 10
+    assert listed[0].startswith(f"- other/app@sha256:{0:064x}")
+    assert listed[0].endswith("(also in prod/app, team/app)")
+    assert "and 6 more" in message.text
+    lax = verdict(1, repository="lax/app", status="Approved", vulnerabilities=[])
+    assert len(group_events([verdict(1), lax], LINK).detail["worst"]) == 2
+
+
 def test_a_vulnerability_that_went_before_the_message_is_not_counted() -> None:
     approved = verdict(1, status="Approved", vulnerabilities=[]) | {"id": "verdict.changed/1b"}
     message = group_events([verdict(1), approved, verdict(2, "CVE-2026-2")], LINK)

@@ -3,11 +3,11 @@
 A change of the advisories that touches 300 images is one message to each of their owners.
 """
 
-import heapq
 import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from sys import intern
 from typing import Any
 
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
@@ -27,12 +27,14 @@ _STATUSES = ("Rejected", "Undetermined", "", "Approved")
 class Concern:
     """The content of one event, as far as people compare it. A smaller `rank` is worse.
 
-    `image` is the image that it is about, by repository and digest, or the subject if it is about none.
+    `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
+    image is, None unless the subject is the image there.
     """
 
     kind: str
     subject: str
     image: str
+    repository: str | None
     text: str
     vulnerabilities: tuple[str, ...]
     severities: tuple[str, ...]
@@ -59,7 +61,7 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     """Read an event in its envelope. Fields of unknown shape are ignored."""
     detail = event.get("detail")
     detail = detail if isinstance(detail, Mapping) else {}
-    kind = to_one_line(str(event.get("detail-type", "event")))
+    kind = intern(to_one_line(str(event.get("detail-type", "event"))))
     names, severities = _read_vulnerabilities(detail)
     service, status = _read_text(detail, "service"), _read_text(detail, "status", "state")
     image = _read_text(detail, "image", "image-digest", "digest")
@@ -81,7 +83,10 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
         subject,
     )
     text = shorten_text(": ".join(filter(None, parts)), 400)
-    return Concern(kind, subject, place or subject, text, names, severities, rank)
+    is_of_place = bool(repository and image) and not service
+    return Concern(
+        kind, subject, image or subject, intern(repository) if is_of_place else None, text, names, severities, rank
+    )
 
 
 def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: int = 0) -> GroupMessage:
@@ -105,11 +110,11 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
     for concern in concerns.values():
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
             _add(vulnerabilities.setdefault(name, _Count()), concern.image, concern, severity)
-    worst_concerns = heapq.nsmallest(WORST_LIMIT, concerns.values(), key=lambda concern: concern.rank)
+    worst_concerns, shown_count = _select_worst(concerns.values())
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
     return GroupMessage(
         _make_title(count + omitted_count, sorted_vulnerabilities, kinds),
-        _make_text(count, omitted_count, sorted_vulnerabilities, kinds, worst_concerns, link),
+        _make_text(count, omitted_count, sorted_vulnerabilities, kinds, worst_concerns, count - shown_count, link),
         {
             "count": count + omitted_count,
             "vulnerabilities": [
@@ -121,6 +126,40 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
             "link": link,
         },
     )
+
+
+def _select_worst(concerns: Iterable[Concern]) -> tuple[list[Concern], int]:
+    """Return the worst concerns, and for how many they are shown.
+
+    The verdicts with one status on an image are one, whatever the repository.
+    """
+    worst_concerns: list[Concern] = []
+    repositories: dict[tuple[str, int], list[str]] = {}
+    shown_count = 0
+    for concern in sorted(concerns, key=lambda concern: concern.rank):
+        key = concern.image, concern.rank[2]
+        is_mergeable = concern.kind == VERDICT_CHANGED and concern.repository is not None
+        if is_mergeable and key in repositories:
+            repositories[key].append(concern.repository or "")
+        elif len(worst_concerns) < WORST_LIMIT:
+            worst_concerns.append(concern)
+            if is_mergeable:
+                repositories[key] = []
+        else:
+            continue
+        shown_count += 1
+    listed_concerns = [
+        _add_repositories(each, repositories.get((each.image, each.rank[2]), ())) for each in worst_concerns
+    ]
+    return listed_concerns, shown_count
+
+
+def _add_repositories(concern: Concern, repositories: Collection[str]) -> Concern:
+    """Add to the text in which other repositories the image is."""
+    others = sorted({*repositories} - {concern.repository})
+    if concern.kind != VERDICT_CHANGED or concern.repository is None or not others:
+        return concern
+    return replace(concern, text=f"{concern.text} (also in {', '.join(others[:3])}{' …' if others[3:] else ''})")
 
 
 def _add(count: _Count, member: str, concern: Concern, severity: str | None = None) -> None:
@@ -159,6 +198,7 @@ def _make_text(
     vulnerabilities: list[tuple[str, _Count]],
     kinds: Mapping[str, _Count],
     worst_concerns: list[Concern],
+    remaining_count: int,
     link: str,
 ) -> str:
     lines = []
@@ -170,11 +210,11 @@ def _make_text(
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
     lines += [
         "",
-        "Worst:" if count > len(worst_concerns) else "What happened:",
+        "Worst:" if remaining_count else "What happened:",
         *(f"- {each.text}" for each in worst_concerns),
     ]
-    if count > len(worst_concerns):
-        lines.append(f"and {count - len(worst_concerns)} more")
+    if remaining_count:
+        lines.append(f"and {remaining_count} more")
     if omitted_count:
         lines.append(f"and {omitted_count} earlier events that are no longer stored")
     if len(kinds) > 1:
@@ -197,7 +237,7 @@ def _read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], t
         name = value.get("id") if isinstance(value, Mapping) else value
         if name:
             severity = value.get("severity") if isinstance(value, Mapping) else ""
-            names.setdefault(shorten_text(to_one_line(str(name)), 60), str(severity or ""))
+            names.setdefault(intern(shorten_text(to_one_line(str(name)), 60)), intern(str(severity or "")))
     return tuple(names), tuple(names.values())
 
 
