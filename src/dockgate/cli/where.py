@@ -59,6 +59,8 @@ def command(
       dockgate where openssl
       dockgate where log4j-core@2.14.1
 
+    The type, namespace, name and version of a package URL count, not its qualifiers (?arch=…, ?distro=…).
+
     Images that could not be judged are listed as unknown. With -o html or csv, the answer is a report of all images.
 
     Exits 0 when the answer is complete, 3 when it is unknown for some images or the name is not known.
