@@ -318,7 +318,7 @@ def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: P
         "data, address, context = sys.argv[1:]\npodman = podman_service.prepare(Path(data), address)\n"
         "from dockgate.delivery.registries.tokens import RegistryTokens\n"
         "tokens = RegistryTokens(Path(data, 'keys'))\n"
-        "registry = DistributionRegistry(address, lambda access: tokens.token('test', access))\n"
+        "registry = DistributionRegistry(address, lambda access: tokens.issue_token('test', access))\n"
         "builder = podman_builder(podman, registry)\n"
         "builder.build(BuildRequest('key', 'killed', Path(context)), lambda line: print(line, flush=True))\n"
     )

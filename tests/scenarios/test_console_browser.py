@@ -15,7 +15,7 @@ from tests.scenarios.console_site import Site
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.planned_images import advisory
 from tests.scenarios.provider_site import Place
-from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
 
 from dockgate.events.envelope import NewEvent
 from dockgate.identity.model import Role
@@ -59,7 +59,7 @@ def session(chromium: WatchedBrowser, site: Site) -> StorageState:
     """The cookies of an administrator who has signed in."""
     context = chromium.new_context(base_url=site.server.url)
     page = context.new_page()
-    page.goto("/signin")
+    go_to(page, "/signin")
     page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
     expect(page).to_have_url(f"{site.server.url}/")
@@ -88,7 +88,7 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
                 )
             )
             page = context.new_page()
-            page.goto(path)
+            go_to(page, path)
             return page
 
         yield open_page
@@ -101,7 +101,7 @@ def _walk(page: Page) -> Iterator[str]:
         if not waiting:
             return
         path = waiting.pop(0)
-        answer = page.goto(path)
+        answer = go_to(page, path)
         assert answer is not None
         if "text/html" not in answer.headers.get("content-type", ""):
             continue
@@ -168,12 +168,12 @@ def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: W
         faults.extend(faults_of(page))
 
     verdict = site.server.get(f"/images/{site.rejected}")["verdicts"][0]["digest"]
-    page.goto(site.server.post(f"/verdicts/{verdict}/link", {})["url"])
+    go_to(page, site.server.post(f"/verdicts/{verdict}/link", {})["url"])
     examine("Rejected")
     chromium.expect("status of 403")
-    page.goto(f"{site.server.url}/signin/provider/return?state=x&code=y")
+    go_to(page, f"{site.server.url}/signin/provider/return?state=x&code=y")
     examine("You are not signed in")
-    page.goto(f"{site.server.url}/signin")
+    go_to(page, f"{site.server.url}/signin")
     expect(page.get_by_role("link", name="Sign in with your organisation")).to_be_visible()
     examine("Sign in")
     page.get_by_label("Token").fill("dgt_wrong")
@@ -219,7 +219,7 @@ def test_a_page_is_live_when_a_script_comes_late(open_page: OpenPage, script: st
 
     page.route(f"**/{script}.min.js*", answer_late)
     with page.expect_request("**/live?*", timeout=15_000):
-        page.goto("/pipelines")
+        go_to(page, "/pipelines")
 
 
 def test_a_page_keeps_its_content_while_the_server_is_busy(
@@ -231,7 +231,7 @@ def test_a_page_keeps_its_content_while_the_server_is_busy(
     page.clock.install()
     page.route("**/live?*", lambda route: route.fulfill(status=503, json={"error": "busy"}), times=1)
     with page.expect_response("**/live?*"):
-        page.goto("/pipelines")
+        go_to(page, "/pipelines")
     pipeline = page.locator("#list").get_by_role("link", name="web", exact=True).first
     expect(pipeline).to_be_visible()
     not_live = re.compile(r"^Not live since \d\d:\d\d, reconnecting$")
@@ -283,7 +283,7 @@ def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
     assert site.server.get("/policies/kept")["version"] == 1
     page.get_by_role("button", name="Save as version 2").click()
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
-    page.goto(f"{site.server.url}/policies/kept")
+    go_to(page, f"{site.server.url}/policies/kept")
     expect(page.get_by_label("Comment")).to_have_value("")
 
 
@@ -299,7 +299,7 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
         route.fulfill(content_type="text/event-stream", body="retry: 100\n\n")
 
     page.route("**/live?*", end_session, times=1)
-    page.goto("/pipelines")
+    go_to(page, "/pipelines")
     expect(page).to_have_url(f"{site.server.url}/signin?to=%2Fpipelines", timeout=15_000)
 
 
@@ -335,7 +335,7 @@ def test_without_scripts_a_person_reads_filters_and_decides(open_page: OpenPage,
     tags = page.locator("tbody tr").all_inner_texts()
     assert tags
     assert [tag for tag in tags if "api/app" not in tag or "Rejected" not in tag] == []
-    page.goto(f"/executions/{site.execution}")
+    go_to(page, f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     page.locator("main td").get_by_role("link", name=re.compile("Waive")).first.click()
     page.get_by_label("Until", exact=False).first.fill("2999-01-01")
@@ -401,7 +401,7 @@ def test_shortcuts_do_nothing_when_they_are_off(open_page: OpenPage) -> None:
 def test_a_command_is_copied_exactly(open_page: OpenPage, site: Site) -> None:
     page = open_page("/")
     page.context.grant_permissions(["clipboard-read", "clipboard-write"])
-    page.goto(f"/executions/{site.execution}")
+    go_to(page, f"/executions/{site.execution}")
     page.get_by_role("link", name="Open verdict").click()
     command = page.locator(".command pre").first
     text = command.inner_text()

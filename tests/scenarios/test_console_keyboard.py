@@ -10,7 +10,7 @@ from playwright.sync_api import Page, expect
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
-from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
 
 from dockgate.services.identity.first_admin import LINK_PATH
 
@@ -64,7 +64,7 @@ def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -
 
 def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
     ada = Keyboard(browser.new_context(base_url=server.url, java_script_enabled=False).new_page())
-    ada.page.goto(f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
+    go_to(ada.page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
     ada.fill(name="ada", email="ada@example.org")
     ada.press("Become the administrator")
     server.client.headers["Authorization"] = f"Bearer {ada.page.locator('pre').first.inner_text()}"
@@ -121,7 +121,7 @@ def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool)
         server.apply("kind: PolicyAssignment\nname: batch\npolicy: brief\nrepositories: ['batch/*']\n")
         context = browser.new_context(base_url=server.url, java_script_enabled=scripts)
         ada = Keyboard(context.new_page())
-        ada.page.goto("/policies#assignments")
+        go_to(ada.page, "/policies#assignments")
         ada.reach("Remove batch")  # its summary
         ada.page.keyboard.press("Enter")
         ada.press("Remove batch", "brief")
@@ -138,5 +138,5 @@ def test_the_page_of_a_collection_follows_it_to_its_end(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
         page = browser.new_context(base_url=server.url).new_page()
         server.post("/gc")
-        page.goto("/gc")
+        go_to(page, "/gc")
         expect(page.locator("#runs")).to_contain_text("Succeeded", timeout=30_000)

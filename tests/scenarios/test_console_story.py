@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Locator, Page, expect
 from tests.scenarios import advisories
 from tests.scenarios.live import BUSYBOX, OS_RELEASE, Clone, Live
-from tests.scenarios.watched_browser import WatchedBrowser, no_faults, watched_chromium
+from tests.scenarios.watched_browser import WatchedBrowser, go_to, no_faults, watched_chromium
 
 pytestmark = [pytest.mark.real, pytest.mark.long]
 
@@ -167,7 +167,7 @@ def test_a_commit_is_rejected_changed_approved_scaled_waived_and_approved_by_a_p
     ada.waits_for("Waiting")
     expect(ada.page.locator("#live")).to_contain_text("Others decide.")
 
-    ben.page.goto("/signin")
+    go_to(ben.page, "/signin")
     ben.field("Token").fill(approver)
     ben.press("Sign in")
     ben.page.locator(".queue").get_by_role("link", name="Decide").click()
@@ -189,13 +189,13 @@ def _dockerfile(version: str, comment: str = "") -> str:
 def _become_administrator(person: Person, started: str) -> str:
     """Open the link that the server printed when it started. Returns the token that the page shows."""
     (link,) = re.findall(r"http\S+/first-admin\?key=\S+", started)
-    person.page.goto(link)
+    go_to(person.page, link)
     person.field("Name").fill("ada")
     person.field("E-mail").fill("ada@example.org")
     person.press("Become the administrator")
     person.sees("You are the administrator")
     token = person.page.locator(".command pre").inner_text()
-    person.page.goto("/")
+    go_to(person.page, "/")
     person.sees("Nothing needs you")
     return token
 

@@ -37,7 +37,7 @@ class FailsAtFirst:
         ("images", "request_scan"),
         ("verdicts", "add"),
         ("approvals", "settle_all"),
-        ("approvals", "open_executions"),
+        ("approvals", "list_open_executions"),
         ("services", "set_revision"),
     ],
 )

@@ -4,12 +4,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, WebError, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Error,
+    Page,
+    Response,
+    WebError,
+    sync_playwright,
+)
 from tests.scenarios.accessibility import CHROMIUM
 
 # Makes a page say which of its policies something breaks: each document, before its own scripts.
 SAY_VIOLATIONS = """addEventListener("securitypolicyviolation", event => console.error(
     `content policy: ${event.effectiveDirective} forbids ${event.blockedURI} in ${event.sourceFile}`))"""
+
+# Chromium breaks off a navigation when an interface of the host comes or goes, as containers of other tests make them.
+NETWORK_CHANGED, NAVIGATIONS = "ERR_NETWORK_CHANGED", 5
+
+
+def go_to(page: Page, url: str) -> Response | None:
+    """Open an address in a page, and again if an interface of the host came or went meanwhile."""
+    for _ in range(NAVIGATIONS - 1):
+        try:
+            return page.goto(url)
+        except Error as error:
+            if NETWORK_CHANGED not in error.message:
+                raise
+    return page.goto(url)
 
 
 class WatchedBrowser:

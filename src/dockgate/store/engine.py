@@ -58,6 +58,8 @@ from dockgate.store.liveness import PROBE_SECONDS, Liveness, watch_connections
 # How long a transaction waits for another process's write on SQLite, and a statement for a lock on Postgres: a session
 # that is not ours may keep one for ever, and a request must fail in time. `store.locks` and migrations wait longer.
 BUSY_SECONDS = 30
+# How long the end of another process's connection is waited for.
+END_MILLISECONDS = 1000
 # How long a group of writes waits for a lock, before each of them runs in a transaction of its own.
 GROUP_LOCK_MILLISECONDS = 100
 # How often a write runs again after a deadlock or a serialization failure.
@@ -240,9 +242,12 @@ class Database:
             return now
 
     def end_sessions(self, process: str) -> None:
-        """End the connections of another process to Postgres, and with them its transactions and locks."""
+        """End the connections of another process to Postgres, and with them its transactions and locks.
+
+        Returns when they have ended, at the latest after END_MILLISECONDS for each.
+        """
         sessions = text(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            f"SELECT pg_terminate_backend(pid, {END_MILLISECONDS}) FROM pg_stat_activity "  # noqa: S608 - a number
             "WHERE application_name = :process AND datname = current_database() AND usename = current_user"
         )
         with self.open_autocommit() as connection:
