@@ -285,6 +285,14 @@ def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
     go_to(page, f"{site.server.url}/policies/kept")
     expect(page.get_by_label("Comment")).to_have_value("")
+    page.get_by_label("Comment").fill("of one person alone")
+    page.context.clear_cookies()
+    page.get_by_role("button", name="Save as version 3").click()
+    page.get_by_role("link", name="Sign in and go back").click()
+    page.get_by_label("Token").fill(site.tokens[Role.SECURITY])
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
+    expect(page.get_by_label("Comment")).to_have_value("")
 
 
 def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(

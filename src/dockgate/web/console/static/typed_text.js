@@ -1,24 +1,24 @@
 // What was typed outlives the end of a session: this tab keeps it until the first page after signing in, which fills its
-// forms again and sends nothing. Every other page drops it.
-const isSignedIn = Boolean(document.querySelector("header.top"));
+// forms again for the same person and sends nothing. Every other page drops it.
+const person = document.querySelector("header.top .name")?.textContent;
 let sentForm;
 document.addEventListener("submit", (event) => { sentForm = event.target; });
 const listFields = (form) => [...form.elements].filter((field) => field.name && field.matches("textarea, select, input:not([type=password], [type=file])"));
 const isTyped = (field) => field.options ? !field.selectedOptions[0]?.defaultSelected && field.selectedIndex > 0 : field.value !== field.defaultValue || field.checked !== field.defaultChecked;
 
 window.addEventListener("pagehide", () => {
-  if (!isSignedIn || sentForm?.getAttribute("action") === "/signout") return;
+  if (!person || sentForm?.getAttribute("action") === "/signout") return;
   const forms = [...document.querySelectorAll("form[method=post]")].filter((form) => form === sentForm || listFields(form).some(isTyped));
   const typed = forms.map((form) => [form.getAttribute("action"), listFields(form).map((field) => [field.name, field.value, field.checked])]);
-  try { sessionStorage.setItem("typed", JSON.stringify({ typed })); } catch { /* too much to keep */ }
+  try { sessionStorage.setItem("typed", JSON.stringify({ person, typed })); } catch { /* too much to keep */ }
 });
 
 document.addEventListener("DOMContentLoaded", () => {
   const kept = JSON.parse(sessionStorage.getItem("typed"));
   if (!kept) return;
-  if (!isSignedIn) { sessionStorage.setItem("typed", JSON.stringify({ ...kept, hasEnded: true })); return; }
+  if (!person) { sessionStorage.setItem("typed", JSON.stringify({ ...kept, hasEnded: true })); return; }
   sessionStorage.removeItem("typed");
-  if (kept.hasEnded) for (const [action, values] of kept.typed) fillForm(action, values);
+  if (kept.hasEnded && kept.person === person) for (const [action, values] of kept.typed) fillForm(action, values);
 });
 
 function fillForm(action, values) {
