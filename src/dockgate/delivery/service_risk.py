@@ -8,18 +8,22 @@ every hour: a time at risk ends when another image runs that is not rejected, or
 for a while. A deadline that moves is announced each time: it only moves to an earlier time. So is a reason that is
 more severe than all before.
 
-A clock that is behind the beginning changes nothing until it has caught up. Later, too, a clock that goes back moves no
-deadline: only a verdict does that allows less time than the last one. An announcement that is later than the present
-was made by a clock that was ahead: it is made again once it is true.
+A clock that jumps is believed only after a while. What time alone causes is announced once it has been due for
+ANNOUNCED_AFTER. A clock that is behind a recorded time contradicts it: one of both is wrong. For BELIEVED_AFTER,
+nothing that counts time changes. If the clock has caught up by then, all is as before. Otherwise the recorded times are
+those of a clock that was ahead: they become the time at which the contradiction began, announcements are made again
+once they are true, and the next verdict gives the deadline.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 
 from dockgate.shared.timestamps import CLOCK_DIFFERENCE, compute_latest_time, format_time, to_datetime
 from dockgate.vulnerabilities.model import Severity
+
+ANNOUNCED_AFTER = timedelta(hours=1)
+BELIEVED_AFTER = timedelta(days=1)
 
 
 class RiskChange(StrEnum):
@@ -61,15 +65,21 @@ class RunningVerdict:
     vulnerabilities: tuple[tuple[str, str], ...] = ()
     severity: Severity | None = None
 
+    @property
+    def is_accepted(self) -> bool:
+        """Whether all policies accept the image now."""
+        return self.rejection is None and self.cannot_judge is None
+
 
 @dataclass(frozen=True, slots=True)
 class TimeAtRisk:
     """A time at risk of a service, since `began_at`. `summary` is why `image` is rejected, or was at last.
 
-    `allowed_seconds` is how much time the last verdict that rejected it allowed from then on. `severity` is that of the
-    worst vulnerability of the image that was a reason since, None if there was none.
+    `limited_at` is when the verdict was made that gave the `deadline`. `severity` is that of the worst vulnerability of
+    the image that was a reason since, None if there was none.
     `near_at` and `passed_at` are when the deadline was announced, `accepted_since` since when the image is not rejected
-    any more; None: not yet.
+    any more; None: not yet. `due` is what time alone causes, and `due_since` since when, until it is announced.
+    `behind_since` is the first time of a clock that is behind one of these times, None for a clock that is not.
     """
 
     service: str
@@ -77,11 +87,14 @@ class TimeAtRisk:
     summary: str
     began_at: str
     deadline: str
-    allowed_seconds: int
+    limited_at: str
     near_at: str | None = None
     passed_at: str | None = None
     accepted_since: str | None = None
     severity: Severity | None = None
+    due: RiskChange | None = None
+    due_since: str | None = None
+    behind_since: str | None = None
 
 
 def advance(
@@ -91,63 +104,95 @@ def advance(
 
     A deadline is never moved to a later time within one time at risk.
     """
-    time = format_time(now)
-    is_accepted = verdict is not None and verdict.rejection is None and verdict.cannot_judge is None
+    is_accepted = verdict is not None and verdict.is_accepted
     if present is not None and verdict is not None and is_accepted and verdict.image != present.image:
         return None, (RiskChange.ENDED,)
-    if present is not None and time < present.began_at:
-        return present, ()
-    changes: list[RiskChange] = []
+    risk = _follow_clock(present, now) if present is not None else None
     if verdict is not None and verdict.rejection is not None and verdict.deadline is not None:
-        present, changes = _reject(service, present, verdict, verdict.rejection, verdict.deadline, time)
-    elif present is not None and is_accepted:
-        present = replace(present, accepted_since=present.accepted_since or time)
-    if present is None:
+        if risk is None:
+            times = format_time(now), verdict.deadline, format_time(now)
+            began = TimeAtRisk(service, verdict.image, verdict.rejection, *times, severity=verdict.severity)
+            return _announce_due(began, (RiskChange.BEGAN,), now, terms)
+        risk = _reject(risk, verdict, verdict.rejection, verdict.deadline, now)
+    elif risk is not None and is_accepted and risk.behind_since is None:
+        risk = replace(risk, accepted_since=risk.accepted_since or format_time(now))
+    if present is None or risk is None:
         return None, ()
-    if present.accepted_since is not None:
-        accepted_since = min(present.accepted_since, compute_latest_time(time))
-        if now - to_datetime(accepted_since) >= terms.recovery:
-            return None, (RiskChange.ENDED,)
-        return replace(present, accepted_since=accepted_since), tuple(changes)
-    deadline_at, began_at = to_datetime(present.deadline), to_datetime(present.began_at)
-    notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
-    has_passed = _is_announced(present.passed_at, time)
-    if now >= deadline_at and not has_passed:
-        present = replace(present, passed_at=time)
-        changes = [*_drop_updates(changes), RiskChange.DEADLINE_PASSED]
-    elif deadline_at - notice <= now < deadline_at and not _is_announced(present.near_at, time) and not has_passed:
-        present = replace(present, near_at=time)
-        changes = [*_drop_updates(changes), RiskChange.DEADLINE_NEAR]
-    return present, tuple(changes)
+    changes: tuple[RiskChange, ...] = ()
+    if risk.deadline < present.deadline:
+        changes = (RiskChange.DEADLINE_MOVED,)
+    elif verdict is not None and _choose_worse(present.severity, verdict.severity) != present.severity:
+        changes = (RiskChange.INCREASED,)
+    return (risk, changes) if risk.behind_since is not None else _announce_due(risk, changes, now, terms)
 
 
-def _reject(
-    service: str, present: TimeAtRisk | None, verdict: RunningVerdict, rejection: str, deadline: str, time: str
-) -> tuple[TimeAtRisk, list[RiskChange]]:
-    """Begin a time at risk, or continue the present one with another verdict that rejects the image."""
-    allowed_time = to_datetime(deadline) - to_datetime(time)
-    seconds = round(allowed_time.total_seconds())
-    if present is None:
-        risk = TimeAtRisk(service, verdict.image, rejection, time, deadline, seconds, severity=verdict.severity)
-        return risk, [RiskChange.BEGAN]
-    changes = []
-    is_stricter = allowed_time < timedelta(seconds=present.allowed_seconds) - CLOCK_DIFFERENCE
-    has_moved = is_stricter and deadline < present.deadline
-    severity = _choose_worse(present.severity, verdict.severity)
-    if has_moved and not _is_announced(present.passed_at, time):
-        changes.append(RiskChange.DEADLINE_MOVED)
-    elif severity != present.severity:
-        changes.append(RiskChange.INCREASED)
-    present = replace(
-        present,
-        image=verdict.image,
-        summary=rejection,
-        deadline=deadline if has_moved else present.deadline,
-        allowed_seconds=seconds,
-        accepted_since=None,
-        severity=severity if verdict.image == present.image else verdict.severity,
+def _follow_clock(risk: TimeAtRisk, now: datetime) -> TimeAtRisk:
+    """Compare the recorded times with the clock, and correct them if the clock has been behind them for long enough."""
+    time = format_time(now)
+    recorded_times = risk.began_at, risk.limited_at, risk.near_at, risk.passed_at, risk.accepted_since, risk.due_since
+    if max(filter(None, recorded_times)) <= compute_latest_time(time):
+        return replace(risk, behind_since=None)
+    start = min(risk.behind_since or time, time)
+    if now - to_datetime(start) < BELIEVED_AFTER:
+        return replace(risk, behind_since=start)
+    return replace(
+        risk,
+        began_at=min(risk.began_at, start),
+        limited_at=min(risk.limited_at, start),
+        near_at=risk.near_at if risk.near_at and risk.near_at <= start else None,
+        passed_at=risk.passed_at if risk.passed_at and risk.passed_at <= start else None,
+        accepted_since=risk.accepted_since and min(risk.accepted_since, start),
+        due=None,
+        due_since=None,
+        behind_since=None,
     )
-    return present, changes
+
+
+def _reject(risk: TimeAtRisk, verdict: RunningVerdict, rejection: str, deadline: str, now: datetime) -> TimeAtRisk:
+    """Continue a time at risk with another verdict that rejects the image.
+
+    Its deadline counts only if it is earlier, and if the clock contradicts no recorded time.
+    """
+    is_earlier = to_datetime(deadline) < to_datetime(risk.deadline) - CLOCK_DIFFERENCE
+    if is_earlier and risk.behind_since is None:
+        risk = replace(risk, deadline=deadline, limited_at=format_time(now))
+    severity = _choose_worse(risk.severity, verdict.severity) if verdict.image == risk.image else verdict.severity
+    return replace(risk, image=verdict.image, summary=rejection, accepted_since=None, severity=severity)
+
+
+def _announce_due(
+    risk: TimeAtRisk, changes: tuple[RiskChange, ...], now: datetime, terms: RiskTerms
+) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
+    """Announce what time alone has caused, once it has been due for a while.
+
+    It is announced at once, and instead of the move, if a deadline that moved is the cause.
+    """
+    due, time = _find_due(risk, now, terms), format_time(now)
+    if due is None:
+        # While the image is accepted for a moment, what was due stays so.
+        return (risk if risk.accepted_since else replace(risk, due=None, due_since=None)), changes
+    if RiskChange.DEADLINE_MOVED not in changes:
+        due_since = risk.due_since if due is risk.due and risk.due_since is not None else time
+        if now - to_datetime(due_since) < ANNOUNCED_AFTER:
+            return replace(risk, due=due, due_since=due_since), changes
+    if due is RiskChange.ENDED:
+        return None, (due,)
+    risk = replace(risk, passed_at=time) if due is RiskChange.DEADLINE_PASSED else replace(risk, near_at=time)
+    others = (change for change in changes if change is not RiskChange.DEADLINE_MOVED)
+    return replace(risk, due=None, due_since=None), (*others, due)
+
+
+def _find_due(risk: TimeAtRisk, now: datetime, terms: RiskTerms) -> RiskChange | None:
+    """What time alone has caused and was not announced, None for nothing."""
+    if risk.accepted_since is not None:
+        return RiskChange.ENDED if now - to_datetime(risk.accepted_since) >= terms.recovery else None
+    if risk.passed_at is not None:
+        return None
+    deadline_at, began_at = to_datetime(risk.deadline), to_datetime(risk.began_at)
+    if now >= deadline_at:
+        return RiskChange.DEADLINE_PASSED
+    notice = max(timedelta(), min(terms.notice, (deadline_at - began_at) / 2))
+    return RiskChange.DEADLINE_NEAR if risk.near_at is None and now >= deadline_at - notice else None
 
 
 def _choose_worse(present: Severity | None, new: Severity | None) -> Severity | None:
@@ -155,13 +200,3 @@ def _choose_worse(present: Severity | None, new: Severity | None) -> Severity | 
     return min(
         (severity for severity in (present, new) if severity is not None), key=lambda each: each.rank, default=None
     )
-
-
-def _drop_updates(changes: Sequence[RiskChange]) -> list[RiskChange]:
-    """The changes before one that says the new deadline and the new reasons, too."""
-    return [change for change in changes if change not in (RiskChange.DEADLINE_MOVED, RiskChange.INCREASED)]
-
-
-def _is_announced(announced_at: str | None, time: str) -> bool:
-    """Return whether an announcement was made by now. One that is later was made by a clock that was ahead."""
-    return announced_at is not None and announced_at <= compute_latest_time(time)

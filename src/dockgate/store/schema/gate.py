@@ -1,7 +1,8 @@
 """The tables of verdicts, and of what they are made from."""
 
-from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint
+from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint
 
+from dockgate.delivery.service_risk import RiskChange
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.columns import EnumText, Json, SafeText
@@ -152,9 +153,12 @@ service_risks = Table(
     define_text("summary"),
     define_text("began_at"),
     define_text("deadline"),
-    Column("allowed_seconds", BigInteger, nullable=False),
+    define_text("limited_at"),
     Column("near_at", SafeText),
     Column("passed_at", SafeText),
     Column("accepted_since", SafeText),
     Column("severity", EnumText(Severity)),
+    Column("due", EnumText(RiskChange)),
+    Column("due_since", SafeText),
+    Column("behind_since", SafeText),
 )
