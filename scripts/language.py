@@ -2,10 +2,10 @@
 
     python scripts/language.py [FOLDER...]
 
-Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_). Bare participles and pronouns say
-nothing of what they hold. Text for people uses the words of the field; docs/reference/glossary.md has the few that are
-ours. The first line of a public docstring says in FIRST_LINE characters what the reader gets. Modules and functions of
-the product are short enough to be read at once.
+Identifiers are nouns, verbs with an object, or questions (is_, has_, can_, should_); booleans are questions. Bare
+participles and pronouns say nothing of what they hold. Text for people uses the words of the field;
+docs/reference/glossary.md has the few that are ours. The first line of a public docstring says in FIRST_LINE characters
+what the reader gets. Modules and functions of the product are short enough to be read at once.
 """
 
 import ast
@@ -91,6 +91,16 @@ PRODUCT_PHRASES = re.compile(r"\b(?:told|said|held|stands? for)\b", re.IGNORECAS
 VERBS = frozenset((ROOT / "scripts" / "verbs.txt").read_text("utf-8").split())
 QUESTIONS = frozenset(("is", "has", "can", "should"))
 CONVERSIONS = frozenset(("as", "from", "to", "with", "without"))
+# What the name of a boolean does not begin with a question for: it is a JSON field, a YAML key, a query parameter or a
+# column of the same name, or a library calls it so. Parameters of commands and of calls of the API are such names, too.
+BOOLEANS = frozenset(
+    (
+        *("accepted", "base", "blocks", "complete", "current", "disputed", "enabled", "exclude_committer", "external"),
+        *("matches", "may_pull", "removed", "same", "signed", "until_fixed", "vouched", "yes"),
+        *("include_in_schema", "primary_key", "unique"),
+    )
+)
+PARAMETERS = re.compile(r"\.command|click\.|router\.|wraps\(")
 # Names of functions that libraries prescribe, or that everybody knows.
 PRESCRIBED = frozenset(
     (
@@ -137,6 +147,8 @@ def problems(path: Path) -> Iterator[str]:
         if place.startswith("src"):
             for number, name in _nouns(tree):
                 yield f"{place}:{number}: {name} begins with no verb of scripts/verbs.txt: rename it, or add the verb"
+            for number, name in _unclear_booleans(tree):
+                yield f"{place}:{number}: the boolean {name!r} does not begin with is, has, can or should"
             for number, first in _summaries(tree):
                 if len(first) > FIRST_LINE:
                     yield f"{place}:{number}: the first line of the docstring has more than {FIRST_LINE} characters"
@@ -171,6 +183,23 @@ def _nouns(tree: ast.AST) -> Iterator[tuple[int, str]]:
             is_prescribed = node.name in PRESCRIBED
             if not is_value and not is_prescribed and first not in VERBS | QUESTIONS | CONVERSIONS:
                 yield node.lineno, node.name
+
+
+def _unclear_booleans(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """The boolean fields and arguments whose names are no questions."""
+    for node in ast.walk(tree):
+        names: list[tuple[int, ast.expr | None, str]] = []
+        match node:
+            case ast.FunctionDef() | ast.AsyncFunctionDef():
+                if not any(PARAMETERS.search(ast.unparse(decorator)) for decorator in node.decorator_list):
+                    arguments = (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs)
+                    names = [(argument.lineno, argument.annotation, argument.arg) for argument in arguments]
+            case ast.AnnAssign(target=ast.Name(id=str(name)) | ast.Attribute(attr=str(name))):
+                names = [(node.lineno, node.annotation, name)]
+        for number, annotation, name in names:
+            is_boolean = annotation is not None and ast.unparse(annotation) in ("bool", "bool | None")
+            if is_boolean and name.strip("_").partition("_")[0] not in QUESTIONS and name not in BOOLEANS:
+                yield number, name
 
 
 def _summaries(node: ast.Module | ast.ClassDef) -> Iterator[tuple[int, str]]:

@@ -95,7 +95,7 @@ def test_a_view_lists_fewer_findings_and_changes_no_verdict() -> None:
         sample.id for sample in FINDINGS if sample.severity is Severity.HIGH
     ]
     assert "counted but not listed." in high
-    assert "CVE-2024-34069" not in viewed(View(only_fixable=True)).partition("linux/amd64")[2]
+    assert "CVE-2024-34069" not in viewed(View(is_only_fixable=True)).partition("linux/amd64")[2]
     summary = viewed(View(is_summary=True))
     assert not lines_of(summary, "fixed in")
     for text in (high, summary):

@@ -344,11 +344,11 @@ class ServerSystem:
 
     # --- the scanner ---------------------------------------------------------------------------------------------
 
-    def _resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+    def _resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         """Any repository has every image, but `empty.example/app` and those named `empty` have none:
         `elsewhere.example/name:name` is the image of that name."""
         place, at, digest = reference.partition("@")
-        if must_exist and (place == "empty.example/app" or place.endswith("/empty")):
+        if should_check_existence and (place == "empty.example/app" or place.endswith("/empty")):
             raise NotFoundError(f"There is no image {reference}.", "Is it pushed?")
         if at:
             return place.removeprefix(f"{self.registry.address}/"), digest

@@ -69,7 +69,7 @@ def show(approval_id: str, output_format: str) -> None:
         print_json(answer)
         return
     approval = parse_answer(Approval, answer)
-    waits = approval.state is ApprovalState.WAITING
+    is_waiting = approval.state is ApprovalState.WAITING
     print_fields(
         approval.id,
         [
@@ -79,14 +79,14 @@ def show(approval_id: str, output_format: str) -> None:
             ("policy", shorten_reference(approval.policy)),
             ("approvers", _format_approvers(approval)),
             ("requested", times.format_time(approval.created_at)),
-            ("expires", times.format_time(approval.expires_at) if waits else ""),
-            ("token", approval.token if waits else ""),
-            ("decided", "" if waits else times.format_time(approval.settled_at)),
+            ("expires", times.format_time(approval.expires_at) if is_waiting else ""),
+            ("token", approval.token if is_waiting else ""),
+            ("decided", "" if is_waiting else times.format_time(approval.settled_at)),
             ("decided by", approval.decided_by or ""),
             ("verdict", approval.verdict or ""),
         ],
     )
-    if waits:
+    if is_waiting:
         print_text()
         for reason in list_waiting_reasons(client, answer):
             print_text(f"  {reason}")

@@ -32,7 +32,7 @@ def key(with_former: bool, output_format: str) -> None:
         print_json(shown_keys)
         return
     for entry in shown_keys:
-        print_text(entry["pem"], nl=False)
+        print_text(entry["pem"], has_newline=False)
 
 
 @command.command()
@@ -41,7 +41,7 @@ def rotate() -> None:
 
     The old key can no longer sign. Its signatures stay valid for everyone who still trusts the old public key.
     """
-    print_text(Client().post("attestation-keys")["keys"][0]["pem"], nl=False)
+    print_text(Client().post("attestation-keys")["keys"][0]["pem"], has_newline=False)
 
 
 @command.command()

@@ -211,4 +211,4 @@ def destroy(stack: str, region: str, is_confirmed: bool) -> None:
 
 
 def _print_progress(line: str) -> None:
-    print_text(line, err=True)
+    print_text(line, is_error=True)

@@ -83,7 +83,7 @@ def update(database: Path | None, output_format: str, *, allow_smaller: bool) ->
     """
     path = choose_database_path(database)
     with show_progress() as report:
-        result = advisories.update(from_environment(), path, report, allow_smaller=allow_smaller)
+        result = advisories.update(from_environment(), path, report, can_shrink=allow_smaller)
     _print_result(result, path, output_format)
     if result.failures:
         first, *others = result.failures
@@ -174,7 +174,7 @@ def key() -> None:
 
     It is PEM, for `dockgate db import --key`.
     """
-    print_text(advisories.read_public_key(from_environment()), nl=False)
+    print_text(advisories.read_public_key(from_environment()), has_newline=False)
 
 
 def _print_transfer(action: str, transfer: "Transfer", output_format: str) -> None:

@@ -100,7 +100,7 @@ def logs(service: str, task: str, lines: int) -> None:
     """Show the last lines that TASK of SERVICE has written."""
     answer = Client().get("services", service, "tasks", task, "log", lines=str(lines))["lines"]
     if answer is None:
-        print_text(f"The engine of {service} keeps the logs of its tasks elsewhere.", err=True)
+        print_text(f"The engine of {service} keeps the logs of its tasks elsewhere.", is_error=True)
     else:
         for line in answer:
             print_text(line)

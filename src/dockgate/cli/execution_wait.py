@@ -57,11 +57,11 @@ class WaitNotices:
             if not approval["approvers"] or key in self._shown_keys:
                 continue
             self._shown_keys.add(key)
-            print_text(f"{approval['id']}:", err=True)
+            print_text(f"{approval['id']}:", is_error=True)
             lines = approval_wait.list_waiting_reasons(self._client, approval)
             answers = (f"{text}   {effect}" for text, effect in approval_wait.answer_commands(approval, approval["id"]))
             for line in (*lines, *answers):
-                print_text(f"  {line}", err=True)
+                print_text(f"  {line}", is_error=True)
 
 
 def list_waiting_approvals(view: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:

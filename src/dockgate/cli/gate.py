@@ -125,7 +125,7 @@ def command(
     if server is not None:
         local = {
             "--database": database is not None,
-            "--insecure": argument.insecure,
+            "--insecure": argument.is_insecure,
             "--waivers": bool(waivers),
             "--vex": bool(vex),
             "--inspector": inspector,
@@ -186,23 +186,27 @@ def _make_server_request(
 
     require_remote_image(argument.reference, argument.platform, local)
     require_server_policy(policy)
-    return GateRequest(server, argument.reference, policy, with_case=is_case_needed(outputs), **fields)
+    return GateRequest(server, argument.reference, policy, should_fetch_case=is_case_needed(outputs), **fields)
 
 
 def _exit_by_server(
-    context: click.Context, gate_request: "GateRequest", wait: bool, outputs: tuple[Output, ...], display: Display
+    context: click.Context,
+    gate_request: "GateRequest",
+    should_wait: bool,
+    outputs: tuple[Output, ...],
+    display: Display,
 ) -> NoReturn:
     """Request the server's verdict, write its report, and exit by the decision."""
     from dockgate.cli.server_gate import request_verdict
 
     with show_progress(is_quiet=display.is_quiet) as show:
-        answer = request_verdict(gate_request, wait, show)
+        answer = request_verdict(gate_request, should_wait, show)
     if answer.report is not None:
         write_report(answer.report, outputs, display)
         status = answer.report.verdict.status
         if answer.state is ApprovalState.APPROVED or status is not Status.APPROVED:
             context.exit(EXITS[status])  # an approving verdict alone does not pass an image that people rejected
-    print_text(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", err=True)
+    print_text(f"{answer.approval}: {answer.state}{f', {answer.summary}' if answer.summary else ''}", is_error=True)
     context.exit(WITHOUT_VERDICT.get(answer.state, EXITS[Status.UNDETERMINED]))
 
 
@@ -221,7 +225,7 @@ def _find_provenance(
 
     bundle = argument.ca_bundle or settings.ca_bundle
     return attached_statements.look_up(
-        argument.reference, digest, policy, statements, ca_bundle=bundle, is_insecure=argument.insecure
+        argument.reference, digest, policy, statements, ca_bundle=bundle, is_insecure=argument.is_insecure
     )
 
 

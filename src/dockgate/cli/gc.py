@@ -47,7 +47,7 @@ def command(is_confirmed: bool, show_kept: bool, list_runs: bool, output_format:
         else:
             _print_report(report)
             if _has_content(report):
-                print_text("Nothing was removed. To remove it: `dockgate gc --yes`.", err=True)
+                print_text("Nothing was removed. To remove it: `dockgate gc --yes`.", is_error=True)
 
 
 def _collect_images(client: Client, output_format: str) -> None:
@@ -55,7 +55,7 @@ def _collect_images(client: Client, output_format: str) -> None:
     is_announced = False
     while not collection["finished_at"]:
         if not is_announced and collection["started_at"]:
-            print_text("Waiting until all pushes have ended …", err=True)
+            print_text("Waiting until all pushes have ended …", is_error=True)
             is_announced = True
         time.sleep(_PAUSE_SECONDS)
         collection = client.get("gc", "runs", str(collection["seq"]))

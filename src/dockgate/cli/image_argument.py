@@ -33,7 +33,7 @@ class ImageArgument(NamedTuple):
 
     reference: str
     platform: str
-    insecure: bool
+    is_insecure: bool
     ca_bundle: Path | None
 
     def scan(self, settings: Settings, *, should_hash: bool = False, is_quiet: bool = False) -> "ScannedImage":
@@ -45,7 +45,7 @@ class ImageArgument(NamedTuple):
                 self.reference,
                 settings,
                 platform=self.platform,
-                is_insecure=self.insecure,
+                is_insecure=self.is_insecure,
                 ca_bundle=self.ca_bundle,
                 report=show,
                 should_hash=should_hash,

@@ -25,11 +25,11 @@ class _ActionAttempt:
     has_succeeded: bool
 
 
-def show_logs(client: Client, execution: str, stage: str | None, action: str | None, *, follow: bool) -> None:
+def show_logs(client: Client, execution: str, stage: str | None, action: str | None, *, should_follow: bool) -> None:
     """Print the logs of the matching actions, one after the other.
 
-    With `follow`, wait for each action to start and to end; standard error lists approvals that need people meanwhile.
-    Raises NotFoundError without a matching action.
+    With `should_follow`, wait for each action to start and to end; standard error lists approvals that need people
+    meanwhile. Raises NotFoundError without a matching action.
     """
     attempts = _iterate_attempts(client.get("executions", execution), stage, action)
     names = [(attempt.stage, attempt.action) for attempt in attempts]
@@ -39,11 +39,11 @@ def show_logs(client: Client, execution: str, stage: str | None, action: str | N
         raise NotFoundError(f"execution {execution} has no {missing}", advice)
     notices = WaitNotices(client)
     for name in names:
-        newest_attempt = _wait_for_start(client, execution, *name, notices if follow else None)
+        newest_attempt = _wait_for_start(client, execution, *name, notices if should_follow else None)
         if newest_attempt is not None:
             if len(names) > 1:
                 print_text(f"── {newest_attempt.stage} / {newest_attempt.action} ──")
-            _print_log(client, execution, newest_attempt, follow=follow)
+            _print_log(client, execution, newest_attempt, should_follow=should_follow)
 
 
 def has_failed(client: Client, execution: str, stage: str | None, action: str | None) -> bool:
@@ -77,7 +77,7 @@ def _wait_for_start(
         time.sleep(POLL_SECONDS)
 
 
-def _print_log(client: Client, execution: str, attempt: _ActionAttempt, *, follow: bool) -> None:
+def _print_log(client: Client, execution: str, attempt: _ActionAttempt, *, should_follow: bool) -> None:
     offset = 0
     while True:
         part = client.get(
@@ -89,9 +89,9 @@ def _print_log(client: Client, execution: str, attempt: _ActionAttempt, *, follo
             attempt=attempt.attempt,
             offset=offset,
         )
-        print_text(part["text"], nl=False)
+        print_text(part["text"], has_newline=False)
         offset = part["offset"]
-        if part["is_complete"] or not (part["text"] or follow):
+        if part["is_complete"] or not (part["text"] or should_follow):
             return
         if not part["text"]:
             time.sleep(POLL_SECONDS)

@@ -209,7 +209,7 @@ def _print_error(message: str, advice: str | None = None) -> int:
 
     first_line, *more_lines = f"error: {message}".splitlines()
     for text in (first_line, *(f"       {line}" for line in (*more_lines, *(advice or "").splitlines()))):
-        print_wrapped(clean_text(text), err=True)
+        print_wrapped(clean_text(text), is_error=True)
     return DockgateError.exit_code
 
 

@@ -3,16 +3,16 @@
 import sys
 
 
-def print_text(text: str = "", *, err: bool = False, nl: bool = True) -> None:
+def print_text(text: str = "", *, is_error: bool = False, has_newline: bool = True) -> None:
     """Print text. Control characters and direction overrides are escaped, in pipes and files too."""
-    stream = sys.stderr if err else sys.stdout
-    stream.write(escape_controls(text) + ("\n" if nl else ""))
+    stream = sys.stderr if is_error else sys.stdout
+    stream.write(escape_controls(text) + ("\n" if has_newline else ""))
     stream.flush()
 
 
-def print_wrapped(*lines: str, err: bool = False) -> None:
+def print_wrapped(*lines: str, is_error: bool = False) -> None:
     """Print prose. On a terminal, long lines are wrapped between words."""
-    stream = sys.stderr if err else sys.stdout
+    stream = sys.stderr if is_error else sys.stdout
     for line in lines:
         text = line
         if stream.isatty():
@@ -24,7 +24,7 @@ def print_wrapped(*lines: str, err: bool = False) -> None:
             text = textwrap.fill(
                 line, width, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
             ) or line  # fmt: skip
-        print_text(text, err=err)
+        print_text(text, is_error=is_error)
 
 
 def escape_controls(text: str) -> str:

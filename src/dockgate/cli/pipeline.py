@@ -222,7 +222,7 @@ def show_logs(context: click.Context, name: str, stage: str | None, action: str 
     """
     client = Client()
     execution = _find_execution_id(client, name)
-    logs.show_logs(client, execution, stage, action, follow=follow)
+    logs.show_logs(client, execution, stage, action, should_follow=follow)
     if follow:
         context.exit(_end_of_logs(client, execution, stage, action))
 
@@ -246,7 +246,7 @@ def _wait_and_exit(
 ) -> NoReturn:
     """Wait for the end of the execution, print the result, and exit with its code."""
     if output_format != "json":
-        print_text(f"{execution}: waiting for the end", err=True)
+        print_text(f"{execution}: waiting for the end", is_error=True)
     view = execution_wait.wait_for_end(client, execution, timeout)
     if output_format == "json":
         print_json(view)
@@ -259,7 +259,7 @@ def _end_of_logs(client: Client, execution: str, stage: str | None, action: str 
     """The exit code after following the logs, of the execution or of the selected actions."""
     if stage is None and action is None:
         view = execution_wait.wait_for_end(client, execution, None)
-        print_wrapped(*execution_wait.format_result(view), err=True)
+        print_wrapped(*execution_wait.format_result(view), is_error=True)
         return execution_wait.exit_code(client, view)
     return execution_wait.FAILED if logs.has_failed(client, execution, stage, action) else execution_wait.SUCCEEDED
 

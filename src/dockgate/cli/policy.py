@@ -50,7 +50,7 @@ def show(name: str, version: int | None, output_format: str) -> None:
     if output_format == "json":
         print_json(policy)
     else:
-        print_text(policy["text"], nl=not policy["text"].endswith("\n"))
+        print_text(policy["text"], has_newline=not policy["text"].endswith("\n"))
 
 
 @command.command()
@@ -212,7 +212,7 @@ def print_base(argument: ImageArgument, name: str | None, until: str | None) -> 
     bundle = argument.ca_bundle or from_environment().ca_bundle
     entry = {"name": name or argument.reference, **({"until": until} if until else {})}
     print_text("base_image:\n  images:")
-    images = read_base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.insecure)
+    images = read_base_layers(argument.reference, argument.platform, ca_bundle=bundle, is_insecure=argument.is_insecure)
     for platform, layers in images:
         first, *others = {**entry, "platform": platform}.items()
         print_text(f"    - {first[0]}: {json.dumps(first[1])}")

@@ -112,5 +112,5 @@ def enable(name: str, output_format: str) -> None:
 
 def show_token_once(text: str) -> None:
     """Print a token as the only line of standard output, for scripts."""
-    print_text("Token (shown only once; set DOCKGATE_TOKEN to it):", err=True)
+    print_text("Token (shown only once; set DOCKGATE_TOKEN to it):", is_error=True)
     print_text(text)

@@ -135,4 +135,4 @@ def write_report(
             raise
     is_on_stdout = any(output.file is None for output in outputs)
     if not (display.is_quiet or is_on_stdout or isinstance(report, reports.InventoryReport)):
-        print_text(reports.summarize_report(report), err=True)
+        print_text(reports.summarize_report(report), is_error=True)

@@ -36,7 +36,7 @@ class GateRequest:
     execution: str
     service: str
     timeout: int
-    with_case: bool = False
+    should_fetch_case: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,26 +50,31 @@ class GateAnswer:
 
 
 def request_verdict(
-    gate_request: GateRequest, wait: bool, show: Callable[[str], None], sleep: Callable[[float], None] = time.sleep
+    gate_request: GateRequest,
+    should_wait: bool,
+    show: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
 ) -> GateAnswer:
-    """Request an approval, and with `wait` wait for its decision or until the timeout.
+    """Request an approval, and with `should_wait` wait for its decision or until the timeout.
 
     Raises the server's errors at once, UnavailableError when the server cannot reach the image's registry, and
     ServerUnreachableError when the server did not answer in all that time.
     """
-    seconds = gate_request.timeout if wait else min(NO_WAIT_SECONDS, gate_request.timeout)
+    seconds = gate_request.timeout if should_wait else min(NO_WAIT_SECONDS, gate_request.timeout)
     caller = _RetryingCaller(time.monotonic() + seconds, show, sleep)
     body = to_plain(replace(gate_request, execution=gate_request.execution or uuid.uuid4().hex))
-    body = {name: value for name, value in body.items() if name not in ("server", "with_case")}
+    body = {name: value for name, value in body.items() if name not in ("server", "should_fetch_case")}
     with closing(Client(from_environment()._replace(server=gate_request.server.rstrip("/")))) as client:
         approval = caller.call(client.post, "approvals", body=body)["approval"]
-        while wait and approval["state"] == ApprovalState.WAITING and caller.seconds_left > 0:
+        while should_wait and approval["state"] == ApprovalState.WAITING and caller.seconds_left > 0:
             show(f"{approval['image']} waits for its verdict")
             poll = max(1, min(POLL_SECONDS, int(caller.seconds_left)))
             approval = caller.call(client.get, "approvals", approval["id"], "answer", wait=poll)
         report = None
         if verdict := approval["verdict"]:
-            report = caller.call(fetch_report, client, verdict, gate_request.image, with_case=gate_request.with_case)
+            report = caller.call(
+                fetch_report, client, verdict, gate_request.image, should_fetch_case=gate_request.should_fetch_case
+            )
     return GateAnswer(approval["id"], ApprovalState(approval["state"]), approval["summary"], report)
 
 

@@ -29,7 +29,7 @@ def show(digest: str, outputs: tuple[Output, ...], display: Display) -> None:
     """
     client = Client()
     digest = complete_verdict_digest(client, digest)
-    write_report(fetch_report(client, digest, with_case=is_case_needed(outputs)), outputs, display)
+    write_report(fetch_report(client, digest, should_fetch_case=is_case_needed(outputs)), outputs, display)
 
 
 def is_case_needed(outputs: Sequence[Output]) -> bool:
@@ -38,11 +38,11 @@ def is_case_needed(outputs: Sequence[Output]) -> bool:
 
 
 def fetch_report(
-    client: Client, digest: str, reference: str | None = None, *, with_case: bool = False
+    client: Client, digest: str, reference: str | None = None, *, should_fetch_case: bool = False
 ) -> reports.GateReport:
     """A report on a verdict, with the inventories that the server still has and, optionally, its case."""
     verdict = parse_answer(Verdict, client.get("verdicts", digest))
-    case = _get_case(client, digest) if with_case else None
+    case = _get_case(client, digest) if should_fetch_case else None
     try:
         inventories = case.inventories if case else tuple(_iterate_inventories(client, verdict))
     except DeniedError:  # a limited token may read these documents only as part of the case

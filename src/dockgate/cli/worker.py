@@ -58,7 +58,7 @@ def list_workers(output_format: str) -> None:
         "No workers.",
     )
     for queue in answer["unserved"]:
-        print_text(f"No worker takes work from {queue['name']}: {queue['waiting']} waiting.", err=True)
+        print_text(f"No worker takes work from {queue['name']}: {queue['waiting']} waiting.", is_error=True)
 
 
 @command.command()

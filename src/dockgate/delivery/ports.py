@@ -231,11 +231,11 @@ class FindingsSource(Protocol):
 class ImageResolver(Protocol):
     """Resolves a reference to the repository and digest that it names at this moment."""
 
-    def __call__(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+    def __call__(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         """Return the repository (as `ImageReader` takes it) and the digest.
 
-        Whether a given digest exists is checked only if `must_exist` is true. Raises UsageError if `reference` names no
-        image in a registry, NotFoundError, DeniedError, UnavailableError.
+        Whether a given digest exists is checked only if `should_check_existence` is true. Raises UsageError if
+        `reference` names no image in a registry, NotFoundError, DeniedError, UnavailableError.
         """
         ...
 

@@ -49,7 +49,7 @@ def find_exemptions(
     unfixed_keys: set[FindingKey] = set()
     in_grace: set[FindingKey] = set()
     uses = [use for rule_uses in case.policy.rules.values() for use in rule_uses]
-    only_fixable = any(use.get("only_fixable") for use in uses)
+    should_skip_unfixed = any(use.get("only_fixable") for use in uses)
     grace_days = max((days for use in uses for days in _iterate_grace_days(use)), default=0)
     for verdict in platform_verdicts:
         in_baseline = {key for keys in find_baseline_findings(case, verdict.platform, matcher).values() for key in keys}
@@ -61,7 +61,7 @@ def find_exemptions(
             key = make_finding_key(finding)
             if key in waived_here or key in in_baseline:
                 continue
-            if only_fixable and not finding.fixed:
+            if should_skip_unfixed and not finding.fixed:
                 unfixed_keys.add(key)
             if _is_newer_than(finding, case.now, grace_days):
                 in_grace.add(key)

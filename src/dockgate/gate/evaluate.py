@@ -75,7 +75,7 @@ def judge_platforms(
     case = _add_no_scan_reason(case)
     active = list_active_rules(case.policy, rules)
     platforms = _list_platforms(case, ecosystems)
-    verdicts = [platform.judge(active, needs_remediation=should_remediate) for platform in platforms]
+    verdicts = [platform.judge(active, should_remediate=should_remediate) for platform in platforms]
     if case.no_scan_reason:
         verdicts.append(_build_unscanned_verdict(case))
     return tuple(verdicts)
@@ -107,7 +107,7 @@ class _Platform:
     baseline_findings: Mapping[str, BaselineFindings]
     external_report: ExternalReport | None = None
 
-    def judge(self, active_rules: Sequence[ActiveRule], *, needs_remediation: bool) -> PlatformVerdict:
+    def judge(self, active_rules: Sequence[ActiveRule], *, should_remediate: bool) -> PlatformVerdict:
         evaluation = self.evaluate(self.inventory, active_rules)
         counting_settings = next(iter(self.case.policy.rules.get(COUNTING_RULE, ())), {})
         facts = evaluation.facts
@@ -119,7 +119,7 @@ class _Platform:
             violations=evaluation.violations,
             undetermined=evaluation.undetermined,
             findings=evaluation.findings,
-            remediation=self.find_remediation(evaluation, active_rules) if needs_remediation else NO_REMEDIATION,
+            remediation=self.find_remediation(evaluation, active_rules) if should_remediate else NO_REMEDIATION,
             warnings=evaluation.warnings,
             notes=evaluation.notes,
             waived=evaluation.applied_waivers,

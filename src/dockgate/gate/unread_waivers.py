@@ -96,11 +96,11 @@ def _find_for_path(waivers: Sequence[Waiver], path: str, protected_paths: Collec
         return next((waiver for waiver in waivers if _is_purl_match(_get_subject(waiver), path)), None)
     if not path.strip("/"):
         return None
-    needs_image = _is_protected(_strip_slashes(path), protected_paths)
+    should_name_image = _is_protected(_strip_slashes(path), protected_paths)
     candidates = (
         waiver
         for waiver in waivers
-        if (waiver.image or not needs_image) and not _get_subject(waiver).startswith("pkg:")
+        if (waiver.image or not should_name_image) and not _get_subject(waiver).startswith("pkg:")
     )
     return next(
         (

@@ -29,11 +29,11 @@ VERDICT_FORMATS = ("case",)
 class View(NamedTuple):
     """The findings that the table lists. It changes neither the verdict nor other formats.
 
-    `severities` (empty: all) and `only_fixable` filter them; with `is_summary` none is listed.
+    `severities` (empty: all) and `is_only_fixable` filter them; with `is_summary` none is listed.
     """
 
     severities: frozenset[Severity] = frozenset()
-    only_fixable: bool = False
+    is_only_fixable: bool = False
     is_summary: bool = False
 
     def should_show(self, finding: Finding) -> bool:
@@ -41,7 +41,7 @@ class View(NamedTuple):
         return (
             not self.is_summary
             and (not self.severities or finding.severity in self.severities)
-            and not (self.only_fixable and not finding.fixed)
+            and not (self.is_only_fixable and not finding.fixed)
         )
 
 

@@ -187,8 +187,8 @@ def _render_finding(finding: Finding, part: PlatformPart) -> str:
 
 
 def _render_place(package: Package, part: PlatformPart) -> str:
-    base = part.is_in_base(package)
-    origin = "" if base is None else "base image" if base else "own layers"
+    is_in_base = part.is_in_base(package)
+    origin = "" if is_in_base is None else "base image" if is_in_base else "own layers"
     return "<br>".join(filter(None, (_render_name(package.path), origin)))
 
 

@@ -65,9 +65,9 @@ def _build_lines(report: ImageReport) -> Iterator[Line]:
     yield from _build_fixed_lines(" · ".join(_format_code(text) for text in (report.reference, report.digest) if text))
     if verdict:
         yield from _build_fixed_lines("", _format_code(verdict.summary, _SENTENCE))
-    several = len(report.parts) > 1
+    has_several_parts = len(report.parts) > 1
     for part in report.parts:
-        if several and part.platform_verdict:
+        if has_several_parts and part.platform_verdict:
             yield from _build_fixed_lines(
                 "", f"#### {_GLYPHS[part.platform_verdict.status]} {_format_code(part.label)}"
             )
@@ -76,7 +76,7 @@ def _build_lines(report: ImageReport) -> Iterator[Line]:
                 yield from _build_violation(violation, part)
             yield from _build_remediation(part.platform_verdict)
     for part in report.parts:
-        yield from _build_other_sections(part, f" on {_escape(part.label)}" if several else "")
+        yield from _build_other_sections(part, f" on {_escape(part.label)}" if has_several_parts else "")
 
 
 def _build_remediation(platform_verdict: PlatformVerdict) -> Iterator[Line]:
@@ -121,9 +121,9 @@ def _build_violation(violation: Violation, part: PlatformPart) -> Iterator[Line]
 def _build_other_sections(part: PlatformPart, platform_text: str) -> Iterator[Line]:
     if part.undetermined:
         title = f"{format_count(len(part.undetermined), 'undetermined result')}{platform_text}"
-        decides = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
+        is_decisive = part.platform_verdict is not None and part.platform_verdict.status is Status.UNDETERMINED
         reasons = ((f"- {_format_code(entry.reason, _SENTENCE)}", True) for entry in part.undetermined)
-        yield from _fold(title, reasons, " open" if decides else "")
+        yield from _fold(title, reasons, " open" if is_decisive else "")
         if part.platform_verdict:
             steps = list_next_steps(part.undetermined, part.manifest)
             yield from _build_fixed_lines("", "**Next step**", "")

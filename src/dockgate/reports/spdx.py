@@ -55,11 +55,11 @@ def _build_document(report: ImageReport) -> Document:
 
 def _build_image(report: ImageReport, part: PlatformPart, identity: str, created_at: str) -> Document:
     algorithm, content = Digest.parse(part.manifest)
-    sha256 = algorithm == "sha256" and len(content) == 64
+    is_sha256 = algorithm == "sha256" and len(content) == 64
     locator = build_image_purl(report.reference, part.manifest, part.platform) if part.manifest else ""
     return {
         **_build_package(identity, report.reference, part.manifest, "CONTAINER"),
-        "checksums": [{"algorithm": "SHA256", "checksumValue": content}] if sha256 else [],
+        "checksums": [{"algorithm": "SHA256", "checksumValue": content}] if is_sha256 else [],
         "externalRefs": [_build_purl_reference(locator)] if locator else [],
         "annotations": [_build_annotation(properties.list_part_properties(part), created_at)],
     }

@@ -37,8 +37,8 @@ def read_listen_address(settings: Settings) -> ListenAddress:
 
     Raises UsageError if they conflict, or if tokens would be sent without TLS.
     """
-    tls = _should_use_tls(settings)
-    local_url = f"{'https' if tls else 'http'}://{HostPort(settings.host, settings.port)}"
+    has_tls = _should_use_tls(settings)
+    local_url = f"{'https' if has_tls else 'http'}://{HostPort(settings.host, settings.port)}"
     url = settings.public_url or local_url
     public_url = urlsplit(url)
     is_public = not is_loopback(settings.host) or not is_loopback(public_url.hostname or "")
@@ -55,7 +55,7 @@ def read_listen_address(settings: Settings) -> ListenAddress:
                 f"{settings.host} is not loopback, and DOCKGATE_PUBLIC_URL is not set",
                 "Set it to the URL that others use: https://gate.example.org",
             )
-        if not tls and not settings.proxies:
+        if not has_tls and not settings.proxies:
             raise UsageError(
                 "this server would receive tokens without TLS",
                 "Set DOCKGATE_TLS_CERT and DOCKGATE_TLS_KEY, or set the proxy that terminates TLS in "

@@ -112,8 +112,8 @@ def _match_package(answer: Answer, matcher: Matcher) -> Answer:
 
 def _describe_reason(entry: Undetermined, package: Package) -> str:
     """Return the reason, with advice where the package URL does not name a distribution's release."""
-    releases = package.purl.startswith(_OF_DISTRIBUTIONS) and ":" not in package.ecosystem
-    return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and releases else entry.reason
+    is_release_missing = package.purl.startswith(_OF_DISTRIBUTIONS) and ":" not in package.ecosystem
+    return f"{entry.reason} {_ADVICE}" if entry.kind == "uncovered" and is_release_missing else entry.reason
 
 
 def _read_purl(purls: Purls, text: str) -> Answer:

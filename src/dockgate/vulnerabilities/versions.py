@@ -147,15 +147,15 @@ class Order:
             version_point = (1, None)
         # A labelled version comes right after the one without its label, so it distinguishes only these two.
         public = self._strip_label(version) or version_point
-        inside = False
+        is_inside = False
         for point, _, kind in ready.steps:
             if kind == "introduced" and point <= version_point:
-                inside = True
+                is_inside = True
             elif (kind == "fixed" and point <= version_point) or (
                 kind == "last_affected" and point < version_point and point != public
             ):
-                inside = False
-        return inside and (not ready.limits or any(version_point < limit for limit in ready.limits))
+                is_inside = False
+        return is_inside and (not ready.limits or any(version_point < limit for limit in ready.limits))
 
     def _strip_label(self, version: str) -> Point | None:
         """The point of the version without its local label; None without a label, or if its ecosystem has no labels."""
@@ -172,8 +172,8 @@ class Order:
             span = _Span(invalid_reason=str(error))
         else:
             limits = tuple([point for point, _, kind in steps if kind == "limit"])
-            begins = any(kind == "introduced" for kind, _ in events)
-            invalid_reason = None if begins else "A range does not say where it begins."
+            has_begin = any(kind == "introduced" for kind, _ in events)
+            invalid_reason = None if has_begin else "A range does not say where it begins."
             span = _Span(tuple(steps), limits, self._has_epochs(events), invalid_reason)
         self._spans[events] = span
         return span

@@ -205,7 +205,7 @@ class GuardedRoute(APIRoute):
         handle = super().get_route_handler()
         guards = list_permissions(self.dependant)
         is_json = self.body_field is not None
-        takes_thread = not inspect.iscoroutinefunction(self.endpoint)
+        is_synchronous = not inspect.iscoroutinefunction(self.endpoint)
 
         async def handle_guarded(request: Request) -> Response:
             threads = await get_threads(request)
@@ -220,7 +220,7 @@ class GuardedRoute(APIRoute):
                 async with threads.take_body_slot(caller.name if caller else ""):
                     body = await request.body()
                 require_storable(body)
-            if not takes_thread or caller is None:
+            if not is_synchronous or caller is None:
                 return await handle(request)
             async with threads.take_call_slot(caller.name):
                 return await handle(request)

@@ -116,7 +116,7 @@ class Push:
 
     def __post_init__(self) -> None:
         self._id = self.entry or uuid.uuid4().hex
-        self._accepts_messages = can_show_messages(self.body)
+        self._can_show_messages = can_show_messages(self.body)
         self._events: Sequence[Event] = ()
         self._answer: asyncio.Queue[tuple[int, Mapping[str, str]] | bytes | BaseException | None] = asyncio.Queue()
 
@@ -147,7 +147,7 @@ class Push:
                     async with slot:
                         await turn.enter_async_context(self.processes.take_push_slot(repository, self.by or ""))
                     end = await self._receive()
-            if self._accepts_messages and end == END:
+            if self._can_show_messages and end == END:
                 self._answer.put_nowait(await self._format_messages())
             self._answer.put_nowait(end)
         except Exception as error:
@@ -209,7 +209,7 @@ class Push:
         """Pass on git's response, except its last bytes, which report success and are returned for later."""
         status, headers, chunks = await self.call.run(self.server, self.body)
         async with aclosing(chunks):
-            self._accepts_messages &= not any(name.lower() == "content-length" for name in headers)
+            self._can_show_messages &= not any(name.lower() == "content-length" for name in headers)
             self._answer.put_nowait((status, headers))
             size, last = 0, b""
             async for chunk in chunks:

@@ -289,13 +289,13 @@ def _read_path(request: Request) -> str:
 def _read_request(request: Request) -> tuple[list[tuple[bytes, bytes]], AsyncIterator[bytes] | bytes | None]:
     """The headers that are passed on, and the body: None for calls without one."""
     names = {name for name, _ in request.scope["headers"]}
-    takes_body = request.method in ("POST", "PATCH", "PUT")
+    can_have_body = request.method in ("POST", "PATCH", "PUT")
     headers = [
         (name, value)
         for name, value in request.scope["headers"]
-        if name in _REQUEST_HEADERS and (takes_body or name != b"content-length")
+        if name in _REQUEST_HEADERS and (can_have_body or name != b"content-length")
     ]
-    if not takes_body:
+    if not can_have_body:
         return headers, None
     has_body = b"content-length" in names or b"transfer-encoding" in names
     return headers, request.stream() if has_body else b""

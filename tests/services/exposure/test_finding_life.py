@@ -30,7 +30,7 @@ def fleet(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Fleet]:
 
 def life(fleet: Fleet, as_of: int | None = None) -> list[tuple[int, bool, str]]:
     """The life of CVE-2026-1 in the oldest image that has or had it: the day of each step, whether it is open, why."""
-    package = fleet.where("CVE-2026-1", as_of, include_moved=True).images[-1].packages[0]
+    package = fleet.where("CVE-2026-1", as_of, should_include_moved=True).images[-1].packages[0]
     return [(int(step.at[8:10]), step.is_open, str(step.why)) for step in package.life]
 
 
@@ -55,7 +55,7 @@ def test_a_life_ends_when_the_tag_moves_to_an_image_without_it(
     else:
         fleet.push("b", "team/web", "1", *following)
     assert life(fleet) == [(10, True, "first seen"), (12, False, expected)]
-    entry = fleet.where("CVE-2026-1", include_moved=True).images[-1].packages[0]
+    entry = fleet.where("CVE-2026-1", should_include_moved=True).images[-1].packages[0]
     assert (entry.until, entry.ended_by) == (day(12), expected)
 
 
@@ -73,7 +73,7 @@ def test_an_exposure_that_ended_before_its_advisory_came_back_has_its_own_times(
     for fleet.today, advisories in ((14, [FLASK]), (16, [IDNA])):
         fleet.database.advisories = advisories
         fleet.index.rematch_all(fleet.database)
-    (entry,) = fleet.where("CVE-2026-1", include_moved=True).images[-1].packages
+    (entry,) = fleet.where("CVE-2026-1", should_include_moved=True).images[-1].packages
     assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "package upgraded")
 
 
@@ -83,7 +83,7 @@ def test_a_finding_that_became_known_after_its_tag_had_moved_is_closed(fleet: Fl
         fleet.push(name, "team/web", "1", package("idna", version))
     fleet.today, fleet.database.advisories = 14, [IDNA]
     fleet.index.rematch_all(fleet.database)
-    entry = fleet.where("CVE-2026-1", include_moved=True).images[-1].packages[0]
+    entry = fleet.where("CVE-2026-1", should_include_moved=True).images[-1].packages[0]
     assert [step.is_open for step in entry.life][-1:] == [False]
     assert (entry.since, entry.until, entry.ended_by) == (day(12), day(12), "package upgraded")
 
@@ -178,7 +178,7 @@ def test_the_findings_of_a_deleted_image_end_because_it_is_gone(fleet: Fleet) ->
     image = fleet.push("a", "team/web", "1", package("idna", "3.6"))
     assert fleet.store.image_removals.remove("team/web", image, "2026-11-12T10:00:00.000Z")
     assert {at: fleet.where("CVE-2026-1", at).total for at in (9, 11, 13)} == {9: 0, 11: 1, 13: 0}
-    assert fleet.where("CVE-2026-1").total == fleet.where("CVE-2026-1", include_moved=True).total == 0
+    assert fleet.where("CVE-2026-1").total == fleet.where("CVE-2026-1", should_include_moved=True).total == 0
     (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
     assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "image gone")
 

@@ -109,7 +109,7 @@ def test_the_past_follows_from_tags_and_findings(fleet: Fleet) -> None:
     assert fleet.where("CVE-2026-1").total == 0
     (entry,) = fleet.where("CVE-2026-1", 11).images[0].packages
     assert (entry.since, entry.until, entry.ended_by) == (day(10), day(12), "advisory changed")
-    (entry,) = fleet.where("CVE-2026-1", include_moved=True).images[0].packages
+    (entry,) = fleet.where("CVE-2026-1", should_include_moved=True).images[0].packages
     assert (entry.since, entry.until, entry.ended_by) == (day(14), day(16), "package upgraded")
 
 
@@ -142,7 +142,7 @@ def test_an_image_that_was_scanned_later_is_unknown_at_its_push(fleet: Fleet, in
     fleet.store.images.add_push(PushedImage("team/web", "1", digest("a"), day(10)))
     fleet.today = 14
     fleet.push("a", "team/web", "1", package("idna", "3.6"))
-    answers = {at: fleet.where("CVE-2026-1", at, include_moved=include_moved) for at in (9, 12, 15)}
+    answers = {at: fleet.where("CVE-2026-1", at, should_include_moved=include_moved) for at in (9, 12, 15)}
     assert [answer.total for answer in answers.values()] == [0, 0, 1]
     unknown = {
         at: [(entry.repository, entry.reason) for entry in answer.unknown.images] for at, answer in answers.items()

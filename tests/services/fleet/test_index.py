@@ -275,7 +275,7 @@ def test_an_inventory_is_split_by_layer_and_owner() -> None:
     platform = split_inventory(inventory("sha256:x", package("idna", "3.6"), twice, owned, package("odd", "1", "")))
     component = Component.from_package(twice)
     assert [
-        (bundle.layer, bundle.base, dict(bundle.counted_components), dict(bundle.owned_components))
+        (bundle.layer, bundle.is_base, dict(bundle.counted_components), dict(bundle.owned_components))
         for bundle in platform.bundles
     ] == [
         ("sha256:base", True, {}, {component: 1}),

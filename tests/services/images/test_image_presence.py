@@ -27,9 +27,9 @@ class Registries:
     errors: dict[str, DockgateError] = field(default_factory=dict)
     questions: list[str] = field(default_factory=list)
 
-    def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         self.questions.append(reference)
-        assert must_exist
+        assert should_check_existence
         registry, _, image = reference.partition("/")
         if registry in self.errors:
             raise self.errors[registry]

@@ -83,11 +83,11 @@ def test_what_is_to_be_sure_is_looked_for(tmp_path: Path) -> None:
     with registry(tmp_path / "registry") as running:
         digest = running.push("team/app", "1", image([{"etc/os-release": b"ID=debian\n"}]))
         here = ImageAccess(running.address, (), tmp_path, None)
-        assert here.resolve(f"{running.address}/team/app@{digest}", must_exist=True) == ("team/app", digest)
+        assert here.resolve(f"{running.address}/team/app@{digest}", should_check_existence=True) == ("team/app", digest)
         second = f"{running.address}/team/other@{digest}"
         assert here.resolve(second) == ("team/other", digest)
         with pytest.raises(NotFoundError):
-            here.resolve(second, must_exist=True)
+            here.resolve(second, should_check_existence=True)
 
 
 @pytest.mark.real

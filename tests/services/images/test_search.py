@@ -177,7 +177,7 @@ def test_tags_that_moved_on_and_deleted_images_are_listed_on_request(fleet: Flee
     push(fleet, "next", "team/own", package("six", "1"))
     fleet.store.image_removals.remove("team/base", digest("base"), day(19))
     assert repository_names(fleet) == ["own", "clean", "both"]
-    entries = images(fleet, include_moved=True)
+    entries = images(fleet, should_include_moved=True)
     assert [(image.digest, image.until, image.gone_at) for image in entries] == [
         (digest("next"), None, None),
         (digest("clean"), None, None),

@@ -71,15 +71,15 @@ class Registry:
     def start(self, scan: Scan) -> None:
         self.started.append(scan)
 
-    def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         self.requests += 1
         if (tag := reference.removeprefix(f"{REPOSITORY}:")) in self.tags:
             if (named := self.tags[tag]) is None:
                 raise NotFoundError("There is no such tag.")
             return REPOSITORY, named
-        if must_exist and reference.partition("@")[2] in self.deleted:
+        if should_check_existence and reference.partition("@")[2] in self.deleted:
             raise NotFoundError("There is no such image.")
-        if must_exist and (digest := reference.partition("@")[2]) in self.stored_digests:
+        if should_check_existence and (digest := reference.partition("@")[2]) in self.stored_digests:
             return REPOSITORY, digest
         if self.tag is None:
             raise UnavailableError("no answer")

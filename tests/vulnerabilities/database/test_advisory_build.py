@@ -245,7 +245,7 @@ def test_a_journal_of_an_interrupted_build_is_not_applied_to_the_next(path: Path
     half.executescript("PRAGMA synchronous = OFF; BEGIN; CREATE TABLE part (id INTEGER);")
     path.with_name(f"{path.name}.new-journal").write_bytes((tmp_path / "half-journal").read_bytes())
     half.close()
-    with Writer(path, keeps_content=True) as writer:
+    with Writer(path, is_copy=True) as writer:
         assert writer.has_coverage
 
 

@@ -232,7 +232,7 @@ def test_an_older_export_replaces_a_newer_database_only_if_allowed(path: Path, f
         unpack(file, path, trust_all)
     assert "--allow-older" in str(refused.value.advice)
     assert path.read_bytes() == newer
-    assert unpack(file, path, trust_all, allow_older=True).size
+    assert unpack(file, path, trust_all, can_be_older=True).size
     with Database.open(path) as database:
         assert {part.checked_at for part in database.list_parts()} == {NOW_TEXT}
 

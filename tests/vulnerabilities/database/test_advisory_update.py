@@ -89,7 +89,7 @@ def test_a_smaller_feed_may_be_allowed(path: Path, site: Site) -> None:
     site.files[PYPI] = export(*(pypi_record(f"P-{number}", "jinja2") for number in range(100)))
     run_update(path, site)
     site.files[PYPI] = export(pypi_record("P-1", "jinja2"))
-    assert run_update(path, site, later=True, allow_smaller=True).failures == ()
+    assert run_update(path, site, later=True, can_shrink=True).failures == ()
     assert [row.id for row in read_snapshot(path).advisories] == ["DSA-1", "P-1"]
 
 

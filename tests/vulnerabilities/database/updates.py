@@ -45,12 +45,12 @@ def run_update(
     later: bool = False,
     feeds: tuple[Feed, ...] = FEEDS,
     days: float = 0,
-    allow_smaller: bool = False,
+    can_shrink: bool = False,
 ) -> Result:
     """Update it, so many days after NOW or LATER."""
     now = (LATER if later else NOW) + timedelta(days=days)
     ecosystems = ("Debian", "PyPI")
-    return update(path, feeds, urls_of(site), ecosystems, now, lambda line: None, allow_smaller=allow_smaller)
+    return update(path, feeds, urls_of(site), ecosystems, now, lambda line: None, can_shrink=can_shrink)
 
 
 def read_snapshot(path: Path) -> AdvisorySnapshot:

@@ -70,7 +70,7 @@ class ScanLookup:
             self.scans.look_up(platform, repository, self.waits.read_items(platform).find_scan(repository))
             for platform in platforms
         ]
-        are_over = all(look.is_over for look in looks)
-        faults = [look.fault for look in looks if look.fault and look.is_over is are_over]
+        is_over = all(look.is_over for look in looks)
+        faults = [look.fault for look in looks if look.fault and look.is_over is is_over]
         documents = {digest: document for look in looks for digest, document in look.documents.items()}
-        return ScanState(are_over, next(iter(faults), ""), documents)
+        return ScanState(is_over, next(iter(faults), ""), documents)

@@ -56,15 +56,15 @@ class Workspaces:
         folder = self.make_folder(repository)
         end = time.monotonic() + self._seconds
         with (folder / "lock").open("a") as lock:
-            waits = False
+            is_waiting = False
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                     break
                 except BlockingIOError:
-                    if not waits:
+                    if not is_waiting:
                         log(f"waiting for another build of {repository} to end")
-                    waits = True
+                    is_waiting = True
                     if time.monotonic() > end:
                         raise UnavailableError(f"another build of {repository} did not end", "Try again.") from None
                     time.sleep(_WAIT_SECONDS)

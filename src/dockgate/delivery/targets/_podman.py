@@ -56,7 +56,7 @@ class Container:
     status: str
     exit_code: int
     error: str
-    out_of_memory: bool
+    is_out_of_memory: bool
     restarts: int
     # By podman's user, that is, by us.
     is_stopped: bool
@@ -80,7 +80,7 @@ class Container:
         """Return why it does not run, "" when nothing is known."""
         if self.is_running or self.started_at is None:
             return self.error
-        memory = ", out of memory" if self.out_of_memory else ""
+        memory = ", out of memory" if self.is_out_of_memory else ""
         return f"exited with code {self.exit_code}{memory}"
 
 
@@ -305,7 +305,7 @@ def _parse_container(attributes: dict[str, Any], digest: str) -> Container:
         status=state["Status"],
         exit_code=state["ExitCode"],
         error=state.get("Error", ""),
-        out_of_memory=state["OOMKilled"],
+        is_out_of_memory=state["OOMKilled"],
         restarts=attributes.get("RestartCount", 0),
         is_stopped=state.get("StoppedByUser", False),
         started_at=started_at.astimezone(UTC) if started_at.year > 1 else None,

@@ -86,7 +86,7 @@ class Contexts:
                 self._statements_by_image.setdefault(digest, []).append(statement)
         general = [waiver for waiver in self._waivers.get(None, ()) if not waiver.repository]
         self.general_context = Context(waivers.select_waivers(general, None, (), now), self._statements)
-        self._names_images = bool(
+        self._has_named_images = bool(
             self._attached_by_digest or self._statements_by_image or self._waivers.keys() - {None}
         )
         self._by_repository: dict[str | None, Context] = {}
@@ -99,7 +99,7 @@ class Contexts:
     def get_context(self, image: FleetImage, platform: FleetPlatform) -> Context:
         """The context of one platform of an image."""
         general = self._get_repository_context(image.repository)
-        if not self._names_images:
+        if not self._has_named_images:
             return general
         named_digests = {platform.digest, image.digest} - {""}
         bound_waivers = [waiver for digest in named_digests for waiver in self._waivers.get(digest, ())]

@@ -83,8 +83,8 @@ def find_candidates(inventory: Inventory, violations: Iterable[Violation], match
     for purl, findings in violating.items():
         targets = _find_targets(places[purl], {finding.fixed for finding in findings}, matcher)
         if targets:
-            base = all(inventory.is_in_base(package) for package in places[purl])
-            candidates.append(Candidate(purl, tuple(places[purl]), base, targets, _select_best_targets(targets)))
+            is_in_base = all(inventory.is_in_base(package) for package in places[purl])
+            candidates.append(Candidate(purl, tuple(places[purl]), is_in_base, targets, _select_best_targets(targets)))
     clears = {purl: sum(bool(finding.fixed) for finding in findings) for purl, findings in violating.items()}
     return sorted(
         candidates,

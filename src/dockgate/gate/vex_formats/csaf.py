@@ -57,7 +57,7 @@ class Csaf(Format):
             VexStatement(digest, FORMAT.name, author, None, names, *assessment, at=at or None)
             for vulnerability in root.get("vulnerabilities").list_items()
             for names in (_read_vulnerability_names(vulnerability),)
-            for assessment in _read_assessments(vulnerability, tree, needs_reasons=is_vex)
+            for assessment in _read_assessments(vulnerability, tree, should_have_reasons=is_vex)
         )
 
 
@@ -77,11 +77,11 @@ def _read_vulnerability_names(node: Node) -> tuple[str, ...]:
     return names
 
 
-def _read_assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iterator[_Assessment]:
+def _read_assessments(node: Node, tree: "_Tree", *, should_have_reasons: bool) -> Iterator[_Assessment]:
     """The assessments of a vulnerability by status, flags and threats.
 
     Products with the same assessment are together. A product that is not affected without a reason is an error if
-    `needs_reasons`, else it is skipped.
+    `should_have_reasons`, else it is skipped.
     """
     statuses: dict[str, VexStatus] = {}
     for key, status in _STATUSES.items():
@@ -96,7 +96,7 @@ def _read_assessments(node: Node, tree: "_Tree", *, needs_reasons: bool) -> Iter
         if label and label not in JUSTIFICATIONS:
             raise node.get("flags").make_error(f"{label!r} is not allowed; allowed: {', '.join(JUSTIFICATIONS)}")
         if status is VexStatus.NOT_AFFECTED and not (label or impact):
-            if not needs_reasons:
+            if not should_have_reasons:
                 continue
             raise node.make_error(f"{product} is known_not_affected, without a flag or a threat that says why")
         is_unaffected = status is VexStatus.NOT_AFFECTED

@@ -110,13 +110,13 @@ class _Bom:
         affected_nodes = node.get("affects").list_items()
         if not affected_nodes:
             return [(self._products, ())]
-        affects_product = False
+        is_product_affected = False
         packages: list[str] = []
         standalone: list[str] = []
         for entry in affected_nodes:
             ref = entry.get("ref").require_name()
             if ref == self._root and self._products:
-                affects_product = True
+                is_product_affected = True
             elif ref in self._components and self._products:
                 packages += _add_versions(entry, self._components[ref])
             elif ref.startswith(_BOM_LINK):
@@ -124,7 +124,7 @@ class _Bom:
             else:
                 standalone += _add_versions(entry, self._components.get(ref, (ref,)))
         return [
-            *([(self._products, ())] if affects_product else []),
+            *([(self._products, ())] if is_product_affected else []),
             *([(self._products, drop_duplicates(*packages))] if packages else []),
             *([(drop_duplicates(*standalone), ())] if standalone else []),
         ]

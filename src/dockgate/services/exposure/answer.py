@@ -214,7 +214,7 @@ class ExposureRequest:
     question: str
     caller: Caller | None = None
     as_of: str | None = None
-    include_moved: bool = False
+    should_include_moved: bool = False
     only: ExposureFilter | None = None
     limit: int = PAGE
     after: int | None = None

@@ -66,7 +66,7 @@ class BlockingVerdicts:
 
 
 def find_blocking_verdicts(
-    store: Store, images: Sequence[int], names: Sequence[str], scope: ExposureScope, *, reads_more: bool
+    store: Store, images: Sequence[int], names: Sequence[str], scope: ExposureScope, *, should_read_more: bool
 ) -> BlockingVerdicts:
     """Find what the newest verdicts on these images, by id, say of the vulnerability with these names.
 
@@ -74,7 +74,7 @@ def find_blocking_verdicts(
     """
     if not images:
         return BlockingVerdicts(names, {}, ())
-    size = _MANY_BYTES if reads_more else _FEW_BYTES
+    size = _MANY_BYTES if should_read_more else _FEW_BYTES
     periods = store.exposures.list_image_periods(images[:MAX_BLOCKED], scope)
     repositories = {image.id: (image.digest, {period.repository for period in entries}) for image, entries in periods}
     places = dict(repositories[number] for number in images[:MAX_BLOCKED])

@@ -211,8 +211,8 @@ class WaiverFinder:
                 if _is_added(record.waiver, at) and (not record.revoked_at or record.revoked_at > at)
             ]
             documents_then = [document for document in documents if _is_present(document[0], at)]
-            had_fix = not component.fixed_at or component.fixed_at <= at
-            at_that_time = entry if had_fix else entry._replace(affected=component._replace(fixed=""))
+            has_fix = not component.fixed_at or component.fixed_at <= at
+            at_that_time = entry if has_fix else entry._replace(affected=component._replace(fixed=""))
             applied_waivers = (
                 self._apply(image, repositories, at_that_time, active, documents_then, at)
                 if active or documents_then

@@ -180,14 +180,16 @@ class ExposureSearch:
         subject, is_now = look_up.subject, request.as_of is None
         running = [entry for entry in look_up.running_images if self._can_see(entry, request.caller)]
         digests = {entry.digest for entry in running}
-        scope = ExposureScope(request.as_of, self._list_repositories(request.caller), digests, request.include_moved)
+        scope = ExposureScope(
+            request.as_of, self._list_repositories(request.caller), digests, request.should_include_moved
+        )
         images = self.store.exposures.list_images(
             subject.components,
             scope,
             is_owned=not subject.is_vulnerability,
             has_status=subject.is_vulnerability and is_now,
         )
-        if is_now and not request.include_moved:
+        if is_now and not request.should_include_moved:
             look_up.holders = images
         holding = digests.intersection(image.digest for image in images.values())
         services = [
@@ -204,8 +206,10 @@ class ExposureSearch:
 
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
-        reads_more = request.only is ExposureFilter.BLOCKED
-        return find_blocking_verdicts(self.store, holders.rejected_images, names, holders.scope, reads_more=reads_more)
+        should_read_more = request.only is ExposureFilter.BLOCKED
+        return find_blocking_verdicts(
+            self.store, holders.rejected_images, names, holders.scope, should_read_more=should_read_more
+        )
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest

@@ -85,13 +85,13 @@ def update(
     path: Path,
     report: Report,
     *,
-    allow_smaller: bool = False,
+    can_shrink: bool = False,
     feeds: Collection[str] | None = None,
     now: datetime | None = None,
 ) -> "Result":
     """Update the database at `path` over HTTP, for every ecosystem whose versions can be compared.
 
-    `feeds` are the names of those to fetch, None for all; `allow_smaller` installs feeds that lost many of their
+    `feeds` are the names of those to fetch, None for all; `can_shrink` installs feeds that lost many of their
     records. What became of each feed is stored beside the database.
 
     Raises UsageError for a CA bundle that cannot be used, and what `vulnerabilities.database.update.update` does.
@@ -110,7 +110,7 @@ def update(
     with attempt:
         create_client_context(settings.ca_bundle)
         result = update_from(
-            *(path, selected_feeds, urls, osv_names, time, report, settings.ca_bundle), allow_smaller=allow_smaller
+            *(path, selected_feeds, urls, osv_names, time, report, settings.ca_bundle), can_shrink=can_shrink
         )
         attempt.result = result
     return result
@@ -180,7 +180,7 @@ def import_database(
     *,
     key: Path | None = None,
     digest: str | None = None,
-    allow_older: bool = False,
+    can_be_older: bool = False,
     ca_bundle: Path | None = None,
     is_insecure: bool = False,
 ) -> Transfer:
@@ -196,7 +196,7 @@ def import_database(
     if reference == source and Path(source).is_file():
         trust = _make_trust(key, digest, is_pinned=False)
         report(f"reading {source}")
-        header = unpack(Path(source), path, trust, allow_older=allow_older)
+        header = unpack(Path(source), path, trust, can_be_older=can_be_older)
         record_origin(path, "import")
         return Transfer(source, header.digest, content=from_hex(header.content))
     if reference == source and "/" not in source:
@@ -212,7 +212,7 @@ def import_database(
         report(f"fetching {reference}")
         file = Path(folder) / "advisories"
         manifest = pull_artifact(reference, ARTIFACT, file, limit=SIZE_LIMIT, ca_bundle=bundle, is_insecure=is_insecure)
-        header = unpack(file, path, trust, allow_older=allow_older)
+        header = unpack(file, path, trust, can_be_older=can_be_older)
         record_origin(path, "import")
         return Transfer(reference, header.digest, manifest, from_hex(header.content))
 

@@ -196,11 +196,11 @@ def _make_failed(image: IndexedImage, now: str) -> JudgedImage:
 
 def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
     platforms = []
-    needs_inventory = judge.should_read_inventory(0)
+    should_read_inventory = judge.should_read_inventory(0)
     for platform in contents.platforms.get(image.id, ()):
         place = image.id, platform.position
         inventory = None
-        if needs_inventory:
+        if should_read_inventory:
             inventory = contents.inventories[place]
         elif platform.unread_count:
             inventory = contents.unread_inventories[place]

@@ -70,7 +70,7 @@ class ImagePresence:
             return None
         name = RepositoryReference.parse(repository).with_registry(self.registry)
         try:
-            self.resolve_image(f"{name}@{digest}", must_exist=True)
+            self.resolve_image(f"{name}@{digest}", should_check_existence=True)
         except NotFoundError:
             return False
         except DockgateError as error:

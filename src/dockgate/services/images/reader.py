@@ -40,7 +40,7 @@ class ImageAccess:
     issuers: Issuers | None = None
     public_registry: str | None = None
 
-    def resolve(self, reference: str, *, must_exist: bool = False) -> tuple[str, str]:
+    def resolve(self, reference: str, *, should_check_existence: bool = False) -> tuple[str, str]:
         """Repository and digest (`delivery.ports.ImageResolver`)."""
         image = parse_remote(reference)
         if self.public_registry and normalize_registry(image.registry) == normalize_registry(self.public_registry):
@@ -49,7 +49,7 @@ class ImageAccess:
         digest = image.digest
         if digest and not is_digest(digest):
             raise UsageError(f"{digest[:20]}… in {reference} is not a SHA-256", "Name the image by its sha256 digest.")
-        if must_exist or not digest:
+        if should_check_existence or not digest:
             with closing(self._make_origin(image)) as origin:
                 digest, _ = origin.read_root()
         registry = normalize_registry(image.registry)

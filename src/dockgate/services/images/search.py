@@ -96,8 +96,8 @@ class ImageQuery:
 
     `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
     probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
-    have NOT_JUDGED. With `include_moved`, tags that have moved on and images that are gone are listed, too. `after` is
-    the cursor of a page. `caller` asks: a limited token sees its own repositories only.
+    have NOT_JUDGED. With `should_include_moved`, tags that have moved on and images that are gone are listed, too.
+    `after` is the cursor of a page. `caller` asks: a limited token sees its own repositories only.
     """
 
     caller: Caller | None = None
@@ -111,7 +111,7 @@ class ImageQuery:
     layer: str | None = None
     statuses: Collection[str] = ()
     is_running: bool = False
-    include_moved: bool = False
+    should_include_moved: bool = False
     sort: ImageSort = ImageSort.PUSHED
     limit: int = PAGE
     after: str | None = None
@@ -172,7 +172,7 @@ class ImageSearch:
             layer=query.layer,
             statuses=[None if name == NOT_JUDGED else Status(name) for name in query.statuses],
             digests={entry.digest for entry in running} if query.is_running else None,
-            should_include_moved=query.include_moved,
+            should_include_moved=query.should_include_moved,
         )
 
     def list_locations(

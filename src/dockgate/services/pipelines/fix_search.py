@@ -98,7 +98,7 @@ class NewestImages:
         asked_at, repository, digest = self._answers.get(reference, (now - ASKED_AGAIN, "", ""))
         if abs(now - asked_at) >= ASKED_AGAIN:  # a clock may have been ahead
             try:
-                repository, digest = self.resolve(reference, must_exist=True)
+                repository, digest = self.resolve(reference, should_check_existence=True)
             except DockgateError:
                 repository, digest = "", ""  # asked again in an hour
             self._answers[reference] = now, repository, digest
@@ -154,7 +154,7 @@ class FixSearch:
         cases = self.verdicts.build_deployed_cases(delivered_image.image, delivered_image.context)
         if not cases or any(case.no_scan_reason or case.external_reports for case in cases):
             return None
-        present = [self._judge(case, remediations=False) for case in cases]
+        present = [self._judge(case, should_remediate=False) for case in cases]
         if all(verdict.status is Status.APPROVED for verdict in present):
             return None
         project = self._project(delivered_image, commit)
@@ -196,7 +196,9 @@ class FixSearch:
             if source.type is not ActionType.SOURCE or pulled_run is None or "IMAGE_DIGEST" not in run.variables:
                 continue
             service = _find_service(actions, action)
-            context = DeploymentContext(run.variables["IMAGE_REPOSITORY"], service, execution.id, keep_baselines=True)
+            context = DeploymentContext(
+                run.variables["IMAGE_REPOSITORY"], service, execution.id, should_keep_baselines=True
+            )
             if service and not self._is_running(service, run.variables["IMAGE_DIGEST"]):
                 continue
             arguments = action.configuration["args"]
@@ -242,7 +244,7 @@ class FixSearch:
         for case in rebuilt:
             upgraded_inventories = tuple(set_versions(inventory, versions) for inventory in case.inventories)
             if (
-                self._judge(replace(case, inventories=upgraded_inventories), remediations=False).status
+                self._judge(replace(case, inventories=upgraded_inventories), should_remediate=False).status
                 is not Status.APPROVED
             ):
                 return None
@@ -263,8 +265,8 @@ class FixSearch:
         bases = [replace(each, base_layers=len(each.layers)) for each in self.store.images.list_inventories(digest)]
         return rebase_inventories(bases, inventories)
 
-    def _judge(self, case: VerdictCase, *, remediations: bool = True) -> Verdict:
-        return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=remediations)
+    def _judge(self, case: VerdictCase, *, should_remediate: bool = True) -> Verdict:
+        return evaluate.judge(case, self.ecosystems, self.rules, should_remediate=should_remediate)
 
     def _list_cleared_vulnerabilities(self, verdicts: Sequence[Verdict]) -> tuple[str, ...]:
         """Return the vulnerabilities in violations."""
@@ -371,5 +373,5 @@ def _is_dependency_file(path: str) -> bool:
 def _is_based_on(inventory: Inventory, base: Inventory) -> bool:
     """Return whether the image's lowest layers are those of the base image, compressed alike or not."""
     count = len(base.layers)
-    diff_ids = inventory.diff_ids[:count] == base.diff_ids and "" not in base.diff_ids
-    return inventory.layers[:count] == base.layers or (bool(base.diff_ids) and diff_ids)
+    has_same_diff_ids = inventory.diff_ids[:count] == base.diff_ids and "" not in base.diff_ids
+    return inventory.layers[:count] == base.layers or (bool(base.diff_ids) and has_same_diff_ids)

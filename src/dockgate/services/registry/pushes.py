@@ -248,7 +248,7 @@ class RegistryNotifications:
     def _is_there(self, reference: str, digest: str) -> bool:
         """Return whether the registry has the digest by this reference. UnavailableError if unknown."""
         try:
-            return self.resolve_image(reference, must_exist=True)[1] == digest
+            return self.resolve_image(reference, should_check_existence=True)[1] == digest
         except NotFoundError:
             return False
 

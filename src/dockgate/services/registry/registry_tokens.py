@@ -91,7 +91,7 @@ class RegistryAccess:
         return self.tokens.issue_login(Login(SERVER, repository, (PULL,)))
 
 
-def make_operator_login(data: Path, repository: str, *, push: bool) -> tuple[str, str]:
+def make_operator_login(data: Path, repository: str, *, can_push: bool) -> tuple[str, str]:
     """Return a login for one repository, made with the server's key in `data`.
 
     No server is asked. UsageError for what is not a repository, and where no server has made a key yet.
@@ -101,7 +101,7 @@ def make_operator_login(data: Path, repository: str, *, push: bool) -> tuple[str
     tokens = RegistryTokens(data / KEYS)
     if not tokens.path.exists():
         raise UsageError(f"there is no registry in {data}", "Set DOCKGATE_DATA to the server's folder, and start it.")
-    return tokens.issue_login(Login(OPERATOR, repository, (PULL, PUSH) if push else (PULL,)))
+    return tokens.issue_login(Login(OPERATOR, repository, (PULL, PUSH) if can_push else (PULL,)))
 
 
 def write_authfile(path: Path, address: str, login: tuple[str, str]) -> None:

@@ -14,70 +14,70 @@ from dockgate.store.fleet.findings import MATCHING
 
 @dataclass(slots=True)
 class RowRetention:
-    """Removes what is old. Each method counts what it would remove, and removes it with `remove`."""
+    """Removes what is old. Each method counts what it would remove, and removes it with `should_remove`."""
 
     store: Store
     clock: ServerClock
     effects: Effects
     retention: Retention
 
-    def collect_executions(self, remove: bool) -> RemovedObjects:
+    def collect_executions(self, should_remove: bool) -> RemovedObjects:
         """Executions that ended long ago and that nothing needs."""
         old = self._list_old_executions()
-        if remove:
+        if should_remove:
             old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._cutoff)
         return RemovedObjects("executions", len(old))
 
-    def collect_logs(self, remove: bool) -> RemovedObjects:
+    def collect_logs(self, should_remove: bool) -> RemovedObjects:
         """Logs of executions that are deleted. Those of the last day stay."""
         logs = self.store.logs.list_executions(self._a_day_ago)
         removable_logs = self.store.row_retention.list_executions_without_rows(logs.keys())
-        removable_logs |= set() if remove else {name for name in self._list_old_executions() if name in logs}
-        for execution in removable_logs if remove else ():
+        removable_logs |= set() if should_remove else {name for name in self._list_old_executions() if name in logs}
+        for execution in removable_logs if should_remove else ():
             self.store.logs.delete(execution)
         return RemovedObjects("logs", len(removable_logs), sum(logs[execution] for execution in removable_logs))
 
-    def collect_artifacts(self, remove: bool) -> RemovedObjects:
+    def collect_artifacts(self, should_remove: bool) -> RemovedObjects:
         """Artifacts that no action has made or uses.
 
         Those of the last day stay: their action may not have ended.
         """
         named_artifacts = self.store.row_retention.list_artifacts(
-            without_executions=() if remove else self._list_old_executions()
+            without_executions=() if should_remove else self._list_old_executions()
         )
         before, count, size = self._a_day_ago, 0, 0
         for blob in list(self.store.blobs.list()):
             if blob.digest in named_artifacts or blob.stored_at >= before:
                 continue
-            if not remove or self.effects.run(EffectKind.PURGE, self.store.blobs.delete, blob.digest, before):
+            if not should_remove or self.effects.run(EffectKind.PURGE, self.store.blobs.delete, blob.digest, before):
                 count, size = count + 1, size + blob.size
         return RemovedObjects("artifacts", count, size)
 
-    def collect_revisions(self, remove: bool) -> RemovedObjects:
+    def collect_revisions(self, should_remove: bool) -> RemovedObjects:
         """Revisions of services that are too old to return to."""
         keep, old = (
             self.retention.keep_revisions,
             self.store.row_retention.list_old_revisions(self.retention.keep_revisions),
         )
-        if not remove:
+        if not should_remove:
             return RemovedObjects("revisions of services", sum(map(len, old.values())))
         delete = self.store.row_retention.delete_revisions
         count = sum(self.effects.run(EffectKind.PURGE, delete, service, keep) for service in old)
         return RemovedObjects("revisions of services", count)
 
-    def collect_verdicts(self, remove: bool) -> RemovedObjects:
+    def collect_verdicts(self, should_remove: bool) -> RemovedObjects:
         """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
         rows = self.store.row_retention
-        if not remove:
+        if not should_remove:
             return RemovedObjects("verdicts", rows.count_old_verdicts(self._cutoff))
         count = self.effects.run(EffectKind.PURGE, rows.delete_verdicts, self._cutoff)
         self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._cutoff)
         return RemovedObjects("verdicts", count)
 
-    def collect_gone_images(self, remove: bool) -> RemovedObjects:
+    def collect_gone_images(self, should_remove: bool) -> RemovedObjects:
         """Delete the fleet index's rows of images that are long gone, and those of no image at all."""
         fleet, before = self.store.fleet_retention, self._cutoff
-        if not remove:
+        if not should_remove:
             return RemovedObjects("gone images", fleet.count_gone(before))
         count = 0
         with self.store.locks.hold(MATCHING):
@@ -88,13 +88,13 @@ class RowRetention:
             self.effects.run(EffectKind.PURGE, fleet.delete_vulnerabilities)
         return RemovedObjects("gone images", count)
 
-    def collect_documents(self, remove: bool) -> RemovedObjects:
+    def collect_documents(self, should_remove: bool) -> RemovedObjects:
         """Inventories, snapshots and other documents that nothing names."""
         rows = self.store.row_retention
         digests, seen_verdicts = rows.list_unreferenced_documents()
         size = rows.count_document_bytes(digests)
         count = len(digests)
-        if remove:
+        if should_remove:
             count = self.effects.run(EffectKind.PURGE, rows.delete_documents, digests, seen_verdicts)
         return RemovedObjects("documents", count, size)
 

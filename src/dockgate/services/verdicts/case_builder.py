@@ -27,13 +27,13 @@ class DeploymentContext:
 
     Its repository ("": where it was scanned), the service that is to run it and the execution that approved it for
     that. The approvals of the execution name what repositories require on top of the server's policies. With
-    `keep_baselines` an approved image is compared with the baselines of its approval.
+    `should_keep_baselines` an approved image is compared with the baselines of its approval.
     """
 
     repository: str = ""
     service: str | None = None
     execution: str | None = None
-    keep_baselines: bool = False
+    should_keep_baselines: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class BaselineFinder:
         if record:
             case = self.store.verdicts.get_case(record.digest)
             approved_against = BaselineImages(case.baselines, case.baseline_exemptions)
-        if context.keep_baselines and record:
+        if context.should_keep_baselines and record:
             return approved_against.select(names)
         digests = {
             "running": self._find_running_image(context.service, context.repository),
@@ -130,7 +130,9 @@ def find_running_image(store: Store, service: Service, registry: str) -> tuple[s
     if image is None:
         return None
     execution = store.services.find_deployed_by(service.name)
-    return image.digest, DeploymentContext(image.strip_registry(registry), service.name, execution, keep_baselines=True)
+    return image.digest, DeploymentContext(
+        image.strip_registry(registry), service.name, execution, should_keep_baselines=True
+    )
 
 
 def find_approving_record(records: Sequence[VerdictRecord], policy: str) -> VerdictRecord | None:

@@ -96,7 +96,7 @@ class Verdicts:
         for usable in policies:
             name = usable.policy.name
             self.provenance.fetch_once(context.repository, image, name)
-            case = self._build_case(image, usable, replace(context, keep_baselines=True))
+            case = self._build_case(image, usable, replace(context, should_keep_baselines=True))
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
@@ -154,7 +154,7 @@ class Verdicts:
         Empty while it cannot be judged by all.
         """
         policies = self.selection.list_required_policies(image, context.execution, context.repository)
-        cases = [self._build_case(image, usable, replace(context, keep_baselines=True)) for usable in policies]
+        cases = [self._build_case(image, usable, replace(context, should_keep_baselines=True)) for usable in policies]
         return [case for case in cases if case is not None] if None not in cases else []
 
     def judge_push(self, image: str, repository: str, scan: int) -> None:
@@ -210,7 +210,7 @@ class Verdicts:
         """
         usable = self.selection.read(policy)
         self.provenance.fetch_once(repository, image, usable.policy.name)
-        case = self._build_case(image, usable, DeploymentContext(repository, keep_baselines=True))
+        case = self._build_case(image, usable, DeploymentContext(repository, should_keep_baselines=True))
         if case is None:
             return None
         verdict = self._evaluate(case)

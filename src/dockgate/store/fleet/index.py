@@ -46,7 +46,7 @@ class NewBundle(NamedTuple):
     """The components that an image attributes to a layer, each with its number of paths."""
 
     layer: str
-    base: bool
+    is_base: bool
     counted_components: Mapping[Component, int]
     owned_components: Mapping[Component, int]
 
@@ -317,7 +317,7 @@ def _write_image(connection: Connection, image: NewImage, facts: Sequence[bytes]
                 "position": position,
                 "bundle": bundles[bundle.digest],
                 "layer": bundle.layer,
-                "base": bundle.base,
+                "base": bundle.is_base,
             }
             for position, bundle in enumerate(platform.bundles)
         ]

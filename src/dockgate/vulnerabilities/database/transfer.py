@@ -80,11 +80,11 @@ def pack(path: Path, into: Path, sign: Sign) -> Header:
     return header
 
 
-def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -> Header:
+def unpack(file: Path, path: Path, trust: Trust, *, can_be_older: bool = False) -> Header:
     """Import the database in `file` to `path`, atomically.
 
     Raises the errors of `trust`, DatabaseError for a file of another format or that does not match its header, and
-    unless `allow_older` ConflictError if any part is older than in the present database. Also ConflictError while
+    unless `can_be_older` ConflictError if any part is older than in the present database. Also ConflictError while
     another process writes the database, and UnavailableError if the file cannot be read.
     """
     new = path.with_name(path.name + ".new")
@@ -96,7 +96,7 @@ def unpack(file: Path, path: Path, trust: Trust, *, allow_older: bool = False) -
             try:
                 _inflate(source, new, header, file)
                 _check(new, header, file)
-                if not allow_older:
+                if not can_be_older:
                     _require_newer(new, path, file)
                 flush(new)
                 os.replace(new, path)

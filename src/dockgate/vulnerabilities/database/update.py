@@ -43,7 +43,7 @@ def update(
     report: Report,
     ca_bundle: Path | None = None,
     *,
-    allow_smaller: bool = False,
+    can_shrink: bool = False,
 ) -> Result:
     """Fetch what changed, and replace the database at `path` atomically.
 
@@ -51,7 +51,7 @@ def update(
     names them. `ecosystems` are those to fetch of feeds with parts. All other parts stay in the database with the time
     of their last check, and so do parts whose feed fails, which the result lists. Unchanged parts count as checked.
     `report` gets a line for each part. A part that would lose many records, or have new unreadable ones, is a failure
-    (`_limits`); `allow_smaller` permits the former. The database is not replaced if no feed answers or nothing would be
+    (`_limits`); `can_shrink` permits the former. The database is not replaced if no feed answers or nothing would be
     covered.
 
     Raises ConflictError while another process writes, DatabaseError if the old database is broken.
@@ -62,12 +62,12 @@ def update(
     unreachable = _UnreachableHosts()
     with lock_database(path), _make_download_folder(path) as into:
         old_parts = _read_parts(path)
-        with Writer(path, keeps_content=bool(old_parts)) as writer:
+        with Writer(path, is_copy=bool(old_parts)) as writer:
             for feed, url, name in _plan_downloads(feeds, urls, ecosystems, old_parts, ca_bundle):
                 old_part = old_parts.get((feed.name, name))
                 try:
                     unreachable.check(feed.name, url)
-                    part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle, allow_smaller)
+                    part = _renew(writer, feed, name, url, old_part, now, path, into, ca_bundle, can_shrink)
                 except (UnavailableError, NotFoundError, UnreadableError) as error:
                     unreachable.record(error)
                     failures.append(_make_failure(feed.name, name, error, has_old_data=old_part is not None))
@@ -154,7 +154,7 @@ def _renew(
     old: Path,
     into: Path,
     ca_bundle: Path | None,
-    allow_smaller: bool,
+    can_shrink: bool,
 ) -> Part:
     """Fetch and parse one part, or keep the old one if it is unchanged.
 
@@ -182,7 +182,7 @@ def _renew(
     try:
         with fetched_files.path.open("rb") as stream:
             statements, ecosystem = parse(feed, part, stream), feed.get_ecosystem(name)
-            limits = _compute_limits(old_part, now, allow_smaller) if old_part and is_same_source else NO_LIMITS
+            limits = _compute_limits(old_part, now, can_shrink) if old_part and is_same_source else NO_LIMITS
             if old_part is None or fetched_files.replaces is None:
                 return writer.add(part, statements, ecosystem, None, limits)
             part = replace(part, statements=old_part.statements, faults=old_part.faults)
@@ -191,14 +191,14 @@ def _renew(
         fetched_files.path.unlink()
 
 
-def _compute_limits(part: Part, now: datetime, allow_smaller: bool) -> Limits:
+def _compute_limits(part: Part, now: datetime, can_shrink: bool) -> Limits:
     """Return what the part's new content may lack.
 
     A truncated part would hide the vulnerabilities that it lacks. A record that is new and unreadable is often repaired
     within hours, and would make every package of the ecosystem undetermined: the present part is used meanwhile, until
     it is a day old.
     """
-    is_large = part.statements >= FEW_RECORDS and not allow_smaller
+    is_large = part.statements >= FEW_RECORDS and not can_shrink
     checked_at = parse_time(part.checked_at)
     is_recent = checked_at is not None and timedelta(0) <= now - checked_at < _FAULT_PATIENCE
     faults = sum(not fault.is_contained for fault in part.faults)

@@ -56,28 +56,28 @@ def lock_database(path: Path) -> Iterator[None]:
 class Writer:
     """A new database at `<path>.new`. `commit` puts it in place; without that nothing changes.
 
-    It begins empty or, with `keeps_content`, as a copy of the database at `path`. Use it under `lock_database`: it
-    overwrites what an interrupted writer left behind. Raises DatabaseError if the copied database is broken, and
+    It begins empty or, if `is_copy`, as a copy of the database at `path`. Use it under `lock_database`:
+    it overwrites what an interrupted writer left behind. Raises DatabaseError if the copied database is broken, and
     UnavailableError if the new one cannot be written.
     """
 
-    def __init__(self, path: Path, *, keeps_content: bool = False) -> None:
+    def __init__(self, path: Path, *, is_copy: bool = False) -> None:
         self._path = path
         self._new_path = path.with_name(path.name + ".new")
         self._new_path.unlink(missing_ok=True)
         self._new_path.with_name(self._new_path.name + "-journal").unlink(missing_ok=True)
-        if keeps_content:
+        if is_copy:
             shutil.copyfile(path, self._new_path)
         self._sql = sqlite3.connect(self._new_path, isolation_level=None)
         self._parts = self._records = 0
         self._ecosystems: dict[str, int] = {}
-        self._keeps_content = keeps_content
-        self._has_new_content = not keeps_content
+        self._is_copy = is_copy
+        self._has_new_content = not is_copy
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             stack.push(self.__exit__)
-            self._sql.executescript(_PRAGMAS + ("BEGIN;" if self._keeps_content else f"{_LAYOUT} BEGIN; {TABLES}"))
+            self._sql.executescript(_PRAGMAS + ("BEGIN;" if self._is_copy else f"{_LAYOUT} BEGIN; {TABLES}"))
             ((self._parts,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM part")
             ((self._records,),) = self._sql.execute("SELECT coalesce(max(id), 0) FROM record")
             self._ecosystems = {name: number for number, name in self._sql.execute("SELECT id, name FROM ecosystem")}

@@ -48,8 +48,8 @@ def fetch_changes(web: Web, base: str, fingerprint: str, into: Path, lookup: Rec
         now = _MARK + index.fingerprint
         if published_times and not changed_names and not removed_names:
             return FeedFetch(now)
-        are_many_gone = len(stored_times) >= FEW_RECORDS and len(removed_names) * LOST_FRACTION > len(stored_times)
-        if not changed_names or len(changed_names) + len(removed_names) > CHANGES_LIMIT or are_many_gone:
+        has_lost_many = len(stored_times) >= FEW_RECORDS and len(removed_names) * LOST_FRACTION > len(stored_times)
+        if not changed_names or len(changed_names) + len(removed_names) > CHANGES_LIMIT or has_lost_many:
             return None
         return FeedFetch(
             now, _fetch_records(web, base, changed_names, into), frozenset((*changed_names, *removed_names))

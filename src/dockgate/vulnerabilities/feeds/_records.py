@@ -126,7 +126,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
         yield FaultyRecord(member, str(error))
         return
     entries: dict[tuple[str, str, str], _Entry] = {}
-    readable = True
+    is_readable = True
     for raw in record.affected or ():
         try:
             affected_entries = _decode_affected(raw)
@@ -136,7 +136,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             ]
         except (ValueError, RecursionError) as error:
             package = _read_package(raw)
-            readable = readable and package is not None
+            is_readable = is_readable and package is not None
             yield FaultyRecord(member, str(error), is_contained=package is not None)
             affected_entries, ranges = _AffectedEntry(package), [_UNREADABLE_RANGE]
         if affected_entries.package is None or strip_release(affected_entries.package.ecosystem) != part:
@@ -149,7 +149,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
         for ecosystem in _names.parse_ecosystems(affected_entries.package.ecosystem):
             entry = entries.setdefault((ecosystem, name, module), _Entry())
             _join(entry, record, affected_entries, ranges, part in _names.DISTRIBUTIONS)
-    if not entries and readable:
+    if not entries and is_readable:
         yield SilentRecord(record.id, record.modified, tuple(record.aliases or ()), record.withdrawn or None)
     for (ecosystem, name, module), entry in entries.items():
         yield Advisory(
@@ -222,11 +222,11 @@ def _read_package(raw: msgspec.Raw) -> _Package | None:
 
 
 def _join(
-    entry: _Entry, record: _Record, affected_entry: _AffectedEntry, ranges: list[Range], distribution: bool
+    entry: _Entry, record: _Record, affected_entry: _AffectedEntry, ranges: list[Range], is_distribution: bool
 ) -> None:
     entry.ranges += [span for span in ranges if span not in entry.ranges]
     entry.versions.update(dict.fromkeys(affected_entry.versions or ()))
-    entry.ratings += _list_ratings(record, affected_entry, distribution)
+    entry.ratings += _list_ratings(record, affected_entry, is_distribution)
     entry.note = entry.note or _read_note(affected_entry)
     imports = _read_imports(affected_entry)
     entry.imports.update(dict.fromkeys(imports))

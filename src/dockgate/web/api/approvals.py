@@ -128,8 +128,8 @@ def list_votes(approval_id: str, caller: Reader, server: ServerDependency) -> li
 def get_approval(approval_id: str, caller: Reader, server: ServerDependency) -> Approval:
     """Get an approval. Its token is included for callers with the permission decide."""
     approval = _require_approval(caller, approval_id, server)
-    may_decide = caller.can(Permission.DECIDE, **make_scope(approval))
-    return approval if may_decide else replace(approval, token="")
+    can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
+    return approval if can_decide else replace(approval, token="")
 
 
 @router.post("/approvals/{approval_id:path}/vote")

@@ -71,7 +71,7 @@ def find_exposure(
             q,
             caller,
             as_of=_parse_past_time(as_of, server.clock.now()) if as_of else None,
-            include_moved=include_moved,
+            should_include_moved=include_moved,
             only=only,
             limit=limit,
             after=after,

@@ -124,7 +124,7 @@ def list_images(
             layer=layer,
             statuses=status,
             is_running=running,
-            include_moved=include_moved,
+            should_include_moved=include_moved,
             sort=sort,
             limit=limit,
             after=after,
@@ -321,8 +321,8 @@ def _record_report(
     """
     external_report = reading.read(body, name[:200], digest, found_at)
     names = ImageVisibility(server.store, caller).list_all_repositories(digest) or {""}
-    may_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
-    scope = ReportScope(caller.get_limits(Permission.RUN), caller.get_limits(Permission.ACCEPT) if may_accept else None)
+    can_accept = all(caller.can(Permission.ACCEPT, repository=repository) for repository in names)
+    scope = ReportScope(caller.get_limits(Permission.RUN), caller.get_limits(Permission.ACCEPT) if can_accept else None)
     return list(server.finding_reports.add(external_report, caller.name, scope))
 
 

@@ -176,10 +176,10 @@ def read_execution_page(
 ) -> Page[Execution]:
     """A page of the executions of a pipeline."""
 
-    def read(after: tuple[int] | None, limit: int, newest_first: bool) -> Sequence[Execution]:
+    def read(after: tuple[int] | None, limit: int, is_newest_first: bool) -> Sequence[Execution]:
         number = after and after[0]
         return server.store.executions.list_for_pipeline(
-            name, limit, number, state, result=result, is_newest_first=newest_first
+            name, limit, number, state, result=result, is_newest_first=is_newest_first
         )
 
     def count(limit: int) -> int:

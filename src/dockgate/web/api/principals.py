@@ -189,8 +189,8 @@ def read_token_page(server: WebServices, query: PageQuery, principal: str | None
     """A page of the tokens, optionally of those of one principal."""
     principal = principal or None
 
-    def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[TokenView]:
-        tokens = server.store.tokens.list(principal, limit, after and after[0], is_newest_first=newest_first)
+    def read(after: tuple[str] | None, limit: int, is_newest_first: bool) -> Sequence[TokenView]:
+        tokens = server.store.tokens.list(principal, limit, after and after[0], is_newest_first=is_newest_first)
         return [_make_token_view(token) for token in tokens]
 
     return read_page(read, lambda token: (token.id,), (str,), query, partial(server.store.tokens.count, principal))
@@ -244,7 +244,7 @@ def list_audit_entries(
 def read_audit_page(server: WebServices, query: PageQuery, audit_filter: AuditFilter) -> Page[AuditEntry]:
     """A page of the audit log."""
 
-    def read(after: tuple[str] | None, limit: int, newest_first: bool) -> Sequence[AuditEntry]:
-        return server.store.audit.list(audit_filter, limit, after and after[0], is_newest_first=newest_first)
+    def read(after: tuple[str] | None, limit: int, is_newest_first: bool) -> Sequence[AuditEntry]:
+        return server.store.audit.list(audit_filter, limit, after and after[0], is_newest_first=is_newest_first)
 
     return read_page(read, lambda entry: (entry.id,), (str,), query, partial(server.store.audit.count, audit_filter))

@@ -209,8 +209,8 @@ def list_dead_letters(
 def read_dead_letter_page(name: str, server: WebServices, query: PageQuery) -> Page[DeadLetter]:
     """A page of the messages to a target that were given up."""
 
-    def read(after: tuple[int, str] | None, limit: int, newest_first: bool) -> Sequence[DeadLetter]:
-        return server.event_targets.list_dead_letters(name, limit, after, is_newest_first=newest_first)
+    def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[DeadLetter]:
+        return server.event_targets.list_dead_letters(name, limit, after, is_newest_first=is_newest_first)
 
     return read_page(read, lambda letter: (letter.position, letter.key), (int, str), query)
 

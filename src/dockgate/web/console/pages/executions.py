@@ -120,8 +120,8 @@ def _list_artifacts(
         path = f"/executions/{execution_id}/{stage.name}/{action.name}/{action.attempt}/artifact"
         image, repository = action.variables.get("IMAGE_DIGEST"), action.variables.get("RepositoryName", "")
         if action.type is ActionType.SOURCE and action.artifact:
-            may = not caller.is_limited or caller.can_reach(repository=repository)
-            rows.append(Artifact(action.name, "Source", action.artifact, "", [("tar", path)] if may else []))
+            can_download = not caller.is_limited or caller.can_reach(repository=repository)
+            rows.append(Artifact(action.name, "Source", action.artifact, "", [("tar", path)] if can_download else []))
         elif image and action.artifact:
             files = [("imagedefinitions.json", f"{path}?form=json")]
             scan = server.store.images.scan(image)

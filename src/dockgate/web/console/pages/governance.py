@@ -319,9 +319,9 @@ def _render_waiver_form(
 def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDependency, fields: Form) -> Response:
     """Add a waiver, once for each form; or only preview it."""
     values = {name: fields.get(name, "") for name in WAIVER_FIELDS}
-    until_fixed = fields.get("until_fixed") == "yes"
+    is_until_fixed = fields.get("until_fixed") == "yes"
     form_values = {name: fields.get(name, "") for name in ("key", "verdict")} | {
-        "until_fixed": "yes" if until_fixed else ""
+        "until_fixed": "yes" if is_until_fixed else ""
     }
     try:
         if not values["owner"] or not values["reason"]:
@@ -331,7 +331,7 @@ def add_waiver(request: Request, caller: api.Accepter, server: api.ServerDepende
                 request, caller, values | form_values, preview=_preview_waiver(values | form_values, caller, server)
             )
         new_waiver_view = calls.add_waiver(
-            calls.NewWaiver(**values, until_fixed=until_fixed), caller, server, fields.get("key", "")
+            calls.NewWaiver(**values, until_fixed=is_until_fixed), caller, server, fields.get("key", "")
         )
     except UsageError as error:
         return _render_waiver_form(request, caller, values | form_values, error)

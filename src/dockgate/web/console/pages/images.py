@@ -100,7 +100,7 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
         layer=layer,
         statuses=statuses,
         is_running="running" in flags,
-        include_moved="include_moved" in flags,
+        should_include_moved="include_moved" in flags,
         sort=sort,
         limit=PAGE_SIZE,
         after=after,

@@ -140,8 +140,8 @@ def _list_waiting_approvals(server: WebServices, caller: Caller) -> Iterator[Que
         server.store.approvals.list(ApprovalState.WAITING, MAX_ROWS) if caller.can_somewhere(Permission.DECIDE) else ()
     )
     for approval in sorted(waiting, key=lambda approval: approval.expires_at):
-        may_decide = caller.can(Permission.DECIDE, **make_scope(approval))
-        if approval.approvers and may_decide:
+        can_decide = caller.can(Permission.DECIDE, **make_scope(approval))
+        if approval.approvers and can_decide:
             count = approval.approvers.count
             sentence = f"{approval.repository} needs {count} {'person' if count == 1 else 'people'} to approve it."
             name, href = name_approval(approval), make_approval_path(approval.id)
@@ -179,8 +179,8 @@ def _list_ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[
 def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Kinds of deliveries of which some were given up."""
     given_up: dict[OutboxKind, list[OutboxEntry]] = {}
-    may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
-    for entry in server.store.outbox.list_failing(MAX_ROWS) if may_see else ():
+    can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
+    for entry in server.store.outbox.list_failing(MAX_ROWS) if can_see else ():
         if entry.next_at is None:
             given_up.setdefault(entry.kind, []).append(entry)
     for kind, entries in given_up.items():
@@ -190,8 +190,8 @@ def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem
 
 def _list_feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
     """Feeds that fail, are stale or suspect."""
-    may_see = caller.can(Permission.ACCEPT) and not caller.is_limited
-    for feed in read_advisory_feeds(server) if may_see else ():
+    can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
+    for feed in read_advisory_feeds(server) if can_see else ():
         if trouble := find_feed_trouble(feed, server.clock()):
             yield QueueItem(trouble.state, f"Feed {feed.feed}", trouble.sentence, "See feeds", "/advisories")
 
