@@ -9,8 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dockgate.events import dockgate_events
+from dockgate.events.aws_events import make_finding_of_image
 from dockgate.events.grouping import group_events, read_concern
 from dockgate.events.notification_texts import describe, make_topic, summarize
+from dockgate.scanner.model import Package
+from dockgate.vulnerabilities.model import Finding, Rating, Severity
 
 LINK = "https://gate.example/events?before=9"
 
@@ -68,6 +71,62 @@ def test_an_image_in_several_repositories_is_counted_and_listed_once() -> None:
     assert len(group_events([verdict(1), lax], LINK).detail["worst"]) == 2
 
 
+def inspector(number: int, repository: str = "team/app", package: str = "zlib") -> dict[str, Any]:
+    """The event of a finding in an image, which has one for each package and repository."""
+    installed = Package(package, "1", f"pkg:deb/debian/{package}@1", "Debian:13", package, "1", "/var/lib/dpkg")
+    finding = Finding("CVE-2026-1", (), installed, Severity.HIGH, Rating("cve", Severity.HIGH), "2")
+    image = f"sha256:{number:064x}"
+    return make_finding_of_image(
+        repository, image, ["1"], "linux/amd64", finding, is_waived=False, first_at="2026", time="2026"
+    ).make_envelope()
+
+
+def test_findings_are_counted_by_image_whatever_its_repositories_and_packages() -> None:
+    places = [(name, package) for name in ("team/app", "prod/app") for package in ("zlib", "lib32z1")]
+    events = [inspector(number, *place) for number in range(3) for place in places]
+    message = group_events(events, LINK)
+    assert message.title == "CVE-2026-1: 3 images affected"
+    assert message.detail["vulnerabilities"] == [{"id": "CVE-2026-1", "severity": "HIGH", "images": 3}]
+    assert message.detail["kinds"] == {"Inspector2 Finding": 12}
+    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    assert listed[0] == f"- prod/app@sha256:{0:064x}: Inspector2 Finding: ACTIVE: CVE-2026-1 (also in team/app)"
+    assert len(listed) == 3
+    mixed = group_events([*events, verdict(1)], LINK)
+    assert mixed.title == "CVE-2026-1: 3 images affected"
+    assert len({make_topic(event) for event in events}) == len(events)
+
+
+def test_a_line_names_the_policy_and_two_policies_have_two_lines() -> None:
+    message = group_events([verdict(1), verdict(1, policy="strict"), verdict(1, repository="prod/app")], LINK)
+    listed = [line for line in message.text.splitlines() if line.startswith("- ")]
+    image = f"sha256:{1:064x}"
+    assert listed == [
+        f"- prod/app@{image}: verdict changed: Rejected by default: CVE-2026-1 (also in team/app)",
+        f"- team/app@{image}: verdict changed: Rejected by strict: CVE-2026-1",
+    ]
+
+
+def test_two_services_that_run_one_image_are_one_running_image() -> None:
+    risks = [verdict(1, service=name) | {"id": name, "detail-type": "service.at_risk"} for name in ("shop", "api")]
+    assert "CVE-2026-1 (HIGH): 1 image, 1 running" in group_events(risks, LINK).text
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "change"),
+    [
+        ("ECR Image Action", {"repository-name": "app", "image-digest": "sha256:a", "action-type": "PUSH"}, "DELETE"),
+        ("policy.changed", {"policy": "default", "version": 2}, 3),
+        ("vex.added", {"image": None, "document": "a"}, "b"),
+        ("deploy.failed", {"service": "web", "reason": "no answer"}, "unhealthy"),
+        ("Inspector2 Scan", {"repository-name": "app", "finding-severity-counts": {"HIGH": 1}}, {"HIGH": 2}),
+    ],
+)
+def test_events_that_say_something_else_have_other_topics(kind: str, detail: dict[str, Any], change: Any) -> None:
+    event = {"id": "1", "source": "dockgate", "detail-type": kind, "detail": detail}
+    changed_event = {**event, "id": "2", "detail": {**detail, list(detail)[-1]: change}}
+    assert make_topic(event) != make_topic(changed_event)
+
+
 def test_a_vulnerability_that_went_before_the_message_is_not_counted() -> None:
     approved = verdict(1, status="Approved", vulnerabilities=[]) | {"id": "verdict.changed/1b"}
     message = group_events([verdict(1), approved, verdict(2, "CVE-2026-2")], LINK)
@@ -100,6 +159,9 @@ def test_events_of_several_kinds_are_counted() -> None:
     ]
     message = group_events(events, LINK)
     assert "By kind: service.unhealthy 1, verdict.changed 1" in message.text
+    again = group_events([*events, verdict(1) | {"id": "again"}], LINK)
+    assert "By kind: verdict.changed 2, service.unhealthy 1" in again.text
+    assert (again.detail["count"], again.detail["kinds"]) == (3, {"verdict.changed": 2, "service.unhealthy": 1})
     assert "- web: service unhealthy: no answer" in message.text
 
 
@@ -184,6 +246,17 @@ def test_any_detail_is_described_and_grouped(detail: object) -> None:
             "verdict.changed",
             {"repository": "team/app", "previous": "Approved", "status": "Rejected"},
             "team/app: Rejected, before: Approved",
+        ),
+        (
+            "verdict.changed",
+            {
+                "repository": "team/app",
+                "policy": "strict",
+                "former_policy": "default",
+                "previous": "Approved",
+                "status": "Rejected",
+            },
+            "team/app: Rejected by strict, before: Approved by default",
         ),
         (
             "image.judged",

@@ -17,6 +17,8 @@ VULNERABILITIES_LIMIT = 20
 KINDS_LIMIT = 20
 GROUP_TYPE = "events.grouped"
 VERDICT_CHANGED = "verdict.changed"
+# Kinds that have an event for each repository of an image.
+_OF_EACH_REPOSITORY = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding")
 
 _SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
 # What has no status, such as a waiver that ends, is worse than what is approved.
@@ -28,23 +30,34 @@ class Concern:
     """The content of one event, as far as people compare it. A smaller `rank` is worse.
 
     `image` is the digest of the image that it is about, or the subject if it is about none. `repository` is where that
-    image is, None unless the subject is the image there.
+    image is, None unless the subject is the image there. `policy` is whose verdict the event is about, None for none.
     """
 
     kind: str
     subject: str
     image: str
     repository: str | None
+    policy: str | None
     text: str
     vulnerabilities: tuple[str, ...]
     severities: tuple[str, ...]
     rank: tuple[int, int, int, str]
 
+    @property
+    def list_key(self) -> tuple[object, ...] | None:
+        """What those have in common that are listed as one with their repositories; None: it is alone."""
+        if self.repository is None or self.kind not in _OF_EACH_REPOSITORY:
+            return None
+        vulnerabilities = self.vulnerabilities if self.kind != VERDICT_CHANGED else ()
+        return self.kind, self.image, self.rank[2], self.policy, vulnerabilities
+
 
 @dataclass(slots=True)
 class _Count:
-    members: set[str] = field(default_factory=set)  # of a kind: its subjects; of a vulnerability: images
-    services: set[str] = field(default_factory=set)
+    """The images that have a vulnerability, those that services run, and its worst severity."""
+
+    images: set[str] = field(default_factory=set)
+    running_images: set[str] = field(default_factory=set)
     severity: str | None = None
 
 
@@ -63,21 +76,26 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     detail = detail if isinstance(detail, Mapping) else {}
     kind = intern(to_one_line(str(event.get("detail-type", "event"))))
     names, severities = _read_vulnerabilities(detail)
-    service, status = _read_text(detail, "service"), _read_text(detail, "status", "state")
-    image = _read_text(detail, "image", "image-digest", "digest")
-    repository = _read_text(detail, "repository", "repository-name").rpartition(":repository/")[2]
+    service, status, policy = (_read_text(detail, *keys) for keys in (("service",), ("status", "state"), ("policy",)))
+    resource = _read_image_resource(detail)
+    image = _read_text(detail, "image", "image-digest", "digest") or _read_text(resource, "imageHash")
+    repository = _read_text(detail, "repository", "repository-name") or _read_text(resource, "repositoryName")
+    repository = repository.rpartition(":repository/")[2]
     place = f"{repository}@{image}" if repository and image else repository or image
     subject = (
         service or place or _read_text(detail, "pipeline", "waiver", "feed") or to_one_line(str(event.get("id", "")))
     )
     parts = [f"{service} ({place})" if service and place else subject, kind.replace(".", " ").replace("_", " ")]
-    parts += [status, ", ".join(names[:3]) + (" …" if len(names) > 3 else "")]
+    parts += [
+        f"{status} by {policy}" if status and policy else status,
+        ", ".join(names[:3]) + (" …" if len(names) > 3 else ""),
+    ]
     parts.append(shorten_text(_read_text(detail, "summary", "reason"), 160))
     if kind == "tag.moved":
         parts[0] = f"{repository}:{_read_text(detail, 'tag')}"
         parts.append(f"from {_read_text(detail, 'previous')[:19]} to {image[:19]}")
     rank = (
-        0 if service or detail.get("running") else 1,
+        0 if service else 1,
         min(map(_rank_severity, severities), default=len(_SEVERITIES)),
         _STATUSES.index(status if status in _STATUSES else ""),
         subject,
@@ -85,7 +103,15 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     text = shorten_text(": ".join(filter(None, parts)), 400)
     is_of_place = bool(repository and image) and not service
     return Concern(
-        kind, subject, image or subject, intern(repository) if is_of_place else None, text, names, severities, rank
+        kind,
+        subject,
+        image or subject,
+        intern(repository) if is_of_place else None,
+        intern(policy) if policy else None,
+        text,
+        names,
+        severities,
+        rank,
     )
 
 
@@ -96,20 +122,18 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
     several times, the last change is shown.
     """
     vulnerabilities: dict[str, _Count] = {}
-    kinds: dict[str, _Count] = {}
+    kinds: Counter[str] = Counter()
     concerns: dict[tuple[str, ...] | int, Concern] = {}
     count = 0
     for event in events:
         count += 1
         concern = read_concern(event)
-        _add(kinds.setdefault(concern.kind, _Count()), concern.subject, concern)
+        kinds[concern.kind] += 1
         # Of a verdict that changed several times, the last change is the one that is true.
-        concerns[
-            (concern.subject, _read_text(event["detail"], "policy")) if concern.kind == VERDICT_CHANGED else count
-        ] = concern
+        concerns[(concern.subject, concern.policy or "") if concern.kind == VERDICT_CHANGED else count] = concern
     for concern in concerns.values():
         for name, severity in zip(concern.vulnerabilities, concern.severities, strict=True):
-            _add(vulnerabilities.setdefault(name, _Count()), concern.image, concern, severity)
+            _add_image(vulnerabilities.setdefault(name, _Count()), concern, severity)
     worst_concerns, shown_count = _select_worst(concerns.values())
     sorted_vulnerabilities = sorted(vulnerabilities.items(), key=_rank_by_importance)
     return GroupMessage(
@@ -118,10 +142,10 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
         {
             "count": count + omitted_count,
             "vulnerabilities": [
-                {"id": name, "severity": each.severity, "images": len(each.members)}
+                {"id": name, "severity": each.severity, "images": len(each.images)}
                 for name, each in sorted_vulnerabilities[:VULNERABILITIES_LIMIT]
             ],
-            "kinds": dict(Counter({kind: len(each.members) for kind, each in kinds.items()}).most_common(KINDS_LIMIT)),
+            "kinds": dict(kinds.most_common(KINDS_LIMIT)),
             "worst": [{"subject": each.subject, "text": each.text} for each in worst_concerns],
             "link": link,
         },
@@ -129,62 +153,57 @@ def group_events(events: Iterable[Mapping[str, Any]], link: str, omitted_count: 
 
 
 def _select_worst(concerns: Iterable[Concern]) -> tuple[list[Concern], int]:
-    """Return the worst concerns, and for how many they are shown.
-
-    The verdicts with one status on an image are one, whatever the repository.
-    """
+    """Return the worst concerns, and for how many they are shown: the same in several repositories is one."""
     worst_concerns: list[Concern] = []
-    repositories: dict[tuple[str, int], list[str]] = {}
+    repositories: dict[tuple[object, ...], set[str]] = {}
     shown_count = 0
     for concern in sorted(concerns, key=lambda concern: concern.rank):
-        key = concern.image, concern.rank[2]
-        is_mergeable = concern.kind == VERDICT_CHANGED and concern.repository is not None
-        if is_mergeable and key in repositories:
-            repositories[key].append(concern.repository or "")
+        key = concern.list_key
+        if key is not None and key in repositories:
+            repositories[key].add(concern.repository or "")
         elif len(worst_concerns) < WORST_LIMIT:
             worst_concerns.append(concern)
-            if is_mergeable:
-                repositories[key] = []
+            if key is not None:
+                repositories[key] = set()
         else:
             continue
         shown_count += 1
-    listed_concerns = [
-        _add_repositories(each, repositories.get((each.image, each.rank[2]), ())) for each in worst_concerns
-    ]
-    return listed_concerns, shown_count
+    return [
+        _add_repositories(each, repositories.get(each.list_key or (), set())) for each in worst_concerns
+    ], shown_count
 
 
 def _add_repositories(concern: Concern, repositories: Collection[str]) -> Concern:
     """Add to the text in which other repositories the image is."""
     others = sorted({*repositories} - {concern.repository})
-    if concern.kind != VERDICT_CHANGED or concern.repository is None or not others:
+    if not others:
         return concern
     return replace(concern, text=f"{concern.text} (also in {', '.join(others[:3])}{' …' if others[3:] else ''})")
 
 
-def _add(count: _Count, member: str, concern: Concern, severity: str | None = None) -> None:
-    count.members.add(member)
+def _add_image(count: _Count, concern: Concern, severity: str) -> None:
+    count.images.add(concern.image)
     if concern.rank[0] == 0:
-        count.services.add(concern.subject)
+        count.running_images.add(concern.image)
     if severity and (not count.severity or _rank_severity(severity) < _rank_severity(count.severity)):
         count.severity = severity
 
 
 def _rank_by_importance(item: tuple[str, _Count]) -> tuple[int, int, str]:
     name, count = item
-    return _rank_severity(count.severity), -len(count.members), name
+    return _rank_severity(count.severity), -len(count.images), name
 
 
 def _rank_severity(severity: str | None) -> int:
     return _SEVERITIES.index(severity) if severity in _SEVERITIES else len(_SEVERITIES)
 
 
-def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, _Count]) -> str:
+def _make_title(count: int, vulnerabilities: list[tuple[str, _Count]], kinds: Mapping[str, int]) -> str:
     if len(vulnerabilities) == 1:
         name, vulnerability = vulnerabilities[0]
-        return f"{name}: {format_count(len(vulnerability.members), 'image')} affected"
+        return f"{name}: {format_count(len(vulnerability.images), 'image')} affected"
     if vulnerabilities:
-        images: set[str] = set().union(*(each.members for _, each in vulnerabilities))
+        images: set[str] = set().union(*(each.images for _, each in vulnerabilities))
         return f"{len(vulnerabilities)} vulnerabilities, {format_count(len(images), 'image')} affected"
     if len(kinds) == 1:
         (kind,) = kinds
@@ -196,16 +215,16 @@ def _make_text(
     count: int,
     omitted_count: int,
     vulnerabilities: list[tuple[str, _Count]],
-    kinds: Mapping[str, _Count],
+    kinds: Counter[str],
     worst_concerns: list[Concern],
     remaining_count: int,
     link: str,
 ) -> str:
     lines = []
     for name, each in vulnerabilities[:VULNERABILITIES_LIMIT]:
-        running = f", {len(each.services)} running" if each.services else ""
+        running = f", {len(each.running_images)} running" if each.running_images else ""
         severity = f" ({each.severity})" if each.severity else ""
-        lines.append(f"{name}{severity}: {format_count(len(each.members), 'image')}{running}")
+        lines.append(f"{name}{severity}: {format_count(len(each.images), 'image')}{running}")
     if len(vulnerabilities) > VULNERABILITIES_LIMIT:
         lines.append(f"and {len(vulnerabilities) - VULNERABILITIES_LIMIT} more vulnerabilities")
     lines += [
@@ -218,8 +237,8 @@ def _make_text(
     if omitted_count:
         lines.append(f"and {omitted_count} earlier events that are no longer stored")
     if len(kinds) > 1:
-        listed_kinds = sorted(kinds.items(), key=lambda item: (-len(item[1].members), item[0]))[:KINDS_LIMIT]
-        lines += ["", "By kind: " + ", ".join(f"{kind} {len(each.members)}" for kind, each in listed_kinds)]
+        listed_kinds = sorted(kinds.items(), key=lambda item: (-item[1], item[0]))[:KINDS_LIMIT]
+        lines += ["", "By kind: " + ", ".join(f"{kind} {count}" for kind, count in listed_kinds)]
     return "\n".join([*lines, "", f"All: {link}"]).lstrip("\n")
 
 
@@ -239,6 +258,15 @@ def _read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], t
             severity = value.get("severity") if isinstance(value, Mapping) else ""
             names.setdefault(intern(shorten_text(to_one_line(str(name)), 60)), intern(str(severity or "")))
     return tuple(names), tuple(names.values())
+
+
+def _read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The image that an `Inspector2 Finding` is about; empty for none."""
+    resources = detail.get("resources")
+    value: object = resources[0] if isinstance(resources, list) and resources else None
+    for name in ("details", "awsEcrContainerImage"):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 def _read_text(detail: Mapping[str, Any], *names: str) -> str:

@@ -59,11 +59,16 @@ _WORDS = {
     "feed.failed": ("The feed {} cannot be updated", "The old data stays. `dockgate db status` shows its state."),
     "feed.recovered": ("The feed {} is updated again", ""),
 }
-# What an event is about, of which a target is notified once: these fields of the detail, without times.
+# Kinds of which several events may say the same, of which a target is notified once. Others happen once for each event.
+_REPEATED_KINDS = (
+    *("Inspector2 Scan", "approval.", "execution.", "feed.", "finding.", "fix.", "image.", "pull.", "service."),
+    *("verdict.", "waiver.", "watch."),
+)
+# What these say: these fields of the detail, without times.
 _TOPIC_FIELDS = (
-    *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "state"),
-    *("vulnerabilities", "vulnerability", "waiver", "feed", "approval", "execution", "execution-id", "stage", "action"),
-    *("task", "digest", "phase", "summary", "fix", "part"),
+    *("service", "image", "image-digest", "repository", "repository-name", "tag", "policy", "status", "scan-status"),
+    *("vulnerabilities", "waiver", "feed", "approval", "execution", "task", "summary", "fix", "part"),
+    "finding-severity-counts",
 )
 # Kinds that are not repeated anyway: when it began, or ends, makes it another thing.
 _PERIODIC, _MOVED_DEADLINE = "feed.", "service.deadline_moved"
@@ -164,7 +169,9 @@ def make_topic(event: Mapping[str, Any]) -> str:
     kind = str(event.get("detail-type"))
     time = ("since",) if kind.startswith(_PERIODIC) else ("deadline",) if kind == _MOVED_DEADLINE else ()
     names = (*_TOPIC_FIELDS, *time)
-    fields = {name: detail[name] for name in names if name in detail} if isinstance(detail, Mapping) else {}
+    fields = {}
+    if isinstance(detail, Mapping) and kind.startswith(_REPEATED_KINDS):
+        fields = {name: detail[name] for name in names if name in detail}
     content = json.dumps(fields, sort_keys=True, default=str) if fields else str(event.get("id"))
     text = f"{event.get('source')}/{event.get('detail-type')}/{content}"
     start = topics.value if topics is not None else ""
@@ -211,10 +218,16 @@ def _make_text(detail: Mapping[str, Any]) -> str:
         text = parts[0].get("reason")
     previous, status = detail.get("previous"), detail.get("status")
     if previous and status:
-        text = ": ".join(filter(None, (f"{status}, before: {previous}", text)))
+        policy, former_policy = detail.get("policy"), detail.get("former_policy")
+        present_text, former_text = f"{status}{_name_policy(policy)}", f"{previous}{_name_policy(former_policy)}"
+        text = ": ".join(filter(None, (f"{present_text}, before: {former_text}", text)))
     elif not text and previous and detail.get("image"):
         text = f"from {_shorten_digest(previous)} to {_shorten_digest(detail['image'])}"
     return to_one_line(str(text or ""))
+
+
+def _name_policy(policy: object) -> str:
+    return f" by {policy}" if policy else ""
 
 
 def _shorten_digest(digest: object) -> str:

@@ -232,7 +232,7 @@ def test_of_a_rejection_and_its_end_in_one_group_the_end_is_shown(server: Server
     (entry,) = server.sent()
     detail = entry.payload["body"]["detail"]
     assert detail["count"] == 2
-    assert [worst["text"] for worst in detail["worst"]] == ["team/app@sha256:a: verdict changed: Approved"]
+    assert [worst["text"] for worst in detail["worst"]] == ["team/app@sha256:a: verdict changed: Approved by default"]
     assert publish_verdict(server, "Approved") == 0
 
 
