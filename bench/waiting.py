@@ -32,6 +32,8 @@ from tests.scenarios import many_waiters
 IDLE_SECONDS = 10
 # Approvals whose answer a client of the API waits for.
 POLLS = 200
+# A server that takes no event for so long has failed.
+PATIENCE_SECONDS = 60
 
 
 def main(database: str, processes: int, waiting: int, rate: int, digests: int, count: int) -> None:
@@ -79,7 +81,9 @@ async def events(
 
         async def event(number: int, turn: int) -> None:
             sent.setdefault(many_waiters.digest(number), time.time())
+            end = time.monotonic() + PATIENCE_SECONDS
             while True:  # as registries do: until it was taken
+                assert time.monotonic() < end and server.alive, "the server takes no events"
                 with suppress(httpx.TransportError):
                     answer = await client.post(**server.notification(number, f"{number}-{turn}", turn % processes))
                     if answer.status_code == 202:
