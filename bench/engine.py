@@ -27,7 +27,8 @@ import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))  # the tests drive the same server
 from tests import postgres
-from tests.scenarios.live import Live, free_port, until
+from tests.ports import free_port
+from tests.scenarios.live import Live, until
 from tests.scenarios.many_waiters import processor_seconds
 from tests.scenarios.server import ServerSystem
 

@@ -20,7 +20,8 @@ from pathlib import Path
 import httpx
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
-from tests.parts import free_port, until
+from tests.parts import until
+from tests.ports import free_port
 from tests.registryd import registry
 
 PROXY = """

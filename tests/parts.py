@@ -4,7 +4,6 @@ import asyncio
 import base64
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -17,6 +16,7 @@ from typing import Literal, TypeVar
 
 import uvicorn
 from fastapi import FastAPI, Request
+from tests.ports import free_port
 
 from dockgate.delivery.builders.podman import PodmanBuilder, Runner
 from dockgate.delivery.builders.sandbox.sandbox import PODMAN, Job, Limits
@@ -53,12 +53,6 @@ class Faults:
         error = errors.pop(0) if errors else None
         if error is not None:
             raise error
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:

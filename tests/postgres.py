@@ -18,7 +18,8 @@ from typing import Any
 import psycopg
 from dbos import DBOS
 from psycopg.sql import SQL, Identifier
-from tests.parts import free_port, until
+from tests.parts import until
+from tests.ports import free_port
 
 from dockgate.store import Store, migrate, open_store
 from dockgate.store.engine import Database

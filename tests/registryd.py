@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from tests.ports import free_port
 from tests.scanner.images.make import INDEX, MANIFEST, Image
 
 USER, PASSWORD = "user", "secret"
@@ -147,12 +148,6 @@ def token(certificates: Certificates, repository: str, actions: list[str], secon
     sign = ["openssl", "dgst", "-sha256", "-sign", str(certificates.key)]
     signature = subprocess.run(sign, input=signed.encode(), capture_output=True, check=True).stdout
     return f"{signed}.{_base64url(signature)}"
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait(port: int, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.parts import free_port
+from tests.ports import free_port
 from tests.postgres import database_url, drop_database
 
 from dockgate.delivery.builders import build_host

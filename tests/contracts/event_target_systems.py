@@ -13,7 +13,7 @@ import boto3
 import pytest
 from aiosmtpd.controller import Controller
 from tests.fakes.event_target import MemoryEventTarget
-from tests.parts import free_port
+from tests.ports import free_port
 
 from dockgate.events.message import Message
 from dockgate.events.ports import TargetAdapter

@@ -17,7 +17,8 @@ from typing import Protocol
 import pytest
 from tests.fakes.builder import MemoryBuilder
 from tests.fakes.registry import MemoryRegistry
-from tests.parts import BUSYBOX, SMALL, Faults, Host, free_port, running_host, until, write
+from tests.parts import BUSYBOX, SMALL, Faults, Host, running_host, until, write
+from tests.ports import free_port
 
 from dockgate.delivery.builders.sandbox.unboxed import Host as Unboxed
 from dockgate.delivery.ports import Builder, BuildRequest, Registry

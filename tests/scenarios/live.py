@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 import httpx
+from tests.ports import free_port
 from tests.scenarios import slow_http
 
 from dockgate.delivery.registries.tokens import RegistryTokens
@@ -56,12 +56,6 @@ taskDefinition:
   ports: [{{containerPort: 8080}}]
   healthCheck: {{http: {{port: 8080, path: /}}, startPeriod: 20s}}
 """
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(condition: Callable[[], T | Literal[False] | None], seconds: float = 60, every: float = 0.05) -> T:

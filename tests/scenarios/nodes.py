@@ -20,8 +20,9 @@ from pathlib import Path
 from typing import Any
 
 from tests import postgres
+from tests.ports import free_port
 from tests.scenarios import advisories, slow_http
-from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, free_port, until
+from tests.scenarios.live import PIPELINE, SERVICE, Clone, Live, until
 
 from dockgate.server import podman_service
 

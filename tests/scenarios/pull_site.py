@@ -11,7 +11,8 @@ from urllib.parse import urljoin
 
 import httpx
 import uvicorn
-from tests.parts import free_port, until
+from tests.parts import until
+from tests.ports import free_port
 from tests.scanner.images import make
 from tests.scenarios import slow_http
 from tests.scenarios.defects import PlannedFindings

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 import jwt
-from tests.parts import free_port
+from tests.ports import free_port
 from tests.scenarios import slow_http
 from tests.scenarios.server import ServerSystem
 

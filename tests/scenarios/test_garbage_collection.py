@@ -9,7 +9,8 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.fakes.registry import push_image
-from tests.parts import free_port, until
+from tests.parts import until
+from tests.ports import free_port
 from tests.scanner.images import make
 from tests.scenarios.server import ServerSystem
 from tests.services.collection_site import ASSIGNMENT, REPOSITORY

@@ -14,7 +14,7 @@ from urllib.parse import parse_qs, urljoin, urlsplit
 import httpx
 import pytest
 from authlib.oauth2.auth import ClientAuth
-from tests.parts import free_port
+from tests.ports import free_port
 from tests.scenarios.browser import Browser
 from tests.scenarios.server import ServerSystem
 

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.ports import free_port
 from tests.scenarios import slow_http
-from tests.scenarios.live import Clone, Live, free_port, until
+from tests.scenarios.live import Clone, Live, until
 from tests.store.factories import NOW
 
 from dockgate.delivery.registry_access import PULL, PUSH, Access

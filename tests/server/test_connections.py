@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 import uvicorn
-from tests.parts import free_port, until
+from tests.parts import until
+from tests.ports import free_port
 
 from dockgate.server import connections
 from dockgate.server.connections import Patience, PatientProtocol

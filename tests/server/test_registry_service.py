@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from tests.parts import free_port
+from tests.ports import free_port
 
 from dockgate.server import registry_service
 from dockgate.shared.errors import UsageError

@@ -16,7 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.parts import free_port, running_host, until, write
+from tests.parts import running_host, until, write
+from tests.ports import free_port
 
 from dockgate.delivery.ports import BuildRequest
 from dockgate.server import podman_service, registry_service

@@ -18,7 +18,8 @@ import boto3
 from tests.aws.account import PIPELINE, REGION, Account, scan_event
 from tests.aws.fakes.codepipeline import Pipeline
 from tests.aws.fakes.server import serving
-from tests.registryd import certificates, free_port
+from tests.ports import free_port
+from tests.registryd import certificates
 
 ROOT = Path(__file__).parents[3]
 PARTS = ROOT / "build" / "aws"

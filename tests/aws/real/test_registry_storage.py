@@ -13,8 +13,9 @@ import pytest
 from tests.aws.account import REGION
 from tests.aws.page import permissions
 from tests.aws.real.cloud import Cloud, cloud
+from tests.ports import free_port
 from tests.scanner.images import make
-from tests.scenarios.live import Live, free_port
+from tests.scenarios.live import Live
 
 from dockgate.delivery.registry_access import PULL, PUSH, Access
 

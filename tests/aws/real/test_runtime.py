@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 from tests.aws.account import ENVIRONMENT, TABLE, approval_event, digest_of, finding, scan_event
 from tests.aws.real.cloud import ACCOUNT_ID, MISSING, PARTS, Cloud, cloud, until
-from tests.registryd import free_port
+from tests.ports import free_port
 
 from dockgate.services.aws_stack import build_archive
 

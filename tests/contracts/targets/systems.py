@@ -8,7 +8,8 @@ import boto3
 from botocore.config import Config
 from tests.aws.ecs import CLUSTER, Ecs
 from tests.fakes.target import MemoryTarget
-from tests.parts import Host, free_port
+from tests.parts import Host
+from tests.ports import free_port
 
 from dockgate.delivery.ports import Target
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Service, TaskDefinition, TaskState

@@ -20,7 +20,8 @@ from tests.contracts.targets.systems import (
     impatient,
     service,
 )
-from tests.parts import SERVE, free_port, until
+from tests.parts import SERVE, until
+from tests.ports import free_port
 
 from dockgate.delivery.ports import LOG_LIMIT
 from dockgate.delivery.service_model import HealthCheck, PortMapping, Task, TaskState

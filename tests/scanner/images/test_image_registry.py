@@ -6,7 +6,8 @@ from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.registryd import PASSWORD, SERVICE, USER, Certificates, certificates, free_port, registry, token
+from tests.ports import free_port
+from tests.registryd import PASSWORD, SERVICE, USER, Certificates, certificates, registry, token
 from tests.scanner.images import make
 from tests.scanner.images.client import BASIC, IMAGE, LOGIN, files, opening, stored
 from tests.scanner.images.webserver import Answer, Request, as_json, serve

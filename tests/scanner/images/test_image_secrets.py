@@ -4,7 +4,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.registryd import free_port
+from tests.ports import free_port
 from tests.scanner.images.client import BASIC, LOGIN, files, opening, stored
 from tests.scanner.images.webserver import Answer, Request, as_json, serve
 
