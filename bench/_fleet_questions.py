@@ -60,7 +60,8 @@ def ask(
 ) -> Iterator[tuple[str, Times]]:
     """Yield what was asked, and how long it took."""
     packages = FleetPackages(store, Purls(kinds))
-    search = ExposureSearch(store, advisories, server_waivers, packages, CachedWaiverHistory(store, lookup), clock, "")
+    waiver_history = CachedWaiverHistory(store, lookup)
+    search = ExposureSearch(store, advisories, server_waivers, watching, packages, waiver_history, clock, "")
     names = sorted({entry.name for entry in store.fleet_findings.list_vulnerabilities().values()})
     chosen = random.Random(14).sample(names, min(NAMES, len(names)))  # noqa: S311 - the same names at each run
     search.find(ExposureRequest(chosen[0]))

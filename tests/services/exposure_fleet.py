@@ -29,6 +29,7 @@ from dockgate.services.exposure.waived_findings import UNGROUPED_LIMIT
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.fleet.index import FleetIndex
 from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.packages import Purls
 from dockgate.services.policies.policies import Policies
 from dockgate.services.policies.selection import PolicySelection
@@ -95,10 +96,14 @@ class Fleet:
             effects,
             7,
         )
+        selection = self.selection or PolicySelection(
+            self.store, lambda name: self.policy, partial(read_requested_policy, rules=())
+        )
         search = ExposureSearch(
             self.store,
             self.database,
             server_waivers,
+            WatchedImages(self.store, selection, clock, "registry.example"),
             FleetPackages(self.store, Purls(KINDS)),
             CachedWaiverHistory(self.store, self.selection or FixedPolicy(self.policy)),
             clock,

@@ -143,6 +143,7 @@ class VerdictWiring:
             store,
             advisories,
             self.waivers,
+            self.watched_images,
             fleet_packages,
             CachedWaiverHistory(store, self.selection),
             self.clock,

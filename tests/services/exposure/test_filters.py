@@ -20,6 +20,7 @@ from tests.store.factories import FACTORIES, opened
 from dockgate.delivery.service_model import Service, TaskDefinition
 from dockgate.gate.model import Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import make_policy
+from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.identity.model import Caller, Principal, Role, Token
 from dockgate.services.exposure.answer import (
     Exposure,
@@ -181,7 +182,7 @@ def test_images_that_are_alike_are_looked_at_once(fleet: Fleet) -> None:
     statements: list[str] = []
     event.listen(fleet.store.database.engine, "before_cursor_execute", lambda *call: statements.append(call[2]))
     exposure = fleet.where("CVE-2026-1", limit=1)
-    assert len(statements) <= 13  # of which two are remembered for the next answer
+    assert len(statements) <= 14  # of which two are remembered for the next answer
     assert (exposure.waived, exposure.waived_of, len(exposure.images)) == (12, 60, 1)
     first = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=5)
     second = fleet.where("CVE-2026-1", only=ExposureFilter.WAIVED, limit=50, after=int(first.next or 0))
@@ -202,6 +203,7 @@ def test_a_running_image_that_is_in_no_place_is_waived_by_the_repository_where_i
 
 
 def test_a_verdict_in_another_repository_is_not_shown_to_a_limited_caller(fleet: Fleet) -> None:
+    fleet.store.policy_assignments.put(PolicyAssignment("secret", ("secret/*",), "strict"), "test", day(1))
     image = fleet.push("a", "secret/web", "1", package("idna", "3.6"))
     fleet.store.images.add_push(PushedImage("team/web", "1", image, day(20)))
     judge(fleet, "strict", Status.REJECTED, "a")

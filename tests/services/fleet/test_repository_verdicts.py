@@ -12,7 +12,7 @@ from tests.scenarios.server import ServerSystem
 from tests.store.factories import FACTORIES
 
 from dockgate.gate.model import Waiver
-from dockgate.identity.model import LOCAL, Caller
+from dockgate.identity.model import LOCAL, Caller, Principal, Role, Token
 from dockgate.scanner.model import Distribution, Inventory
 from dockgate.services.exposure.answer import ExposureFilter, ExposureRequest
 from dockgate.services.images.search import ImageQuery, ImageSearch, list_differing_statuses
@@ -134,6 +134,37 @@ def test_what_blocks_an_image_in_one_repository_blocks_it_whatever_another_says_
     assert [(image.digest, image.blocks) for image in exposure.images] == [(IMAGE, True)]
 
 
+def limit_to(pattern: str) -> Caller:
+    token = Token("t", "ana", "", "2026-01-01", "2099-01-01", repositories=(pattern,))
+    return Caller(Principal("ana", (Role.VIEWER,)), token)
+
+
+@pytest.mark.parametrize(("strict", "lax"), [("prod", "dev"), ("dev", "prod")])
+def test_what_holds_a_vulnerability_is_rejected_where_the_policy_of_its_repository_rejects_it(
+    promoted: Promoted, strict: str, lax: str
+) -> None:
+    apply(promoted, STRICT, ASSIGNMENT.replace("prod", strict))
+    promoted.publish(Severity.LOW)
+    for _ in range(2):
+        promoted.judge()
+    question = promoted.system.advisories.advisories[-1].id
+    search = promoted.system.server.exposure_search
+
+    def find(caller: Caller | None = None) -> tuple[int, list[str | None], list[bool | None]]:
+        answer = search.find(ExposureRequest(question, caller=caller))
+        rejected = search.find(ExposureRequest(question, caller=caller, only=ExposureFilter.REJECTED))
+        assert len(rejected.images) == rejected.rejected == answer.rejected
+        return answer.rejected, [each.status for each in answer.images], [each.blocks for each in answer.images]
+
+    assert find() == find(limit_to(f"{strict}/*")) == (1, ["Rejected"], [True])
+    assert find(limit_to(f"{lax}/*")) == (0, ["Approved"], [None])
+    promoted.system.clock.ahead += timedelta(seconds=1)
+    successor = PushedImage(f"{strict}/app", "1", compute_digest(b"successor"), promoted.now())
+    promoted.system.store.images.add_push(successor)
+    assert find() == (0, ["Approved"], [None])
+    assert find(limit_to(f"{strict}/*")) == (0, [], [])
+
+
 def test_a_repository_shows_and_announces_the_verdict_of_the_policy_that_it_has_now(promoted: Promoted) -> None:
     apply(promoted, STRICT, LAX, ASSIGNMENT.replace("strict", "lax"))
     promoted.publish(Severity.LOW)
@@ -161,6 +192,7 @@ def test_an_approval_by_another_policy_hides_and_changes_nothing_in_the_reposito
     promoted.judge()
     use_cases = promoted.system.use_cases
     use_cases.verdicts.judge_followed(IMAGE, "prod/app", "lax")  # as for an approval that was requested by it
+    assert promoted.statuses() == {"dev/app": "Approved", "prod/app": "Rejected"}
     for _ in range(2):
         promoted.system.clock.ahead += timedelta(hours=1)
         promoted.judge()

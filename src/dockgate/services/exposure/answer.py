@@ -134,10 +134,11 @@ class ExposedPipeline:
 class ExposedImage:
     """An image that holds it. `seen_at` is when the server first knew the image.
 
-    `status` is its current verdict; null before there is one, and for a question about a package or the past. Of the
-    newest rejected images, `verdict` is the newest recorded one of a repository in which the vulnerability violates a
-    rule, else the newest that rejects, else the newest; `blocks` says whether it violates a rule in that of any
-    repository, null if one that rejects does not know it, or none rejects; `blocked_by` is the rule's message.
+    `status` is its current verdict, the worst of the repositories where it is; null before there is one, and for a
+    question about a package or the past. Of the newest rejected images, `verdict` is the newest recorded one, of the
+    repositories that reject it, in which the vulnerability violates a rule, else the newest that rejects, else the
+    newest; `blocks` says whether it violates a rule in any of these, null if one that rejects does not know it, or none
+    rejects; `blocked_by` is the rule's message.
     """
 
     digest: str
@@ -166,7 +167,7 @@ class Exposure:
 
     `names` are all names of the vulnerability, () for a package; `exploited` is since when it is known to be exploited,
     null if it was not at the time of the question; `epss` is null for a question about the past.
-    `total` counts the images that hold it, `rejected` those whose current verdict is Rejected, for whatever reason,
+    `total` counts the images that hold it, `rejected` those that a repository where they are rejects, for any reason,
     `blocked` those of the newest `blocked_of` rejected ones in whose newest recorded verdict, in any of their
     repositories, it violates a rule,
     `blocked_unknown` those of the newest whose recorded verdict is from before it was known, or does not reject, and

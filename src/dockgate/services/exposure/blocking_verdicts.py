@@ -1,7 +1,8 @@
 """The images that a vulnerability blocks, by the newest recorded verdict of each repository."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from dockgate.gate.model import Status
 from dockgate.store import Store
@@ -18,7 +19,7 @@ _FEW_BYTES, _MANY_BYTES = 64 << 10, 1 << 20
 class BlockingVerdicts:
     """The images on which a vulnerability violates a rule, by the newest recorded verdicts.
 
-    `violations` are those of each repository where an image is, the newest first: it is blocked if it is in any.
+    `violations` are those of each repository that rejects an image, the newest first: it is blocked if it is in any.
     `images` are those whose newest recorded verdicts were read, or that have none: the first of those asked about. A
     recorded verdict decides something, so it is not renewed with the current one of an image that is only stored.
     """
@@ -66,17 +67,20 @@ class BlockingVerdicts:
 
 
 def find_blocking_verdicts(
-    store: Store, images: Sequence[int], names: Sequence[str], scope: ExposureScope, *, should_read_more: bool
+    store: Store,
+    places: Mapping[str, Collection[str]],
+    names: Sequence[str],
+    scope: ExposureScope,
+    *,
+    should_read_more: bool,
 ) -> BlockingVerdicts:
-    """Find what the newest verdicts on these images, by id, say of the vulnerability with these names.
+    """Find what the newest verdicts on images say of the vulnerability with these names.
 
-    Only the first MAX_BLOCKED images are looked at.
+    `places` are the repositories in which each image is rejected. Only the first MAX_BLOCKED images are looked at.
     """
-    if not images:
+    if not places:
         return BlockingVerdicts(names, {}, ())
     size = _MANY_BYTES if should_read_more else _FEW_BYTES
-    periods = store.exposures.list_image_periods(images[:MAX_BLOCKED], scope)
-    repositories = {image.id: (image.digest, {period.repository for period in entries}) for image, entries in periods}
-    places = dict(repositories[number] for number in images[:MAX_BLOCKED])
-    violations, count = store.verdicts.list_newest_violations(places, scope.repositories, size)
-    return BlockingVerdicts(names, violations, list(places)[:count])
+    first = dict(islice(places.items(), MAX_BLOCKED))
+    violations, count = store.verdicts.list_newest_violations(first, scope.repositories, size)
+    return BlockingVerdicts(names, violations, list(first)[:count])

@@ -25,6 +25,7 @@ from dockgate.services.exposure.answer import (
 )
 from dockgate.services.exposure.blocking_verdicts import BlockingVerdicts, find_blocking_verdicts
 from dockgate.services.exposure.finding_waivers import WaiverFinder
+from dockgate.services.exposure.image_statuses import ImageStatus, read_image_statuses
 from dockgate.services.exposure.images import ImageContents, Subject, view_image
 from dockgate.services.exposure.unknown_images import (
     AdvisoryKnowledge,
@@ -35,6 +36,7 @@ from dockgate.services.exposure.unknown_images import (
 from dockgate.services.exposure.waived_findings import GROUP_LIMIT, UNGROUPED_LIMIT, find_waived, group_images
 from dockgate.services.exposure.waiver_history import CachedWaiverHistory
 from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.shared.errors import UsageError
 from dockgate.store import Store
@@ -73,6 +75,7 @@ class ExposureSearch:
     store: Store
     advisories: Advisories
     waivers: ServerWaivers
+    watched_images: WatchedImages
     packages: FleetPackages
     waiver_history: CachedWaiverHistory
     clock: ServerClock
@@ -159,7 +162,7 @@ class ExposureSearch:
                 view_image(
                     contents,
                     number,
-                    holders.images[number].status,
+                    holders.statuses[number].status if holders.statuses else None,
                     holders.services,
                     pipelines.get(number, ()),
                     blocking,
@@ -195,7 +198,11 @@ class ExposureSearch:
         services = [
             RunningService.from_running_image(request.caller, entry) for entry in running if entry.digest in holding
         ]
-        return _Holders(images, scope._replace(running_images=holding), services)
+        statuses: Mapping[int, ImageStatus] = {}
+        if subject.is_vulnerability and is_now:
+            places = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
+            statuses = read_image_statuses(self.store, self.watched_images, self.clock.now(), images, scope, places)
+        return _Holders(images, statuses, scope._replace(running_images=holding), services)
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:
         """Return why nothing is recorded of the time of the question; None if it is, or for one about now."""
@@ -207,9 +214,10 @@ class ExposureSearch:
     def _find_blocking(self, request: ExposureRequest, holders: "_Holders", names: Sequence[str]) -> BlockingVerdicts:
         """Find what the newest verdicts on the rejected images say; of more images if it is about them."""
         should_read_more = request.only is ExposureFilter.BLOCKED
-        return find_blocking_verdicts(
-            self.store, holders.rejected_images, names, holders.scope, should_read_more=should_read_more
-        )
+        places = {
+            holders.images[number].digest: holders.statuses[number].repositories for number in holders.rejected_images
+        }
+        return find_blocking_verdicts(self.store, places, names, holders.scope, should_read_more=should_read_more)
 
     def _ask_advisories(
         self, names: Sequence[str], unknown: UnknownImages, request: ExposureRequest
@@ -265,17 +273,23 @@ class ExposureSearch:
 class _Holders:
     """The images that hold it, by id, and the services that run them, as the caller sees them.
 
-    `ids` are in the order of the answer; `rejected` are those of rejected images, `scope` says which images count.
+    `statuses` are none for a question about a package or the past. `ids` are in the order of the answer; `rejected` are
+    those of rejected images, `scope` says which images count.
     """
 
     def __init__(
-        self, images: Mapping[int, MatchingImage], scope: ExposureScope, services: list[RunningService]
+        self,
+        images: Mapping[int, MatchingImage],
+        statuses: Mapping[int, ImageStatus],
+        scope: ExposureScope,
+        services: list[RunningService],
     ) -> None:
         self.images = images
+        self.statuses = statuses
         self.scope = scope
         self.services = services
         self.ids = list(images)
-        self.rejected_images = [number for number, image in images.items() if image.status is Status.REJECTED]
+        self.rejected_images = [number for number in statuses if statuses[number].status is Status.REJECTED]
 
 
 class _ImageLists:

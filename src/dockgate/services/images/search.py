@@ -8,13 +8,13 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.place_verdicts import Place, PlaceVerdicts, read_place_verdicts
 from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
 from dockgate.store.images.listing import ListedImage
-from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
 # Images of a page.
@@ -179,22 +179,18 @@ class ImageSearch:
         self,
         image: str,
         watches: Sequence[WatchedRepository],
-        verdicts: Sequence[VerdictRecord],
         running: Sequence[RunningImage],
         repository: str | None = None,
     ) -> Sequence[ImageSummary]:
         """Return the places of one image (a digest), each with those of the services `running` that run it.
 
         Those in `repository` come first, then those where it is now, the watched ones before others, the worst verdict
-        first. `watches` are of its repositories, `verdicts` those on it, newest first.
+        first. `watches` are of its repositories.
         """
         by_place = {(entry.repository, image): entry for entry in watches}
-        newest_verdicts = {(record.repository, image): record for record in reversed(verdicts)}
         with self.store.database.read():
             image_filter = ImageFilter(digests=[image], should_include_moved=True)
-            places, _ = self._read(
-                image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, newest_verdicts
-            )
+            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
         watched_repositories = {watch.repository for watch in watches if watch.is_watched}
         return sorted(
             places,
@@ -213,35 +209,15 @@ class ImageSearch:
         after: Sequence[str | int] | None,
         limit: int,
         running: Sequence[RunningImage],
-        watches: Mapping[tuple[str, str], WatchedRepository],
-        newest_verdicts: Mapping[tuple[str, str], VerdictRecord] | None = None,
+        watches: Mapping[Place, WatchedRepository],
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
-        if newest_verdicts is None:
-            newest_verdicts = self.store.image_listing.list_newest_verdicts({row.digest for row in rows})
-        places = {(row.repository, row.digest) for row in rows}
-        if missing := places - watches.keys():
-            watches = {**watches, **self.watched_images.read_watches(missing)}
-        # The fleet judges an image once, by the policy and the waivers of the repository where it was read. In others,
-        # `services.fleet.repository_verdicts` judges it.
-        is_elsewhere = any(row.repository != row.judged_in for row in rows)
-        present = self.store.waivers.list_active(self.clock.now()) if is_elsewhere else ()
-        waivers = [record.waiver.repository for record in present if record.waiver.repository]
-        rows = [
-            row
-            if row.policy in (None, watches[row.repository, row.digest].policy) and _has_same_waivers(row, waivers)
-            else _replace_with_newest(row, newest_verdicts)
-            for row in rows
-        ]
+        places = {(row.repository, row.digest): row.judged_in for row in rows}
+        place_verdicts = read_place_verdicts(self.store, self.watched_images, self.clock.now(), places, watches)
+        rows = [_with_own_verdict(row, place_verdicts) for row in rows]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
-        summaries = [
-            _make_summary(
-                row, newest_verdicts.get((row.repository, row.digest)), watches[row.repository, row.digest], running
-            )
-            for row in rows
-        ]
-        return summaries, position
+        return [_make_summary(row, place_verdicts, running) for row in rows], position
 
     def select_visible_services(self, running: Sequence[RunningImage], caller: Caller | None) -> Sequence[RunningImage]:
         """Return those of the services that run an image of a repository that the caller sees."""
@@ -274,9 +250,9 @@ def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
     return read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
 
 
-def _make_summary(
-    row: ListedImage, newest_verdict: VerdictRecord | None, watch: WatchedRepository, running: Sequence[RunningImage]
-) -> ImageSummary:
+def _make_summary(row: ListedImage, place_verdicts: PlaceVerdicts, running: Sequence[RunningImage]) -> ImageSummary:
+    place = row.repository, row.digest
+    newest_verdict, watch = place_verdicts.find_record(place), place_verdicts.watches[place]
     status, summary = row.status.value if row.status else "", ""
     waived_counts = newest_verdict.waived if newest_verdict is not None and newest_verdict.status == status else None
     if row.waived is not None:
@@ -312,20 +288,12 @@ def _make_summary(
     )
 
 
-def _has_same_waivers(row: ListedImage, waived_patterns: Sequence[str]) -> bool:
-    """Return whether the repository has the same waivers of its own as the one where the image is judged.
-
-    `waived_patterns` are the patterns of repositories of all waivers that name some.
-    """
-    return row.repository == row.judged_in or all(
-        patterns.is_match(row.repository, pattern) == patterns.is_match(row.judged_in, pattern)
-        for pattern in waived_patterns
-    )
-
-
-def _replace_with_newest(row: ListedImage, newest_verdicts: Mapping[tuple[str, str], VerdictRecord]) -> ListedImage:
-    """Return the row with the newest verdict of its repository in place of another policy's."""
-    record = newest_verdicts.get((row.repository, row.digest))
+def _with_own_verdict(row: ListedImage, place_verdicts: PlaceVerdicts) -> ListedImage:
+    """Return the row with the verdict that counts in its repository."""
+    place = row.repository, row.digest
+    if place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy):
+        return row
+    record = place_verdicts.find_record(place)
     status = Status(record.status) if record else None
     return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)
 

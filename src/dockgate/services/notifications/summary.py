@@ -12,6 +12,7 @@ from dockgate.events.rule import Target
 from dockgate.gate import patterns
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.waivers import select_expiring_waivers
+from dockgate.services.images.place_verdicts import PlaceVerdicts, read_place_verdicts
 from dockgate.services.images.search import JUDGING_MINUTES
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.services.notifications.owners import Owners
@@ -138,7 +139,7 @@ class NotificationSummary:
         judged_before = format_time(now - timedelta(minutes=JUDGING_MINUTES))
         places = self.store.image_listing.list_current_places(repositories, judged_before)
         worst_verdicts: dict[str, tuple[int, PlaceVerdict]] = {}
-        for place, state in zip(places, self._determine_states(places), strict=True):
+        for place, state in zip(places, self._determine_states(places, format_time(now)), strict=True):
             rank = _ORDER.index(state)
             if place.digest not in worst_verdicts or rank < worst_verdicts[place.digest][0]:
                 worst_verdicts[place.digest] = rank, place
@@ -156,12 +157,18 @@ class NotificationSummary:
         rejected_images = self._list_worst_rejected(repositories, of_state[_State.REJECTED])
         return _Images(counts, rejected_images, unknown[:LIST_LIMIT])
 
-    def _determine_states(self, places: Sequence[PlaceVerdict]) -> Iterable[_State]:
+    def _determine_states(self, places: Sequence[PlaceVerdict], now: str) -> Iterable[_State]:
         """Return the state of each place. No image of a repository is known whose policy is not clear."""
         clear = self.watched_images.selection.find_clear_assignments({place.repository for place in places})
         watches = self.watched_images.read_watches(
             {(place.repository, place.digest) for place in places if place.repository in clear}
         )
+        elsewhere = {
+            (place.repository, place.digest): place.judged_in
+            for place in places
+            if place.repository in clear and place.repository != place.judged_in
+        }
+        verdicts = read_place_verdicts(self.store, self.watched_images, now, elsewhere, watches)
         for place in places:
             watch = watches.get((place.repository, place.digest))
             if watch is not None and not watch.is_watched:
@@ -169,7 +176,7 @@ class NotificationSummary:
             elif watch is None:
                 yield _State.UNJUDGED
             else:
-                yield _determine_state(place, watch.policy)
+                yield _determine_state(place, verdicts)
 
     def _list_worst_rejected(
         self, repositories: Sequence[str] | None, rejected_places: Sequence[PlaceVerdict]
@@ -217,16 +224,18 @@ def _can_apply_to_any(waiver: Waiver, repositories: Sequence[str]) -> bool:
     return any(patterns.is_match(name, waiver.repository) for name in repositories)
 
 
-def _determine_state(place: PlaceVerdict, policy: str) -> _State:
-    """Return the state of an image in a repository with this policy, where it is watched."""
-    is_home = place.repository == place.judged_in or (place.newest is None and place.policy == policy)
-    status = place.status if is_home else place.newest
+def _determine_state(place: PlaceVerdict, verdicts: PlaceVerdicts) -> _State:
+    """Return the state of an image in a repository where it is watched."""
+    name = place.repository, place.digest
+    is_of_fleet = place.repository == place.judged_in or verdicts.has_fleet_verdict(name, place.judged_in, place.policy)
+    record = None if is_of_fleet else verdicts.find_record(name)
+    status = place.status if is_of_fleet else Status(record.status) if record else None
     if place.scan is not ScanState.DONE:
         # An earlier scan may have found something, but nothing that it did not find is known.
         return _State.REJECTED if status is Status.REJECTED else _State.UNJUDGED
     if status is None:
         return _State.UNJUDGED
-    if status is Status.APPROVED and is_home and place.cannot_judge_since:
+    if status is Status.APPROVED and is_of_fleet and place.cannot_judge_since:
         return _State.UNDETERMINED
     return _State(status.value)
 

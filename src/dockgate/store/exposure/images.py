@@ -70,29 +70,46 @@ class Exposures:
     ) -> dict[int, MatchingImage]:
         """The images that hold one of these components, the newest first.
 
-        They come by id, with the pipelines that had asked. They have current verdicts if wanted. `is_owned`: components
-        that a distribution's package owns count, too.
+        They come by id, with the pipelines that had asked. They have the fleet's verdicts if wanted. `is_owned`:
+        components that a distribution's package owns count, too.
         """
         if not components:
             return {}
         table, verdict, approval = fleet_images.c, fleet_verdicts.c, approvals.c
         holds = table.id.in_(_select_images_holding(components, is_owned=is_owned))
-        status = verdict.status if has_status else null()
+        of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
         had_asked = true() if scope.at is None else approval.created_at <= scope.at
-        query = select(table.id, table.digest, status, approval.pipeline, approval.id).outerjoin_from(
+        columns = table.id, table.digest, table.repository, *of_verdict, approval.pipeline, approval.id
+        query = select(*columns).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, had_asked)
         )
         if has_status:
-            is_of = and_(verdict.image == table.id, _is_in(scope.repositories, table.repository))
-            query = query.outerjoin(fleet_verdicts, is_of)
+            query = query.outerjoin(fleet_verdicts, verdict.image == table.id)
         with self._database.read() as connection:
             rows = connection.execute(query.where(holds, _is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
-            for number, digest, current, pipeline, approval_id in rows.all():
-                image = images.setdefault(number, MatchingImage(digest, current, set()))
+            for number, digest, repository, policy, status, pipeline, approval_id in rows.all():
+                image = images.setdefault(number, MatchingImage(digest, repository, policy, status, set()))
                 if name := pipeline or _find_pipeline(approval_id):
                     image.pipelines.add(name)
         return images
+
+    def list_elsewhere(self, ids: Collection[int], scope: ExposureScope) -> set[int]:
+        """Those of the images that are in another repository than the one where they were read, too or only."""
+        images, tags = fleet_images.c, fleet_tags.c
+        query = (
+            select(images.id)
+            .join(fleet_tags, tags.digest == images.digest)
+            .where(
+                is_one_of_numbers(images.id, ids),
+                tags.repository != images.repository,
+                true() if scope.should_include_moved else _is_at(scope.at),
+                _is_in(scope.repositories),
+            )
+            .distinct()
+        )
+        with self._database.read() as connection:
+            return set(connection.scalars(query)) if ids else set()
 
     def list_image_periods(
         self, ids: Collection[int], scope: ExposureScope

@@ -72,10 +72,13 @@ class ExposureScope(NamedTuple):
 class MatchingImage(NamedTuple):
     """An image that holds what a question is about.
 
-    `status` is its current verdict, None for none or none to see. `pipelines` asked to approve it.
+    `repository` is where it was read and the fleet judges it: `policy` and `status` are of this verdict, None without
+    one, or where none was asked for. `pipelines` asked to approve it.
     """
 
     digest: str
+    repository: str
+    policy: str | None
     status: Status | None
     pipelines: set[str]
 

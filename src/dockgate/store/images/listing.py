@@ -62,8 +62,7 @@ class ListedImage(NamedTuple):
 class PlaceVerdict(NamedTuple):
     """The verdicts on an image under a tag ("" for none) of a repository.
 
-    `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`. `newest` is the newest
-    one of this repository, None without any.
+    `status` and `policy` are as in `ListedImage`: of the verdict in the repository `judged_in`.
     """
 
     repository: str
@@ -73,7 +72,6 @@ class PlaceVerdict(NamedTuple):
     scan: ScanState | None
     policy: str | None
     status: Status | None
-    newest: Status | None
     cannot_judge_since: str | None
 
 
@@ -166,7 +164,6 @@ class ImageListing:
                 _SCANS.state,
                 _CURRENT.policy,
                 _make_status_column(judged_before),
-                _NEWEST_VERDICT,
                 _CURRENT.cannot_judge_since,
             )
             .select_from(fleet_tags)
@@ -177,24 +174,24 @@ class ImageListing:
             .order_by(_TAGS.repository, _TAGS.digest, _TAGS.tag)
         )
         with self._database.read() as connection:
-            return [
-                PlaceVerdict._make((*row[:6], *map(_parse_status, row[6:8]), row[8]))
-                for row in connection.execute(query)
-            ]
+            return [PlaceVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in connection.execute(query)]
 
-    def list_newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], VerdictRecord]:
-        """The newest verdict on each of these images in each repository, by repository and image.
+    def list_newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], Sequence[VerdictRecord]]:
+        """The newest verdict of each policy on each of these images in each repository, the newest first.
 
-        It was requested, or made on a push.
+        They come by repository and image, and were requested, or made on a push.
         """
-        place = verdicts.c.image, verdicts.c.repository
+        place = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
         number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
-        ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(number.label("number"))
-        numbered_verdicts = ranked_verdicts.where(verdicts.c.image.in_(sorted(images))).subquery()
-        columns = [column for column in numbered_verdicts.c if column.name != "number"]
+        ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(verdicts.c.seq, number.label("number"))
+        numbered_verdicts = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery()
+        columns = [column for column in numbered_verdicts.c if column.name not in ("seq", "number")]
+        query = select(*columns).where(numbered_verdicts.c.number == 1).order_by(numbered_verdicts.c.seq.desc())
+        records: dict[tuple[str, str], list[VerdictRecord]] = {}
         with self._database.read() as connection:
-            rows = connection.execute(select(*columns).where(numbered_verdicts.c.number == 1)).mappings()
-            return {(row["repository"], row["image"]): VerdictRecord(**row) for row in rows}
+            for row in connection.execute(query).mappings():
+                records.setdefault((row["repository"], row["image"]), []).append(VerdictRecord(**row))
+        return dict(records)
 
 
 def _select_places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
@@ -280,8 +277,8 @@ def _make_conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide
     if image_filter.digests is not None:
         conditions.append(is_one_of_texts(_TAGS.digest, image_filter.digests))
     if image_filter.statuses:
-        # An image is judged once for all its repositories; in the others, the newest verdict there may count instead.
-        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _is_one_of(_NEWEST_VERDICT, image_filter.statuses))
+        # An image is judged once for all its repositories; in the others, a recorded verdict there may count instead.
+        elsewhere = and_(_TAGS.repository != _IMAGES.repository, _has_recorded_one_of(image_filter.statuses))
         conditions.append(or_(_is_one_of(status, image_filter.statuses), elsewhere))
     return conditions
 
@@ -289,6 +286,14 @@ def _make_conditions(image_filter: ImageFilter, status: ColumnElement[Any], wide
 def _is_one_of(status: ColumnElement[Any], statuses: Collection[Status | None]) -> ColumnElement[bool]:
     is_named = status.in_([name for name in statuses if name is not None])
     return or_(is_named, status.is_(null())) if None in statuses else is_named
+
+
+def _has_recorded_one_of(statuses: Collection[Status | None]) -> ColumnElement[bool]:
+    """Return whether the place has a recorded verdict with one of these statuses, of whatever policy; None for none."""
+    records = select(verdicts.c.seq).where(verdicts.c.image == _TAGS.digest, verdicts.c.repository == _TAGS.repository)
+    is_named = verdicts.c.status.in_([name for name in statuses if name is not None])
+    has_named = records.where(is_named).correlate(fleet_tags).exists()
+    return or_(has_named, ~records.correlate(fleet_tags).exists()) if None in statuses else has_named
 
 
 def _select_holders(image_filter: ImageFilter) -> Select[Any] | None:
