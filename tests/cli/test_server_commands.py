@@ -175,7 +175,7 @@ def test_a_digest_whose_repositories_differ_shows_the_verdict_of_each(dockgate: 
     assert ["dev/app", "Approved"] in rows
     assert ["prod/app", "Rejected"] in rows
     assert "yes, ends in " in shown
-    server.answers["GET /images"] = {"images": [{**COMPONENTS, "repository": "dev/app"}], "next": None}
+    server.answers["GET /image-references"] = {"digest": samples.MANIFEST, "repository": "dev/app"}
     assert "differs by repository" not in dockgate("image", "show", "dev/app:1").out
     assert server.requests[-1].query == {"repository": "dev/app"}
 
@@ -254,7 +254,7 @@ def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> 
     digest = samples.MANIFEST
     answer = {"pull": "approved", "may_pull": False, "reason": "no verdict yet", "advice": "Run `dockgate gate`."}
     server.answers[f"GET /registry/repositories/a/b/pull/{digest}"] = answer
-    server.answers["GET /images"] = {"images": [{"repository": "a/b", "tag": "1", "digest": digest}], "next": None}
+    server.answers["GET /image-references"] = {"digest": digest, "repository": "a/b"}
     for image in (f"a/b@{digest}", "a/b:1"):
         ran = dockgate("registry", "check", image)
         assert ran.code == 1
@@ -263,7 +263,8 @@ def test_a_refused_pull_is_explained(dockgate: Dockgate, server: FakeServer) -> 
     answer |= {"may_pull": True, "reason": None, "advice": None}
     ran = dockgate("registry", "check", "a/b:1")
     assert (ran.code, ran.out.splitlines()[-1].split()) == (0, ["can", "be", "pulled", "yes"])
-    for image in ("a/b", "a/b:2", digest, f"a/b@{digest[:-1]}"):
+    server.answers["GET /image-references"] = {"digest": digest, "repository": None}
+    for image in (digest, digest[7:20]):
         assert dockgate("registry", "check", image).code == 2
 
 

@@ -70,6 +70,7 @@ ROUTES = {
     f"POST {V}/approvals/{{approval_id:path}}/override": Row(ACCEPT, REPOSITORY, refusal=404),
     f"GET {V}/images": Row(READ, ALWAYS),
     f"GET {V}/digests/{{kind}}/{{start}}": Row(READ, ALWAYS),  # of what the token may see
+    f"GET {V}/image-references": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/images/{{digest}}": Row(READ, BOTH),
     f"POST {V}/images/{{digest}}/scan": Row(RUN, REPOSITORY),
     f"GET {V}/images/{{digest}}/findings": Row(READ, BOTH),

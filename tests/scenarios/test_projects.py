@@ -70,6 +70,7 @@ def paths(projects: Projects) -> Iterator[str]:
     for kind in ("image", "verdict"):
         for digits in start:
             yield f"{V}/digests/{kind}/{digits}"
+            yield f"{V}/image-references?name={digits}"
 
 
 @pytest.mark.parametrize("who", LIMITED)

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import complete_image_digest
+from dockgate.cli.digest_lookup import resolve_image
 from dockgate.cli.listing_output import format_option, print_json, print_list
 from dockgate.cli.options import FILE, ca_bundle_option, insecure_option
 from dockgate.cli.output import print_text
@@ -45,12 +45,12 @@ def rotate() -> None:
 
 
 @command.command()
-@click.argument("digest")
+@click.argument("image")
 @format_option
-def show(digest: str, output_format: str) -> None:
-    """List the attestations of the image DIGEST."""
+def show(image: str, output_format: str) -> None:
+    """List the attestations of IMAGE, which is named as for `dockgate image show`."""
     client = Client()
-    documents = client.get("images", complete_image_digest(client, digest), "attestations")
+    documents = client.get("images", resolve_image(client, image).digest, "attestations")
     rows = (
         (
             times.format_age(document["attested_at"]) if document["attested_at"] else f"failed: {document['error']}",

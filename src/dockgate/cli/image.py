@@ -7,7 +7,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import complete_image_digest, parse_tag
+from dockgate.cli.digest_lookup import resolve_image
 from dockgate.cli.listing_output import (
     Cell,
     display_digest,
@@ -154,23 +154,24 @@ def _format_counts(counts: Mapping[str, int] | None) -> str:
 
 
 @command.command()
-@click.argument("digest")
+@click.argument("image")
 @format_option
-def show(digest: str, output_format: str) -> None:
+def show(image: str, output_format: str) -> None:
     """Show an image: its pushes, inventories, layers and verdicts.
 
-    DIGEST is the image's digest, its first characters, or REPOSITORY:TAG. The verdict is that of this repository; for
-    a digest that is in several repositories, the worst.
+    IMAGE is a digest or its first characters, REPOSITORY:TAG, REPOSITORY@DIGEST, or REPOSITORY for its tag latest. A
+    name may begin with the server's own registry. The verdict is that of the repository; for a digest alone, the worst
+    of all repositories that have it.
     """
     client = Client()
-    tag = parse_tag(digest)
-    query = {"repository": tag.repository} if tag else {}
-    image = client.get("images", complete_image_digest(client, digest), **query)
+    named_image = resolve_image(client, image)
+    query = {"repository": named_image.repository} if named_image.repository else {}
+    view = client.get("images", named_image.digest, **query)
     if output_format == "json":
-        print_json(image)
+        print_json(view)
         return
-    _print_summary(image, has_repository=tag is not None)
-    for head, rows, empty in _iterate_tables(image):
+    _print_summary(view, has_repository=bool(query))
+    for head, rows, empty in _iterate_tables(view):
         print_text()
         print_table(head, list(rows), empty)
 
@@ -249,19 +250,20 @@ def _iterate_tables(image: Mapping[str, Any]) -> Iterator[tuple[Sequence[str], I
 
 
 @command.command()
-@click.argument("digest")
+@click.argument("image")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.File("rb"))
 @found_at_option
 @format_option
-def report(digest: str, files: tuple[BinaryIO, ...], found_at: str, output_format: str) -> None:
+def report(image: str, files: tuple[BinaryIO, ...], found_at: str, output_format: str) -> None:
     """Upload reports of other scanners on an image.
 
-    FILE is Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities, Inspector findings or an Inspector2 Scan event.
-    The server evaluates it in addition to its own scan, and the worst result counts. Without a scan it counts alone if
-    you have the permission accept. Waiting approvals of the image are answered.
+    IMAGE is named as for `dockgate image show`. FILE is Trivy or Grype JSON, SARIF, CycloneDX with vulnerabilities,
+    Inspector findings or an Inspector2 Scan event. The server evaluates it in addition to its own scan, and the worst
+    result counts. Without a scan it counts alone if you have the permission accept. Waiting approvals of the image are
+    answered.
     """
     client = Client()
-    digest = complete_image_digest(client, digest)
+    digest = resolve_image(client, image).digest
     query = {"found_at": found_at} if found_at else {}
     records = [
         record

@@ -6,14 +6,12 @@ from typing import Any
 import click
 
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import complete_image_digest
+from dockgate.cli.digest_lookup import resolve_image
 from dockgate.cli.listing_output import format_option, print_fields, print_json, print_list
 from dockgate.cli.options import FILE
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
-from dockgate.shared.digest import is_digest
 from dockgate.shared.errors import UsageError
-from dockgate.shared.references import ImageReference, TagReference
 
 
 @click.group()
@@ -44,7 +42,7 @@ def list_repositories(output_format: str) -> None:
 
 
 @command.command()
-@click.argument("image", metavar="REPOSITORY@DIGEST|REPOSITORY:TAG")
+@click.argument("image", metavar="REPOSITORY@DIGEST|REPOSITORY[:TAG]")
 @format_option
 @click.pass_context
 def check(context: click.Context, image: str, output_format: str) -> None:
@@ -56,20 +54,18 @@ def check(context: click.Context, image: str, output_format: str) -> None:
     dockgate registry check prod/web:1
     """
     client = Client()
-    reference = ImageReference.parse(image)
-    if reference is None and (tag_reference := TagReference.parse(image)) is not None:
-        reference = ImageReference(tag_reference.repository, complete_image_digest(client, image))
-    if reference is None or not is_digest(reference.digest):
+    named_image = resolve_image(client, image)
+    if named_image.repository is None:
         raise UsageError(
-            f"{image} is not an image of the server's registry.",
+            f"{image} names no repository",
             "Name it as REPOSITORY@DIGEST or REPOSITORY:TAG. `dockgate image list` lists the images.",
         )
-    answer = client.get("registry", "repositories", reference.repository, "pull", reference.digest)
+    answer = client.get("registry", "repositories", named_image.repository, "pull", named_image.digest)
     if output_format == "json":
         print_json(answer)
     else:
         print_fields(
-            str(reference),
+            f"{named_image.repository}@{named_image.digest}",
             [
                 ("pull policy", answer["pull"]),
                 ("can be pulled", "yes" if answer["may_pull"] else "no"),

@@ -6,7 +6,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.digest_lookup import complete_image_digest
+from dockgate.cli.digest_lookup import resolve_image
 from dockgate.cli.listing_output import format_option, print_list, shorten_reference
 
 
@@ -46,17 +46,17 @@ def remove(digest: str, output_format: str) -> None:
 
 
 @command.command()
-@click.argument("digest", metavar="DIGEST")
+@click.argument("image", metavar="IMAGE")
 @click.argument("repository", metavar="REPOSITORY")
 @format_option
-def refresh(digest: str, repository: str, output_format: str) -> None:
+def refresh(image: str, repository: str, output_format: str) -> None:
     """Read the documents attached to an image again.
 
-    Every scan reads them; use this for documents attached later.
+    IMAGE is named as for `dockgate image show`. Every scan reads them; use this for documents attached later.
     """
     client = Client()
     _show_documents(
-        client.post("images", complete_image_digest(client, digest), "vex", body={"repository": repository}),
+        client.post("images", resolve_image(client, image).digest, "vex", body={"repository": repository}),
         output_format,
     )
 

@@ -7,7 +7,6 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client, parse_answer
-from dockgate.cli.digest_lookup import complete_image_digest
 from dockgate.cli.listing_output import (
     format_option,
     make_sort_option,
@@ -39,7 +38,7 @@ def command() -> None:
     "--package", default="", metavar="PURL", help="A pattern of package URLs: pkg:npm/lodash, 'pkg:npm/*@1.*'."
 )
 @click.option("--repository", default="", metavar="PATTERN", help="Only in these repositories: 'team-*/app'.")
-@click.option("--image", default="", metavar="DIGEST", help="Only in this image, or in all platforms of this index.")
+@click.option("--image", default="", metavar="IMAGE", help="Only in this image, or in all platforms of this index.")
 @click.option(
     "--rule", default="", metavar="NAME", help="Accept violations of this rule without findings; needs --image."
 )
@@ -67,10 +66,7 @@ def add(output_format: str, key: str, **fields: Any) -> None:
     packages, and images that could not be read at all, cannot be accepted.
     """
     headers = {"Idempotency-Key": key} if key else None
-    client = Client()
-    if fields["image"]:
-        fields["image"] = complete_image_digest(client, fields["image"])
-    answer = client.post("waivers", body=fields, headers=headers)
+    answer = Client().post("waivers", body=fields, headers=headers)
     subject = _format_subject(parse_answer(Waiver, answer["waiver"]))
     print_answer(
         answer,

@@ -9,7 +9,8 @@ from tests.services.fleet.test_index import AdvisoryDatabase, digest, package
 from tests.store.factories import opened
 
 from dockgate.identity.model import Caller, Principal, Role, Token
-from dockgate.services.images.name_search import find_named_images, strip_own_registry
+from dockgate.services.images.name_search import find_named_images, resolve_image, strip_own_registry
+from dockgate.shared.errors import DockgateError, NotFoundError, UsageError
 
 
 @pytest.fixture
@@ -38,6 +39,68 @@ def test_only_what_the_caller_may_see_is_found(fleet: Fleet) -> None:
     for name in ("team/web:latest", f"team/web@{digest('a')}"):
         assert find(fleet, name, "other/*") == []
         assert len(find(fleet, name, "team/*")) == 1
+
+
+REGISTRY = "127.0.0.1:7421"
+
+
+def make_caller(*repositories: str) -> Caller:
+    token = Token("t", "ana", "", day(1), day(30), repositories=repositories)
+    return Caller(Principal("ana", (Role.VIEWER,)), token)
+
+
+def test_every_name_of_an_image_gives_its_digest_and_the_repository_that_it_has(fleet: Fleet) -> None:
+    image = digest("a")
+    names = {
+        "team/web": "team/web",  # latest, as for docker, skopeo and crane
+        "team/web:latest": "team/web",
+        f"team/web@{image}": "team/web",
+        f"team/web:1@{image}": "team/web",
+        f"{REGISTRY}/team/web:latest": "team/web",
+        f"localhost:7421/team/web@{image[:20]}…": "team/web",
+        f"{REGISTRY}/team/web": "team/web",
+        image: None,
+        image[7:15]: None,
+        f"{image[:16]}…": None,
+    }
+    for name, repository in names.items():
+        named_image = resolve_image(fleet.store, make_caller("team/*"), name, REGISTRY)
+        assert (name, named_image.digest, named_image.repository) == (name, image, repository)
+
+
+def test_a_repository_with_a_name_like_a_digest_is_found(fleet: Fleet) -> None:
+    image = fleet.push("b", "decade", "latest", package("idna", "3.6"))
+    assert resolve_image(fleet.store, make_caller(), "decade", REGISTRY).digest == image
+
+
+def test_a_name_without_an_image_is_answered_with_those_that_there_are(fleet: Fleet) -> None:
+    fleet.today += 1
+    fleet.push("b", "team/api", "1.7", package("idna", "3.6"))
+    cases: dict[str, tuple[type[DockgateError], str, str]] = {
+        "team/api": (NotFoundError, "team/api has no tag 'latest'", "team/api:1.7"),
+        f"{REGISTRY}/team/api:2": (NotFoundError, "team/api has no tag '2'", "team/api:1.7"),
+        f"team/api@{digest('a')}": (NotFoundError, f"team/api has no image {digest('a')}", "team/api:1.7"),
+        "quay.io/team/web": (NotFoundError, "quay.io/team/web has no tag 'latest'", "`dockgate image list`"),
+        "abcdef": (NotFoundError, "no image digest begins with abcdef", "`dockgate image list`"),
+        "team/api@sha256:x": (UsageError, "'sha256:x' is not a digest", "REPOSITORY:TAG"),
+    }
+    for name, (kind, message, advice) in cases.items():
+        with pytest.raises(kind) as raised:
+            resolve_image(fleet.store, make_caller("team/*"), name, REGISTRY)
+        assert raised.value.full_message.startswith(message)
+        assert advice in (raised.value.advice or "")
+
+
+def test_what_the_caller_may_not_see_is_answered_like_what_does_not_exist(fleet: Fleet) -> None:
+    def refuse(name: str) -> str:
+        with pytest.raises(NotFoundError) as raised:
+            resolve_image(fleet.store, make_caller("other/*"), name, REGISTRY)
+        return raised.value.full_message
+
+    for name in ("team/web", "team/web:latest", f"team/web@{digest('a')}"):
+        assert refuse(name) == refuse(name.replace("web", "none")).replace("none", "web")
+    start, unknown = digest("a")[7:15], digest("unknown")[7:15]
+    assert refuse(start) == refuse(unknown).replace(unknown, start)
 
 
 def test_our_own_registry_is_left_out_however_it_is_spelled() -> None:

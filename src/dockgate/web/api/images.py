@@ -13,6 +13,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.scanner.model import Inventory, ScannedPlatform
 from dockgate.services.images import external_findings as reading
 from dockgate.services.images.findings import ImageLayer, find_by_layer, list_layers
+from dockgate.services.images.name_search import NamedImage, resolve_image, strip_own_registry
 from dockgate.services.images.search import LARGEST_PAGE, PAGE, ImagePage, ImageQuery, ImageSummary, describe_counts
 from dockgate.services.images.verdict_lag import explain_lag
 from dockgate.services.images.visibility import ImageVisibility
@@ -77,6 +78,7 @@ class ScanRequest:
 
 MAX_DIGESTS = 10
 Text = Annotated[str, Query(max_length=1000)]
+Name = Annotated[str, Query(min_length=1, max_length=1000)]
 Layer = Annotated[str, Query(pattern=f"^({PATTERN})?$")]
 StatusName = Literal["Approved", "Rejected", "Undetermined", "NotJudged"]
 Kind = Literal["image", "verdict"]
@@ -155,6 +157,17 @@ def list_visible_digests(kind: str, start: str, caller: Caller, server: WebServi
     ]
 
 
+@router.get("/image-references")
+@api.mark_self_checking
+def resolve_image_reference(name: Name, caller: api.Reader, server: api.ServerDependency) -> NamedImage:
+    """Find the digest of an image by what a person calls it.
+
+    `name` is a digest or its first characters, REPOSITORY:TAG, REPOSITORY@DIGEST, or REPOSITORY for its tag `latest`. A
+    name may begin with the server's own registry. If there is no such image, the answer names those that there are.
+    """
+    return resolve_image(server.store, caller, name, server.registry)
+
+
 @router.get("/images/{digest}")
 @api.mark_self_checking
 def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependency, repository: Text = "") -> ImageView:
@@ -162,7 +175,7 @@ def get_image(digest: api.Digest, caller: api.Reader, server: api.ServerDependen
 
     Its status is that in `repository`, or the worst of its repositories.
     """
-    view, _ = read_image_view(digest, caller, server, repository or None)
+    view, _ = read_image_view(digest, caller, server, strip_own_registry(repository, server.registry) or None)
     return view
 
 
@@ -285,6 +298,7 @@ async def scan_image(
 
 def request_scan(digest: str, repository: str, caller: Caller, server: WebServices) -> Scan:
     """Request a scan of an image that is in the repository, as its registry may have to say. DeniedError."""
+    repository = strip_own_registry(repository, server.registry)
     if not re.fullmatch(REPOSITORY, repository):
         raise UsageError(f"{repository!r} is not a repository name.", "See `dockgate image list`.")
     caller.require(repository=repository)

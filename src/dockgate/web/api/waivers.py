@@ -12,9 +12,10 @@ from pydantic import Field
 from dockgate.gate import waivers as core
 from dockgate.gate.model import Waiver
 from dockgate.identity.model import Caller
+from dockgate.services.images.name_search import resolve_image, strip_own_registry
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices
-from dockgate.shared.errors import NotFoundError
+from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.shared.timestamps import is_within_days
 from dockgate.store.records import VexRecord, WaiverRecord
 from dockgate.web import api
@@ -38,7 +39,10 @@ class WaiverState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class NewWaiver:
-    """The fields of a waiver; "" is as none. `until` is a date or a time; it or `until_fixed` is required."""
+    """The fields of a waiver; "" is as none. `until` is a date or a time; it or `until_fixed` is required.
+
+    `image` is a digest, or a name as in `GET /image-references`.
+    """
 
     owner: Annotated[str, Field(min_length=1)]
     reason: Annotated[str, Field(min_length=1)]
@@ -163,7 +167,8 @@ def add_waiver(
 ) -> WaiverView:
     """Accept findings or unread content. The same Idempotency-Key creates one waiver."""
     key = sha256(f"{caller.name}/{idempotency_key or uuid.uuid4()}".encode(errors="replace")).hexdigest()
-    record = server.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **_select_fields(body)))
+    fields = _select_fields(body, caller, server)
+    record = server.waivers.add_waiver(Waiver(id=f"w-{key[:12]}", created_by=caller.name, **fields))
     note_change(f"{record.waiver.id}: {_describe_waiver(record.waiver)}")
     return _build_waiver_view(record, server.clock.now())
 
@@ -174,13 +179,20 @@ def preview_waiver(body: PreviewedWaiver, caller: api.Accepter, server: api.Serv
 
     That is a verdict (`verdict`), and the images where it would count.
     """
-    waiver = Waiver(id="preview", created_by=caller.name, **_select_fields(body))
+    waiver = Waiver(id="preview", created_by=caller.name, **_select_fields(body, caller, server))
     return server.waiver_previews.preview(waiver, caller, body.verdict)
 
 
-def _select_fields(body: NewWaiver) -> dict[str, Any]:
-    """The fields of a waiver in a request; what a form sends empty is absent."""
+def _select_fields(body: NewWaiver, caller: Caller, server: WebServices) -> dict[str, Any]:
+    """The fields of a waiver in a request; what a form sends empty is absent. UsageError for an unknown image."""
     values = {name: getattr(body, name) for name in NewWaiver.__dataclass_fields__}
+    if body.image:
+        try:
+            values["image"] = resolve_image(server.store, caller, body.image, server.registry).digest
+        except (NotFoundError, UsageError) as error:
+            raise UsageError(f"image: {error}", error.advice) from error
+    if body.repository:
+        values["repository"] = strip_own_registry(body.repository, server.registry)
     return {name: value for name, value in values.items() if value != ""}
 
 
@@ -245,7 +257,7 @@ async def refresh_attached_vex(
 
 
 def _refresh_vex(server: WebServices, repository: str, digest: str) -> list[VexView]:
-    server.waivers.refresh_attached_vex(repository, digest)
+    server.waivers.refresh_attached_vex(strip_own_registry(repository, server.registry), digest)
     return [_build_vex_view(record) for record in server.store.vex.list() if record.image == digest]
 
 
