@@ -12,7 +12,7 @@ _FIRST = 10_000
 
 
 def free_port() -> int:
-    """A port of loopback at which nothing listens, and that nobody gets by chance."""
+    """A port of loopback at which nothing listens, and that no outgoing connection gets."""
     while True:
         # Hypothesis seeds `random` alike in every process.
         port = _FIRST + secrets.randbelow(_FIRST_EPHEMERAL - _FIRST)
