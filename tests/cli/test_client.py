@@ -1,5 +1,6 @@
 """How the commands and a server get along."""
 
+import json
 import os
 import socket
 import subprocess
@@ -111,13 +112,9 @@ def test_a_wrong_server_address_names_the_setting(dockgate: Dockgate, monkeypatc
     assert "DOCKGATE_SERVER" in ran.err
 
 
-def test_apply_sends_each_document_with_its_name(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
-    server.answers["POST /apply"] = lambda request: {
-        "kind": "Repository",
-        "name": request.body.decode().split()[-1],
-        "change": "created",
-        "advice": "git clone it",
-    }
+def test_apply_sends_all_documents_with_their_names(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    created = {"kind": "Repository", "change": "created", "advice": "git clone it"}
+    server.answers["POST /apply/documents"] = [{**created, "name": name} for name in ("one", "two")]
     files = []
     for name in ("one", "two"):
         file = tmp_path / f"{name}.yaml"
@@ -126,17 +123,20 @@ def test_apply_sends_each_document_with_its_name(dockgate: Dockgate, server: Fak
     ran = dockgate("apply", *files)
     assert ran.code == 0
     assert ran.out == "Repository one: created\n  git clone it\nRepository two: created\n  git clone it\n"
-    assert [request.query["name"] for request in server.requests] == files
+    (request,) = server.requests
+    sent = json.loads(request.body)
+    assert sent == [{"name": file, "text": f"kind: Repository\nname: {Path(file).stem}\n"} for file in files]
 
 
-def test_apply_stops_at_the_first_document_that_is_refused(
-    dockgate: Dockgate, server: FakeServer, tmp_path: Path
-) -> None:
-    server.answers["POST /apply"] = (422, {"error": "a.yaml:2: stagse: unknown key", "advice": "Allowed: stages."})
+def test_apply_says_why_no_document_was_applied(dockgate: Dockgate, server: FakeServer, tmp_path: Path) -> None:
+    refusal = {"error": "a.yaml:2: stagse: unknown key", "advice": "Allowed: stages."}
+    server.answers["POST /apply/documents"] = (422, refusal)
     (tmp_path / "a.yaml").write_text("stagse: []")
     ran = dockgate("apply", str(tmp_path / "a.yaml"), str(tmp_path / "a.yaml"))
     assert ran.code == 2
     assert ran.err == "error: a.yaml:2: stagse: unknown key\n       Allowed: stages.\n"
+    (tmp_path / "a.yaml").write_bytes(b"\xff")
+    assert "a.yaml is not UTF-8" in dockgate("apply", str(tmp_path / "a.yaml")).err
     assert len(server.requests) == 1
 
 

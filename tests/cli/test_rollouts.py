@@ -32,7 +32,7 @@ def document(tmp_path: Path) -> str:
 
 
 def test_apply_waits_until_a_changed_service_runs(dockgate: Dockgate, server: FakeServer, document: str) -> None:
-    server.answers["POST /apply"] = APPLIED
+    server.answers["POST /apply/documents"] = [APPLIED]
     server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
     ran = dockgate("apply", document)
     assert ran.code == 0
@@ -46,7 +46,7 @@ def test_apply_waits_until_a_changed_service_runs(dockgate: Dockgate, server: Fa
 def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
     dockgate: Dockgate, server: FakeServer, document: str
 ) -> None:
-    server.answers["POST /apply"] = APPLIED
+    server.answers["POST /apply/documents"] = [APPLIED]
     server.answers["GET /services/web/rollouts/4"] = in_turn(
         RunState.FAILED, reason="not healthy\nRevision 2 runs again."
     )
@@ -58,7 +58,7 @@ def test_apply_exits_with_2_and_the_reason_when_the_rollout_failed(
 
 
 def test_apply_with_no_wait_returns_at_once(dockgate: Dockgate, server: FakeServer, document: str) -> None:
-    server.answers["POST /apply"] = APPLIED
+    server.answers["POST /apply/documents"] = [APPLIED]
     ran = dockgate("apply", "--no-wait", document)
     assert (ran.code, len(server.requests)) == (0, 1)
 

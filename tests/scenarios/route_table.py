@@ -49,6 +49,7 @@ ROUTES = {
     f"GET {V}/attestation-keys": Row(READ, ALWAYS),
     f"POST {V}/attestation-keys": Row(ADMINISTER),
     f"POST {V}/apply": Row(ACCEPT, alternative=ADMINISTER),
+    f"POST {V}/apply/documents": Row(ACCEPT, alternative=ADMINISTER),
     f"GET {V}/repositories": Row(READ, ALWAYS),  # of what the caller may see
     f"GET {V}/pipelines": Row(READ, ALWAYS),  # of what the caller may see
     f"GET {V}/pipelines/{{name}}": Row(READ, PIPELINE),
@@ -245,6 +246,7 @@ PAGES = {
 # What a call needs to come to the question who may.
 BODIES = {
     f"POST {V}/apply": {"kind": "Policy"},
+    f"POST {V}/apply/documents": [{"name": "policy.yaml", "text": "kind: Policy"}],
     f"POST {V}/approvals/{{approval_id:path}}/vote": {"yes": True},
     f"POST {V}/approvals/{{approval_id:path}}/override": {"reason": "why", "until": "2999-01-01"},
     f"POST {V}/approvals": {

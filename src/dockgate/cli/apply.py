@@ -8,6 +8,7 @@ from dockgate.cli.client import Client
 from dockgate.cli.listing_output import format_option, print_json
 from dockgate.cli.output import print_text
 from dockgate.cli.rollout import describe_rollout, wait_for_rollout
+from dockgate.shared.errors import UsageError
 
 
 @click.command()
@@ -19,25 +20,32 @@ def command(files: tuple[BinaryIO, ...], no_wait: bool, output_format: str) -> N
 
     Documents are repositories, pipelines, services, policies, rules and targets.
 
-    FILE is a YAML document; - is standard input. Documents are applied in the given order. The command stops at the
-    first error; documents before it stay applied.
+    FILE is a YAML document; - is standard input. All documents are checked together, then applied in an order in which
+    each finds what it names, whatever the order of the files. If one is refused, none is applied.
 
     A changed service is deployed, and the command waits until its tasks are healthy. If they are not, Dockgate rolls
     back to the previous tasks, and the command exits with 2.
     """
     client = Client()
-    results = []
-    for file in files:
-        result = client.post("apply", text=file.read(), query={"name": file.name})
+    results = client.post("apply", "documents", body=[_read_document(file) for file in files])
+    if output_format == "table":
+        for result in results:
+            is_rolling_out = result.get("rollout") is not None
+            print_text(f"{result['kind']} {result['name']}: {'rolling out' if is_rolling_out else result['change']}")
+            if result["advice"] and (no_wait or not is_rolling_out):
+                print_text(f"  {result['advice']}")
+    for result in results:
         number = result.get("rollout")
-        results.append(result)
-        if output_format == "table":
-            print_text(f"{result['kind']} {result['name']}: {result['change'] if number is None else 'rolling out'}")
         if number is not None and not no_wait:
             rollout = wait_for_rollout(client, result["name"], number)
             if output_format == "table":
-                print_text(f"  {describe_rollout(rollout)}")
-        if output_format == "table" and result["advice"]:
-            print_text(f"  {result['advice']}")
+                print_text(f"  {describe_rollout(rollout)}\n  {result['advice']}")
     if output_format == "json":
         print_json(results)
+
+
+def _read_document(file: BinaryIO) -> dict[str, str]:
+    try:
+        return {"name": file.name, "text": file.read().decode()}
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{file.name} is not UTF-8: {error}", "Save the file as UTF-8.") from None

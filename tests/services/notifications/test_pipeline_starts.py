@@ -56,7 +56,7 @@ def test_a_target_that_starts_an_unknown_pipeline_is_refused_until_it_is_applied
     definition = TargetDefinition(START, {})
     with pytest.raises(UsageError, match="there is no pipeline") as caught:
         server.targets.apply(definition, "ann")
-    assert caught.value.advice == "Apply the Pipeline document first."
+    assert caught.value.advice == "Apply the Pipeline document, too."
     assert server.targets.find("start") is None
     server.store.pipelines.put(PIPELINE, NOW)
     assert server.targets.apply(definition, "ann")[1] == "created"

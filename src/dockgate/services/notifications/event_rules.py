@@ -1,6 +1,6 @@
 """Rules: applied, listed, tried on an event, and compiled for the events of the log."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,11 +70,15 @@ class EventRules:
         self._clock = clock
         self._compiled_rules: dict[str, tuple[Rule, CompiledRule]] = {}
 
-    def apply(self, rule: Rule, by: str, file: str) -> tuple[RuleRecord, str]:
-        """Store a rule, and return it with what changed. A rule named "default" replaces the built-in one."""
+    def check(self, rule: Rule, planned_targets: Collection[str] = ()) -> None:
+        """Raise UsageError for a rule whose targets neither exist nor are planned."""
         for target in rule.targets:
-            if target.name != OWNERS and self._targets.find(target.name) is None:
-                raise UsageError(f"{file}: there is no target {target.name!r}", "Apply its Target document first.")
+            if target.name not in (OWNERS, *planned_targets) and self._targets.find(target.name) is None:
+                raise UsageError(f"there is no target {target.name!r}", "Apply its Target document, too.")
+
+    def apply(self, rule: Rule, by: str) -> tuple[RuleRecord, str]:
+        """Store a rule, and return it with what changed. A rule named "default" replaces the built-in one."""
+        self.check(rule)
         before = {record.rule.name: record.version for record in self._store.event_rules.list()}.get(rule.name)
         record = self._store.event_rules.put(rule, by, self._clock.now())
         return record, "created" if before is None else "unchanged" if before == record.version else "updated"

@@ -3,7 +3,7 @@
 import logging
 import traceback
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -86,17 +86,19 @@ class EventTargets:
         self._builtin = {target.name: target for target in builtin}
         self._clock = clock
 
-    def apply(self, definition: TargetDefinition, by: str) -> tuple[TargetRecord, str]:
-        """Store a target, and return it with what changed.
-
-        Raises UsageError for one that can never be reached, and for one that starts an unknown pipeline.
-        """
+    def check(self, definition: TargetDefinition, planned_pipelines: Collection[str] = ()) -> None:
+        """Raise UsageError for a target that can never be reached, or starts an unknown pipeline."""
         target = definition.target
-        if target.type is TargetType.PIPELINE:
+        if target.type is TargetType.PIPELINE and target.settings["pipeline"] not in planned_pipelines:
             self._require_pipeline(target)
-        before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
         with _hide_secrets_in_errors(target.name):
             self._adapters[target.type].check(target, definition.secrets)
+
+    def apply(self, definition: TargetDefinition, by: str) -> tuple[TargetRecord, str]:
+        """Store a target, and return it with what changed. Raises what `check` raises."""
+        self.check(definition)
+        target = definition.target
+        before = {record.target.name: record.version for record in self._store.event_targets.list()}.get(target.name)
         record = self._store.event_targets.put(target, definition.secrets, by, self._clock.now())
         change = "created" if before is None else "unchanged" if before == record.version else "updated"
         if change == "updated":
@@ -108,7 +110,7 @@ class EventTargets:
             self._store.pipelines.get(str(target.settings["pipeline"]))
         except NotFoundError as error:
             raise UsageError(
-                f"the target {target.name} cannot start a pipeline: {error}", "Apply the Pipeline document first."
+                f"the target {target.name} cannot start a pipeline: {error}", "Apply the Pipeline document, too."
             ) from None
 
     def list_records(self) -> list[TargetRecord]:

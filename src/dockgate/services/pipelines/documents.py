@@ -1,6 +1,7 @@
-"""`dockgate apply`: makes the server match a document."""
+"""`dockgate apply`: makes the server match documents."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from dockgate.delivery.definitions import documents
@@ -21,6 +22,30 @@ from dockgate.services.policies.policies import Policies
 from dockgate.shared.errors import ConflictError, NotFoundError, UsageError
 from dockgate.shared.yaml import load_document
 from dockgate.store import Store
+
+# The kinds in the order in which documents are applied: each after those that it can name.
+_ORDER = ("Repository", "Service", "Policy", "Pipeline", "Target", "Rule", "PolicyAssignment")
+
+
+@dataclass(frozen=True, slots=True)
+class DocumentText:
+    """A YAML document, and the name of its file, for errors."""
+
+    name: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class _ReadDocument:
+    file: str
+    text: str
+    kind: str
+    name: str
+    definition: documents.Definition
+
+
+# The documents that are applied together, by kind and name.
+_Planned = Mapping[tuple[str, str], _ReadDocument]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,57 +81,85 @@ class Documents:
 
         Raises DefinitionError for an invalid document, DeniedError when the caller lacks the permission.
         """
-        document = load_document(text, name)
-        require_permission(
-            caller, Permission.ACCEPT if documents.is_about_policies(document) else Permission.ADMINISTER
-        )
-        definition = documents.parse_definition(document)
-        if isinstance(definition, documents.PolicyDocument):
-            return self._apply_policy(definition, text, caller.name)
-        if isinstance(definition, PolicyAssignment):
-            return self._apply_assignment(definition, name, caller.name)
-        if isinstance(definition, documents.Repository):
-            return self._apply_repository(definition.name)
-        if isinstance(definition, Pipeline):
-            if any("policy" in action.configuration for stage in definition.stages for action in stage.actions):
-                # A policy that a pipeline names evaluates images in place of the repository's own.
-                require_permission(caller, Permission.ACCEPT)
-            return self._apply_pipeline(definition, name, text)
-        if isinstance(definition, Rule):
-            record, change = self.event_rules.apply(definition, caller.name, name)
-            return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
-        if isinstance(definition, TargetDefinition):
-            applied_record, change = self.event_targets.apply(definition, caller.name)
-            return AppliedDocument(
-                "Target", applied_record.target.name, change, f"dockgate target test {applied_record.target.name}"
-            )
-        return self._apply_service(definition, caller.name)
+        return self.apply_all([DocumentText(name, text)], caller)[0]
+
+    def apply_all(self, texts: Sequence[DocumentText], caller: Caller) -> list[AppliedDocument]:
+        """Make the server match documents, which may name each other.
+
+        All are checked before the first is applied; then each is applied after those that it names. Raises what `apply`
+        raises.
+        """
+        read_documents = [_read(text) for text in texts]
+        for document in read_documents:
+            _require_permissions(document.definition, caller)
+        self._check_all(read_documents)
+        read_documents.sort(key=lambda document: _ORDER.index(document.kind))
+        return [self._apply(document, caller.name) for document in read_documents]
 
     def check(self, text: str, name: str) -> str:
         """Check a document as `apply` does, and change nothing. Return its kind. Raises what `apply` raises."""
-        document = load_document(text, name)
-        definition = documents.parse_definition(document)
+        document = _read(DocumentText(name, text))
+        self._check_all([document])
+        return document.kind
+
+    def _check_all(self, read_documents: Sequence[_ReadDocument]) -> None:
+        """Raise an error that names file and document for what cannot be applied."""
+        planned_documents: dict[tuple[str, str], _ReadDocument] = {}
+        for document in read_documents:
+            first = planned_documents.setdefault((document.kind, document.name), document)
+            if first is not document:
+                raise UsageError(
+                    f"{document.file}: {document.kind} {document.name}: {first.file} describes it, too",
+                    "Keep one of these documents.",
+                )
+        for document in read_documents:
+            with _name_in_errors(document):
+                self._check(document, planned_documents)
+
+    def _check(self, document: _ReadDocument, planned_documents: _Planned) -> None:
+        definition = document.definition
         if isinstance(definition, documents.PolicyDocument):
             self.policies.check_document(definition.document)
         elif isinstance(definition, Pipeline):
-            self._require_parts(definition, name)
+            self._require_parts(definition, planned_documents)
         elif isinstance(definition, PolicyAssignment):
-            for policy in definition.policies:
-                self._require_policy(policy, f"{name}: {definition.name}")
-            self._require_owners(definition.owners, f"{name}: {definition.name}")
+            self._check_assignment(definition, planned_documents)
         elif isinstance(definition, ServiceDefinition):
-            self._require_target(definition)
-        return str(document.value["kind"])
+            self._check_service(definition)
+        elif isinstance(definition, Rule):
+            self.event_rules.check(definition, _list_names("Target", planned_documents))
+        elif isinstance(definition, TargetDefinition):
+            self.event_targets.check(definition, _list_names("Pipeline", planned_documents))
+
+    def _apply(self, document: _ReadDocument, by: str) -> AppliedDocument:
+        definition = document.definition
+        if isinstance(definition, documents.PolicyDocument):
+            return self._apply_policy(definition, document.text, by)
+        if isinstance(definition, PolicyAssignment):
+            return self._apply_assignment(definition, by)
+        if isinstance(definition, documents.Repository):
+            return self._apply_repository(definition.name)
+        if isinstance(definition, Pipeline):
+            return self._apply_pipeline(definition, document.text)
+        if isinstance(definition, Rule):
+            record, change = self.event_rules.apply(definition, by)
+            return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
+        if isinstance(definition, TargetDefinition):
+            applied_record, change = self.event_targets.apply(definition, by)
+            return AppliedDocument(
+                "Target", applied_record.target.name, change, f"dockgate target test {applied_record.target.name}"
+            )
+        return self._apply_service(definition, by)
 
     def check_pipeline(self, text: str, name: str) -> None:
         """Check a document as `check`, which must be the pipeline of this name."""
-        definition = documents.read(text, name)
-        if not isinstance(definition, Pipeline) or definition.name != name:
+        document = _read(DocumentText(name, text))
+        if (document.kind, document.name) != ("Pipeline", name):
             raise UsageError(
                 f"{name}: this is not the definition of the pipeline {name!r}",
                 f"Keep `kind: Pipeline` and `name: {name}`; create another pipeline on its own page.",
             )
-        self._require_parts(definition, name)
+        self._check_all([document])
 
     def _apply_repository(self, name: str) -> AppliedDocument:
         change = "unchanged" if name in self.store.repositories.list_names() else "created"
@@ -114,26 +167,23 @@ class Documents:
         self.store.repositories.put(name, self.clock.now())
         return AppliedDocument("Repository", name, change, f"git clone {self.clone_url(name)}")
 
-    def _require_parts(self, pipeline: Pipeline, file: str) -> None:
-        """UsageError naming the place for a repository, service or policy that does not exist."""
-        services = {service.name for service in self.store.services.list()}
-        repositories = self.store.repositories.list_names()
+    def _require_parts(self, pipeline: Pipeline, planned_documents: _Planned) -> None:
+        """UsageError naming the action for a repository, service or policy that does not exist."""
+        services = {service.name for service in self.store.services.list()} | _list_names("Service", planned_documents)
+        repositories = {*self.store.repositories.list_names()} | _list_names("Repository", planned_documents)
         for stage in pipeline.stages:
             for action in stage.actions:
-                settings, place = action.configuration, f"{file}: {stage.name}/{action.name}"
+                settings, place = action.configuration, f"{stage.name}/{action.name}"
                 if action.type is ActionType.SOURCE and settings["repository"] not in repositories:
                     raise UsageError(
-                        f"{place}: no repository {settings['repository']!r}", "Apply its Repository document first."
+                        f"{place}: no repository {settings['repository']!r}", "Apply its Repository document, too."
                     )
                 if action.type is ActionType.DEPLOY and settings["service"] not in services:
-                    raise UsageError(
-                        f"{place}: no service {settings['service']!r}", "Apply its Service document first."
-                    )
+                    raise UsageError(f"{place}: no service {settings['service']!r}", "Apply its Service document, too.")
                 if action.type is ActionType.APPROVAL and "policy" in settings:
-                    self._require_policy(str(settings["policy"]), place)
+                    self._require_policy(str(settings["policy"]), planned_documents, f"{place}: ")
 
-    def _apply_pipeline(self, pipeline: Pipeline, file: str, text: str) -> AppliedDocument:
-        self._require_parts(pipeline, file)
+    def _apply_pipeline(self, pipeline: Pipeline, text: str) -> AppliedDocument:
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.list_names() else None
         after = self.store.pipelines.put(pipeline, self.clock.now(), text)
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
@@ -143,25 +193,34 @@ class Documents:
             advice = "It asks for no approval: it can deploy only digests that another pipeline got approved."
         return AppliedDocument("Pipeline", pipeline.name, change, advice)
 
-    def _require_policy(self, policy: str, place: str) -> None:
+    def _require_policy(self, policy: str, planned_documents: _Planned, place: str = "") -> None:
         """UsageError naming the place for a policy that does not exist."""
+        if ("Policy", policy) in planned_documents:
+            return
         try:
             self.policies(policy)
         except NotFoundError as error:
-            raise UsageError(f"{place}: {error}", error.advice) from None
+            raise UsageError(f"{place}{error}", error.advice) from None
 
-    def _apply_assignment(self, assignment: PolicyAssignment, file: str, by: str) -> AppliedDocument:
+    def _check_assignment(self, assignment: PolicyAssignment, planned_documents: _Planned) -> None:
         for policy in assignment.policies:
-            self._require_policy(policy, f"{file}: {assignment.name}")
-        self._require_owners(assignment.owners, f"{file}: {assignment.name}")
-        present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
-        before = present.pop(assignment.name, None)
-        for existing in present.values():
+            self._require_policy(policy, planned_documents)
+        self._require_owners(assignment.owners)
+        others = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
+        for document in planned_documents.values():
+            if isinstance(document.definition, PolicyAssignment):
+                others[document.name] = document.definition
+        others.pop(assignment.name, None)
+        for existing in others.values():
             if shared_repositories := sorted(set(existing.repositories) & set(assignment.repositories)):
                 raise ConflictError(
-                    f"{file}: the assignment {existing.name} names the repositories {shared_repositories[0]!r} already",
+                    f"the assignment {existing.name} names the repositories {shared_repositories[0]!r} already",
                     "Name a pattern in one assignment only.",
                 )
+
+    def _apply_assignment(self, assignment: PolicyAssignment, by: str) -> AppliedDocument:
+        present = {record.assignment.name: record.assignment for record in self.store.policy_assignments.list()}
+        before = present.get(assignment.name)
         self.store.policy_assignments.put(assignment, by, self.clock.now())
         change = "created" if before is None else "unchanged" if before == assignment else "updated"
         advice = "dockgate policy assignments"
@@ -169,13 +228,13 @@ class Documents:
             advice = f"No target notifies {', '.join(silent)}: apply a Target (`for` names principals and roles)."
         return AppliedDocument("PolicyAssignment", assignment.name, change, advice)
 
-    def _require_owners(self, owners: Sequence[str], place: str) -> None:
-        """UsageError naming the place for an owner that is not an active principal."""
+    def _require_owners(self, owners: Sequence[str]) -> None:
+        """UsageError for an owner that is not an active principal."""
         principals = {principal.name for principal in self.store.principals.list() if not principal.disabled_at}
         for owner in owners:
             if ":" not in owner and owner not in principals:
                 raise UsageError(
-                    f"{place}: there is no active principal {owner!r}",
+                    f"there is no active principal {owner!r}",
                     "Create it with `dockgate principal add`, or write role:NAME or target:NAME.",
                 )
 
@@ -184,11 +243,17 @@ class Documents:
         change = "unchanged" if after.version == before else "updated" if before else "created"
         return AppliedDocument("Policy", after.name, change, f"dockgate policy show {after.name}")
 
+    def _check_service(self, definition: ServiceDefinition) -> None:
+        name, target = definition.service.name, definition.service.target
+        if target not in self.targets:
+            raise UsageError(f"this server has no target {target}", "Use `target: podman` or `target: ecs`.")
+        if self._has_service(name):
+            self.store.rollouts.check(name, ServiceChange(target=target, definition=definition.definition))
+
     def _apply_service(self, definition: ServiceDefinition, by: str) -> AppliedDocument:
-        self._require_target(definition)
         name, target = definition.service.name, definition.service.target
         advice = f"dockgate deploy show {name}"
-        if all(service.name != name for service in self.store.services.list()):
+        if not self._has_service(name):
             self.rollouts.create_service(definition.service, definition.definition)
             return AppliedDocument("Service", name, "created", advice)
         change = ServiceChange(target=target, definition=definition.definition)
@@ -197,7 +262,40 @@ class Documents:
             return AppliedDocument("Service", name, "unchanged", advice)
         return AppliedDocument("Service", name, "updated", advice, rollout.number)
 
-    def _require_target(self, definition: ServiceDefinition) -> None:
-        name, target = definition.service.name, definition.service.target
-        if target not in self.targets:
-            raise UsageError(f"{name}: this server has no target {target}", "Use `target: podman` or `target: ecs`.")
+    def _has_service(self, name: str) -> bool:
+        return any(service.name == name for service in self.store.services.list())
+
+
+def _read(text: DocumentText) -> _ReadDocument:
+    """Read a document. Raises DefinitionError."""
+    document = load_document(text.text, text.name)
+    definition = documents.parse_definition(document)
+    kind, name = str(document.value["kind"]), str(document.value.get("name", ""))
+    return _ReadDocument(text.name, text.text, kind, name, definition)
+
+
+def _require_permissions(definition: documents.Definition, caller: Caller) -> None:
+    """Raise DeniedError unless the caller may apply the document."""
+    is_about_policies = isinstance(definition, documents.PolicyDocument | PolicyAssignment)
+    require_permission(caller, Permission.ACCEPT if is_about_policies else Permission.ADMINISTER)
+    if isinstance(definition, Pipeline) and any(
+        "policy" in action.configuration for stage in definition.stages for action in stage.actions
+    ):
+        # A policy that a pipeline names evaluates images in place of the repository's own.
+        require_permission(caller, Permission.ACCEPT)
+
+
+def _list_names(kind: str, planned_documents: _Planned) -> set[str]:
+    return {name for planned_kind, name in planned_documents if planned_kind == kind}
+
+
+@contextmanager
+def _name_in_errors(document: _ReadDocument) -> Iterator[None]:
+    """Let errors begin with the file and the document, unless they name the file already."""
+    try:
+        yield
+    except (UsageError, ConflictError, NotFoundError) as error:
+        if str(error).startswith(f"{document.file}:"):
+            raise
+        message = f"{document.file}: {document.kind} {document.name}: {error}"
+        raise type(error)(message, error.advice) from error

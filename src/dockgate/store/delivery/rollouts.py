@@ -11,7 +11,7 @@ from dockgate.delivery.service_model import Rollout, Service, ServiceChange, Tas
 from dockgate.events import dockgate_events
 from dockgate.events.envelope import NewEvent
 from dockgate.shared.errors import ConflictError, NotFoundError
-from dockgate.store.delivery.services import get_definition, lock_service, make_changed_error
+from dockgate.store.delivery.services import get_definition, lock_service, make_changed_error, require_service
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import make_row, select_as
@@ -37,22 +37,9 @@ class Rollouts:
         nothing changes.
         """
         with self._database.write() as connection:
-            present = lock_service(connection, service)
-            definition = get_definition(connection, service, present.revision)
-            current = _read_first(connection, _select_rollouts(service).where(rollouts.c.state == RunState.IN_PROGRESS))
-            base = current or Rollout(
-                service,
-                0,
-                present.target,
-                present.desired_count,
-                definition.settings,
-                started_at=now,
-                started_by=by,
-            )
-            goal = _with_change(base, change)
-            if _has_same_goal(goal, base):
+            goal, current = _make_goal(connection, lock_service(connection, service), change, by, now)
+            if goal is None:
                 return current
-            _require_possible(present, definition, goal)
             if current is not None:
                 reason = f"superseded by a later change of {service}"
                 _end(connection, current, RunState.FAILED, None, reason, now)
@@ -70,6 +57,11 @@ class Rollouts:
             old = rollouts.c.service == service, rollouts.c.number <= rollout.number - ROLLOUTS_KEPT
             connection.execute(delete(rollouts).where(*old))
             return rollout
+
+    def check(self, service: str, change: ServiceChange) -> None:
+        """Raise what `begin` raises, and change nothing."""
+        with self._database.read() as connection:
+            _make_goal(connection, require_service(connection, service), change, "", "")
 
     def get(self, service: str, number: int) -> Rollout:
         """The rollout with this number, counted for each service from 1. Raises NotFoundError."""
@@ -143,6 +135,23 @@ def _make_end_event(
             repository=repository,
         )
     return None
+
+
+def _make_goal(
+    connection: Connection, service: Service, change: ServiceChange, by: str, now: str
+) -> tuple[Rollout | None, Rollout | None]:
+    """Return the rollout that the change needs, still without its number, and the one in progress; None for none."""
+    definition = get_definition(connection, service.name, service.revision)
+    is_in_progress = rollouts.c.state == RunState.IN_PROGRESS
+    current = _read_first(connection, _select_rollouts(service.name).where(is_in_progress))
+    base = current or Rollout(
+        service.name, 0, service.target, service.desired_count, definition.settings, started_at=now, started_by=by
+    )
+    goal = _with_change(base, change)
+    if _has_same_goal(goal, base):
+        return None, current
+    _require_possible(service, definition, goal)
+    return goal, current
 
 
 def _select_rollouts(service: str) -> Select[tuple[object, ...]]:

@@ -3,14 +3,15 @@
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import Header, Request
+from pydantic import Field
 
 from dockgate.delivery.fixes import Fix
 from dockgate.delivery.model import Execution, ExecutionResult, Pipeline, RunState
 from dockgate.identity.model import Caller
-from dockgate.services.pipelines.documents import AppliedDocument
+from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
 from dockgate.services.web_services import ServerStatus, WebServices, read_server_status
 from dockgate.shared.errors import UsageError
 from dockgate.web import api
@@ -21,6 +22,8 @@ from dockgate.web.threads import get_threads
 
 # Bytes.
 DOCUMENT_LIMIT = 1 << 20
+# Documents that are applied together.
+DOCUMENTS_LIMIT = 1000
 RepositorySort = Literal["name", "-name"]
 ExecutionSort = Literal["-number", "number"]
 PipelineSort = Literal["name", "-name", "-began", "began"]
@@ -63,6 +66,21 @@ async def apply_document(
 ) -> AppliedDocument:
     """Create or change what a YAML document describes (Repository, Pipeline, Service, Policy, …)."""
     return await threads.run(caller.name, _apply_text, server, await read_document(request, name), name, caller)
+
+
+@router.post("/apply/documents")
+def apply_documents(
+    documents: Annotated[list[DocumentText], Field(min_length=1, max_length=DOCUMENTS_LIMIT)],
+    caller: api.Definer,
+    server: api.ServerDependency,
+) -> list[AppliedDocument]:
+    """Create or change what YAML documents describe, which may name each other: all of them, or none.
+
+    The body lists texts with the names of their files. The answer is in the order in which they were applied.
+    """
+    applied_documents = server.documents.apply_all(documents, caller)
+    note_change(", ".join(f"{each.kind} {each.name} {each.change}" for each in applied_documents))
+    return applied_documents
 
 
 def _apply_text(server: WebServices, text: str, name: str, caller: Caller) -> AppliedDocument:

@@ -1,0 +1,145 @@
+"""Documents that are applied together: all or none, and in an order that is possible."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import permutations
+from pathlib import Path
+from types import MappingProxyType
+
+import pytest
+from tests.scenarios.server import ServerSystem
+
+from dockgate.identity.model import LOCAL, Caller, Role
+from dockgate.services.pipelines.documents import AppliedDocument, DocumentText
+from dockgate.shared.errors import DeniedError, DockgateError
+
+PIPELINE = """\
+kind: Pipeline
+name: shop
+stages:
+  - name: Source
+    actions: [{name: Pull, type: source, repository: code, output: Source}]
+  - name: Build
+    actions: [{name: Image, type: build, input: Source, output: Image, image: shop, container: app}]
+  - name: Check
+    actions: [{name: Gate, type: approval, image: "shop", policy: strict}]
+  - name: Deploy
+    actions: [{name: Run, type: deploy, input: Image, service: web}]
+"""
+TEXTS = {
+    "repository.yaml": "kind: Repository\nname: code\n",
+    "service.yaml": "kind: Service\nname: web\ntaskDefinition: {container: app}\n",
+    "policy.yaml": "kind: Policy\nname: strict\nrules:\n  max_findings: {HIGH: 0}\n",
+    "pipeline.yaml": PIPELINE,
+    "target.yaml": "kind: Target\nname: again\ntype: pipeline\npipeline: shop\n",
+    "rule.yaml": 'kind: Rule\nname: redo\npattern: {"source": ["dockgate"]}\ntargets: [again]\n',
+    "assignment.yaml": 'kind: PolicyAssignment\nname: team\nrepositories: ["team/*"]\npolicy: strict\n',
+}
+
+
+class Site:
+    def __init__(self, folder: Path) -> None:
+        self.system = ServerSystem(folder)
+
+    def apply(
+        self, *names: str, changes: Mapping[str, str] = MappingProxyType({}), caller: Caller | None = None
+    ) -> list[AppliedDocument]:
+        texts = {**TEXTS, **{f"{name}.yaml": text for name, text in changes.items()}}
+        documents = [DocumentText(name, texts[name]) for name in names]
+        return self.system.server.documents.apply_all(documents, caller or Caller(LOCAL))
+
+    def list_names(self) -> list[str]:
+        """Everything that documents made."""
+        store = self.system.store
+        return [
+            *store.repositories.list_names(),
+            *(service.name for service in store.services.list()),
+            *(summary.name for summary in store.policies.list()),
+            *store.pipelines.list_names(),
+            *(record.target.name for record in store.event_targets.list()),
+            *(record.rule.name for record in store.event_rules.list()),
+            *(record.assignment.name for record in store.policy_assignments.list()),
+        ]
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    result = Site(tmp_path)
+    yield result
+    result.system.store.close()
+
+
+def test_documents_are_applied_whatever_their_order(site: Site) -> None:
+    applied = site.apply(*reversed(TEXTS))
+    kinds = ["Repository", "Service", "Policy", "Pipeline", "Target", "Rule", "PolicyAssignment"]
+    assert [(each.kind, each.change) for each in applied] == [(kind, "created") for kind in kinds]
+    for order in list(permutations(TEXTS))[::500]:
+        assert {each.change for each in site.apply(*order)} == {"unchanged"}
+
+
+@pytest.mark.parametrize("missing", ["repository.yaml", "service.yaml", "policy.yaml", "pipeline.yaml", "target.yaml"])
+def test_what_is_missing_lets_nothing_be_applied(site: Site, missing: str) -> None:
+    before = site.list_names()
+    names = {"repository": "code", "service": "web", "policy": "strict", "pipeline": "shop", "target": "again"}
+    with pytest.raises(DockgateError, match=r"^\w+\.yaml: \w+ \w+: ") as error:
+        site.apply(*(name for name in TEXTS if name != missing))
+    assert repr(names[missing.removesuffix(".yaml")]) in str(error.value)
+    assert site.list_names() == before
+
+
+@pytest.mark.parametrize(
+    ("changed", "text", "message"),
+    [
+        ("rule", TEXTS["rule.yaml"].replace("targets", "tragets"), "rule.yaml:4: tragets"),
+        ("policy", TEXTS["policy.yaml"].replace("HIGH", "HIHG"), "policy.yaml:4: "),
+        ("service", TEXTS["service.yaml"] + "target: ecs\n", "service.yaml:4: target: "),
+        ("target", TEXTS["repository.yaml"], "target.yaml: Repository code: repository.yaml describes it, too"),
+        (
+            "rule",
+            TEXTS["assignment.yaml"].replace("name: team", "name: twice"),
+            "rule.yaml: PolicyAssignment twice: the assignment team names the repositories 'team/*' already",
+        ),
+        (
+            "assignment",
+            TEXTS["assignment.yaml"] + "owners: [ghost]\n",
+            "assignment.yaml: PolicyAssignment team: there is no active principal 'ghost'",
+        ),
+    ],
+)
+def test_one_wrong_document_lets_none_be_applied(site: Site, changed: str, text: str, message: str) -> None:
+    before = site.list_names()
+    with pytest.raises(DockgateError) as error:
+        site.apply(*TEXTS, changes={changed: text})
+    assert str(error.value).startswith(message)
+    assert site.list_names() == before
+
+
+def test_a_caller_who_may_not_apply_one_document_applies_none(site: Site) -> None:
+    before = site.list_names()
+    reviewer = Caller(replace(LOCAL, name="olga", roles=(Role.SECURITY,)))
+    with pytest.raises(DeniedError):
+        site.apply("policy.yaml", "repository.yaml", caller=reviewer)
+    assert site.list_names() == before
+
+
+def test_two_assignments_can_exchange_their_repositories(site: Site) -> None:
+    site.apply(
+        "policy.yaml",
+        "assignment.yaml",
+        "rule.yaml",
+        changes={"rule": TEXTS["assignment.yaml"].replace("team", "prod")},
+    )
+    exchanged = {
+        "assignment": TEXTS["assignment.yaml"].replace("team/", "prod/"),
+        "rule": TEXTS["assignment.yaml"].replace("team", "prod").replace("prod/", "team/"),
+    }
+    assert [each.change for each in site.apply("assignment.yaml", "rule.yaml", changes=exchanged)] == ["updated"] * 2
+
+
+def test_a_service_that_cannot_change_lets_nothing_be_applied(site: Site) -> None:
+    site.apply("service.yaml")
+    fixed_port = "taskDefinition: {container: app, ports: [{containerPort: 80, hostPort: 8080}]}\n"
+    two = f"kind: Service\nname: web\ndesiredCount: 2\n{fixed_port}"
+    with pytest.raises(DockgateError):
+        site.apply("repository.yaml", "service.yaml", changes={"service": two})
+    assert "code" not in site.list_names()
