@@ -310,15 +310,15 @@ def test_commits_between_two_are_those_since(pushes: Pushes) -> None:
     first, second, third = (pushes.push({"a": text}) for text in "123")
     between = pushes.host.list_commits_between
     assert ids(between("web", first, third, 10)) == [third, second]
-    assert ids(between("web", "", third, 10)) == [third, second, first]
-    assert ids(between("web", "", third, 2)) == [third, second]
+    assert ids(between("web", None, third, 10)) == [third, second, first]
+    assert ids(between("web", None, third, 2)) == [third, second]
     assert between("web", third, first, 10) == []
-    assert {email for commit in between("web", "", third, 10) for email in commit.emails} == {"ada@example.org"}
-    for base, head in (("", "0" * 40), ("0" * 40, third)):
+    assert {email for commit in between("web", None, third, 10) for email in commit.emails} == {"ada@example.org"}
+    for base, head in ((None, "0" * 40), ("0" * 40, third)):
         with pytest.raises(NotFoundError):
             between("web", base, head, 10)
     with pytest.raises(NotFoundError):
-        between("other", "", third, 10)
+        between("other", None, third, 10)
 
 
 def test_commits_are_introduced_that_nothing_led_to_before(pushes: Pushes) -> None:

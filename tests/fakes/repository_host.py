@@ -67,7 +67,7 @@ class MemoryHost:
         branches = sorted(self._repository(repository).items())
         return next((name for name, head in branches if commit in self._reachable(repository, head)), None)
 
-    def list_commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+    def list_commits_between(self, repository: str, base: str | None, head: str, limit: int) -> Sequence[CommitPeople]:
         self._fault("before commits")
         known_commits = self._reachable(repository, base) if base else {}
         commits = [commit for commit in self._reachable(repository, head) if commit not in known_commits]

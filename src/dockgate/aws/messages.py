@@ -152,7 +152,7 @@ def parse_custom_data(comment: str) -> CustomData:
     digest = entries.get(_DIGEST, "")
     return CustomData(
         digest=digest if is_digest(digest) else "",
-        repository=_filter_repository(entries.get(_PLACE, "")) or None,
+        repository=_filter_repository(entries.get(_PLACE, "")),
         execution=entries.get(_EXECUTION),
         policy=entries.get(_POLICY),
     )
@@ -173,7 +173,7 @@ def parse_scan(event: Mapping[str, Any]) -> Scan | None:
     repository_name = str(detail.get("repository-name", ""))
     return Scan(
         digest=detail["image-digest"],
-        repository=_filter_repository(repository_name.rpartition(":repository/")[2]),
+        repository=_filter_repository(repository_name.rpartition(":repository/")[2]) or "",
         status=str(detail.get("scan-status", "")),
         counts={str(key): value for key, value in counts.items() if type(value) is int},
         at=normalize_time(event.get("time")),
@@ -226,9 +226,9 @@ def normalize_time(value: Any) -> str | None:
         return None
 
 
-def _filter_repository(name: str) -> str:
-    """A valid repository name, else "": it becomes part of a key."""
-    return name if _REPOSITORY.fullmatch(name) else ""
+def _filter_repository(name: str) -> str | None:
+    """A valid repository name, else None: it becomes part of a key."""
+    return name if _REPOSITORY.fullmatch(name) else None
 
 
 def _parse_json(text: Any) -> Any:

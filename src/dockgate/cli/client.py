@@ -80,10 +80,10 @@ class Client:
             limit = PAGE if maximum is None else min(PAGE, maximum - len(entries))
             response = self._send("GET", self._make_url(path), {"limit": limit, **query, **cursor})
             entries += response.parse_json()
-            following = parse_qs(urlsplit(_find_next_page(response.link)).query).get("after")
-            if not following or len(entries) == maximum:
+            following = _find_next_cursor(response.link)
+            if following is None or len(entries) == maximum:
                 return entries
-            cursor = {"after": following[0]}
+            cursor = {"after": following}
 
     def post(
         self,
@@ -221,10 +221,11 @@ def _make_tls_context(settings: Settings, scheme: str) -> Any:
     return create_client_context(settings.ca_bundle) if settings.ca_bundle else True
 
 
-def _find_next_page(link: str) -> str:
-    """The URL of the next page in a Link header, "" for none."""
+def _find_next_cursor(link: str) -> str | None:
+    """The cursor of the next page in a Link header, None for none."""
     match = re.search(r'<([^>]*)>\s*;\s*rel="?next"?', link)
-    return match[1] if match else ""
+    values = parse_qs(urlsplit(match[1]).query).get("after") if match else None
+    return values[0] if values else None
 
 
 def _explain_tls_fault(server: str, error: Exception) -> DockgateError | None:

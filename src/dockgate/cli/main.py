@@ -77,10 +77,10 @@ class LazyGroup(click.Group):
             return click.Command.shell_complete(self, ctx, incomplete)
         return [CompletionItem(name) for name in self._names if name.startswith(incomplete)]
 
-    def _find_suggestion(self, name: str) -> str:
+    def _find_suggestion(self, name: str) -> str | None:
         from difflib import get_close_matches
 
-        return self.suggestions.get(name) or next(iter(get_close_matches(name, self._names, 1)), "")
+        return self.suggestions.get(name) or next(iter(get_close_matches(name, self._names, 1)), None)
 
 
 # In the order of the help. Each is a module of this package with an object `command`.

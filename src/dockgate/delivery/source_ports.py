@@ -72,8 +72,8 @@ class Source(Protocol):
         """
         ...
 
-    def list_commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
-        """Return at most `limit` commits reachable from `head` and not from `base` ("": all from `head`).
+    def list_commits_between(self, repository: str, base: str | None, head: str, limit: int) -> Sequence[CommitPeople]:
+        """Return at most `limit` commits reachable from `head` and not from `base` (None: all from `head`).
 
         Every parent of a merge is followed. Both are commit ids. Raises NotFoundError if one of them does not exist.
         """

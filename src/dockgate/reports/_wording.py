@@ -51,11 +51,11 @@ def list_other_notes(finding: Finding) -> list[str]:
     return [text for applies, text in notes if applies]
 
 
-def describe_support(distribution: Distribution, now: str) -> tuple[str, bool]:
-    """Say when support of the distribution ends ("" when unknown), or that it has ended at `now`."""
+def describe_support(distribution: Distribution, now: str) -> tuple[str | None, bool]:
+    """Say when support of the distribution ends (None when unknown), or that it has ended at `now`."""
     end = distribution.support_end
     if not end:
-        return "", False
+        return None, False
     has_ended = end < now[:10]
     return (f"support ended {end}" if has_ended else f"supported until {end}"), has_ended
 
@@ -140,10 +140,10 @@ def describe_waiver(waiver: "AppliedWaiver") -> str:
     return f"Accepted by {waiver.owner}{until}: {waiver.reason.rstrip('.')} (waiver {waiver.by})."
 
 
-def derive_vex_status(waiver: "AppliedWaiver | None") -> str:
-    """ "not_affected" or "fixed" for what a VEX statement excuses; "" for all else."""
+def derive_vex_status(waiver: "AppliedWaiver | None") -> str | None:
+    """ "not_affected" or "fixed" for what a VEX statement excuses; None for all else."""
     if waiver is None or waiver.kind != "vex":
-        return ""
+        return None
     return "fixed" if waiver.reason.startswith("fixed") else "not_affected"
 
 
@@ -154,6 +154,6 @@ def describe_finding(finding: Finding) -> str:
     return f"{package.name} {package.version} is affected by {finding.id}{f': {summary}' if summary else ''}"
 
 
-def build_advisory_url(identity: str) -> str:
-    """The page of a vulnerability at osv.dev, which has every id of our feeds; "" for a malformed id."""
-    return f"https://osv.dev/vulnerability/{identity}" if identity and _URL_CHARACTERS.issuperset(identity) else ""
+def build_advisory_url(identity: str) -> str | None:
+    """The page of a vulnerability at osv.dev, which has every id of our feeds; None for a malformed id."""
+    return f"https://osv.dev/vulnerability/{identity}" if identity and _URL_CHARACTERS.issuperset(identity) else None

@@ -32,7 +32,7 @@ _SEVERITIES = {
     Severity.UNTRIAGED: "unknown",
 }
 _METHODS = {"CVSS:3.0": "CVSSv3", "CVSS:3.1": "CVSSv31", "CVSS:4.0": "CVSSv4"}
-_STATES = {"not_affected": "not_affected", "fixed": "resolved"}
+_STATES: dict[str | None, str] = {"not_affected": "not_affected", "fixed": "resolved"}
 
 
 def _write(report: ImageReport, output: TextIO) -> None:
@@ -150,7 +150,7 @@ def _build_vulnerabilities(part: PlatformPart, refs: dict[Package, str], image: 
         key = general, broken_rules.get(finding, ()), wording.describe_remediation(finding), waived_packages
         groups.setdefault(key, []).append(finding.package)
     for (finding, rules, advice, waived_packages), packages in groups.items():
-        state = _STATES.get(wording.derive_vex_status(waived_packages), "")
+        state = _STATES.get(wording.derive_vex_status(waived_packages))
         analysis = drop_empty(state=state, detail=wording.describe_waiver(waived_packages)) if waived_packages else {}
         yield drop_empty(
             id=finding.id,

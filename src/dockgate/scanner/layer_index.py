@@ -131,8 +131,8 @@ class LayerStack:
         dpkg's lists may name lib/x for usr/lib/x and vice versa, so both are checked.
         """
         self.spend(1)
-        for name in (path, _find_merged_usr_alias(path)):
-            layer = self._top.get(name) if name else None
+        for name in filter(None, (path, _find_merged_usr_alias(path))):
+            layer = self._top.get(name)
             if layer is not None and self.is_present(name, layer):
                 yield layer
 
@@ -341,8 +341,8 @@ class LayerStack:
         return last
 
 
-def _find_merged_usr_alias(path: str) -> str:
-    """Return the other name of a path where /bin, /sbin and /lib are merged into /usr, "" if it has none."""
+def _find_merged_usr_alias(path: str) -> str | None:
+    """Return the other name of a path where /bin, /sbin and /lib are merged into /usr, None if it has none."""
     if path.startswith(_MERGED_FOLDERS):
         return "usr/" + path
-    return path[4:] if path.startswith("usr/") and path.startswith(_MERGED_FOLDERS, 4) else ""
+    return path[4:] if path.startswith("usr/") and path.startswith(_MERGED_FOLDERS, 4) else None

@@ -42,7 +42,7 @@ class PatientProtocol(H11Protocol):
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self._phase = ""
+        self._phase: str | None = None
         self._received_bytes = 0
         self._phase_start = 0.0
         self._reading: asyncio.TimerHandle | None = None
@@ -69,7 +69,7 @@ class PatientProtocol(H11Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._watch("")
+        self._watch(None)
         self._forget_writing()
         super().connection_lost(exc)
 
@@ -84,13 +84,13 @@ class PatientProtocol(H11Protocol):
         self._forget_writing()
         super().resume_writing()
 
-    def _find_awaited_part(self) -> str:
-        """Return what the client must send next: head, body, the rest of an unread body, or "" for nothing."""
+    def _find_awaited_part(self) -> str | None:
+        """Return what the client must send next: head, body, the rest of an unread body, or None for nothing."""
         state = self.conn.their_state
         if state is h11.SEND_BODY:
             return "rest" if self.cycle is not None and self.cycle.response_complete else "body"
         is_idle = state is h11.IDLE and self.timeout_keep_alive_task is not None
-        return "head" if state is h11.IDLE and not is_idle else ""  # uvicorn ends connections that are idle
+        return "head" if state is h11.IDLE and not is_idle else None  # uvicorn ends connections that are idle
 
     def _make_room(self) -> None:
         """Close the connection that has been idle longest, if nearly all are in use.
@@ -113,15 +113,17 @@ class PatientProtocol(H11Protocol):
         is_waiting = self._phase in ("head", "rest") or self.timeout_keep_alive_task is not None
         return is_waiting and not self.transport.is_closing()
 
-    def _watch(self, phase: str) -> None:
-        """Start the timeout of this phase, unless it is running already."""
+    def _watch(self, phase: str | None) -> None:
+        """Start the timeout of this phase, None for none, unless it is running already."""
         if phase == self._phase:
             return
         self._phase, self._received_bytes = phase, 0
         if self._reading is not None:
             self._reading.cancel()
             self._reading = None
-        seconds = {"head": self.patience.head, "body": self.patience.body, "rest": self.patience.linger}.get(phase)
+        seconds = {None: None, "head": self.patience.head, "body": self.patience.body, "rest": self.patience.linger}[
+            phase
+        ]
         if seconds is not None:
             self._reading = self.loop.call_later(seconds, self._expire, self.loop.time())
 

@@ -73,8 +73,8 @@ def deploy_stack(
     return deploy.deploy_stack(account, spec, tell, patience, confirm)
 
 
-def _read_policy(account: Account, location: str) -> tuple[Policy, str]:
-    """The policy, and the name of its SSM parameter where it is to be read from there ("" otherwise)."""
+def _read_policy(account: Account, location: str) -> tuple[Policy, str | None]:
+    """The policy, and the name of its SSM parameter where it is to be read from there (None otherwise)."""
     if location.startswith(_SSM):
         name = location.removeprefix(_SSM)
         if not name.startswith("/"):
@@ -90,11 +90,11 @@ def _read_policy(account: Account, location: str) -> tuple[Policy, str]:
             raise UsageError(f"{location!r} names no object.", "Write s3://BUCKET/KEY.")
         with explain_errors(f"reading {location}"):
             body = account.get_client("s3").get_object(Bucket=bucket, Key=key)["Body"].read()
-        return _read(body, location), ""
-    return load_policy(location), ""
+        return _read(body, location), None
+    return load_policy(location), None
 
 
-def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str]:
+def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str | None]:
     """Return the policy that the stack has: its rules have to be there in a new archive, too."""
     description = cloudformation.describe_stack(account, stack)
     stack_parameters = cloudformation.read_parameters(description) if description else {}
@@ -102,8 +102,8 @@ def _read_present_policy(account: Account, stack: str) -> tuple[Policy, str]:
         return _read_policy(account, f"{_SSM}{name}")
     if key := stack_parameters.get("PolicyKey"):
         documents = StackBucket(account, stack)
-        return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), ""
-    return load_policy(_DEFAULT), ""
+        return _read(documents.read(key), f"{_S3}{documents.bucket}/{key}"), None
+    return load_policy(_DEFAULT), None
 
 
 def _read(body: bytes, place: str) -> Policy:

@@ -29,7 +29,7 @@ class RoundRobin(Generic[Item]):
 
     def __init__(self) -> None:
         # By item: the state that it was worked on in.
-        self._handled_items: dict[Item, str] = {}
+        self._handled_items: dict[Item, str | None] = {}
         self._last_item: Item | None = None
         # The revision after which nothing was left to do.
         self._finished_revision: str | None = None
@@ -41,19 +41,19 @@ class RoundRobin(Generic[Item]):
     def run(
         self,
         items: Iterable[Item],
-        state: Callable[[Item], str],
+        state: Callable[[Item], str | None],
         act: Callable[[Item], bool],
         task: str,
         revision: str | None = None,
     ) -> None:
-        """Call `act` with the items whose state is another one than when it returned true, or is "".
+        """Call `act` with the items whose state is another one than when it returned true, or is None.
 
         An item that fails is logged, and tried again. `task` says what is done, for the log. `revision` changes
         whenever the items or their states may have: see `is_finished`.
         """
         ordered_items = sorted(items)
         first = bisect_right(ordered_items, self._last_item) if self._last_item is not None else 0
-        handled_items: dict[Item, str] = {}
+        handled_items: dict[Item, str | None] = {}
         remaining = ROUND_LIMIT
         for item in (*ordered_items[first:], *ordered_items[:first]):
             try:

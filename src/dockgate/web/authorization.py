@@ -114,7 +114,7 @@ def authenticate_caller(request: Request) -> Caller:
     address = request.client.host if request.client else ""
     header = request.headers.get("authorization", "")
     try:
-        secret = "" if header else read_session_secret(request)
+        secret = None if header else read_session_secret(request)
         # Without principals, tokens are ignored.
         if not (header or secret) or not server.store.principals.has_any():
             return server.people.authenticate_local(
@@ -124,7 +124,7 @@ def authenticate_caller(request: Request) -> Caller:
             if request.method not in SAFE_METHODS:
                 require_same_origin(request)
             return server.sessions.authenticate(secret)
-        return server.people.authenticate(request_token(request))
+        return server.people.authenticate(request_token(request) or "")
     except UnknownCallerError:
         if header:
             failures: FailedAuthentications = request.app.state.failed_authentications
@@ -132,15 +132,15 @@ def authenticate_caller(request: Request) -> Caller:
         raise
 
 
-def request_token(request: Request) -> str:
-    """The token or password of a request, "" for none."""
+def request_token(request: Request) -> str | None:
+    """The token or password of a request, None for none."""
     kind, _, value = request.headers.get("authorization", "").partition(" ")
     if kind.lower() == "bearer":
         return value.strip()
     with suppress(binascii.Error, UnicodeDecodeError):
         if kind.lower() == "basic":
             return base64.b64decode(value, validate=True).decode().partition(":")[2]
-    return ""
+    return None
 
 
 class RequirePermission:

@@ -16,9 +16,9 @@ SIGN_IN_SECONDS = 600
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 
 
-def read_session_secret(request: Request) -> str:
-    """The secret of the request's session, "" for none."""
-    return request.cookies.get(_make_cookie_name(request, _COOKIE), "")
+def read_session_secret(request: Request) -> str | None:
+    """The secret of the request's session, None for none."""
+    return request.cookies.get(_make_cookie_name(request, _COOKIE))
 
 
 def set_session(request: Request, response: Response, secret: str, seconds: int) -> None:

@@ -95,10 +95,10 @@ async def _require_repository(repository: str, server: WebServices) -> None:
         )
 
 
-def _read_service(request: Request) -> str:
-    """The requested service, "" unless the query names exactly one."""
+def _read_service(request: Request) -> str | None:
+    """The requested service, None unless the query names exactly one."""
     names = request.query_params.getlist("service")
-    return names[0] if names in ([UPLOAD], [RECEIVE]) else ""
+    return names[0] if names in ([UPLOAD], [RECEIVE]) else None
 
 
 def _make_post_call(repository: str, service: str, request: Request) -> GitCall:

@@ -227,7 +227,8 @@ class RegistryProxy:
 
     def _read_caller(self, request: Request) -> str:
         """Whom the request's token was issued to, "unknown" without one."""
-        return self._tokens.read_subject(_read_bearer_token(request)) or "unknown"
+        token = _read_bearer_token(request)
+        return (self._tokens.read_subject(token) if token else None) or "unknown"
 
     def _deny_pull(self, name: str, digest: str, objection: str) -> Response:
         image = f"{self._names.public_address}/{name}@{digest}"
@@ -239,7 +240,8 @@ class RegistryProxy:
         return _make_error(403, "DENIED", f"{name} gives out approved images only: {objection}. {advice}")
 
     def _can_push(self, name: str, request: Request) -> bool:
-        grants = self._tokens.read_token(_read_bearer_token(request))
+        token = _read_bearer_token(request)
+        grants = self._tokens.read_token(token) if token else ()
         return any((access.type, access.name) == ("repository", name) and PUSH in access.actions for access in grants)
 
     async def _ask(
@@ -274,10 +276,10 @@ class RegistryProxy:
             yield name, value
 
 
-def _read_bearer_token(request: Request) -> str:
-    """The registry token of the request, "" for none."""
+def _read_bearer_token(request: Request) -> str | None:
+    """The registry token of the request, None for none."""
     kind, _, token = request.headers.get("authorization", "").partition(" ")
-    return token.strip() if kind.lower() == "bearer" else ""
+    return token.strip() if kind.lower() == "bearer" else None
 
 
 def _read_path(request: Request) -> str:

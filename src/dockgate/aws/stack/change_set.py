@@ -36,18 +36,18 @@ _NO_CHANGES = ("didn't contain changes", "No updates are to be performed")
 class Loss:
     """A resource that the update removes from the stack or replaces.
 
-    `replacement` is "" for a removal, else CloudFormation's "True" or "Conditional". `is_retained` says that the
+    `replacement` is None for a removal, else CloudFormation's "True" or "Conditional". `is_retained` says that the
     account keeps the old resource, outside of the stack.
     """
 
     logical: str
     kind: str
     physical: str
-    replacement: str
+    replacement: str | None
     is_retained: bool
 
     def __str__(self) -> str:
-        effect = {"": "removed", "True": "replaced", "Conditional": "perhaps replaced"}[self.replacement]
+        effect = {None: "removed", "True": "replaced", "Conditional": "perhaps replaced"}[self.replacement]
         if self.is_retained:
             after = (
                 "the old one stays in the account" if self.replacement else "stays in the account, outside the stack"
@@ -131,7 +131,7 @@ def _list_losses(changes: Sequence[Mapping[str, Any]]) -> Iterator[Loss]:
         if action != "Remove" and change["ResourceType"] in _REPLACEABLE_TYPES:
             continue
         if action == "Remove":
-            replacement = ""
+            replacement = None
         elif replacement != "True":
             replacement = "Conditional"
         is_retained = change.get("PolicyAction") in ("Retain", "ReplaceAndRetain")

@@ -108,7 +108,7 @@ class GitHost(RepositoryHost):
             return run("-C", str(place), *holding).strip() or None
 
     @override
-    def list_commits_between(self, repository: str, base: str, head: str, limit: int) -> Sequence[CommitPeople]:
+    def list_commits_between(self, repository: str, base: str | None, head: str, limit: int) -> Sequence[CommitPeople]:
         place = get_place(self._folder, repository)
         ids = [_resolve_id(place, repository, revision) for revision in (head, base) if revision]
         ends = [f"{sign}{commit}^{{commit}}" for sign, commit in zip(("", "^"), ids, strict=False)]

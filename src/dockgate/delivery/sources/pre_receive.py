@@ -33,20 +33,23 @@ def main() -> int:
     return 1 if refusal else 0
 
 
-def _check_size() -> str:
-    """Return the objects of the push lie in a folder of their own, with the others as an alternate."""
+def _check_size() -> str | None:
+    """Return why the push is refused if one of its objects is too large.
+
+    The objects of the push are in a folder of their own, with the others as an alternate.
+    """
     if "GIT_QUARANTINE_PATH" not in os.environ:
-        return ""
+        return None
     own_environment = {name: value for name, value in os.environ.items() if name != "GIT_ALTERNATE_OBJECT_DIRECTORIES"}
     form = "--batch-check=%(objectname) %(objecttype) %(objectsize)"
     for line in _run_git(own_environment, "cat-file", "--batch-all-objects", "--unordered", form):
         name, kind, size = line.split()
         if int(size) > _SIZES.get(kind, sys.maxsize):
             return f"the {kind} {name} has {size} bytes, more than the {_SIZES[kind]} that are allowed."
-    return ""
+    return None
 
 
-def _check_paths(commits: Iterable[str]) -> str:
+def _check_paths(commits: Iterable[str]) -> str | None:
     count = 0
     for commit in dict.fromkeys(commits):
         for number, _ in enumerate(_run_git(os.environ, "ls-tree", "-r", "-t", "--format=.", commit), 1):
@@ -55,17 +58,17 @@ def _check_paths(commits: Iterable[str]) -> str:
             count += 1
         if count > MAX_COUNTED:
             break
-    return ""
+    return None
 
 
-def _check_references(new: Iterable[str]) -> str:
+def _check_references(new: Iterable[str]) -> str | None:
     lines = [*new]
     size = sum(len(line) + 42 for line in lines)
     for line in _run_git(os.environ, "for-each-ref", "--format=%(objectname) %(refname)") if lines else ():
         size += len(line)
         if size > MAX_REFERENCES:
             return f"the repository has more references than fit in {MAX_REFERENCES} bytes. Delete some."
-    return ""
+    return None
 
 
 def _run_git(environment: Mapping[str, str], *arguments: str) -> Iterator[str]:

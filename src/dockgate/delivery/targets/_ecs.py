@@ -122,14 +122,14 @@ def parse_task(task: Mapping[str, Any], service: str, revision: Revision) -> Tas
     )
 
 
-def explain_end(task: Mapping[str, Any]) -> str:
-    """Return why it ended or cannot start; "" if ECS gives no reason."""
+def explain_end(task: Mapping[str, Any]) -> str | None:
+    """Return why it ended or cannot start; None if ECS gives no reason."""
     parts = [task.get("stoppedReason", "")]
     for container in task.get("containers", []):
         code = f"code {container['exitCode']}" if "exitCode" in container else ""
         words = ", ".join(filter(None, (code, container.get("reason", ""))))
         parts.append(f"{container.get('name', '')}: {words}" if words else "")
-    return "; ".join(filter(None, parts))
+    return "; ".join(filter(None, parts)) or None
 
 
 def is_missing(error: Exception) -> bool:

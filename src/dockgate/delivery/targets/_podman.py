@@ -43,7 +43,7 @@ class Container:
     """A container of a service, as podman sees it.
 
     `image` is the reference it was made from, `digest` the manifest digest that podman confirms for it. `ports` are
-    (container port, host port). `address` is "" without a network of its own. `started_at` is None before the first
+    (container port, host port). `address` is None without a network of its own. `started_at` is None before the first
     start. `check` is its health check.
     """
 
@@ -62,7 +62,7 @@ class Container:
     is_stopped: bool
     started_at: datetime | None
     ports: tuple[tuple[int, int], ...]
-    address: str
+    address: str | None
     check: HealthCheck | None
 
     @property
@@ -76,10 +76,10 @@ class Container:
         return self.status in ("exited", "stopped", "dead") and not is_restarted
 
     @property
-    def reason(self) -> str:
-        """Return why it does not run, "" when nothing is known."""
+    def reason(self) -> str | None:
+        """Return why it does not run, None when nothing is known."""
         if self.is_running or self.started_at is None:
-            return self.error
+            return self.error or None
         memory = ", out of memory" if self.is_out_of_memory else ""
         return f"exited with code {self.exit_code}{memory}"
 
@@ -232,12 +232,12 @@ class Engine:
             return Outcome(False, format_output_end(output) or format_output_end(reason.encode()))
         return Outcome(code == 0, format_output_end(output) or f"exited with code {code}")
 
-    def read_last_words(self, name: str) -> str:
-        """Return the end of its output, "" for none."""
+    def read_last_words(self, name: str) -> str | None:
+        """Return the end of its output, None for none."""
         try:
-            return self.read_log(name, _LAST_WORDS, _LAST_BYTES).strip()
+            return self.read_log(name, _LAST_WORDS, _LAST_BYTES).strip() or None
         except DeployError:
-            return ""
+            return None
 
     def read_log(self, name: str, lines: int, size: int) -> str:
         """The last lines of its output, at most `size` bytes."""
@@ -310,7 +310,7 @@ def _parse_container(attributes: dict[str, Any], digest: str) -> Container:
         is_stopped=state.get("StoppedByUser", False),
         started_at=started_at.astimezone(UTC) if started_at.year > 1 else None,
         ports=_parse_ports(network.get("Ports") or {}),
-        address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), ""),
+        address=next((item["IPAddress"] for item in networks.values() if item.get("IPAddress")), None),
         check=canonical.decode(HealthCheck, check.encode()) if check else None,
     )
 

@@ -184,15 +184,15 @@ class EcsTarget:
                 )
             time.sleep(self._pause)
 
-    def _read_rollout(self, service: str, arn: str) -> tuple[str, str]:
-        """Return state and reason of the revision's rollout, "" for none.
+    def _read_rollout(self, service: str, arn: str) -> tuple[str | None, str]:
+        """Return state and reason of the revision's rollout, the state None for none.
 
         A rollout without a state counts as completed.
         """
         for deployment in self._require_service(service)["deployments"]:
             if deployment["taskDefinition"] == arn:
                 return deployment.get("rolloutState", "COMPLETED"), deployment.get("rolloutStateReason", "")
-        return "", "ECS rolled the revision back, or the service was changed by others"
+        return None, "ECS rolled the revision back, or the service was changed by others"
 
     def _roll_back(
         self,

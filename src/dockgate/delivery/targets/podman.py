@@ -187,11 +187,11 @@ class PodmanTarget(Target):
         output = f"; the last answer of its health check:\n{probe.output}" if probe and probe.output else ""
         return f"not healthy after {patience:g} s{output}"
 
-    def _make_task_failure(self, container: Container, reason: str) -> DeployError:
+    def _make_task_failure(self, container: Container, reason: str | None) -> DeployError:
         words = self._engine.read_last_words(container.name)
         output = f"; its last output:\n{words}" if words else "; it printed nothing"
         return DeployError(
-            f"{container.name}: {reason}{output}",
+            f"{container.name}: {reason or ''}{output}",
             "Fix the image, its settings or its health check; then push or apply again.",
         )
 
@@ -230,7 +230,7 @@ class PodmanTarget(Target):
             state=state,
             digest=container.digest,
             started_at=format_seconds(container.started_at) if container.started_at else "",
-            reason=container.reason or None,
+            reason=container.reason,
             ports=container.ports,
             probe=self._probes.get(container.service, _identify_run(container)),
         )

@@ -32,7 +32,7 @@ class HarborPushes(Pushes):
         data = body["event_data"] if "event_data" in body else body["data"]
         repository = data["repository"]["repo_full_name"]
         event_id = body.get("id") or body.get("occur_at", "")
-        time = str(body.get("time") or "") or _parse_seconds(body.get("occur_at")) or None
+        time = str(body.get("time") or "") or _parse_seconds(body.get("occur_at"))
         for resource in data["resources"]:
             digest, tag = resource["digest"], resource.get("tag") or None
             registry = resource.get("resource_url", "").partition("/")[0] or None
@@ -45,10 +45,10 @@ class HarborPushes(Pushes):
             yield RegistryPush(push_id, repository, tag, digest, registry, at=time)
 
 
-def _parse_seconds(seconds: Any) -> str:
-    """The time as RFC 3339, "" for what is not a time."""
+def _parse_seconds(seconds: Any) -> str | None:
+    """The time as RFC 3339, None for what is not a time."""
     is_time = isinstance(seconds, int) and 0 < seconds < 1 << 34
-    return format_seconds(datetime.fromtimestamp(seconds, UTC)) if is_time else ""
+    return format_seconds(datetime.fromtimestamp(seconds, UTC)) if is_time else None
 
 
 PUSHES = HarborPushes()

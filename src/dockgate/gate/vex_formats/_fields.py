@@ -102,17 +102,17 @@ class Node:
         return self.value is not None
 
 
-def select_latest_time(*times: str) -> str:
-    """The latest of these times, "" for none."""
-    return max(filter(None, times), key=to_datetime, default="")
+def select_latest_time(*times: str) -> str | None:
+    """The latest of these times, None for none."""
+    return max(filter(None, times), key=to_datetime, default=None)
 
 
-def drop_duplicates(*names: str) -> tuple[str, ...]:
+def drop_duplicates(*names: str | None) -> tuple[str, ...]:
     """The names that are not empty, each once."""
     return tuple(dict.fromkeys(filter(None, names)))
 
 
-def parse_sha256(value: str) -> str:
-    """The digest of a SHA-256 hash in hex; "" for anything else."""
+def parse_sha256(value: str) -> str | None:
+    """The digest of a SHA-256 hash in hex; None for anything else."""
     digest = from_hex(value.lower())
-    return digest if is_digest(digest) else ""
+    return digest if is_digest(digest) else None

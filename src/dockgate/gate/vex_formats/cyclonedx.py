@@ -147,7 +147,7 @@ def _collect_components(node: Node) -> dict[str, tuple[str, ...]]:
 
 def _list_identities(component: Node) -> tuple[str, ...]:
     """The purl; for an image also its digest, from its hashes or its version."""
-    names = [component.get("purl").read_name()]
+    names: list[str | None] = [component.get("purl").read_name()]
     if component.get("type").read_name() == "container":
         names += [
             parse_sha256(entry.get("content").read_name())
@@ -155,7 +155,7 @@ def _list_identities(component: Node) -> tuple[str, ...]:
             if entry.get("alg").read_name() == "SHA-256"
         ]
         version = component.get("version").read_name()
-        names.append(version if parse_sha256(get_hex(version)) == version else "")
+        names.append(version if parse_sha256(get_hex(version)) == version else None)
     return drop_duplicates(*names)
 
 

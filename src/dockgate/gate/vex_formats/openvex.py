@@ -47,7 +47,7 @@ class OpenVex(Format):
 FORMAT = OpenVex()
 
 
-def _read_statements(node: Node, digest: str, author: str, at: str) -> list[VexStatement]:
+def _read_statements(node: Node, digest: str, author: str, at: str | None) -> list[VexStatement]:
     status = node.get("status").read_status(_STATUSES)
     justification, impact = node.get("justification").read_name(), node.get("impact_statement").read_prose()
     if justification and justification not in JUSTIFICATIONS:
@@ -73,9 +73,7 @@ def _read_statements(node: Node, digest: str, author: str, at: str) -> list[VexS
             packages=packages,
             justification=justification or None,
             impact=impact or node.get("status_notes").read_prose() or None,
-            at=select_latest_time(node.get("timestamp").read_time(), node.get("last_updated").read_time())
-            or at
-            or None,
+            at=select_latest_time(node.get("timestamp").read_time(), node.get("last_updated").read_time()) or at,
         )
         for packages, products in (groups or {(): []}).items()
     ]

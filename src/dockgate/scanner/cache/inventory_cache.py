@@ -58,18 +58,18 @@ def _make_name(image: Image, *, has_diff_ids: bool) -> str:
     return hashlib.sha256(repr((has_diff_ids, layers_read, list(image.diff_ids or ()))).encode()).hexdigest()
 
 
-def _hash_code(package: Path) -> str:
-    """Return a digest of the scanner's source, "" if the source is not available."""
+def _hash_code(package: Path) -> str | None:
+    """Return a digest of the scanner's source, None if the source is not available."""
     digest = hashlib.sha256()
     try:
         for part in PARTS:
             names = sorted(_list_modules(package / part))
             if not names:
-                return ""
+                return None
             for name in names:
                 digest.update(f"{name}\0".encode() + (package / part / name).read_bytes())
     except OSError:
-        return ""
+        return None
     return digest.hexdigest()
 
 

@@ -45,6 +45,6 @@ def find_objection(entry: Descriptor, siblings: Iterable[str], data: bytes) -> s
     return f"it has a layer of type {other_types[0]!r}" if other_types else None
 
 
-def get_media_type(value: object) -> str:
-    """Return the media type of a descriptor, "" if it has none."""
-    return str(value.get("mediaType", "")) if isinstance(value, dict) else ""
+def get_media_type(value: object) -> str | None:
+    """Return the media type of a descriptor, None if it has none."""
+    return str(value.get("mediaType", "")) or None if isinstance(value, dict) else None

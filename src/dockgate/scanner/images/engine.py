@@ -132,7 +132,7 @@ def _stream_archive(client: "httpx.Client", reference: EngineReference, engine_p
     path = _PATHS[reference.engine].format(quote(reference.name))
     with client.stream("GET", path, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != 200:
-            message = _read_error_message(response)
+            message = _read_error_message(response) or ""
             if response.status_code == 404 or _IMAGE_UNKNOWN in message:
                 raise _make_not_found_error(reference)
             raise UnavailableError(f"{engine_place} answers {response.status_code}{_quote(message)}.", "Try again.")
@@ -219,17 +219,17 @@ def _describe_start(engine: str) -> str:
     return f"Start docker, name its socket by DOCKER_HOST=unix:///PATH, {_ALTERNATIVES}"
 
 
-def _read_error_message(response: "httpx.Response") -> str:
-    """Return the engine's error message, "" if the response has none."""
+def _read_error_message(response: "httpx.Response") -> str | None:
+    """Return the engine's error message, None if the response has none."""
     data = bytearray()
     for chunk in response.iter_raw():
         data += chunk
         if len(data) > 2**16:
-            return ""
+            return None
     try:
         return str(json.loads(data)["message"])
     except (ValueError, LookupError, TypeError, RecursionError):
-        return ""
+        return None
 
 
 def _quote(message: str) -> str:

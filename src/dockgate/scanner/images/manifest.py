@@ -150,13 +150,13 @@ class _JsonObject(dict[str, Any]):
             seen_keys.add(folded_key)
 
 
-def format_platform(document: object) -> str:
-    """Return the platform of an index entry or a config ("linux/arm64/v8"), "" without one."""
+def format_platform(document: object) -> str | None:
+    """Return the platform of an index entry or a config ("linux/arm64/v8"), None without one."""
     if not isinstance(document, dict):
-        return ""
+        return None
     parts = [document.get("os"), document.get("architecture"), document.get("variant")]
     named_parts = [part for part in parts if isinstance(part, str) and part]
-    return "/".join(named_parts) if len(named_parts) >= 2 and named_parts[:2] == parts[:2] else ""
+    return "/".join(named_parts) if len(named_parts) >= 2 and named_parts[:2] == parts[:2] else None
 
 
 def _require_list(document: dict[str, Any], key: str, digest: str) -> list[Any]:
@@ -180,7 +180,7 @@ def _parse_descriptor(value: object, digest: str) -> Descriptor:
         digest=str(digest_text),
         size=size,
         media_type=str(fields["mediaType"]) if fields.get("mediaType") else None,
-        platform=format_platform(fields.get("platform")) or None,
+        platform=format_platform(fields.get("platform")),
         annotations=_read_annotations(fields),
     )
 

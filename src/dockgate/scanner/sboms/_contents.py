@@ -61,10 +61,10 @@ class Item:
 
 @dataclass(slots=True)
 class Contents:
-    """The contents of an SBOM for one image. `digest` is the image's, "" if the document does not name it."""
+    """The contents of an SBOM for one image. `digest` is the image's, None if the document has none."""
 
     image: Properties = field(default_factory=Properties)
-    digest: str = ""
+    digest: str | None = None
     distribution: Distribution | None = None
     items: list[Item] = field(default_factory=list)
     unread: list[Unread] = field(default_factory=list)

@@ -26,10 +26,10 @@ NESTING_LIMIT = 64
 _NO_PACKAGES = ("container", "cryptographic-asset", "data", "device", "file", "machine-learning-model")
 
 
-def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
+def read(document: dict[str, Any]) -> tuple[str | None, list[Contents]]:
     """Return the digest that the document describes, and its contents for each image.
 
-    The digest is "" if it is that of the only image. Of several images only our own documents are understood.
+    The digest is None if it is that of the only image. Of several images only our own documents are understood.
     Raises UsageError whose message continues the file's name.
     """
     version = document.get("specVersion")
@@ -50,7 +50,7 @@ def read(document: dict[str, Any]) -> tuple[str, list[Contents]]:
     )
     if not contents.image.values and any(aggregate.startswith("incomplete") for aggregate in aggregates):
         contents.unread.append(Unread("/", "The document says of itself that it is incomplete."))
-    return "", [contents]
+    return None, [contents]
 
 
 def _is_platform(component: dict[str, Any]) -> bool:
@@ -121,11 +121,11 @@ def _read_source(properties: Properties) -> tuple[str, str]:
     return properties.get_first("aquasecurity:trivy:SrcName"), full_version if version else ""
 
 
-def _find_digest(root: dict[str, Any]) -> str:
+def _find_digest(root: dict[str, Any]) -> str | None:
     """Return the image's digest: Syft has it as the version, Trivy in the purl."""
     candidates = [get_text(root.get("version")), get_text(root.get("purl")).partition("?")[0].rpartition("@")[2]]
     digests = (item.replace("%3A", ":").replace("%3a", ":") for item in candidates)
-    return next((digest for digest in digests if is_digest(digest)), "")
+    return next((digest for digest in digests if is_digest(digest)), None)
 
 
 def _read_properties(component: dict[str, Any]) -> Properties:

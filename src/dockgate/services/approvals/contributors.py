@@ -41,17 +41,17 @@ class ContributorFinder:
             runs = select_latest_runs(self._store.executions.list_runs(execution.id))
             before = self._list_last_approved(execution.pipeline, approval)
             for action in pipeline.stages[0].actions:
-                built_commit = _commit(runs.get((pipeline.stages[0].name, action.name)))
+                built_commit = _find_commit(runs.get((pipeline.stages[0].name, action.name)))
                 if not built_commit:
                     raise NotFoundError(f"the source action {action.name} has no commit", "Start the pipeline again.")
                 repository = str(action.configuration["repository"])
-                base = next((commit for place, commit in before if place == repository), "")
+                base = next((commit for place, commit in before if place == repository), None)
                 for name, email in self._find_contributors_since(repository, action, base, built_commit):
                     names.append(name)
                     emails.append(email)
         except DockgateError as error:
             unknown = error.full_message
-        emails += [find_email(self._store, name) for name in names]
+        emails += [find_email(self._store, name) or "" for name in names]
         return Contributors.from_names(names, emails, unknown)
 
     def _list_last_approved(self, pipeline: str, approval: ActionKey) -> list[tuple[str, str]]:
@@ -65,10 +65,14 @@ class ContributorFinder:
             return []
         runs = select_latest_runs(self._store.executions.list_runs(last))
         sources = [runs.get((definition.stages[0].name, action.name)) for action in definition.stages[0].actions]
-        return [(run.variables.get("RepositoryName", ""), _commit(run)) for run in sources if run and _commit(run)]
+        return [
+            (run.variables.get("RepositoryName", ""), commit)
+            for run in sources
+            if run and (commit := _find_commit(run))
+        ]
 
     def _find_contributors_since(
-        self, repository: str, action: Action, base: str, built_commit: str
+        self, repository: str, action: Action, base: str | None, built_commit: str
     ) -> Iterator[tuple[str, str]]:
         """Yield names of principals and e-mail addresses ("" for none).
 
@@ -84,14 +88,14 @@ class ContributorFinder:
         yield from self._find_pushers(repository, [commit.id for commit in commits])
         yield from self._find_movers(repository, f"refs/heads/{action.configuration['branch']}", base, built_commit)
 
-    def _list_commits(self, repository: str, base: str, commit: str) -> Sequence[CommitPeople]:
+    def _list_commits(self, repository: str, base: str | None, commit: str) -> Sequence[CommitPeople]:
         try:
             return self._source.list_commits_between(repository, base, commit, COMMIT_LIMIT + 1)
         except NotFoundError:
             if not base:
                 raise
             # The approved commit was removed by a forced push: all contributors to the history count.
-            return self._source.list_commits_between(repository, "", commit, COMMIT_LIMIT + 1)
+            return self._source.list_commits_between(repository, None, commit, COMMIT_LIMIT + 1)
 
     def _find_pushers(self, repository: str, commits: Sequence[str]) -> Iterator[tuple[str, str]]:
         pushers_by_commit = self._store.pushes.list_pushers(repository, commits)
@@ -112,14 +116,14 @@ class ContributorFinder:
         """The commits of a push that was requested but not recorded as accepted: the server ended in between."""
         if record.new == NO_OBJECT:
             return set()
-        base = "" if record.old == NO_OBJECT else record.old
+        base = None if record.old == NO_OBJECT else record.old
         try:
             commits = self._source.list_commits_between(record.repository, base, record.new, PUSH_LIMIT)
         except NotFoundError:
             return set()
         return {commit.id for commit in commits}
 
-    def _find_movers(self, repository: str, ref: str, base: str, commit: str) -> Iterator[tuple[str, str]]:
+    def _find_movers(self, repository: str, ref: str, base: str | None, commit: str) -> Iterator[tuple[str, str]]:
         """Return who moved the branch from `base` to `commit`."""
         moves = [
             move for move in self._store.pushes.list_for_ref(repository, ref) if move.accepted or move.new == commit
@@ -129,5 +133,5 @@ class ContributorFinder:
         yield from ((move.principal, move.email) for move in moves[first + 1 : last + 1])
 
 
-def _commit(run: ActionRun | None) -> str:
-    return run.variables.get("CommitId", "") if run is not None and run.state is RunState.SUCCEEDED else ""
+def _find_commit(run: ActionRun | None) -> str | None:
+    return run.variables.get("CommitId") if run is not None and run.state is RunState.SUCCEEDED else None

@@ -63,10 +63,10 @@ class ApprovedImages:
         inputs_of = cache(partial(self._compute_inputs_digest, database, now=now))
         provenance = self.store.provenance.list_revisions({(image, repository) for image, repository, _ in by_key})
 
-        def compute_state(key: _Key) -> str:
+        def compute_state(key: _Key) -> str | None:
             followed_image = by_key[key]
             if self._is_renewal_due(followed_image, now):
-                return ""
+                return None
             image, repository, policy = key
             return f"{inputs_of(policy, repository)} {provenance[image, repository]}"
 
@@ -128,7 +128,7 @@ class ApprovedImages:
             return True
         return not self.clock.compute_time_before(half) < format_time(since) <= compute_latest_time(now)
 
-    def _compute_inputs_digest(self, database: str, policy: str, repository: str, *, now: str) -> str:
+    def _compute_inputs_digest(self, database: str | None, policy: str, repository: str, *, now: str) -> str:
         """A digest that changes whenever verdicts by this policy, or the watch, could change; every hour too."""
         usable = self.selection.read(policy)
         waivers, watch = self.waivers.compute_revision(repository, now), self.selection.get_watch(repository)

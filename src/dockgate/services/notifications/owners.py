@@ -41,7 +41,8 @@ class Owners:
         repository = self._find_repository(event)
         if repository and repository not in self._by_repository:
             self._by_repository[repository] = self._find_repository_targets(repository)
-        return self._by_repository.get(repository) or self._find_person_targets(event)
+        targets = self._by_repository[repository] if repository else ()
+        return targets or self._find_person_targets(event)
 
     def is_owner(self, target: str) -> bool:
         """Return whether any repository's events go to the target."""
@@ -87,20 +88,20 @@ class Owners:
             recipients |= {each.name for each in self.principals if not each.disabled_at and role in each.roles}
         return [target.name for target in self.targets if recipients & set(target.recipients)]
 
-    def _find_repository(self, event: Mapping[str, Any]) -> str:
+    def _find_repository(self, event: Mapping[str, Any]) -> str | None:
         detail = event.get("detail")
         if not isinstance(detail, Mapping):
-            return ""
-        repository = detail.get("repository") or detail.get("repository-name") or ""
+            return None
+        repository = detail.get("repository") or detail.get("repository-name")
         if isinstance(repository, str) and repository:
             return repository.rpartition(":repository/")[2]
         service = detail.get("service")
-        return self._find_service_repository(service) if isinstance(service, str) and service else ""
+        return self._find_service_repository(service) if isinstance(service, str) and service else None
 
-    def _find_service_repository(self, name: str) -> str:
+    def _find_service_repository(self, name: str) -> str | None:
         try:
             service = self.store.services.get(name)
             image = self.store.services.get_definition(name, service.revision).image
         except DockgateError:
-            return ""
-        return image.strip_registry(self.registry) if image else ""
+            return None
+        return image.strip_registry(self.registry) if image else None

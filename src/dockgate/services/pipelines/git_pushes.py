@@ -142,10 +142,10 @@ class GitPushes:
         *,
         is_accepted: bool,
     ) -> list[PushRecord]:
-        pusher, email, now = by or "local", find_email(self.store, by) if by else "", self.clock.now()
+        pusher, email, now = by or "local", find_email(self.store, by) if by else None, self.clock.now()
         return [
             PushRecord(
-                push, repository, update.ref, update.old, update.new, pusher, email, token or "", now, is_accepted
+                push, repository, update.ref, update.old, update.new, pusher, email or "", token or "", now, is_accepted
             )
             for update in updates
         ]
@@ -159,9 +159,9 @@ class GitPushes:
         return self.source.list_introduced_commits(repository, after, list(dict.fromkeys(before)), PUSH_LIMIT)
 
 
-def find_email(store: Store, principal: str) -> str:
-    """Return the principal's e-mail address, "" for none and for an unknown principal."""
+def find_email(store: Store, principal: str) -> str | None:
+    """Return the principal's e-mail address, None for none and for an unknown principal."""
     try:
-        return store.principals.get(principal).email or ""
+        return store.principals.get(principal).email
     except NotFoundError:
-        return ""
+        return None

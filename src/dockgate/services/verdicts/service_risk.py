@@ -144,7 +144,7 @@ class ServiceRisk:
         repository = running[1].repository if running else ""
         self.effects.run(EffectKind.REJUDGE, self._record, service, repository, None)
 
-    def _compute_inputs_digest(self, database: str, image: str, context: DeploymentContext) -> str:
+    def _compute_inputs_digest(self, database: str | None, image: str, context: DeploymentContext) -> str:
         """Return a digest that changes whenever the verdict could change.
 
         It changes every hour, too, because rules may count time.

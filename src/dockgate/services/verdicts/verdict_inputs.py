@@ -32,5 +32,5 @@ class VerdictInputs:
         policies = self.store.policies.read_revision(), self.selection.compute_revision()
         vex = self.store.vex.read_revision()
         return compute_digest(
-            canonical.encode([self.verdicts.read_advisory_digest(), *policies, waivers, vex, now[:15]])
+            canonical.encode([self.verdicts.read_advisory_digest() or "", *policies, waivers, vex, now[:15]])
         )

@@ -100,7 +100,7 @@ class Verdicts:
             verdict = self._evaluate(case) if case else None
             if case and verdict and verdict.status is Status.APPROVED:
                 # It decides as of now, whatever is stored under the cause: this is its record.
-                name = f"{cause}/{self.read_advisory_digest()}/{name}"
+                name = f"{cause}/{self.read_advisory_digest() or ''}/{name}"
                 self.store.verdicts.add(verdict, case, name, context.repository)
                 continue
             if case and verdict:
@@ -216,12 +216,12 @@ class Verdicts:
         verdict = self._evaluate(case)
         return verdict, self._record(verdict, case, repository)
 
-    def read_advisory_digest(self) -> str:
-        """Return the digest of the present advisory database, "" for none."""
+    def read_advisory_digest(self) -> str | None:
+        """Return the digest of the present advisory database, None for none."""
         try:
             return self.advisories().digest
         except DatabaseError:
-            return ""
+            return None
 
     def _build_approval_case(self, approval: Approval) -> VerdictCase | None:
         context = DeploymentContext(approval.repository, approval.service or None)

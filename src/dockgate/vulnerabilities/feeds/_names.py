@@ -100,14 +100,14 @@ def normalize_version(base: str, package: str, text: str) -> str:
     return bare.removesuffix(".tainted").removesuffix(".nonfree") if base == "Mageia" else bare
 
 
-def find_module(identity: str, summary: str, fixed_versions: list[str]) -> str:
-    """The rpm module and stream of these fixed versions ("nodejs:18"), "" for none or if it is unknown.
+def find_module(identity: str, summary: str, fixed_versions: list[str]) -> str | None:
+    """The rpm module and stream of these fixed versions ("nodejs:18"), None for none or if it is unknown.
 
     Modular builds have ".module" in their release. Only the record's summary names the stream ("Important: nodejs:18
     security update"). A summary with several streams ("virt:rhel and virt-devel:rhel") does not say which package
     belongs to which.
     """
     if not any(".module" in version for version in fixed_versions):
-        return ""
+        return None
     streams = {stream for stream in re.findall(r"(?<![\w.-])[A-Za-z][\w.+-]*:[\w.-]*\w", summary) if stream != identity}
-    return streams.pop() if len(streams) == 1 else ""
+    return streams.pop() if len(streams) == 1 else None

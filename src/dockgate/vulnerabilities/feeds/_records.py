@@ -125,7 +125,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
     except (ValueError, RecursionError) as error:
         yield FaultyRecord(member, str(error))
         return
-    entries: dict[tuple[str, str, str], _Entry] = {}
+    entries: dict[tuple[str, str, str | None], _Entry] = {}
     is_readable = True
     for raw in record.affected or ():
         try:
@@ -166,7 +166,7 @@ def read(member: str, data: bytes, part: str) -> Iterator[FeedStatement]:
             modified=record.modified or None,
             withdrawn=record.withdrawn or None,
             note=entry.note,
-            module=module or None,
+            module=module,
             imports=tuple(entry.imports) if entry.is_all_imports else (),
             disputed=any(_DISPUTED_MARK.search(text) for text in (record.summary, record.details) if text),
         )

@@ -119,8 +119,8 @@ class _Update:
                 upstream=tuple(cves),
                 ratings=(rating,) if rating else (),
                 summary=self.texts.get("title") or None,
-                published=_normalize_time(self.texts.get("issued", "")) or None,
-                modified=_normalize_time(self.texts.get("updated", "")) or None,
+                published=_normalize_time(self.texts.get("issued", "")),
+                modified=_normalize_time(self.texts.get("updated", "")),
             )
 
 
@@ -129,7 +129,7 @@ def _format_evr(attributes: Mapping[str, str]) -> str | None:
     return f"{epoch}{':' if epoch else ''}{version}-{release}" if version and release else None
 
 
-def _normalize_time(text: str) -> str:
-    """RFC 3339 for "2023-02-22 23:22", with or without seconds; "" for another form."""
+def _normalize_time(text: str) -> str | None:
+    """RFC 3339 for "2023-02-22 23:22", with or without seconds; None for another form."""
     match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d)(:\d\d)?Z?", text)
-    return f"{match[1]}T{match[2]}{match[3] or ':00'}Z" if match else ""
+    return f"{match[1]}T{match[2]}{match[3] or ':00'}Z" if match else None

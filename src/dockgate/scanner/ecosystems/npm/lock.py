@@ -199,15 +199,15 @@ def _list_bun_dependencies(entry: Mapping[str, Any]) -> Iterator[str]:
         yield from check_mapping(entry.get(kind, {}), f"its {kind} are not an object")
 
 
-def _find_bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str:
-    """Return the key of the nearest package of that name, from the package `above`; "" for none."""
+def _find_bun_key(parent: str, name: str, listed_packages: Mapping[str, Any]) -> str | None:
+    """Return the key of the nearest package of that name, from the package `parent`; None for none."""
     while parent:
         if f"{parent}/{name}" in listed_packages:
             return f"{parent}/{name}"
         parent, _, last = parent.rpartition("/")
         if parent.rpartition("/")[2].startswith("@") and not last.startswith("@"):
             parent = parent.rpartition("/")[0]
-    return name if name in listed_packages else ""
+    return name if name in listed_packages else None
 
 
 def _list_entries(holder: Mapping[str, Any], key: str) -> Iterator[tuple[str, dict[str, Any]]]:

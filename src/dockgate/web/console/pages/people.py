@@ -262,7 +262,7 @@ def show_settings(request: Request, caller: api.Reader, server: api.ServerDepend
             _DELIVERY_KEYS,
             _DELIVERY_SORTS,
         ),
-        present_session=hash_secret(read_session_secret(request)),
+        present_session=hash_secret(secret) if (secret := read_session_secret(request)) else None,
         server=server,
     )
 

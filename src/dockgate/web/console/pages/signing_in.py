@@ -141,7 +141,8 @@ def _require_provider(server: WebServices) -> ProviderSignIn:
 @api.mark_self_checking
 def sign_out(request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
     """End the session."""
-    server.sessions.end(read_session_secret(request))
+    if secret := read_session_secret(request):
+        server.sessions.end(secret)
     response = redirect_to("/signin")
     clear_session(request, response)
     return response
