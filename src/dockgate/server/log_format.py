@@ -26,5 +26,5 @@ def start_logging() -> None:
     handler = logging.StreamHandler()
     handler.setFormatter(PrintableFormatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
     logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in ("botocore", "httpx"):
+    for name in ("alembic.runtime.plugins", "botocore", "httpx"):
         logging.getLogger(name).setLevel(logging.WARNING)
