@@ -47,7 +47,7 @@ MORE = ("/people", "/audit", "/settings", "/gc", "/gc?plan=true", "/styleguide",
 
 Pages = list[tuple[str, httpx.Response]]
 # Of pages that differ by a name or a value in their address, a role is shown as many.
-MOST = 4
+MOST = 2
 
 
 def _pages(browser: Browser, start: Sequence[str] = START + MORE, most: int | None = None) -> Pages:
