@@ -91,6 +91,8 @@ def test_findings_are_counted_by_image_whatever_its_repositories_and_packages() 
     listed = [line for line in message.text.splitlines() if line.startswith("- ")]
     assert listed[0] == f"- prod/app@sha256:{0:064x}: Inspector2 Finding: ACTIVE: CVE-2026-1 (also in team/app)"
     assert len(listed) == 3
+    assert summarize(events[0]) == "team/app@sha256:000000000000: ACTIVE: CVE-2026-1 - zlib"
+    assert describe(events[0])[0] == "team/app: Inspector2 Finding"
     mixed = group_events([*events, verdict(1)], LINK)
     assert mixed.title == "CVE-2026-1: 3 images affected"
     assert len({make_topic(event) for event in events}) == len(events)
@@ -104,6 +106,24 @@ def test_a_line_names_the_policy_and_two_policies_have_two_lines() -> None:
         f"- prod/app@{image}: verdict changed: Rejected by default: CVE-2026-1 (also in team/app)",
         f"- team/app@{image}: verdict changed: Rejected by strict: CVE-2026-1",
     ]
+
+
+def test_what_failed_is_worse_than_what_began() -> None:
+    kind = "CodePipeline Stage Execution State Change"
+    states = [*["STARTED"] * 9, "FAILED", "SUCCEEDED"]
+    events = [
+        {"id": str(number), "detail-type": kind, "detail": {"pipeline": "shop", "state": state}}
+        for number, state in enumerate(states)
+    ]
+    failure = {"id": "f", "detail-type": "execution.failed", "detail": {"pipeline": "shop", "reason": "Build failed"}}
+    worst = group_events([*events, failure], LINK).detail["worst"]
+    assert [each["text"].rpartition(": ")[2] for each in worst[:3]] == ["FAILED", "Build failed", "STARTED"]
+
+
+def test_the_rules_of_a_repository_are_named_without_their_digest() -> None:
+    event = verdict(1, policy=f"strict+sha256:{'a' * 64}")
+    assert "Rejected by strict+repository:" in group_events([event, event], LINK).text
+    assert summarize({**event, "detail-type": "image.judged"}).endswith("Rejected by strict+repository")
 
 
 def test_two_services_that_run_one_image_are_one_running_image() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dockgate.delivery.contributors import HAS_NO_EMAIL, IS_CONTRIBUTOR, is_contributor
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers
 from dockgate.gate.model import Status, Verdict
+from dockgate.gate.policy import PolicyReference
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import PERMISSIONS, Permission, Principal
 from dockgate.shared.wording import shorten_text
@@ -17,7 +18,8 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
     """Return the answer to a waiting approval; its state is WAITING as long as nothing settles it.
 
     `verdict` is the verdict on its image with its digest, None while there is none. `supporters` are the people whose
-    vote is yes and counts (`vote_objection`). An Undetermined verdict rejects, and its summary says why.
+    vote is yes and counts (`vote_objection`). An Undetermined verdict rejects, and its summary says why. That of a
+    rejection names the policy: others may approve the image.
     """
     if verdict is None:
         if approval.expires_at <= now:
@@ -25,7 +27,8 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
         return Answer(ApprovalState.WAITING, "")
     status, summary, digest = verdict[0].status, shorten_text(verdict[0].summary, SUMMARY_LIMIT), verdict[1]
     if status is not Status.APPROVED:
-        return Answer(ApprovalState.REJECTED, summary, digest)
+        policy = PolicyReference.parse(verdict[0].policy).label
+        return Answer(ApprovalState.REJECTED, shorten_text(f"{policy}: {summary}", SUMMARY_LIMIT), digest)
     if approval.approvers is None:
         return Answer(ApprovalState.APPROVED, summary, digest)
     if len(supporters) < approval.approvers.count:

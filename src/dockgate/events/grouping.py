@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from sys import intern
 from typing import Any
 
+from dockgate.gate.policy import PolicyReference
 from dockgate.shared.wording import format_count, shorten_text, to_one_line
 
 WORST_LIMIT = 10
@@ -23,6 +24,8 @@ _OF_EACH_REPOSITORY = (VERDICT_CHANGED, "finding.exploited", "Inspector2 Finding
 _SEVERITIES = ("CRITICAL", "HIGH", "UNTRIAGED", "MEDIUM", "LOW", "INFORMATIONAL")
 # What has no status, such as a waiver that ends, is worse than what is approved.
 _STATUSES = ("Rejected", "Undetermined", "", "Approved")
+# The states of CodePipeline as statuses; others are as none.
+_STATES = {"FAILED": "Rejected", "STARTED": "Approved", "RESUMED": "Approved", "SUCCEEDED": "Approved"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +80,8 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     kind = intern(to_one_line(str(event.get("detail-type", "event"))))
     names, severities = _read_vulnerabilities(detail)
     service, status, policy = (_read_text(detail, *keys) for keys in (("service",), ("status", "state"), ("policy",)))
-    resource = _read_image_resource(detail)
+    policy = PolicyReference.parse(policy).label
+    resource = read_image_resource(detail)
     image = _read_text(detail, "image", "image-digest", "digest") or _read_text(resource, "imageHash")
     repository = _read_text(detail, "repository", "repository-name") or _read_text(resource, "repositoryName")
     repository = repository.rpartition(":repository/")[2]
@@ -94,10 +98,11 @@ def read_concern(event: Mapping[str, Any]) -> Concern:
     if kind == "tag.moved":
         parts[0] = f"{repository}:{_read_text(detail, 'tag')}"
         parts.append(f"from {_read_text(detail, 'previous')[:19]} to {image[:19]}")
+    rank_status = _STATES.get(status, status)
     rank = (
         0 if service else 1,
         min(map(_rank_severity, severities), default=len(_SEVERITIES)),
-        _STATUSES.index(status if status in _STATUSES else ""),
+        _STATUSES.index(rank_status if rank_status in _STATUSES else ""),
         subject,
     )
     text = shorten_text(": ".join(filter(None, parts)), 400)
@@ -260,7 +265,7 @@ def _read_vulnerabilities(detail: Mapping[str, Any]) -> tuple[tuple[str, ...], t
     return tuple(names), tuple(names.values())
 
 
-def _read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
+def read_image_resource(detail: Mapping[str, Any]) -> Mapping[str, Any]:
     """The image that an `Inspector2 Finding` is about; empty for none."""
     resources = detail.get("resources")
     value: object = resources[0] if isinstance(resources, list) and resources else None

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from dockgate.events.grouping import read_image_resource
+from dockgate.gate.policy import PolicyReference
 from dockgate.shared.wording import shorten_text, to_one_line
 
 # What the built-in rule sends to the log, to the bus and topic of the settings, and to owners.
@@ -108,8 +110,7 @@ class StateTopics:
 
 def describe(event: Mapping[str, Any]) -> tuple[str, str]:
     """A title and a text for people, of an event in its envelope. No line has a control character."""
-    detail = event.get("detail")
-    detail = detail if isinstance(detail, Mapping) else {}
+    detail = _read_detail(event)
     kind = to_one_line(str(event.get("detail-type", "event")))
     subject, text = _find_subject(detail), _make_text(detail)
     subject += _format_image(detail, subject) if kind == _TAG_MOVED else ""
@@ -141,8 +142,7 @@ def _format_value(value: object) -> str:
 
 def summarize(event: Mapping[str, Any]) -> str:
     """The event in one line beside its kind: what it is about, and what happened."""
-    detail = event.get("detail")
-    detail = detail if isinstance(detail, Mapping) else {}
+    detail = _read_detail(event)
     subject, text, kind = _find_subject(detail), _make_text(detail), str(event.get("detail-type"))
     state = to_one_line(str(detail.get("status") or detail.get("state") or ""))
     if not text and kind in _WORDS and subject:
@@ -153,7 +153,7 @@ def summarize(event: Mapping[str, Any]) -> str:
             f"{to_one_line(str(name))}: {to_one_line(str(value))}" for name, value in values if value != subject
         )
     subject = subject.rpartition(":repository/")[2] + _format_image(detail, subject)
-    shown_state = state if state and not text.startswith(state) else ""
+    shown_state = f"{state}{_name_policy(detail.get('policy'))}" if state and not text.startswith(state) else ""
     return shorten_text(": ".join(filter(None, (subject, shown_state, text))) or kind, _TITLE_LIMIT)
 
 
@@ -197,6 +197,15 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()
 
 
+def _read_detail(event: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The detail of an event, with the image that an `Inspector2 Finding` names in its resources only."""
+    detail = event.get("detail")
+    detail = detail if isinstance(detail, Mapping) else {}
+    image = read_image_resource(detail)
+    names = {"repository-name": image.get("repositoryName"), "image-digest": image.get("imageHash")}
+    return {**detail, **names} if image else detail
+
+
 def _find_subject(detail: Mapping[str, Any]) -> str:
     return next((to_one_line(str(detail[name])) for name in _SUBJECT_FIELDS if detail.get(name)), "")
 
@@ -227,7 +236,7 @@ def _make_text(detail: Mapping[str, Any]) -> str:
 
 
 def _name_policy(policy: object) -> str:
-    return f" by {policy}" if policy else ""
+    return f" by {PolicyReference.parse(policy).label}" if isinstance(policy, str) and policy else ""
 
 
 def _shorten_digest(digest: object) -> str:
