@@ -365,12 +365,28 @@ def test_vulnerabilities_are_sorted_and_their_page_names_the_call_with_the_same_
 
 def test_search_is_a_call_too_and_shows_limited_callers_their_part(site: Site, browser: Browser) -> None:
     matches = site.server.get("/search?q=api")
-    assert {"name": "api", "kind": "pipeline", "page": "/pipelines/api"} in matches
+    assert {"name": "api", "kind": "pipeline", "page": "/pipelines/api", "title": None} in matches
     assert "/api/v1/search?q=a" in Forms(browser.get("/search?q=a").text).links
     token = site.token("ada", days=1, repositories=["web/*"])
     with Browser(site.server, token) as limited:
         visible = limited.get("/api/v1/search?q=api", headers={"Authorization": f"Bearer {token}"}).json()
         assert not [match for match in visible if match["kind"] in ("image repository", "vulnerability", "policy")]
+
+
+def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(site: Site, browser: Browser) -> None:
+    commits = site.server.store.source_commits
+    site.server.push("web", message="Round halves to even")
+    site.server.post("/pipelines/web/executions")
+    until(lambda: commits.find_by_words("halves"))
+    (row,) = commits.find_by_words("EVEN halves")
+    page, execution = f"/repositories/web/commits/{row.commit}", f"/executions/{row.execution}"
+    for words in (row.commit[:7].upper(), "even halves"):
+        assert {page, execution} <= set(Forms(browser.get("/search", params={"q": words}).text).links), words
+    assert browser.get(f"/search?q={row.commit}").headers["location"] == page
+    assert execution in Forms(browser.get(page).text).links
+    token = site.token("ada", days=1, repositories=["other/*"])
+    with Browser(site.server, token) as limited:
+        assert not {page, execution} & set(Forms(limited.get("/search?q=halves").text).links)
 
 
 def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Site, browser: Browser) -> None:

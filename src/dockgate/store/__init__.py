@@ -26,6 +26,7 @@ from dockgate.store.delivery.pipelines import Pipelines, Repositories
 from dockgate.store.delivery.pushes import Pushes
 from dockgate.store.delivery.rollouts import Rollouts
 from dockgate.store.delivery.services import Services
+from dockgate.store.delivery.source_commits import SourceCommits
 from dockgate.store.engine import Database
 from dockgate.store.engine_tables import EngineTables
 from dockgate.store.events.cursor import EventCursor
@@ -94,6 +95,7 @@ class Store:
     pipelines: Pipelines
     executions: Executions
     execution_results: ExecutionResults
+    source_commits: SourceCommits
     followed_images: FollowedImages
     approvals: Approvals
     fixes: Fixes
@@ -204,6 +206,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         pipelines=Pipelines(database),
         executions=Executions(database),
         execution_results=ExecutionResults(database),
+        source_commits=SourceCommits(database),
         followed_images=FollowedImages(database, outbox),
         approvals=Approvals(database, outbox),
         fixes=Fixes(database),

@@ -29,6 +29,11 @@ def make_repository_path(repository: str) -> str:
     return f"/images?repository={quote(repository, safe='/')}"
 
 
+def make_commit_path(repository: str, commit: str) -> str:
+    """The page of a commit of a git repository."""
+    return f"/repositories/{quote(repository, safe='')}/commits/{commit}"
+
+
 def make_tag_path(repository: str, tag: str) -> str:
     """The page of a tag."""
     return f"/images/r/{quote(repository, safe='/')}:{quote(tag, safe='')}"

@@ -22,6 +22,7 @@ from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.shared.wording import shorten_text
 from dockgate.store.delivery.execution_results import has_result
+from dockgate.store.delivery.source_commits import record_source_commit
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import (
@@ -66,9 +67,8 @@ class Executions:
         with self._database.write() as connection:
             lock_name(connection, pipelines, pipeline)
             is_of_pipeline = executions.c.pipeline == pipeline
-            present = (
-                connection.execute(_EXECUTION.where(is_of_pipeline, executions.c.cause == cause)).mappings().first()
-            )
+            query = _EXECUTION.where(is_of_pipeline, executions.c.cause == cause)
+            present = connection.execute(query).mappings().first()
             if present is not None:
                 return Execution(**present)
             version = require_pipeline(connection, pipeline).version
@@ -228,6 +228,7 @@ class Executions:
         """End an action. False when it was over already."""
         with self._database.write() as connection:
             if finish_run(connection, key, state, now, reason=reason, variables=variables, artifact=artifact):
+                record_source_commit(connection, key.execution, variables or {})
                 return True
             _read_run(connection, key)
             return False
@@ -364,8 +365,7 @@ def _get(connection: Connection, execution_id: str, *, should_lock: bool = False
     row = connection.execute(lock_rows(query) if should_lock else query).mappings().first()
     if row is None:
         raise NotFoundError(
-            f"there is no execution {execution_id!r}",
-            "`dockgate pipeline show NAME` lists its executions.",
+            f"there is no execution {execution_id!r}", "`dockgate pipeline show NAME` lists its executions."
         )
     return Execution(**row)
 

@@ -24,6 +24,7 @@ from dockgate.store.schema.delivery import (
     executions,
     followed_images,
     services,
+    source_commits,
     task_definitions,
 )
 from dockgate.store.schema.events import outbox
@@ -95,6 +96,7 @@ class RowRetention:
                 unlocked_executions = select(executions.c.id).where(*is_over).with_for_update(skip_locked=True)
                 ended_ids = connection.scalars(unlocked_executions).all()
                 connection.execute(delete(action_runs).where(action_runs.c.execution.in_(ended_ids)))
+                connection.execute(delete(source_commits).where(source_commits.c.execution.in_(ended_ids)))
                 connection.execute(delete(executions).where(executions.c.id.in_(ended_ids)))
             deleted_ids += ended_ids
         return deleted_ids

@@ -91,6 +91,20 @@ action_runs = Table(
 )
 Index(None, action_runs.c.execution, action_runs.c.seq)
 
+# The commits that source actions fetched. `words` is the beginning of the message as it is compared.
+source_commits = Table(
+    "source_commits",
+    metadata,
+    define_sequence(),
+    define_text("execution", ForeignKey(executions.c.id)),
+    define_text("repository"),
+    define_text("commit"),
+    define_text("subject"),
+    define_text("words"),
+    UniqueConstraint("execution", "repository", "commit"),
+)
+Index(None, source_commits.c.commit)
+
 approvals = Table(
     "approvals",
     metadata,

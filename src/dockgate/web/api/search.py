@@ -1,5 +1,6 @@
 """Search for anything by its name or digest."""
 
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Annotated
@@ -17,22 +18,33 @@ from dockgate.web.api import Reader, ServerDependency, make_router, mark_self_ch
 from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.images import list_visible_digests
 from dockgate.web.api.pipelines import list_visible_pipelines
-from dockgate.web.page_paths import make_package_path, make_repository_path, make_tag_path, make_vulnerability_path
+from dockgate.web.page_paths import (
+    make_commit_path,
+    make_package_path,
+    make_repository_path,
+    make_tag_path,
+    make_vulnerability_path,
+)
 
-# Matches of an answer, and vulnerabilities and packages, of each.
+# Matches of an answer; vulnerabilities, packages, commits and their executions, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10
 LONGEST_SEARCH = 1000
+_COMMIT_START = re.compile("[0-9a-f]{7,40}")
 
 router = make_router()
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """Something that matches. `kind` is "image", "vulnerability", … ; `page` is its path in the console."""
+    """Something that matches. `kind` is "image", "vulnerability", … ; `page` is its path in the console.
+
+    `title` is the first line of a commit's message, null for others.
+    """
 
     name: str
     kind: str
     page: str
+    title: str | None = None
 
 
 @router.get("/search")
@@ -42,7 +54,8 @@ def search_objects(
 ) -> list[Match]:
     """Find vulnerabilities, packages, images, executions and others by name.
 
-    The beginning or a part of a name is enough. An image is also found by REPOSITORY:TAG and REPOSITORY@DIGEST.
+    The beginning or a part of a name is enough. An image is also found by REPOSITORY:TAG and REPOSITORY@DIGEST. Commits
+    of executions are found by seven digits of their id or by words of their message.
     """
     return find_matches(caller, server, q.strip())
 
@@ -87,4 +100,22 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     pushed_names = (name for name in store.images.list_pushed_repositories() if caller.can_reach(repository=name))
     repositories = (name for name in pushed_names if lower in name.lower())
     matches += [(name, "image repository", make_repository_path(name)) for name in repositories]
-    return [Match(*match) for match in matches[:MAX_MATCHES]]
+    commits = _find_commits(caller, server, words)
+    return [*(Match(*match) for match in matches[: MAX_MATCHES - len(commits)]), *commits]
+
+
+def _find_commits(caller: Caller, server: WebServices, words: str) -> list[Match]:
+    """The commits that executions fetched, and these executions, as far as the caller sees them."""
+    stored_commits = server.store.source_commits
+    rows = stored_commits.find_by_id(words.lower()) if _COMMIT_START.fullmatch(words.lower()) else ()
+    rows = [row for row in rows or stored_commits.find_by_words(words) if caller.can_reach(repository=row.repository)]
+    commits = {
+        (path := make_commit_path(row.repository, row.commit)): Match(row.commit, "commit", path, row.subject)
+        for row in rows
+    }
+    executions = [
+        Match(row.execution, "execution", f"/executions/{row.execution}")
+        for row in rows
+        if row.execution != words and caller.can_reach(pipeline=row.pipeline)
+    ]
+    return [*list(commits.values())[:MAX_NAMES], *executions[:MAX_NAMES]]

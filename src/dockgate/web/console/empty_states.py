@@ -209,9 +209,9 @@ EMPTY_STATES: dict[str, EmptyState] = {
     ),
     "search": EmptyState(
         "Search",
-        "Search finds vulnerabilities, packages, images, executions, pipelines, services, policies and waivers.",
-        "Give the beginning of the name of a vulnerability or package, at least six characters of a digest, "
-        "or a part of another name.",
+        "Search finds vulnerabilities, packages, images, commits, executions, pipelines, services, policies, waivers.",
+        "Give the beginning of the name of a vulnerability or package, at least six characters of a digest or seven of "
+        "a commit, words of a commit's message, or a part of another name.",
         unmatched="Nothing has this name.",
     ),
     "log": EmptyState(

@@ -31,6 +31,8 @@ from dockgate.web.console.text_pages import make_text_page, split_lines
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
 
 COMMITS = 50
+# Executions of a commit on its page.
+MAX_EXECUTIONS = 20
 # Lines of a difference that a page shows.
 MAX_DIFF_LINES = 2000
 # Bytes of a file that a form changes: what it sends encoded has room in a body.
@@ -218,6 +220,12 @@ def show_commit(
         ]
         if committed
         else (),
+        executions=[
+            row.execution
+            for row in server.store.source_commits.list_of_commit(name, shown_commit.id)
+            if caller.can_reach(pipeline=row.pipeline)
+        ],
+        MAX_EXECUTIONS=MAX_EXECUTIONS,
         branches=sorted(server.source.list_heads(name))[:MAX_NAMES],
         message=make_text_page(_split_message(shown_commit.message)),
         lines=[line for _, line in make_text_page(lines, limit=MAX_DIFF_LINES).lines],

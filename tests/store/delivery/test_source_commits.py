@@ -1,0 +1,68 @@
+"""Contract of the store: the commits that executions fetched."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from tests.store.factories import FACTORIES, LATER, NOW, key, opened, started
+
+from dockgate.delivery.model import RunState
+from dockgate.store import Store
+from dockgate.store.delivery.source_commits import MAX_SEARCHED, MAX_SUBJECT
+
+COMMIT = "c0ffee5" + "a" * 33
+
+
+@pytest.fixture(params=FACTORIES)
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    with opened(request.param, tmp_path) as store:
+        yield store
+
+
+def fetch(store: Store, cause: str, commit: str, message: str) -> str:
+    """An execution whose source action fetched a commit. Returns its id."""
+    execution = started(store, cause)
+    variables = {"RepositoryName": "app", "CommitId": commit, "CommitMessage": message}
+    for _ in range(2):
+        store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, LATER, variables=variables)
+    return execution
+
+
+def test_a_commit_is_found_by_the_first_digits_of_its_id(store: Store) -> None:
+    first, second = (fetch(store, cause, COMMIT, "Bump OpenSSL\n\nto 3.5.1") for cause in ("a", "b"))
+    fetch(store, "c", "f" * 40, "Other")
+    rows = store.source_commits.find_by_id("c0ffee5")
+    assert [(row.execution, row.pipeline, row.repository) for row in rows] == [
+        (second, "web", "app"),
+        (first, "web", "app"),
+    ]
+    assert {(row.commit, row.subject) for row in rows} == {(COMMIT, "Bump OpenSSL")}
+    assert store.source_commits.find_by_id(COMMIT) == rows == store.source_commits.list_of_commit("app", COMMIT)
+    assert not store.source_commits.find_by_id("c0ffee6")
+    assert not store.source_commits.list_of_commit("other", COMMIT)
+
+
+def test_a_commit_is_found_by_words_of_its_message_in_any_order_and_case(store: Store) -> None:
+    fetch(store, "a", COMMIT, "Bump  OpenSSL\n\nto 100% Größe_1")
+    fetch(store, "b", "f" * 40, f"{'long ' * MAX_SEARCHED}end")
+    for text in ("openssl bump", "GRÖSSE", "penss", "100%", "größe_1"):
+        assert [row.commit for row in store.source_commits.find_by_words(text)] == [COMMIT], text
+    assert not store.source_commits.find_by_words("10_%")
+    assert not store.source_commits.find_by_words("bump apache")
+    assert not store.source_commits.find_by_words("end")
+    assert not store.source_commits.find_by_words(" ")
+    (long,) = store.source_commits.find_by_words("long")
+    assert len(long.subject) == MAX_SUBJECT
+
+
+def test_the_commits_of_an_execution_are_deleted_with_it(store: Store) -> None:
+    execution = fetch(store, "a", COMMIT, "Bump")
+    store.executions.stop(execution, "enough", NOW)
+    assert list(store.row_retention.delete_executions([execution], LATER)) == [execution]
+    assert not store.source_commits.find_by_id(COMMIT)
+
+
+def test_an_action_without_a_commit_records_none(store: Store) -> None:
+    execution = started(store)
+    store.executions.finish(key("Source", execution=execution), RunState.SUCCEEDED, NOW, variables={"CommitId": COMMIT})
+    assert not store.source_commits.find_by_id(COMMIT)
