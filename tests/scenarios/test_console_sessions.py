@@ -72,7 +72,34 @@ def test_a_part_of_a_page_without_session_leads_to_sign_in_and_back_to_the_page(
     headers = FROM_PAGE | {"HX-Request": "true", "HX-Current-URL": f"{site.server.url}/events/rules/default/test"}
     with Browser(site.server) as browser:
         answer = browser.post("/definitions/check", data={"text": "typed"}, headers=headers)
-    assert (answer.status_code, answer.headers["HX-Redirect"]) == (401, "/signin?to=%2Fevents%2Frules%2Fdefault")
+        assert (answer.status_code, "HX-Redirect" in answer.headers) == (401, False)
+        assert "<html" not in answer.text
+        assert "your session has ended" in answer.text
+        assert '<a href="/signin?to=%2Fevents%2Frules%2Fdefault">' in answer.text
+        part = browser.get("/pipelines", headers=headers)
+        assert (part.status_code, part.headers["HX-Redirect"]) == (401, "/signin?to=%2Fevents%2Frules%2Fdefault")
+
+
+def test_a_check_of_what_is_typed_that_fails_is_answered_inside_the_form(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.VIEWER]) as browser:
+        for headers, text, status in ((FROM_PAGE, "a\0b", 400), ({"Sec-Fetch-Site": "none"}, "a", 403)):
+            part = {"Accept": "text/html", **headers, "HX-Request": "true"}
+            answer = browser.post("/definitions/check", data={"text": text}, headers=part)
+            assert (answer.status_code, "<html" in answer.text) == (status, False)
+            assert "Not checked." in answer.text
+
+
+def test_a_form_with_a_file_without_session_shows_its_text(site: Site) -> None:
+    files = {"file": ("a.json", '{"of": "a file"}'), "content": (None, "typed <b>\r\nsecond")}
+    with Browser(site.server) as browser:
+        answer = browser.post("/vex", files=files, headers=FROM_PAGE)
+        large = browser.post("/vex", files={"content": (None, "typed " + "&" * (1 << 20))}, headers=FROM_PAGE)
+    assert answer.status_code == large.status_code == 401
+    assert "typed &lt;b&gt;\nsecond</textarea>" in answer.text
+    assert "of a file" not in unescape(answer.text)
+    assert 'href="/signin?to=%2Fvex"' in answer.text
+    assert "Too long to be shown here." in large.text
+    assert len(large.text) < 1 << 20
 
 
 @pytest.mark.parametrize("to", ["//evil.example/", "https://evil.example/", "/\\evil.example", "javascript:alert(1)"])

@@ -3,7 +3,8 @@
 import errno
 import logging
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,7 +13,6 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
-from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Receive, Scope, Send
 
@@ -63,7 +63,8 @@ _STATUS: tuple[tuple[type[errors.DockgateError], int], ...] = (
     (errors.DatabaseError, 503),
     (errors.DeployError, 409),
 )
-
+# A host name or address, and perhaps a port.
+_HOST = re.compile(r"([a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
 
 _log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def _make_app(
         openapi_url=None,  # api/openapi.py serves it to callers with the permission read
         redirect_slashes=False,  # one path for each call
     )
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts))
+    app.add_middleware(RefusalMiddleware, refuse=partial(_refuse_other_hosts, frozenset(hosts)))
     for refusal in refusals:
         app.add_middleware(RefusalMiddleware, refuse=refusal)
     app.add_middleware(BodySizeLimit)
@@ -166,6 +167,20 @@ def _make_refusal_response(request: Request, refusal: Refusal) -> Response:
     if console.is_page_wanted(request):
         return console.render_error_page(request, refusal.status, refusal.error, refusal.advice)
     return AsciiResponse({"error": refusal.error, "advice": refusal.advice}, refusal.status)
+
+
+def _refuse_other_hosts(hosts: Collection[str], request: Request) -> Refusal | None:
+    """Refuse requests by other names than ours: another site could have its name lead here (DNS rebinding)."""
+    host = _HOST.fullmatch(request.headers.get("host", "").lower())
+    if host is not None and host[1] in hosts:
+        return None
+    name = host[0] if host else "HOST"
+    return Refusal(
+        400,
+        f"this server accepts no requests for the host {host[0][:100]}" if host else "the request names no valid host",
+        f"Open {request.app.state.server.url}. If people shall reach the server as {name[:100]}, start it with "
+        f"`DOCKGATE_PUBLIC_URL={request.url.scheme}://{name[:100]}`.",
+    )
 
 
 def _refuse_other_origins(request: Request) -> Refusal | None:

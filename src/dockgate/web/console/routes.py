@@ -15,6 +15,7 @@ from dockgate.shared.interfaces import override
 from dockgate.web.authorization import GuardedRoute, get_authorized_caller
 from dockgate.web.browser_sessions import SAFE_METHODS, require_same_origin
 from dockgate.web.console.formats import make_sentence
+from dockgate.web.console.multipart import find_boundary, read_parts
 from dockgate.web.console.rendering import render_page
 from dockgate.web.error_responses import request_id
 from dockgate.web.page_paths import request_address, request_path
@@ -26,6 +27,8 @@ MAX_FIELDS = 100
 TEXT_FIELDS = frozenset({"content"})
 # Fields of forms that a person does not type, or that no page may show.
 _HIDDEN_FIELDS = frozenset({"do", "form", "head", "key", "password", "secret", "to", "token", "verdict", "version"})
+# Characters of a field that the page of an ended session shows: it answers people whom the server does not know.
+_MAX_SHOWN = 1 << 20
 # Parts that the path of a form may have more than the path of its page.
 _FORM_PARTS = 3
 _FORM_TYPE = "application/x-www-form-urlencoded"
@@ -55,7 +58,7 @@ class PageRoute(GuardedRoute):
             try:
                 return await handle(request)
             except UnknownCallerError:
-                is_form = request.method not in SAFE_METHODS and "HX-Request" not in request.headers
+                is_form = request.method not in SAFE_METHODS and not is_part(request)
                 if not is_form or not is_page_wanted(request):
                     raise
                 return await _render_ended_session(request)
@@ -111,11 +114,18 @@ def is_page_wanted(request: Request) -> bool:
     return not is_api and "text/html" in request.headers.get("accept", "")
 
 
+def is_part(request: Request) -> bool:
+    """Return whether a page asks by itself to check what is typed, and shows the answer in a part."""
+    return request.method not in SAFE_METHODS and "HX-Request" in request.headers
+
+
 def render_error_page(
     request: Request, status: int, message: str, advice: str | None, caller: Caller | None = None
 ) -> Response:
     """An error as a page: what happened, the next step, and the id of the request, which the log has too."""
     name = request_id(request)
+    if is_part(request):
+        return render_page(request, caller, "_not_checked.html", status, message=message, advice=advice, sign_in=None)
     _log.info("%s %s: %d %s [request %s]", request.method, request.url.path, status, message, name)
     return render_page(
         request,
@@ -136,8 +146,8 @@ def _choose_next_page(request: Request, status: int) -> tuple[str, str] | None:
     The same page again helps only where the server may answer in another way.
     """
     if request.method not in SAFE_METHODS:
-        back = _read_own_path(request, "Referer")
-        return ("Back", _find_page(request, back)) if back else None
+        page = find_form_page(request)
+        return ("Back", page) if page != "/" else None
     if status not in (400, 403, 404, 405, 422):
         return "Try again", request_address(request)
     name = _LISTS.get(request.url.path.split("/")[1])
@@ -162,11 +172,14 @@ def answer_error(request: Request, error: DockgateError, status: int, caller: Ca
 
 def _sign_in(request: Request) -> Response:
     """Lead to the page to sign in, and from there back to where the person was."""
-    if "HX-Request" in request.headers:  # htmx would follow a redirect, and show that page inside the present one
-        headers = {"HX-Redirect": _make_sign_in_path(_find_page(request, _read_own_path(request, "HX-Current-URL")))}
-        return Response(status_code=401, headers=headers)
-    is_page = request.method in SAFE_METHODS
-    return redirect_to(_make_sign_in_path(request_address(request) if is_page else _find_form_page(request)))
+    if "HX-Request" not in request.headers:
+        is_page = request.method in SAFE_METHODS
+        return redirect_to(_make_sign_in_path(request_address(request) if is_page else find_form_page(request)))
+    # htmx would follow a redirect, and show that page inside the present one.
+    sign_in_path = _make_sign_in_path(_find_page(request, _read_own_path(request, "HX-Current-URL")))
+    if is_part(request):  # nothing leads away from what is being typed
+        return render_page(request, None, "_not_checked.html", 401, message=None, advice=None, sign_in=sign_in_path)
+    return Response(status_code=401, headers={"HX-Redirect": sign_in_path})
 
 
 def _make_sign_in_path(target: str) -> str:
@@ -175,8 +188,7 @@ def _make_sign_in_path(target: str) -> str:
 
 async def _render_ended_session(request: Request) -> Response:
     """The answer to a form without session: what was typed, to copy, and the way back to its page by signing in."""
-    is_readable = request.headers.get("content-type", "").partition(";")[0].strip().lower() == _FORM_TYPE
-    fields = await read_form(request) if is_readable else {}
+    fields = await _read_typed_fields(request)
     return render_page(
         request,
         None,
@@ -184,12 +196,25 @@ async def _render_ended_session(request: Request) -> Response:
         401,
         title="Error: your session has ended",
         fields={name: value for name, value in fields.items() if value and name not in _HIDDEN_FIELDS},
-        sign_in_path=_make_sign_in_path(_find_form_page(request)),
+        max_shown=_MAX_SHOWN,
+        sign_in_path=_make_sign_in_path(find_form_page(request)),
     )
 
 
-def _find_form_page(request: Request) -> str:
-    """The page from which a form was sent: what the browser names, or else what the form's path begins with."""
+async def _read_typed_fields(request: Request) -> dict[str, str]:
+    """The texts of a form, whether or not it could send a file."""
+    content_type = request.headers.get("content-type", "")
+    if content_type.partition(";")[0].strip().lower() == _FORM_TYPE:
+        return await read_form(request)
+    boundary = find_boundary(content_type)
+    if boundary is None:
+        return {}
+    parts = read_parts(await read_body(request), boundary)
+    return {name: part.data.decode(errors="replace") for name, part in parts.items() if part.file_name is None}
+
+
+def find_form_page(request: Request) -> str:
+    """The page from which a form was sent: the browser names it, or the form's path begins with it."""
     return _find_page(request, _read_own_path(request, "Referer") or request_path(request))
 
 
@@ -206,8 +231,19 @@ def _find_page(request: Request, address: str | None) -> str:
 
 
 def _has_page(request: Request, path: str) -> bool:
-    """Return whether a page has this path: a browser can open it."""
+    """Return whether a page has this path: a browser can open it.
+
+    Of routes whose paths match, those with the most fixed parts count: a name in a path may have slashes, and so match
+    the addresses of forms.
+    """
     scope = {"type": "http", "method": "GET", "path": unquote(path), "headers": []}
-    return any(
-        isinstance(route, PageRoute) and route.matches(scope)[0] is Match.FULL for route in request.app.router.routes
-    )
+    matches = [
+        (_count_fixed_parts(route.path), route.matches(scope)[0] is Match.FULL)
+        for route in request.app.router.routes
+        if isinstance(route, PageRoute) and route.matches(scope)[0] is not Match.NONE
+    ]
+    return max(matches, default=(0, False))[1]
+
+
+def _count_fixed_parts(path: str) -> int:
+    return sum(not part.startswith("{") for part in path.split("/"))
