@@ -125,6 +125,9 @@ def test_a_commit_is_found_by_what_people_call_it(repository: Repository) -> Non
     assert repository.files.find_commit("web", "main") == second
     for digits in (4, 8, 12, 39, 40):
         assert repository.files.find_commit("web", first[:digits]) == first
+    assert repository.files.read("web", first[:8], "a") == b"1"
+    assert [entry.size for entry in repository.files.list("web", first[:8], "")] == [1]
+    assert [entry.id for entry in repository.files.list_commits("web", first[:8], 9)] == [first]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +143,9 @@ def test_no_expression_of_git_names_a_commit(repository: Repository, name: str) 
     with pytest.raises(NotFoundError) as caught:
         repository.files.find_commit("web", name)
     assert caught.value.advice
+    with pytest.raises(NotFoundError) as refused:
+        repository.files.list("web", name, "")
+    assert "HEAD:" not in str(refused.value.advice)
 
 
 @pytest.mark.real
@@ -152,6 +158,7 @@ def test_tags_name_commits_and_digits_of_several_commits_name_none(tmp_path: Pat
     git(clone, "tag", commits[1][:8], commits[2])
     git(clone, "push", "--quiet", "--tags", "origin")
     assert repository.files.find_commit("web", "v1") == commits[0]
+    assert repository.files.read("web", "v1", "a") == b"0"
     assert repository.files.find_commit("web", commits[1][:8]) == commits[2]
     tree = git(clone, "rev-parse", f"{commits[0]}^{{tree}}").strip()
     with pytest.raises(NotFoundError):

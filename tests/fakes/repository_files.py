@@ -29,7 +29,7 @@ class MemoryFiles:
         self._host = host
 
     def list(self, repository: str, revision: str, folder: str) -> Sequence[TreeEntry]:
-        files = self._host.files(repository, revision)
+        files = self._host.files(repository, self.find_commit(repository, revision))
         start = f"{check_path(folder)}/" if folder else ""
         entries: dict[str, TreeEntry] = {}
         for path, text in files.items():
@@ -42,7 +42,7 @@ class MemoryFiles:
         return sorted(entries.values(), key=lambda entry: (entry.kind is not EntryKind.FOLDER, entry.name))
 
     def read(self, repository: str, revision: str, path: str) -> bytes:
-        files = self._host.files(repository, revision)
+        files = self._host.files(repository, self.find_commit(repository, revision))
         if check_path(path) not in files:
             raise NotFoundError(f"no file {path!r}", "Open the folder above it.")
         if len(files[path].encode()) > MAX_FILE:
@@ -60,7 +60,7 @@ class MemoryFiles:
         return like[0]
 
     def list_commits(self, repository: str, revision: str, limit: int) -> Sequence[Commit]:
-        return self._host.list_commits(repository, revision)[:limit]
+        return self._host.list_commits(repository, self.find_commit(repository, revision))[:limit]
 
     def diff_commits(self, repository: str, base: str | None, commit: str) -> str:
         if base is None:

@@ -411,10 +411,12 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     before = site.server.get("/repositories/web/commits")[0]["id"]
     head = site.server.get("/repositories?limit=1000")
     web = next(entry for entry in head if entry["name"] == "web")["heads"]["main"]
-    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n" * 2500, "message": "Add notes"}
+    fields = {"at": "main", "head": web, "path": "notes.txt", "content": "new\n" * 2500}
+    fields["message"] = f"Add notes\n\n{'why ' * 500}"
     browser.send_form("/repositories/web/edit", author="Ada", email="ada@example.org", **fields)
     newest, *older = site.server.get("/repositories/web/commits?at=main")
-    assert newest["message"] == "Add notes"
+    assert newest["message"].startswith("Add notes\n\nwhy")
+    assert len(newest["message"]) == 1000
     assert older == site.server.get(f"/repositories/web/commits?after={newest['id']}")
     page = browser.get(f"/repositories/web/commits/{newest['id']}?against={before}").text
     assert f'What differs from <bdi class="foreign">{before}' in page
@@ -423,6 +425,8 @@ def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser:
     assert "+new" in browser.get(call).json()["difference"]
     for commit, base in ((newest["id"][:8], before[:12]), ("main", before[:8])):
         assert "<ins>+new</ins>" in browser.get(f"/repositories/web/commits/{commit}?against={base}").text
+    for at in (newest["id"][:8], newest["id"]):
+        assert "Lines 1 to 1,000" in browser.get(f"/repositories/web/files/notes.txt?at={at}").text
     refused = browser.get(f"/repositories/web/commits/{newest['id']}?against=main~1")
     assert refused.status_code == 404
     assert 'value="main~1"' in refused.text

@@ -77,7 +77,7 @@ def is_path_supported(path: str) -> bool:
 class RepositoryFiles(Protocol):
     """The files and the history of repositories that Dockgate hosts.
 
-    A revision is a commit id or a branch. All raise NotFoundError for an unknown repository, revision or path, and
+    A revision is whatever `find_commit` takes. All raise NotFoundError for an unknown repository, revision or path, and
     UsageError for a path that is not supported (`is_path_supported`).
     """
 

@@ -275,9 +275,9 @@ def resolve(place: Path, repository: str, revision: str) -> str:
     except UnavailableError as error:
         if not isinstance(error.__cause__, subprocess.CalledProcessError) or error.__cause__.returncode != 1:
             raise
-        raise NotFoundError(
-            f"no commit or branch {revision!r} in {repository}", f"Push it: git push origin HEAD:{revision}"
-        ) from None
+        is_id = name == revision
+        advice = "Push a branch or a tag that has it." if is_id else f"Push it: git push origin HEAD:{revision}"
+        raise NotFoundError(f"no commit or branch {revision!r} in {repository}", advice) from None
 
 
 def _resolve_id(place: Path, repository: str, revision: str) -> str:

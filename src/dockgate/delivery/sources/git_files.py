@@ -144,7 +144,7 @@ class GitFiles(RepositoryFiles):
 
     def _find(self, repository: str, revision: str) -> tuple[Path, str]:
         place = get_place(self._folder, repository)
-        return place, resolve(place, repository, revision)
+        return place, self.find_commit(repository, revision)
 
     def _check_branch(self, place: Path, branch: str) -> None:
         try:

@@ -1,16 +1,18 @@
 """The files and commits of the server's git repositories."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated
 
 from fastapi import Query
 
 from dockgate.delivery.repository_files import TreeEntry
 from dockgate.delivery.source_ports import Commit
+from dockgate.shared.wording import shorten_text
 from dockgate.web.api import Reader, ServerDependency, make_router
 
-# Commits of a page.
+# Commits of a page, and characters of their messages there: git allows megabytes.
 PAGE, LARGEST_PAGE = 50, 1000
+MAX_MESSAGE = 1000
 
 router = make_router()
 
@@ -30,7 +32,7 @@ class CommitView:
 
 @router.get("/repositories/{name}/tree")
 def list_tree(name: str, caller: Reader, server: ServerDependency, at: str = "main", path: str = "") -> list[TreeEntry]:
-    """List the entries of a folder of a branch or commit, folders first."""
+    """List the entries of a folder of a branch, tag or commit, folders first."""
     return list(server.files.list(name, at, path))
 
 
@@ -43,13 +45,15 @@ def list_commits(
     limit: Annotated[int, Query(ge=1, le=LARGEST_PAGE)] = PAGE,
     after: str | None = None,
 ) -> list[Commit]:
-    """List commits of a branch or commit, newest first.
+    """List commits of a branch, tag or commit, newest first.
 
-    `after` is the id of the last commit of the previous page.
+    Messages have their first 1,000 characters. `after` is the id of the last commit of the previous page.
     """
     if after:
-        return list(server.files.list_commits(name, after, limit + 1))[1:]
-    return list(server.files.list_commits(name, at, limit))
+        commits = server.files.list_commits(name, after, limit + 1)[1:]
+    else:
+        commits = server.files.list_commits(name, at, limit)
+    return [replace(commit, message=shorten_text(commit.message, MAX_MESSAGE)) for commit in commits]
 
 
 @router.get("/repositories/{name}/commits/{commit}")

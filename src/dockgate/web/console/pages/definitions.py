@@ -12,6 +12,7 @@ from dockgate.delivery.definitions.pipeline_text import write_pipeline
 from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
+from dockgate.shared.wording import format_count
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
@@ -19,6 +20,7 @@ from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
+from dockgate.web.console.text_pages import make_text_page, split_lines
 
 # Lines of a difference that a page shows.
 MAX_LINES = 2000
@@ -59,8 +61,11 @@ def check_text(server: WebServices, text: str, form: str, name: str) -> CheckRes
 
 
 def compare_texts(old_text: str, new_text: str) -> list[str]:
-    """The unified difference of two texts, without the lines that name files."""
-    return list(unified_diff(old_text.splitlines(), new_text.splitlines(), lineterm="", n=4))[2:][:MAX_LINES]
+    """The unified difference of two texts, without the lines that name files; what a page has room for."""
+    lines = list(unified_diff(split_lines(old_text), split_lines(new_text), lineterm="", n=4))[2:]
+    page = make_text_page(lines, limit=MAX_LINES)
+    excess = page.total - len(page.lines)
+    return [line for _, line in page.lines] + ([f" … {format_count(excess, 'more line')}"] if excess else [])
 
 
 @router.post("/definitions/check")

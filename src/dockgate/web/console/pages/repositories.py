@@ -41,8 +41,8 @@ MAX_EDITED = 128 << 10
 MAX_PARENTS = 10
 # Branches or tags of a repository on its page, and branches of each in the list of repositories.
 MAX_NAMES, MAX_HEADS = 200, 10
-# Entries of a folder on a page, and what they are sorted by.
-MAX_ENTRIES = 500
+# Entries of a folder on a page, fewer if their links are long (bytes of all links), and what they are sorted by.
+MAX_ENTRIES, MIN_ENTRIES, MAX_LINKS = 500, 20, 200_000
 _ENTRY_KEYS: dict[str, Callable[[TreeEntry], str | int]] = {
     "name": lambda entry: entry.name.lower(),
     "bytes": lambda entry: -1 if entry.size is None else entry.size,
@@ -99,7 +99,7 @@ def show_repository(
         heads=heads,
         branches=sorted(heads)[:MAX_NAMES],
         clone_url=server.make_clone_url(name),
-        entries=_make_entry_table(request, server.files.list(name, branch, "") if branch else ()),
+        entries=make_entry_table(request, server.files.list(name, branch, "") if branch else (), branch),
         tags=make_page_table(request, "tags", _list_tags(server.source.list_references(name)), {}, ("",), MAX_NAMES),
         after=after,
         commits=commits[:COMMITS],
@@ -108,9 +108,11 @@ def show_repository(
     )
 
 
-def _make_entry_table(request: Request, entries: Sequence[TreeEntry]) -> PageTable[TreeEntry]:
+def make_entry_table(request: Request, entries: Sequence[TreeEntry], at: str, folder: str = "") -> PageTable[TreeEntry]:
     """The table of a folder's entries, in git's order unless they are sorted."""
-    return make_page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, MAX_ENTRIES)
+    longest_link = len(quote(f"{folder}{at}")) + max((len(quote(entry.name)) for entry in entries), default=0)
+    limit = min(max(MAX_LINKS // max(longest_link, 1), MIN_ENTRIES), MAX_ENTRIES)
+    return make_page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, limit)
 
 
 def _list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
@@ -135,7 +137,7 @@ def show_file(
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
     kind = _find_kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
-        entries = _make_entry_table(request, server.files.list(name, at, path))
+        entries = make_entry_table(request, server.files.list(name, at, path), at, path)
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     page, reason, content = None, "", b""
     try:
