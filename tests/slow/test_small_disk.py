@@ -52,8 +52,7 @@ class Delivery:
         retention = Retention(KEEP_DAYS, keep_images=5, keep_revisions=5)
         self.collection = self.use_cases.garbage_collection
         self.collection.registry_reader.retention = retention
-        for remover in self.collection.removers:
-            remover.__self__.retention = retention  # type: ignore[attr-defined]
+        self.collection.collect_rows.__self__.retention = retention  # type: ignore[attr-defined]
         pipeline = documents.read(PIPELINE.format(name="web", repository="web", service="web", timeout="1d"), "p.yaml")
         assert isinstance(pipeline, Pipeline)
         self.store.pipelines.put(pipeline, self.clock.now())

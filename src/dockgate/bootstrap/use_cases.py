@@ -242,7 +242,6 @@ class _Wiring(VerdictWiring):
         """Make what removes images and rows that nothing needs."""
         store, adapters, settings = self.store, self.adapters, self.options.settings
         retention = Retention(settings.keep_days, settings.keep_images, settings.keep_revisions)
-        old = RowRetention(store, self.clock, self.effects, retention)
         self.garbage_collection = GarbageCollection(
             store,
             RegistryReader(store, adapters.registry, adapters.targets, self.selection, self.clock, retention),
@@ -251,16 +250,7 @@ class _Wiring(VerdictWiring):
             self.clock,
             self.effects,
             settings.gc_hours,
-            # Those that name others come first.
-            [
-                old.collect_revisions,
-                old.collect_executions,
-                old.collect_logs,
-                old.collect_artifacts,
-                old.collect_gone_images,
-                old.collect_verdicts,
-                old.collect_documents,
-            ],
+            RowRetention(store, self.clock, self.effects, retention).collect,
         )
         self.local_collections = LocalCollections(store, adapters.local_storage, self.clock, retention)
 

@@ -82,12 +82,14 @@ class CountedImages:
     """A page of images.
 
     `previous` is the cursor of the page before, None if that is the first page or this is. `total` is the number of
-    images on all pages; None if there is only this page, or for a query by verdict or findings.
+    images on all pages; None if there is only this page, or for a query by verdict or findings. `repositories` are
+    those that the caller may see.
     """
 
     page: ImagePage
     previous: str | None
     total: int | None
+    repositories: Sequence[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +132,18 @@ class ImageSearch:
     def list_images(self, query: ImageQuery) -> ImagePage:
         """A page of images. UsageError for a wrong cursor or package URL."""
         with self.store.database.read():  # one connection, and one state of the tables, for all of it
-            return self._list_page(query, *self._make_filter(query))
+            return self._list_page(query, *self._make_filter(query, None))
 
     def list_counted_images(self, query: ImageQuery, limit: int) -> CountedImages:
         """A page of images, the way to the page before, and the number of images: at most `limit` are counted."""
         with self.store.database.read():
-            running, image_filter = self._make_filter(query)
+            repositories = self.list_repositories(query.caller)
+            running, image_filter = self._make_filter(query, repositories)
             page = self._list_page(query, running, image_filter)
             if not query.after and page.next is None:
-                return CountedImages(page, None, None)
+                return CountedImages(page, None, None, repositories)
             total = self.store.image_listing.count(image_filter, limit)
-            return CountedImages(page, self._find_previous_page(query, image_filter), total)
+            return CountedImages(page, self._find_previous_page(query, image_filter), total, repositories)
 
     def _list_page(self, query: ImageQuery, running: Sequence[RunningImage], image_filter: ImageFilter) -> ImagePage:
         images, position = self._read(image_filter, query.sort, _read_cursor(query), query.limit, running, {})
@@ -158,11 +161,16 @@ class ImageSearch:
         position = listing.find_previous_position(image_filter, query.sort, after, query.limit, judged_before)
         return write_cursor(query.sort, position) if position else None
 
-    def _make_filter(self, query: ImageQuery) -> tuple[Sequence[RunningImage], ImageFilter]:
-        """What runs that the caller may see, and the conditions of the query."""
+    def _make_filter(
+        self, query: ImageQuery, repositories: Sequence[str] | None
+    ) -> tuple[Sequence[RunningImage], ImageFilter]:
+        """What runs that the caller may see, and the conditions of the query.
+
+        `repositories` are those that the caller may see, None to read them if a condition needs them.
+        """
         running = self.select_visible_services(self.store.services.list_running_images(), query.caller)
         return running, ImageFilter(
-            repositories=self._list_matching_repositories(query.repository, query.caller),
+            repositories=self._list_matching_repositories(query.repository, query.caller, repositories),
             severities=query.severities,
             is_fixable=query.is_fixable,
             is_exploited=query.is_exploited,
@@ -236,11 +244,14 @@ class ImageSearch:
             else [name for name in names if caller.can_reach(repository=name)]
         )
 
-    def _list_matching_repositories(self, pattern: str | None, caller: Caller | None) -> Collection[str] | None:
+    def _list_matching_repositories(
+        self, pattern: str | None, caller: Caller | None, names: Sequence[str] | None
+    ) -> Collection[str] | None:
         is_limited = caller is not None and caller.is_limited
         if not pattern and not is_limited:
             return None
-        names = self.list_repositories(caller)
+        if names is None:
+            names = self.list_repositories(caller)
         repositories = [name for name in names if not pattern or patterns.is_match(name, pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories

@@ -84,8 +84,12 @@ class CollectionReport:
     notes: tuple[str, ...] = ()
 
 
-# Removes old rows or files of one kind; with false it only counts them.
-Remover = Callable[[bool], RemovedObjects]
+# Removes old rows and files, by their kinds; with false it only counts them.
+RowCollector = Callable[[bool], Sequence[RemovedObjects]]
+
+
+def _collect_no_rows(should_remove: bool) -> Sequence[RemovedObjects]:
+    return ()
 
 
 @dataclass(slots=True)
@@ -93,7 +97,7 @@ class GarbageCollection:
     """Plans and carries out collections.
 
     `storage` is None if the registry's blobs are not ours to delete. `every_hours` is how often a collection starts by
-    itself, 0 for never. `removers` remove what is not an image, in this order.
+    itself, 0 for never. `collect_rows` removes what is not an image.
     """
 
     store: Store
@@ -103,7 +107,7 @@ class GarbageCollection:
     clock: ServerClock
     effects: Effects
     every_hours: float = 0
-    removers: Sequence[Remover] = ()
+    collect_rows: RowCollector = _collect_no_rows
     _notes: list[str] = field(default_factory=list, init=False)
 
     def plan(self) -> CollectionReport:
@@ -116,7 +120,7 @@ class GarbageCollection:
             else {blob.digest: blob.size or 0 for blob in self.storage.list_unreferenced_blobs()}
         )
         blobs |= _list_removed_blobs(snapshot)
-        others = tuple(entry for remover in self.removers if (entry := remover(False)).count)
+        others = tuple(entry for entry in self.collect_rows(False) if entry.count)
         return CollectionReport(
             tuple(removed_images), _list_kept_images(snapshot), len(blobs), sum(blobs.values()), others
         )
@@ -139,7 +143,7 @@ class GarbageCollection:
                 return  # the next round goes on
             report = self._collect_images() if has_work else report
             self.store.push_gate.open()
-            others = tuple(entry for remover in self.removers if (entry := remover(True)).count)
+            others = tuple(entry for entry in self.collect_rows(True) if entry.count)
             report = replace(report, others=others)
         except DockgateError as failure:
             _log.warning("collection %s ended early: %s", number, failure.full_message)

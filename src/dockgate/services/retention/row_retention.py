@@ -14,36 +14,45 @@ from dockgate.store.fleet.findings import MATCHING
 
 @dataclass(slots=True)
 class RowRetention:
-    """Removes what is old. Each method counts what it would remove, and removes it with `should_remove`."""
+    """Removes what is old."""
 
     store: Store
     clock: ServerClock
     effects: Effects
     retention: Retention
 
-    def collect_executions(self, should_remove: bool) -> RemovedObjects:
-        """Executions that ended long ago and that nothing needs."""
-        old = self._list_old_executions()
+    def collect(self, should_remove: bool) -> Sequence[RemovedObjects]:
+        """Count what can be removed, and with `should_remove` remove it. Rows that name others come first."""
+        revisions = self._collect_revisions(should_remove)
+        old = self.store.row_retention.list_old_executions(self.retention.keep_revisions, self._cutoff)
         if should_remove:
             old = self.effects.run(EffectKind.PURGE, self.store.row_retention.delete_executions, old, self._cutoff)
-        return RemovedObjects("executions", len(old))
+        return (
+            revisions,
+            RemovedObjects("executions", len(old)),
+            self._collect_logs(should_remove, old),
+            self._collect_artifacts(should_remove, old),
+            self._collect_gone_images(should_remove),
+            self._collect_verdicts(should_remove),
+            self._collect_documents(should_remove),
+        )
 
-    def collect_logs(self, should_remove: bool) -> RemovedObjects:
+    def _collect_logs(self, should_remove: bool, old_executions: Sequence[str]) -> RemovedObjects:
         """Logs of executions that are deleted. Those of the last day stay."""
         logs = self.store.logs.list_executions(self._a_day_ago)
         removable_logs = self.store.row_retention.list_executions_without_rows(logs.keys())
-        removable_logs |= set() if should_remove else {name for name in self._list_old_executions() if name in logs}
+        removable_logs |= set() if should_remove else logs.keys() & set(old_executions)
         for execution in removable_logs if should_remove else ():
             self.store.logs.delete(execution)
         return RemovedObjects("logs", len(removable_logs), sum(logs[execution] for execution in removable_logs))
 
-    def collect_artifacts(self, should_remove: bool) -> RemovedObjects:
+    def _collect_artifacts(self, should_remove: bool, old_executions: Sequence[str]) -> RemovedObjects:
         """Artifacts that no action has made or uses.
 
         Those of the last day stay: their action may not have ended.
         """
         named_artifacts = self.store.row_retention.list_artifacts(
-            without_executions=() if should_remove else self._list_old_executions()
+            without_executions=() if should_remove else old_executions
         )
         before, count, size = self._a_day_ago, 0, 0
         for blob in list(self.store.blobs.list()):
@@ -53,7 +62,7 @@ class RowRetention:
                 count, size = count + 1, size + blob.size
         return RemovedObjects("artifacts", count, size)
 
-    def collect_revisions(self, should_remove: bool) -> RemovedObjects:
+    def _collect_revisions(self, should_remove: bool) -> RemovedObjects:
         """Revisions of services that are too old to return to."""
         keep, old = (
             self.retention.keep_revisions,
@@ -65,7 +74,7 @@ class RowRetention:
         count = sum(self.effects.run(EffectKind.PURGE, delete, service, keep) for service in old)
         return RemovedObjects("revisions of services", count)
 
-    def collect_verdicts(self, should_remove: bool) -> RemovedObjects:
+    def _collect_verdicts(self, should_remove: bool) -> RemovedObjects:
         """Verdicts that a newer one alike follows (`delete_verdicts`), and those of absent images."""
         rows = self.store.row_retention
         if not should_remove:
@@ -74,7 +83,7 @@ class RowRetention:
         self.effects.run(EffectKind.PURGE, rows.delete_of_absent_images, self._cutoff)
         return RemovedObjects("verdicts", count)
 
-    def collect_gone_images(self, should_remove: bool) -> RemovedObjects:
+    def _collect_gone_images(self, should_remove: bool) -> RemovedObjects:
         """Delete the fleet index's rows of images that are long gone, and those of no image at all."""
         fleet, before = self.store.fleet_retention, self._cutoff
         if not should_remove:
@@ -88,7 +97,7 @@ class RowRetention:
             self.effects.run(EffectKind.PURGE, fleet.delete_vulnerabilities)
         return RemovedObjects("gone images", count)
 
-    def collect_documents(self, should_remove: bool) -> RemovedObjects:
+    def _collect_documents(self, should_remove: bool) -> RemovedObjects:
         """Inventories, snapshots and other documents that nothing names."""
         rows = self.store.row_retention
         digests, seen_verdicts = rows.list_unreferenced_documents()
@@ -105,6 +114,3 @@ class RowRetention:
     @property
     def _a_day_ago(self) -> float:
         return (self.clock() - timedelta(hours=LEAST_HOURS)).timestamp()
-
-    def _list_old_executions(self) -> Sequence[str]:
-        return self.store.row_retention.list_old_executions(self.retention.keep_revisions, self._cutoff)

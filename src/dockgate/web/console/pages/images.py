@@ -12,9 +12,8 @@ from dockgate.gate.model import Status
 from dockgate.scanner.model import Package
 from dockgate.services.images.findings import ImageLayer
 from dockgate.services.images.name_search import strip_own_registry
-from dockgate.services.images.search import NOT_JUDGED, ImageQuery, ImageSummary, list_differing_statuses
+from dockgate.services.images.search import NOT_JUDGED, CountedImages, ImageQuery, ImageSummary, list_differing_statuses
 from dockgate.services.images.visibility import ImageVisibility
-from dockgate.services.web_services import WebServices
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import NotFoundError, UsageError
 from dockgate.store.images.image_filter import ImageSort, Origin
@@ -105,7 +104,8 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
         limit=PAGE_SIZE,
         after=after,
     )
-    page = _read_page(server, query)
+    images = server.image_search.list_counted_images(query, MAX_COUNT + 1)
+    page = _make_page(images)
     filters: list[tuple[str, str]] = [
         *(("severity", name.value) for name in severities),
         *(("status", name) for name in statuses),
@@ -121,7 +121,7 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
         "images.html",
         title="Images",
         images=page.entries,
-        repositories=server.image_search.list_repositories(caller),
+        repositories=images.repositories,
         query=query,
         filters=filters,
         links=replace(links, many=REPEATABLE),
@@ -130,8 +130,7 @@ def show_images(request: Request, caller: api.Reader, server: api.ServerDependen
     )
 
 
-def _read_page(server: WebServices, query: ImageQuery) -> Page[ImageSummary]:
-    images = server.image_search.list_counted_images(query, MAX_COUNT + 1)
+def _make_page(images: CountedImages) -> Page[ImageSummary]:
     is_capped = images.total is not None and images.total > MAX_COUNT
     total = MAX_COUNT if is_capped else images.total
     return Page(images.page.images, images.page.next, images.previous, total, is_capped)
