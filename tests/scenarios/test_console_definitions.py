@@ -86,6 +86,7 @@ def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, brow
     page = browser.get("/pipelines/jobs/definition").text
     assert re.search(r"<del>-\s+- name: Approval", page)
     assert re.search(r"<ins>\+\s+- name: Gate", page)
+    assert '<td data-label="By">ada</td>' in page
     assert "Approval" in browser.get("/pipelines/jobs/definition?version=1").text
     stale = _save(browser, "jobs", text, "1")
     assert stale.status_code == 422

@@ -94,10 +94,12 @@ def test_a_changed_pipeline_is_the_next_version(store: Store) -> None:
     configuration = {"args": {"X": "1"}, "numbers": [1, 2.5], "on": True, "none": None}
     changed = Pipeline("web", (Stage("Build", (Action("B", ActionType.BUILD, configuration=configuration),)),))
     for _ in range(2):
-        assert store.pipelines.put(changed, LATER) == replace(changed, version=2)
+        assert store.pipelines.put(changed, LATER, by="ada") == replace(changed, version=2)
     assert store.pipelines.get("web") == replace(changed, version=2)
     assert store.pipelines.get("web", 1) == PIPELINE
     assert store.pipelines.put(PIPELINE, LATER).version == 3
+    versions = store.pipelines.list_versions("web")
+    assert [(entry.pipeline.version, entry.created_by) for entry in versions] == [(3, None), (2, "ada"), (1, None)]
 
 
 def test_pipelines_are_named_once_and_unknown_ones_not_found(store: Store) -> None:

@@ -140,7 +140,7 @@ class Documents:
         if isinstance(definition, documents.Repository):
             return self._apply_repository(definition.name)
         if isinstance(definition, Pipeline):
-            return self._apply_pipeline(definition, document.text)
+            return self._apply_pipeline(definition, document.text, by)
         if isinstance(definition, Rule):
             record, change = self.event_rules.apply(definition, by)
             return AppliedDocument("Rule", record.rule.name, change, f"dockgate rule show {record.rule.name}")
@@ -183,9 +183,9 @@ class Documents:
                 if action.type is ActionType.APPROVAL and "policy" in settings:
                     self._require_policy(str(settings["policy"]), planned_documents, f"{place}: ")
 
-    def _apply_pipeline(self, pipeline: Pipeline, text: str) -> AppliedDocument:
+    def _apply_pipeline(self, pipeline: Pipeline, text: str, by: str) -> AppliedDocument:
         before = self.store.pipelines.get(pipeline.name) if pipeline.name in self.store.pipelines.list_names() else None
-        after = self.store.pipelines.put(pipeline, self.clock.now(), text)
+        after = self.store.pipelines.put(pipeline, self.clock.now(), text, by)
         change = "created" if before is None else "unchanged" if before.version == after.version else "updated"
         advice = f"dockgate pipeline show {pipeline.name}"
         types = {action.type for stage in pipeline.stages for action in stage.actions}

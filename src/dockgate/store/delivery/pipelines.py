@@ -19,14 +19,15 @@ _BUILT_REPOSITORY = select(built_repositories.c.name).where(built_repositories.c
 
 
 class PipelineVersion(NamedTuple):
-    """A version of a pipeline, when it was stored, and how it was written.
+    """A version of a pipeline, when and by whom it was stored, and how it was written.
 
-    The text is None where only the content is known.
+    The text is None where only the content is known, the principal where it is not known.
     """
 
     pipeline: Pipeline
     created_at: str
     text: str | None
+    created_by: str | None
 
 
 class Pipelines:
@@ -38,8 +39,8 @@ class Pipelines:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def put(self, pipeline: Pipeline, now: str, text: str | None = None) -> Pipeline:
-        """Store a pipeline as the next version. If it equals the present version, return that.
+    def put(self, pipeline: Pipeline, now: str, text: str | None = None, by: str | None = None) -> Pipeline:
+        """Store a pipeline as the next version, saved by `by`. If it equals the present one, return that.
 
         `text` is how it is written: with another one than before, such as with other comments, it replaces that.
         """
@@ -61,6 +62,7 @@ class Pipelines:
                 "body": new_version,
                 "created_at": now,
                 "text": text,
+                "created_by": by,
             }
             connection.execute(insert(pipelines).values(**values))
             return new_version
@@ -73,7 +75,7 @@ class Pipelines:
     def list_versions(self, name: str) -> Sequence[PipelineVersion]:
         """All versions of a pipeline, the newest first."""
         table = pipelines.c
-        query = select(table.body, table.created_at, table.text).where(table.name == name)
+        query = select(*table["body", "created_at", "text", "created_by"]).where(table.name == name)
         with self._database.read() as connection:
             return [PipelineVersion(*row) for row in connection.execute(query.order_by(table.version.desc()))]
 

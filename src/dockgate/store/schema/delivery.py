@@ -51,6 +51,8 @@ pipelines = Table(
     define_text("created_at"),
     # As it was written, with comments; null where only the content is known.
     Column("text", SafeText),
+    # A principal; null where it is not known.
+    define_optional_text("created_by"),
 )
 
 # The image repositories that any version of any pipeline pushes its builds to.

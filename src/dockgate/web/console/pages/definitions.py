@@ -13,6 +13,7 @@ from dockgate.identity.model import Caller, Permission, require_permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import ChangedError, DockgateError, NotFoundError
 from dockgate.shared.wording import format_count
+from dockgate.store.delivery.pipelines import PipelineVersion
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
@@ -25,12 +26,13 @@ from dockgate.web.console.text_pages import make_text_page, split_lines
 # Lines of a difference that a page shows.
 MAX_LINES = 2000
 
-# What the versions of a definition are sorted by: their numbers and times.
-_VERSION_KEYS: dict[str, Callable[[tuple[int, str]], int | str]] = {
-    "version": lambda entry: entry[0],
-    "saved": lambda entry: entry[1],
+# What the versions of a definition are sorted by.
+_VERSION_KEYS: dict[str, Callable[[PipelineVersion], int | str]] = {
+    "version": lambda entry: entry.pipeline.version,
+    "saved": lambda entry: entry.created_at,
+    "by": lambda entry: entry.created_by or "",
 }
-_VERSION_SORTS = ("-version", "version", "-saved", "saved")
+_VERSION_SORTS = ("-version", "version", "-saved", "saved", "by", "-by")
 
 router = make_page_router()
 
@@ -219,13 +221,7 @@ def _render_definition(
         shown=shown_version.pipeline,
         newest=newest_version,
         previous=previous.pipeline if previous else None,
-        versions=make_page_table(
-            request,
-            "versions",
-            [(entry.pipeline.version, entry.created_at) for entry in history],
-            _VERSION_KEYS,
-            _VERSION_SORTS,
-        ),
+        versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
         text=text,
         result=result,
         problem=problem,
