@@ -2,7 +2,7 @@
 
 import tarfile
 from bisect import bisect_left
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -24,7 +24,7 @@ from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.api.executions import ActionView, StageView
 from dockgate.web.console.pages.decisions import Refusal, choose_status, read_decision
 from dockgate.web.console.pages.signing_in import Form
-from dockgate.web.console.pages.stages import choose_states
+from dockgate.web.console.pages.stages import choose_states, describe_commit
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
@@ -94,7 +94,7 @@ def render_execution(
         view=view,
         states=choose_states(view, rejections),
         execution=view.execution,
-        commit=_describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
+        commit=describe_commit(view.execution.trigger, [action.variables for _, action in actions]),
         started_by=", ".join(list_starters(view.execution.trigger)),
         decisions=decisions,
         shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
@@ -142,16 +142,6 @@ def _list_artifacts(
             ]
             rows.append(Artifact(action.name, "Verdict", verdict, f"/verdicts/{verdict}", files))
     return rows
-
-
-def _describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """The commit of an execution, as its trigger and its first source action say; "" for what they do not."""
-    source = next((values for values in variables if "CommitId" in values), {})
-    names = (
-        *(("id", "commit", "CommitId"), ("repository", "repository", "RepositoryName")),
-        *(("branch", "branch", "BranchName"), ("message", "", "CommitMessage"), ("author", "", "Author")),
-    )
-    return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
 @router.post("/executions/{execution_id}/stop")

@@ -22,13 +22,15 @@ class StageMark:
 class ExecutionRow:
     """An execution in a list.
 
-    `reason` is why it stopped or what it waits for, None for neither. `until` is the end of that wait.
+    `reason` is why it stopped or what it waits for, None for neither. `until` is the end of that wait. `commit` is what
+    `describe_commit` returns.
     """
 
     stages: Sequence[StageMark]
     state: RunState | Status
     reason: str | None
-    until: str | None = None
+    until: str | None
+    commit: Mapping[str, str]
 
 
 def make_execution_rows(server: WebServices, executions: Sequence[Execution]) -> dict[str, ExecutionRow]:
@@ -48,7 +50,9 @@ def make_execution_rows(server: WebServices, executions: Sequence[Execution]) ->
         state = _choose_execution_state(execution, runs[execution.id], rejections)
         wait = waits.get(execution.id)
         until = wait[0].expires_at if wait else None
-        rows[execution.id] = ExecutionRow(stages, state, describe_wait(*wait) if wait else execution.reason, until)
+        commit = describe_commit(execution.trigger, [run.variables for run in runs[execution.id]])
+        reason = describe_wait(*wait) if wait else execution.reason
+        rows[execution.id] = ExecutionRow(stages, state, reason, until, commit)
     return rows
 
 
@@ -56,6 +60,16 @@ def find_rejected_states(server: WebServices, executions: Sequence[str]) -> Mapp
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
     rejections = server.store.execution_results.list_rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
+
+
+def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The commit of an execution, as its trigger and its first source action say; "" for what they do not."""
+    source = next((values for values in variables if "CommitId" in values), {})
+    names = (
+        *(("id", "commit", "CommitId"), ("repository", "repository", "RepositoryName")),
+        *(("branch", "branch", "BranchName"), ("message", "", "CommitMessage"), ("author", "", "Author")),
+    )
+    return {name: str(trigger.get(key) or source.get(variable, "")) for name, key, variable in names}
 
 
 def _find_waits(server: WebServices, runs: Mapping[str, Sequence[ActionRun]]) -> dict[str, tuple[Approval, int]]:
