@@ -27,7 +27,7 @@ def exposure(name: str) -> dict[str, Any]:
         "vulnerability": "CVE-1",
         "severity": "HIGH",
         "fixed": None,
-        "since": "2026-11-01",
+        "since": "2026-11-01T10:15:35.729Z",
         "until": None,
         "ended_by": None,
         "life": [
@@ -99,3 +99,13 @@ def test_a_page_is_no_good_news_while_something_is_unknown() -> None:
         out = io.StringIO()
         _exposure_html.write({**exposure("idna"), "state": state, "total": 0, "images": [], "unknown": unknown}, out)
         assert f'<p class="verdict {kind}"><b>' in out.getvalue()
+
+
+def test_a_page_counts_in_words_and_leaves_out_columns_without_a_value() -> None:
+    page = written(_exposure_html.write, "idna")
+    assert "1 image holds it, 0 services run one; of 1 image it is unknown." in page
+    assert "<th>Exposed since</th>" in page
+    assert "<th>Closed because</th>" in page
+    assert "<th>Services</th>" not in page
+    assert '<td><code class="digest">sha256:a</code></td>' in page
+    assert '<td class="short">2026-11-01 10:15 UTC</td>' in page

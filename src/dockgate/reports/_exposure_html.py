@@ -1,5 +1,6 @@
 """A report on exposure as a page of HTML that needs no network, for a notification duty."""
 
+import re
 from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, TextIO
@@ -7,10 +8,15 @@ from typing import Any, TextIO
 from dockgate.reports import _html_page as page
 from dockgate.reports._exposure_rows import COLUMNS, build_rows
 from dockgate.shared.escaping import clean_text
+from dockgate.shared.wording import format_count
 
 # Columns that a page has no room for; its headings say the `answer`.
 _CSV_ONLY = ("answer", "in_place_since", "in_place_until", "purl", "ecosystem", "platform", "origin", "layer")
 _COLUMNS = tuple(column for column in COLUMNS if column not in _CSV_ONLY)
+_TIMES = ("exposed_since", "exposed_until", "closed_at")
+_TIME = r"(\d{4}-\d\d-\d\d)T(\d\d:\d\d)[0-9:.]*Z"
+# Characters of a text that is not broken into lines, such as the name of a vulnerability or a version.
+_SHORT = 24
 _UNKNOWN_COLUMNS = ("image", "repository", "tag", "reason")
 _STATES = {
     "Present": ("rejected", "Images hold it."),
@@ -37,8 +43,7 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     names = [name for name in exposure["names"] if name != exposure["question"]]
     if names:
         yield f'<p class="quiet">Also known as {_escape(", ".join(names))}</p>'
-    yield f'<p class="verdict {kind}"><b>{_escape(words)}</b><br>{exposure["total"]} images hold it, '
-    yield f"{len(exposure['services'])} services run one; of {unknown['total']} images it is unknown.</p>"
+    yield f'<p class="verdict {kind}"><b>{_escape(words)}</b><br>{_describe_counts(exposure)}</p>'
     if unknown["reason"]:
         yield f'<p class="verdict undetermined"><b>Not judged</b><br>{_escape(unknown["reason"])}</p>'
     yield "</header><table><tbody>"
@@ -52,6 +57,14 @@ def _render_body(exposure: Mapping[str, Any]) -> Iterator[str]:
     )
 
 
+def _describe_counts(exposure: Mapping[str, Any]) -> str:
+    images, services, unknown = exposure["total"], len(exposure["services"]), exposure["unknown"]["total"]
+    return (
+        f"{format_count(images, 'image')} hold{'s' if images == 1 else ''} it, {format_count(services, 'service')} "
+        f"run{'s' if services == 1 else ''} one; of {format_count(unknown, 'image')} it is unknown."
+    )
+
+
 def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield "Answered at", exposure["answered_at"]
     if exposure["is_limited"]:
@@ -61,21 +74,32 @@ def _list_facts(exposure: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "Known to be exploited since", exposure["exploited"]
     if exposure["epss"] is not None:
         yield "EPSS", f"{exposure['epss']:.3f}"
-    running = [f"{entry['task_definition']} ({entry['tasks']} tasks)" for entry in exposure["services"]]
+    running = [f"{entry['task_definition']} ({format_count(entry['tasks'], 'task')})" for entry in exposure["services"]]
     if running:
         yield "Services that run it", ", ".join(running)
 
 
 def _render_table(title: str, rows: list[dict[str, str]], columns: tuple[str, ...]) -> Iterator[str]:
+    """A table without the columns that are empty in all rows: a page has room for few."""
     yield f"<h2>{_escape(title)}</h2>"
     if not rows:
         yield '<p class="quiet">None.</p>'
         return
-    heads = "".join(f"<th>{_escape(column.replace('_', ' '))}</th>" for column in columns)
+    columns = tuple(column for column in columns if any(row[column] for row in rows))
+    heads = "".join(f"<th>{_escape(column.replace('_', ' ').capitalize())}</th>" for column in columns)
     yield f'<div class="wide"><table class="findings"><thead><tr>{heads}</tr></thead><tbody>'
     for row in rows:
-        yield "<tr>" + "".join(f"<td>{_escape(row[column])}</td>" for column in columns) + "</tr>"
+        yield "<tr>" + "".join(_render_cell(column, row[column]) for column in columns) + "</tr>"
     yield "</tbody></table></div>"
+
+
+def _render_cell(column: str, text: str) -> str:
+    if column == "image":
+        return f'<td><code class="digest">{_escape(text)}</code></td>'
+    if column in _TIMES:
+        text = re.sub(_TIME, r"\1 \2 UTC", text)
+    attribute = ' class="short"' if len(text) <= _SHORT else ""
+    return f"<td{attribute}>{_escape(text)}</td>"
 
 
 def _escape(text: str) -> str:

@@ -28,6 +28,7 @@ h2 > span { margin-left: 8px }
 p { margin: 8px 0; max-width: 72ch } ul { margin: 8px 0; padding-left: 1.25em }
 small, .quiet, .hint { color: var(--muted); font-size: 0.8125rem } .quiet { margin: 4px 0 }
 code, pre { font: 0.8125rem/1.5 var(--mono) } code { overflow-wrap: anywhere }
+td.short { white-space: nowrap } code.digest { display: inline-block; min-width: 24ch; overflow-wrap: anywhere }
 pre { margin: 8px 0; padding: 12px 16px; background: var(--sunken); border-radius: 4px; white-space: pre-wrap }
 a { color: var(--link); text-underline-offset: 2px }
 :focus-visible { outline: 2px solid var(--link); outline-offset: 2px; border-radius: 4px }
