@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 from tests.store.factories import approval
 
-from dockgate.delivery.model import Approvers
-from dockgate.web.console.pages.stages import describe_commit, describe_wait
+from dockgate.delivery.model import ActionKey, ActionRun, Approvers, RunState
+from dockgate.web.console.pages.stages import describe_commit, describe_wait, shorten_reason
 
 
 @pytest.mark.parametrize(
@@ -30,3 +30,11 @@ def test_the_commit_of_an_execution_is_that_of_its_trigger_or_of_its_source_acti
     assert by_hand == {"id": "b" * 40, "repository": "app", "branch": "main", "message": "m", "author": "a"}
     assert describe_commit({"commit": "c" * 40, "repository": "app"}, [])["id"] == "c" * 40
     assert describe_commit({}, [])["id"] == ""
+
+
+def test_a_reason_beside_the_stages_does_not_name_the_only_action_that_failed() -> None:
+    failed = [ActionRun(ActionKey("web-1", "Gate", name, 1), RunState.FAILED) for name in ("Approve", "Second")]
+    assert shorten_reason("Gate/Approve: too many", failed[:1]) == "too many"
+    assert shorten_reason("Gate/Approve: too many", failed) == "Gate/Approve: too many"
+    assert shorten_reason("stopped by ada", failed[:1]) == "stopped by ada"
+    assert shorten_reason(None, []) is None

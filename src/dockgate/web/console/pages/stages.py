@@ -51,7 +51,7 @@ def make_execution_rows(server: WebServices, executions: Sequence[Execution]) ->
         wait = waits.get(execution.id)
         until = wait[0].expires_at if wait else None
         commit = describe_commit(execution.trigger, [run.variables for run in runs[execution.id]])
-        reason = describe_wait(*wait) if wait else execution.reason
+        reason = describe_wait(*wait) if wait else shorten_reason(execution.reason, runs[execution.id])
         rows[execution.id] = ExecutionRow(stages, state, reason, until, commit)
     return rows
 
@@ -60,6 +60,14 @@ def find_rejected_states(server: WebServices, executions: Sequence[str]) -> Mapp
     """Those of the failed executions that failed for the answer of an approval: Rejected or Undetermined."""
     rejections = server.store.execution_results.list_rejections(executions) if executions else {}
     return {key.execution: status for key, status in rejections.items()}
+
+
+def shorten_reason(reason: str | None, runs: Sequence[ActionRun]) -> str | None:
+    """The reason without the name of the action that failed: the stages beside it show which one."""
+    failed_keys = [run.key for run in select_latest_runs(runs).values() if run.state is RunState.FAILED]
+    if reason is None or len(failed_keys) != 1:
+        return reason
+    return reason.removeprefix(f"{failed_keys[0].stage}/{failed_keys[0].action}: ")
 
 
 def describe_commit(trigger: Mapping[str, str], variables: Sequence[Mapping[str, str]]) -> dict[str, str]:
