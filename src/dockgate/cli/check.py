@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import click
 
+from dockgate.cli.listing_output import make_format_option
 from dockgate.cli.options import choose_database_path, database_option
 from dockgate.cli.output import escape_controls
 from dockgate.shared.errors import UsageError
@@ -29,15 +30,7 @@ MAX_CACHED_ANSWERS = 2000
 
 @click.command()
 @click.argument("purls", nargs=-1, metavar="[PURL]...")
-@click.option(
-    "-o",
-    "--output",
-    "output_format",
-    type=click.Choice(["table", "json"]),
-    default="table",
-    show_default=True,
-    help="A table for people, or a line of JSON for each package URL.",
-)
+@make_format_option("table", "A table for people, or a line of JSON for each package URL.")
 @database_option
 @click.pass_context
 def command(context: click.Context, purls: tuple[str, ...], output_format: str, database: Path | None) -> None:

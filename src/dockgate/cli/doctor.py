@@ -5,6 +5,7 @@ from dataclasses import asdict
 
 import click
 
+from dockgate.cli.listing_output import make_format_option
 from dockgate.cli.output import print_text
 from dockgate.config import from_environment
 
@@ -12,15 +13,7 @@ _INCOMPLETE = 2
 
 
 @click.command()
-@click.option(
-    "-o",
-    "--output",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A line for people, or a line of JSON, for each check.",
-)
+@make_format_option("text", "A line for people, or a line of JSON, for each check.")
 @click.pass_context
 def command(context: click.Context, output_format: str) -> None:
     """Check the requirements of this host.

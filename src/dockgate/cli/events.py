@@ -9,7 +9,7 @@ import click
 
 from dockgate.cli import times
 from dockgate.cli.client import Client
-from dockgate.cli.listing_output import Cell, format_option, print_list
+from dockgate.cli.listing_output import Cell, format_option, make_format_option, print_list
 from dockgate.cli.output import print_text
 from dockgate.shared.errors import UsageError
 
@@ -104,15 +104,7 @@ def list_events(pattern: str | None, after: int | None, limit: int, output_forma
 @command.command()
 @click.option("--pattern", metavar="FILE|JSON", help="Follow the events that this event pattern matches.")
 @click.option("--after", type=click.IntRange(0), metavar="SEQ", help="Begin after this number.  [default: now]")
-@click.option(
-    "-o",
-    "--output",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A line for people, or a line of JSON, for each event.",
-)
+@make_format_option("text", "A line for people, or a line of JSON, for each event.")
 def tail(pattern: str | None, after: int | None, output_format: str) -> None:
     """Print events as they happen, until interrupted."""
     client, query = Client(), _make_query(pattern, 1000)

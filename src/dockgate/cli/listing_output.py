@@ -18,17 +18,21 @@ F = TypeVar("F", bound=Callable[..., Any])
 Cell = str | tuple[str, str]
 
 
-def format_option(function: F) -> F:
-    """Add the option `-o table|json`, passed as `output_format`."""
+def make_format_option(kind: str, description: str) -> Callable[[F], F]:
+    """Add the option `-o KIND|json`, passed as `output_format`. KIND, the default, is for people."""
     return click.option(
         "-o",
         "--output",
         "output_format",
-        type=click.Choice(["table", "json"]),
-        default="table",
+        type=click.Choice([kind, "json"]),
+        default=kind,
         show_default=True,
-        help="A table for people, or the server's JSON for programs.",
-    )(function)
+        help=description,
+    )
+
+
+# The option `-o table|json` of the commands that show what the server answers.
+format_option = make_format_option("table", "A table for people, or the server's JSON for programs.")
 
 
 def make_sort_option(*names: str) -> Callable[[F], F]:

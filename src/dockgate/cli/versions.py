@@ -7,21 +7,14 @@ from typing import TextIO
 
 import click
 
+from dockgate.cli.listing_output import make_format_option
 from dockgate.shared.canonical import to_plain
 from dockgate.shared.errors import UsageError
 
 
 @click.command()
 @click.argument("ecosystem", metavar="ECOSYSTEM")
-@click.option(
-    "-o",
-    "--output",
-    "output_format",
-    type=click.Choice(["text", "json"]),
-    default="text",
-    show_default=True,
-    help="A line for people, or a line of JSON, for each comparison.",
-)
+@make_format_option("text", "A line for people, or a line of JSON, for each comparison.")
 def command(ecosystem: str, output_format: str) -> None:
     """Compare versions on standard input by the rules of ECOSYSTEM.
 

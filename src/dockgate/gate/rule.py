@@ -206,7 +206,15 @@ class Rule(Protocol):
         return None
 
 
-class SettingsRule(Rule):
+class TimelessRule(Rule):
+    """A rule whose answers change with its input alone, and never with the time."""
+
+    @override
+    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
+        return ()
+
+
+class SettingsRule(TimelessRule):
     """A rule that judges nothing: other parts of the gate read its settings."""
 
     @override
@@ -216,7 +224,3 @@ class SettingsRule(Rule):
     @override
     def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
         return RuleDependency.EVIDENCE
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()

@@ -2,6 +2,8 @@
 
 import socket
 import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from dockgate.shared.errors import UsageError
@@ -14,16 +16,22 @@ def create_client_context(ca_bundle: Path | None) -> ssl.SSLContext:
 
     Raises UsageError for a file that is missing or holds no certificate.
     """
-    try:
+    with explain_bundle_errors(ca_bundle):
         return ssl.create_default_context(cafile=ca_bundle)
-    except ssl.SSLError:
-        reason = "it holds no certificate in PEM form"
+
+
+@contextmanager
+def explain_bundle_errors(ca_bundle: Path | None, setting: str = "DOCKGATE_CA_BUNDLE") -> Iterator[None]:
+    """Raise UsageError for a PEM file of authorities that cannot be loaded. `setting` names it."""
+    try:
+        yield
     except OSError as error:
-        reason = error.strerror or str(error)
-    raise UsageError(
-        f"the CA bundle {ca_bundle} cannot be used: {reason}",
-        "Set DOCKGATE_CA_BUNDLE to the PEM file of your authorities, or unset it.",
-    )
+        is_empty = isinstance(error, ssl.SSLError)
+        reason = "it holds no certificate in PEM form" if is_empty else error.strerror or str(error)
+        raise UsageError(
+            f"the CA bundle {ca_bundle} cannot be used: {reason}",
+            f"Set {setting} to the PEM file of your authorities, or unset it.",
+        ) from error
 
 
 def create_plain_http_context() -> ssl.SSLContext:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from sqlalchemy import select
 from tests.scanned_platforms import platforms_of
 from tests.store.factories import FACTORIES, NOW, opened
 
@@ -18,6 +19,7 @@ from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 from dockgate.store.fleet.records import Component
+from dockgate.store.schema.fleet import fleet_past_findings
 from dockgate.vulnerabilities.database.changes import AdvisoryChanges
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Range, Rating, Severity
 
@@ -250,7 +252,8 @@ def test_a_withdrawn_finding_is_kept_for_questions_about_the_past(store: Store) 
     database.advisories = []
     index.rematch_all(database)
     assert findings(store) == {}
-    (past,) = store.fleet_findings.list_past_findings()
+    with store.database.read() as connection:
+        past = connection.execute(select(fleet_past_findings)).one()
     assert (past.opened, past.closed, past.why) == (NOW, NOW, "advisory changed")
 
 

@@ -34,7 +34,7 @@ def test_a_collection_that_a_crash_interrupted_goes_on(site: Site, moment: str) 
     assert site.store.collections.get(number).finished_at
     assert site.there() == {keep} == site.recorded()
     assert set(site.registry.blobs.values()) == {b"shared", b"keep"}
-    assert site.store.push_gate.find_closed_until(site.now) is None
+    assert site.store.push_gate.enter(site.now, site.now)
 
 
 def crash_at(site: Site, moment: str, count: int) -> None:
@@ -67,7 +67,7 @@ def test_a_registry_that_fails_ends_the_collection_and_opens_the_gate(site: Site
     assert done.error is not None
     assert "It does not answer" in done.error
     assert site.there() == {old} == site.recorded()
-    assert site.store.push_gate.find_closed_until(site.now) is None
+    assert site.store.push_gate.enter(site.now, site.now)
 
 
 def test_nothing_is_removed_while_a_target_does_not_say_what_runs(site: Site) -> None:

@@ -24,8 +24,6 @@ _HIDDEN_SECONDS = 900
 _BATCH_SIZE = 10
 # Messages that one run processes.
 _MESSAGE_LIMIT = 10_000
-# The function that takes a message, None if none does.
-_Choose = Callable[[str], str | None]
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,10 +26,6 @@ class Requirement:
     need: int
     weights: tuple[int, ...]
 
-    def is_met(self, chosen_indices: Iterable[int]) -> bool:
-        """Return whether the chosen candidates reach the sum."""
-        return sum(self.weights[index] for index in chosen_indices) >= self.need
-
 
 @dataclass(frozen=True, slots=True)
 class Cover:

@@ -1,10 +1,10 @@
 """A maximum age for advisory data."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
-from dockgate.gate.rule import Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import CLOCK_SKEW, read_number, require_known_keys
 from dockgate.shared.errors import DefinitionError
 from dockgate.shared.interfaces import override
@@ -14,7 +14,7 @@ from dockgate.vulnerabilities.model import CATALOGUES, Undetermined
 _MAX_HOURS = 876_000
 
 
-class DatabaseAge(Rule):
+class DatabaseAge(TimelessRule):
     """Settings: `hours` since the last successful check of each feed that the verdict uses.
 
     Those are the feeds of the image's packages, and the catalogues that other rules use. An older feed is undetermined.
@@ -57,10 +57,6 @@ class DatabaseAge(Rule):
     @override
     def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
         return RuleDependency.EVIDENCE
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = DatabaseAge()

@@ -1,11 +1,11 @@
 """Missing evidence blocks. Only this rule lets an operator relax that, by kind."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     TEXT_SCHEMA,
@@ -24,7 +24,7 @@ _BLOCK, _REJECT, _WARN, _ALLOW = "undetermined", "reject", "warn", "allow"
 _ACTIONS = (_BLOCK, _REJECT, _WARN, _ALLOW)
 
 
-class Evidence(Rule):
+class Evidence(TimelessRule):
     """Settings for missing evidence: "undetermined" (the default), "reject", "warn" or "allow".
 
     Each kind has its own: `unread` (files of the image), `uncomparable` (versions), `uncovered` (ecosystems and
@@ -73,10 +73,6 @@ class Evidence(Rule):
     @override
     def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
         return RuleDependency.EVIDENCE
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = Evidence()

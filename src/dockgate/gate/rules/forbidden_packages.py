@@ -1,13 +1,12 @@
 """Packages that are forbidden, by name or in a range of versions."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules import _vers
 from dockgate.gate.rules._settings import (
     build_list_schema,
@@ -29,7 +28,7 @@ _ENTRY_SCHEMAS = {
 }
 
 
-class ForbiddenPackages(Rule):
+class ForbiddenPackages(TimelessRule):
     """Settings: `packages`, each a package URL pattern, or a mapping of `purl`, `versions` and `reason`.
 
     `purl` is the pattern. `versions` is a VERS range ("vers:npm/<4.17.21"); messages show `reason`; both are optional.
@@ -99,10 +98,6 @@ class ForbiddenPackages(Rule):
     def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         forbidden, unknown = counts
         return Status.REJECTED if forbidden else Status.UNDETERMINED if unknown else Status.APPROVED
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = ForbiddenPackages()

@@ -1,16 +1,15 @@
 """No known malicious packages: OSV's `MAL-` records, from the OpenSSF's malicious-packages."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.rule import Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import require_known_keys
 from dockgate.shared.interfaces import override
 
 
-class Malicious(Rule):
+class Malicious(TimelessRule):
     """Holds under every policy, without settings."""
 
     name = "malicious"
@@ -41,10 +40,6 @@ class Malicious(Rule):
     @override
     def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
         return Status.REJECTED if any(counts) else Status.APPROVED
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = Malicious()

@@ -5,13 +5,12 @@ medium that reaches its threshold decides, with this message. Every finding coun
 configures a threshold for low and never reads it: here it warns.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Status, Violation
 from dockgate.gate.policy import REFERENCE_RULE
-from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
@@ -20,7 +19,7 @@ _DECIDING = (Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM)
 _THRESHOLDS = {Severity.CRITICAL: 0, Severity.HIGH: 0, Severity.MEDIUM: 10, Severity.LOW: 15}
 
 
-class Reference2022(Rule):
+class Reference2022(TimelessRule):
     """Settings: a threshold for CRITICAL (0), HIGH (0), MEDIUM (10) and LOW (15)."""
 
     name = REFERENCE_RULE
@@ -60,10 +59,6 @@ class Reference2022(Rule):
             _is_reached(count, severity, settings) for severity, count in zip(_DECIDING, counts, strict=True)
         )
         return Status.REJECTED if any(reached_limits) else Status.APPROVED
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
     def _find_violation(
         self, severity: Severity, rule_input: RuleInput, settings: Mapping[str, object]

@@ -1,11 +1,10 @@
 """No images whose process starts as root."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, TimelessRule
 from dockgate.gate.rules._settings import read_choice, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Undetermined
@@ -13,7 +12,7 @@ from dockgate.vulnerabilities.model import Undetermined
 _NAMED_CHOICES = ("undetermined", "allow")
 
 
-class RunsAsRoot(Rule):
+class RunsAsRoot(TimelessRule):
     """Settings: `named`, for a user that the config names by a name other than "root".
 
     Only the image's own /etc/passwd knows its number: "undetermined" (the default, as in Kubernetes' `runAsNonRoot`) or
@@ -49,10 +48,6 @@ class RunsAsRoot(Rule):
     @override
     def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
         return RuleDependency.IMAGE
-
-    @override
-    def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:
-        return ()
 
 
 RULE: Rule = RunsAsRoot()

@@ -19,7 +19,7 @@ from dockgate.scanner.images.time_limit import TimeLimit
 from dockgate.shared.errors import UnavailableError, UsageError
 from dockgate.shared.interfaces import override
 from dockgate.shared.retry import RetrySchedule
-from dockgate.shared.tls import find_tls_error
+from dockgate.shared.tls import explain_bundle_errors, find_tls_error
 
 if TYPE_CHECKING:
     import httpx
@@ -340,13 +340,8 @@ def _load_authorities(ca_bundle: Path | None, *_versions: tuple[str, int] | None
     # tools accept.
     context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     if ca_bundle:
-        try:
+        with explain_bundle_errors(ca_bundle, "--ca-bundle or DOCKGATE_CA_BUNDLE"):
             context.load_verify_locations(ca_bundle)
-        except OSError as error:
-            raise UsageError(
-                f"The CA bundle {ca_bundle} cannot be used: {error.strerror or error}.",
-                "Set --ca-bundle or DOCKGATE_CA_BUNDLE to the PEM file of your authorities.",
-            ) from error
     return context
 
 

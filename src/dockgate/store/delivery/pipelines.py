@@ -7,8 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, insert, select, tuple_, update
 
 from dockgate.delivery.model import Pipeline
-from dockgate.delivery.registry_access import list_built_repositories as built_by
-from dockgate.delivery.registry_access import list_source_repositories
+from dockgate.delivery.registry_access import list_built_repositories, list_source_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
@@ -54,7 +53,7 @@ class Pipelines:
                     connection.execute(update(pipelines).where(*is_present, is_new).values(text=text))
                 return present
             new_version = replace(pipeline, version=1 if present is None else present.version + 1)
-            for repository in sorted(built_by([new_version])):
+            for repository in sorted(list_built_repositories([new_version])):
                 insert_if_new(connection, built_repositories, {"name": repository})
             values = {
                 "name": new_version.name,

@@ -15,7 +15,6 @@ from dockgate.store.fleet.records import (
     ClosingReason,
     Component,
     ComponentFinding,
-    PastFinding,
     UndeterminedEntry,
     Vulnerability,
 )
@@ -90,13 +89,6 @@ class FleetFindings:
         query = _FINDING.order_by(fleet_findings.c.component, fleet_findings.c.vulnerability)
         for row in self._iterate_rows(query, fleet_findings.c.component, components):
             yield ComponentFinding._make(row)
-
-    def list_past_findings(self) -> Sequence[PastFinding]:
-        """The findings that have ended, the last first."""
-        query = select(*(fleet_past_findings.c[name] for name in PastFinding._fields))
-        order = fleet_past_findings.c.closed.desc(), fleet_past_findings.c.component
-        with self._database.read() as connection:
-            return [PastFinding(*row) for row in connection.execute(query.order_by(*order))]
 
     def list_vulnerabilities(self, ids: Collection[int] | None = None) -> dict[int, Vulnerability]:
         """All vulnerabilities, or these, by id."""

@@ -170,18 +170,6 @@ class NewsKind(StrEnum):
     EXPLOITED = "exploited"
 
 
-class PastFinding(NamedTuple):
-    """A finding that has ended. `why` is a word of `ClosingReason`."""
-
-    component: int
-    vulnerability: int
-    opened: str
-    closed: str
-    why: str
-    severity: Severity
-    fixed: str
-
-
 class UndeterminedEntry(NamedTuple):
     """A fact that could not be determined of a component: see `vulnerabilities.model.Undetermined`."""
 

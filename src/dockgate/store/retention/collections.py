@@ -132,9 +132,3 @@ class PushGate:
         """Return until when a token may be valid that can push, None if there never was one."""
         with self._database.read() as connection:
             return connection.scalar(select(push_gate.c.pushes_until)) or None
-
-    def find_closed_until(self, now: str) -> str | None:
-        """Until when the gate is closed at the latest, None if it is open."""
-        with self._database.read() as connection:
-            until = connection.scalar(select(push_gate.c.closed_until))
-            return until if until is not None and until > now else None
