@@ -26,7 +26,7 @@ from dockgate.scanner.model import Unread
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import DefinitionError
-from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, TOO_MANY_FINDINGS, match, set_versions
+from dockgate.vulnerabilities.matching import FINDINGS_LIMIT, TOO_MANY_FINDINGS, Matcher, set_versions
 from dockgate.vulnerabilities.model import (
     Advisory,
     AdvisorySnapshot,
@@ -304,7 +304,7 @@ def test_an_image_with_too_many_versions_that_cannot_be_compared_is_undetermined
 
 def test_external_findings_are_judged_by_the_same_rules() -> None:
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "a"),), COVERED)
-    matches = match(inventory(package("a")), existing, ECOSYSTEMS)
+    matches = Matcher(existing, ECOSYSTEMS).match(inventory(package("a")).packages)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), matches)
     verdict = evaluate.judge(
         VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,)), ECOSYSTEMS, RULES

@@ -7,7 +7,7 @@ from pathlib import Path
 from tests.postgres import drop_database, open_postgres
 from tests.sqlite import open_sqlite
 
-from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, Pipeline, RunState, Stage
+from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, ApprovalState, Pipeline, RunState, Stage
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import RevisionCause
 from dockgate.store import Store
@@ -77,3 +77,7 @@ def at_gate(store: Store, cause: str = "push") -> str:
         store.executions.finish(key(action, execution=execution), RunState.SUCCEEDED, NOW)
         store.executions.advance(execution, plan_next, NOW)
     return execution
+
+
+def list_waiting(store: Store, image: str) -> list[Approval]:
+    return [each for each in store.approvals.list_for_image(image) if each.state is ApprovalState.WAITING]

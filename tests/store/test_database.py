@@ -140,7 +140,6 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_: object) -> None:
         statements.append((statement, parameters))
 
-    store.approvals.list_waiting(IMAGE)
     store.approvals.add(approval("web-1/Gate/Approve/1"))
     assert [ids for _, ids in store.approvals.list_waiting_groups(IMAGE)] == [["web-1/Gate/Approve/1"]]
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)

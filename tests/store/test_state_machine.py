@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
-from tests.store.factories import IMAGE, NOW, PIPELINE, approval, opened
+from tests.store.factories import IMAGE, NOW, PIPELINE, approval, list_waiting, opened
 
 from dockgate.delivery.model import ActionKey, ActionRun, Answer, ApprovalState, Execution, RunState
 from dockgate.delivery.pipeline import plan_next, plan_retry
@@ -123,7 +123,7 @@ class StoreMachine(RuleBasedStateMachine):
         assert list(self.store.executions.list_runs("web-1")) == list(self.runs.values())
         assert {there.id: there.state for there in self.store.approvals.list()} == self.approvals
         waiting = [there for there, state in self.approvals.items() if state is ApprovalState.WAITING]
-        assert [there.id for there in self.store.approvals.list_waiting(IMAGE)] == waiting
+        assert [there.id for there in list_waiting(self.store, IMAGE)] == waiting
 
     def teardown(self) -> None:
         self.open.close()

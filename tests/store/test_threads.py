@@ -11,7 +11,19 @@ from typing import TypeVar
 import psycopg
 import pytest
 from sqlalchemy import text
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, PIPELINE, approval, at_gate, key, opened, started
+from tests.store.factories import (
+    FACTORIES,
+    IMAGE,
+    LATER,
+    NOW,
+    PIPELINE,
+    approval,
+    at_gate,
+    key,
+    list_waiting,
+    opened,
+    started,
+)
 
 from dockgate.delivery.model import Answer, ApprovalState, RunState
 from dockgate.delivery.pipeline import plan_next
@@ -59,7 +71,7 @@ def test_one_answer_of_many_wins(stores: tuple[Store, Store]) -> None:
     assert store.approvals.get(str(key("Approve"))).summary == f"by {winner}"
     run = store.executions.get_run(key("Approve"))
     assert (run.state, run.reason) == (RunState.SUCCEEDED if winner % 2 else RunState.FAILED, f"by {winner}")
-    assert len(store.approvals.list_waiting(IMAGE)) == 5
+    assert len(list_waiting(store, IMAGE)) == 5
 
 
 def test_every_action_starts_once(stores: tuple[Store, Store]) -> None:
@@ -105,7 +117,7 @@ def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(s
             store.executions.stop(execution, "not now", NOW)
 
     at_once(stores, ask_or_stop)
-    assert list(stores[0].approvals.list_waiting(IMAGE)) == []
+    assert list(list_waiting(stores[0], IMAGE)) == []
 
 
 def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Store]) -> None:

@@ -15,7 +15,7 @@ import yaml
 
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Package
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Cve, Finding, Range, Rating, Severity
 
 CASES = sorted((Path(__file__).parent.parent / "cases" / "match").glob("*.yaml"))
@@ -104,7 +104,7 @@ def test_case(path: Path) -> None:
     cves = tuple(cve(identity, value) for identity, value in sorted(case.get("cves", {}).items()))
     snapshot = AdvisorySnapshot(tuple(advisory(value) for value in case.get("advisories", ())), coverage, cves)
 
-    matches = match(packages, snapshot, ecosystems.load())
+    matches = Matcher(snapshot, ecosystems.load()).match(packages)
 
     expected = case.get("findings", [])
     for value in expected:

@@ -103,7 +103,7 @@ class LocalHttp(HttpCalls):
 
     @override
     def close(self) -> None:
-        """Every call has closed its connection."""
+        """Do nothing: every call has closed its connection."""
 
 
 class RemoteHttp(HttpCalls):

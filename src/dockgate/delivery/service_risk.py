@@ -183,7 +183,7 @@ def _announce_due(
 
 
 def _find_due(risk: TimeAtRisk, now: datetime, terms: RiskTerms) -> RiskChange | None:
-    """What time alone has caused and was not announced, None for nothing."""
+    """Find what time alone has caused and was not announced, None for nothing."""
     if risk.accepted_since is not None:
         return RiskChange.ENDED if now - to_datetime(risk.accepted_since) >= terms.recovery else None
     if risk.passed_at is not None:

@@ -124,10 +124,10 @@ def make_verdict_changed(
     vulnerabilities: Sequence[Mapping[str, str]] = (),
     reason: str | None = None,
 ) -> NewEvent:
-    """The current verdict of an image by a policy has another status.
+    """The event that the current verdict of an image by a policy has another status.
 
-    `counts` are its findings by severity. `after` identifies the change among those of the image, where `since` does
-    not. `former_policy` gave the status `before`, if it was another policy. `vulnerabilities` are new in the image, or
+    `counts` are its findings by severity. `change_key` identifies the change among those of the image, where `since`
+    does not. `former_policy` gave `former_status`, if it was another policy. `vulnerabilities` are new in the image, or
     worse than before, each with `id` and `severity`. `reason` says which waiver ended.
     """
     detail: dict[str, object] = {

@@ -20,7 +20,7 @@ def make_waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = Non
 
 
 def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
-    """The end of a waiver has come: what it accepted counts again. Arguments as of `waiver_expiring`."""
+    """The end of a waiver has come: what it accepted counts again. Arguments as of `make_waiver_expiring`."""
     return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
 
 

@@ -48,7 +48,7 @@ class Concern:
 
     @property
     def list_key(self) -> tuple[object, ...] | None:
-        """What those have in common that are listed as one with their repositories; None: it is alone."""
+        """Return what is the same in events that are listed as one; None for an event alone."""
         if self.repository is None or self.kind not in _OF_EACH_REPOSITORY:
             return None
         vulnerabilities = self.vulnerabilities if self.kind != VERDICT_CHANGED else ()

@@ -160,7 +160,7 @@ def summarize(event: Mapping[str, Any]) -> str:
 def make_topic(event: Mapping[str, Any]) -> str:
     """Return the topic of the event: the same for events that say the same at another time.
 
-    All topics of one state begin alike, and so do those that say the same of it (`state_topics`).
+    All topics of one state begin alike, and so do those that say the same of it (`make_state_topics`).
     """
     topics = make_state_topics(event)
     if topics is not None and topics.is_well:

@@ -102,7 +102,7 @@ class Pattern:
         return self.has_matching_fields(self._reader.read(event))
 
     def has_matching_fields(self, fields: Fields) -> bool:
-        """As `is_match`, of an event whose fields are read."""
+        """Return what `is_match` does, for an event whose fields are read."""
         if not fields.elements or len(self.paths & fields.elements.keys()) < 2:
             return self._root.can_match(fields, is_exact=True)
         return self._root.can_match(fields, is_exact=False) and any(

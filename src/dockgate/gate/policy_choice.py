@@ -138,10 +138,10 @@ def choose_policy(
 ) -> str:
     """The name of the policy that judges a request for an image in `repository`.
 
-    `requested` is the policy that the request names, None for none. `read` returns a policy by its name.
+    `requested_policy` is the one that the request names, None for none. `read_policy` returns a policy by its name.
 
     Raises DeniedError listing the allowed policies, UsageError for an invalid name, ConflictError as
-    `choose_assignment` does, and the errors of `read`.
+    `choose_assignment` does, and the errors of `read_policy`.
     """
     assignment = choose_assignment(assignments, repository)
     assigned_policy = assignment.policy if assignment else DEFAULT_POLICY
@@ -189,11 +189,11 @@ def can_judge(
 
 
 def is_stricter(policy: Policy, present_policy: Policy) -> bool:
-    """Return whether `policy` is provably at least as strict as `own`, by the settings alone.
+    """Return whether `policy` is provably at least as strict as `present_policy`, by the settings.
 
-    It approves nothing that `own` rejects, and has no later deadlines. Every use of a rule in `own` must be in `policy`
-    with the same settings or lower limits, and `policy` must not trust additional VEX authors, or have deadlines of
-    running images for additional severities.
+    It approves nothing that the present one rejects, and has no later deadlines. Every use of a rule there must be in
+    `policy` with the same settings or lower limits, and `policy` must not trust additional VEX authors, or have
+    deadlines of running images for additional severities.
     """
     for rule, uses in present_policy.rules.items():
         if rule != VEX_RULE and not all(

@@ -154,7 +154,7 @@ def _get_subject(waiver: Waiver) -> str:
 
 
 def _is_purl_match(pattern: str, purl: str) -> bool:
-    """As `patterns.is_package_match`, for a package of which only the purl is known."""
+    """Return what `patterns.is_package_match` does, for a package of which only the purl is known."""
     if not pattern.startswith("pkg:"):
         return False
     (path, version), (purl_name, own_version) = patterns.split(pattern), patterns.split(purl)

@@ -153,7 +153,7 @@ def _make_configuration(
 
 
 def _write(path: Path, text: str) -> None:
-    """For our eyes alone from the first byte on: the secret is in it."""
+    """Write a file that only we can read, from the first byte on: the secret is in it."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:

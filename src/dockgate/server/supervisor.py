@@ -71,7 +71,7 @@ class ChildProcess:
 
     @property
     def pid(self) -> int | None:
-        """Of the process that runs now, None between two."""
+        """The id of the process that runs now, None between two."""
         process = self._process
         return None if process is None or process.returncode is not None else process.pid
 

@@ -27,7 +27,7 @@ _ADVICE = "Put there what `dockgate aws policy FILE` writes, byte for byte; or d
 def build_archive(policy: str) -> bytes:
     """Build the functions' archive with this policy: a name, or a YAML file.
 
-    Raises what `policy_of` does, and UsageError naming the rules that cannot run in it.
+    Raises what `load_policy` does, and UsageError naming the rules that cannot run in it.
     """
     return archive.build_archive(load_policy(policy), rules.load())
 

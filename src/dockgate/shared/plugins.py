@@ -12,7 +12,7 @@ def load(package: str, declares: str, noun: str, missing_effect: str) -> Iterato
     """Yield the object `declares` of every module of `package` whose name does not begin with "_".
 
     A plugin must never go missing quietly: raises DockgateError naming a module (a `noun`) that does not import or
-    declares nothing. `without` says what is not done without it.
+    declares nothing. `missing_effect` says what is not done without it.
     """
     for module in pkgutil.iter_modules(importlib.import_module(package).__path__):
         if module.name.startswith("_"):

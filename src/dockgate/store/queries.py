@@ -111,7 +111,7 @@ def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
 
 
 def is_one_of(column: ColumnElement[Any], parameter: str) -> ColumnElement[bool]:
-    """Return whether the column is one of the texts that `text_list` gives for this parameter.
+    """Return whether the column is one of the texts that `make_text_list` gives for this parameter.
 
     Unlike `in_`, which makes SQL for each number of values, it is one parameter: a statement can be made once.
     """
@@ -129,7 +129,7 @@ def is_one_of_texts(column: ColumnElement[str], values: Collection[str]) -> Colu
 
 
 def make_text_list(values: Sequence[str]) -> list[str]:
-    """The value of a parameter of `one_of`."""
+    """The value of a parameter of `is_one_of`."""
     return [str(value) for value in values]
 
 
@@ -156,7 +156,7 @@ def find_pipeline(connection: Connection, name: str, version: int | None = None)
 
 
 def require_pipeline(connection: Connection, name: str, version: int | None = None) -> Pipeline:
-    """As `find_pipeline`; NotFoundError if it does not exist."""
+    """Find the pipeline. Raises NotFoundError if it does not exist."""
     pipeline = find_pipeline(connection, name, version)
     if pipeline is None:
         missing = f"pipeline {name!r}" if version is None else f"version {version} of pipeline {name!r}"

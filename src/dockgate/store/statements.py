@@ -56,7 +56,7 @@ def lock_name(connection: Connection, table: Table, name: str, *, is_shared: boo
 
 
 def try_lock_name(connection: Connection, table: Table, name: str) -> bool:
-    """As `lock_name`, but return false at once if another transaction has locked the name, shared or not."""
+    """Lock a name, but return false at once if another transaction has locked it, shared or not."""
     if not is_postgres(connection):
         return True
     return bool(connection.scalar(_TRY_LOCK, {"name": f"{table.name}/{name}"}))

@@ -45,16 +45,6 @@ TOO_MANY_FINDINGS = Undetermined(
 )
 
 
-def match(
-    packages: Sequence[Package] | Inventory, snapshot: AdvisorySnapshot, ecosystems: Sequence[Ecosystem]
-) -> Matches:
-    """The findings of these packages.
-
-    Packages with an owner are matched by their distribution package only.
-    """
-    return Matcher(snapshot, ecosystems).match(packages.packages if isinstance(packages, Inventory) else packages)
-
-
 def set_versions(inventory: Inventory, versions: Mapping[str, str]) -> Inventory:
     """The inventory with some packages (by purl) at other versions of their source.
 

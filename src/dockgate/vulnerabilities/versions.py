@@ -107,7 +107,7 @@ class Order:
             return False
 
     def list_fixes(self, advisory: Advisory, installed_version: str) -> list[str]:
-        """Its fixed versions above this one, lowest first; [] for a version that cannot be compared."""
+        """The fixed versions above this one, lowest first; [] for a version that cannot be compared."""
         events = [event for span in advisory.ranges for event in span.events]
         fixed_versions = {version for kind, version in events if kind == "fixed" and version != "0"}
         point_of_version = (

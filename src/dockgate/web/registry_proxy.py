@@ -226,7 +226,7 @@ class RegistryProxy:
             _log.info("judging for a pull failed: %s", error)
 
     def _read_caller(self, request: Request) -> str:
-        """Whom the request's token was issued to, "unknown" without one."""
+        """Return whom the request's token was issued to, "unknown" without one."""
         token = _read_bearer_token(request)
         return (self._tokens.read_subject(token) if token else None) or "unknown"
 

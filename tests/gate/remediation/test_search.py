@@ -23,7 +23,7 @@ from dockgate.gate.model import ExternalReport, Policy, Remediation, VerdictCase
 from dockgate.gate.rule import RuleInput
 from dockgate.gate.rules.max_findings import MaxFindings
 from dockgate.scanner.model import Inventory, Package, Unread
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Range, Rating, Severity, Undetermined
 
 CRITICAL, HIGH, MEDIUM, LOW = Severity.CRITICAL, Severity.HIGH, Severity.MEDIUM, Severity.LOW
@@ -163,7 +163,7 @@ def test_a_fix_that_cannot_be_compared_is_an_obstacle(fixes: tuple[str, str]) ->
     """As another scanner may report it, of an ecosystem without a version order here."""
     odd = Package("a", "odd", "pkg:swift/a@odd", "SwiftURL", "a", "odd", "Package.resolved")
     existing = AdvisorySnapshot((advisory("CVE-2024-1", "x"), advisory("CVE-2024-2", "x")), COVERED)
-    content = match(inventory(package("x")), existing, ECOSYSTEMS)
+    content = Matcher(existing, ECOSYSTEMS).match(inventory(package("x")).packages)
     result = tuple(replace(item, package=odd, fixed=fix) for item, fix in zip(content.findings, fixes, strict=True))
     reported = ExternalReport("grype", NOW, inventory(odd), replace(content, findings=result, undetermined=()))
     case = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))

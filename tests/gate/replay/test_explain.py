@@ -29,7 +29,7 @@ from dockgate.gate.replay.explain import Change, Explanation, Input, compare
 from dockgate.scanner.model import Inventory
 from dockgate.shared import canonical
 from dockgate.shared.errors import DefinitionError, UsageError
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import AdvisorySnapshot, Coverage, Cve, Severity
 
 PUBLISHED = (advisory("CVE-2024-1", "a"), advisory("CVE-2024-2", "b"), advisory("CVE-2024-3", "c"))
@@ -164,10 +164,10 @@ def test_newly_and_no_longer_waived_findings_are_listed() -> None:
 
 
 def test_external_reports_are_a_separate_input() -> None:
-    result = match(inventory(package("a")), AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS)
+    result = Matcher(AdvisorySnapshot(PUBLISHED, COVERED), ECOSYSTEMS).match(inventory(package("a")).packages)
     reported = ExternalReport("trivy", NOW, inventory(package("a")), result)
     fixed = ExternalReport(
-        "trivy", NOW, inventory(package("a", "2.0.0")), match((), AdvisorySnapshot((), ()), ECOSYSTEMS)
+        "trivy", NOW, inventory(package("a", "2.0.0")), Matcher(AdvisorySnapshot((), ()), ECOSYSTEMS).match(())
     )
     item = VerdictCase(IMAGE, limits(HIGH=0), NOW, "0.1.0", external_reports=(reported,))
     (change,) = explain(item, replace(item, external_reports=(fixed,))).changes

@@ -18,7 +18,7 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 DATA = Path(__file__).parent / "data" / "go"
@@ -132,7 +132,7 @@ def test_a_module_from_a_folder_is_undetermined_where_an_advisory_names_it() -> 
         "GO-1", "Go", "example.com/folded", (Range("SEMVER", (("introduced", "0"), ("fixed", "1.2.0"))),)
     )
     database = AdvisorySnapshot((advisory,), (Coverage("Go", complete=True, names=(), checked_at=""),))
-    matches = match(read(program()).packages, database, [ECOSYSTEM])
+    matches = Matcher(database, [ECOSYSTEM]).match(read(program()).packages)
     assert matches.findings == ()
     assert [entry.subject for entry in matches.undetermined] == ["pkg:golang/example.com/folded@%28devel%29"]
 

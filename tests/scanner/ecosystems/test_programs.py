@@ -13,7 +13,7 @@ from dockgate.scanner.model import Inventory
 from dockgate.scanner.ports import Entry, Extract
 from dockgate.shared.errors import UnreadableError
 from dockgate.shared.purl import Purl
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 NODE = elf(b"/json\0node.js/v20.20.2\0(delegate")
@@ -184,7 +184,7 @@ def test_covered_program_is_judged_and_another_is_undetermined() -> None:
     ).packages
     fixed = Range("SEMVER", (("introduced", "20.0.0"), ("fixed", "20.20.3")))
     expected = AdvisorySnapshot((Advisory("BIT-node-2026-1", "Bitnami", "node", (fixed,)),), (BITNAMI,))
-    matches = match(packages, expected, ecosystems.load())
+    matches = Matcher(expected, ecosystems.load()).match(packages)
     assert [(item.id, item.package.name, item.fixed) for item in matches.findings] == [
         ("BIT-node-2026-1", "node", "20.20.3")
     ]

@@ -20,7 +20,7 @@ from dockgate.scanner.model import Package
 from dockgate.scanner.ports import Extract
 from dockgate.shared.errors import UncomparableError, UnreadableError, UsageError
 from dockgate.shared.purl import Purl
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Range
 
 DATA = Path(__file__).parent / "data" / "rust"
@@ -121,7 +121,7 @@ def test_only_a_crate_of_crates_io_is_judged_as_that_one(source: str, *, affecte
     )
     database = AdvisorySnapshot((advisory,), (Coverage("crates.io", complete=True, names=(), checked_at=""),))
     (package,) = read(listing({"name": "time", "version": "0.1.0", "source": source})).packages
-    matches = match([package], database, [ECOSYSTEM])
+    matches = Matcher(database, [ECOSYSTEM]).match([package])
     assert (bool(matches.findings), bool(matches.undetermined)) == (affected, undetermined)
     again = ECOSYSTEM.build_from_purl(Purl("cargo", "", "time", "0.1.0", {} if affected else {"source": source}), None)
     assert (again.purl, again.source_name, again.source_version) == (

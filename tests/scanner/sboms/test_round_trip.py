@@ -17,7 +17,7 @@ from dockgate.reports import InventoryReport, ScanReport, write
 from dockgate.scanner import ecosystems, sboms
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
 from dockgate.shared.errors import UsageError
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Advisory, AdvisorySnapshot, Coverage, Matches, Range
 
 KINDS = ecosystems.load()
@@ -87,9 +87,9 @@ def test_a_bill_gives_the_findings_of_its_image(form: str, tmp_path: Path) -> No
         (Advisory("CVE-1", "Debian:13", "openssl", ranges), Advisory("CVE-2", "PyPI", "jinja2", ranges)),
         tuple(Coverage(name, True, (), NOW) for name in ("Debian:13", "PyPI")),
     )
-    result = match(inventory(), snapshot, KINDS)
+    result = Matcher(snapshot, KINDS).match(inventory().packages)
     assert [finding.id for finding in result.findings] == ["CVE-1", "CVE-1", "CVE-2"]
-    assert match(again(inventory(), form, tmp_path), snapshot, KINDS) == result
+    assert Matcher(snapshot, KINDS).match(again(inventory(), form, tmp_path).packages) == result
 
 
 @pytest.mark.parametrize("form", INVENTORY_FORMATS)

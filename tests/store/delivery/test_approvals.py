@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, opened
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, at_gate, key, list_waiting, opened
 
 from dockgate.delivery.model import Answer, ApprovalState, Approvers, RunState, Vote
 from dockgate.identity.model import Principal, Role, Token
@@ -40,9 +40,9 @@ def test_many_approvals_wait_on_one_image_oldest_first(store: Store) -> None:
         store.approvals.add(approval(name))
     store.approvals.add(approval("elsewhere", image="sha256:other"))
     store.approvals.settle("a", APPROVED, LATER)
-    assert [there.id for there in store.approvals.list_waiting(IMAGE)] == ["c", "b"]
+    assert [there.id for there in list_waiting(store, IMAGE)] == ["c", "b"]
     assert [there.id for there in store.approvals.list_for_image(IMAGE)] == ["c", "a", "b"]
-    assert list(store.approvals.list_waiting("sha256:unknown")) == []
+    assert list(list_waiting(store, "sha256:unknown")) == []
 
 
 def test_an_image_is_judged_for_all_approvals_once_each_has_a_verdict(store: Store) -> None:
@@ -134,7 +134,7 @@ def test_an_approval_of_a_stopped_execution_does_not_wait(store: Store) -> None:
     store.executions.stop(execution, "not now", NOW)
     for _ in range(2):
         assert store.approvals.add(approval(str(key("Approve")))).state is ApprovalState.CANCELLED
-    assert list(store.approvals.list_waiting(IMAGE)) == []
+    assert list(list_waiting(store, IMAGE)) == []
 
 
 def test_approvals_are_listed_newest_first(store: Store) -> None:
@@ -276,7 +276,7 @@ def test_many_approvals_are_settled_once_each_and_watchers_are_notified(store: S
     assert store.approvals.settle_all(names, APPROVED, LATER) == 1199
     assert store.approvals.settle_all(names, APPROVED, NOW) == 0
     assert sorted(settled) == sorted(names)
-    assert list(store.approvals.list_waiting(IMAGE)) == []
+    assert list(list_waiting(store, IMAGE)) == []
 
 
 def test_images_without_a_scan_request_are_found_by_their_oldest_approval(store: Store) -> None:

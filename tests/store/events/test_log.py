@@ -11,6 +11,7 @@ from dockgate.events.envelope import NewEvent, StoredEvent
 from dockgate.shared.errors import NotFoundError
 from dockgate.store import Store
 from dockgate.store.events.cursor import GroupedEvent, Reopening
+from dockgate.store.events.log import append_events
 from dockgate.store.records import OutboxEntry, OutboxKind
 
 
@@ -31,7 +32,7 @@ def ids(store: Store, after: int = 0, limit: int = 100) -> list[str]:
 def test_events_are_read_in_the_order_of_their_numbers(store: Store) -> None:
     store.event_log.record([event("b"), event("a")])
     with store.database.write() as connection:
-        store.event_log.append(connection, [event("c")])
+        append_events(connection, [event("c")])
     first, second, third = store.event_log.read()
     assert [first.id, second.id, third.id] == ["b", "a", "c"]
     assert first.seq < second.seq < third.seq == store.event_log.read_newest_seq()
@@ -72,7 +73,7 @@ def test_an_event_is_found_by_its_id(store: Store) -> None:
 def test_an_undone_transaction_leaves_no_event(store: Store) -> None:
     def fail() -> None:
         with store.database.write() as connection:
-            store.event_log.append(connection, [event("a")])
+            append_events(connection, [event("a")])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -157,7 +158,7 @@ def test_old_events_are_purged_and_numbers_are_never_used_again(store: Store) ->
 def test_a_reader_misses_no_event_of_a_transaction_that_commits_late(tmp_path: Path) -> None:
     with opened("postgres", tmp_path) as store:
         with store.database.write() as connection:
-            store.event_log.append(connection, [event("begun first")])
+            append_events(connection, [event("begun first")])
             store.event_log.record([event("committed first")])
             (first,) = store.event_log.read()
             assert first.id == "committed first"

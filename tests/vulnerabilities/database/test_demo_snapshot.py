@@ -11,7 +11,7 @@ import dockgate
 from dockgate.scanner import ecosystems
 from dockgate.scanner.model import Inventory, Package
 from dockgate.vulnerabilities.database.database import Database
-from dockgate.vulnerabilities.matching import match
+from dockgate.vulnerabilities.matching import Matcher
 from dockgate.vulnerabilities.model import Matches, Severity
 
 SNAPSHOT = Path(dockgate.__file__).parent / "demo" / "advisories"
@@ -35,7 +35,7 @@ def match_packages(database: Database, ecosystem: str, versions: dict[str, str])
         for name, version in versions.items()
     )
     request = Inventory("sha256:1", "linux/amd64", None, (), packages, ())
-    return match(request, database.read_snapshot([request]), ecosystems.load())
+    return Matcher(database.read_snapshot([request]), ecosystems.load()).match(packages)
 
 
 def test_the_demo_snapshot_is_small_and_names_its_source() -> None:

@@ -136,7 +136,7 @@ class ApprovalMatcher:
             raise faults[0]
 
     def sweep(self, has_enough: Callable[[], bool] = lambda: False) -> int:
-        """Process all waiting approvals, image by image, until it is `enough`; returns how many still wait.
+        """Process all waiting approvals, image by image, until `has_enough`; returns how many still wait.
 
         First, approvals whose message was lost are recorded. Overdue ones come next, then the others, starting with a
         different one at each sweep. A failing image does not block the others: the first fault is raised at the end.
@@ -173,9 +173,10 @@ class ApprovalMatcher:
     def _recover(
         self, recorded_requests: Container[tuple[str, str]], has_enough: Callable[[], bool], faults: list[Exception]
     ) -> _Listing | None:
-        """Record every approval that CodePipeline lists as waiting, except `known` digests and tokens.
+        """Record every approval that CodePipeline lists as waiting.
 
-        None if there was no time for all pipelines. A failing pipeline does not block the others.
+        Those in `recorded_requests`, by digest and token, are left out. None if there was no time for all pipelines. A
+        failing pipeline does not block the others.
         """
         listing = _Listing()
         for name in self.pipelines.names:

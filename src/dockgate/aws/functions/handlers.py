@@ -65,8 +65,8 @@ class Functions:
     def sweep(self, event: Any, seconds_left: Callable[[], float] = lambda: float("inf")) -> dict[str, Any]:
         """On the schedule: answer waiting approvals and re-evaluate running images.
 
-        `Inspector2 Finding` events, one or a batch of a queue: re-evaluate their images, each once. `left` gives the
-        remaining seconds.
+        `Inspector2 Finding` events, one or a batch of a queue: re-evaluate their images, each once. `seconds_left`
+        gives the remaining seconds.
         """
         if not isinstance(event, dict) or "Records" in event or event.get("detail-type") == _FINDING_TYPE:
             return self._renew(event)

@@ -125,7 +125,7 @@ class Verdicts:
     def keep_evidence(self, judged_image: JudgedImage, earlier_evidence: Collection[Evidence] = ()) -> Evidence:
         """Store the verdict as a page and as JSON, with its case, under its digest. Idempotent.
 
-        `known` is the evidence of an earlier attempt: the same verdict at another time is not stored again.
+        `earlier_evidence` is that of an earlier attempt: the same verdict at another time is not stored again.
         """
         content = _hash_content(judged_image)
         for evidence in earlier_evidence:

@@ -110,7 +110,7 @@ class RegistryTokens:
             return ()
 
     def read_subject(self, token: str) -> str | None:
-        """Whom a registry token was issued to; None for one that the registry does not accept."""
+        """Return whom a registry token was issued to; None for one that the registry does not accept."""
         try:
             return str(self._read_claims(token)["sub"])
         except (jwt.InvalidTokenError, KeyError, TypeError, ValueError):

@@ -155,7 +155,7 @@ class EcsTarget:
             self._ecs().update_service(cluster=self._cluster, service=service, taskDefinition=arn, desiredCount=count)
 
     def _wait(self, service: Service, definition: TaskDefinition, arn: str) -> None:
-        """Until the desired number of healthy tasks of the revision runs, none of another, and ECS says so too."""
+        """Wait until the desired number of healthy tasks of the revision runs, none of another, and ECS says so too."""
         check = definition.health_check
         patience = check.start_period if check else _PATIENCE
         end = time.monotonic() + patience

@@ -77,7 +77,7 @@ def parse_document(document: "Document", rules: Sequence[Rule]) -> tuple[str, Po
 def parse_rules(
     document: "Document", location: "Location", name: str, rules: Sequence[Rule], *, should_add_mandatory: bool = True
 ) -> Policy:
-    """The policy of the mapping at `here`.
+    """The policy of the mapping at `location`.
 
     With `should_add_mandatory`, it gets the mandatory rules that it does not name.
     """

@@ -17,9 +17,9 @@ _NEEDED_TYPES = {"model_type": "keys with values", "dict_type": "keys with value
 def translate(
     document: Document, error: ValidationError, allowed_keys: Callable[[Location], list[str]]
 ) -> DefinitionError:
-    """Pydantic's first complaint, in our words, at its line. `allowed` returns the keys at a location.
+    """Pydantic's first complaint, in our words, at its line.
 
-    An unknown key comes first: often it is a missing one, misspelt.
+    `allowed_keys` returns the keys at a location. An unknown key comes first: often it is a missing one, misspelt.
     """
     problems = error.errors(include_url=False)
     problem = next((item for item in problems if item["type"] == "extra_forbidden"), problems[0])

@@ -26,7 +26,7 @@ _LANGUAGES = {
 
 @dataclass(frozen=True, slots=True)
 class _System:
-    """A distribution: purl type, os-release ID, OSV ecosystem, and the form of its release (`_release`)."""
+    """A distribution: purl type, os-release ID, OSV ecosystem, and the form of its release (`_format_release`)."""
 
     kind: str
     id: str

@@ -150,7 +150,7 @@ def _find_optional(candidates: Sequence[int], is_optional: Callable[[Sequence[in
 
 
 def _compute_spare(members: Iterable[int], requirements: Sequence[Requirement]) -> list[int]:
-    """By how much the set exceeds the need of each requirement."""
+    """The amounts by which the set exceeds the need of each requirement."""
     return [sum(requirement.weights[index] for index in members) - requirement.need for requirement in requirements]
 
 

@@ -60,7 +60,7 @@ def read_whole_number(key: str, value: object, minimum: int, maximum: float = ma
 
 
 def read_number(key: str, value: object, maximum: float = math.inf, *, lower_bound: float | None = None) -> float:
-    """The value, which must be a number, not a boolean: at least 0, or more than `above`."""
+    """The value, which must be a number, not a boolean: at least 0, or more than `lower_bound`."""
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= maximum
     if not isinstance(value, (int, float)) or not is_number or (lower_bound is not None and value <= lower_bound):
         bounds = f"0 {_describe_upper_bound(maximum)}" if lower_bound is None else f"above {lower_bound:g}"

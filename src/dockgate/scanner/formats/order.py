@@ -27,7 +27,7 @@ def encode_numbers(parts: Iterable[str]) -> bytes:
 
 
 def encode_labels(labels: Iterable[str], largest_number: int | None = None) -> bytes:
-    """Encode labels: numbers, up to `largest`, sort before text, and fewer labels sort first."""
+    """Encode labels: numbers, up to `largest_number`, sort before text, and fewer labels sort first."""
     row = b""
     for label in labels:
         if is_digits(label) and (largest_number is None or is_at_most(label, largest_number)):
@@ -46,7 +46,7 @@ def strip_zeros(parts: list[str]) -> list[str]:
 
 
 def is_at_most(digits: str, largest_number: int) -> bool:
-    """Return whether the number in these digits, of any count, is at most `largest`."""
+    """Return whether the number in these digits, of any count, is at most `largest_number`."""
     significant = digits.lstrip("0")
     return len(significant) <= len(str(largest_number)) and int(significant or "0") <= largest_number
 

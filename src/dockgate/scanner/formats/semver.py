@@ -7,8 +7,8 @@ from dockgate.shared.errors import UncomparableError
 def make_version_key(version: str, kind: str, minimum_parts: int = 3) -> bytes:
     """Encode a version by its precedence (section 11): build data is ignored, numbers have no limit.
 
-    At least `least` of the three numbers must be present, the others are 0; a version with fewer than three has no
-    pre-release or build data. `kind` names the ecosystem in messages. Raises UncomparableError.
+    At least `minimum_parts` of the three numbers must be present, the others are 0; a version with fewer than three has
+    no pre-release or build data. `kind` names the ecosystem in messages. Raises UncomparableError.
     """
     plain, plus, build = version.partition("+")
     core, dash, pre = plain.partition("-")

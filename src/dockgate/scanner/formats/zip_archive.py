@@ -144,8 +144,8 @@ class Archive:
     def _find_zip64_directory(self, end: int, *stated_fields: int) -> tuple[int, int, int, int]:
         """Return the position of the zip64 end record before the end record at `end`, and what it states.
 
-        `stated` are the count, size and offset in the end record. Where those are not placeholders, some readers use
-        them and others the zip64 record, so both must agree.
+        `stated_fields` are the count, size and offset in the end record. Where those are not placeholders, some readers
+        use them and others the zip64 record, so both must agree.
         """
         if end < _LOCATOR_SIZE + _END64_SIZE:
             raise UnreadableError("its zip64 directory is not where it should be")

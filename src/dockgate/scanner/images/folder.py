@@ -104,7 +104,7 @@ class FolderLayer:
 class _Walk:
     """Entries below a folder, each folder before its content.
 
-    Folders on the devices `skipped` are not entered.
+    Folders on the `skipped_devices` are not entered.
     """
 
     def __init__(self, skipped_devices: frozenset[int]) -> None:

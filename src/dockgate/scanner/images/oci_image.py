@@ -124,7 +124,7 @@ def _build_image(
 ) -> OciImage:
     """Build the image.
 
-    `above` are the annotations of its entry in the index, then those of the whole index.
+    `index_annotations` are those of its entry in the index, then those of the whole index.
     """
     data = read_document(image_source.open_blob(manifest.config.digest), manifest.config.digest, manifest.config.size)
     config = load_object(data, f"Config {manifest.config.digest}", CONFIG_NAMES)

@@ -47,7 +47,7 @@ class _NoTlsError(UnavailableError):
 
 
 class Transport:
-    """A client for one registry. After the first request, `secure` tells whether it uses TLS."""
+    """A client for one registry. After the first request, `is_secure` tells whether it uses TLS."""
 
     def __init__(
         self,

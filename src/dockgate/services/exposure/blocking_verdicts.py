@@ -30,7 +30,7 @@ class BlockingVerdicts:
 
     @property
     def unknown_count(self) -> int:
-        """Of how many of the images it is unknown, because they have no record since it is known."""
+        """The number of images of which it is unknown, because they have no record since it is known."""
         return sum(self.is_blocking(image) is None for image in self.images)
 
     def find_message(self, image: str) -> str | None:

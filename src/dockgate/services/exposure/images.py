@@ -254,7 +254,7 @@ def view_image(
 
 
 def _find_end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:
-    """Return when and why an image has a finding no longer. `moved` is when it was in its places last."""
+    """Return when and why an image has a finding no longer. `presence` is when it was in its places."""
     until = presence.until if presence else None
     if component is not None and component.closed is not None and (until is None or component.closed <= until):
         return component.closed, component.why

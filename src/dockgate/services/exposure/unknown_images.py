@@ -99,8 +99,8 @@ class UnknownImages:
     ) -> None:
         """Add the images with unread files, and those that hold one of these components, by reason.
 
-        `packages` are the source packages that it is about, by their ecosystems: see `unaffected`, which is counted no
-        further than `limit`.
+        `packages` are the source packages that it is about, by their ecosystems: see `unaffected_count`, which is
+        counted no further than `limit`.
         """
         partly_read_images, holders, self.unaffected_count = self._store.exposures.list_partly_read_images(
             [*components.values()], self._scope, packages, self._exposed_images, limit

@@ -227,7 +227,7 @@ def _combine(
 ) -> JudgedImage:
     """The verdict on an image from those on its platforms: the worst status and the most findings.
 
-    `here` is `now` in seconds since 1970.
+    `now_seconds` is `now` in seconds since 1970.
     """
     if len(results) == 1 and results[0].changes_at == inf:
         return JudgedImage(

@@ -240,7 +240,8 @@ class _Renewal:
     def end_former(self, judged_images: Collection[int], unwatched_images: Sequence[FleetImage]) -> None:
         """End the verdicts on images that are not judged by this policy any more.
 
-        Those on images that no policy judges (`judged`) are kept as the last ones; the end of a watch is an event.
+        Those on images that no policy judges (all but `judged_images`) are kept as the last ones; the end of a watch is
+        an event.
         """
         if images := self._find_former_images():
             service, store, now = self.service, self.service.store, self.service.clock.now()

@@ -85,7 +85,7 @@ class ImageAccess:
         return open_registry_source(reference, ca_bundle=self.ca_bundle, issuers=self.issuers, seconds=QUESTION_SECONDS)
 
     def _name_image(self, repository: str, digest: str) -> RegistryReference:
-        """As a reference: a text that names the registry `oci:80` would also name a folder."""
+        """Write the image as a reference: a text that names the registry `oci:80` would also name a folder."""
         place = RepositoryReference.parse(repository)
         self.require(place.registry or self.own_registry)
         return parse_remote(f"{place.with_registry(self.own_registry)}@{digest}")

@@ -164,7 +164,7 @@ class ImageSearch:
     def _make_filter(
         self, query: ImageQuery, repositories: Sequence[str] | None
     ) -> tuple[Sequence[RunningImage], ImageFilter]:
-        """What runs that the caller may see, and the conditions of the query.
+        """Return what runs that the caller may see, and the conditions of the query.
 
         `repositories` are those that the caller may see, None to read them if a condition needs them.
         """

@@ -96,9 +96,9 @@ class PolicySelection:
         return {repository: choose_assignment(assignments, repository) for repository in repositories}
 
     def find_clear_assignments(self, repositories: Collection[str]) -> Mapping[str, PolicyAssignment | None]:
-        """As `find_assignments`, without repositories that two assignments match equally well.
+        """Find the assignments of repositories as `find_assignments` does, one by one.
 
-        These are logged.
+        Repositories that two assignments match equally well are logged and left out.
         """
         assignments, clear = self._list_assignments(), dict[str, PolicyAssignment | None]()
         for repository in repositories:

@@ -108,7 +108,7 @@ class ServiceRisk:
         return present
 
     def _evaluate(self, service: Service, evaluated_digest: str | None) -> str | None:
-        """Evaluate what the service runs if its inputs differ from `evaluated`.
+        """Evaluate what the service runs if its inputs differ from `evaluated_digest`.
 
         Return their digest, None if something else was judged: it is due once more.
         """

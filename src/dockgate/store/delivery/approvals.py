@@ -102,10 +102,6 @@ class Approvals:
         """All approvals on an image, settled or not, oldest first."""
         return self._select(approvals.c.image == image)
 
-    def list_waiting(self, image: str) -> Sequence[Approval]:
-        """The approvals that wait on an image, oldest first."""
-        return self._select(approvals.c.image == image, approvals.c.state == ApprovalState.WAITING)
-
     def has_unjudged(self, image: str) -> bool:
         """Return whether an approval that waits on an image has no verdict yet."""
         with self._database.read() as connection:

@@ -166,7 +166,7 @@ def _find(connection: Connection, name: str, *, should_lock: bool = False) -> Se
 
 
 def lock_service(connection: Connection, name: str) -> Service:
-    """As `require_service`, and lock it: its revisions, rollouts, risk and events depend on it."""
+    """Find a service and lock it: its revisions, rollouts, risk and events depend on it."""
     return require_service(connection, name, should_lock=True)
 
 

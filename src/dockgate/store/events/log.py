@@ -51,10 +51,6 @@ class EventLog:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def append(self, connection: Connection, events: Sequence[NewEvent]) -> None:
-        """Add events within the transaction of the change that caused them. See `append_events`."""
-        append_events(connection, events)
-
     def record(self, events: Sequence[NewEvent]) -> None:
         """Add events in a transaction of their own."""
         if events:

@@ -51,7 +51,7 @@ _ANSWER = update(outbox).where(outbox.c.kind == OutboxKind.WEBHOOK, is_one_of(ou
 
 
 def _make_claim_conditions() -> tuple[ColumnElement[bool], ...]:
-    """Of the `kind`, due `now`, first of its subject, and of a receiver that does not pause."""
+    """Make the conditions: of the `kind`, due `now`, first of its subject, and of a receiver that does not pause."""
     earlier_entry = outbox.alias()
     is_blocked = exists().where(
         *(earlier_entry.c.kind == outbox.c.kind, earlier_entry.c.receiver == outbox.c.receiver),

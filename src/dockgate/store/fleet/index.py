@@ -197,7 +197,7 @@ class Fleet:
     ) -> Sequence[int]:
         """The components that the feeds of the advisory database do not cover.
 
-        There is no feed, or a partial one that does not name them. With `about`, only those that may be packages of
+        There is no feed, or a partial one that does not name them. With `packages`, only those that may be packages of
         these (ecosystem without release, source name): of the same ecosystem, of the same name in another one, or of an
         unknown distribution. `ecosystems` are those of all components, if they are known.
         """

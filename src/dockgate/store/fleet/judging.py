@@ -79,7 +79,7 @@ class FleetJudgingState:
         yield from self._iterate_placements([table.image >= first, table.image < end])
 
     def iterate_placements(self, images: Collection[int]) -> Iterator[Placement]:
-        """As `iterate_placements_between`, of these images.
+        """Iterate over the placements of these images, as `iterate_placements_between` does.
 
         Where they are a fifth of a range, reading all of it is faster.
         """

@@ -72,7 +72,7 @@ class ProvenanceStatements:
             return "/".join(map(str, (connection.scalar(built_count), *connection.execute(select(*columns)).one())))
 
     def list_revisions(self, places: Collection[tuple[str, str]]) -> Mapping[tuple[str, str], str]:
-        """By image and repository, a text that changes whenever `list_statements` may return something else."""
+        """Return a text for each image and repository: it changes when `list_statements` may differ."""
         built_columns, fetched_columns = built_statements.c, fetched_statements.c
         count = (
             select(built_columns.image, func.count())

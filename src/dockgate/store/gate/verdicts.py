@@ -132,7 +132,7 @@ class Verdicts:
             return _read_case(connection, verdict["image"], build(InputDigests, verdict["inputs"]))
 
     def read_case(self, verdict: Verdict) -> VerdictCase:
-        """As `get_case`, for a verdict that was read already."""
+        """Read the case, as `get_case` does, of a verdict that was read already."""
         with self._database.read() as connection:
             return _read_case(connection, verdict.image, verdict.inputs)
 
@@ -338,7 +338,7 @@ def _list_tags(connection: Connection, image: str, repository: str | None) -> Se
 
 
 def _is_by(policy: str) -> ColumnElement[bool]:
-    """By this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
+    """Return the condition: by this server policy, alone or with rules that a repository adds (`PolicyReference`)."""
     return or_(verdicts.c.policy == policy, verdicts.c.policy.startswith(f"{policy}+", autoescape=True))
 
 

@@ -108,7 +108,7 @@ class Vex:
             return set(connection.scalars(select(vex_documents.c.image).distinct().where(vex_documents.c.image != "")))
 
     def list_all_active(self) -> Sequence[tuple[VexRecord, Sequence[VexStatement]]]:
-        """As `list_active`, for all images."""
+        """List what `list_active` does, for all images."""
         with self._database.read() as connection:
             rows = connection.execute(_EVERY_ACTIVE).mappings().all()
         return self._with_statements(rows)

@@ -53,7 +53,7 @@ class Principals:
                 )
 
     def sign_in(self, issuer: str, subject: str, principal: Principal) -> Principal:
-        """Return the principal of an identity, with the roles and address of `described`.
+        """Return the principal of an identity, with the roles and address of `principal`.
 
         A new one is added. ConflictError if the name of a new one is taken, or if it would be the first principal and
         no admin.

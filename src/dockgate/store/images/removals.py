@@ -25,7 +25,7 @@ class ImageRemovals:
             return [(row[0], row[1]) for row in connection.execute(query.order_by(*columns).limit(limit))]
 
     def count_locations(self) -> int:
-        """Count the pairs of repository and digest that `list_places` lists in total."""
+        """Count the pairs of repository and digest that `list_locations` lists in total."""
         places = select(pushed_images.c.repository, pushed_images.c.digest).distinct().subquery()
         with self._database.read() as connection:
             return connection.scalar(select(func.count()).select_from(places)) or 0

@@ -45,7 +45,7 @@ def read_coverage(folder: Path) -> PartialCoverage | None:
 
 
 def is_covered_by(ecosystem: str, covered_ecosystem: str) -> bool:
-    """Return whether a feed that covers `covered` covers this ecosystem, with its release if it has one."""
+    """Return whether a feed of `covered_ecosystem` covers this ecosystem, with its release if any."""
     return ecosystem == covered_ecosystem or ecosystem.startswith(f"{covered_ecosystem}:")
 
 

@@ -51,8 +51,8 @@ def update(
     names them. `ecosystems` are those to fetch of feeds with parts. All other parts stay in the database with the time
     of their last check, and so do parts whose feed fails, which the result lists. Unchanged parts count as checked.
     `report` gets a line for each part. A part that would lose many records, or have new unreadable ones, is a failure
-    (`_limits`); `can_shrink` permits the former. The database is not replaced if no feed answers or nothing would be
-    covered.
+    (`_compute_limits`); `can_shrink` permits the former. The database is not replaced if no feed answers or nothing
+    would be covered.
 
     Raises ConflictError while another process writes, DatabaseError if the old database is broken.
     """

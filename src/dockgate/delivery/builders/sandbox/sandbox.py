@@ -156,8 +156,8 @@ class Sandbox:
     """A `podman.Runner` that isolates builds.
 
     `folder` identifies the server whose builds these are. `keepers` begins the command lines of programs that end with
-    this process. `ids` raises UnavailableError on a host that cannot isolate builds. `allowed` and `blocked` are
-    networks.
+    this process. `ids` raises UnavailableError on a host that cannot isolate builds.
+    `allowed_networks` and `blocked_networks` are what a build may and may not reach.
     """
 
     def __init__(

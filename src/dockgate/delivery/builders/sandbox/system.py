@@ -29,7 +29,7 @@ def check(result: int, operation: str) -> None:
 
 
 def unshare(flags: int, kind: str) -> None:
-    """Move to new namespaces: unshare(2). `what` names them in the error."""
+    """Move to new namespaces: unshare(2). `kind` names them in the error."""
     check(libc.unshare(flags), f"cannot make a new {kind} namespace")
 
 

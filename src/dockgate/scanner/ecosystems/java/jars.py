@@ -62,7 +62,7 @@ class _LimitError(UnreadableError):
 
 
 class _ArchiveReader:
-    """Reads archives up to `limit` bytes; collects packages and unread parts. `where` is the current part."""
+    """Reads archives up to `limit` bytes; collects packages and unread parts. `part_path` is the current part."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
