@@ -1,6 +1,7 @@
 """Changed services: the commands wait for the rollout, and their exit code says how it ended."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,16 @@ def test_scale_waits_until_the_tasks_are_healthy(dockgate: Dockgate, server: Fak
     assert "scaling to 3" in dockgate("deploy", "scale", "web", "3", "--no-wait").out
     server.answers["POST /services/web/scale"] = {"service": view["service"], "rollout": None}
     assert dockgate("deploy", "scale", "web", "1").out == "web: the desired count is already 1.\n"
+
+
+def test_restart_waits_until_the_new_tasks_are_healthy(dockgate: Dockgate, server: FakeServer) -> None:
+    rollout = to_plain(replace(answers.rollout(), is_restart=True))
+    server.answers["POST /services/web/restart"] = {"service": answers.service()["service"], "rollout": rollout}
+    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.IN_PROGRESS, RunState.SUCCEEDED)
+    assert dockgate("deploy", "restart", "web").out == "web: revision 3, 3 tasks healthy\n"
+    server.answers["GET /services/web/rollouts/4"] = in_turn(RunState.FAILED, reason="no room")
+    assert dockgate("deploy", "restart", "web").code == 2
+    assert "restarting" in dockgate("deploy", "restart", "web", "--no-wait").out
 
 
 def test_calls_are_retried_while_the_server_restarts(server: FakeServer) -> None:

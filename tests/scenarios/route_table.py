@@ -97,6 +97,7 @@ ROUTES = {
     f"GET {V}/services/{{name}}/tasks/{{task}}/log": Row(READ, REPOSITORY, refusal=404),
     f"GET {V}/services/{{name}}/rollouts/{{number}}": Row(READ),
     f"POST {V}/services/{{name}}/scale": Row(ADMINISTER),
+    f"POST {V}/services/{{name}}/restart": Row(ADMINISTER),
     f"GET {V}/principals": Row(ADMINISTER),
     f"POST {V}/principals": Row(ADMINISTER),
     f"POST {V}/principals/{{name}}/roles": Row(ADMINISTER),
@@ -188,6 +189,7 @@ PAGES = {
     "GET /running/{name}": Row(READ, REPOSITORY, refusal=404),
     "GET /running/{name}/tasks/{task}": Row(READ, REPOSITORY, refusal=404),
     "POST /running/{name}": Row(ADMINISTER),
+    "POST /running/{name}/restart": Row(ADMINISTER),
     "GET /repositories": Row(READ, ALWAYS),  # of what the caller may see
     "GET /repositories/{name}": Row(READ, REPOSITORY),
     "GET /repositories/{name}/files/{path:path}": Row(READ, REPOSITORY),

@@ -63,3 +63,5 @@ def test_forms_of_pages_say_what_they_changed_and_refused_ones_nothing(site: Sit
         assert _newest(site, "POST /waivers/new") == ""
         browser.send_form("/running/web", desired_count="3")
         assert _newest(site, "POST /running/{name}").endswith("-> 3")
+        browser.send_form("/running/web/restart")
+        assert _newest(site, "POST /running/{name}/restart").startswith("new tasks for revision ")

@@ -1,6 +1,7 @@
 """A server without background work: the test takes the steps of a deploy one by one."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from threading import Event
@@ -55,8 +56,9 @@ class Steps:
         """The service's document with these further settings of its task, or another desired count."""
         return ServiceChange(definition=self._service(more).definition if more else None, desired_count=count)
 
-    def begin(self, more: str = "", count: int | None = None) -> Rollout:
-        rollout = self.store.rollouts.begin("web", self.change(more, count), "ada", NOW)
+    def begin(self, more: str = "", count: int | None = None, *, is_restart: bool = False) -> Rollout:
+        change = replace(self.change(more, count), is_restart=is_restart)
+        rollout = self.store.rollouts.begin("web", change, "ada", NOW)
         assert rollout is not None
         return rollout
 

@@ -1,4 +1,4 @@
-"""`dockgate deploy`: show and scale services."""
+"""`dockgate deploy`: show, scale and restart services."""
 
 from collections.abc import Mapping
 
@@ -29,7 +29,7 @@ EVENTS_SHOWN = 10
 
 @click.group()
 def command() -> None:
-    """Show and scale services."""
+    """Show, scale and restart services."""
 
 
 @command.command("list")
@@ -131,6 +131,28 @@ def scale(service: str, desired_count: int, no_wait: bool, output_format: str) -
         print_text(f"{service}: the desired count is already {desired_count}.")
 
 
+@command.command()
+@click.argument("service")
+@click.option("--no-wait", is_flag=True, help="Return before the new tasks are healthy.")
+@format_option
+def restart(service: str, no_wait: bool, output_format: str) -> None:
+    """Replace all tasks of SERVICE by new ones of the same image and settings.
+
+    The present tasks run until the new ones are healthy; the command waits for that. If they do not become healthy, the
+    present tasks stay, and the command exits with 2. The image needs no new approval.
+    """
+    client = Client()
+    answer = client.post("services", service, "restart")
+    rollout = parse_answer(Rollout, answer["rollout"])
+    ended_rollout = None if no_wait else wait_for_rollout(client, service, rollout.number)
+    if output_format == "json":
+        print_json(answer)
+    elif ended_rollout is not None:
+        print_text(describe_rollout(ended_rollout))
+    else:
+        print_text(f"{service}: restarting. `dockgate deploy show {service}` shows the progress.")
+
+
 def _format_failure(failed_action: Mapping[str, str] | None) -> Cell:
     """Return when the last deploy failed, and why; "" if it did not."""
     if failed_action is None:
@@ -147,7 +169,7 @@ def _print_changes(rollouts: list[object], events: list[object]) -> None:
         rows = [
             (
                 times.format_age(change.started_at),
-                format_count(change.desired_count, "task"),
+                f"{format_count(change.desired_count, 'task')}{', restart' if change.is_restart else ''}",
                 style_state(change.state, (change.reason or "").partition("\n")[0]),
                 change.started_by,
             )

@@ -119,11 +119,15 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class ServiceChange:
-    """A requested change of a service; None keeps a value. Image and revision of `definition` are ignored."""
+    """A requested change of a service; None keeps a value. Image and revision of `definition` are ignored.
+
+    `is_restart` replaces all tasks, even if nothing else changes.
+    """
 
     target: str | None = None
     desired_count: int | None = None
     definition: TaskDefinition | None = None
+    is_restart: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +179,8 @@ class Rollout:
 
     The service changes when the rollout succeeds, and only then. `number` counts from 1 for each service. `definition`
     has neither image nor revision: it gets the image that the service has when the rollout starts. `revision` is what
-    was deployed, None unless it succeeded. `state` is IN_PROGRESS, SUCCEEDED or FAILED.
+    was deployed, None unless it succeeded. `state` is IN_PROGRESS, SUCCEEDED or FAILED. One that `is_restart` deploys a
+    new revision even if the definition is the same, so that new tasks take the place of all.
     """
 
     service: str
@@ -189,6 +194,7 @@ class Rollout:
     started_at: str = field(kw_only=True)
     started_by: str = field(kw_only=True)
     finished_at: str | None = None
+    is_restart: bool = False
 
     @property
     def key(self) -> RolloutKey:

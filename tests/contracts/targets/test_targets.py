@@ -35,12 +35,18 @@ def test_as_many_tasks_run_as_are_desired(system: System) -> None:
         assert facts(target) == [(1, RUNNING, digest(system.first_image))] * count
 
 
-def test_a_new_revision_takes_the_place_of_the_old(system: System) -> None:
+def test_a_new_revision_takes_the_place_of_the_old_even_with_the_same_image(system: System) -> None:
     target, first, second = system.target, definition(1, system.first_image), definition(2, system.second_image)
     target.deploy(service(1, 1), first, None)
     for _ in range(2):
         target.deploy(service(1, 1), second, first)
         assert facts(target) == [(2, RUNNING, digest(system.second_image))]
+    former_ids = {task.id for task in target.list_tasks("web")}
+    third = definition(3, system.second_image)
+    for _ in range(2):
+        target.deploy(service(1, 1), third, second)
+        assert facts(target) == [(3, RUNNING, digest(system.second_image))]
+    assert former_ids.isdisjoint(task.id for task in target.list_tasks("web"))
 
 
 def test_a_revision_that_does_not_become_healthy_gives_way_to_what_ran_before(system: System) -> None:

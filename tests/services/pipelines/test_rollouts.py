@@ -77,6 +77,32 @@ def test_a_change_deploys_only_what_is_approved_as_of_now(steps: Steps) -> None:
     assert len(tasks(steps)) == 2
 
 
+def test_a_restart_replaces_all_tasks_and_never_the_image(steps: Steps) -> None:
+    steps.deployed("first")
+    steps.rollouts.run("web", steps.begin(count=2).number)
+    before = steps.store.services.get("web")
+    steps.system.advisories.advisories.append(advisory("first", Severity.CRITICAL, "2"))
+    rollout = steps.begin(is_restart=True)
+    for _ in range(2):
+        steps.rollouts.run("web", rollout.number)
+    assert steps.running() == ["first", "first"]
+    assert tasks(steps) == [(before.revision + 1, TaskState.RUNNING)] * 2
+    assert len(steps.target.started) == 4
+    steps.repair("web")
+    assert len(steps.target.started) == 4
+
+
+def test_a_restart_that_does_not_become_healthy_leaves_the_present_tasks(steps: Steps) -> None:
+    steps.deployed("first")
+    before, ran = steps.store.services.get("web"), tasks(steps)
+    rollout = steps.begin(is_restart=True)
+    steps.target.unhealthy_revisions.add(before.revision + 1)
+    with pytest.raises(DeployError, match="healthy"):
+        steps.rollouts.run("web", rollout.number)
+    steps.rollouts.fail("web", rollout.number, "not healthy")
+    assert (steps.store.services.get("web"), tasks(steps)) == (before, ran)
+
+
 def test_a_count_that_does_not_become_healthy_is_not_kept(steps: Steps) -> None:
     steps.deployed("first")
     ran = tasks(steps)

@@ -17,6 +17,7 @@ from dockgate.store import Store
 DEFINITION = TaskDefinition("web", 0, "app", None, environment={"MODE": "demo"})
 CHANGED = replace(DEFINITION, environment={"MODE": "real"})
 IMAGE = ImageReference("127.0.0.1:5000/web", "sha256:1")
+RESTART = ServiceChange(is_restart=True)
 UPDATE = ServiceChange(target="podman", definition=CHANGED)
 
 
@@ -81,6 +82,31 @@ def test_another_count_alone_does_not_clear_the_risk(store: Store) -> None:
     reject(store, "web", "CVE-1", LATER)
     store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=2)), RunState.SUCCEEDED, 2, None, NOW)
     assert store.services.get("web").at_risk == "CVE-1"
+
+
+def test_a_restart_begins_with_tasks_only_and_does_not_clear_the_risk(store: Store) -> None:
+    with pytest.raises(ConflictError, match="no tasks"):
+        store.rollouts.begin("web", RESTART, "ada", NOW)
+    deploy_image(store)
+    reject(store, "web", "CVE-1", LATER)
+    for _ in range(2):
+        rollout = begin_rollout(store, RESTART)
+        assert (rollout.number, rollout.is_restart, rollout.started_by) == (1, True, "ada")
+    copied = replace(DEFINITION, image=IMAGE)
+    revision = store.services.register("web", copied, RevisionCause(rollout.key, 2)).revision
+    store.rollouts.end(rollout, RunState.SUCCEEDED, revision, None, NOW)
+    restarted = store.services.get("web")
+    assert (restarted.revision, restarted.at_risk) == (3, "CVE-1")
+    store.rollouts.end(begin_rollout(store, ServiceChange(desired_count=0)), RunState.SUCCEEDED, 3, None, NOW)
+    with pytest.raises(ConflictError, match="no tasks"):
+        store.rollouts.check("web", RESTART)
+
+
+def test_a_change_during_a_restart_includes_it(store: Store) -> None:
+    deploy_image(store)
+    begin_rollout(store, RESTART)
+    later = begin_rollout(store, ServiceChange(desired_count=2))
+    assert (later.number, later.desired_count, later.is_restart) == (2, 2, True)
 
 
 def test_a_rollout_that_fails_leaves_the_service_as_it_is_and_may_be_begun_again(store: Store) -> None:

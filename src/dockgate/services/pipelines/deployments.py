@@ -172,8 +172,10 @@ class Rollouts:
         """Carry out the rollout. Does nothing when it has ended.
 
         A changed definition is a deploy of the image, and so are the first tasks, and those on another target: the
-        image has to be approved as of now. DeployError when it is not, or when tasks do not become healthy: then the
-        previous tasks run again, and the service does not change.
+        image has to be approved as of now. A restart runs the image that runs already, as a repair does.
+
+        DeployError when the image is not approved, or when tasks do not become healthy: then the previous tasks run
+        again, and the service does not change.
         """
         with self.store.locks.hold(_lock_name(name)):
             rollout = self.store.rollouts.get(name, number)
@@ -183,7 +185,7 @@ class Rollouts:
             present = self.store.services.get_definition(name, service.revision)
             definition = self._register(rollout, present)
             if definition.image:
-                if definition.revision != present.revision or not _is_already_running(service, rollout):
+                if definition.settings != present.settings or not _is_already_running(service, rollout):
                     self._require_approval(rollout, definition.image)
                 self._deploy(rollout, definition, service, present)
             repository = self._find_repository(definition)
@@ -201,8 +203,11 @@ class Rollouts:
         return definition.image.strip_registry(self.registry) if definition.image else None
 
     def _register(self, rollout: Rollout, present: TaskDefinition) -> TaskDefinition:
-        """The revision to deploy: the goal of the rollout with the image that the service has now."""
-        if rollout.definition == present.settings:
+        """The revision to deploy: the goal of the rollout with the image that the service has now.
+
+        A restart has a revision of its own: targets know tasks by service and revision.
+        """
+        if rollout.definition == present.settings and not rollout.is_restart:
             return present
         goal = replace(rollout.definition, image=present.image)
         return self.store.services.register(rollout.service, goal, RevisionCause(rollout.key, present.revision))

@@ -33,8 +33,8 @@ class Rollouts:
 
         The rollout in progress ends as FAILED, because it is superseded; if it has the same goal, it is returned
         instead. Returns None when nothing is in progress and the service needs no change. UsageError for a service that
-        can never run (`deployments.check_service`), ConflictError for a new target while tasks run on the old one: then
-        nothing changes.
+        can never run (`deployments.check_service`), ConflictError for a new target while tasks run on the old one, and
+        for a restart of a service without tasks: then nothing changes.
         """
         with self._database.write() as connection:
             goal, current = _make_goal(connection, lock_service(connection, service), change, by, now)
@@ -52,6 +52,7 @@ class Rollouts:
                 definition=goal.definition,
                 started_at=now,
                 started_by=by,
+                is_restart=goal.is_restart,
             )
             connection.execute(insert(rollouts).values(**make_row(rollout)))
             old = rollouts.c.service == service, rollouts.c.number <= rollout.number - ROLLOUTS_KEPT
@@ -92,8 +93,9 @@ class Rollouts:
     ) -> bool:
         """End a rollout, with its event.
 
-        After success, the service has its target, desired count and `revision`. `repository` is that of the image which
-        the service runs: people who are limited to it see the event.
+        After success, the service has its target, desired count and `revision`. Another definition was approved as of
+        now, which clears its risk; a restart alone was not. `repository` is that of the image which the service runs:
+        people who are limited to it see the event.
 
         False when it was over already: then nothing changes. ChangedError when it succeeded, but another image was
         deployed meanwhile.
@@ -105,10 +107,11 @@ class Rollouts:
             _end(connection, rollout, state, revision, reason, now)
             if state is RunState.SUCCEEDED and revision is not None:
                 present = get_definition(connection, service.name, service.revision)
-                if get_definition(connection, service.name, revision).image != present.image:
+                deployed_definition = get_definition(connection, service.name, revision)
+                if deployed_definition.image != present.image:
                     raise make_changed_error(service.name)
                 changes = {"target": rollout.target, "desired_count": rollout.desired_count, "revision": revision}
-                if revision != service.revision:
+                if deployed_definition.settings != present.settings:
                     changes |= {"at_risk": None, "at_risk_until": None, "cannot_judge": None}
                 connection.execute(update(services).where(services.c.name == rollout.service).values(**changes))
             if event := _make_end_event(rollout, state, revision, reason, now, repository):
@@ -180,19 +183,26 @@ def _with_change(base: Rollout, change: ServiceChange) -> Rollout:
         definition=base.definition
         if change.definition is None
         else replace(change.definition.settings, family=base.service),
+        is_restart=base.is_restart or change.is_restart,
     )
 
 
 def _has_same_goal(rollout: Rollout, base: Rollout) -> bool:
-    return (rollout.target, rollout.desired_count, rollout.definition) == (
+    return (rollout.target, rollout.desired_count, rollout.definition, rollout.is_restart) == (
         base.target,
         base.desired_count,
         base.definition,
+        base.is_restart,
     )
 
 
 def _require_possible(present: Service, definition: TaskDefinition, goal: Rollout) -> None:
     check_service(replace(present, desired_count=goal.desired_count), goal.definition)
+    if goal.is_restart and not (definition.image and goal.desired_count):
+        raise ConflictError(
+            f"{present.name} has no tasks to restart",
+            f"Run its pipeline to deploy an image, or `dockgate deploy scale {present.name} 1` to start tasks.",
+        )
     if goal.target != present.target and definition.image and present.desired_count:
         raise ConflictError(
             f"{present.name} runs on {present.target} and cannot move to {goal.target} while tasks run",

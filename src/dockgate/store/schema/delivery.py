@@ -215,6 +215,7 @@ rollouts = Table(
     define_text("started_at"),
     define_text("started_by"),
     define_optional_text("finished_at"),
+    Column("is_restart", Boolean, nullable=False),
 )
 Index(None, rollouts.c.state)
 

@@ -286,3 +286,16 @@ def scale_service(name: str, body: Scale, caller: Administrator, server: ServerD
     rollout = server.rollouts.begin(name, ServiceChange(desired_count=body.desired_count), caller.name)
     note_change(f"desired count {former_count} -> {body.desired_count}" if rollout else "unchanged")
     return Change(server.store.services.get(name), rollout)
+
+
+@router.post("/services/{name}/restart")
+def restart_service(name: str, caller: Administrator, server: ServerDependency) -> Change:
+    """Start a rollout that replaces all tasks by new ones of the same image and settings.
+
+    The present tasks run until the new ones are healthy. The image needs no new approval: a service at risk can be
+    restarted.
+    """
+    rollout = server.rollouts.begin(name, ServiceChange(is_restart=True), caller.name)
+    service = server.store.services.get(name)
+    note_change(f"new tasks for revision {service.revision}")
+    return Change(service, rollout)

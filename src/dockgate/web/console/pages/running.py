@@ -1,4 +1,4 @@
-"""Running services: tasks, health, changes, and the desired count."""
+"""Running services: tasks, health, changes, the desired count, and restarts."""
 
 from collections.abc import Callable
 
@@ -141,4 +141,11 @@ def scale_service(
         error = UsageError("the desired count is not a number of tasks", f"Give a number from 0 to {calls.MAX_TASKS}.")
         return _render_service(request, caller, server, name, text, error)
     calls.scale_service(name, calls.Scale(int(text)), caller, server)
+    return redirect_to(f"/running/{name}")
+
+
+@router.post("/running/{name}/restart")
+def restart_service(name: str, caller: api.Administrator, server: api.ServerDependency) -> Response:
+    """Replace all tasks by new ones."""
+    calls.restart_service(name, caller, server)
     return redirect_to(f"/running/{name}")
