@@ -53,9 +53,9 @@ class Keys:
         return (ListedKey(current.id, current.pem, current=True), *others)
 
     def _make(self) -> None:
-        """The public half is there before anything can be signed: no signature is ever by an unlisted key.
+        """Make a key. Its public half is stored first, so no signature is ever by an unlisted key.
 
-        Of two processes that come at once the later key stays, and both are listed.
+        If two processes make keys at the same time, the later one stays, and both are listed.
         """
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         pem = create_key()

@@ -16,13 +16,13 @@ _PLATFORMS = 32
 
 
 class Indexes:
-    """`ecr` is a boto3 client."""
+    """Reads indexes from ECR by `ecr`, a boto3 client."""
 
     def __init__(self, ecr: Any) -> None:
         self._ecr = ecr
 
     def find_platforms(self, repository: str, digest: str) -> tuple[str, ...] | None:
-        """The digests of `find_children`."""
+        """The digests of the images that `find_children` returns."""
         children = self.find_children(repository, digest)
         return None if children is None else tuple(child.digest for child in children)
 

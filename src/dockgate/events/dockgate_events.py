@@ -28,7 +28,7 @@ def make_image_judged(
     verdict: str,
     time: str,
 ) -> NewEvent:
-    """A verdict was made and kept under its `cause`.
+    """The event that a verdict was made and kept under its `cause`.
 
     `verdict` is its digest, `counts` are findings by severity.
     """
@@ -81,7 +81,7 @@ def make_service_risk_changed(
 def make_feed_failed(
     feed: str, since: str, failures: Sequence[tuple[str, str]], advice: str, key: str, time: str
 ) -> NewEvent:
-    """An advisory feed cannot be updated since then.
+    """The event that an advisory feed cannot be updated since then.
 
     `failures` are its parts with reasons; the old data stays.
     """
@@ -91,12 +91,15 @@ def make_feed_failed(
 
 
 def make_feed_recovered(feed: str, since: str, time: str) -> NewEvent:
-    """An advisory feed that failed since then was updated again."""
+    """The event that an advisory feed that failed since then was updated again."""
     return make_event("feed.recovered", f"feed {feed}", f"{feed}/{since}", time, {"feed": feed, "since": since})
 
 
 def make_feed_stale(feed: str, since: str, parts: Sequence[str], time: str) -> NewEvent:
-    """An advisory feed was last checked then, too long ago: new verdicts that need it are Undetermined."""
+    """The event that an advisory feed was last checked then, too long ago.
+
+    New verdicts that need it are Undetermined.
+    """
     detail = {"feed": feed, "since": since, "parts": list(parts)}
     return make_event("feed.stale", f"feed {feed}", f"{feed}/{since}", time, detail)
 
@@ -152,9 +155,10 @@ def make_verdict_changed(
 def make_finding_exploited(
     image: str, repository: str, vulnerabilities: Sequence[Mapping[str, str]], time: str
 ) -> NewEvent:
-    """KEV lists vulnerabilities of an image that were not there, or were not in KEV, when it was judged.
+    """The event that KEV lists vulnerabilities of an image that did not count when it was judged.
 
-    The status of its verdict is the same as before. Each vulnerability has `id` and `severity`.
+    They were not in the image's findings, or not in KEV. The status of its verdict is the same as before. Each
+    vulnerability has `id` and `severity`.
     """
     detail = {"image": image, "repository": repository, "vulnerabilities": list(vulnerabilities)}
     key = f"{repository}@{image}/{' '.join(sorted(entry['id'] for entry in vulnerabilities))}"
@@ -162,7 +166,10 @@ def make_finding_exploited(
 
 
 def make_watch_ended(image: str, repository: str, policy: str, status: str, time: str) -> NewEvent:
-    """An image is not watched any more: nothing keeps `status`, its last one by the policy, current."""
+    """The event that an image is not watched any more.
+
+    Nothing keeps `status`, its last one by the policy, current.
+    """
     detail = {"image": image, "repository": repository, "policy": policy, "status": status}
     key = f"{repository}@{image}/{time}"
     return make_event("watch.ended", f"image {image}", key, time, detail, repository=repository)
@@ -171,7 +178,7 @@ def make_watch_ended(image: str, repository: str, policy: str, status: str, time
 def make_service_unhealthy(
     *, key: str, service: str, task: str, revision: int, image: str, reason: str, time: str
 ) -> NewEvent:
-    """A task of a service was not healthy, and was restarted if that was possible.
+    """The event that a task of a service was not healthy, and was restarted if that was possible.
 
     `key` identifies the restart.
     """
@@ -189,7 +196,10 @@ def make_deploy_failed(
     pipeline: str | None = None,
     repository: str | None = None,
 ) -> NewEvent:
-    """A deploy or a rollout failed; the previous tasks run. `key` is that of the action or rollout."""
+    """The event that a deploy or a rollout failed.
+
+    The previous tasks run. `key` is that of the action or rollout.
+    """
     detail = {"service": service, "execution": execution, "pipeline": pipeline, "reason": reason}
     return make_event(
         "deploy.failed", f"service {service}", key, time, detail, repository=repository, pipeline=pipeline
@@ -207,7 +217,7 @@ def make_deploy_succeeded(
     pipeline: str | None = None,
     repository: str | None = None,
 ) -> NewEvent:
-    """A deploy or a rollout ended well: the service runs this revision.
+    """The event that a deploy or a rollout ended well: the service runs this revision.
 
     `key` is that of the action or rollout.
     """
@@ -223,7 +233,10 @@ def make_deploy_succeeded(
 
 
 def make_execution_failed(*, execution: str, pipeline: str, key: str, reason: str, time: str) -> NewEvent:
-    """An execution failed, for instance because its image was rejected. `key` distinguishes its failures."""
+    """The event that an execution failed, for instance because its image was rejected.
+
+    `key` distinguishes its failures.
+    """
     detail = {"execution": execution, "pipeline": pipeline, "reason": reason}
     return make_event(
         "execution.failed", f"execution {execution}", f"{execution}/{key}", time, detail, pipeline=pipeline
@@ -247,9 +260,10 @@ def make_fix_available(
     execution: str | None,
     time: str,
 ) -> NewEvent:
-    """A rejected image would pass with these changes. `kind`: a change of files, a rebuild, or by hand.
+    """The event that a rejected image would pass with these changes.
 
-    The change is on `branch`, or `execution` builds again; None for both if people have to do it. `obstacles` say why.
+    `kind`: a change of files, a rebuild, or by hand. The change is on `branch`, or `execution` builds again; None for
+    both if people have to do it. `obstacles` say why.
     """
     detail = {
         "fix": fix,
@@ -305,7 +319,10 @@ def make_approval_needed(
 def make_tag_moved(
     *, push: str, repository: str, tag: str, previous: str, image: str, by: str | None, time: str
 ) -> NewEvent:
-    """A tag names another image than before. `push` identifies the push, `by` is who pushed."""
+    """The event that a tag names another image than before.
+
+    `push` identifies the push, `by` is who pushed.
+    """
     detail = {"repository": repository, "tag": tag, "previous": previous, "image": image, "by": by}
     return make_event("tag.moved", f"tag {repository}:{tag}", push, time, detail, repository=repository)
 
@@ -322,9 +339,10 @@ def make_pull_refused(
     since: str,
     time: str,
 ) -> NewEvent:
-    """The pull policy refused an image to a caller. There is one event for each of these in a `window`.
+    """The event that the pull policy refused an image to a caller.
 
-    `count` pulls were refused since then, this one among them.
+    There is one event for each image and caller in a `window`. `count` pulls were refused since then, this one among
+    them.
     """
     detail = {
         "repository": repository,

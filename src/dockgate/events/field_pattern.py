@@ -201,7 +201,7 @@ def _compile_case_prefix(text: str) -> Test:
 
 
 def _compile_case_suffix(text: str) -> Test:
-    """The end of the value is matched backwards, which is linear."""
+    """Match the end of the value backwards, which is linear."""
     begins = re.compile(_make_case_pattern(text, is_reversed=True)).match
     longest = len(text) * _LONGEST_CASE
     return lambda value: isinstance(value, str) and begins(value[-longest:][::-1]) is not None

@@ -12,41 +12,48 @@ _SCOPE = ("vulnerability", "package", "rule", "unread", "repository", "image")
 
 
 def make_waiver_expiring(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
-    """A waiver ends soon: what it accepts counts again then, unless `covered_by` accepts all of it.
+    """The event that a waiver ends soon.
 
-    That is another waiver. `time` identifies the announcement: one that a clock made which was ahead is made again.
+    What it accepts counts again then, unless another waiver, `covered_by`, accepts all of it. `time` identifies the
+    announcement: if the clock was ahead, it is announced again.
     """
     return _make_waiver_event("waiver.expiring", waiver, time, covered_by=covered_by)
 
 
 def make_waiver_expired(waiver: Waiver, time: str, covered_by: str | None = None) -> NewEvent:
-    """The end of a waiver has come: what it accepted counts again. Arguments as of `make_waiver_expiring`."""
+    """The event that the end of a waiver has come.
+
+    What it accepted counts again. Arguments as of `make_waiver_expiring`.
+    """
     return _make_waiver_event("waiver.expired", waiver, time, covered_by=covered_by)
 
 
 def make_waiver_fixed(waiver: Waiver, packages: Sequence[tuple[str, str]], time: str) -> NewEvent:
-    """A fix exists for the vulnerability of a waiver: in `packages`, by name and fixed version."""
+    """The event that a fix exists for the vulnerability of a waiver.
+
+    `packages` have a name and a fixed version.
+    """
     fixed = [{"package": name, "fixed": version} for name, version in packages]
     return _make_waiver_event("waiver.fixed", waiver, time, key=waiver.id, fixed=fixed)
 
 
 def make_waiver_restored(waiver: Waiver, time: str) -> NewEvent:
-    """The end of a waiver was announced by a clock that was ahead: it has not come."""
+    """The event that the end of a waiver was announced by a clock that was ahead: it has not come."""
     return _make_waiver_event("waiver.restored", waiver, time)
 
 
 def make_waiver_added(waiver: Waiver, time: str) -> NewEvent:
-    """A waiver was accepted."""
+    """The event that a waiver was accepted."""
     return _make_waiver_event("waiver.added", waiver, time, waiver.created_by, key=waiver.id)
 
 
 def make_waiver_revoked(waiver: Waiver, by: str, time: str) -> NewEvent:
-    """A waiver was revoked: what it accepted counts again."""
+    """The event that a waiver was revoked: what it accepted counts again."""
     return _make_waiver_event("waiver.revoked", waiver, time, by, key=waiver.id)
 
 
 def make_policy_changed(version: PolicyVersion) -> NewEvent:
-    """A policy has a new version, which may be its removal."""
+    """The event that a policy has a new version, which may be its removal."""
     detail = {
         "policy": version.name,
         "version": version.version,
@@ -61,7 +68,10 @@ def make_policy_changed(version: PolicyVersion) -> NewEvent:
 def make_assignment_changed(
     name: str, assignment: PolicyAssignment | None, number: int, by: str, time: str
 ) -> NewEvent:
-    """A policy assignment was applied, or removed if it is None. `number` identifies the change."""
+    """The event that a policy assignment was applied, or removed if it is None.
+
+    `number` identifies the change.
+    """
     detail = {
         "assignment": name,
         "change": "applied" if assignment is not None else "removed",
@@ -74,17 +84,17 @@ def make_assignment_changed(
 
 
 def make_vex_added(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
-    """A VEX document counts from now on: `by` uploaded it, or it is attached to `image`."""
+    """The event that a VEX document counts from now on: `by` uploaded it, or it is attached to `image`."""
     return _make_vex_event("vex.added", document, image, author, by, time)
 
 
 def make_vex_removed(document: str, image: str | None, author: str, by: str | None, time: str) -> NewEvent:
-    """A VEX document was removed, and does not count any more."""
+    """The event that a VEX document was removed, and does not count any more."""
     return _make_vex_event("vex.removed", document, image, author, by, time)
 
 
 def make_advisories_changed(digest: str, previous: str | None, time: str) -> NewEvent:
-    """Findings are of another advisory database from now on, None for no `previous` one."""
+    """The event that findings are of another advisory database from now on, None for no `previous` one."""
     detail = {"digest": digest, "previous": previous}
     return make_event("advisories.changed", "advisories", f"{digest}/{time}", time, detail)
 

@@ -90,7 +90,7 @@ class EcsTarget:
         """None: the task definition in ECS says where tasks log."""
 
     def remove(self, service: str) -> None:
-        """The desired count becomes 0; the service itself stays, for it was not made here."""
+        """Set the desired count to 0. The service itself stays, because it was not made here."""
         with self._locks[service], translate_ecs_errors(f"stopping {service} in the cluster {self._cluster}"):
             description = self._find(service)
             if description is None:

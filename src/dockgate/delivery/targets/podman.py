@@ -50,8 +50,9 @@ class PodmanTarget(Target):
 
     @override
     def deploy(self, service: Service, definition: TaskDefinition, previous: TaskDefinition | None) -> Sequence[Task]:
-        """A port of the host can be had once: tasks with a fixed one stop before their successors start.
+        """Replace the tasks of the service.
 
+        Tasks with a fixed port of the host stop before their successors start, because the port can be used once.
         Others stop when those are healthy.
 
         When `previous` is the same revision there is nothing to go back to: the tasks stay as they are.

@@ -32,7 +32,7 @@ class _Target(Strict):
 
 
 def _read_target(value: object) -> object:
-    """A name alone is a target without settings."""
+    """Return a target of a rule: a name alone is one without settings."""
     return {"name": value} if isinstance(value, str) else value
 
 

@@ -36,7 +36,7 @@ def _check_time(text: str) -> str:
 
 
 def _read_summary(value: object) -> object:
-    """A time alone is in UTC."""
+    """Return the time of the summary: a time alone is in UTC."""
     return {"at": value} if isinstance(value, str) else value
 
 

@@ -62,7 +62,10 @@ class Inspector(Format):
 
     @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
-        """SUPPRESSED findings count: Inspector's suppression rules are not our waivers. CLOSED ones do not."""
+        """Read the findings that are not CLOSED.
+
+        SUPPRESSED ones count: Inspector's suppression rules are not our waivers.
+        """
         if isinstance(document, list) or _is_event(document):
             events = document if isinstance(document, list) else [document]
             reports = _Reports(context, ())

@@ -32,7 +32,7 @@ class InspectorScan(Format):
 
     @override
     def read(self, document: Any, context: ReadContext) -> tuple[ExternalReport, ...]:
-        """Scans of instances and functions have the same event type, and no image."""
+        """Read the scan of an image. Scans of instances and functions have the same event type, and no image."""
         detail = read_mapping(document.get("detail"))
         image = read_digest(detail.get("image-digest"))
         if not image:
@@ -52,7 +52,10 @@ FORMAT: Format = InspectorScan()
 
 
 def _add_counts(severity_counts: Any, report: ReportBuilder) -> None:
-    """A missing count is zero; without TOTAL the severities that have no count of their own are unknown."""
+    """Add the counts of findings: a missing one is zero.
+
+    Without TOTAL, the severities that have no count of their own are unknown.
+    """
     if not isinstance(severity_counts, dict):
         report.add_undetermined("The event has no finding counts.")
         return

@@ -230,7 +230,7 @@ class FleetJudge:
         return self._counts[key]
 
     def _count_paths(self, platform: FleetPlatform) -> dict[tuple[int, LayerOrigin], int]:
-        """At how many paths the platform has each component that belongs to no other package, by origin."""
+        """Count the paths at which the platform has each component that belongs to no other package, by origin."""
         counts: dict[tuple[int, LayerOrigin], int] = {}
         for bundle, origin in platform.bundles:
             known_origin = origin if platform.has_known_base else LayerOrigin.UNKNOWN

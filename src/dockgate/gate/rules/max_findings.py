@@ -143,7 +143,7 @@ def _compute_allowed_count(limit: int, unlisted_count: int, possible: int) -> in
 def _describe_undetermined_limit(
     severity: str, maximum: int, limit: int, rule_input: RuleInput, selected_findings: _selection.SelectedFindings
 ) -> Undetermined:
-    """Up to `maximum` findings may count as this severity, more than its limit."""
+    """Explain that up to `maximum` findings may count as this severity, more than its limit."""
     unknown = [finding for finding in selected_findings.uncounted_findings if finding.has_unknown_fix]
     if rule_input.is_external:
         cause = f"{rule_input.source} does not report the severity of every finding, or whether it has a fix"

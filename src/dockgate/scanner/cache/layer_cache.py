@@ -44,7 +44,7 @@ class LayerCache:
         return facts
 
     def _complete_facts(self, layer: Layer) -> LayerFacts | None:
-        """Return the facts of a layer that was read without its content's digest, with it."""
+        """Add the digest of a layer's content to facts that were read without it."""
         facts = self._find(layer)
         if facts is None:
             return None

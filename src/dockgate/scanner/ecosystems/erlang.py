@@ -70,7 +70,10 @@ class Erlang(StandaloneEcosystem):
 
     @override
     def read(self, path: str, file: BinaryIO) -> Extract:
-        """Lockfiles do not mark packages for the build or the tests, so these count too."""
+        """Read a lockfile or an application.
+
+        Packages for the build or the tests count too, because lockfiles do not mark them.
+        """
         if path.endswith(_LOCKS):
             content = read_text(file, LOCK_LIMIT)
             read_lock = _read_mix_lock if path.endswith("mix.lock") else _read_rebar_lock

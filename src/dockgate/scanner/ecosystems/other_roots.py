@@ -160,7 +160,7 @@ def _identify_content(head: bytes) -> str | None:
 
 
 def _read_list(file: BinaryIO) -> None:
-    """The list of a new store is empty."""
+    """Read the list, which is empty in a new store."""
     from dockgate.scanner.formats.content import read_json
 
     content = read_json(file, LIST_LIMIT)

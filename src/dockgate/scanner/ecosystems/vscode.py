@@ -111,14 +111,14 @@ def _is_usual_place(path: str) -> bool:
 
 
 def _make_package(publisher: str, name: str, version: str, path: str) -> Package:
-    """Case does not matter (purl-spec, vscode-extension-definition.json)."""
+    """Build the package, regardless of case (purl-spec, vscode-extension-definition.json)."""
     identifier = f"{publisher}.{name}"
     purl = write_purl("vscode-extension", publisher.lower(), name.lower(), version)
     return build_package("VSCode", identifier, version, purl, path, source=(identifier.lower(), version))
 
 
 def _read_packed(path: str, file: BinaryIO) -> Extract:
-    """Visual Studio's own archives have the same suffix, and no such file."""
+    """Read a packed extension. Visual Studio's own archives have the same suffix, but no such file."""
     from dockgate.scanner.formats.content import make_budget
     from dockgate.scanner.formats.zip_archive import Archive, Section
 

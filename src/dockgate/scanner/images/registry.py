@@ -25,7 +25,7 @@ _ACCEPT = {"Accept": ", ".join((*MANIFESTS, *INDEXES))}
 
 
 class RegistrySource(ImageSource):
-    """See `blobs.ImageSource`. May be used from several threads."""
+    """An image in a registry (`blobs.ImageSource`). May be used from several threads."""
 
     def __init__(
         self, reference: RegistryReference, transport: Transport, authorizer: Authorizer | IssuedAuthorizer

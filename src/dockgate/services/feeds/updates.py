@@ -191,7 +191,7 @@ class FeedUpdates:
         return None
 
     def _announce_failures(self) -> None:
-        """The events are recorded before the states: a crash between repeats them under the same ids."""
+        """Record the events, then the states: a crash in between repeats the events under the same ids."""
         now, events, changed_states = self._clock(), list[NewEvent](), dict[str, FeedState]()
         for name, state in read_states(self._path).feeds.items():
             after, announcement = announce(state, now)

@@ -33,8 +33,8 @@ Report = Callable[[str], None]
 class ScannedImage(NamedTuple):
     """The inventories of an image, one a platform.
 
-    `digest` is of the manifest or index that `reference` names; when one platform of an index was asked for, of that
-    platform's manifest, for it says nothing about the index.
+    `digest` is that of the manifest or index that `reference` names. If one platform of an index was requested, it is
+    the digest of that platform's manifest.
     """
 
     reference: str
@@ -133,7 +133,7 @@ def _read(
     image_cache: InventoryCache | None,
     should_hash: bool,
 ) -> Iterator[Inventory]:
-    """A root folder has no digest but that of what it holds."""
+    """Read an image. The digest of a root folder is that of its content."""
     from dockgate.scanner.cache.layer_cache import LayerCache
     from dockgate.scanner.cache.parallel import read_all  # which all is not needed where an image is known
     from dockgate.scanner.inventory import FactsInMemory, combine_facts

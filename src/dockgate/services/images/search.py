@@ -97,9 +97,9 @@ class ImageQuery:
     """A query for images. Filters of findings apply to one finding (`store.images.listing`).
 
     `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
-    probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
-    have NOT_JUDGED. With `should_include_moved`, tags that have moved on and images that are gone are listed, too.
-    `after` is the cursor of a page. `caller` asks: a limited token sees its own repositories only.
+    probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may have NOT_JUDGED. With
+    `should_include_moved`, tags that have moved on and images that are gone are listed, too. `after` is the cursor of
+    a page. `caller` asks: a limited token sees its own repositories only.
     """
 
     caller: Caller | None = None

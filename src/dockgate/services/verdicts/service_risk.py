@@ -183,4 +183,4 @@ class ServiceRisk:
         try:
             return self.selection.list_owners(repository)
         except ConflictError:
-            return ()  # two assignments match equally well: `policy_of` reports it
+            return ()  # two assignments match equally well: `PolicySelection` reports it

@@ -108,10 +108,9 @@ class Approvals:
             return connection.execute(_UNJUDGED_ID, {"image": image}).first() is not None
 
     def list_waiting_groups(self, image: str) -> Sequence[tuple[Approval, Sequence[str]]]:
-        """The approvals that wait on an image, those that ask for the same as one.
+        """Group the approvals that wait on an image by policy, repository and service. Oldest first.
 
-        That is the oldest of them, with the ids of all. The same are policy, repository and service. An approval that
-        needs people is alone. Oldest first.
+        A group is its oldest approval with the ids of all. An approval that needs people is a group of its own.
         """
         alike: dict[tuple[str, ...], list[str]] = {}
         with self._database.read() as connection:

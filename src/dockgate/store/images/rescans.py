@@ -53,7 +53,8 @@ class Rescans:
     def take_turn(self, worker: str, version: str, is_replaced: Callable[[str, str], bool]) -> bool:
         """Make a worker the one that rescans images, by its version of the scanner. Returns whether it is.
 
-        One worker is, until `is_replaced` says of it (by its id and version) that another one may take its place.
+        One worker at a time has the turn, until `is_replaced` says of it (by its id and version) that another may take
+        it.
         """
         turn = f"{worker} {version}"
         present = select(fleet_state.c.value).where(fleet_state.c.name == _READER)

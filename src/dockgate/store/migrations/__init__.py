@@ -51,7 +51,7 @@ def require_current(database: Database) -> None:
 
 
 def is_current(database: Database) -> bool:
-    """Whether the last revision has run."""
+    """Return whether the last revision has run."""
     head = max(file.stem for file in (Path(__file__).parent / "versions").glob("revision_*.py"))
     with database.read() as connection:
         if not inspect(connection).has_table("alembic_version"):

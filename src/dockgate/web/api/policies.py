@@ -157,7 +157,7 @@ async def replace_policy(
 def put_policy(
     server: WebServices, name: str, text: str, caller: Caller, comment: str | None, expected_version: int | None
 ) -> PolicyVersion:
-    """Store a policy's next version, as `put`."""
+    """Store a policy's next version, as `replace_policy` does."""
     version = server.policies.put(name, text, caller.name, comment or None, expected_version)
     note_change(f"version {version.version}{f': {version.comment}' if version.comment else ''}")
     return version

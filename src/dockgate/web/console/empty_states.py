@@ -27,7 +27,7 @@ class EmptyState:
 
     @property
     def is_example(self) -> bool:
-        """Whether the command fails as it is: it has a placeholder."""
+        """Return whether the command fails as it is: it has a placeholder."""
         return self.command is not None and _PLACEHOLDER.search(self.command) is not None
 
     def is_open_to(self, caller: Caller) -> bool:

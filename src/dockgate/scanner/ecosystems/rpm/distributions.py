@@ -23,7 +23,7 @@ def _format_red_hat(distribution: Distribution) -> str:
 
 
 def _format_service_pack(distribution: Distribution) -> str:
-    """SUSE Linux Enterprise up to 15 counts service packs: 15.5 is "15 SP5"."""
+    """The release of SUSE Linux Enterprise, which counts service packs up to 15: 15.5 is "15 SP5"."""
     major, _, pack = distribution.version.partition(".")
     if major not in ("11", "12", "15"):
         return distribution.version

@@ -20,7 +20,7 @@ SORTS = ("reason", "severity", "epss", "package")
 class FindingFilter:
     """Conditions on a finding; those that are None or "" hold for all.
 
-    What a query says wrongly is left out. `epss` is the least percentage, `layer` the digest of the layer that has the
+    Invalid parameters are ignored. `epss` is the least percentage, `layer` the digest of the layer that has the
     package, `q` a part of its name or URL or of the vulnerability's names.
     """
 
