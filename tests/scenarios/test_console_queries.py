@@ -29,7 +29,7 @@ VEX = {"@context": "https://openvex.dev/ns/v0.2.0", "author": "Example", "timest
 # Statements of a page, with the one that authenticates.
 MOST = 12
 # Statements of the page that plans a collection: of each kind of rows. The site has 16 services.
-MOST_OF_PLAN = 35
+MOST_OF_PLAN = 30
 # The server still judges what the site has pushed: a page then reads again what it had remembered.
 TRIES = 5
 

@@ -8,6 +8,14 @@ from dockgate.delivery.model import ApprovalId
 
 # Characters that a path has as they are.
 _SAFE_CHARACTERS = "/:@!$&'()*+,;=~"
+# Folders of pages by the kind of an event's subject.
+_SUBJECT_FOLDERS = {
+    "execution": "executions",
+    "service": "running",
+    "pipeline": "pipelines",
+    "policy": "policies",
+    "waiver": "waivers",
+}
 
 
 def request_path(request: Request) -> str:
@@ -54,8 +62,9 @@ def make_package_path(purl: str, name: str | None = None) -> str:
 def find_subject_path(subject: str) -> str | None:
     """The page of what an event is about; None for what has none."""
     kind, _, name = subject.partition(" ")
-    folders = {"execution": "executions", "service": "running", "pipeline": "pipelines", "waiver": "waivers"}
-    folder = folders.get(kind)
+    if kind == "approval" and name:
+        return make_approval_path(name)
+    folder = _SUBJECT_FOLDERS.get(kind)
     return f"/{folder}/{quote(name, safe='')}" if folder and name else None
 
 

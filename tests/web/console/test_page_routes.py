@@ -5,6 +5,7 @@ from fastapi import FastAPI, Request
 
 from dockgate.web.console.routes import find_form_page
 from dockgate.web.console.site import list_routers
+from dockgate.web.page_paths import find_subject_path
 
 
 @pytest.fixture(scope="module")
@@ -51,3 +52,20 @@ def test_every_form_leads_back_to_a_page_that_is_not_its_own_address_only(app: F
     for path in {path for path, methods in routes if "POST" in methods} - pages:
         address = path.replace(":path}", "}").replace("{", "x").replace("}", "")
         assert find_form_page(make_request(app, address)) != address, path
+
+
+@pytest.mark.parametrize(
+    ("subject", "page"),
+    [
+        ("execution web-1", "/executions/web-1"),
+        ("approval web-1/Gate/Approve/1", "/executions/web-1"),
+        ("approval external/shop/41", "/approvals/external/shop/41"),
+        ("policy strict", "/policies/strict"),
+        ("service a b", "/running/a%20b"),
+        ("policy", None),
+        ("advisories", None),
+        ("image sha256:1", None),
+    ],
+)
+def test_the_subject_of_an_event_has_a_page(subject: str, page: str | None) -> None:
+    assert find_subject_path(subject) == page
