@@ -178,9 +178,9 @@ class Host:
         sandbox = podman_service.make_runner(self.podman, SMALL, (), (), is_unsafe=False)
         lines: list[str] = []
         job = Job([[*PODMAN, "images", "--quiet", *options]], [])
-        with build_places(self.podman).reserve(repository, lines.append) as folder:
+        with build_places(self.podman).reserve(repository, lines.extend) as folder:
             assert sandbox.has_disk(folder)
-            sandbox.run(job, folder, lines.append)
+            sandbox.run(job, folder, lines.extend)
         return lines
 
     def target(self) -> PodmanTarget:
@@ -199,7 +199,7 @@ class Host:
         """Builds and pushes an image that runs the program in a shell, `page` lying in /www; its reference."""
         context = write(folder / page, {"Dockerfile": dockerfile(program), "page": page})
         shutil.copy(BUSYBOX, context / "busybox")
-        digest = self.builder().build(BuildRequest(f"key-{page}", "web", context), lambda line: None).digest
+        digest = self.builder().build(BuildRequest(f"key-{page}", "web", context), lambda lines: None).digest
         return f"{self.registry.address}/web@{digest}"
 
 

@@ -95,7 +95,7 @@ def request(system: System, context: Path, key: str = "key-1", dockerfile: str =
 def test_a_built_image_is_pushed_under_its_key(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
     lines: list[str] = []
-    result = system.builder.build(request(system, tmp_path), lines.append)
+    result = system.builder.build(request(system, tmp_path), lines.extend)
     digest = result.digest
     assert result.dockerfile_digest == f"sha256:{sha256(GOOD.encode()).hexdigest()}"
     assert digest.startswith("sha256:")
@@ -107,16 +107,16 @@ def test_a_built_image_is_pushed_under_its_key(system: System, tmp_path: Path) -
 
 def test_the_same_key_is_not_built_again(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
-    first = system.builder.build(request(system, tmp_path), lambda line: None)
+    first = system.builder.build(request(system, tmp_path), lambda lines: None)
     write(tmp_path, {"Dockerfile": BROKEN, "page": "two"})
-    assert system.builder.build(request(system, tmp_path), lambda line: None) == first
+    assert system.builder.build(request(system, tmp_path), lambda lines: None) == first
 
 
 def test_other_content_is_another_digest(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
-    first = system.builder.build(request(system, tmp_path, "key-1"), lambda line: None).digest
+    first = system.builder.build(request(system, tmp_path, "key-1"), lambda lines: None).digest
     write(tmp_path, {"page": "two"})
-    second = system.builder.build(request(system, tmp_path, "key-2"), lambda line: None).digest
+    second = system.builder.build(request(system, tmp_path, "key-2"), lambda lines: None).digest
     assert first != second
     for key, digest in (("key-1", first), ("key-2", second)):
         assert system.registry.resolve(system.repository, key) == digest
@@ -125,7 +125,7 @@ def test_other_content_is_another_digest(system: System, tmp_path: Path) -> None
 def test_a_missing_dockerfile_is_named(system: System, tmp_path: Path) -> None:
     for _ in range(2):
         with pytest.raises(BuildError, match="deploy/Dockerfile") as caught:
-            system.builder.build(request(system, tmp_path, dockerfile="deploy/Dockerfile"), lambda line: None)
+            system.builder.build(request(system, tmp_path, dockerfile="deploy/Dockerfile"), lambda lines: None)
         assert caught.value.advice
     assert system.registry.resolve(system.repository, "key-1") is None
 
@@ -134,7 +134,7 @@ def test_a_dockerfile_that_does_not_build_is_reported(system: System, tmp_path: 
     write(tmp_path, {"Dockerfile": BROKEN, "page": "one"})
     for _ in range(2):
         with pytest.raises(BuildError, match="missing") as caught:
-            system.builder.build(request(system, tmp_path, "broken"), lambda line: None)
+            system.builder.build(request(system, tmp_path, "broken"), lambda lines: None)
         assert caught.value.advice
     assert system.registry.resolve(system.repository, "broken") is None
 
@@ -142,7 +142,7 @@ def test_a_dockerfile_that_does_not_build_is_reported(system: System, tmp_path: 
 def test_a_registry_that_is_down_is_unavailable(system: System, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD, "page": "one"})
     with pytest.raises(UnavailableError) as caught:
-        system.down().build(request(system, tmp_path), lambda line: None)
+        system.down().build(request(system, tmp_path), lambda lines: None)
     assert caught.value.advice
 
 
@@ -159,8 +159,8 @@ def test_a_crash_after_the_push_builds_nothing_again(tmp_path: Path) -> None:
     build_request = BuildRequest("key-1", "web", tmp_path)
     for _ in range(2):
         with pytest.raises(UnavailableError):
-            builder.build(build_request, lambda line: None)
-    assert builder.build(build_request, lambda line: None).digest == registry.resolve("web", "key-1")
+            builder.build(build_request, lambda lines: None)
+    assert builder.build(build_request, lambda lines: None).digest == registry.resolve("web", "key-1")
     assert builder.builds == ["key-1", "key-1"]
 
 
@@ -183,7 +183,7 @@ def context(folder: Path, dockerfile: str) -> Path:
 def test_the_last_lines_of_a_run_that_fails_are_reported(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, shell("echo no matching distribution found for flask==99 >&2; exit 3"))
     with pytest.raises(BuildError, match=r"flask==99[\s\S]*exit status 3"):
-        podman.builder.build(request(podman, tmp_path), lambda line: None)
+        podman.builder.build(request(podman, tmp_path), lambda lines: None)
 
 
 @pytest.mark.real
@@ -191,7 +191,7 @@ def test_a_base_image_that_does_not_exist_is_named(podman: Podman, tmp_path: Pat
     base = f"{podman.registry.address}/base:missing"
     context(tmp_path, f"FROM {base}\n")
     with pytest.raises(BuildError, match=base) as caught:
-        podman.builder.build(request(podman, tmp_path), lambda line: None)
+        podman.builder.build(request(podman, tmp_path), lambda lines: None)
     assert caught.value.advice
 
 
@@ -201,7 +201,7 @@ def test_a_dockerfile_outside_the_source_is_refused(podman: Podman, tmp_path: Pa
     write(tmp_path, {"outside": GOOD, "context/page": "one"})
     (tmp_path / "context" / "link").symlink_to("../outside")
     with pytest.raises(BuildError, match="outside"):
-        podman.builder.build(request(podman, tmp_path / "context", dockerfile=name), lambda line: None)
+        podman.builder.build(request(podman, tmp_path / "context", dockerfile=name), lambda lines: None)
 
 
 @pytest.mark.real
@@ -215,7 +215,7 @@ def test_a_dockerfile_is_not_run_through_a_preprocessor(podman: Podman, tmp_path
     (source / "Dockerfile").symlink_to("evil.in")
     lines: list[str] = []
     for name in ("Dockerfile", "evil.in"):
-        podman.builder.build(BuildRequest(f"key-{name.lower()}", podman.repository, source, name), lines.append)
+        podman.builder.build(BuildRequest(f"key-{name.lower()}", podman.repository, source, name), lines.extend)
     assert not [line for line in lines if "stolen" in line]
 
 
@@ -234,10 +234,10 @@ def test_ignored_files_are_not_in_the_build_context(
 ) -> None:
     write(tmp_path, {dockerfile: GOOD, "page": "one"})
     build_request = request(podman, tmp_path, dockerfile=dockerfile)
-    podman.builder.build(build_request, lambda line: None)
+    podman.builder.build(build_request, lambda lines: None)
     write(tmp_path, {ignore: "page\n"})
     with pytest.raises(BuildError, match="page"):
-        podman.builder.build(BuildRequest("key-2", podman.repository, tmp_path, dockerfile), lambda line: None)
+        podman.builder.build(BuildRequest("key-2", podman.repository, tmp_path, dockerfile), lambda lines: None)
 
 
 @pytest.mark.real
@@ -245,14 +245,14 @@ def test_an_ignore_file_outside_the_source_is_refused(podman: Podman, tmp_path: 
     write(tmp_path, {"outside": "page\n", "context/Dockerfile": GOOD, "context/page": "one"})
     (tmp_path / "context" / "Dockerfile.dockerignore").symlink_to("../outside")
     with pytest.raises(BuildError, match="is outside the source"):
-        podman.builder.build(request(podman, tmp_path / "context"), lambda line: None)
+        podman.builder.build(request(podman, tmp_path / "context"), lambda lines: None)
 
 
 @pytest.mark.real
 def test_a_dockerfile_that_is_too_large_is_refused(podman: Podman, tmp_path: Path) -> None:
     write(tmp_path, {"Dockerfile": GOOD + "#" * 2**20, "page": "one"})
     with pytest.raises(BuildError, match="larger than 1048576 bytes"):
-        podman.builder.build(request(podman, tmp_path), lambda line: None)
+        podman.builder.build(request(podman, tmp_path), lambda lines: None)
 
 
 @pytest.mark.real
@@ -260,16 +260,16 @@ def test_arguments_reach_the_dockerfile(podman: Podman, tmp_path: Path) -> None:
     """The step itself compares: a line of its output may be another's end, for both write into one pipe."""
     context(tmp_path, shell('test "$NAME" = "a b"'))
     build_request = BuildRequest("key-1", podman.repository, tmp_path, args={"NAME": "a b"})
-    podman.builder.build(build_request, lambda line: None)
+    podman.builder.build(build_request, lambda lines: None)
     with pytest.raises(BuildError):
-        podman.builder.build(replace(build_request, key="key-2", args={"NAME": "a  b"}), lambda line: None)
+        podman.builder.build(replace(build_request, key="key-2", args={"NAME": "a  b"}), lambda lines: None)
 
 
 @pytest.mark.real
 def test_lines_come_while_the_build_runs(podman: Podman, tmp_path: Path) -> None:
     context(tmp_path, shell("echo first; sleep 3; echo second"))
     times: dict[str, float] = {}
-    podman.builder.build(request(podman, tmp_path), lambda line: times.update({line: time.monotonic()}))
+    podman.builder.build(request(podman, tmp_path), lambda lines: times.update(dict.fromkeys(lines, time.monotonic())))
     assert times["second"] - times["first"] > 0.3
 
 
@@ -278,7 +278,7 @@ def test_builds_find_the_hosts_certificates_and_keep_nothing_of_them(podman: Pod
     bundle = tmp_path / "authorities.pem"
     bundle.write_text("the authorities of this host")
     source = context(tmp_path / "source", shell('test "$(cat $PIP_CERT)" = "the authorities of this host"'))
-    digest = podman.host.builder(bundle).build(request(podman, source), lambda line: None).digest
+    digest = podman.host.builder(bundle).build(request(podman, source), lambda lines: None).digest
     image = f"{podman.registry.address}/{podman.repository}@{digest}"
     podman.host.pull(image)
     podman.host.podman.run("save", "--format=oci-dir", f"--output={tmp_path / 'saved'}", image)
@@ -297,7 +297,7 @@ def test_two_builds_at_once_do_not_disturb_each_other(podman: Podman, tmp_path: 
 
     def build(name: str) -> None:
         source = context(tmp_path / name, shell(f"echo {name} >/name; sleep 0.3"))
-        variables[name] = podman.host.builder().build(request(podman, source, name), lambda line: None).digest
+        variables[name] = podman.host.builder().build(request(podman, source, name), lambda lines: None).digest
 
     threads = [threading.Thread(target=build, args=(name,)) for name in ("one", "two")]
     for thread in threads:
@@ -321,7 +321,8 @@ def test_a_build_ends_with_the_process_that_began_it(podman: Podman, tmp_path: P
         "tokens = RegistryTokens(Path(data, 'keys'))\n"
         "registry = DistributionRegistry(address, lambda access: tokens.issue_token('test', access))\n"
         "builder = podman_builder(podman, registry)\n"
-        "builder.build(BuildRequest('key', 'killed', Path(context)), lambda line: print(line, flush=True))\n"
+        "request = BuildRequest('key', 'killed', Path(context))\n"
+        "builder.build(request, lambda lines: print(*lines, sep='\\n', flush=True))\n"
     )
     command = [sys.executable, "-c", script, str(podman.host.data), podman.registry.address, str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -347,7 +348,7 @@ def sleepers() -> list[str]:
 def test_leftovers_of_builds_are_cleaned_up(podman: Podman, tmp_path: Path) -> None:
     for number in range(3):
         context(tmp_path, shell(f"echo {number} >/number"))
-        podman.host.builder(prune_every=3).build(request(podman, tmp_path, f"key-{number}"), lambda line: None)
+        podman.host.builder(prune_every=3).build(request(podman, tmp_path, f"key-{number}"), lambda lines: None)
     assert podman.host.stored(podman.repository, "--filter=dangling=true") == []
     assert len(podman.host.stored(podman.repository)) == 1
 
@@ -358,4 +359,4 @@ def test_podman_is_found_missing(podman: Podman, tmp_path: Path) -> None:
     (tmp_path / "page").write_text("one")
     builder = podman.host.builder(runner=Unboxed(("/no/podman",), {}, SMALL))
     with pytest.raises(UnavailableError, match="/no/podman"):
-        builder.build(request(podman, tmp_path), lambda line: None)
+        builder.build(request(podman, tmp_path), lambda lines: None)

@@ -1,7 +1,7 @@
 """A builder for tests: it pushes digests, not images."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from dockgate.delivery.ports import BaseImage, BuildRequest, BuildResult, Registry
@@ -39,14 +39,14 @@ class MemoryBuilder:
         # The key of every build that was begun; one that had been pushed already is not built again.
         self.builds: list[str] = []
 
-    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+    def build(self, request: BuildRequest, log: Callable[[Sequence[str]], None]) -> BuildResult:
         pushed = self._registry.resolve(request.repository, request.key)
         recorded = self._results.get(request.key)
         if recorded is not None and recorded.digest == pushed:
             return recorded
         self.fault("before build")
         self.builds.append(request.key)
-        log(f"building {request.repository}:{request.key}")
+        log([f"building {request.repository}:{request.key}"])
         dockerfile = request.context / request.dockerfile
         if not dockerfile.is_file():
             raise BuildError(f"there is no {request.dockerfile} in the source", "Commit one.")

@@ -152,7 +152,7 @@ def test_the_registry_tells_of_a_push_until_it_is_heard(tmp_path: Path, refusals
         url = f"http://127.0.0.1:{listener.server_port}/registry/events"
         with running_host(tmp_path, url) as host:
             source = write(tmp_path / "source", {"Dockerfile": "FROM scratch\nCOPY page /\n", "page": "1"})
-            digest = host.builder().build(BuildRequest("key", "team/app", source), lambda line: None).digest
+            digest = host.builder().build(BuildRequest("key", "team/app", source), lambda lines: None).digest
             pushed = time.monotonic()
             at, authorization, event = listener.taken.get(timeout=60)
             target = event["target"]

@@ -22,8 +22,7 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 def test_reading_a_log_continues_from_an_offset(store: Store) -> None:
     assert store.logs.read(key("Build"), 0) == (b"", 0)
-    store.logs.append(key("Build"), "first")
-    store.logs.append(key("Build"), "ünd \udce4")
+    store.logs.append(key("Build"), "first", "ünd \udce4")
     text, offset = store.logs.read(key("Build"), 0)
     assert text == "first\nünd \\udce4\n".encode()
     assert store.logs.read(key("Build"), offset) == (b"", offset)

@@ -68,12 +68,12 @@ class BuildResult:
 class Builder(Protocol):
     """Turns a source folder and its Dockerfile into an image in our registry."""
 
-    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+    def build(self, request: BuildRequest, log: Callable[[Sequence[str]], None]) -> BuildResult:
         """Build, and push to `<registry>/<repository>:<key>`.
 
         Called again with the same key, it returns the same result without building if the pushed image still exists.
-        Lines of output go to `log`, without line ends. Raises BuildError (an error of the Dockerfile, or an exceeded
-        limit), UnavailableError (no registry or engine, or this host cannot isolate builds).
+        Lines of output go to `log`, several at a time, without line ends. Raises BuildError (an error of the
+        Dockerfile, or an exceeded limit), UnavailableError (no registry or engine, or this host cannot isolate builds).
         """
         ...
 

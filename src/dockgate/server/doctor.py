@@ -132,7 +132,7 @@ def _check_sandbox() -> Check:
         try:
             sandbox = Sandbox(place, end_with_thread("KILL", ()), build_host.read_ids, limits)
             sandbox.make_disk(place)
-            outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda line: None)
+            outcome = sandbox.run(Job([["podman", "--version"]], []), place, lambda lines: None)
         except DockgateError as error:
             return Check("build sandbox", False, str(error), "builds", error.advice)
     if outcome.failed_command is None:

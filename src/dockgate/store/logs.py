@@ -34,12 +34,12 @@ class Logs:
             directory.mkdir(mode=0o700, exist_ok=True)
         self._make_room()
 
-    def append(self, key: ActionKey, line: str) -> None:
-        """Append a line. Lines beyond the limit of one log are dropped, and the log says so once.
+    def append(self, key: ActionKey, *lines: str) -> None:
+        """Append lines. Those beyond the limit of one log are dropped, and the log says so once.
 
-        Each line is one write call to a file in append mode: lines of several threads or processes never mix.
+        They are one write call to a file in append mode: lines of several threads or processes never mix.
         """
-        data = (line + "\n").encode("utf-8", "backslashreplace")
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
         path = self._make_path(key)
         path.parent.mkdir(mode=0o700, exist_ok=True)
         with path.open("ab", buffering=0) as file:

@@ -23,7 +23,7 @@ Source = Callable[[str], Path]
 
 
 def build_image(host: Host, source: Path, repository: str, key: str = "key", **arguments: str) -> Any:
-    return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda line: None)
+    return host.builder().build(BuildRequest(key, repository, source, args=arguments), lambda lines: None)
 
 
 def issuers(host: Host) -> Issuers:

@@ -38,7 +38,7 @@ class Runner:
     def make_paths(self, request: BuildRequest, scratch: Path, ca_bundle: Path | None) -> Paths:
         return Paths(("podman",), "/context", "/scratch", "/out/layout", "/out/image.tar", "/ca.pem")
 
-    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+    def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
         self.jobs.append(job)
         outcome = self.outcomes.pop(0) if self.outcomes else Outcome(None, "", archive(folder))
         if isinstance(outcome, BuildError):
@@ -101,12 +101,12 @@ class System:
     source: Path
 
     def build(self, key: str = "key", **arguments: str) -> object:
-        return self.builder.build(BuildRequest(key, "team/app", self.source, args=arguments), lambda line: None)
+        return self.builder.build(BuildRequest(key, "team/app", self.source, args=arguments), lambda lines: None)
 
 
 def test_a_fresh_build_takes_no_layers_of_earlier_builds(system: System) -> None:
     request = BuildRequest("fresh", "team/app", system.source, is_fresh=True)
-    system.builder.build(request, lambda line: None)
+    system.builder.build(request, lambda lines: None)
     system.build()
     builds = [next(command for command in job.commands if "build" in command) for job in system.runner.jobs]
     assert ["--no-cache" in command for command in builds] == [True, False]

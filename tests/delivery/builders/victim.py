@@ -194,7 +194,7 @@ def main(folder: Path, kind: str) -> None:
             for number in range(2):
                 write(source, {"wanted.json": json.dumps({**secrets, "number": number})})
                 say(f"BUILD {number}")
-                builder.build(BuildRequest(f"key-{number}", "attacker", source), say)
+                builder.build(BuildRequest(f"key-{number}", "attacker", source), lambda lines: say("\n".join(lines)))
                 for process in running(DAEMON):
                     say(f"LEFT {process}")
                     os.kill(int(process), 9)

@@ -217,7 +217,7 @@ def test_a_build_makes_the_lockfile(host: Host, tmp_path: Path) -> None:
         (base / "bin" / program).chmod(0o755)
     (base / "bin" / "grep").symlink_to("busybox")
     (base / "Dockerfile").write_text("FROM scratch\nCOPY bin /bin\nCOPY etc /etc\n")
-    digest = builder.build(BuildRequest("one", "lock-base", base), lambda line: None).digest
+    digest = builder.build(BuildRequest("one", "lock-base", base), lambda lines: None).digest
     source = MemoryHost()
     source.create("shop")
     (tmp_path / "scratch").mkdir()

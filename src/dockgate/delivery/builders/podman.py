@@ -53,7 +53,7 @@ class Runner(Protocol):
         """Return the paths that the commands of a build use."""
         ...
 
-    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+    def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
         """Run the commands.
 
         Raises BuildError for a passed limit, UnavailableError if this host cannot run them.
@@ -98,13 +98,13 @@ class PodmanBuilder(Builder):
         self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     @override
-    def build(self, request: BuildRequest, log: Callable[[str], None]) -> BuildResult:
+    def build(self, request: BuildRequest, log: Callable[[Sequence[str]], None]) -> BuildResult:
         name = f"{request.repository}:{request.key}"
         pushed_digest = self._registry.resolve(request.repository, request.key)
         records = _Records(self._records / get_hex(compute_digest(request.repository.encode())))
         earlier_result = records.read(request.key) if pushed_digest is not None else None
         if earlier_result is not None and earlier_result.digest == pushed_digest:
-            log(f"{name} is in the registry already: {pushed_digest}")
+            log([f"{name} is in the registry already: {pushed_digest}"])
             return earlier_result
         dockerfile = _resolve_inside(request.context, request.dockerfile)
         content = _read_content(dockerfile, request.dockerfile)
@@ -152,7 +152,7 @@ class PodmanBuilder(Builder):
         bases: Sequence[Base],
         folder: Path,
         scratch: Path,
-        log: Callable[[str], None],
+        log: Callable[[Sequence[str]], None],
     ) -> tuple[Outcome, "_State"]:
         """Run podman. Raises BuildError with its last lines when the Dockerfile does not build."""
         state = _State(folder / "state.json")

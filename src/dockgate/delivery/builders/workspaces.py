@@ -3,7 +3,7 @@
 import fcntl
 import hashlib
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -51,7 +51,7 @@ class Workspaces:
         return size
 
     @contextmanager
-    def reserve(self, repository: str, log: Callable[[str], None]) -> Iterator[Path]:
+    def reserve(self, repository: str, log: Callable[[Sequence[str]], None]) -> Iterator[Path]:
         """Reserve the folder of a repository. Raises UnavailableError if another build does not end in time."""
         folder = self.make_folder(repository)
         end = time.monotonic() + self._seconds
@@ -63,7 +63,7 @@ class Workspaces:
                     break
                 except BlockingIOError:
                     if not is_waiting:
-                        log(f"waiting for another build of {repository} to end")
+                        log([f"waiting for another build of {repository} to end"])
                     is_waiting = True
                     if time.monotonic() > end:
                         raise UnavailableError(f"another build of {repository} did not end", "Try again.") from None

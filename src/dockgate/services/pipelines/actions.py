@@ -105,7 +105,7 @@ class Actions:
                 fence=self.fence,
                 is_fresh=pipeline_logic.is_fresh(self.store.executions.get(key.execution).trigger),
             )
-            return self.builder.build(request, lambda line: self.store.logs.append(key, line))
+            return self.builder.build(request, lambda lines: self.store.logs.append(key, *lines))
 
     def record_build(self, key: ActionKey, result: BuildResult) -> ActionResult:
         """Write imagedefinitions.json, and record the push, pulled bases and provenance.

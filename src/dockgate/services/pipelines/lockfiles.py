@@ -68,7 +68,7 @@ class LockBuilds:
                 dockerfile=_DOCKERFILE,
                 is_fresh=True,
             )
-            result = self.builder.build(request, lambda line: None)
+            result = self.builder.build(request, lambda lines: None)
         try:
             text = self._read_lockfile(request.repository, result.digest, lock)
         finally:

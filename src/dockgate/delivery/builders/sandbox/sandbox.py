@@ -213,7 +213,7 @@ class Sandbox:
             disk.unlink()
             raise UnavailableError(f"cannot make a disk for builds: {result.stderr.strip()}", DOCTOR)
 
-    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+    def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
         """Run a job on the disk of the folder, which the caller has reserved.
 
         Raises BuildError for a passed limit, UnavailableError if this host cannot make a box.
@@ -258,7 +258,7 @@ class Sandbox:
             "result": _RESULT,
         }
 
-    def _watch(self, plan: dict[str, Any], log: Callable[[str], None], groups: Sequence[Path]) -> Outcome:
+    def _watch(self, plan: dict[str, Any], log: Callable[[Sequence[str]], None], groups: Sequence[Path]) -> Outcome:
         connection, box_connection = socket.socketpair()
         connection.settimeout(_DETACH_SECONDS)
         command = [*self._keepers, sys.executable, *_BOX, str(box_connection.fileno())]

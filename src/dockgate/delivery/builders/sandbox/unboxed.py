@@ -52,7 +52,7 @@ class Host:
             tag,
         )
 
-    def run(self, job: Job, folder: Path, log: Callable[[str], None]) -> Outcome:
+    def run(self, job: Job, folder: Path, log: Callable[[Sequence[str]], None]) -> Outcome:
         """Run the commands. Raises BuildError when they take too long or write too much."""
         build_log = BuildLog(log, self.limits.log)
         options = (part for command in job.commands if command[0] == "tar" for part in command)
