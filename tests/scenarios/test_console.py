@@ -167,7 +167,7 @@ def test_a_viewer_reads_which_roles_have_the_missing_buttons(site: Site, pages: 
         "/pipelines": "A new pipeline needs the role admin.",
         f"/executions/{site.execution}": "A retry needs the role developer or admin.",
         "/running": "A new service needs the role admin.",
-        "/running/web": "A change of the desired count needs the role admin.",
+        "/running/web": "Scaling or restarting it needs the role admin.",
         "/repositories": "A new repository needs the role admin.",
         "/policies": "A new policy needs the role security or admin.",
         "/waivers": "A new waiver needs the role security or admin.",
@@ -282,6 +282,17 @@ def test_findings_are_accepted_in_the_page_and_the_execution_goes_on(site: Site)
         assert answer.headers["location"] == f"/executions/{site.execution}"
     until(lambda: site.server.get(f"/executions/{site.execution}")["execution"]["state"] == "Succeeded")
     assert site.server.get("/waivers")[0]["waiver"]["created_by"] == "security"
+
+
+def test_tasks_are_named_whole_and_restarted_in_the_page(site: Site) -> None:
+    (before,) = site.server.get("/services/web")["tasks"]
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        assert f"<code>{before['id']}</code>" in browser.get("/running/web").text
+        assert browser.send_form("/running/web/restart").status_code == 303
+        until(lambda: site.server.get("/services/web")["rollouts"][0]["state"] == "Succeeded")
+        assert "restart</td>" in browser.get("/running/web").text
+    (after,) = site.server.get("/services/web")["tasks"]
+    assert (after["digest"], after["revision"]) == (before["digest"], before["revision"] + 1)
 
 
 def test_the_desired_count_is_changed_in_the_page(site: Site) -> None:
