@@ -78,10 +78,18 @@ class Fleet:
     def index(self) -> FleetIndex:
         return replace(index_of(self.store, self.database), clock=self.clock())
 
-    def push(self, image: str, repository: str, tag: str, *packages: Package, unread: tuple[Unread, ...] = ()) -> str:
+    def push(
+        self,
+        image: str,
+        repository: str,
+        tag: str,
+        *packages: Package,
+        unread: tuple[Unread, ...] = (),
+        base_layers: int = 1,
+    ) -> str:
         self.store.images.add_push(PushedImage(repository, tag, digest(image), day(self.today)))
         scan = self.store.images.request_scan(digest(image), repository, day(self.today))
-        content = replace(inventory(digest(image), *packages), unread=unread)
+        content = replace(inventory(digest(image), *packages), unread=unread, base_layers=base_layers)
         self.store.images.finish_scan(digest(image), scan.number, platforms_of(content), None, day(self.today))
         self.index.add(digest(image))
         return digest(image)

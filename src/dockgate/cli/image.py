@@ -51,8 +51,8 @@ def command() -> None:
 )
 @click.option(
     "--origin",
-    type=click.Choice(["base", "own"]),
-    help="Only findings and packages in the base image, or in the image's own layers.",
+    type=click.Choice(["base", "own", "unknown"]),
+    help="Only findings and packages in the base image, in the image's own layers, or where the base is unknown.",
 )
 @click.option(
     "--layer", metavar="DIGEST", help="Only findings and packages in this layer, as `dockgate image show` lists them."

@@ -40,6 +40,13 @@ def places(exposure: Exposure) -> list[str]:
     return [f"{place.repository}:{place.tag}" for image in exposure.images for place in image.places]
 
 
+def test_a_package_of_an_image_says_whether_its_layer_is_of_the_base_if_that_is_known(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"), package("idna", "3.5"))
+    fleet.push("b", "team/api", "1", package("idna", "3.6"), base_layers=0)
+    origins = {(image.digest, entry.origin) for image in fleet.where("idna").images for entry in image.packages}
+    assert origins == {(digest("a"), "base"), (digest("a"), "own"), (digest("b"), "unknown")}
+
+
 def test_a_vulnerability_is_found_by_any_of_its_names(fleet: Fleet) -> None:
     fleet.push("a", "team/web", "1", package("idna", "3.6", "sha256:base"))
     fleet.push("b", "team/api", "1", package("idna", "3.7"))

@@ -128,6 +128,12 @@ def test_filters_apply_to_one_finding(fleet: Fleet) -> None:
         assert (query, repository_names(fleet, **query)) == (query, expected)
 
 
+def test_an_image_of_an_unknown_base_has_its_findings_neither_in_the_base_nor_in_own_layers(fleet: Fleet) -> None:
+    fleet.push("strange", "team/strange", "1", package("idna", "3.6"), base_layers=0)
+    for origin, expected in ((Origin.UNKNOWN, ["strange"]), (Origin.OWN, ["both"]), (Origin.BASE, ["base"])):
+        assert repository_names(fleet, severities=[Severity.CRITICAL], origin=origin) == expected
+
+
 def test_images_are_listed_by_the_status_of_their_current_verdict(fleet: Fleet) -> None:
     assert repository_names(fleet, statuses=["NotJudged"]) == ["clean", "both", "own", "base"]
     judge(fleet, "base", Status.REJECTED, 1)

@@ -34,6 +34,7 @@ EVERY = ((A, True), (B, False), (C, None))
         ({"epss": "50"}, [B]),
         ({"origin": "base"}, [A]),
         ({"origin": "own"}, [B]),
+        ({"origin": "unknown"}, [C]),
         ({"layer": "sha256:c"}, [C]),
         ({"q": "DEBIAN/B"}, [B]),
         ({"q": "ghsa-x"}, [A, B, C]),

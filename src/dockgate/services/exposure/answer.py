@@ -52,9 +52,10 @@ class ExposureSort(StrEnum):
 class ExposedPackage:
     """A package of an image that the question is about.
 
-    `origin` is "base" or "own", `is_owned` says that a distribution's package owns it and answers for it. Fields of a
-    vulnerability are null for a question about a package; `fixed` also without a fix. `since` is when the image had it:
-    the later of its push and of the finding. `until` is null while it has, and so is `ended_by`: why it has no longer.
+    `origin` is "base", "own", or "unknown" if the base image is unknown, `is_owned` says that a distribution's package
+    owns it and answers for it. Fields of a vulnerability are null for a question about a package; `fixed` also without
+    a fix. `since` is when the image had it: the later of its push and of the finding. `until` is null while it has, and
+    so is `ended_by`: why it has no longer.
     `life` are the times at which a finding opened and closed, until the time asked about: it is closed as well while a
     waiver or a VEX statement excuses it in all of the image's repositories, and opens again when that is over.
     """

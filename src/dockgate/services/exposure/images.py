@@ -11,6 +11,7 @@ from dockgate.services.exposure.finding_waivers import ExposedFinding, FindingWa
 from dockgate.store import Store
 from dockgate.store.exposure.records import AffectedComponent, ComponentOccurrence, ExposureScope, Successor
 from dockgate.store.fleet.records import ClosingReason, Component, FleetImage, TagPeriod, Vulnerability
+from dockgate.store.images.image_filter import Origin
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -139,7 +140,7 @@ class ImageContents:
                     ecosystem=component.ecosystem,
                     platform=occurrence.platform,
                     layer=occurrence.layer,
-                    origin="base" if occurrence.is_base else "own",
+                    origin=_determine_origin(occurrence),
                     is_owned=occurrence.is_owned,
                     paths=occurrence.paths,
                     vulnerability=vulnerability.name if vulnerability else None,
@@ -251,6 +252,12 @@ def view_image(
         blocks=blocking.is_blocking(image.digest),
         blocked_by=blocking.find_message(image.digest),
     )
+
+
+def _determine_origin(occurrence: ComponentOccurrence) -> Origin:
+    if occurrence.is_base is None:
+        return Origin.UNKNOWN
+    return Origin.BASE if occurrence.is_base else Origin.OWN
 
 
 def _find_end(presence: Presence | None, component: AffectedComponent | None) -> tuple[str | None, str | None]:

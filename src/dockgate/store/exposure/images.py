@@ -12,6 +12,7 @@ from sqlalchemy import (
     Select,
     Text,
     and_,
+    case,
     cast,
     except_,
     exists,
@@ -190,10 +191,9 @@ class Exposures:
     ) -> Sequence[ComponentOccurrence]:
         """Find where these images hold these components."""
         bundles, parts, platforms = fleet_image_bundles.c, fleet_bundle_components.c, fleet_platforms.c
+        is_base = case((and_(platforms.base_layers > 0, bundles.layer != ""), bundles.base))
         query = (
-            select(
-                bundles.image, platforms.platform, parts.component, parts.n, parts.owned, bundles.layer, bundles.base
-            )
+            select(bundles.image, platforms.platform, parts.component, parts.n, parts.owned, bundles.layer, is_base)
             .join(fleet_bundle_components, parts.bundle == bundles.bundle)
             .join(
                 fleet_platforms,

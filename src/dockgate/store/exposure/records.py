@@ -93,7 +93,8 @@ class ImageFacts(NamedTuple):
 class ComponentOccurrence(NamedTuple):
     """A component in a platform of an image.
 
-    `is_owned`: a distribution's package owns it, and answers for it.
+    `is_owned`: a distribution's package owns it, and answers for it. `is_base` is None if the base image, or the layer,
+    is unknown.
     """
 
     image: int
@@ -102,7 +103,7 @@ class ComponentOccurrence(NamedTuple):
     paths: int
     is_owned: bool
     layer: str
-    is_base: bool
+    is_base: bool | None
 
 
 class UnknownImage(NamedTuple):

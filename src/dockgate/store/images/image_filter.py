@@ -17,10 +17,11 @@ class ImageSort(StrEnum):
 
 
 class Origin(StrEnum):
-    """The origin of a layer: the base image, or not."""
+    """The origin of a package: the base image or own layers; UNKNOWN if the base image or the layer is."""
 
     BASE = "base"
     OWN = "own"
+    UNKNOWN = "unknown"
 
 
 class ImageFilter(NamedTuple):

@@ -22,6 +22,7 @@ from dockgate.store.schema.fleet import (
     fleet_findings,
     fleet_image_bundles,
     fleet_images,
+    fleet_platforms,
     fleet_tags,
     fleet_verdicts,
     fleet_vulnerabilities,
@@ -342,12 +343,23 @@ def _has_holder(holders: Select[Any], image_filter: ImageFilter, *, is_wide: boo
     bundle = bundles.bundle + 0 if is_wide else bundles.bundle  # no index on it: few bundles are in an image
     images = select(bundles.image).where(bundle.in_(holders))
     if image_filter.origin is not None:
-        images = images.where(bundles.base if image_filter.origin is Origin.BASE else ~bundles.base)
+        images = images.where(_is_from(image_filter.origin))
     if image_filter.layer:
         images = images.where(bundles.layer == image_filter.layer)
     if is_wide:
         return images.where(bundles.image == _IMAGES.id).correlate(fleet_images).exists()
     return _IMAGES.id.in_(images)
+
+
+def _is_from(origin: Origin) -> ColumnElement[bool]:
+    """Return whether a bundle is of this origin."""
+    bundles, platforms = fleet_image_bundles.c, fleet_platforms.c
+    if origin is Origin.BASE:
+        return bundles.base
+    is_platform = platforms.image == bundles.image, platforms.position == bundles.platform
+    has_known_base = select(platforms.image).where(*is_platform, platforms.base_layers > 0).exists()
+    is_known = and_(bundles.layer != "", has_known_base)
+    return and_(~bundles.base, is_known if origin is Origin.OWN else ~is_known)
 
 
 def _with_findings(image_filter: ImageFilter) -> Select[Any]:
@@ -370,20 +382,8 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
 def _make_listed_image(row: Sequence[Any]) -> ListedImage:
     *place, scan, scanner, status, policy, since, cannot_judge_since, waived_count, gone_at = row[:15]
     counts = tuple(row[15 : 15 + len(_COUNTS)]) if policy is not None else None
-    return ListedImage._make(
-        (
-            *place,
-            scan,
-            scanner or "",
-            _parse_status(status),
-            policy,
-            counts,
-            since,
-            cannot_judge_since,
-            waived_count,
-            gone_at,
-        )
-    )
+    verdict = _parse_status(status), policy, counts, since, cannot_judge_since, waived_count
+    return ListedImage._make((*place, scan, scanner or "", *verdict, gone_at))
 
 
 def _parse_status(value: str | None) -> Status | None:

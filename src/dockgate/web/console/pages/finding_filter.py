@@ -10,7 +10,8 @@ from dockgate.vulnerabilities.model import Finding, Severity, rank_score
 # Characters of a text.
 LONGEST = 200
 FIXES = ("yes", "no")
-ORIGINS = ("base", "own")
+ORIGINS = ("base", "own", "unknown")
+_ORIGIN_NAMES = {True: "base", False: "own", None: "unknown"}
 # Shares of EPSS, in percent, that a person chooses from.
 EPSS_STEPS = (1, 10, 50)
 SORTS = ("reason", "severity", "epss", "package")
@@ -76,7 +77,7 @@ class FindingFilter:
             and (not self.fix or bool(finding.fixed) is (self.fix == "yes"))
             and (not self.is_exploited or bool(finding.exploited))
             and (self.epss is None or (finding.epss is not None and finding.epss * 100 >= self.epss))
-            and (not self.origin or (is_base is not None and is_base is (self.origin == "base")))
+            and self.origin in ("", _ORIGIN_NAMES[is_base])
             and (not self.layer or package.layer == self.layer)
             and self.q.lower() in text
         )

@@ -143,6 +143,7 @@ def _make_filter_rows(layer: str) -> Sequence[FilterRow]:
         *(("fixable", "true", "fixable"), ("exploited", "true", "known exploited")),
         *(("epss", value, title) for value, title in EPSS_STEPS.items()),
         *(("origin", "base", "in the base"), ("origin", "own", "in own layers")),
+        ("origin", "unknown", "of an unknown base"),
         *((("layer", layer, f"in layer {shorten_digest(layer)}"),) if layer else ()),
     ]
     return (
