@@ -161,6 +161,8 @@ class Rule(Protocol):
     # Fields of `Finding` that it needs ("exploited", "epss"). It is undetermined if another scanner does not report one
     # of them (`RuleInput.missing_fields`), or only counted findings (`RuleInput.unlisted_counts`).
     required_fields: tuple[str, ...] = ()
+    # What its answers depend on, whatever the settings; everything by default.
+    dependency: RuleDependency = RuleDependency.PACKAGES
 
     def parse_settings(self, raw: Mapping[str, object]) -> dict[str, object]:
         """The complete settings, with defaults and without `action`.
@@ -181,8 +183,8 @@ class Rule(Protocol):
         ...
 
     def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        """Return what the answers depend on, under these complete settings; everything by default."""
-        return RuleDependency.PACKAGES
+        """Return what the answers depend on, under these complete settings."""
+        return self.dependency
 
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """Count the numbers that decide the status, for a rule that reads sums.
@@ -217,10 +219,8 @@ class TimelessRule(Rule):
 class SettingsRule(TimelessRule):
     """A rule that judges nothing: other parts of the gate read its settings."""
 
+    dependency = RuleDependency.EVIDENCE
+
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
         return ()
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.EVIDENCE

@@ -35,3 +35,12 @@ def create_file(path: Path, data: bytes, mode: int) -> bool:
     finally:
         temporary_path.unlink()
     return True
+
+
+def flush(path: Path) -> None:
+    """Wait until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

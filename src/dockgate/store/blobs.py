@@ -13,6 +13,7 @@ from typing import Protocol
 from dockgate.config import DEFAULT_BLOBS_LIMIT
 from dockgate.shared.digest import from_hex, get_hex, hash_file, is_digest
 from dockgate.shared.errors import DiskFullError, NotFoundError, UnavailableError
+from dockgate.shared.files import flush
 from dockgate.shared.interfaces import override
 
 
@@ -72,10 +73,9 @@ class FileBlobs(Blobs):
         with create_temporary_blob(self._incoming, write) as (new, name):
             if not (self._blobs / name).exists():
                 self._require_room(new.stat().st_size)
-            with new.open("rb") as file:
-                os.fsync(file.fileno())
+            flush(new)
             new.replace(self._blobs / name)
-        _sync(self._blobs)
+        flush(self._blobs)  # a rename survives a power cut only after its folder was written
         return from_hex(name)
 
     @override
@@ -194,12 +194,3 @@ def make_damaged_artifact_error(place: str, actual: str) -> UnavailableError:
         f"the artifact {place} is damaged: it holds sha256:{actual}",
         "Start its pipeline again: the artifact is then written anew.",
     )
-
-
-def _sync(folder: Path) -> None:
-    """Sync a folder: a rename survives a power cut only after its folder was written."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

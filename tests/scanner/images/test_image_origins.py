@@ -54,16 +54,16 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
 @pytest.mark.parametrize(
     ("history", "layers", "expected"),
     [
-        pytest.param(DEBIAN, 1, (0, ""), id="only a base"),
-        pytest.param(ALPINE, 1, (0, ""), id="only a base with a command"),
-        pytest.param(PYTHON, 3, (1, ""), id="another builder from here on"),
-        pytest.param([*PYTHON, *buildkit("COPY . . # buildkit", ' CMD ["app"]')], 4, (3, ""), id="after a command"),
-        pytest.param([*OLD_DEBIAN, *classic("make", "cp", ' ENTRYPOINT ["a"]')], 3, (1, ""), id="classic builder"),
-        pytest.param([*ALPINE, *buildkit(" ENV A=1", ' ENTRYPOINT ["a"]')], 1, (0, ""), id="no layer of its own"),
+        pytest.param(DEBIAN, 1, (0, None), id="only a base"),
+        pytest.param(ALPINE, 1, (0, None), id="only a base with a command"),
+        pytest.param(PYTHON, 3, (1, None), id="another builder from here on"),
+        pytest.param([*PYTHON, *buildkit("COPY . . # buildkit", ' CMD ["app"]')], 4, (3, None), id="after a command"),
+        pytest.param([*OLD_DEBIAN, *classic("make", "cp", ' ENTRYPOINT ["a"]')], 3, (1, None), id="classic builder"),
+        pytest.param([*ALPINE, *buildkit(" ENV A=1", ' ENTRYPOINT ["a"]')], 1, (0, None), id="no layer of its own"),
         pytest.param(
             [*OLD_DEBIAN, *buildkit(' ENTRYPOINT ["a"]', " EXPOSE 80/tcp", "COPY a a # buildkit")],
             2,
-            (1, ""),
+            (1, None),
             id="late",
         ),
         pytest.param(
@@ -85,7 +85,7 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
         pytest.param(
             [*classic("make", ' CMD ["bash"]', base="debian:13"), *buildkit("RUN a", "RUN b")],
             3,
-            (1, ""),
+            (1, None),
             id="podman's image under another builder's",
         ),
         pytest.param(
@@ -94,12 +94,14 @@ PYTHON = [*DEBIAN, *buildkit("RUN apt-get", "RUN make", ' CMD ["python3"]')]
             (0, "localhost/middle:1"),
             id="podman: all squashed into one",
         ),
-        pytest.param(classic("cp", "cp", ' CMD ["/a"]'), 2, (0, ""), id="from scratch"),
-        pytest.param([*PYTHON, *buildkit("RUN a")], 2, (0, ""), id="another number of layers"),
-        pytest.param([], 3, (0, ""), id="no history"),
+        pytest.param(classic("cp", "cp", ' CMD ["/a"]'), 2, (0, None), id="from scratch"),
+        pytest.param([*PYTHON, *buildkit("RUN a")], 2, (0, None), id="another number of layers"),
+        pytest.param([], 3, (0, None), id="no history"),
     ],
 )
-def test_a_history_tells_where_the_base_ends(history: list[object], layers: int, expected: tuple[int, str]) -> None:
+def test_a_history_tells_where_the_base_ends(
+    history: list[object], layers: int, expected: tuple[int, str | None]
+) -> None:
     assert count_base_layers(history, layers) == expected
 
 
@@ -127,8 +129,8 @@ def test_a_hostile_config_tells_nothing_and_breaks_nothing(config: dict[str, Any
 
 @pytest.mark.parametrize("history", [{}, "x", [None, 1], [{"empty_layer": 0}], [{"created_by": []}], [{}] * 5000])
 def test_a_history_of_wrong_types_tells_nothing(history: object) -> None:
-    assert count_base_layers(history, 1) == (0, "")
-    assert count_base_layers(history, len(history)) == (0, "")  # type: ignore[arg-type]
+    assert count_base_layers(history, 1) == (0, None)
+    assert count_base_layers(history, len(history)) == (0, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,37 @@
-"""Sizes and ids that the targets in AWS share."""
+"""What the targets in AWS share: their adapters' base, sizes and ids."""
 
 import hashlib
 import json
-from typing import Any
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 from dockgate.events.message import Message
+from dockgate.events.ports import TargetAdapter
+from dockgate.events.rule import Target
+from dockgate.shared.aws import parse_arn
+from dockgate.shared.interfaces import override
 from dockgate.shared.wording import replace_surrogates, shorten_text
 
 # Bytes; EventBridge, SNS and SQS take 256 KiB with all attributes.
 BODY_LIMIT = 200_000
+
+
+class AwsAdapter(TargetAdapter):
+    """Sends to what the setting `arn` names. `clients` makes boto3 clients by service and region."""
+
+    # The form of the ARN, after "arn:aws:".
+    arn_form: ClassVar[str]
+
+    def __init__(self, clients: Callable[[str, str], Any]) -> None:
+        self._clients = clients
+
+    @override
+    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
+        self._parse_arn(target)
+
+    def _parse_arn(self, target: Target) -> re.Match[str]:
+        return parse_arn("arn", str(target.settings["arn"]), self.arn_form)
 
 
 def make_body(message: Message) -> str:

@@ -1,14 +1,13 @@
 """Events on a bus of Amazon EventBridge, for its rules to match."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from dockgate.events.message import Message
-from dockgate.events.ports import TargetAdapter
 from dockgate.events.rule import Target, TargetType
-from dockgate.events.targets._aws import make_detail
-from dockgate.shared.aws import BUS, parse_arn, translate_aws_errors
+from dockgate.events.targets._aws import AwsAdapter, make_detail
+from dockgate.shared.aws import BUS, translate_aws_errors
 from dockgate.shared.errors import UnavailableError
 from dockgate.shared.interfaces import override
 from dockgate.shared.wording import replace_surrogates
@@ -18,26 +17,19 @@ _AWS_PREFIX, _OWN_PREFIX = "aws.", "dockgate."
 _LONGEST_TYPE = 128
 
 
-class EventBridgeAdapter(TargetAdapter):
-    """Puts events on the bus whose ARN is the setting `arn`.
+class EventBridgeAdapter(AwsAdapter):
+    """Puts events on an EventBridge bus.
 
-    `clients` makes boto3 clients by service and region. A message that is sent again is a second event with the same id
-    in its detail's `dockgate-event`.
+    A message that is sent again is a second event with the same id in its detail's `dockgate-event`.
     """
 
     type = TargetType.EVENTBRIDGE
-
-    def __init__(self, clients: Callable[[str, str], Any]) -> None:
-        self._clients = clients
-
-    @override
-    def check(self, target: Target, secrets: Mapping[str, str]) -> None:
-        parse_arn("arn", str(target.settings["arn"]), BUS)
+    arn_form = BUS
 
     @override
     def send(self, target: Target, secrets: Mapping[str, str], message: Message) -> None:
         bus = str(target.settings["arn"])
-        region = parse_arn("arn", bus, BUS)["region"]
+        region = self._parse_arn(target)["region"]
         source = str(message.event.get("source") or "dockgate")
         entry: dict[str, Any] = {
             "Source": f"{_OWN_PREFIX}{source.removeprefix(_AWS_PREFIX)}" if source.startswith(_AWS_PREFIX) else source,

@@ -23,6 +23,8 @@ def parse_settings(raw: Mapping[str, object]) -> dict[str, object]:
 class PropertyLimit(Rule):
     """A rule that limits how many of the selected findings may have a property."""
 
+    dependency = RuleDependency.FINDING_SUMS
+
     def has_property(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Callable[[Finding], bool | None]:
         """The property of a finding, None where it is unknown.
 
@@ -53,10 +55,6 @@ class PropertyLimit(Rule):
             yield from _report_undetermined_packages(
                 unrated_findings, "counts is not known: its grace is by severity, and it has no severity"
             )
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

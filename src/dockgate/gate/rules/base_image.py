@@ -46,6 +46,7 @@ class BaseImage(Rule):
     """
 
     name = "base_image"
+    dependency = RuleDependency.IMAGE
     schema: Mapping[str, Any] = {
         "properties": {
             "allowed": build_list_schema(TEXT_SCHEMA),
@@ -92,10 +93,6 @@ class BaseImage(Rule):
             )
         if "images" in settings:
             yield from self._judge_layers(rule_input, select_mappings(settings["images"]))
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

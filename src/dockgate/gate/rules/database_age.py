@@ -22,6 +22,7 @@ class DatabaseAge(TimelessRule):
     """
 
     name = "database_age"
+    dependency = RuleDependency.EVIDENCE
     schema: Mapping[str, Any] = {
         "properties": {"hours": {"type": "number", "exclusiveMinimum": 0, "maximum": _MAX_HOURS}},
         "required": ["hours"],
@@ -53,10 +54,6 @@ class DatabaseAge(TimelessRule):
                 advice = "scan the image again" if rule_input.is_external else "run `dockgate db update`"
                 reason = f"{feed} was checked {time_text}, and at most {hours:g} hours are allowed: {advice}."
                 yield Undetermined(feed, reason, advice=f"{advice[0].upper()}{advice[1:]}.")
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.EVIDENCE
 
 
 RULE: Rule = DatabaseAge()

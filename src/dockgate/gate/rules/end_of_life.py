@@ -57,6 +57,7 @@ class EndOfLife(Rule):
     """
 
     name = "end_of_life"
+    dependency = RuleDependency.IMAGE
     schema: Mapping[str, Any] = {
         "properties": {
             "within_days": {"type": "integer", "minimum": 0, "maximum": 3650},
@@ -91,10 +92,6 @@ class EndOfLife(Rule):
         if settings["unknown"] == _UNKNOWN[0]:
             advice = "Build on a distribution whose end of life is known, or set `unknown: allow` in the policy."
             yield Undetermined("/", reason, advice=advice)
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

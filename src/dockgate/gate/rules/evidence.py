@@ -36,6 +36,7 @@ class Evidence(TimelessRule):
 
     name = "evidence"
     mandatory_settings: Mapping[str, object] | None = {}
+    dependency = RuleDependency.EVIDENCE
     schema: Mapping[str, Any] = {
         "properties": {
             **{kind: {"enum": list(_ACTIONS)} for kind in _KINDS},
@@ -69,10 +70,6 @@ class Evidence(TimelessRule):
                 yield Violation(self.name, entry.reason)
             elif action == _WARN:
                 yield NonBlockingViolation(RuleAction.WARN, Violation(self.name, entry.reason))
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.EVIDENCE
 
 
 RULE: Rule = Evidence()

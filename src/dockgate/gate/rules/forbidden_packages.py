@@ -36,6 +36,7 @@ class ForbiddenPackages(TimelessRule):
     """
 
     name = "forbidden_packages"
+    dependency = RuleDependency.PACKAGE_SUMS
     schema: Mapping[str, Any] = {
         "properties": {
             "packages": build_list_schema(
@@ -82,10 +83,6 @@ class ForbiddenPackages(TimelessRule):
                 f"{rule_input.source} does not list every package: forbidden packages may be missing from its report."
             )
             yield Undetermined("/", reason, advice="Scan the image with Dockgate, which lists every package.")
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.PACKAGE_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

@@ -23,6 +23,7 @@ class ImageAge(Rule):
     """
 
     name = "image_age"
+    dependency = RuleDependency.IMAGE
     schema: Mapping[str, Any] = {
         "properties": {"days": {"type": "number", "minimum": 0, "maximum": MAX_DAYS}},
         "required": ["days"],
@@ -47,10 +48,6 @@ class ImageAge(Rule):
             yield Undetermined("/", f"The image's creation time is in the future: {text}.", advice=_ADVICE)
         elif age > timedelta(days=days):
             yield Violation(self.name, f"The image is {age.days} days old, created at {text}; at most {days:g} allowed")
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

@@ -14,6 +14,7 @@ class Malicious(TimelessRule):
 
     name = "malicious"
     mandatory_settings: Mapping[str, object] | None = {}
+    dependency = RuleDependency.FINDING_SUMS
     schema: Mapping[str, Any] = {"properties": {}}
 
     @override
@@ -28,10 +29,6 @@ class Malicious(TimelessRule):
             packages = len({(finding.package.purl, finding.package.path) for finding in findings})
             message = f"{packages} known malicious package{'s' if packages != 1 else ''}"
             yield Violation(self.name, message, findings, allowed=0)
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

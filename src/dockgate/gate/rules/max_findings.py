@@ -30,6 +30,7 @@ class MaxFindings(Rule):
     """
 
     name = COUNTING_RULE
+    dependency = RuleDependency.FINDING_SUMS
     schema: Mapping[str, Any] = {
         "properties": {**{limit: {"type": "integer", "minimum": 0} for limit in _LIMITS}, **_selection.SCHEMA},
         "anyOf": [{"required": [limit]} for limit in _LIMITS],
@@ -86,10 +87,6 @@ class MaxFindings(Rule):
                 )
             elif (count := len(selected_findings.findings) + possible + unlisted_count) > total:
                 yield _describe_undetermined_limit("any", count, total, rule_input, selected_findings)
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

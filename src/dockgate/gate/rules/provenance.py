@@ -42,6 +42,7 @@ class Provenance(Rule):
     """
 
     name = PROVENANCE_RULE
+    dependency = RuleDependency.IMAGE
     schema: Mapping[str, Any] = {
         "properties": {
             "builders": build_list_schema(
@@ -97,10 +98,6 @@ class Provenance(Rule):
         omission = f" (and {len(listed_reasons) - _MAX_REASONS} more)" if len(listed_reasons) > _MAX_REASONS else ""
         reason_text = " ".join(listed_reasons[:_MAX_REASONS]) or "No provenance statement is attached to it."
         yield Violation(self.name, f"The image has no provenance from an allowed builder. {reason_text}{omission}")
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.IMAGE
 
     @override
     def list_change_times(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterable[datetime]:

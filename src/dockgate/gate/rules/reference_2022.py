@@ -23,6 +23,7 @@ class Reference2022(TimelessRule):
     """Settings: a threshold for CRITICAL (0), HIGH (0), MEDIUM (10) and LOW (15)."""
 
     name = REFERENCE_RULE
+    dependency = RuleDependency.FINDING_SUMS
     schema: Mapping[str, Any] = {
         "properties": {severity.value: {"type": "integer", "minimum": 0} for severity in _THRESHOLDS}
     }
@@ -43,10 +44,6 @@ class Reference2022(TimelessRule):
                 break
         if low := self._find_violation(Severity.LOW, rule_input, settings):
             yield NonBlockingViolation(RuleAction.WARN, low)
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.FINDING_SUMS
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:

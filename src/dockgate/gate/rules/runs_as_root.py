@@ -22,6 +22,7 @@ class RunsAsRoot(TimelessRule):
     """
 
     name = "runs_as_root"
+    dependency = RuleDependency.IMAGE
     schema: Mapping[str, Any] = {"properties": {"named": {"enum": list(_NAMED_CHOICES)}}}
 
     @override
@@ -44,10 +45,6 @@ class RunsAsRoot(TimelessRule):
             reason = f"The image runs as {user}, and only its own /etc/passwd says whether that is root"
             advice = "Set the user by number in the Dockerfile (USER 1000), or set `named: allow` in the policy."
             yield Undetermined("/", f"{reason}.", advice=advice)
-
-    @override
-    def get_dependency(self, settings: Mapping[str, object]) -> RuleDependency:
-        return RuleDependency.IMAGE
 
 
 RULE: Rule = RunsAsRoot()

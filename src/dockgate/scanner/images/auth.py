@@ -43,7 +43,7 @@ class Authorizer:
         self._scope = f"repository:{repository}:{actions}"
         self._find = credentials
         self._lock = threading.Lock()
-        self._header = ""
+        self._header: str | None = None
 
     def make_headers(self) -> dict[str, str]:
         """Return the headers to send: none until the registry requires them."""
@@ -64,11 +64,11 @@ class Authorizer:
             if self.make_headers() != sent_headers:
                 return True
             header = self._respond(challenges)
-            has_changed = bool(header) and header != self._header
+            has_changed = header is not None and header != self._header
             self._header = header
             return has_changed
 
-    def _respond(self, challenges: Sequence[str]) -> str:
+    def _respond(self, challenges: Sequence[str]) -> str | None:
         credentials = self._find()
         for challenge in challenges:
             scheme, _, challenge_text = challenge.strip().partition(" ")
@@ -77,7 +77,7 @@ class Authorizer:
                 return f"Bearer {self._request_token(parameters, credentials)}"
         if credentials and any(challenge.strip().lower().startswith("basic") for challenge in challenges):
             return _encode_basic(credentials)
-        return ""
+        return None
 
     def _request_token(self, challenge: dict[str, str], credentials: Credentials | None) -> str:
         realm, service = challenge.get("realm", ""), challenge.get("service", "")
@@ -129,7 +129,7 @@ class IssuedAuthorizer:
         self._repository = repository
         self._actions = actions
         self._lock = threading.Lock()
-        self._header = ""
+        self._header: str | None = None
 
     def make_headers(self) -> dict[str, str]:
         """Return the header with the current token, issued at the first use."""

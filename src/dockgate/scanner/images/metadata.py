@@ -86,9 +86,9 @@ class _HistoryEntry(NamedTuple):
         return self.comment.startswith("buildkit.")
 
     @property
-    def base(self) -> str:
-        """The name of the base image in the first entry of a buildah or podman stage, else ""."""
-        return self.comment.removeprefix("FROM ") if self.comment.startswith("FROM ") else ""
+    def base(self) -> str | None:
+        """The name of the base image in the first entry of a buildah or podman stage, else None."""
+        return self.comment.removeprefix("FROM ") if self.comment.startswith("FROM ") else None
 
     @property
     def is_start_command(self) -> bool:
@@ -97,10 +97,10 @@ class _HistoryEntry(NamedTuple):
         return self.is_empty and words[:1] in ([command] for command in _STARTS)
 
 
-def count_base_layers(history: object, layers: int) -> tuple[int, str]:
+def count_base_layers(history: object, layers: int) -> tuple[int, str | None]:
     """Count the layers of the base image by the history.
 
-    Returns the count and the base's name, 0 and "" if unknown. If the history attributes all layers to the base, the
+    Returns the count and the base's name, 0 and None if unknown. If the history attributes all layers to the base, the
     count is 0: otherwise a forged history could attribute every layer to the base image.
 
     The entries of the base come first, followed by those of the image. The image's entries begin
@@ -111,17 +111,17 @@ def count_base_layers(history: object, layers: int) -> tuple[int, str]:
     """
     steps = _parse_history(history)
     if sum(not step.is_empty for step in steps) != layers:
-        return 0, ""
+        return 0, None
     places = range(1, len(steps))
     builder_change = max((at for at in places if steps[at].is_buildkit != steps[at - 1].is_buildkit), default=0)
     marked_step = max((at for at in range(len(steps)) if steps[at].base), default=-1)
     if marked_step >= builder_change:
         layer_count = _count_layers_below(steps, marked_step)
-        return (layer_count if layer_count < layers else 0), _read_text(steps[marked_step].base)
+        return (layer_count if layer_count < layers else 0), _read_text(steps[marked_step].base) or None
     last = max((at for at, step in enumerate(steps) if not step.is_empty), default=0)
     start_command = max((at for at in places if steps[at].is_start_command and at < last), default=0)
     layer_count = _count_layers_below(steps, max(start_command, builder_change))
-    return (layer_count if layer_count < layers else 0), ""
+    return (layer_count if layer_count < layers else 0), None
 
 
 def read_commands(history: object, layers: int) -> list[str]:

@@ -19,9 +19,10 @@ from typing import BinaryIO
 from dockgate.shared import canonical
 from dockgate.shared.digest import hash_file
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError
+from dockgate.shared.files import flush
 from dockgate.vulnerabilities.database.database import Database
 from dockgate.vulnerabilities.database.schema import FORMAT, TABLES
-from dockgate.vulnerabilities.database.writer import flush, lock_database
+from dockgate.vulnerabilities.database.writer import lock_database
 
 KIND = "dockgate advisories"
 # Bytes of the database in a file.

@@ -16,6 +16,7 @@ from typing import Self
 from dockgate.shared import canonical
 from dockgate.shared.digest import compute_digest
 from dockgate.shared.errors import ConflictError, DatabaseError, UnavailableError, UnreadableError
+from dockgate.shared.files import flush
 from dockgate.vulnerabilities.aliases import AliasGroups
 from dockgate.vulnerabilities.database.coverage import PartialCoverage, is_covered_by, list_covered_ecosystems
 from dockgate.vulnerabilities.database.keys import dump, write_keys, write_names
@@ -388,12 +389,3 @@ def _select_statements(statements: Iterable[FeedStatement], ids: frozenset[str])
             yield FaultyRecord(statement.id, "it is not the requested record")
         else:
             yield statement
-
-
-def flush(path: Path) -> None:
-    """Wait until a file, or a folder's list of names, is on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
