@@ -384,6 +384,8 @@ def test_search_finds_a_commit_with_its_executions_by_its_id_and_its_message(sit
         assert {page, execution} <= set(Forms(browser.get("/search", params={"q": words}).text).links), words
     assert browser.get(f"/search?q={row.commit}").headers["location"] == page
     assert execution in Forms(browser.get(page).text).links
+    pushed = site.server.push("web", "ada", files={"Dockerfile": "FROM scratch", "a": "b"}, message="Never fetched")
+    assert browser.get(f"/search?q={pushed}").headers["location"] == f"/repositories/web/commits/{pushed}"
     token = site.token("ada", days=1, repositories=["other/*"])
     with Browser(site.server, token) as limited:
         assert not {page, execution} & set(Forms(limited.get("/search?q=halves").text).links)

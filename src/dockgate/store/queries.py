@@ -102,6 +102,11 @@ def make_after_row_conditions(table: Table, row_id: str | None, is_descending: b
     return make_after_value_conditions(table.c.seq, position, is_descending)
 
 
+def make_prefix_conditions(column: ColumnElement[str], digits: str) -> tuple[ColumnElement[bool], ...]:
+    """The conditions that hexadecimal digits begin with some. An index serves them in any collation."""
+    return column >= digits, column < f"{digits}g"  # no digit comes after "g"
+
+
 def count_rows(connection: Connection, query: Select[Any], limit: int) -> int:
     """The number of rows of a query, at most `limit`."""
     ones: Select[Any] = query.with_only_columns(literal_column("1"), maintain_column_froms=True)

@@ -57,6 +57,16 @@ def test_accepted_updates_are_kept_in_the_order_of_the_pushes(store: Store) -> N
     assert list(store.pushes.list_for_ref("web", MAIN)) == [*first, *second]
 
 
+def test_a_pushed_commit_is_found_by_the_first_digits_of_its_id(store: Store) -> None:
+    for who in ("ada", "ben"):
+        accept(store, record(who, who=who), commits=(A, B))
+    accept(store, replace(record("other"), repository="app"), commits=(A,))
+    assert store.pushes.find_commits("a" * 7, 9) == [("app", A), ("web", A)]
+    assert store.pushes.find_commits(B, 9) == [("web", B)]
+    assert store.pushes.find_commits("a" * 7, 1) == [("app", A)]
+    assert not store.pushes.find_commits("ab", 9)
+
+
 def test_a_commit_has_all_its_pushers(store: Store) -> None:
     accept(store, record("one"), commits=(A, B))
     accept(store, record("two", SIDE, who="ben"), commits=(B, C))

@@ -6,7 +6,7 @@ from sqlalchemy import ColumnElement, delete, select, update
 
 from dockgate.delivery.contributors import Pusher, PushRecord
 from dockgate.store.engine import Database
-from dockgate.store.queries import make_row, select_as, split_into_batches
+from dockgate.store.queries import make_prefix_conditions, make_row, select_as, split_into_batches
 from dockgate.store.schema.delivery import pushed_commits, pushes
 from dockgate.store.statements import insert_all_new, insert_if_new
 
@@ -78,6 +78,14 @@ class Pushes:
         query = _PUSH.where(*conditions).order_by(pushes.c.seq)
         with self._database.read() as connection:
             return [PushRecord(**row) for row in connection.execute(query).mappings()]
+
+    def find_commits(self, start: str, limit: int) -> Sequence[tuple[str, str]]:
+        """The repositories and ids of pushed commits whose ids begin with these hexadecimal digits, sorted."""
+        columns = pushed_commits.c.repository, pushed_commits.c.commit
+        query = select(*columns).where(*make_prefix_conditions(pushed_commits.c.commit, start))
+        with self._database.read() as connection:
+            rows = connection.execute(query.distinct().order_by(*columns).limit(limit))
+            return [(repository, commit) for repository, commit in rows]
 
     def list_pushers(self, repository: str, commits: Sequence[str]) -> Mapping[str, Sequence[Pusher]]:
         """Return who brought each of these commits. A commit without a known pusher has no entry."""

@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection
 from dockgate.delivery.model import ExecutionId
 from dockgate.shared.wording import shorten_text
 from dockgate.store.engine import Database
-from dockgate.store.queries import select_as
+from dockgate.store.queries import make_prefix_conditions, select_as
 from dockgate.store.schema.delivery import source_commits
 from dockgate.store.statements import insert_if_new
 
@@ -45,8 +45,7 @@ class SourceCommits:
 
     def find_by_id(self, start: str) -> Sequence[SourceCommit]:
         """Those whose ids begin with these hexadecimal digits."""
-        # "g" comes after every digit: an index finds a range in any collation.
-        return self._find(source_commits.c.commit >= start, source_commits.c.commit < f"{start}g")
+        return self._find(*make_prefix_conditions(source_commits.c.commit, start))
 
     def find_by_words(self, text: str) -> Sequence[SourceCommit]:
         """Those whose messages have all words, or parts of words, in their first MAX_SEARCHED characters."""

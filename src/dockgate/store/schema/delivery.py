@@ -41,6 +41,7 @@ pushed_commits = Table(
     define_text("principal", primary_key=True),
     define_text("email"),
 )
+Index(None, pushed_commits.c.commit)
 
 pipelines = Table(
     "pipelines",

@@ -38,7 +38,7 @@ router = make_router()
 class Match:
     """Something that matches. `kind` is "image", "vulnerability", … ; `page` is its path in the console.
 
-    `title` is the first line of a commit's message, null for others.
+    `title` is the first line of the message of a commit that an execution fetched, null for others.
     """
 
     name: str
@@ -55,7 +55,7 @@ def search_objects(
     """Find vulnerabilities, packages, images, executions and others by name.
 
     The beginning or a part of a name is enough. An image is also found by REPOSITORY:TAG and REPOSITORY@DIGEST. Commits
-    of executions are found by seven digits of their id or by words of their message.
+    are found by seven digits of their id, those of executions also by words of their message.
     """
     return find_matches(caller, server, q.strip())
 
@@ -105,17 +105,24 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
 
 
 def _find_commits(caller: Caller, server: WebServices, words: str) -> list[Match]:
-    """The commits that executions fetched, and these executions, as far as the caller sees them."""
-    stored_commits = server.store.source_commits
-    rows = stored_commits.find_by_id(words.lower()) if _COMMIT_START.fullmatch(words.lower()) else ()
-    rows = [row for row in rows or stored_commits.find_by_words(words) if caller.can_reach(repository=row.repository)]
-    commits = {
-        (path := make_commit_path(row.repository, row.commit)): Match(row.commit, "commit", path, row.subject)
-        for row in rows
-    }
+    """The commits that were pushed or fetched, and the executions of these, as far as the caller sees them."""
+    stored_commits, digits = server.store.source_commits, words.lower()
+    is_id = _COMMIT_START.fullmatch(digits) is not None
+    pushed_commits = server.store.pushes.find_commits(digits, MAX_NAMES) if is_id else ()
+    rows = stored_commits.find_by_id(digits) if is_id else ()
+    if not rows and not pushed_commits:
+        rows = stored_commits.find_by_words(words)
+    rows = [row for row in rows if caller.can_reach(repository=row.repository)]
+    titles: dict[tuple[str, str], str | None] = {(row.repository, row.commit): row.subject for row in rows}
+    for repository, commit in pushed_commits:
+        if caller.can_reach(repository=repository):
+            titles.setdefault((repository, commit), None)
+    commits = [
+        Match(commit, "commit", make_commit_path(name, commit), title) for (name, commit), title in titles.items()
+    ]
     executions = [
         Match(row.execution, "execution", f"/executions/{row.execution}")
         for row in rows
         if row.execution != words and caller.can_reach(pipeline=row.pipeline)
     ]
-    return [*list(commits.values())[:MAX_NAMES], *executions[:MAX_NAMES]]
+    return [*commits[:MAX_NAMES], *executions[:MAX_NAMES]]
