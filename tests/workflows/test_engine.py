@@ -1,50 +1,59 @@
 """What we rely on in dbos: keys, recovery, fencing, versions and queues, with processes that are killed and frozen."""
 
+import multiprocessing
+import os
 import signal
-import subprocess
-import sys
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
 from tests.parts import until
 from tests.postgres import database_url, drop_database
+from tests.workflows import engine_process
 
 ALL = "build,control"
+# A server of processes that has imported everything: each process would spend most of its time with that.
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload([engine_process.__name__])
 
 
 class Processes:
-    """Engines in processes of their own, on one database."""
+    """Engines in processes of their own, on one database: Postgres, or SQLite without a URL."""
 
-    def __init__(self, folder: Path, url: str) -> None:
+    def __init__(self, folder: Path, url: str | None) -> None:
         self.folder = folder
         self._url = url
-        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._running: dict[str, BaseProcess] = {}
 
     def start(self, name: str, *keys: str, version: str = "1", queues: str = ALL) -> None:
         """Start an engine with these workflows, and return when it is ready."""
         (self.folder / f"ready-{name}").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "tests.workflows.engine_process", str(self.folder), self._url]
-        with (self.folder / f"log-{name}").open("ab") as log:
-            process = subprocess.Popen([*command, name, version, queues, *keys], stdout=log, stderr=log)
+        arguments = (self.folder, self._url, name, version, queues.split(","), keys)
+        process = FORKS.Process(target=engine_process.run, args=arguments)
+        process.start()
         self._running[name] = process
-        until(lambda: (self.folder / f"ready-{name}").exists() or process.poll() is not None, seconds=60)
-        assert process.poll() is None, (self.folder / f"log-{name}").read_text()
+        until(lambda: (self.folder / f"ready-{name}").exists() or not process.is_alive(), seconds=60)
+        assert process.is_alive(), (self.folder / f"log-{name}").read_text()
 
     def kill(self, name: str) -> None:
         process = self._running.pop(name)
         process.kill()
-        process.wait()
+        process.join()
 
     def stop(self, name: str) -> None:
         """End a process once its workflows have ended."""
         end = self.folder / f"end-{name}"
         end.touch()
-        self._running.pop(name).wait(60)
+        process = self._running.pop(name)
+        process.join(60)
+        assert process.exitcode == 0, (self.folder / f"log-{name}").read_text()
         end.unlink()
 
     def signal(self, name: str, number: int) -> None:
-        self._running[name].send_signal(number)
+        process = self._running[name].pid
+        assert process is not None
+        os.kill(process, number)
 
     def go(self) -> None:
         """Let the second steps end."""
@@ -61,11 +70,9 @@ class Processes:
         for name in list(self._running):
             (self.folder / f"end-{name}").touch()
         for process in self._running.values():
-            try:
-                process.wait(20)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+            process.join(20)
+            process.kill()
+            process.join()
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def postgres(tmp_path: Path) -> Iterator[Processes]:
 
 @pytest.fixture(params=["sqlite", "postgres"])
 def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Processes]:
-    made = Processes(tmp_path, "" if request.param == "sqlite" else database_url(tmp_path))
+    made = Processes(tmp_path, None if request.param == "sqlite" else database_url(tmp_path))
     yield made
     made.end()
     drop_database(tmp_path)
