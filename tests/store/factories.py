@@ -1,6 +1,6 @@
 """Stores of each database for the contract suites, and small values to put into them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -11,6 +11,8 @@ from dockgate.delivery.model import Action, ActionKey, ActionType, Approval, App
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import RevisionCause
 from dockgate.store import Store
+from dockgate.store.events.outbox import add_entries
+from dockgate.store.records import OutboxEntry
 
 FACTORIES: dict[str, Callable[[Path], Store]] = {"sqlite": open_sqlite, "postgres": open_postgres}
 
@@ -81,3 +83,8 @@ def at_gate(store: Store, cause: str = "push") -> str:
 
 def list_waiting(store: Store, image: str) -> list[Approval]:
     return [each for each in store.approvals.list_for_image(image) if each.state is ApprovalState.WAITING]
+
+
+def add_to_outbox(store: Store, entries: Sequence[OutboxEntry]) -> None:
+    with store.database.write() as connection:
+        add_entries(connection, entries)

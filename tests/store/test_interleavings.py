@@ -14,6 +14,7 @@ from tests.store.factories import (
     IMAGE,
     LATER,
     NOW,
+    add_to_outbox,
     opened,
 )
 from tests.store.interleaved_executions import (
@@ -229,12 +230,13 @@ def two_looks_at_one_branch(store: Store, peer: Store, number: int) -> Pair:
 def two_claims(store: Store, peer: Store, number: int) -> Pair:
     receivers = (f"x{number}", f"y{number}")
     store.outbox.purge(OutboxKind.EVENT, "9999")
-    store.outbox.put(
+    add_to_outbox(
+        store,
         [
             OutboxEntry(OutboxKind.EVENT, f"{entry}", receiver, {}, due_since=NOW, next_at=NOW)
             for receiver in receivers
             for entry in range(3)
-        ]
+        ],
     )
 
     def claim(server: Store, owner: str) -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, approval, opened
+from tests.store.factories import FACTORIES, IMAGE, LATER, NOW, add_to_outbox, approval, opened
 from tests.store.risks import accept, reject
 
 from dockgate.delivery.model import Answer, ApprovalState
@@ -57,7 +57,7 @@ def due(store: Store, kind: OutboxKind, now: str = LATEST, receiver: str | None 
 
 
 def notify(store: Store, notice: Notice = NOTICE, now: str = NOW) -> None:
-    store.outbox.put(notice_entries(notice, now))
+    add_to_outbox(store, notice_entries(notice, now))
 
 
 def with_callback(store: Store, name: str, callback: Callback = CALLBACK) -> None:
@@ -109,7 +109,7 @@ def test_a_failed_entry_is_due_again_at_its_time_until_it_is_given_up(store: Sto
 
 def test_the_longest_due_come_first_and_at_most_the_limit(store: Store) -> None:
     for number, now in enumerate((LATER, NOW, LATEST)):
-        store.outbox.put(notice_entries(replace(NOTICE, key=str(number)), now, RECEIVERS[:1]))
+        add_to_outbox(store, notice_entries(replace(NOTICE, key=str(number)), now, RECEIVERS[:1]))
     assert [entry.key for entry in store.outbox.claim(EVENT, LATEST, "a", 10, 2)] == ["1", "0"]
 
 
@@ -176,7 +176,7 @@ def test_the_claims_of_an_owner_are_released(store: Store) -> None:
 
 def test_a_receiver_has_as_many_claimed_entries_as_its_limit(store: Store) -> None:
     for key in ("1", "2", "3"):
-        store.outbox.put(notice_entries(replace(NOTICE, key=key), NOW, RECEIVERS[:1]))
+        add_to_outbox(store, notice_entries(replace(NOTICE, key=key), NOW, RECEIVERS[:1]))
     first = store.outbox.claim(EVENT, NOW, "a", 2, 1)
     second = store.outbox.claim(EVENT, NOW, "b", 2, 10)
     assert ([entry.key for entry in first], [entry.key for entry in second]) == (["1"], ["2"])
@@ -199,9 +199,8 @@ def test_watchers_learn_which_kinds_have_new_entries(store: Store) -> None:
     with_callback(store, "a")
     assert kinds == []
     store.approvals.settle("a", APPROVED, NOW)
-    notify(store)
     store.provenance.add(BuiltStatement("web-1/Build/Build/1", IMAGE, "components/web", "{}", NOW))
-    assert kinds == [WEBHOOK, ATTESTATION, EVENT, PROVENANCE]
+    assert kinds == [WEBHOOK, ATTESTATION, PROVENANCE]
 
 
 # --- answers by callback ---------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from tests.store.factories import FACTORIES, opened
+from tests.store.factories import FACTORIES, add_to_outbox, opened
 
 from dockgate.events.input_template import Input
 from dockgate.events.rule import QuietHours, Rule, RuleTarget, Target, TargetType
@@ -179,7 +179,7 @@ def test_a_summary_of_the_future_does_not_keep_back_the_next(store: Store) -> No
 
 def test_what_a_wrong_clock_put_off_is_due_once_the_clock_is_right(store: Store) -> None:
     ahead = datetime.fromisoformat("2030-01-01T00:00:00.000Z")
-    store.outbox.put([replace(entry("a", 1), next_at=format_time(ahead)), replace(entry("b", 2), next_at=LATEST)])
+    add_to_outbox(store, [replace(entry("a", 1), next_at=format_time(ahead)), replace(entry("b", 2), next_at=LATEST)])
     for _ in range(FAILURES_LIMIT):
         store.event_receivers.record_failure("chat", "no", ahead)
     assert claim(store, LATEST) == []
@@ -194,7 +194,7 @@ def test_what_a_wrong_clock_put_off_is_due_once_the_clock_is_right(store: Store)
 
 
 def test_entries_of_a_subject_wait_for_the_one_before(store: Store) -> None:
-    store.outbox.put([entry("b", 2), entry("a", 1), entry("c", 3, "service api"), entry("d", 1, receiver="mail")])
+    add_to_outbox(store, [entry("b", 2), entry("a", 1), entry("c", 3, "service api"), entry("d", 1, receiver="mail")])
     first = claim(store)
     assert sorted(keys(first)) == ["a", "c", "d"]
     assert claim(store) == []
@@ -206,8 +206,8 @@ def test_entries_of_a_subject_wait_for_the_one_before(store: Store) -> None:
 
 def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> None:
     receivers, now = store.event_receivers, datetime.fromisoformat(NOW)
-    store.outbox.put([entry(str(number), number, str(number)) for number in range(6)])
-    store.outbox.put([entry("mail", 1, receiver="mail")])
+    add_to_outbox(store, [entry(str(number), number, str(number)) for number in range(6)])
+    add_to_outbox(store, [entry("mail", 1, receiver="mail")])
     for _ in range(FAILURES_LIMIT - 1):
         receivers.record_failure("chat", "no", now)
     assert receivers.list_states()["chat"].paused_until is None
@@ -228,7 +228,7 @@ def test_a_receiver_that_fails_pauses_and_holds_up_no_other(store: Store) -> Non
 
 
 def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> None:
-    store.outbox.put([entry(f"{number:02}", number, str(number)) for number in range(10)])
+    add_to_outbox(store, [entry(f"{number:02}", number, str(number)) for number in range(10)])
     for _ in range(2):
         store.event_receivers.trim(6, 3, "", "too many wait")
     assert store.event_receivers.count_entries() == {"chat": QueueLength(waiting=6, dead=3)}
@@ -246,7 +246,7 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
 
 
 def test_dead_letters_are_sent_again_on_request(store: Store) -> None:
-    store.outbox.put([entry("a", 1), entry("b", 2)])
+    add_to_outbox(store, [entry("a", 1), entry("b", 2)])
     store.event_receivers.trim(0, 10, "", "down")
     assert claim(store) == []
     assert store.outbox.redeliver(OutboxKind.EVENT, "chat", LATER, ["a"]) == 1

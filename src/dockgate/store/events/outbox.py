@@ -120,12 +120,6 @@ class Outbox:
             for watcher in self._watchers:
                 watcher(kind)
 
-    def put(self, entries: Sequence[OutboxEntry]) -> None:
-        """Add the entries. One that exists, by its kind, key and receiver, stays as it is."""
-        with self._database.write() as connection:
-            add_entries(connection, entries)
-        self.wake(*dict.fromkeys(entry.kind for entry in entries))
-
     def list_entries(
         self, kind: OutboxKind, *, key: str | None = None, image: str | None = None, limit: int = 100
     ) -> Sequence[OutboxEntry]:
@@ -272,7 +266,10 @@ class Outbox:
 
 
 def add_entries(connection: Connection, entries: Sequence[OutboxEntry]) -> None:
-    """Add entries within a transaction. Call `Outbox.wake` after it."""
+    """Add entries within a transaction. Call `Outbox.wake` after it.
+
+    An entry that exists, by its kind, key and receiver, stays as it is.
+    """
     insert_all_new(connection, outbox, [make_row(entry) for entry in entries])
 
 
