@@ -55,7 +55,7 @@ def approved(server: ServerSystem, name: str, host: str = "elsewhere.example", e
         "pipeline": "shop",
         "stage": "gate",
         "execution": name + execution,
-        "timeout_seconds": 600,
+        "timeout": 600,
         "callback": {"url": f"https://{name}{execution}.example/hook", "secret": SECRET},
     }
     approval = server.post("/approvals", body)["approval"]
@@ -167,3 +167,27 @@ def test_an_image_that_is_no_longer_watched_is_followed_no_more(server: ServerSy
     with pytest.raises(DeniedError, match="expired at"):
         claim(server, image, "short.example")
     assert len(calls(server, "unwatched1")) == 1
+
+
+def test_an_approval_by_a_policy_that_counts_no_more_stands_only_while_the_present_one_approves_the_image(
+    server: ServerSystem,
+) -> None:
+    lenient = "kind: PolicyAssignment\nname: moved\nrepositories: ['moved.example/*']\npolicy: lenient\n"
+    server.apply("kind: Policy\nname: lenient\nrules:\n  malicious: {}\n")
+    server.apply(lenient)
+    turn(server, "moved")
+    image = approved(server, "moved", "moved.example")
+    policies = {"lenient": [], "default": ["Rejected"], "lenient again": ["Rejected", "Approved"]}
+    for policy, statuses in policies.items():
+        server.apply(lenient.replace("policy: lenient", f"policy: {policy.split()[0]}"))
+        server.use_cases.approved_images.review()
+        until(lambda statuses=statuses: len(calls(server, "moved1")) == len(statuses), seconds=SECONDS)  # type: ignore[misc]
+        assert [body["data"]["status"] for body in calls(server, "moved1")] == statuses
+    data = calls(server, "moved1")[0]["data"]
+    assert (data["image"], data["policy"]) == (image, "lenient")
+    assert data["summary"].startswith("default: 1 CRITICAL finding, at most 0 allowed")
+    assert server.get(f"/verdicts/{data['verdict']}")["policy"] == "default"
+    server.apply(lenient.replace("policy: lenient", "policy: default\nallowed: [{policies: [lenient]}]"))
+    server.use_cases.approved_images.review()
+    assert len(calls(server, "moved1")) == 2
+    withdraw(server, "moved")

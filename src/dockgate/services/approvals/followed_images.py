@@ -6,7 +6,7 @@ Outside pipelines hear of changed verdicts; attestations are renewed while the v
 from dataclasses import dataclass, field
 from functools import cache, partial
 
-from dockgate.gate.model import Status
+from dockgate.gate.model import Status, Verdict
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
@@ -91,18 +91,40 @@ class ApprovedImages:
         if not state.is_watched:
             self._end_watch(followed_image, state.until)
             return
-        result = self.verdicts.judge_followed(followed_image.image, followed_image.repository, followed_image.policy)
+        result = self._judge(followed_image)
         if result is None:
             return  # it is being scanned
-        verdict, digest = result
+        verdict, digest, summary = result
         now = self.clock.now()
         if followed_image.status is Status.REJECTED and has_only_stale_advisories(verdict):
             return  # a rejection is announced once
         if verdict.status != followed_image.status or followed_image.unwatched_at is not None:
-            self.store.followed_images.change(followed_image, verdict.status, digest, verdict.summary, now)
+            self.store.followed_images.change(followed_image, verdict.status, digest, summary, now)
         elif verdict.status is Status.APPROVED and self.attestation_days and self._is_renewal_due(followed_image, now):
             renew_at = self.clock.compute_time_after(self.attestation_days * 86400 / 2)
             self.store.followed_images.renew(followed_image, digest, now, renew_at)
+
+    def _judge(self, followed_image: FollowedImage) -> tuple[Verdict, str, str] | None:
+        """Return the present verdict, the digest of the stored one like it, and its summary; None during a scan.
+
+        It is that of the policy of the approval. If this does not count for the repository any more, the repository's
+        own policy has to approve the image, too.
+        """
+        image, repository, policy = _make_key(followed_image)
+        result = self.verdicts.judge_followed(image, repository, policy)
+        if result is None:
+            return None
+        verdict, digest = result
+        own_policy = self.selection.find_superseding_policy(repository, policy)
+        if own_policy is None or verdict.status is not Status.APPROVED:
+            return verdict, digest, verdict.summary
+        own_result = self.verdicts.judge_followed(image, repository, own_policy)
+        if own_result is None:
+            return None
+        own_verdict, own_digest = own_result
+        if own_verdict.status is Status.APPROVED:
+            return verdict, digest, verdict.summary
+        return own_verdict, own_digest, f"{own_policy}: {own_verdict.summary}"
 
     def _end_watch(self, followed_image: FollowedImage, until: str | None) -> None:
         """Record the end of the watch, and forget the image some days later: it may be watched again till then."""
@@ -133,7 +155,10 @@ class ApprovedImages:
         usable = self.selection.read(policy)
         waivers, watch = self.waivers.compute_revision(repository, now), self.selection.get_watch(repository)
         policy_digest = usable.unusable_reason or usable.policy.digest
-        return compute_digest(canonical.encode([database, policy_digest, waivers, watch, now[:13]]))
+        own_policy = self.selection.find_superseding_policy(repository, policy)
+        own_usable = self.selection.read(own_policy) if own_policy is not None else None
+        own_digest = (own_usable.unusable_reason or own_usable.policy.digest) if own_usable is not None else None
+        return compute_digest(canonical.encode([database, policy_digest, own_digest, waivers, watch, now[:13]]))
 
 
 def _make_key(followed_image: FollowedImage) -> _Key:

@@ -167,6 +167,14 @@ class PolicySelection:
                 )
         return required_policy
 
+    def find_superseding_policy(self, repository: str, policy: str) -> str | None:
+        """Return the repository's own policy if approvals by `policy` do not count there any more.
+
+        None if they do. ConflictError as `choose_assignment`.
+        """
+        name = PolicyReference.parse(policy).name
+        return None if self._can_evaluate(repository, name, [name], [name]) else self.get_policy_name(repository)
+
     # --- for a deployment -----------------------------------------------------------------------------------------
 
     def list_required_policies(self, image: str, execution: str | None, repository: str) -> list[UsablePolicy]:
