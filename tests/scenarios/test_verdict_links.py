@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import httpx
 import pytest
-from tests.scenarios.browser import Browser
+from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
 from tests.scenarios.server import ServerSystem
 
@@ -44,6 +44,16 @@ def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:
         assert "<form" not in page.text
         assert visitor.get(f"/verdicts/{digest}").status_code == 303
         assert visitor.get("/images").status_code == 303
+
+
+def test_every_link_of_a_visitor_opens(site: Site) -> None:
+    digest = verdict_of(site, site.rejected)
+    with Browser(site.server) as visitor:
+        html = visitor.get(make(site, digest)).text
+        links = {link for link in Forms(html).links if not link.startswith(("#", "/static/"))}
+        assert f"/verdicts/{digest}" in links  # to sign in
+        closed = {link for link in links if visitor.get(link).status_code != 200}
+        assert closed == {f"/verdicts/{digest}"}
 
 
 def test_links_within_the_page_keep_the_signature(site: Site) -> None:
