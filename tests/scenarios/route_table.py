@@ -218,6 +218,7 @@ PAGES = {
     "GET /events/rules/{name}": Row(READ),
     "POST /events/rules/{name}/test": Row(READ),
     "POST /events/rules/{name}/remove": Row(ADMINISTER),
+    "GET /events/deliveries": Row(READ),
     "GET /events/targets": Row(READ),
     "GET /events/targets/{name}": Row(READ),
     "POST /events/targets/{name}/test": Row(ADMINISTER),

@@ -318,6 +318,14 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
         assert "Dockerfile" in browser.get("/repositories/web").text
         assert "FROM scratch" in browser.get("/repositories/web/files/Dockerfile?at=main").text
+        for typed, page in (
+            ("files/main/Dockerfile", "/files/Dockerfile?at=main"),
+            ("edit/main/Dockerfile", "/edit/Dockerfile?at=main"),
+            ("files/main", "?at=main"),
+        ):
+            assert browser.get(f"/repositories/web/{typed}").headers["location"] == f"/repositories/web{page}"
+        assert browser.get("/repositories/web/files//x").status_code == 400
+        assert browser.get("/events/deliveries").headers["location"] == "/events/targets"
         answer = _edit(browser)
         assert answer.status_code == 303
         page = browser.get(answer.headers["location"]).text

@@ -123,17 +123,35 @@ def _list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
     )
 
 
+def _redirect_to_revision(server: api.ServerDependency, name: str, page: str, path: str) -> Response:
+    """Redirect from a path that begins with a branch, tag or commit, as people type it, to the page of the file."""
+    names = {*server.source.list_heads(name), *(tag for tag, _ in _list_tags(server.source.list_references(name)))}
+    parts = path.split("/")
+    beginnings = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
+    at = next((beginning for beginning in beginnings if beginning in names), parts[0])
+    if not at:
+        raise UsageError("the path names no branch, tag or commit", "Open the file from the page of its repository.")
+    file_path = path[len(at) + 1 :]
+    place = f"/{page}/{quote(file_path)}" if file_path else ""
+    return redirect_to(f"/repositories/{quote(name)}{place}?{urlencode({'at': at})}")
+
+
 @router.get("/repositories/{name}/files/{path:path}")
 def show_file(
     name: str,
     path: str,
-    at: str,
     request: Request,
     caller: api.Reader,
     server: api.ServerDependency,
+    at: str = "",
     first: Annotated[int, Query(alias="from")] = 1,
 ) -> Response:
-    """Show a folder or a file of a branch or commit: of a long file the lines that begin with `from`."""
+    """Show a folder or a file of a branch or commit: of a long file the lines that begin with `from`.
+
+    Without `at`, the path begins with the branch, tag or commit.
+    """
+    if not at:
+        return _redirect_to_revision(server, name, "files", path)
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
     kind = _find_kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
@@ -169,8 +187,10 @@ def _explain_read_only(kind: EntryKind, content: bytes) -> str | None:
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
-def download_raw(name: str, path: str, at: str, caller: api.Reader, server: api.ServerDependency) -> Response:
-    """Download a file."""
+def download_raw(name: str, path: str, caller: api.Reader, server: api.ServerDependency, at: str = "") -> Response:
+    """Download a file. Without `at`, the path begins with the branch, tag or commit."""
+    if not at:
+        return _redirect_to_revision(server, name, "raw", path)
     file_name = quote(path.rpartition("/")[2], safe="")
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{file_name}",
@@ -244,9 +264,11 @@ def _split_message(message: str) -> list[str]:
 
 @router.get("/repositories/{name}/edit/{path:path}")
 def show_edit_form(
-    name: str, path: str, at: str, request: Request, caller: api.Runner, server: api.ServerDependency
+    name: str, path: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = ""
 ) -> Response:
-    """Show the form to change a file of a branch."""
+    """Show the form to change a file of a branch. Without `at`, the path begins with the branch."""
+    if not at:
+        return _redirect_to_revision(server, name, "edit", path)
     head = server.source.list_heads(name).get(at)
     if head is None:
         raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
