@@ -208,13 +208,15 @@ PAINTED = """() => new Promise(done => {
 
 def paint(server: ServerSystem, browser: Browser, pages: dict[str, str]) -> None:
     """Load pages in Chromium, each time in a window of its own that has nothing cached."""
-    cookies = [{"name": name, "value": value, "url": server.url} for name, value in browser.cookies.items()]
+    cookies = [{"name": name, "value": value, "url": server.console_url} for name, value in browser.cookies.items()]
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox", "--disable-gpu"])
         for kind, path in pages.items():
             times, moved = [], 0.0
             for _ in range(LOADS + 1):
-                with chromium.new_context(base_url=server.url, viewport={"width": 1440, "height": 900}) as context:
+                with chromium.new_context(
+                    base_url=server.console_url, viewport={"width": 1440, "height": 900}
+                ) as context:
                     context.add_cookies(cookies)  # type: ignore[arg-type]
                     page = context.new_page()
                     page.goto(path)

@@ -175,13 +175,13 @@ def main(folder: Path) -> None:
             browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
             for view, width in VIEWS:
                 link = f"{LINK_PATH}?key={server.server.first_admin.create_link()}"
-                _take(_open(browser, server.url, view, width), folder, view, {"first-admin": link})
+                _take(_open(browser, server.console_url, view, width), folder, view, {"first-admin": link})
             token = server.post("/principals", {"name": "ada", "roles": ["admin"], "email": "ada@ops.example"})["token"]
             for view, width in VIEWS:
-                page = _open(browser, server.url, view, width)
+                page = _open(browser, server.console_url, view, width)
                 visited = {"signin": "/signin", "signin-refused": server.way_back(page), "verdict-link": verdict}
                 _take(page, folder, view, visited)
-                page = _open(browser, server.url, view, width)
+                page = _open(browser, server.console_url, view, width)
                 _sign_in(page, token)
                 _commit(page)
                 _preview(page, folder, view, pages["waiver-new"])

@@ -87,6 +87,10 @@ class Live:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def console_url(self) -> str:
+        return f"http://localhost:{self.port}"
+
+    @property
     def env(self) -> dict[str, str]:
         return {
             **os.environ,

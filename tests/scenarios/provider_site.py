@@ -39,8 +39,8 @@ class Place:
         begun = browser.get(f"/signin/provider?{urlencode({'to': to})}")
         assert begun.status_code == 303, begun.text
         back = self.fake.authorize(begun.headers["location"], **person)
-        assert back.startswith(self.server.url + RETURN_PATH)
-        return back.removeprefix(self.server.url)
+        assert back.startswith(self.server.console_url + RETURN_PATH)
+        return back.removeprefix(self.server.console_url)
 
     def sign_in(self, browser: Browser, person: dict[str, Any], to: str = "/") -> httpx.Response:
         return browser.get(self.way_back(browser, person, to))

@@ -54,6 +54,7 @@ from dockgate.services.identity.provider_sign_in import RETURN_PATH
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
+from dockgate.shared.addresses import make_console_url
 from dockgate.shared.errors import NotFoundError, UnavailableError
 from dockgate.shared.timestamps import format_time
 from dockgate.store import Store
@@ -95,6 +96,7 @@ class ServerSystem:
         the URL to return to, and a clock."""
         self.clock = AdjustableClock()
         self.url = f"http://127.0.0.1:{port or free_port()}"
+        self.console_url = make_console_url(self.url)
         self.planned: dict[str, tuple[str, PlannedFindings]] = {}
         self.scan_may_end: dict[str, threading.Event] = {}
         self.registry = MemoryRegistry()
@@ -135,7 +137,9 @@ class ServerSystem:
             target_adapters=[self.log, *(target_adapters or ())],
             builtin_targets=[EventTarget(LOG_TARGET, TargetType.LOG, "the server's log")],
             registry_storage=self.storage,
-            identity_provider=identity_provider(f"{self.url}{RETURN_PATH}", self.clock) if identity_provider else None,
+            identity_provider=identity_provider(f"{self.console_url}{RETURN_PATH}", self.clock)
+            if identity_provider
+            else None,
         )
         self.options = Options(
             settings=feeds or Settings(folder, folder),

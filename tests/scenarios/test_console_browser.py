@@ -57,12 +57,12 @@ def _no_faults(chromium: WatchedBrowser) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def session(chromium: WatchedBrowser, site: Site) -> StorageState:
     """The cookies of an administrator who has signed in."""
-    context = chromium.new_context(base_url=site.server.url)
+    context = chromium.new_context(base_url=site.server.console_url)
     page = context.new_page()
     go_to(page, "/signin")
     page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(f"{site.server.url}/")
+    expect(page).to_have_url(f"{site.server.console_url}/")
     state = context.storage_state()
     context.close()
     return state
@@ -80,7 +80,7 @@ def open_page(chromium: WatchedBrowser, site: Site, session: StorageState) -> It
         def open_page(path: str, *, scripts: bool = True, timezone: str | None = None) -> Page:
             context = contexts.enter_context(
                 chromium.new_context(
-                    base_url=site.server.url,
+                    base_url=site.server.console_url,
                     storage_state=session,
                     viewport={"width": 1440, "height": 900},
                     java_script_enabled=scripts,
@@ -171,9 +171,9 @@ def test_pages_without_a_session_are_accessible_and_fit_their_screen(chromium: W
     go_to(page, site.server.post(f"/verdicts/{verdict}/link", {})["url"])
     examine("Rejected")
     chromium.expect("status of 403")
-    go_to(page, f"{site.server.url}/signin/provider/return?state=x&code=y")
+    go_to(page, f"{site.server.console_url}/signin/provider/return?state=x&code=y")
     examine("You are not signed in")
-    go_to(page, f"{site.server.url}/signin")
+    go_to(page, f"{site.server.console_url}/signin")
     expect(page.get_by_role("link", name="Sign in with your organisation")).to_be_visible()
     examine("Sign in")
     page.get_by_label("Token").fill("dgt_wrong")
@@ -259,7 +259,7 @@ def test_a_page_whose_session_has_ended_leads_to_the_page_to_sign_in(
     expect(page.locator("#list")).to_be_visible()
     page.context.clear_cookies()
     site.server.store.event_log.record([_event("ended")])
-    expect(page).to_have_url(f"{site.server.url}/signin?to=%2Fpipelines%3Fsort%3Dname", timeout=15_000)
+    expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines%3Fsort%3Dname", timeout=15_000)
 
 
 def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
@@ -279,14 +279,14 @@ def test_a_form_whose_session_has_ended_is_filled_in_again_and_not_sent(
     page.get_by_role("link", name="Sign in and go back").click()
     page.get_by_label("Token").fill(site.tokens[Role.ADMIN])
     page.get_by_role("button", name="Sign in").click()
-    expect(page).to_have_url(f"{site.server.url}/policies/kept")
+    expect(page).to_have_url(f"{site.server.console_url}/policies/kept")
     expect(page.get_by_label("Rules, as YAML")).to_have_value("max_findings: {LOW: 8} ")
     expect(page.get_by_label("Comment")).to_have_value("typed comment")
     expect(page.get_by_text("Your session had ended.")).to_be_visible()
     assert site.server.get("/policies/kept")["version"] == 1
     page.get_by_role("button", name="Save as version 2").click()
     expect(page.get_by_role("button", name="Save as version 3")).to_be_visible()
-    go_to(page, f"{site.server.url}/policies/kept")
+    go_to(page, f"{site.server.console_url}/policies/kept")
     expect(page.get_by_label("Comment")).to_have_value("")
     page.get_by_label("Comment").fill("of one person alone")
     page.context.clear_cookies()
@@ -311,7 +311,7 @@ def test_a_page_whose_stream_is_refused_leads_to_the_page_to_sign_in(
 
     page.route("**/live?*", end_session, times=1)
     go_to(page, "/pipelines")
-    expect(page).to_have_url(f"{site.server.url}/signin?to=%2Fpipelines", timeout=15_000)
+    expect(page).to_have_url(f"{site.server.console_url}/signin?to=%2Fpipelines", timeout=15_000)
 
 
 def _event(name: str) -> NewEvent:

@@ -78,6 +78,25 @@ def test_what_no_route_sees_is_refused_with_a_page_too(
     assert set(call.json()) == {"error", "advice"}
 
 
+NAVIGATION = {"Sec-Fetch-Dest": "document", "Sec-Fetch-Site": "none"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]"])
+def test_a_page_at_an_address_of_loopback_leads_to_the_name_of_the_console(
+    site: Site, admin: Browser, host: str
+) -> None:
+    port = site.server.url.rpartition(":")[2]
+    answer = admin.get("/audit?by=a&by=b", headers={"Host": f"{host}:{port}", **NAVIGATION})
+    assert (answer.status_code, answer.headers["location"]) == (307, f"{site.server.console_url}/audit?by=a&by=b")
+    assert "set-cookie" not in answer.headers
+    assert admin.get("/", headers={"Host": f"localhost:{port}", **NAVIGATION}).status_code == 200
+    assert admin.get("/", headers={"Host": f"{host}:{port}"}).status_code == 200, "no browser, or a part of a page"
+    assert admin.get("/api/v1/status", headers={"Host": f"{host}:{port}", **NAVIGATION}).status_code == 200
+    form = {**FROM_PAGE, **NAVIGATION, "Sec-Fetch-Site": "same-origin", "Origin": site.server.console_url}
+    answer = admin.post("/theme", data={"theme": "dark"}, headers={"Host": f"localhost:{port}", **form})
+    assert answer.status_code == 303
+
+
 def test_a_cursor_of_another_order_leads_to_the_list_and_not_to_itself(admin: Browser) -> None:
     answer = admin.get("/waivers?state=Active&after=//evil.example")
     assert answer.status_code == 400

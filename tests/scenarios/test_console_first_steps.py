@@ -30,7 +30,7 @@ def test_a_page_says_that_anyone_may_do_everything_while_there_are_no_people(tmp
 def test_the_pages_of_the_first_administrator_are_accessible(tmp_path: Path) -> None:
     faults: list[str] = []
     with ServerSystem(tmp_path) as server, watched_chromium() as browser:
-        page = browser.new_context(base_url=server.url).new_page()
+        page = browser.new_context(base_url=server.console_url).new_page()
 
         def examine(heading: str) -> None:
             expect(page.get_by_role("heading", level=1)).to_contain_text(heading)

@@ -63,7 +63,7 @@ def test_a_new_user_delivers_by_keyboard_alone_without_scripts(tmp_path: Path) -
 
 
 def _play(server: ServerSystem, browser: WatchedBrowser) -> None:
-    ada = Keyboard(browser.new_context(base_url=server.url, java_script_enabled=False).new_page())
+    ada = Keyboard(browser.new_context(base_url=server.console_url, java_script_enabled=False).new_page())
     go_to(ada.page, f"{LINK_PATH}?key={server.server.first_admin.create_link()}")
     ada.fill(name="ada", email="ada@example.org")
     ada.press("Become the administrator")
@@ -119,7 +119,7 @@ def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool)
     with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
         server.apply("kind: Policy\nname: brief\nrules:\n  max_findings: {CRITICAL: 0}\n")
         server.apply("kind: PolicyAssignment\nname: batch\npolicy: brief\nrepositories: ['batch/*']\n")
-        context = browser.new_context(base_url=server.url, java_script_enabled=scripts)
+        context = browser.new_context(base_url=server.console_url, java_script_enabled=scripts)
         ada = Keyboard(context.new_page())
         go_to(ada.page, "/policies#assignments")
         ada.reach("Remove batch")  # its summary
@@ -136,7 +136,7 @@ def test_what_is_removed_is_confirmed_by_keyboard(tmp_path: Path, scripts: bool)
 
 def test_the_page_of_a_collection_follows_it_to_its_end(tmp_path: Path) -> None:
     with ServerSystem(tmp_path) as server, watched_chromium() as browser, no_faults(browser):
-        page = browser.new_context(base_url=server.url).new_page()
+        page = browser.new_context(base_url=server.console_url).new_page()
         server.post("/gc")
         go_to(page, "/gc")
         expect(page.locator("#runs")).to_contain_text("Succeeded", timeout=30_000)

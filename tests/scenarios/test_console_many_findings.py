@@ -66,7 +66,7 @@ def test_findings_are_on_several_pages(browser: Browser, verdict: str) -> None:
 
 
 def test_a_verdict_with_many_findings_is_judged_again_on_demand(site: Site, browser: Browser, verdict: str) -> None:
-    link = site.server.post(f"/verdicts/{verdict}/link", {})["url"].removeprefix(site.server.url)
+    link = site.server.post(f"/verdicts/{verdict}/link", {})["url"].removeprefix(site.server.console_url)
     assert "not made now" in browser.get(f"{link}&replay=yes").text
     page = browser.get(f"/verdicts/{verdict}").text
     assert "the same bytes again" not in page

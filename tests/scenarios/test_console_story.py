@@ -57,7 +57,7 @@ class Person:
 
     @classmethod
     def sit_down(cls, chromium: WatchedBrowser, live: Live) -> "Person":
-        context = chromium.new_context(base_url=live.url, viewport={"width": 1280, "height": 900})
+        context = chromium.new_context(base_url=live.console_url, viewport={"width": 1280, "height": 900})
         return cls(context.new_page())
 
     @property

@@ -99,7 +99,7 @@ def test_a_push_lists_its_executions_and_how_to_follow_them(host: Host) -> None:
         "Started web-1",
         "  follow   dockgate pipeline logs -f web-1",
         "  details  dockgate pipeline show web-1",
-        f"  console  {host.server.url}/executions/web-1",
+        f"  console  {host.server.console_url}/executions/web-1",
     ]
     assert remote_lines(host, "HEAD:main") == [], "nothing moved"
     assert remote_lines(host, "HEAD:side") == ["No pipeline started: none has web side as its source."]

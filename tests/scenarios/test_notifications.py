@@ -153,7 +153,7 @@ def test_a_feed_update_that_touches_300_images_is_one_message_for_their_owner_an
     (message,) = server.queue.messages("team").values()
     assert message.title == "CVE-2026-1: 150 images affected"
     assert "and 140 more" in message.text
-    assert f"{server.url}/events?before=" in message.text
+    assert f"{server.console_url}/events?before=" in message.text
     assert json.loads(message.data)["detail"]["count"] == 150
     update("2")
     server.happens("verdict.changed", "image x", repository="team/app", image="sha256:x", status="Approved")

@@ -29,8 +29,8 @@ def verdict_of(site: Site, image: str) -> str:
 def make(site: Site, digest: str, days: float = 7) -> str:
     made = site.server.post(f"/verdicts/{digest}/link", {"days": days})
     url: str = made["url"]
-    assert url.startswith(f"{site.server.url}/verdicts/{digest}/link?")
-    return url.removeprefix(site.server.url)
+    assert url.startswith(f"{site.server.console_url}/verdicts/{digest}/link?")
+    return url.removeprefix(site.server.console_url)
 
 
 def test_a_visitor_reads_this_verdict_without_a_session(site: Site) -> None:

@@ -3,7 +3,15 @@
 import pytest
 
 from dockgate.delivery.builders.sandbox.network import make_rules
-from dockgate.shared.addresses import METADATA, Nearness, classify_address, explain_refusal, is_loopback, is_private
+from dockgate.shared.addresses import (
+    METADATA,
+    Nearness,
+    classify_address,
+    explain_refusal,
+    is_loopback,
+    is_private,
+    make_console_url,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +63,18 @@ def test_builds_are_kept_from_special_networks(network: str) -> None:
 )
 def test_only_this_machine_is_loopback(host: str, expected: bool) -> None:
     assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("url", "expected"),
+    [
+        ("http://127.0.0.1:7420", "http://localhost:7420"),
+        ("https://[::1]:7420", "https://localhost:7420"),
+        ("http://127.0.0.1", "http://localhost"),
+        ("http://localhost:7420", "http://localhost:7420"),
+        ("http://127.0.0.2:7420", "http://127.0.0.2:7420"),  # localhost does not lead there
+        ("https://gate.example.org", "https://gate.example.org"),
+    ],
+)
+def test_the_console_on_loopback_has_a_host_that_services_do_not_have(url: str, expected: str) -> None:
+    assert make_console_url(url) == expected

@@ -43,6 +43,7 @@ from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.verdicts.attestations import KEYS, RegistryAttestor
 from dockgate.services.verdicts.verdict_links import VerdictLinks
 from dockgate.services.web_services import WebServices
+from dockgate.shared.addresses import make_console_url
 from dockgate.shared.aws import QUEUE, Client, RegionalClients, load_boto3, parse_arn, parse_s3
 from dockgate.shared.errors import UsageError
 from dockgate.shared.references import parse_repository
@@ -129,7 +130,7 @@ def _make_identity_provider(settings: Settings, url: str) -> IdentityProvider | 
             f"DOCKGATE_OIDC_ISSUER needs Authlib, which is not installed ({error.name}).",
             "Install Dockgate with the extra oidc, or by scripts/install.",
         ) from error
-    return_url = f"{settings.public_url or url}{RETURN_PATH}"
+    return_url = f"{make_console_url(settings.public_url or url)}{RETURN_PATH}"
     return make_provider(settings.oidc, return_url, _read_clock, settings.ca_bundle)
 
 

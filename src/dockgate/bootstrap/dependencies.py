@@ -31,6 +31,7 @@ from dockgate.services.images.scans import PARALLEL_SCANS
 from dockgate.services.registry.pushes import WebhookSecrets
 from dockgate.services.registry.registry_tokens import RegistryAccess
 from dockgate.services.web_services import GitBackend
+from dockgate.shared.addresses import make_console_url
 from dockgate.store import Store
 from dockgate.workflows.queues import Queue
 
@@ -97,3 +98,8 @@ class Options:
     def public_url(self) -> str:
         """The URL of the API for others."""
         return self.settings.public_url or self.url
+
+    @property
+    def console_url(self) -> str:
+        """The URL of the console."""
+        return make_console_url(self.public_url)

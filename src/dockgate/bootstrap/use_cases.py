@@ -235,7 +235,7 @@ class _Wiring(VerdictWiring):
             ),
             self.clock,
             self.registry,
-            self.options.public_url,
+            self.options.console_url,
         )
 
     def make_retention(self) -> None:
@@ -300,7 +300,7 @@ class _Wiring(VerdictWiring):
             sessions=sessions,
             first_admin=FirstAdmin(store, people, clock),
             verdict_links=VerdictLinks(
-                options.secret, options.public_url, clock, store.verdicts.count_link_revocations
+                options.secret, options.console_url, clock, store.verdicts.count_link_revocations
             ),
             provider_sign_in=ProviderSignIn(adapters.identity_provider, options.group_roles, store, sessions, clock)
             if adapters.identity_provider

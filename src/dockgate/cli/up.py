@@ -45,10 +45,11 @@ def command(detach: bool, host: str | None, port: int | None, registry_port: int
 def _start_in_background(settings: Settings) -> None:
     from dockgate.server import daemon
     from dockgate.server.bind_config import read_listen_address
+    from dockgate.shared.addresses import make_console_url
 
     daemon.start(settings)
     url = read_listen_address(settings).url
-    print_text(f"Dockgate runs at {url}")
+    print_text(f"Dockgate runs at {make_console_url(url)}")
     _print_link(settings)
     for line in list_next_steps(settings, url, is_root=os.geteuid() == 0):
         print_text(f"  {line}")
@@ -77,8 +78,9 @@ def _print_link(settings: Settings) -> None:
     """Print the link for the first administrator, if there is none yet."""
     from dockgate.server.bind_config import read_listen_address
     from dockgate.services.identity.first_admin import LINK_MINUTES, make_link
+    from dockgate.shared.addresses import make_console_url
 
-    link = make_link(settings, read_listen_address(settings).url)
+    link = make_link(settings, make_console_url(read_listen_address(settings).url))
     if link:
         print_text(f"  {link}")
         print_text(f"  Open this link within {LINK_MINUTES} minutes to become the administrator. It works once.")

@@ -22,6 +22,7 @@ from dockgate.delivery.registry_access import SERVICE as REGISTRY_SERVICE
 from dockgate.demo import base_image
 from dockgate.demo.demo_folder import DEFAULT_PORTS, DemoFolder
 from dockgate.demo.terminal import DemoError, Terminal
+from dockgate.shared.addresses import make_console_url
 from dockgate.shared.pypi_names import normalize_pypi_name
 from dockgate.shared.references import TagReference
 
@@ -223,7 +224,7 @@ The server is still running. Try:
   dockgate image list
   podman ps
   git clone {self._demo.server}/git/{REPOSITORY}.git
-  {self._demo.server} in a browser: the console
+  {make_console_url(self._demo.server)} in a browser: the console
 
   dockgate down --purge   stops the server and deletes all data"""
         )

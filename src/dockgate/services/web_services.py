@@ -42,6 +42,7 @@ from dockgate.services.verdicts.waiver_preview import WaiverPreviews
 from dockgate.services.verdicts.waivers import ServerWaivers
 from dockgate.services.workers import Workers
 from dockgate.services.workflow_starter import UnservedQueue
+from dockgate.shared.addresses import make_console_url
 from dockgate.shared.errors import DatabaseError
 from dockgate.store import Store
 
@@ -121,6 +122,11 @@ class WebServices:
 
     # The settings by which advisories are updated; None if they are not.
     feeds: Settings | None = None
+
+    @property
+    def console_url(self) -> str:
+        """The URL of the console."""
+        return make_console_url(self.url)
 
     def make_clone_url(self, repository: str) -> str:
         """Return the URL that `git clone` and `git push` take for the repository."""

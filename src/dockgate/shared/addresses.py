@@ -5,12 +5,15 @@ Source: IANA's registries of special-purpose addresses.
 
 import ipaddress
 from enum import IntEnum
+from urllib.parse import urlsplit
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 LOOPBACK = "127.0.0.1"
 # The names of loopback in URLs and Host headers.
 LOOPBACK_NAMES = (LOOPBACK, "localhost", "[::1]")
+# The host of the console on loopback. Services are at LOOPBACK: browsers send a host's cookies to all of its ports.
+CONSOLE_HOST = "localhost"
 
 PRIVATE_4 = (
     "0.0.0.0/8",  # this network
@@ -106,6 +109,14 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(name).is_loopback
     except ValueError:
         return False
+
+
+def make_console_url(url: str) -> str:
+    """Return the URL of the console of the server at `url`: on loopback it has the host CONSOLE_HOST."""
+    parts = urlsplit(url)
+    if parts.hostname not in (LOOPBACK, "::1"):
+        return url
+    return parts._replace(netloc=f"{CONSOLE_HOST}:{parts.port}" if parts.port else CONSOLE_HOST).geturl()
 
 
 def explain_refusal(text: str, is_loopback_allowed: bool) -> str | None:

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import PlainTextResponse, Response
+from fastapi.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -20,7 +20,7 @@ from dockgate import __version__
 from dockgate.server.connections import compute_max_connections
 from dockgate.services.web_services import WebServices
 from dockgate.shared import errors
-from dockgate.shared.addresses import LOOPBACK_NAMES, is_loopback
+from dockgate.shared.addresses import CONSOLE_HOST, LOOPBACK_NAMES, is_loopback
 from dockgate.shared.interfaces import override
 from dockgate.web import registry_endpoints
 from dockgate.web.authorization import (
@@ -31,6 +31,7 @@ from dockgate.web.authorization import (
     RecentCalls,
     get_authorized_caller,
 )
+from dockgate.web.browser_sessions import SAFE_METHODS
 from dockgate.web.console import routes as console
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.recent_verdicts import RecentVerdicts
@@ -89,6 +90,8 @@ def create_app(server: WebServices, is_remote: bool = False) -> FastAPI:
 
     refusals = (_refuse_other_origins, refuse_ambiguous, *((_refuse_plain_http,) if is_remote else ()))
     app = _make_app(server, sorted({*LOOPBACK_NAMES, urlsplit(server.url).hostname or LOOPBACK_NAMES[0]}), refusals)
+    if urlsplit(server.console_url).hostname == CONSOLE_HOST:
+        app.add_middleware(ConsoleHostMiddleware)
     app.state.git_processes = GitProcesses()
     app.router.routes += list_public_routes()
     return app
@@ -163,6 +166,33 @@ class RefusalMiddleware:
         await answer(scope, receive, send)
 
 
+class ConsoleHostMiddleware:
+    """Leads a browser that opens a page at an address of loopback to CONSOLE_HOST; its cookies stay there."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request (ASGI)."""
+        if scope["type"] == "http" and _is_page_at_address(Request(scope)):
+            await RedirectResponse(Request(scope).url.replace(hostname=CONSOLE_HOST), 307)(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _is_page_at_address(request: Request) -> bool:
+    """Return whether a browser opens a page, by itself, at an address of loopback."""
+    host = _HOST.fullmatch(request.headers.get("host", "").lower())
+    return (
+        host is not None
+        and host[1] in LOOPBACK_NAMES
+        and host[1] != CONSOLE_HOST
+        and request.method in SAFE_METHODS
+        and request.headers.get("sec-fetch-dest") == "document"
+        and console.is_page_wanted(request)
+    )
+
+
 def _make_refusal_response(request: Request, refusal: Refusal) -> Response:
     if console.is_page_wanted(request):
         return console.render_error_page(request, refusal.status, refusal.error, refusal.advice)
@@ -178,7 +208,7 @@ def _refuse_other_hosts(hosts: Collection[str], request: Request) -> Refusal | N
     return Refusal(
         400,
         f"this server accepts no requests for the host {host[0][:100]}" if host else "the request names no valid host",
-        f"Open {request.app.state.server.url}. If people shall reach the server as {name[:100]}, start it with "
+        f"Open {request.app.state.server.console_url}. If people shall reach the server as {name[:100]}, start it with "
         f"`DOCKGATE_PUBLIC_URL={request.url.scheme}://{name[:100]}`.",
     )
 

@@ -36,7 +36,7 @@ def encode_packets(lines: Sequence[str]) -> bytes:
 
 
 def format_lines(events: Sequence[tuple[Event, Sequence[Execution] | None]], url: str) -> Iterator[str]:
-    """The lines for push events and their executions (None: not started yet). `url` is the server's."""
+    """The lines for push events and their executions (None: not started yet). `url` is the console's."""
     for event, executions in events:
         repository, branch = event.detail["repository"], event.detail["branch"]
         if executions is None:

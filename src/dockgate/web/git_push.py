@@ -189,7 +189,7 @@ class Push:
     async def _format_messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
         try:
-            return encode_packets(list(format_lines(await self._list_started_executions(), self.server.url)))
+            return encode_packets(list(format_lines(await self._list_started_executions(), self.server.console_url)))
         except Exception as error:
             _log.warning("no messages for a push to %s: %s", self.call.repository, error)
             return b""
