@@ -104,7 +104,14 @@ def browser(site: Site) -> Iterator[Browser]:
             "/repositories/web/edit/Dockerfile?at=main",
             "/settings",
         ),
-        *("/verdicts/VERDICT/report", "/advisories", "/events", "/search?q=critical", "/new/pipeline"),
+        *(
+            "/verdicts/VERDICT/report",
+            "/advisories",
+            "/events",
+            "/search?q=critical",
+            "/search?q=abcdef12",
+            "/new/pipeline",
+        ),
         *("/vex", "/workers", "/attestation-keys", "/gc"),
     ],
 )

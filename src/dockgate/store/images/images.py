@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
-from sqlalchemy import Connection, bindparam, or_, select, update
+from sqlalchemy import Connection, bindparam, or_, select, union, update
 
 from dockgate.delivery.registry_access import SERVER
 from dockgate.events import aws_events, dockgate_events
@@ -15,7 +15,7 @@ from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.images.scan_contents import read_inventories, read_scan, replace_platforms
 from dockgate.store.images.tag_history import record_push
-from dockgate.store.queries import select_as
+from dockgate.store.queries import make_prefix_conditions, select_as
 from dockgate.store.records import PushedImage, Scan, ScanState, TagMove
 from dockgate.store.schema.events import events
 from dockgate.store.schema.fleet import fleet_images
@@ -271,13 +271,17 @@ class Images:
             columns = [(verdicts.c.digest, verdicts.c.image)]
         else:
             columns = [(pushed_images.c.digest, pushed_images.c.digest), (scans.c.image, scans.c.image)]
-        images: dict[str, str] = {}
+        matches = union(
+            *(
+                select(digest.label("digest"), image.label("image")).where(
+                    *make_prefix_conditions(digest, from_hex(start))
+                )
+                for digest, image in columns
+            )
+        ).subquery()
+        query = select(matches.c.digest, matches.c.image).order_by(matches.c.digest).limit(limit)
         with self._database.read() as connection:
-            for digest, image in columns:
-                matches = digest.startswith(from_hex(start), autoescape=True)
-                query = select(digest, image.label("of_image")).where(matches).distinct().order_by(digest).limit(limit)
-                images |= {row[0]: row[1] for row in connection.execute(query)}
-        return sorted(images.items())[:limit]
+            return [(digest, image) for digest, image in connection.execute(query)]
 
 
 def _push(connection: Connection, image: PushedImage) -> None:

@@ -29,6 +29,7 @@ from dockgate.web.page_paths import (
 # Matches of an answer; vulnerabilities, packages, commits and their executions, of each.
 MAX_MATCHES, MAX_NAMES = 50, 10
 LONGEST_SEARCH = 1000
+_EXECUTION = re.compile("[^ ]+-[0-9]+")
 _COMMIT_START = re.compile("[0-9a-f]{7,40}")
 
 router = make_router()
@@ -85,10 +86,11 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     if lower.startswith("pkg:"):
         matches.append((words, "package", make_package_path("", words)))
     matches += [(name, "package", make_package_path("", name)) for name in packages]
-    with suppress(NotFoundError):
-        execution = store.executions.get(words)
-        if caller.can_reach(pipeline=execution.pipeline):
-            matches.append((execution.id, "execution", f"/executions/{words}"))
+    if _EXECUTION.fullmatch(words):
+        with suppress(NotFoundError):
+            execution = store.executions.get(words)
+            if caller.can_reach(pipeline=execution.pipeline):
+                matches.append((execution.id, "execution", f"/executions/{words}"))
     names_by_kind = (
         ("pipeline", list_visible_pipelines(caller, server), "/pipelines/"),
         ("service", [service.name for service in list_visible_services(caller, server)], "/running/"),
@@ -109,9 +111,7 @@ def _find_commits(caller: Caller, server: WebServices, words: str) -> list[Match
     stored_commits, digits = server.store.source_commits, words.lower()
     is_id = _COMMIT_START.fullmatch(digits) is not None
     pushed_commits = server.store.pushes.find_commits(digits, MAX_NAMES) if is_id else ()
-    rows = stored_commits.find_by_id(digits) if is_id else ()
-    if not rows and not pushed_commits:
-        rows = stored_commits.find_by_words(words)
+    rows = stored_commits.find_by_id(digits) if is_id else stored_commits.find_by_words(words)
     rows = [row for row in rows if caller.can_reach(repository=row.repository)]
     titles: dict[tuple[str, str], str | None] = {(row.repository, row.commit): row.subject for row in rows}
     for repository, commit in pushed_commits:
