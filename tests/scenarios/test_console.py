@@ -446,7 +446,7 @@ def test_every_pushed_image_is_on_one_page_of_the_list(site: Site) -> None:
             path, seen = f"/images?repository=listed&status={status}", []
             while path:
                 html = unescape(browser.get(path).text)
-                seen += re.findall(r'<a href="/images/sha256:([0-9a-f]{64})">', html)
+                seen += re.findall(r'<a href="/images/sha256:([0-9a-f]{64})\?repository=listed">', html)
                 older = re.search(r'<a href="([^"]*)">Next', html)
                 path = older[1] if older else ""
             assert seen == [f"{number:064x}" for number in reversed(range(60))], status

@@ -403,7 +403,7 @@ def test_tables_show_two_lines_of_a_long_reason_and_the_rest_by_a_click(site: Si
 def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser: Browser) -> None:
     push = site.server.get(f"/images/{site.rejected}")["pushes"][0]
     name, address = push["repository"], site.server.get("/status")["registry"]
-    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected}"
+    tag_page, image_page = f"/images/r/{name}:{push['tag']}", f"/images/{site.rejected}?repository={name}"
     for host in ("", f"{address}/"):
         for words, page in ((f"{name}:{push['tag']}", tag_page), (f"{name}@{site.rejected}", image_page)):
             assert browser.get("/search", params={"q": host + words}).headers["location"] == page

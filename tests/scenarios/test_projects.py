@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.scenarios.defects import PlannedFindings
 from tests.scenarios.live import PIPELINE
@@ -236,6 +237,31 @@ def test_each_repository_of_an_image_has_its_own_verdicts(projects: Projects) ->
     assert view["status"] == "Rejected"
     view = projects.call("GET", f"/images/{projects.shared}", "admin").json()
     assert {record["repository"] for record in view["verdicts"]} == {"alpha/base", "bravo/base"}
+
+
+def test_the_page_of_an_image_is_that_of_the_repository_that_links_to_it(projects: Projects) -> None:
+    def read(path: str, who: str = "admin") -> httpx.Response:
+        return projects.client.get(path, headers=projects.headers(who))
+
+    path = f"/images/{projects.shared}"
+    for repository, status in (("bravo/base", "Approved"), ("alpha/base", "Rejected")):
+        link = f"{path}?repository={repository}"
+        assert f'href="{link}"' in read(f"/images?repository={repository}").text
+        for address in (repository, f"{projects.server.registry.address}/{repository}"):
+            view = projects.call("GET", f"{path}?repository={address}", "admin").json()
+            assert (view["repository"], view["status"]) == (repository, status)
+            assert {record["repository"] for record in view["verdicts"]} == {repository}
+        page = read(link).text
+        head = page.partition('<div class="head">')[2].partition("<section")[0]
+        name = re.sub("<[^>]+>", "", head.partition("<h1>")[2].partition("</h1>")[0])
+        assert (name, re.findall(r'class="chip [^"]*">(?:<[^>]+>)*([A-Z]\w+)', head)[0]) == (f"{repository}:1", status)
+        assert f"dockgate image show {repository}@{projects.shared}" in page
+        assert f"/api/v1{link}" in page
+    refused = read(f"{path}?repository=bravo/base", "project")
+    assert (refused.status_code, refused.headers["location"]) == (303, path)
+    own_page = read(path, "project").text
+    assert "alpha/" in own_page.partition("<h1>")[2].partition("</h1>")[0]
+    assert "bravo" not in own_page
 
 
 @pytest.mark.parametrize("who", LIMITED)

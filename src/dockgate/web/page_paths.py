@@ -47,6 +47,11 @@ def make_tag_path(repository: str, tag: str) -> str:
     return f"/images/r/{quote(repository, safe='/')}:{quote(tag, safe='')}"
 
 
+def make_image_path(digest: str, repository: str | None = None) -> str:
+    """The page of an image, as it is in a repository; its registry may be ours."""
+    return f"/images/{digest}" + (f"?repository={quote(repository, safe='/:')}" if repository else "")
+
+
 def make_vulnerability_path(name: str) -> str:
     """The page of a vulnerability."""
     return f"/vulnerabilities/{quote(name, safe='')}"

@@ -44,6 +44,8 @@ class InventoryView:
 class ImageView:
     """An image with its history. `moves` are tag moves to and from this digest, newest first.
 
+    `repository` is the one that was asked for, null without one or if the image is not there; then `verdicts` are those
+    in it, where it has any.
     `places` are where it is and was, each with its current verdict, as lists of images show them: those in the
     repository that was asked for first, then those where it is watched now, the worst verdict first. `status` and
     `summary` are those of the first place; without one, of the newest verdict that was requested, or else of the one on
@@ -54,6 +56,7 @@ class ImageView:
     """
 
     digest: str
+    repository: str | None
     status: str | None
     summary: str | None
     scan: Scan | None
@@ -204,19 +207,21 @@ def read_image_view(
         moves = [entry for entry in moves if entry.repository in names]
         places = [entry for entry in places if entry.repository in names]
         watches = [entry for entry in watches if entry.repository in names]
-    is_watched = is_watched_in(watches)
+    if repository not in {place.repository for place in places}:
+        repository = None
+    if repository:
+        verdicts = [record for record in verdicts if record.repository in (repository, "")] or verdicts
+    is_watched = is_watched_in([entry for entry in watches if entry.repository == repository] or watches)
     columns = _select_newest_columns(verdicts)
     if places and places[0].status:
         columns |= {"status": places[0].status, "summary": places[0].summary}
     if not is_watched:
-        last = (
-            _describe_last_verdict(server, digest, visibility)
-            or _select_newest_columns(verdicts)["summary"]
-            or "no verdict"
-        )
+        recorded_summary = _select_newest_columns(verdicts)["summary"]
+        last = _describe_last_verdict(server, digest, visibility) or recorded_summary or "no verdict"
         columns |= {"status": Status.UNDETERMINED, "summary": f"not watched any more; the last verdict: {last}"}
     view = ImageView(
         digest=digest,
+        repository=repository,
         status=columns["status"],
         summary=columns["summary"],
         scan=scan,

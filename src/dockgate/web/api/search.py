@@ -20,6 +20,7 @@ from dockgate.web.api.images import list_visible_digests
 from dockgate.web.api.pipelines import list_visible_pipelines
 from dockgate.web.page_paths import (
     make_commit_path,
+    make_image_path,
     make_package_path,
     make_repository_path,
     make_tag_path,
@@ -68,7 +69,7 @@ def find_matches(caller: Caller, server: WebServices, words: str) -> list[Match]
     words = strip_own_registry(words, server.registry)
     store, lower = server.store, words.lower()
     matches = [
-        (str(image), "image", f"/images/{image.digest}")
+        (str(image), "image", make_image_path(image.digest, image.repository))
         if isinstance(image, ImageReference)
         else (str(image), "tag", make_tag_path(image.repository, image.tag))
         for image in find_named_images(store, caller, words)

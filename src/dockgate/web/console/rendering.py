@@ -207,6 +207,7 @@ _FUNCTIONS = (
     formats.render_lines,
     formats.get_mark,
     formats.find_field,
+    page_paths.make_image_path,
     page_paths.make_package_path,
     format_count,
     formats.render_prose,

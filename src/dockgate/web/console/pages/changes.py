@@ -14,6 +14,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
 from dockgate.shared.wording import format_count
+from dockgate.web.page_paths import make_image_path
 
 # Rows that are shown, and events that are read for them.
 MAX_CHANGES = 12
@@ -98,7 +99,7 @@ def _describe_event(event: StoredEvent, detail: Mapping[str, Any]) -> Change | N
             sentence = (
                 f"Was {detail['previous']} by the policy {former or policy}{f', before {policy}' if former else ''}."
             )
-            href = f"/images/{detail['image']}"
+            href = make_image_path(str(detail["image"]), str(detail["repository"]))
             return Change(str(detail["status"]), str(detail["repository"]), sentence, href, event.at)
         case "fix.available":
             name, sentence = str(detail["pipeline"]), f"A fix was found: {detail['summary']}"

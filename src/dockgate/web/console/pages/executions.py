@@ -30,6 +30,7 @@ from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.console.terminal_text import strip_colours
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_bytes
+from dockgate.web.page_paths import make_image_path
 
 # Lines of a log on a page, and bytes that are read for it.
 MAX_LINES = 1000
@@ -134,7 +135,8 @@ def _list_artifacts(
                 files += [
                     (f"SBOM as {kind.title}", f"/images/{image}/sbom?form={name}") for name, kind in SBOM_KINDS.items()
                 ]
-            rows.append(Artifact(action.name, "Image", image, f"/images/{image}", files))
+            href = make_image_path(image, repository)
+            rows.append(Artifact(action.name, "Image", image, href, files))
         elif action.approval and action.approval.verdict:
             verdict = action.approval.verdict
             files = [

@@ -29,6 +29,7 @@ from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
 from dockgate.web.console.tables import make_page_table
 from dockgate.web.downloads import REPORT_KINDS, SBOM_KINDS, download_text
+from dockgate.web.page_paths import make_image_path
 from dockgate.web.paging import MAX_COUNT, Page, PageQuery
 
 # Images on one page, verdicts on that of an image, and characters of a filter.
@@ -162,12 +163,19 @@ def show_image(
     server: api.ServerDependency,
     q: str = "",
     layer: str = "",
+    repository: calls.Text = "",
 ) -> Response:
     """Show an image: where it was pushed, its verdicts, what was not read, its layers and packages.
 
-    With `layer` (a digest), its packages are those of that layer.
+    Name, verdict and policy are those in `repository`, or of the worst verdict. With `layer` (a digest), its packages
+    are those of that layer.
     """
-    view, inventories = calls.read_image_view(digest, caller, server)
+    view, inventories = calls.read_image_view(
+        digest, caller, server, strip_own_registry(repository, server.registry) or None
+    )
+    page_path = make_image_path(digest, view.repository)
+    if repository and not view.repository:
+        return redirect_to(page_path)
     positions = {each.digest: each.position for entry in view.inventories for each in entry.layers}
     layer_keys = {"layer": lambda package: positions.get(package.layer, 0)}
     packages = [
@@ -184,6 +192,9 @@ def show_image(
         title=digest[7:19],
         digest=digest,
         view=view,
+        place=next(iter((*view.places, *view.pushes)), None),
+        page_path=page_path,
+        layer_path=f"{page_path}{'&' if view.repository else '?'}layer=",
         differing_statuses=list_differing_statuses(view.places),
         inventories=inventories,
         layers=[
@@ -236,7 +247,7 @@ async def scan_image(
     """Request a scan."""
     repository = fields.get("repository", "")
     await threads.run_remote(caller.name, calls.request_scan, digest, repository, caller, server)
-    return redirect_to(f"/images/{digest}")
+    return redirect_to(make_image_path(digest, repository))
 
 
 @router.get("/search")
