@@ -16,7 +16,7 @@ from dockgate.gate import evaluate
 from dockgate.gate.definitions.policy import complete_settings
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetWaivers, PlatformResult
-from dockgate.gate.model import Policy, Status, VexStatement, VexStatus, Waiver
+from dockgate.gate.model import PlatformVerdict, Policy, Status, VexStatement, VexStatus, Waiver
 from dockgate.gate.policy import compute_fingerprint, make_policy
 from dockgate.gate.provenance import ProvenanceFacts, ProvenanceStatement
 from dockgate.scanner.model import Distribution, Inventory, Package, Unread
@@ -269,14 +269,20 @@ class Fleet:
 
     def judge_alone(self, item: FleetItem, now: str) -> list[tuple[Status, tuple[int, ...], int]]:
         """The status, counts, and number of waived subjects that the gate gives each platform."""
+        return [
+            (entry.status, tuple(entry.counts[severity] for severity in Severity), len(entry.waived))
+            for entry in self._judge_platforms(item, now)
+        ]
+
+    def list_violated_rules(self, item: FleetItem, now: str) -> list[set[str]]:
+        """The rules that each platform violates by the gate."""
+        return [{violation.rule for violation in entry.violations} for entry in self._judge_platforms(item, now)]
+
+    def _judge_platforms(self, item: FleetItem, now: str) -> list[PlatformVerdict]:
         case = case_of(item, self.policy, self.snapshot, self.fleet_waivers, now)
         verdicts = evaluate.judge_platforms(case, ECOSYSTEMS, RULES, should_remediate=False)
         by_image = {verdict.image: verdict for verdict in verdicts}
-        inventories = (by_image[inventory.image] for inventory in item.inventories)
-        return [
-            (entry.status, tuple(entry.counts[severity] for severity in Severity), len(entry.waived))
-            for entry in inventories
-        ]
+        return [by_image[inventory.image] for inventory in item.inventories]
 
 
 fleets = st.builds(Fleet, items(), policies(), snapshots(), fleet_waivers)
@@ -320,6 +326,7 @@ def test_sums_say_what_the_gate_says_of_each_image(fleet: Fleet) -> None:
         if results is not None:
             by_sums = [(result.status, result.counts, result.waived_count) for result in results]
             assert by_sums == fleet.judge_alone(item, NOW)
+            assert [set(result.rejecting_rules) for result in results] == fleet.list_violated_rules(item, NOW)
 
 
 @given(fleets, st.data())

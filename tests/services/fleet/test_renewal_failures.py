@@ -57,7 +57,9 @@ def test_an_image_that_cannot_be_judged_is_undetermined_and_stops_no_other(fleet
     assert fleet.verdicts() == dict.fromkeys(NAMES, "Approved")
 
 
-def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_findings(fleet: Fleet) -> None:
+def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_findings(
+    fleet: Fleet, caplog: pytest.LogCaptureFixture
+) -> None:
     fleet.system.server.policies.put(
         "strict", "kind: Policy\nname: strict\nrules:\n  max_findings: {CRITICAL: 0}\n", "ana"
     )
@@ -67,7 +69,13 @@ def test_a_policy_that_cannot_judge_approves_nothing_and_delays_no_events_of_fin
     fleet.publish("shared")
     judging = fleet.verdict_renewal.fleet_judging
     remaining_rules = [rule for rule in judging.rules if rule.name != "exploited"]  # one of the policy "default"
-    replace(fleet.verdict_renewal, fleet_judging=replace(judging, rules=remaining_rules)).renew()
+    with caplog.at_level("WARNING", "dockgate"):
+        replace(fleet.verdict_renewal, fleet_judging=replace(judging, rules=remaining_rules)).renew()
+    (line,) = [record for record in caplog.records if "judges no image" in record.getMessage()]
+    assert "names rules that do not exist here: exploited" in line.getMessage()
+    assert line.exc_info is None
+    reasons = {verdict.reason for verdict in fleet.system.store.fleet_verdicts.list_of_policy("default").values()}
+    assert line.getMessage().endswith(f": {reasons.pop()}")
     assert fleet.verdicts("strict") == {"web": "Rejected"}
     assert fleet.verdicts() == {"api": "Undetermined", "job": "Undetermined"}
     assert len(fleet.details("Inspector2 Finding")) == len(NAMES)

@@ -53,8 +53,9 @@ class Promoted:
         self.system.use_cases.verdict_renewal.renew()
         self.system.use_cases.repository_verdicts.review()
 
-    def publish(self, severity: Severity) -> None:
-        self.system.advisories.advisories = [*self.system.advisories.advisories, advisory("app", severity, "2")]
+    def publish(self, severity: Severity, variant: str = "") -> None:
+        advisories = self.system.advisories.advisories
+        self.system.advisories.advisories = [*advisories, advisory("app", severity, "2", variant)]
 
     def follow(self, repository: str, policy: str) -> None:
         """As after an approval for an outside pipeline."""
@@ -281,6 +282,44 @@ def test_stale_advisories_announce_nothing_but_what_is_judged_after_them(
     promoted.judge()
     assert promoted.statuses()["prod/app"] == ("Rejected" if after else "Approved")
     assert promoted.changes() == changes
+
+
+def test_every_repository_shows_policy_counts_and_since_when(promoted: Promoted) -> None:
+    apply(promoted, STRICT, ASSIGNMENT)
+    promoted.publish(Severity.LOW)
+    for hours in (0, 1, 1):
+        promoted.system.clock.ahead += timedelta(hours=hours)
+        promoted.judge()
+    begin = promoted.now()
+    promoted.publish(Severity.LOW, "second")
+    promoted.system.clock.ahead += timedelta(hours=1)
+    promoted.judge()
+    rows = {image.repository: image for image in promoted.system.server.image_search.list_images(ImageQuery()).images}
+    dev, prod = rows["dev/app"], rows["prod/app"]
+    assert (dev.policy, prod.policy, prod.status) == ("default", "strict", "Rejected")
+    assert prod.counts == {**dict.fromkeys(map(str, Severity), 0), "LOW": 2}
+    assert prod.since is not None
+    assert prod.since < begin  # the status is older than the second finding
+    assert prod.summary.startswith("2 LOW findings")
+
+
+def test_a_summary_names_no_reasons_of_a_former_verdict(promoted: Promoted) -> None:
+    rules = STRICT + "  forbidden_packages: {packages: ['pkg:deb/debian/app']}\n"
+    apply(promoted, rules, ASSIGNMENT.replace("prod", "dev"))
+    promoted.publish(Severity.LOW)
+    promoted.judge()
+
+    def read_summary() -> str:
+        rows = promoted.system.server.image_search.list_images(ImageQuery(repository="dev/app")).images
+        return rows[0].summary
+
+    assert "CVE" in read_summary()
+    promoted.publish(Severity.LOW, "second")
+    promoted.judge()
+    assert read_summary() == "2 LOW findings count; violates forbidden_packages, max_findings"
+    promoted.system.advisories.advisories = []
+    promoted.judge()
+    assert read_summary() == "violates forbidden_packages"
 
 
 def test_a_waiver_of_one_repository_hides_nothing_in_another(promoted: Promoted) -> None:

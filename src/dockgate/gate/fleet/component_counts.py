@@ -51,7 +51,8 @@ class Sums:
     """The sums of the numbers of an image.
 
     `is_exact` is false if only the inventory can decide (`Contexts.conditional`). `undetermined` has one
-    entry for each kind and ecosystem. `waived` is how many findings are excused.
+    entry for each kind and ecosystem. `waived` is how many findings are excused. `rejecting_rules` are the names of the
+    rules that the sums violate.
     """
 
     status: Status
@@ -59,6 +60,7 @@ class Sums:
     waived_count: int
     undetermined: tuple[Undetermined, ...]
     is_exact: bool
+    rejecting_rules: tuple[str, ...]
 
 
 def set_origin(package: Package, origin: LayerOrigin) -> Package:
@@ -155,7 +157,13 @@ class ComponentCounter:
         undetermined_entries = tuple(entry for index, entry in self._undetermined_entries.values() if numbers[index])
         is_exact = not numbers[_CONDITIONAL]
         status = select_worst_status([Status.APPROVED, *statuses])
-        return Sums(status, tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT], undetermined_entries, is_exact)
+        rules = [
+            active.rule.name
+            for (active, _, _), rule_status in zip(self._rules, statuses, strict=True)
+            if rule_status is Status.REJECTED
+        ]
+        counts, waived_count = tuple(numbers[:_SEVERITIES]), numbers[_WAIVED_COUNT]
+        return Sums(status, counts, waived_count, undetermined_entries, is_exact, tuple(rules))
 
     def _excuse(self, component: FleetComponent, context: Context) -> tuple[tuple[Finding, ...], int, float]:
         """The findings that count, how many do not, and when a waiver ends or a statement begins to count."""

@@ -168,12 +168,13 @@ class FleetJudge:
             image_answers, at = self._ask_about_image(image, platform, undetermined_entries, context)
             answers += image_answers
             changes_at = min(changes_at, at)
-        status, waived_count = self._apply_waivers(answers, image, platform, context)
+        status, waived_count, violated_rules = self._apply_waivers(answers, image, platform, context)
         return PlatformResult(
             select_worst_status([sums.status, status]),
             sums.counts,
             min(changes_at, self._find_end_of_waivers(context)),
             sums.waived_count + waived_count + self._count_accepted_unread(image, platform, context),
+            (*sums.rejecting_rules, *violated_rules),
         )
 
     def _select_rules(self, *dependencies: RuleDependency) -> list[ActiveRule]:
@@ -310,8 +311,8 @@ class FleetJudge:
 
     def _apply_waivers(
         self, answers: Sequence[Answers], image: FleetImage, platform: FleetPlatform, context: Context
-    ) -> tuple[Status, int]:
-        """The status that the answers lead to, and how many violations are waived."""
+    ) -> tuple[Status, int, Sequence[str]]:
+        """The status that the answers lead to, how many violations are waived, and the rules of the others."""
         violations = [entry for answer in answers for entry in answer.violations[RuleAction.REJECT]]
         is_undetermined = any(answer.undetermined for answer in answers)
         waived_count = 0
@@ -323,7 +324,7 @@ class FleetJudge:
             )
             violations, waived_count = list(counting), len(applied_waivers)
         status = Status.REJECTED if violations else Status.UNDETERMINED if is_undetermined else Status.APPROVED
-        return status, waived_count
+        return status, waived_count, [violation.rule for violation in violations]
 
     def _count_accepted_unread(self, image: FleetImage, platform: FleetPlatform, context: Context) -> int:
         """Count the unread paths that waivers accept."""

@@ -91,9 +91,11 @@ class PlatformResult(NamedTuple):
 
     Also the time at which the status can change. `changes_at` are seconds since 1970, infinite if time alone changes
     nothing. `waived_count` is how many findings, violations and unread paths waivers and VEX statements excuse.
+    `rejecting_rules` are the names of the rules that it violates.
     """
 
     status: Status
     counts: tuple[int, ...]
     changes_at: float
     waived_count: int
+    rejecting_rules: tuple[str, ...] = ()

@@ -4,7 +4,7 @@ Nothing is pulled, and no inventory is read without need.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from math import ceil, inf
@@ -14,7 +14,7 @@ from dockgate.gate import evaluate, patterns
 from dockgate.gate.fleet.judge import FleetJudge
 from dockgate.gate.fleet.model import FleetImage, FleetPlatform, FleetWaivers, PlatformResult
 from dockgate.gate.model import Policy, Status, select_worst_status
-from dockgate.gate.policy import PROVENANCE_RULE, list_required_baselines
+from dockgate.gate.policy import COUNTING_RULE, PROVENANCE_RULE, list_required_baselines
 from dockgate.gate.rule import Rule
 from dockgate.scanner.ports import Ecosystem
 from dockgate.services.clock import ServerClock
@@ -23,7 +23,7 @@ from dockgate.services.policies.selection import UsablePolicy
 from dockgate.services.verdicts.case_builder import CaseBuilder, DeploymentContext
 from dockgate.services.verdicts.provenance import Provenance
 from dockgate.services.verdicts.waivers import ServerWaivers
-from dockgate.shared.errors import StoreError
+from dockgate.shared.errors import DefinitionError, StoreError
 from dockgate.shared.timestamps import format_time, shift_time, to_datetime
 from dockgate.store import Store
 from dockgate.store.fleet.records import FleetImage as IndexedImage
@@ -42,7 +42,8 @@ class JudgedImage(NamedTuple):
 
     `counts` are the most findings of any platform, in the order of `Severity`. `status_if_fresh` is the status if all
     feeds had been checked just now. `next_at` is when time alone can change it, None for never. `waived` is the most
-    that waivers and VEX statements excuse in any platform.
+    that waivers and VEX statements excuse in any platform. `reason` is one line for people, None where the counts say
+    enough.
     """
 
     image: int
@@ -51,6 +52,7 @@ class JudgedImage(NamedTuple):
     status_if_fresh: Status
     next_at: str | None
     waived_count: int = 0
+    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ class FleetJudging:
             return ()
         try:
             return self._make_empty_judge(usable.policy, coverage, self.clock.now()).objectionable_feeds
+        except DefinitionError:
+            return ()  # `judge` says why
         except Exception as error:
             _log.error("judging feeds by the policy %s failed", usable.policy.name, exc_info=error)
             return ()
@@ -83,9 +87,10 @@ class FleetJudging:
 
         An image that is scanned again has no result. A policy that cannot be read approves nothing, nor does a failure.
         """
-        if usable.unusable_reason:
-            for image in contents.images:
-                yield JudgedImage(image.id, Status.UNDETERMINED, _NO_COUNTS, Status.UNDETERMINED, None)
+        if reason := usable.unusable_reason:
+            _log.error("the policy %s judges no image: %s", usable.policy.name, reason)
+            status = Status.UNDETERMINED
+            yield from (JudgedImage(image.id, status, _NO_COUNTS, status, None, 0, reason) for image in contents.images)
             return
         policy, now = usable.policy, self.clock.now()
         fleet_waivers = self.waivers.select_for_fleet(policy, now)
@@ -93,6 +98,10 @@ class FleetJudging:
             judge, fresh_judge = self._make_judges(policy, contents, fleet_waivers, now)
         except StoreError:
             raise
+        except DefinitionError as error:
+            _log.error("the policy %s judges no image: %s", policy.name, error.full_message)
+            yield from (_make_failed(image, now, error.full_message) for image in contents.images)
+            return
         except Exception as error:
             _log.error("the policy %s judges no image", policy.name, exc_info=error)
             yield from (_make_failed(image, now) for image in contents.images)
@@ -185,13 +194,14 @@ class FleetJudging:
             next(statuses),
             _add_time(now, UNKNOWN_MOMENT),
             max((len(verdict.waived) for verdict in verdicts), default=0),
+            _describe_rules(violation.rule for verdict in verdicts for violation in verdict.violations),
         )
 
 
-def _make_failed(image: IndexedImage, now: str) -> JudgedImage:
+def _make_failed(image: IndexedImage, now: str, reason: str = "judging it failed") -> JudgedImage:
     """The verdict on an image whose judging failed: it is judged again after a while."""
     status, again_at = Status.UNDETERMINED, _add_time(now, UNKNOWN_MOMENT)
-    return JudgedImage(image.id, status, _NO_COUNTS, status, again_at)
+    return JudgedImage(image.id, status, _NO_COUNTS, status, again_at, reason=reason)
 
 
 def _make_platforms(image: IndexedImage, contents: FleetContents, judge: FleetJudge) -> tuple[FleetPlatform, ...]:
@@ -229,10 +239,10 @@ def _combine(
 
     `now_seconds` is `now` in seconds since 1970.
     """
+    reason = _describe_rules(rule for result in results for rule in result.rejecting_rules)
     if len(results) == 1 and results[0].changes_at == inf:
-        return JudgedImage(
-            image.id, results[0].status, results[0].counts, fresh_results[0].status, None, results[0].waived_count
-        )
+        status, counts, _, waived_count, _ = results[0]
+        return JudgedImage(image.id, status, counts, fresh_results[0].status, None, waived_count, reason)
     changes_at = min(result.changes_at for result in results)
     next_at = None if changes_at == inf else _format_time(changes_at)
     if changes_at <= now_seconds:
@@ -244,7 +254,17 @@ def _combine(
         select_worst_status([result.status for result in fresh_results]),
         next_at,
         max(result.waived_count for result in results),
+        reason,
     )
+
+
+def _describe_rules(violated_rules: Iterable[str]) -> str | None:
+    """The rules that an image violates in words, None for none but limits of findings, which the counts show.
+
+    Their messages may change daily, and every change is written.
+    """
+    names = sorted(set(violated_rules))
+    return None if set(names) <= {COUNTING_RULE} else f"violates {', '.join(names)}"
 
 
 def _select_largest_counts(counts: Sequence[Sequence[int]]) -> tuple[int, ...]:

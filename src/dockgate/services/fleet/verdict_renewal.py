@@ -338,7 +338,7 @@ class _Renewal:
             judged_image.image,
             status,
             judged_image.counts,
-            None,
+            judged_image.reason,
             now,
             judged_image.next_at,
             since,

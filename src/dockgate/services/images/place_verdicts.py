@@ -67,6 +67,6 @@ def read_place_verdicts(
     active = store.waivers.list_active(now) if is_elsewhere else ()
     return PlaceVerdicts(
         known_watches,
-        store.image_listing.list_newest_verdicts({digest for _, digest in places}),
+        store.verdicts.list_newest_of_places({digest for _, digest in places}),
         [record.waiver.repository for record in active if record.waiver.repository],
     )

@@ -15,6 +15,7 @@ from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
 from dockgate.store.images.listing import ListedImage
+from dockgate.store.records import VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
 # Images of a page.
@@ -40,10 +41,11 @@ class ImageSummary:
     """A place of an image: its tag ("" for none), and its verdict.
 
     `until` is null unless the tag has moved on, or the image was deleted: then `gone_at` is set. `scan` is the state of
-    its scan, `scanner` the version that read it, "" if unknown. `status` and `counts` (by severity, what the policy
-    counts) are those of the current verdict, which is renewed when anything changes; where there is none, the status is
-    that of the newest verdict, and `counts` is null. "": it was not judged. `summary` is the reason if a
-    verdict with this status is recorded, or else the counts in words. `cannot_judge_since`: since when it is the last
+    its scan, `scanner` the version that read it, "" if unknown. `status`, `policy`, `counts` (by severity, what the
+    policy counts) and `since` are those of the current verdict, which is renewed when anything changes; in a repository
+    with another policy or other waivers than where it was read, those of the newest recorded verdict there. "" and
+    null: it was not judged. `summary` is the reason if a verdict with this status and these counts is recorded, or else
+    the counts in words, and other rules that it violates. `cannot_judge_since`: since when it is the last
     status that could be judged, because feeds are stale or missing. `waived` says how much waivers and VEX statements
     excuse in that verdict ("3 waived"), null for nothing. `services` run the image.
     """
@@ -223,9 +225,71 @@ class ImageSearch:
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
         places = {(row.repository, row.digest): row.judged_in for row in rows}
         place_verdicts = read_place_verdicts(self.store, self.watched_images, self.clock.now(), places, watches)
-        rows = [_with_own_verdict(row, place_verdicts) for row in rows]
+        rows = self._read_own_verdicts(rows, place_verdicts)
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
-        return [_make_summary(row, place_verdicts, running) for row in rows], position
+        return [self._make_summary(row, place_verdicts, running) for row in rows], position
+
+    def _read_own_verdicts(self, rows: Sequence[ListedImage], place_verdicts: PlaceVerdicts) -> Sequence[ListedImage]:
+        """Return the rows with the verdict that counts in the repository of each."""
+        records = {
+            place: place_verdicts.find_record(place)
+            for row in rows
+            for place in [(row.repository, row.digest)]
+            if not place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy)
+        }
+        begins = self.store.verdicts.find_status_begins([record for record in records.values() if record])
+        own_rows = []
+        for row in rows:
+            place = row.repository, row.digest
+            if place in records:
+                record = records[place]
+                counts = self.store.verdicts.get_counts(record.digest) if record else {}
+                own_rows.append(_with_record(row, record, counts, begins.get(place)))
+            else:
+                own_rows.append(row)
+        return own_rows
+
+    def _make_summary(
+        self, row: ListedImage, place_verdicts: PlaceVerdicts, running: Sequence[RunningImage]
+    ) -> ImageSummary:
+        place = row.repository, row.digest
+        record, watch = place_verdicts.find_record(place), place_verdicts.watches[place]
+        status, counts = row.status.value if row.status else "", None
+        if row.counts is not None:
+            counts = dict(zip(map(str, Severity), row.counts, strict=True))
+        waived_counts = record.waived if record is not None and record.status == status else None
+        if row.waived is not None:
+            waived_counts = f"{row.waived} waived" if row.waived else None
+        # The recorded verdict may be older than a waiver or a finding: then its reasons are not those of today.
+        if (
+            record is not None
+            and record.status == status
+            and bool(record.waived) == bool(waived_counts)
+            and (counts is None or self.store.verdicts.get_counts(record.digest) == counts)
+        ):
+            summary = record.summary
+        else:
+            summary = _describe_verdict(row)
+        if row.gone_at is None and not watch.is_watched:
+            status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
+        return ImageSummary(
+            repository=row.repository,
+            tag=row.tag,
+            digest=row.digest,
+            pushed_at=row.pushed_at,
+            until=row.until,
+            gone_at=row.gone_at,
+            scan=row.scan or "",
+            scanner=row.scanner,
+            status=status,
+            summary=summary,
+            waived=waived_counts,
+            policy=row.policy,
+            counts=counts,
+            since=row.since,
+            cannot_judge_since=row.cannot_judge_since,
+            services=[entry.service for entry in running if entry.digest == row.digest],
+        )
 
     def select_visible_services(self, running: Sequence[RunningImage], caller: Caller | None) -> Sequence[RunningImage]:
         """Return those of the services that run an image of a repository that the caller sees."""
@@ -261,52 +325,23 @@ def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
     return read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
 
 
-def _make_summary(row: ListedImage, place_verdicts: PlaceVerdicts, running: Sequence[RunningImage]) -> ImageSummary:
-    place = row.repository, row.digest
-    newest_verdict, watch = place_verdicts.find_record(place), place_verdicts.watches[place]
-    status, summary = row.status.value if row.status else "", ""
-    waived_counts = newest_verdict.waived if newest_verdict is not None and newest_verdict.status == status else None
-    if row.waived is not None:
-        waived_counts = f"{row.waived} waived" if row.waived else None
-    # The newest verdict may be older than a waiver.
-    if (
-        newest_verdict is not None
-        and newest_verdict.status == status
-        and bool(newest_verdict.waived) == bool(waived_counts)
-    ):
-        summary = newest_verdict.summary
-    elif row.counts is not None:
-        summary = describe_counts(row.counts)
-    if row.gone_at is None and not watch.is_watched:
-        status, summary = Status.UNDETERMINED.value, f"not watched any more since {watch.until}"
-    return ImageSummary(
-        repository=row.repository,
-        tag=row.tag,
-        digest=row.digest,
-        pushed_at=row.pushed_at,
-        until=row.until,
-        gone_at=row.gone_at,
-        scan=row.scan or "",
-        scanner=row.scanner,
-        status=status,
-        summary=summary,
-        waived=waived_counts,
-        policy=row.policy,
-        counts=None if row.counts is None else dict(zip(map(str, Severity), row.counts, strict=True)),
-        since=row.since,
-        cannot_judge_since=row.cannot_judge_since,
-        services=[entry.service for entry in running if entry.digest == row.digest],
-    )
+def _with_record(
+    row: ListedImage, record: VerdictRecord | None, counts: Mapping[str, int], since: str | None
+) -> ListedImage:
+    """Return the row with a recorded verdict in place of the fleet's."""
+    row = row._replace(cannot_judge_since=None, waived=None, reason=None)
+    if record is None:
+        return row._replace(status=None, policy=None, counts=None, since=None)
+    numbers = tuple(counts.get(severity, 0) for severity in Severity)
+    return row._replace(status=Status(record.status), policy=record.policy, counts=numbers, since=since)
 
 
-def _with_own_verdict(row: ListedImage, place_verdicts: PlaceVerdicts) -> ListedImage:
-    """Return the row with the verdict that counts in its repository."""
-    place = row.repository, row.digest
-    if place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy):
-        return row
-    record = place_verdicts.find_record(place)
-    status = Status(record.status) if record else None
-    return row._replace(status=status, policy=None, counts=None, since=None, cannot_judge_since=None, waived=None)
+def _describe_verdict(row: ListedImage) -> str:
+    """What counts in the verdict of the row, in words."""
+    if row.counts is None:
+        return row.reason or ""
+    counted_findings = describe_counts(row.counts) if any(row.counts) or not row.reason else ""
+    return "; ".join(filter(None, (counted_findings, row.reason)))
 
 
 def list_differing_statuses(places: Sequence[ImageSummary]) -> Mapping[str, str]:

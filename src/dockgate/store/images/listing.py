@@ -14,8 +14,8 @@ from dockgate.gate.model import Status
 from dockgate.store.engine import Database
 from dockgate.store.fleet.bundles import decode
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
-from dockgate.store.queries import BATCH, count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts, select_as
-from dockgate.store.records import ScanState, VerdictRecord
+from dockgate.store.queries import BATCH, count_rows, find_sort_column, is_one_of_numbers, is_one_of_texts
+from dockgate.store.records import ScanState
 from dockgate.store.schema.fleet import (
     fleet_bundle_components,
     fleet_bundles,
@@ -39,7 +39,8 @@ class ListedImage(NamedTuple):
     unknown. `status` is that of the current verdict, or of the newest one where the place has no current one, None
     without any. `policy` gave the current verdict, and `counts` are its findings by severity, in the order of
     `Severity`; `waived` is how much waivers and VEX statements excuse. These, `since` and `cannot_judge_since` are None
-    without one. It is the verdict in the repository `judged_in`, where the image was read.
+    without one. It is the verdict in the repository `judged_in`, where the image was read. `reason` says what counts
+    do not.
     """
 
     id: int
@@ -57,6 +58,7 @@ class ListedImage(NamedTuple):
     since: str | None
     cannot_judge_since: str | None
     waived: int | None
+    reason: str | None
     gone_at: str | None
 
 
@@ -177,23 +179,6 @@ class ImageListing:
         with self._database.read() as connection:
             return [PlaceVerdict._make((*row[:6], _parse_status(row[6]), row[7])) for row in connection.execute(query)]
 
-    def list_newest_verdicts(self, images: Collection[str]) -> dict[tuple[str, str], Sequence[VerdictRecord]]:
-        """The newest verdict of each policy on each of these images in each repository, the newest first.
-
-        They come by repository and image, and were requested, or made on a push.
-        """
-        place = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
-        number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
-        ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(verdicts.c.seq, number.label("number"))
-        numbered_verdicts = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery()
-        columns = [column for column in numbered_verdicts.c if column.name not in ("seq", "number")]
-        query = select(*columns).where(numbered_verdicts.c.number == 1).order_by(numbered_verdicts.c.seq.desc())
-        records: dict[tuple[str, str], list[VerdictRecord]] = {}
-        with self._database.read() as connection:
-            for row in connection.execute(query).mappings():
-                records.setdefault((row["repository"], row["image"]), []).append(VerdictRecord(**row))
-        return dict(records)
-
 
 def _select_places(image_filter: ImageFilter, sort: ImageSort, judged_before: str, wide: int) -> Select[Any]:
     """The places of images with what a row shows, and the columns of the order at its end."""
@@ -209,6 +194,7 @@ def _select_places(image_filter: ImageFilter, sort: ImageSort, judged_before: st
             _CURRENT.since,
             _CURRENT.cannot_judge_since,
             _CURRENT.waived,
+            _CURRENT.reason,
             _IMAGES.gone_at,
             *_COUNTS,
             *_SORTS[sort],
@@ -380,9 +366,9 @@ def _with_findings(image_filter: ImageFilter) -> Select[Any]:
 
 
 def _make_listed_image(row: Sequence[Any]) -> ListedImage:
-    *place, scan, scanner, status, policy, since, cannot_judge_since, waived_count, gone_at = row[:15]
-    counts = tuple(row[15 : 15 + len(_COUNTS)]) if policy is not None else None
-    verdict = _parse_status(status), policy, counts, since, cannot_judge_since, waived_count
+    *place, scan, scanner, status, policy, since, cannot_judge_since, waived_count, reason, gone_at = row[:16]
+    counts = tuple(row[16 : 16 + len(_COUNTS)]) if policy is not None else None
+    verdict = _parse_status(status), policy, counts, since, cannot_judge_since, waived_count, reason
     return ListedImage._make((*place, scan, scanner or "", *verdict, gone_at))
 
 
