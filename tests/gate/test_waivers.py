@@ -263,7 +263,7 @@ SCOPES = st.builds(
     st.just("ana"),
     st.just("x"),
     vulnerability=st.sampled_from([None, "CVE-2024-1"]),
-    package=st.sampled_from([None, "pkg:npm/a", "pkg:npm/a@1", "pkg:npm/*", "pkg:npm/b"]),
+    package=st.sampled_from([None, "pkg:npm/a", "pkg:npm/a@1", "pkg:npm/*", "pkg:npm/*@1", "pkg:npm/b"]),
     repository=st.sampled_from([None, "team/app", "team/*", "other/*"]),
     image=st.sampled_from([None, IMAGE]),
     until=st.sampled_from([None, "2026-12-01", "2027-01-01"]),
@@ -284,6 +284,17 @@ def test_a_covering_waiver_accepts_all_that_the_other_one_does_as_long(waiver: W
                 if selected and waivers.is_finding_accepted(waiver, finding, now):
                     assert also_selected
                     assert waivers.is_finding_accepted(candidate, finding, now)
+
+
+def test_a_waiver_covers_another_whatever_its_names_and_versions() -> None:
+    fine = replace(FINE, vulnerability="CVE-2024-1", package="pkg:npm/%40a/b@1?arch=all")
+    later = replace(fine, id="later", vulnerability="GHSA-1", package="pkg:npm/@a/b", until="2027-01-01")
+    assert waivers.find_covering_waiver(fine, [later]) is None
+    assert waivers.find_covering_waiver(fine, [later], {"CVE-2024-1", "GHSA-1"}) == later
+    for package_pattern in ("pkg:npm/@a/*", "pkg:npm/@a/b@*", "pkg:npm/@a/b@1"):
+        wide = replace(later, vulnerability=None, package=package_pattern)
+        assert waivers.find_covering_waiver(fine, [wide]) == wide
+    assert waivers.find_covering_waiver(later, [replace(fine, until="2028-01-01")], {"CVE-2024-1"}) is None
 
 
 def test_a_waiver_of_other_content_covers_nothing() -> None:

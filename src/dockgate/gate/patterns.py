@@ -52,6 +52,18 @@ def is_package_match(pattern: str, package: Package) -> bool:
     return False
 
 
+def is_covering(pattern: str, narrow_pattern: str) -> bool:
+    """Return whether a pattern is known to match all that another one matches."""
+    return pattern == narrow_pattern or ("*" not in narrow_pattern and is_match(narrow_pattern, pattern))
+
+
+def is_covering_packages(pattern: str, narrow_pattern: str) -> bool:
+    """Return whether a pattern of package URLs is known to match all packages that another one matches."""
+    (path, version), (narrow_path, narrow_version) = split(pattern), split(narrow_pattern)
+    is_version_covered = not version or (bool(narrow_version) and is_covering(version, narrow_version))
+    return is_version_covered and is_covering(path, narrow_path)
+
+
 def list_identities(package: Package) -> tuple[tuple[str, str], ...]:
     """Path and version of the package, and those of its source if they differ.
 

@@ -139,17 +139,21 @@ def sort_by_latest_end(waivers: Iterable[Waiver]) -> list[Waiver]:
     return sorted(waivers, key=rank_waiver)
 
 
-def find_covering_waiver(waiver: Waiver, other_waivers: Iterable[Waiver]) -> Waiver | None:
+def find_covering_waiver(
+    waiver: Waiver, other_waivers: Iterable[Waiver], shared_names: Collection[str] = ()
+) -> Waiver | None:
     """Return a waiver that ends later and accepts all that this one accepts, None for none.
 
-    One that accepts a part of it is not found, nor are several that accept it together.
+    `shared_names` are other names that all findings of its vulnerability have. One that accepts a part of it is not
+    found, nor are several that accept it together.
     """
-    covering_waivers = [candidate for candidate in other_waivers if _is_covering(candidate, waiver)]
+    names = {waiver.vulnerability, *shared_names}
+    covering_waivers = [candidate for candidate in other_waivers if _is_covering(candidate, waiver, names)]
     return next(iter(sort_by_latest_end(covering_waivers)), None)
 
 
-def _is_covering(candidate: Waiver, waiver: Waiver) -> bool:
-    if candidate.vulnerability and candidate.vulnerability != waiver.vulnerability:
+def _is_covering(candidate: Waiver, waiver: Waiver, names: Collection[str | None]) -> bool:
+    if candidate.vulnerability and candidate.vulnerability not in names:
         return False
     candidate_end, end = parse_time(candidate.until), parse_time(waiver.until)
     return (
@@ -165,17 +169,15 @@ def _is_covering(candidate: Waiver, waiver: Waiver) -> bool:
                 (candidate.image, waiver.image),
             )
         )
-        and _is_pattern_of(candidate.package, waiver.package)
-        and _is_pattern_of(candidate.repository, waiver.repository)
-        and _is_pattern_of(candidate.unread, waiver.unread)
+        and all(
+            not wide or (narrow is not None and is_covering(wide, narrow))
+            for wide, narrow, is_covering in (
+                (candidate.package, waiver.package, patterns.is_covering_packages),
+                (candidate.repository, waiver.repository, patterns.is_covering),
+                (candidate.unread, waiver.unread, patterns.is_covering),
+            )
+        )
     )
-
-
-def _is_pattern_of(pattern: str | None, text: str | None) -> bool:
-    """Return whether the pattern is known to match all that `text` matches, which may be a pattern, too."""
-    if not pattern or pattern == text:
-        return True
-    return bool(text) and "*" not in (text or "") and patterns.is_match(text or "", pattern)
 
 
 @dataclass(frozen=True, slots=True)

@@ -218,15 +218,23 @@ class ServerWaivers:
 
     def _announce(self, has_ended: bool, by_vulnerability: Mapping[str, Sequence[Waiver]], waiver: Waiver) -> None:
         """Announce the end of a waiver. Another one with its vulnerability, or without any, may cover it."""
-        now, names = self.clock.now(), {waiver.vulnerability or "", ""}
-        other_waivers = chain.from_iterable(by_vulnerability.get(name, ()) for name in names)
-        covering_waiver = waivers.find_covering_waiver(waiver, other_waivers)
+        now, shared_names = self.clock.now(), self._list_shared_names(waiver.vulnerability)
+        other_waivers = chain.from_iterable(by_vulnerability.get(name, ()) for name in ("", *sorted(shared_names)))
+        covering_waiver = waivers.find_covering_waiver(waiver, other_waivers, shared_names)
         covered_by = covering_waiver.id if covering_waiver is not None else None
         if has_ended:
             mark, make_event = self.store.waivers.mark_end_announced, governance_events.make_waiver_expired
         else:
             mark, make_event = self.store.waivers.mark_announced, governance_events.make_waiver_expiring
         self.effects.run(EffectKind.ANNOUNCE, mark, waiver.id, now, [make_event(waiver, now, covered_by)])
+
+    def _list_shared_names(self, name: str | None) -> set[str]:
+        """The names that all findings of the vulnerability with this name have, this one included."""
+        if not name:
+            return set()
+        vulnerabilities = self.store.component_search.find_vulnerabilities(name, should_ignore_case=False).values()
+        names = [{entry.name, *entry.aliases} for entry in vulnerabilities if name in (entry.name, *entry.aliases)]
+        return {name}.union(set.intersection(*names) if names else ())
 
     def explain_ends(self, places: Collection[tuple[str, str]], since: str) -> dict[tuple[str, str], str]:
         """Return which waivers that may have counted for images (repository and digest) ended since that time.
