@@ -243,28 +243,38 @@ class Verdicts:
             parameters["repositories"] = make_text_list(sorted(repositories))
         is_read = and_(documents.c.digest == table.digest, table.status == Status.REJECTED)
         query = (
-            select(table.image, table.repository, table.digest, table.status, documents.c.body)
+            select(table.image, table.repository, table.digest, table.status, func.length(documents.c.body))
             .outerjoin_from(verdicts, documents, is_read)
             .where(table.seq.in_(last))
             .order_by(table.seq.desc())
         )
-        newest_verdicts: dict[str, dict[str, tuple[str, Status, bytes | None]]] = {}
+        newest_verdicts: dict[str, dict[str, tuple[str, Status, int | None]]] = {}
+        selected_verdicts: dict[str, Sequence[tuple[str, Status, int | None]]] = {}
         with self._database.read() as connection:
             for image, repository, *columns in connection.execute(query, parameters):
                 newest_verdicts.setdefault(image, {})[repository] = tuple(columns)
-        violations: dict[str, Sequence[RecordedViolations]] = {}
-        for number, (image, names) in enumerate(places.items()):
-            rows = newest_verdicts.get(image, {})
-            present = [row for repository, row in rows.items() if repository in names] or list(rows.values())
-            size -= sum(len(body or b"") for _, _, body in present)
-            if violations and size < 0:
-                return violations, number
-            if present:
-                violations[image] = [
-                    RecordedViolations(digest, status, *(_read_violations(body) if body else ({}, frozenset())))
-                    for digest, status, body in present
-                ]
-        return violations, len(places)
+            count = len(places)
+            for number, (image, names) in enumerate(places.items()):
+                rows = newest_verdicts.get(image, {})
+                present = [row for repository, row in rows.items() if repository in names] or list(rows.values())
+                size -= sum(length or 0 for _, _, length in present)
+                if selected_verdicts and size < 0:
+                    count = number
+                    break
+                if present:
+                    selected_verdicts[image] = present
+            digests = {digest for rows in selected_verdicts.values() for digest, _, length in rows if length}
+            bodies = select(documents.c.digest, documents.c.body).where(is_one_of_texts(documents.c.digest, digests))
+            violations = (
+                {digest: _read_violations(body) for digest, body in connection.execute(bodies)} if digests else {}
+            )
+        no_violations: tuple[Mapping[str, str], frozenset[str]] = {}, frozenset()
+        return {
+            image: [
+                RecordedViolations(digest, status, *violations.get(digest, no_violations)) for digest, status, _ in rows
+            ]
+            for image, rows in selected_verdicts.items()
+        }, count
 
     def list_newest(self, policy: str | None, before: int, limit: int) -> Sequence[tuple[int, VerdictRecord]]:
         """The newest verdict on each image by each policy, newest first, each with its position.
