@@ -118,6 +118,8 @@ FILTERS: Sequence[tuple[dict[str, object], list[str]]] = [
     ({"package": "idna", "origin": Origin.OWN}, ["both", "own"]),
     ({"repository": "team/*"}, ["own", "base"]),
     ({"repository": "team/own"}, ["own"]),
+    ({"repository": "registry.example/team/own"}, ["own"]),
+    ({"repository": "elsewhere.example/team/own"}, []),
     ({"repository": "team"}, []),
     ({"repository": "**", "severities": [Severity.LOW]}, ["both"]),
 ]

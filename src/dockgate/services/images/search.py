@@ -8,6 +8,7 @@ from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.packages import FleetPackages
+from dockgate.services.images.name_search import strip_own_registry
 from dockgate.services.images.place_verdicts import Place, PlaceVerdicts, read_place_verdicts
 from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
@@ -98,10 +99,10 @@ class CountedImages:
 class ImageQuery:
     """A query for images. Filters of findings apply to one finding (`store.images.listing`).
 
-    `repository` is a name, or a pattern with `*` and `**`; `package` a package URL or NAME[@VERSION]; `epss` the least
-    probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may have NOT_JUDGED. With
-    `should_include_moved`, tags that have moved on and images that are gone are listed, too. `after` is the cursor of
-    a page. `caller` asks: a limited token sees its own repositories only.
+    `repository` is a name, or a pattern with `*` and `**`, with or without our own registry; `package` a package URL or
+    NAME[@VERSION]; `epss` the least probability of EPSS, from 0 to 1; `layer` the digest of a layer. `statuses` may
+    have NOT_JUDGED. With `should_include_moved`, tags that have moved on and images that are gone are listed, too.
+    `after` is the cursor of a page. `caller` asks: a limited token sees its own repositories only.
     """
 
     caller: Caller | None = None
@@ -316,7 +317,8 @@ class ImageSearch:
             return None
         if names is None:
             names = self.list_repositories(caller)
-        repositories = [name for name in names if not pattern or patterns.is_match(name, pattern)]
+        own_pattern = strip_own_registry(pattern or "", self.registry)
+        repositories = [name for name in names if not own_pattern or patterns.is_match(name, own_pattern)]
         # All that there are need no filter, which would look for each image's repository among them.
         return None if len(repositories) == len(names) and not is_limited else repositories
 
