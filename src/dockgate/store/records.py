@@ -6,7 +6,7 @@ Times are RFC 3339 text in UTC.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dockgate.gate.model import Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
@@ -130,6 +130,13 @@ class VerdictRecord:
         A push, a deploy or a pull does not choose one.
         """
         return not self.cause.startswith((PUSH_CAUSE, *CHECK_CAUSES))
+
+
+class NewestVerdict(NamedTuple):
+    """The newest verdict of a policy on an image in a repository, and since when it has had this status."""
+
+    record: VerdictRecord
+    since: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,13 +1,14 @@
 """The status of images as their repositories judge them: each by its own policy and waivers."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 
 from dockgate.gate.model import Status
 from dockgate.services.images.place_verdicts import Place, read_place_verdicts
 from dockgate.services.images.watched_images import WatchedImages
 from dockgate.store import Store
-from dockgate.store.exposure.records import ExposureScope, MatchingImage
+from dockgate.store.exposure.records import MatchingImage
 
 _WORST_FIRST = (Status.REJECTED, Status.UNDETERMINED, Status.APPROVED, None)
 
@@ -24,29 +25,23 @@ def read_image_statuses(
     watched_images: WatchedImages,
     now: str,
     images: Mapping[int, MatchingImage],
-    scope: ExposureScope,
     running: Sequence[Place],
+    running_digests: Collection[str],
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in its repositories, by its id.
 
-    They are those of the scope, and those from which services run it. A repository counts that
-    has the image now; if none has, those that had it.
+    They are those of the scope where it is now, or else was, and those from which services run it that the caller sees
+    (`running`); `running_digests` are all that services run.
     """
-    statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
-    ids = {image.digest: number for number, image in images.items()}
-    repositories: dict[int, set[str]] = {}
+    run_in: dict[str, set[str]] = {}
     for repository, digest in running:
-        if digest in ids:
-            repositories.setdefault(ids[digest], set()).add(repository)
-    run_elsewhere = {number for number, names in repositories.items() if names != {images[number].repository}}
-    elsewhere = store.exposures.list_elsewhere(images, scope) | run_elsewhere
-    if not elsewhere:
-        return statuses
-    by_image: dict[int, set[str]] = {}
-    for image, periods in store.exposures.list_image_periods(elsewhere, scope):
-        present = {period.repository for period in periods if period.until is None} | repositories.get(image.id, set())
-        by_image[image.id] = present or {period.repository for period in periods}
-    return statuses | _judge_elsewhere(store, watched_images, now, images, by_image)
+        run_in.setdefault(digest, set()).add(repository)
+    repositories = {number: image.places | run_in.get(image.digest, set()) for number, image in images.items()}
+    elsewhere = {number: names for number, names in repositories.items() if names - {images[number].repository}}
+    statuses = {number: ImageStatus(image.status, frozenset({image.repository})) for number, image in images.items()}
+    if elsewhere:
+        statuses |= _judge_elsewhere(store, watched_images, now, images, elsewhere, running_digests)
+    return statuses
 
 
 def _judge_elsewhere(
@@ -54,30 +49,35 @@ def _judge_elsewhere(
     watched_images: WatchedImages,
     now: str,
     images: Mapping[int, MatchingImage],
-    by_image: Mapping[int, set[str]],
+    by_image: Mapping[int, Collection[str]],
+    running_digests: Collection[str],
 ) -> dict[int, ImageStatus]:
     """Return the status of each image in these repositories, without those whose policy is not clear."""
-    clear = watched_images.selection.find_clear_assignments(set().union(*by_image.values()))
     places = {
-        (repository, images[number].digest): images[number].repository
+        (repository, images[number].digest): (images[number].repository, images[number].policy)
         for number, repositories in by_image.items()
         for repository in repositories
-        if repository in clear
     }
-    verdicts = read_place_verdicts(store, watched_images, now, places)
+    watches = watched_images.read_clear_watches(places, running_digests)
+    places = {place: places[place] for place in watches}
+    verdicts = read_place_verdicts(store, now, places, watches, {})
+    if other_digests := {place[1] for place in places if not verdicts.has_fleet_verdict(place, *places[place])}:
+        verdicts = replace(verdicts, records=store.verdicts.list_newest_of_places(other_digests))
     answer = {}
     for number, repositories in by_image.items():
         image, statuses = images[number], dict[str, Status | None]()
-        for repository in sorted(repositories & clear.keys()):
+        for repository in sorted(repositories):
             place = repository, image.digest
+            if place not in watches:
+                continue
             if not verdicts.watches[place].is_watched:
                 statuses[repository] = Status.UNDETERMINED
             elif verdicts.has_fleet_verdict(place, image.repository, image.policy):
                 # What it says is recorded where the image was read, or here.
                 statuses[repository] = statuses[image.repository] = image.status
             else:
-                record = verdicts.find_record(place)
-                statuses[repository] = Status(record.status) if record else None
+                newest_verdict = verdicts.find_recorded_verdict(place)
+                statuses[repository] = Status(newest_verdict.record.status) if newest_verdict else None
         worst_status = min(statuses.values(), key=_WORST_FIRST.index, default=None)
         deciding = (repository for repository, status in statuses.items() if status is worst_status)
         answer[number] = ImageStatus(worst_status, frozenset(deciding))

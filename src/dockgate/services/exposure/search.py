@@ -201,7 +201,9 @@ class ExposureSearch:
         statuses: Mapping[int, ImageStatus] = {}
         if subject.is_vulnerability and is_now:
             places = [(entry.reference.strip_registry(self.registry), entry.digest) for entry in running]
-            statuses = read_image_statuses(self.store, self.watched_images, self.clock.now(), images, scope, places)
+            run_anywhere = {entry.digest for entry in look_up.running_images}
+            now = self.clock.now()
+            statuses = read_image_statuses(self.store, self.watched_images, now, images, places, run_anywhere)
         return _Holders(images, statuses, scope._replace(running_images=holding), services)
 
     def _explain_missing_record(self, as_of: str | None, subject: Subject) -> str | None:

@@ -9,14 +9,14 @@ from dockgate.identity.model import Caller
 from dockgate.services.clock import ServerClock
 from dockgate.services.fleet.packages import FleetPackages
 from dockgate.services.images.name_search import strip_own_registry
-from dockgate.services.images.place_verdicts import Place, PlaceVerdicts, read_place_verdicts
+from dockgate.services.images.place_verdicts import Place, PlaceVerdicts, read_place_verdicts, select_newest_verdicts
 from dockgate.services.images.watched_images import WatchedImages, WatchedRepository
 from dockgate.shared.cursors import read_cursor, write_cursor
 from dockgate.store import Store
 from dockgate.store.exposure.records import RunningImage
 from dockgate.store.images.image_filter import ImageFilter, ImageSort, Origin
 from dockgate.store.images.listing import ListedImage
-from dockgate.store.records import VerdictRecord
+from dockgate.store.records import NewestVerdict, VerdictRecord
 from dockgate.vulnerabilities.model import Severity
 
 # Images of a page.
@@ -190,18 +190,20 @@ class ImageSearch:
         self,
         image: str,
         watches: Sequence[WatchedRepository],
+        verdicts: Sequence[VerdictRecord],
         running: Sequence[RunningImage],
         repository: str | None = None,
     ) -> Sequence[ImageSummary]:
         """Return the places of one image (a digest), each with those of the services `running` that run it.
 
         Those in `repository` come first, then those where it is now, the watched ones before others, the worst verdict
-        first. `watches` are of its repositories.
+        first. `watches` are of its repositories, `verdicts` those on it, newest first.
         """
+        records = select_newest_verdicts(verdicts)
         by_place = {(entry.repository, image): entry for entry in watches}
         with self.store.database.read():
             image_filter = ImageFilter(digests=[image], should_include_moved=True)
-            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place)
+            places, _ = self._read(image_filter, ImageSort.PUSHED, None, LARGEST_PAGE, running, by_place, records)
         watched_repositories = {watch.repository for watch in watches if watch.is_watched}
         return sorted(
             places,
@@ -221,40 +223,37 @@ class ImageSearch:
         limit: int,
         running: Sequence[RunningImage],
         watches: Mapping[Place, WatchedRepository],
+        records: Mapping[Place, Sequence[NewestVerdict]] | None = None,
     ) -> tuple[list[ImageSummary], Sequence[str | int] | None]:
         judged_before = self.clock.compute_time_before(JUDGING_MINUTES / 1440)
         rows, position = self.store.image_listing.read_page(image_filter, sort, after, limit, judged_before)
-        places = {(row.repository, row.digest): row.judged_in for row in rows}
-        place_verdicts = read_place_verdicts(self.store, self.watched_images, self.clock.now(), places, watches)
-        rows = self._read_own_verdicts(rows, place_verdicts)
+        places = {(row.repository, row.digest): (row.judged_in, row.policy) for row in rows}
+        if missing := places.keys() - watches.keys():
+            watches = {**watches, **self.watched_images.read_watches(missing)}
+        place_verdicts = read_place_verdicts(self.store, self.clock.now(), places, watches, records)
+        rows = [self._read_own_verdict(row, place_verdicts) for row in rows]
         rows = [row for row in rows if not image_filter.statuses or row.status in image_filter.statuses]
         return [self._make_summary(row, place_verdicts, running) for row in rows], position
 
-    def _read_own_verdicts(self, rows: Sequence[ListedImage], place_verdicts: PlaceVerdicts) -> Sequence[ListedImage]:
-        """Return the rows with the verdict that counts in the repository of each."""
-        records = {
-            place: place_verdicts.find_record(place)
-            for row in rows
-            for place in [(row.repository, row.digest)]
-            if not place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy)
-        }
-        begins = self.store.verdicts.find_status_begins([record for record in records.values() if record])
-        own_rows = []
-        for row in rows:
-            place = row.repository, row.digest
-            if place in records:
-                record = records[place]
-                counts = self.store.verdicts.get_counts(record.digest) if record else {}
-                own_rows.append(_with_record(row, record, counts, begins.get(place)))
-            else:
-                own_rows.append(row)
-        return own_rows
+    def _read_own_verdict(self, row: ListedImage, place_verdicts: PlaceVerdicts) -> ListedImage:
+        """Return the row with the verdict that counts in its repository."""
+        place = row.repository, row.digest
+        if place_verdicts.has_fleet_verdict(place, row.judged_in, row.policy):
+            return row
+        row = row._replace(cannot_judge_since=None, waived=None, reason=None)
+        if (newest_verdict := place_verdicts.find_recorded_verdict(place)) is None:
+            return row._replace(status=None, policy=None, counts=None, since=None)
+        record, since = newest_verdict
+        by_severity = self.store.verdicts.get_counts(record.digest)
+        counts = tuple(by_severity.get(severity, 0) for severity in Severity)
+        return row._replace(status=Status(record.status), policy=record.policy, counts=counts, since=since)
 
     def _make_summary(
         self, row: ListedImage, place_verdicts: PlaceVerdicts, running: Sequence[RunningImage]
     ) -> ImageSummary:
         place = row.repository, row.digest
-        record, watch = place_verdicts.find_record(place), place_verdicts.watches[place]
+        newest_verdict, watch = place_verdicts.find_recorded_verdict(place), place_verdicts.watches[place]
+        record = newest_verdict.record if newest_verdict else None
         status, counts = row.status.value if row.status else "", None
         if row.counts is not None:
             counts = dict(zip(map(str, Severity), row.counts, strict=True))
@@ -325,17 +324,6 @@ class ImageSearch:
 
 def _read_cursor(query: ImageQuery) -> Sequence[str | int] | None:
     return read_cursor(query.after, query.sort, _POSITIONS[query.sort], _LARGEST_NUMBER) if query.after else None
-
-
-def _with_record(
-    row: ListedImage, record: VerdictRecord | None, counts: Mapping[str, int], since: str | None
-) -> ListedImage:
-    """Return the row with a recorded verdict in place of the fleet's."""
-    row = row._replace(cannot_judge_since=None, waived=None, reason=None)
-    if record is None:
-        return row._replace(status=None, policy=None, counts=None, since=None)
-    numbers = tuple(counts.get(severity, 0) for severity in Severity)
-    return row._replace(status=Status(record.status), policy=record.policy, counts=numbers, since=since)
 
 
 def _describe_verdict(row: ListedImage) -> str:

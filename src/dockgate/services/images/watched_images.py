@@ -77,11 +77,18 @@ class WatchedImages:
 
         ConflictError as `state`.
         """
-        assignments = self.selection.find_assignments({repository for repository, _ in places})
-        return {
-            place: _make_watched_repository(place[0], assignments[place[0]], state)
-            for place, state in self.read_states(places).items()
-        }
+        return self._make_watches(places, self.selection.find_assignments({repository for repository, _ in places}))
+
+    def read_clear_watches(
+        self, places: Collection[tuple[str, str]], running_digests: Collection[str] | None = None
+    ) -> Mapping[tuple[str, str], WatchedRepository]:
+        """As `read_watches`, without repositories that two assignments match equally well.
+
+        `running_digests` are the images that services run, None to read them.
+        """
+        assignments = self.selection.find_clear_assignments({repository for repository, _ in places})
+        clear_places = [place for place in places if place[0] in assignments]
+        return self._make_watches(clear_places, assignments, running_digests)
 
     def is_watched(self, image: str) -> bool:
         """Return whether the image is watched in any of its repositories. An image without a repository is."""
@@ -99,7 +106,25 @@ class WatchedImages:
 
         ConflictError as `state`. The number of statements does not depend on the number of places.
         """
-        assignments = self.selection.find_assignments({repository for repository, _ in places})
+        return self._read_states(places, self.selection.find_assignments({repository for repository, _ in places}))
+
+    def _make_watches(
+        self,
+        places: Collection[tuple[str, str]],
+        assignments: Mapping[str, PolicyAssignment | None],
+        running_digests: Collection[str] | None = None,
+    ) -> Mapping[tuple[str, str], WatchedRepository]:
+        return {
+            place: _make_watched_repository(place[0], assignments[place[0]], state)
+            for place, state in self._read_states(places, assignments, running_digests).items()
+        }
+
+    def _read_states(
+        self,
+        places: Collection[tuple[str, str]],
+        assignments: Mapping[str, PolicyAssignment | None],
+        running_digests: Collection[str] | None = None,
+    ) -> Mapping[tuple[str, str], WatchState]:
         watches = {repository: entry.watch for repository, entry in assignments.items() if entry is not None}
         limited_places = [
             (repository, image)
@@ -108,7 +133,9 @@ class WatchedImages:
         ]
         states = dict.fromkeys(places, WatchState(True))
         if limited_places:
-            now, running = self.clock.now(), self._list_running_images()
+            now, running = self.clock.now(), running_digests
+            if running is None:
+                running = self._list_running_images()
             uses = self.store.image_uses.list_of_images({image for _, image in limited_places}, now)
             for repository, image in limited_places:
                 use = next((use for use in uses[image] if use.repository == repository), ImageUse(repository))

@@ -164,11 +164,11 @@ class NotificationSummary:
             {(place.repository, place.digest) for place in places if place.repository in clear}
         )
         elsewhere = {
-            (place.repository, place.digest): place.judged_in
+            (place.repository, place.digest): (place.judged_in, place.policy)
             for place in places
             if place.repository in clear and place.repository != place.judged_in
         }
-        verdicts = read_place_verdicts(self.store, self.watched_images, now, elsewhere, watches)
+        verdicts = read_place_verdicts(self.store, now, elsewhere, watches)
         for place in places:
             watch = watches.get((place.repository, place.digest))
             if watch is not None and not watch.is_watched:
@@ -228,8 +228,8 @@ def _determine_state(place: PlaceVerdict, verdicts: PlaceVerdicts) -> _State:
     """Return the state of an image in a repository where it is watched."""
     name = place.repository, place.digest
     is_of_fleet = place.repository == place.judged_in or verdicts.has_fleet_verdict(name, place.judged_in, place.policy)
-    record = None if is_of_fleet else verdicts.find_record(name)
-    status = place.status if is_of_fleet else Status(record.status) if record else None
+    newest_verdict = None if is_of_fleet else verdicts.find_recorded_verdict(name)
+    status = place.status if is_of_fleet else Status(newest_verdict.record.status) if newest_verdict else None
     if place.scan is not ScanState.DONE:
         # An earlier scan may have found something, but nothing that it did not find is known.
         return _State.REJECTED if status is Status.REJECTED else _State.UNJUDGED

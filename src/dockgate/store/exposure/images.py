@@ -80,7 +80,8 @@ class Exposures:
         holds = table.id.in_(_select_images_holding(components, is_owned=is_owned))
         of_verdict = (verdict.policy, verdict.status) if has_status else (null(), null())
         had_asked = true() if scope.at is None else approval.created_at <= scope.at
-        columns = table.id, table.digest, table.repository, *of_verdict, approval.pipeline, approval.id
+        places = _select_repositories(scope) if has_status else null()
+        columns = (table.id, table.digest, table.repository, *of_verdict, places, approval.pipeline, approval.id)
         query = select(*columns).outerjoin_from(
             fleet_images, approvals, and_(approval.image == table.digest, had_asked)
         )
@@ -89,28 +90,12 @@ class Exposures:
         with self._database.read() as connection:
             rows = connection.execute(query.where(holds, _is_in_scope(scope)).order_by(table.id.desc()))
             images: dict[int, MatchingImage] = {}
-            for number, digest, repository, policy, status, pipeline, approval_id in rows.all():
-                image = images.setdefault(number, MatchingImage(digest, repository, policy, status, set()))
+            for number, digest, repository, policy, status, repositories, pipeline, approval_id in rows.all():
+                names = frozenset((repositories or "").split())
+                image = images.setdefault(number, MatchingImage(digest, repository, policy, status, names, set()))
                 if name := pipeline or _find_pipeline(approval_id):
                     image.pipelines.add(name)
         return images
-
-    def list_elsewhere(self, ids: Collection[int], scope: ExposureScope) -> set[int]:
-        """Those of the images that are in another repository than the one where they were read, too or only."""
-        images, tags = fleet_images.c, fleet_tags.c
-        query = (
-            select(images.id)
-            .join(fleet_tags, tags.digest == images.digest)
-            .where(
-                is_one_of_numbers(images.id, ids),
-                tags.repository != images.repository,
-                true() if scope.should_include_moved else _is_at(scope.at),
-                _is_in(scope.repositories),
-            )
-            .distinct()
-        )
-        with self._database.read() as connection:
-            return set(connection.scalars(query)) if ids else set()
 
     def list_image_periods(
         self, ids: Collection[int], scope: ExposureScope
@@ -369,6 +354,16 @@ def _is_in_scope(scope: ExposureScope) -> ColumnElement[bool]:
         return or_(and_(fleet_images.c.gone_at.is_(None), is_there), runs)
     has_existed = or_(fleet_images.c.gone_at.is_(None), fleet_images.c.gone_at > scope.at)
     return and_(fleet_images.c.seen_at <= scope.at, has_existed, or_(is_there, runs))
+
+
+def _select_repositories(scope: ExposureScope) -> ColumnElement[str]:
+    """The repositories of the scope where an image is now, or else was, with a space between two."""
+    tags = fleet_tags.alias().c
+    repositories = select(func.aggregate_strings(tags.repository, " ")).where(
+        tags.digest == fleet_images.c.digest, _is_in(scope.repositories, tags.repository)
+    )
+    present = repositories.where(tags.until.is_(None)).scalar_subquery()
+    return func.coalesce(present, repositories.scalar_subquery()) if scope.should_include_moved else present
 
 
 def _is_at(at: str | None) -> ColumnElement[bool]:

@@ -73,13 +73,15 @@ class MatchingImage(NamedTuple):
     """An image that holds what a question is about.
 
     `repository` is where it was read and the fleet judges it: `policy` and `status` are of this verdict, None without
-    one, or where none was asked for. `pipelines` asked to approve it.
+    one, or where none was asked for; nor are `places`, the repositories of the scope where it is now, or else was.
+    `pipelines` asked to approve it.
     """
 
     digest: str
     repository: str
     policy: str | None
     status: Status | None
+    places: frozenset[str]
     pipelines: set[str]
 
 

@@ -27,7 +27,14 @@ from dockgate.store.documents import (
 from dockgate.store.engine import Database
 from dockgate.store.events.log import append_events
 from dockgate.store.queries import is_one_of, is_one_of_texts, make_text_list, select_as, split_into_batches
-from dockgate.store.records import PUSH_CAUSE, RENEWAL_SEPARATOR, RENEWED_CAUSE, RecordedViolations, VerdictRecord
+from dockgate.store.records import (
+    PUSH_CAUSE,
+    RENEWAL_SEPARATOR,
+    RENEWED_CAUSE,
+    NewestVerdict,
+    RecordedViolations,
+    VerdictRecord,
+)
 from dockgate.store.schema.gate import verdicts
 from dockgate.store.schema.images import pushed_images, scan_inventories, scans
 from dockgate.store.schema.store import documents
@@ -178,7 +185,7 @@ class Verdicts:
         with self._database.read() as connection:
             return [VerdictRecord(**row) for row in connection.execute(query).mappings()]
 
-    def list_newest_of_places(self, images: Collection[str]) -> Mapping[tuple[str, str], Sequence[VerdictRecord]]:
+    def list_newest_of_places(self, images: Collection[str]) -> Mapping[tuple[str, str], Sequence[NewestVerdict]]:
         """The newest verdict of each policy on each of these images in each repository, the newest first.
 
         They come by repository and image, and were requested, or made on a push.
@@ -186,32 +193,20 @@ class Verdicts:
         place = verdicts.c.image, verdicts.c.repository, verdicts.c.policy
         number = func.row_number().over(partition_by=place, order_by=verdicts.c.seq.desc())
         ranked_verdicts = select_as(VerdictRecord, verdicts).add_columns(verdicts.c.seq, number.label("number"))
-        numbered_verdicts = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery()
-        columns = [column for column in numbered_verdicts.c if column.name not in ("seq", "number")]
-        query = select(*columns).where(numbered_verdicts.c.number == 1).order_by(numbered_verdicts.c.seq.desc())
-        records: dict[tuple[str, str], list[VerdictRecord]] = {}
+        rows = ranked_verdicts.where(is_one_of_texts(verdicts.c.image, images)).subquery().c
+        former, later = verdicts.alias().c, verdicts.alias().c
+        is_before, is_after = ([each[column.name] == rows[column.name] for column in place] for each in (former, later))
+        last_change = select(func.coalesce(func.max(former.seq), 0)).where(*is_before, former.status != rows.status)
+        since = select(func.min(later.judged_at)).where(*is_after, later.seq > last_change.scalar_subquery())
+        columns = [column for column in rows if column.name not in ("seq", "number")]
+        query = select(*columns, since.scalar_subquery().label("since")).where(rows.number == 1)
+        entries: dict[tuple[str, str], list[NewestVerdict]] = {}
         with self._database.read() as connection:
-            for row in connection.execute(query).mappings():
-                records.setdefault((row["repository"], row["image"]), []).append(VerdictRecord(**row))
-        return dict(records)
-
-    def find_status_begins(self, records: Collection[VerdictRecord]) -> dict[tuple[str, str], str]:
-        """Since when each of these verdicts' policies has given its status there, by repository and image."""
-        table, later, former = verdicts.c, verdicts.alias().c, verdicts.alias().c
-        is_alike = [
-            [each[name] == table[name] for name in ("image", "repository", "policy")] for each in (former, later)
-        ]
-        last_change = (
-            select(func.coalesce(func.max(former.seq), 0))
-            .where(*is_alike[0], former.seq < table.seq, former.status != table.status)
-            .correlate(verdicts)
-            .scalar_subquery()
-        )
-        begin = select(func.min(later.judged_at)).where(*is_alike[1], later.seq > last_change, later.seq <= table.seq)
-        columns = table.repository, table.image, begin.correlate(verdicts).scalar_subquery()
-        query = select(*columns).where(is_one_of_texts(table.cause, {record.cause for record in records}))
-        with self._database.read() as connection:
-            return {(repository, image): at for repository, image, at in connection.execute(query)} if records else {}
+            for row in connection.execute(query.order_by(rows.seq.desc())).mappings():
+                values = dict(row)
+                entry = NewestVerdict(since=values.pop("since"), record=VerdictRecord(**values))
+                entries.setdefault((entry.record.repository, entry.record.image), []).append(entry)
+        return dict(entries)
 
     def list_newest_numbers(self, images: Collection[str]) -> Mapping[str, int]:
         """The number of the newest verdict on each image that has one, by image.

@@ -199,7 +199,7 @@ def read_image_view(
     running = server.store.services.list_running_images()
     verdicts, watches = visibility.list_verdicts(digest), list(server.watched_images.list_repositories(digest, running))
     running = server.image_search.select_visible_services(running, caller)
-    places = list(server.image_search.list_locations(digest, watches, running, repository))
+    places = list(server.image_search.list_locations(digest, watches, verdicts, running, repository))
     moves = list(server.store.images.list_tag_moves(digest))
     if caller.is_limited:  # the image may be elsewhere, too
         names = visibility.list_repositories(digest)
