@@ -374,5 +374,5 @@ def test_another_vulnerability_is_news_and_the_same_one_is_not(server: System) -
     until(lambda: len(server.keys("news")) == 4, 60)
     assert counts[-1] == 4
     texts = [message.text for message in server.queue.messages("news").values()]
-    expected = first.id, "Approved, before: Rejected", second.id, "Approved, before: Rejected"
+    expected = first.id, "Approved by default, before: Rejected", second.id, "Approved by default, before: Rejected"
     assert [words in text for words, text in zip(expected, texts, strict=True)] == [True] * 4
