@@ -48,3 +48,9 @@ def test_the_state_of_a_target_says_why_it_gets_nothing(
     assert state in shown
     assert ("dockgate target test hook" in shown) == ("gone_at" in change)
     assert ("gone " in shown) == ("gone_at" in change)
+
+
+def test_messages_that_wait_are_listed_with_their_attempts(dockgate: Dockgate, server: FakeServer) -> None:
+    message = {"key": "ops/7", "position": 7, "attempts": 3, "error": "503", "next_at": "2026-11-28T12:00:00.000Z"}
+    server.answers["GET /targets/hook/waiting-messages"] = [message]
+    assert dockgate("target", "waiting", "hook").out.splitlines()[1].split()[:3] == ["7", "ops/7", "3"]

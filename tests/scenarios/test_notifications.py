@@ -201,6 +201,14 @@ def test_a_target_that_is_down_delays_no_other_and_its_dead_letters_are_sent_aga
     assert (status["waiting"], status["paused_until"] is not None) == (8, True)
     assert status["last_error"] == "dead is down. Wait."
     assert server.get("/targets/alive")["waiting"] == 0
+    waiting = server.get("/targets/dead/waiting-messages")
+    assert [message["rule"] for message in waiting] == ["down"] * 8
+    assert (waiting[0]["attempts"] > 0, waiting[0]["error"]) == (True, "dead is down. Wait.")
+    assert all(message["next_at"] >= status["paused_until"] for message in waiting)
+    pages = [server.client.get(f"{server.server.url}{path}").text for path in ("/", "/events/targets/dead")]
+    assert "Target dead" in pages[0]
+    assert "8 messages waiting" in pages[0]
+    assert pages[1].partition('id="waiting"')[2].partition("</section>")[0].count("<tr>") == 9
     server.clock.ahead += timedelta(days=1)
     server.server.event_targets.trim()
     until(lambda: server.get("/targets/dead")["dead"] == 8, 30)

@@ -98,6 +98,27 @@ def try_target(name: str, output_format: str) -> None:
 @command.command()
 @click.argument("name")
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list.")
+@make_sort_option("position", "-position")
+@format_option
+def waiting(name: str, limit: int, sort: str, output_format: str) -> None:
+    """List messages that wait for the target NAME, with failed attempts and the next attempt."""
+    answer = Client().get_all("targets", name, "waiting-messages", maximum=limit, sort=sort)
+    rows = (
+        (
+            str(entry["position"]),
+            entry["key"],
+            str(entry["attempts"]),
+            times.format_time(entry["next_at"]),
+            entry["error"] or "",
+        )
+        for entry in answer
+    )
+    print_list(answer, output_format, ("POSITION", "KEY", "FAILED", "NEXT ATTEMPT", "ERROR"), rows, "No message waits.")
+
+
+@command.command()
+@click.argument("name")
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True, help="How many to list.")
 @make_sort_option("-position", "position")
 @format_option
 def deadletters(name: str, limit: int, sort: str, output_format: str) -> None:

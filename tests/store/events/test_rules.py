@@ -238,6 +238,7 @@ def test_what_waits_and_what_is_dead_is_limited_and_counted(store: Store) -> Non
     assert keys(list(store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (2, "02")))) == ["01"]
     oldest = store.outbox.list_dead_letters(OutboxKind.EVENT, "chat", 10, (1, "01"), is_newest_first=False)
     assert keys(list(oldest)) == ["02", "03"]
+    assert keys(list(store.outbox.list_waiting(OutboxKind.EVENT, "chat", 2, (4, "04")))) == ["05", "06"]
     store.event_receivers.trim(6, 100, LATER, "overdue")
     assert store.event_receivers.count_entries()["chat"].waiting == 6, "the receiver does not fail: they were not tried"
     store.event_receivers.record_failure("chat", "down", datetime.fromisoformat(LATER))

@@ -71,6 +71,23 @@ class DeadLetter:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingMessage:
+    """A message that waits for its first or next attempt, which is not before `next_at`.
+
+    `position` is the number of its event. `attempts` have failed; `error` is why the last one did, null before it.
+    """
+
+    key: str
+    rule: str
+    subject: str
+    position: int
+    due_since: str
+    attempts: int
+    error: str | None
+    next_at: str
+
+
 class EventTargets:
     """The targets of this server. `builtin` are those that its settings make."""
 
@@ -196,6 +213,14 @@ class EventTargets:
         )
         return [_make_dead_letter(entry) for entry in entries]
 
+    def list_waiting_messages(
+        self, name: str, limit: int = 100, after: tuple[int, str] | None = None, *, is_newest_first: bool = False
+    ) -> list[WaitingMessage]:
+        """The messages that wait for a target, by position, after the one of this position and key."""
+        paused_until = self.read_status(name).paused_until or ""
+        entries = self._store.outbox.list_waiting(OutboxKind.EVENT, name, limit, after, is_newest_first=is_newest_first)
+        return [_make_waiting_message(entry, paused_until) for entry in entries]
+
     def redeliver(self, name: str, keys: Sequence[str] | None = None) -> int:
         """Send messages again that were given up: those with these keys, or all. Returns how many."""
         self.read_status(name)
@@ -251,6 +276,19 @@ def _make_dead_letter(entry: OutboxEntry) -> DeadLetter:
         due_since=entry.due_since or "",
         attempts=entry.attempts,
         error=entry.last_error or "",
+    )
+
+
+def _make_waiting_message(entry: OutboxEntry, paused_until: str) -> WaitingMessage:
+    return WaitingMessage(
+        key=entry.key,
+        rule=str(entry.payload.get("rule", "")),
+        subject=entry.subject or "",
+        position=entry.position or 0,
+        due_since=entry.due_since or "",
+        attempts=entry.attempts,
+        error=entry.last_error,
+        next_at=max(entry.next_at or "", paused_until),
     )
 
 

@@ -219,7 +219,32 @@ class Outbox:
         is_newest_first: bool = True,
     ) -> Sequence[OutboxEntry]:
         """Entries that were given up, by position; `after` are position and key of the entry to continue from."""
-        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *_IS_DEAD)
+        return self._list_by_position(kind, receiver, _IS_DEAD, limit, after, is_newest_first=is_newest_first)
+
+    def list_waiting(
+        self,
+        kind: OutboxKind,
+        receiver: str,
+        limit: int,
+        after: tuple[int, str] | None,
+        *,
+        is_newest_first: bool = False,
+    ) -> Sequence[OutboxEntry]:
+        """Entries that wait for an attempt, as `list_dead_letters` lists those that were given up."""
+        is_waiting = (outbox.c.next_at.is_not(None),)
+        return self._list_by_position(kind, receiver, is_waiting, limit, after, is_newest_first=is_newest_first)
+
+    def _list_by_position(
+        self,
+        kind: OutboxKind,
+        receiver: str,
+        conditions: Sequence[ColumnElement[bool]],
+        limit: int,
+        after: tuple[int, str] | None,
+        *,
+        is_newest_first: bool,
+    ) -> Sequence[OutboxEntry]:
+        query = _ENTRY.where(outbox.c.kind == kind, outbox.c.receiver == receiver, *conditions)
         place = outbox.c.position, outbox.c.key
         query = query.where(*make_after_value_conditions(tuple_(*place), after and tuple_(*after), is_newest_first))
         query = query.order_by(*(find_sort_column(column, is_newest_first) for column in place)).limit(limit)

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from dockgate.events.rule import DailySummary, QuietHours, Rule, RuleTarget, Target, TargetType
 from dockgate.services.notifications.event_rules import TriedRule
-from dockgate.services.notifications.event_targets import DeadLetter, TargetStatus
+from dockgate.services.notifications.event_targets import DeadLetter, TargetStatus, WaitingMessage
 from dockgate.services.web_services import WebServices
 from dockgate.store.events.rules import RuleRecord
 from dockgate.web import api
@@ -19,6 +19,7 @@ from dockgate.web.paging import Page, PageQuery, PagingDependency, make_page, re
 router = api.make_router()
 
 DeadLetterSort = Literal["-position", "position"]
+WaitingSort = Literal["position", "-position"]
 RuleSort = Literal["name", "-name", "-changed", "changed"]
 TargetSort = Literal["name", "-name", "type", "-type", "-waiting", "waiting", "-dead", "dead"]
 
@@ -192,6 +193,26 @@ def remove_target(name: str, caller: api.Administrator, server: api.ServerDepend
     target_status = server.event_targets.read_status(name)
     server.event_targets.remove(name)
     return _build_target_view(target_status)
+
+
+@router.get("/targets/{name}/waiting-messages")
+def list_waiting_messages(
+    name: str,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    paging: PagingDependency,
+    sort: WaitingSort = "position",
+) -> list[WaitingMessage]:
+    """List messages that wait for a target, a page at a time, by the number of their event.
+
+    Each has its failed attempts, the last error and the next attempt.
+    """
+
+    def read(after: tuple[int, str] | None, limit: int, is_newest_first: bool) -> Sequence[WaitingMessage]:
+        return server.event_targets.list_waiting_messages(name, limit, after, is_newest_first=is_newest_first)
+
+    page = read_page(read, lambda message: (message.position, message.key), (int, str), paging.make_query(sort))
+    return paging.list_entries(page)
 
 
 @router.get("/targets/{name}/dead-letters")

@@ -25,6 +25,8 @@ from dockgate.web.paging import MAX_COUNT, Cursor, Page, PageQuery, list_sort_na
 # Events on a page, and how many are read for it.
 PAGE_SIZE = 100
 MAX_READ = 2000
+# Messages that wait, on the page of their target.
+MAX_WAITING = 50
 # Vulnerabilities of an event that its row links, and characters of a name.
 MAX_NAMES = 10
 LONGEST_NAME = 60
@@ -296,7 +298,7 @@ def show_target(
     tested: bool = False,
     again: api.Count = 0,
 ) -> Response:
-    """Show a target with the messages that could not be sent.
+    """Show a target with the messages that wait, and those that could not be sent.
 
     The forms of the page lead back to it: `tested` after a test message, `again` with how many messages are sent again.
     """
@@ -309,6 +311,7 @@ def show_target(
         title=name,
         target=calls.get_target(name, caller, server),
         letters=page.entries,
+        waiting=server.event_targets.list_waiting_messages(name, MAX_WAITING),
         is_tested=tested,
         again=again,
         links=ListLinks.from_page(f"/events/targets/{name}", list_sort_names(calls.DeadLetterSort), query, page),

@@ -15,6 +15,7 @@ from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, is_within_days, parse_time
+from dockgate.shared.wording import format_count
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
 from dockgate.web.api.deploys import list_visible_services
@@ -177,15 +178,28 @@ def _list_ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[
 
 
 def _list_undelivered(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
-    """Kinds of deliveries of which some were given up."""
-    given_up: dict[OutboxKind, list[OutboxEntry]] = {}
+    """Targets that accept no messages, and other kinds of deliveries of which some were given up."""
     can_see = caller.can(Permission.ACCEPT) and not caller.is_limited
-    for entry in server.store.outbox.list_failing(MAX_ROWS) if can_see else ():
-        if entry.next_at is None:
+    failing_entries = server.store.outbox.list_failing(MAX_ROWS) if can_see else ()
+    if any(entry.kind is OutboxKind.EVENT for entry in failing_entries):
+        yield from _list_failing_targets(server)
+    given_up: dict[OutboxKind, list[OutboxEntry]] = {}
+    for entry in failing_entries:
+        if entry.next_at is None and entry.kind is not OutboxKind.EVENT:
             given_up.setdefault(entry.kind, []).append(entry)
     for kind, entries in given_up.items():
         sentence = f"{len(entries)} given up. The newest: {entries[0].last_error}"
         yield QueueItem(RunState.FAILED, f"Delivery: {kind}", sentence, "See settings", "/settings")
+
+
+def _list_failing_targets(server: WebServices) -> Iterator[QueueItem]:
+    """Targets that fail, or of which messages were given up."""
+    for status in server.event_targets.list_statuses():
+        if status.is_failing or status.gone_at or status.dead:
+            counts = f"{format_count(status.waiting, 'message')} waiting, {format_count(status.dead, 'dead letter')}."
+            sentence = f"{counts} {status.last_error or 'It accepts messages again: send the dead letters again.'}"
+            name = status.target.name
+            yield QueueItem(RunState.FAILED, f"Target {name}", sentence, "See target", f"/events/targets/{name}")
 
 
 def _list_feeds(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
