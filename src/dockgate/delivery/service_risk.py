@@ -8,11 +8,10 @@ every hour: a time at risk ends when another image runs that is not rejected, or
 for a while. A deadline that moves is announced each time: it only moves to an earlier time. So is a reason that is
 more severe than all before.
 
-A clock that jumps is believed only after a while. What time alone causes is announced once it has been due for
-ANNOUNCED_AFTER. A clock that is behind a recorded time contradicts it: one of both is wrong. For BELIEVED_AFTER,
-nothing that counts time changes. If the clock has caught up by then, all is as before. Otherwise the recorded times are
-those of a clock that was ahead: they become the time at which the contradiction began, announcements are made again
-once they are true, and the next verdict gives the deadline.
+A clock that is behind a recorded time contradicts it: one of both is wrong. For BELIEVED_AFTER, nothing that counts
+time changes. If the clock has caught up by then, all is as before. Otherwise the recorded times are those of a clock
+that was ahead: they become the time at which the contradiction began, announcements are made again once they are true,
+and the next verdict gives the deadline.
 """
 
 from dataclasses import dataclass, replace
@@ -22,7 +21,6 @@ from enum import StrEnum
 from dockgate.shared.timestamps import CLOCK_DIFFERENCE, compute_latest_time, format_time, to_datetime
 from dockgate.vulnerabilities.model import Severity
 
-ANNOUNCED_AFTER = timedelta(hours=1)
 BELIEVED_AFTER = timedelta(days=1)
 
 
@@ -78,8 +76,8 @@ class TimeAtRisk:
     `limited_at` is when the verdict was made that gave the `deadline`. `severity` is that of the worst vulnerability of
     the image that was a reason since, None if there was none.
     `near_at` and `passed_at` are when the deadline was announced, `accepted_since` since when the image is not rejected
-    any more; None: not yet. `due` is what time alone causes, and `due_since` since when, until it is announced.
-    `behind_since` is the first time of a clock that is behind one of these times, None for a clock that is not.
+    any more; None: not yet. `behind_since` is the first time of a clock that is behind one of these times, None for a
+    clock that is not.
     """
 
     service: str
@@ -92,8 +90,6 @@ class TimeAtRisk:
     passed_at: str | None = None
     accepted_since: str | None = None
     severity: Severity | None = None
-    due: RiskChange | None = None
-    due_since: str | None = None
     behind_since: str | None = None
 
 
@@ -129,7 +125,7 @@ def advance(
 def _follow_clock(risk: TimeAtRisk, now: datetime) -> TimeAtRisk:
     """Compare the recorded times with the clock, and correct them if the clock has been behind them for long enough."""
     time = format_time(now)
-    recorded_times = risk.began_at, risk.limited_at, risk.near_at, risk.passed_at, risk.accepted_since, risk.due_since
+    recorded_times = risk.began_at, risk.limited_at, risk.near_at, risk.passed_at, risk.accepted_since
     if max(filter(None, recorded_times)) <= compute_latest_time(time):
         return replace(risk, behind_since=None)
     start = min(risk.behind_since or time, time)
@@ -142,8 +138,6 @@ def _follow_clock(risk: TimeAtRisk, now: datetime) -> TimeAtRisk:
         near_at=risk.near_at if risk.near_at and risk.near_at <= start else None,
         passed_at=risk.passed_at if risk.passed_at and risk.passed_at <= start else None,
         accepted_since=risk.accepted_since and min(risk.accepted_since, start),
-        due=None,
-        due_since=None,
         behind_since=None,
     )
 
@@ -163,23 +157,15 @@ def _reject(risk: TimeAtRisk, verdict: RunningVerdict, rejection: str, deadline:
 def _announce_due(
     risk: TimeAtRisk, changes: tuple[RiskChange, ...], now: datetime, terms: RiskTerms
 ) -> tuple[TimeAtRisk | None, tuple[RiskChange, ...]]:
-    """Announce what time alone has caused, once it has been due for a while.
-
-    It is announced at once, and instead of the move, if a deadline that moved is the cause.
-    """
+    """Announce what time alone has caused, instead of the move if a deadline that moved is the cause."""
     due, time = _find_due(risk, now, terms), format_time(now)
     if due is None:
-        # While the image is accepted for a moment, what was due stays so.
-        return (risk if risk.accepted_since else replace(risk, due=None, due_since=None)), changes
-    if RiskChange.DEADLINE_MOVED not in changes:
-        due_since = risk.due_since if due is risk.due and risk.due_since is not None else time
-        if now - to_datetime(due_since) < ANNOUNCED_AFTER:
-            return replace(risk, due=due, due_since=due_since), changes
+        return risk, changes
     if due is RiskChange.ENDED:
         return None, (due,)
-    risk = replace(risk, passed_at=time) if due is RiskChange.DEADLINE_PASSED else replace(risk, near_at=time)
     others = (change for change in changes if change is not RiskChange.DEADLINE_MOVED)
-    return replace(risk, due=None, due_since=None), (*others, due)
+    is_passed = due is RiskChange.DEADLINE_PASSED
+    return replace(risk, passed_at=time) if is_passed else replace(risk, near_at=time), (*others, due)
 
 
 def _find_due(risk: TimeAtRisk, now: datetime, terms: RiskTerms) -> RiskChange | None:

@@ -2,7 +2,6 @@
 
 from sqlalchemy import Boolean, Column, ForeignKey, Index, Integer, LargeBinary, Table, UniqueConstraint
 
-from dockgate.delivery.service_risk import RiskChange
 from dockgate.gate.model import Settings, Status, Waiver
 from dockgate.gate.policy_choice import PolicyAssignment
 from dockgate.store.columns import EnumText, Json, SafeText
@@ -158,7 +157,5 @@ service_risks = Table(
     Column("passed_at", SafeText),
     Column("accepted_since", SafeText),
     Column("severity", EnumText(Severity)),
-    Column("due", EnumText(RiskChange)),
-    Column("due_since", SafeText),
     Column("behind_since", SafeText),
 )
