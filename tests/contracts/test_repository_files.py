@@ -248,7 +248,7 @@ def test_several_files_are_one_commit_on_no_branch_and_the_same_edit_gives_the_s
 
 def test_an_edit_of_several_files_that_git_cannot_commit_is_refused(repository: Repository) -> None:
     first = repository.push({"a/b": "1"})
-    for path, content in (("../x", "1"), ("x", "y" * (MAX_FILE + 1))):
+    for path, content in (("../x", "1"), ("x", "y" * (MAX_FILE + 1)), (f"a/{'x' * 256}", "1")):
         with pytest.raises(UsageError):
             repository.files.prepare_files("web", FilesEdit(first, {path: content}, AUTHOR, "x"), AT)
     with pytest.raises(ConflictError):
@@ -263,6 +263,23 @@ def test_a_folder_is_no_file_to_edit(repository: Repository) -> None:
     first = repository.push({"a/b": "1"})
     with pytest.raises(ConflictError):
         repository.files.prepare("web", change(first, "a"), AT)
+
+
+def test_a_path_below_a_file_is_refused_in_a_sentence(repository: Repository) -> None:
+    first = repository.push({"a/b": "1"})
+    for path in ("a/b/c", "a/b/c/d"):
+        with pytest.raises(ConflictError, match=rf"^{path} cannot be a file, because a/b is no folder$"):
+            repository.files.prepare("web", change(first, path), AT)
+        with pytest.raises(ConflictError, match="because a/b is no folder"):
+            repository.files.prepare_files("web", FilesEdit(first, {path: "1"}, AUTHOR, "x"), AT)
+
+
+def test_a_name_has_255_bytes_at_most(repository: Repository) -> None:
+    first = repository.push({"a": "1"})
+    commit(repository, change(first, f"b/{'x' * 255}"))
+    for name in ("x" * 256, "é" * 128):
+        with pytest.raises(UsageError, match="more than 255 bytes"):
+            repository.files.prepare("web", change(repository.head(), f"{name}/b"), AT)
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 """Files of a `MemoryHost`, for tests."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from difflib import unified_diff
 
@@ -13,6 +13,7 @@ from dockgate.delivery.sources.git_files import (
     check_content,
     check_edit,
     check_path,
+    make_file_above_error,
     make_unchanged_error,
     make_unknown_commit_error,
 )
@@ -83,6 +84,7 @@ class MemoryFiles:
             raise ConflictError(f"{path} is not a file", "Choose another path.")
         if files.get(path) == edit.content:
             raise make_unchanged_error(path)
+        _require_no_file_above(files, path)
         files[path] = edit.content
         self._host.push(
             repository,
@@ -103,6 +105,7 @@ class MemoryFiles:
         for path in contents:
             if any(name.startswith(f"{path}/") for name in files):
                 raise ConflictError(f"{path} is not a file", "Choose another path.")
+            _require_no_file_above(files, path)
         self._host.rewind(repository, _SCRATCH, self._host.commit(repository, edit.parent).id)
         time = f"{at:%Y-%m-%dT%H:%M:%SZ}"
         message = edit.message.rstrip()
@@ -114,3 +117,10 @@ class MemoryFiles:
         if self._host.list_heads(repository).get(branch) != old:
             raise ChangedError(f"the branch {branch} has moved", "Open it again.")
         self._host.move(repository, branch, new)
+
+
+def _require_no_file_above(files: Mapping[str, str], path: str) -> None:
+    parts = path.split("/")
+    for folder in ("/".join(parts[:number]) for number in range(1, len(parts))):
+        if folder in files:
+            raise make_file_above_error(path, folder)

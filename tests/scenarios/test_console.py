@@ -310,6 +310,7 @@ def _edit(browser: Browser, path: str = "Dockerfile", **fields: str) -> httpx.Re
     head = re.search(r'name="head" value="(\w+)"', form)
     assert head
     values = {"at": "main", "head": head[1], "path": path, "content": "FROM debian:13\n", "message": "Newer base"}
+    values["opened"] = path
     return browser.send_form("/repositories/web/edit", **{**values, "author": "ben", "email": "ben@x.org", **fields})
 
 
@@ -380,6 +381,36 @@ def test_an_edit_stays_in_the_tree(site: Site, path: str) -> None:
         assert head
         values = {"at": "main", "head": head[1], "content": "x", "message": "m", "author": "b", "email": "b@x.org"}
         assert browser.send_form("/repositories/web/edit", path=path, **values).status_code == 422
+
+
+def test_a_new_file_replaces_none(site: Site) -> None:
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        refused = _edit(browser, opened="", content="typed text")
+        assert refused.status_code == 409
+        assert "Dockerfile exists already" in refused.text
+        assert 'href="/repositories/web/edit/Dockerfile?at=main"' in refused.text
+        assert "typed text" in refused.text
+        assert _edit(browser, opened="other", content="typed text").status_code == 409
+        head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
+        fields = {"at": "main", "head": head, "author": "ben", "email": "ben@x.org", "message": "Add it"}
+        below = browser.send_form("/repositories/web/edit", path="Dockerfile/x", content="x", **fields)
+        assert "because Dockerfile is no folder" in below.text
+
+
+def test_a_file_keeps_its_line_endings_and_one_that_is_not_text_is_not_changed(site: Site) -> None:
+    content = "a\0b"
+    site.server.push("web", files={"Dockerfile": "FROM scratch\n", "data": content, "mixed": "\ufeffa\r\nb\nc"})
+    with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
+        assert "not text in UTF-8" in browser.get("/repositories/web/edit/data?at=main").text
+        head = site.server.get("/repositories/web/commits?at=main")[0]["id"]
+        fields = {"at": "main", "head": head, "author": "ben", "email": "ben@x.org", "message": "Change it"}
+        refused = browser.send_form("/repositories/web/edit", path="data", opened="data", content="a\r\nnew", **fields)
+        assert refused.status_code == 422
+        answer = browser.send_form(
+            "/repositories/web/edit", path="mixed", opened="mixed", content="a\r\nB\r\nc", **fields
+        )
+        assert answer.status_code == 303
+        assert browser.get("/repositories/web/raw/mixed?at=main").content.decode() == "\ufeffa\r\nB\nc"
 
 
 def test_a_viewer_cannot_change_a_file(site: Site) -> None:

@@ -71,7 +71,6 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
     require_plain(request)
     processes = _get_processes(request)
     call = _make_post_call(repository, RECEIVE, request)
-    pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
     async with AsyncExitStack() as slot:
         await slot.enter_async_context(processes.take_receive_slot(caller.name))
         advice = "Push in smaller parts, or increase DOCKGATE_PUSH_LIMIT on the server."
@@ -79,7 +78,7 @@ async def receive_pack(repository: str, request: Request, caller: Runner, server
             body = await spool_chunks(request.stream(), server.scratch, server.push_limit, advice)
         try:
             updates = await read_requested_updates(body)
-            push = Push(server, processes, call, body, updates, pusher, token, audit_entry(request))
+            push = Push(server, processes, call, body, updates, caller, audit_entry(request))
         except BaseException:
             body.close()
             raise

@@ -17,6 +17,7 @@ from starlette.types import Receive, Scope, Send
 from dockgate.delivery.model import Execution
 from dockgate.delivery.source_ports import RefUpdate
 from dockgate.events.model import Event
+from dockgate.identity.model import Caller, Permission
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError, UnavailableError, UsageError
 from dockgate.shared.interfaces import override
@@ -102,7 +103,7 @@ def _read_packet(body: IO[bytes]) -> bytes | None:
 class Push:
     """One push; run `run` as a task. `head` and `chunks` are git's response, for a connected client.
 
-    `by` is the pusher and `token` the token's id, both None if unknown, `entry` the audit entry's id, None for none.
+    `caller` pushes, and `entry` is the audit entry's id, None for none.
     """
 
     server: WebServices
@@ -110,11 +111,12 @@ class Push:
     call: GitCall
     body: IO[bytes]
     requested_updates: Sequence[RefUpdate]
-    by: str | None
-    token: str | None
+    caller: Caller
     entry: str | None
 
     def __post_init__(self) -> None:
+        # Who pushes by which token: unknown without one.
+        self._pusher = (self.caller.name, self.caller.token.id) if self.caller.token else (None, None)
         self._id = self.entry or uuid.uuid4().hex
         self._can_show_messages = can_show_messages(self.body)
         self._events: Sequence[Event] = ()
@@ -145,7 +147,7 @@ class Push:
             with self.body:
                 async with AsyncExitStack() as turn:
                     async with slot:
-                        await turn.enter_async_context(self.processes.take_push_slot(repository, self.by or ""))
+                        await turn.enter_async_context(self.processes.take_push_slot(repository, self._pusher[0] or ""))
                     end = await self._receive()
             if self._can_show_messages and end == END:
                 self._answer.put_nowait(await self._format_messages())
@@ -162,8 +164,8 @@ class Push:
     async def _receive(self) -> bytes:
         """Run the push, record it, and return the end of git's response, which reports success."""
         await self._describe("requested:", self.requested_updates)
-        pusher = self.call.repository, self.by, self.token
-        await run_in_threadpool(self.server.git_pushes.request, self._id, *pusher, self.requested_updates)
+        request, (by, token) = self.server.git_pushes.request, self._pusher
+        await run_in_threadpool(request, self._id, self.call.repository, by, token, self.requested_updates)
         former_references = await self._read_references()
         try:
             async with asyncio.timeout(self.processes.git_seconds):
@@ -182,9 +184,8 @@ class Push:
             updates = _compare_references(former_references, await self._read_references())
             await self._describe("", updates)
         finally:
-            accept = self.server.git_pushes.accept
-            pusher = self.by, updates, self._id, self.token
-            self._events = await run_in_threadpool(accept, self.call.repository, *pusher)
+            accept, (by, token) = self.server.git_pushes.accept, self._pusher
+            self._events = await run_in_threadpool(accept, self.call.repository, by, updates, self._id, token)
 
     async def _format_messages(self) -> bytes:
         """The messages of the push, as packets. Errors are ignored, because the push is already done."""
@@ -195,14 +196,19 @@ class Push:
             return b""
 
     async def _list_started_executions(self) -> list[tuple[Event, Sequence[Execution] | None]]:
-        """The executions of each event; None for an event that is not handled within START_SECONDS."""
+        """The executions of each event; None for an event that is not handled within START_SECONDS.
+
+        Executions that the caller may not see are left out, and so is an event that has no other ones.
+        """
         store, end = self.server.store, time.monotonic() + START_SECONDS
         handled_events: list[tuple[Event, Sequence[Execution] | None]] = []
         for event in self._events[:MAX_EVENTS]:
             while not (is_handled := await run_in_threadpool(_is_handled, store, event.id)) and time.monotonic() < end:
                 await asyncio.sleep(POLL_SECONDS)
             executions = await run_in_threadpool(store.executions.list_caused_by, event.id)
-            handled_events.append((event, executions if is_handled or executions else None))
+            visible = [each for each in executions if self.caller.can(Permission.READ, pipeline=each.pipeline)]
+            if visible or not executions:
+                handled_events.append((event, visible if is_handled or visible else None))
         return handled_events
 
     async def _run_git(self) -> bytes:

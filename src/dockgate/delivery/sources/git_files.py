@@ -35,6 +35,8 @@ MAX_LIKE = 1000
 _BRANCH = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]{0,199}")
 _AUTHOR = re.compile(r"[^<>\x00-\x1f\x7f]{1,100} <[^<>\s\x00-\x1f\x7f]{1,200}>")
 MAX_MESSAGE = 10_000
+# Bytes of a name in a path: file systems refuse longer ones in a checkout.
+MAX_NAME = 255
 # With -z, each field ends with NUL, which no name and no message contains.
 _COMMIT_FORMAT = "%H%x00%an <%ae>%x00%ad%x00%B"
 
@@ -164,11 +166,11 @@ def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: s
             if mode not in (None, *_FILES):
                 raise ConflictError(f"{path} is not a file", "Choose another path.")
             blob = run("-C", str(place), "hash-object", "-w", "--stdin", input_text=content).strip()
+            entry = f"{mode or _FILES[0]},{blob},{path}"
             try:
-                entry = f"{mode or _FILES[0]},{blob},{path}"
                 run("-C", str(place), "update-index", "--add", "--cacheinfo", entry, variables=index)
             except UnavailableError as error:
-                raise ConflictError(f"{path} cannot be a file: {error}", "Choose another path.") from error
+                raise _make_refused_path_error(place, parent, path) from error
         tree = run("-C", str(place), "write-tree", variables=index).strip()
     name, _, mail = author.rstrip(">").rpartition(" <")
     people = {
@@ -178,6 +180,21 @@ def _commit(place: Path, parent: str | None, files: Mapping[str, str], author: s
     }
     arguments = ("commit-tree", tree, *(("-p", parent) if parent else ()), "-F", "-")
     return run("-C", str(place), *arguments, input_text=f"{message.rstrip()}\n", variables=people).strip()
+
+
+def _make_refused_path_error(place: Path, parent: str | None, path: str) -> ConflictError:
+    """The error of a path that git refuses: mostly because there is a file where it needs a folder."""
+    parts = path.split("/")
+    folders = ["/".join(parts[:number]) for number in range(1, len(parts))]
+    for folder in folders:
+        if parent and _read_mode(place, parent, folder) not in (None, "040000"):
+            return make_file_above_error(path, folder)
+    return ConflictError(f"git does not accept {path} as the path of a file", "Choose another path.")
+
+
+def make_file_above_error(path: str, file: str) -> ConflictError:
+    """Return the error of a path below a file."""
+    return ConflictError(f"{path} cannot be a file, because {file} is no folder", "Choose another path.")
 
 
 def check_edit(edit: FileEdit) -> str:
@@ -207,6 +224,8 @@ def check_content(path: str, content: str) -> str:
         raise UsageError(
             f"{path} names submodules", "Push it with git: the server checks it for commands (git-fsck(1))."
         )
+    if any(len(name.encode()) > MAX_NAME for name in path.split("/")):
+        raise UsageError(f"{path} has a name of more than {MAX_NAME} bytes", "Most file systems refuse such names.")
     return check_path(path)
 
 

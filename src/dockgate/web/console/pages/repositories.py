@@ -1,31 +1,25 @@
-"""Git repositories: their files and commits, and a change of one file.
+"""Git repositories: their files and commits."""
 
-The change starts pipelines as a push does.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 from urllib.parse import quote, urlencode
 
 from fastapi import Query, Request
 from fastapi.responses import PlainTextResponse, Response
 
-from dockgate.delivery.pipeline import list_source_branches
-from dockgate.delivery.repository_files import EntryKind, FileEdit, TreeEntry
+from dockgate.delivery.repository_files import EntryKind, TreeEntry
 from dockgate.delivery.source_ports import Commit
-from dockgate.identity.model import Caller
-from dockgate.services.pipelines.git_pushes import find_email
-from dockgate.shared.errors import ChangedError, ConflictError, NotFoundError, TooLargeError, UsageError
+from dockgate.shared.errors import NotFoundError, TooLargeError
 from dockgate.web import api
 from dockgate.web.api import pipelines as calls
 from dockgate.web.api import repository_contents as contents
-from dockgate.web.authorization import describe_call
+from dockgate.web.console.edited_text import decode_text
 from dockgate.web.console.formats import MAX_BEGINNING
 from dockgate.web.console.list_links import ListLinks
-from dockgate.web.console.pages.definitions import compare_texts
-from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.pages.file_edits import explain_read_only, list_started_pipelines
+from dockgate.web.console.pages.revisions import find_kind, list_tags, redirect_to_revision
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
+from dockgate.web.console.routes import make_page_router
 from dockgate.web.console.tables import PageTable, make_page_table
 from dockgate.web.console.text_pages import make_text_page, split_lines
 from dockgate.web.paging import Cursor, PageQuery, list_sort_names
@@ -35,8 +29,6 @@ COMMITS = 50
 MAX_EXECUTIONS = 20
 # Lines of a difference that a page shows.
 MAX_DIFF_LINES = 2000
-# Bytes of a file that a form changes: what it sends encoded has room in a body.
-MAX_EDITED = 128 << 10
 # Folders above a path that lead to their pages, the lowest.
 MAX_PARENTS = 10
 # Branches or tags of a repository on its page, and branches of each in the list of repositories.
@@ -100,7 +92,7 @@ def show_repository(
         branches=sorted(heads)[:MAX_NAMES],
         clone_url=server.make_clone_url(name),
         entries=make_entry_table(request, server.files.list(name, branch, "") if branch else (), branch),
-        tags=make_page_table(request, "tags", _list_tags(server.source.list_references(name)), {}, ("",), MAX_NAMES),
+        tags=make_page_table(request, "tags", list_tags(server.source.list_references(name)), {}, ("",), MAX_NAMES),
         after=after,
         commits=commits[:COMMITS],
         commits_refusal=commits_refusal,
@@ -113,27 +105,6 @@ def make_entry_table(request: Request, entries: Sequence[TreeEntry], at: str, fo
     longest_link = len(quote(f"{folder}{at}")) + max((len(quote(entry.name)) for entry in entries), default=0)
     limit = min(max(MAX_LINKS // max(longest_link, 1), MIN_ENTRIES), MAX_ENTRIES)
     return make_page_table(request, "files", entries, _ENTRY_KEYS, _ENTRY_SORTS, limit)
-
-
-def _list_tags(references: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The tags with their objects, by name."""
-    prefix = "refs/tags/"
-    return sorted(
-        (ref.removeprefix(prefix), object_id) for ref, object_id in references.items() if ref.startswith(prefix)
-    )
-
-
-def _redirect_to_revision(server: api.ServerDependency, name: str, page: str, path: str) -> Response:
-    """Redirect from a path that begins with a branch, tag or commit, as people type it, to the page of the file."""
-    names = {*server.source.list_heads(name), *(tag for tag, _ in _list_tags(server.source.list_references(name)))}
-    parts = path.split("/")
-    beginnings = ("/".join(parts[:count]) for count in range(len(parts), 0, -1))
-    at = next((beginning for beginning in beginnings if beginning in names), parts[0])
-    if not at:
-        raise UsageError("the path names no branch, tag or commit", "Open the file from the page of its repository.")
-    file_path = path[len(at) + 1 :]
-    place = f"/{page}/{quote(file_path)}" if file_path else ""
-    return redirect_to(f"/repositories/{quote(name)}{place}?{urlencode({'at': at})}")
 
 
 @router.get("/repositories/{name}/files/{path:path}")
@@ -151,21 +122,20 @@ def show_file(
     Without `at`, the path begins with the branch, tag or commit.
     """
     if not at:
-        return _redirect_to_revision(server, name, "files", path)
+        return redirect_to_revision(server, name, "files", path)
     common: dict[str, Any] = {"name": name, "at": at, "file_path": path, "parents": _list_parents(name, path, at)}
-    kind = _find_kind(server, name, at, path)
+    kind = find_kind(server, name, at, path)
     if kind is EntryKind.FOLDER:
         entries = make_entry_table(request, server.files.list(name, at, path), at, path)
         return render_page(request, caller, "folder.html", title=f"{path} in {name}", entries=entries, **common)
     page, reason, content = None, "", b""
     try:
         content = server.files.read(name, at, path)
-        page = make_text_page(split_lines(content.decode("utf-8")), first) if b"\0" not in content else None
-        reason = "" if page else "This file is not text."
+        text = decode_text(content)
+        page = None if text is None else make_text_page(split_lines(text), first)
+        reason = "This file is not text in UTF-8."
     except TooLargeError as error:
         reason = str(error)
-    except UnicodeDecodeError:
-        reason = "This file is not text in UTF-8."
     return render_page(
         request,
         caller,
@@ -174,23 +144,16 @@ def show_file(
         page=page,
         reason=reason,
         is_branch=at in server.source.list_heads(name),
-        edit_refusal=_explain_read_only(kind, content),
+        edit_refusal=explain_read_only(kind, content),
         **common,
     )
-
-
-def _explain_read_only(kind: EntryKind, content: bytes) -> str | None:
-    """Return why a form does not change a file; None if it does."""
-    if kind is not EntryKind.FILE:
-        return "a link is not changed here"
-    return f"a file of more than {MAX_EDITED:,} bytes is not changed here" if len(content) > MAX_EDITED else None
 
 
 @router.get("/repositories/{name}/raw/{path:path}")
 def download_raw(name: str, path: str, caller: api.Reader, server: api.ServerDependency, at: str = "") -> Response:
     """Download a file. Without `at`, the path begins with the branch, tag or commit."""
     if not at:
-        return _redirect_to_revision(server, name, "raw", path)
+        return redirect_to_revision(server, name, "raw", path)
     file_name = quote(path.rpartition("/")[2], safe="")
     headers = {
         "Content-Disposition": f"attachment; filename*=UTF-8''{file_name}",
@@ -237,11 +200,7 @@ def show_commit(
         against=against.strip(),
         refusal=refusal,
         committed=committed,
-        starts=[
-            pipeline for pipeline in _list_pipelines(server, name, committed) if caller.can_reach(pipeline=pipeline)
-        ]
-        if committed
-        else (),
+        starts=list_started_pipelines(server, caller, name, committed) if committed else (),
         executions=[
             row.execution
             for row in server.store.source_commits.list_of_commit(name, shown_commit.id)
@@ -260,117 +219,6 @@ def _split_message(message: str) -> list[str]:
     """The lines of a commit's message that its page does not show as the title."""
     subject, _, body = message.partition("\n")
     return split_lines(message if len(subject) > MAX_BEGINNING else body.strip())
-
-
-@router.get("/repositories/{name}/edit/{path:path}")
-def show_edit_form(
-    name: str, path: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = ""
-) -> Response:
-    """Show the form to change a file of a branch. Without `at`, the path begins with the branch."""
-    if not at:
-        return _redirect_to_revision(server, name, "edit", path)
-    head = server.source.list_heads(name).get(at)
-    if head is None:
-        raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
-    content = server.files.read(name, head, path)
-    if refusal := _explain_read_only(_find_kind(server, name, head, path), content):
-        raise UsageError(refusal, "Change it with git, and push it.")
-    values = {"content": content.decode("utf-8", "replace"), "head": head, "at": at}
-    return _render_edit_form(request, caller, server, name, path, values)
-
-
-@router.get("/repositories/{name}/new")
-def show_new_file_form(
-    name: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = "main"
-) -> Response:
-    """Show the form for a new file of a branch."""
-    values = {"content": "", "head": server.source.list_heads(name).get(at, ""), "at": at}
-    return _render_edit_form(request, caller, server, name, "", values)
-
-
-def _render_edit_form(
-    request: Request,
-    caller: Caller,
-    server: api.ServerDependency,
-    name: str,
-    path: str,
-    values: dict[str, str],
-    error: Exception | None = None,
-    lines: Sequence[str] | None = None,
-) -> Response:
-    """The form to change a file, with what was wrong.
-
-    `lines` are what the text changes in the file of a branch that has moved.
-    """
-    defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
-    code = 409 if isinstance(error, ConflictError) else 422 if error else 200
-    title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
-    return render_page(
-        request,
-        caller,
-        "file_edit.html",
-        code,
-        title=title,
-        name=name,
-        values={**defaults, **values},
-        starts=_list_pipelines(server, name, values["at"]),
-        error=error,
-        lines=lines,
-    )
-
-
-def _list_pipelines(server: api.ServerDependency, name: str, branch: str) -> list[str]:
-    """The pipelines that a commit to the branch starts."""
-    return [
-        pipeline.name
-        for pipeline in server.store.pipelines.list_newest()
-        if (name, branch) in list_source_branches(pipeline)
-    ]
-
-
-@router.post("/repositories/{name}/edit")
-def save_file(name: str, request: Request, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
-    """Commit a changed file to its branch, unless that has moved since the page was opened."""
-    names = ("content", "head", "at", "author", "email", "message", "path")
-    values = {field: fields.get(field, "") for field in names}
-    content = values["content"].replace("\r\n", "\n")
-    change = FileEdit(
-        branch=values["at"],
-        parent=values["head"] or None,
-        path=values["path"],
-        content=f"{content}\n" if content and not content.endswith("\n") else content,
-        author=f"{values['author']} <{values['email']}>",
-        message=values["message"],
-    )
-    pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
-    try:
-        commit = server.git_pushes.commit(server.files, name, change, pusher, token)
-    except ChangedError as error:
-        head = server.source.list_heads(name).get(change.branch)
-        lines = compare_texts(_read_text(server, name, head, change.path), change.content)
-        return _render_edit_form(
-            request, caller, server, name, change.path, {**values, "head": head or ""}, error, lines
-        )
-    except (UsageError, ConflictError) as error:
-        return _render_edit_form(request, caller, server, name, values["path"], values, error)
-    describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
-    return redirect_to(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
-
-
-def _read_text(server: api.ServerDependency, name: str, head: str | None, path: str) -> str:
-    """The text of a file in a commit; that of a file that does not exist is empty."""
-    try:
-        return server.files.read(name, head, path).decode("utf-8", "replace") if head else ""
-    except NotFoundError:
-        return ""
-
-
-def _find_kind(server: api.ServerDependency, name: str, at: str, path: str) -> EntryKind:
-    folder, _, last = path.rpartition("/")
-    for entry in server.files.list(name, at, folder):
-        if entry.name == last:
-            return entry.kind
-    raise NotFoundError(f"there is no {path!r} in {at} of {name}", "Open the repository's root.")
 
 
 def _list_parents(name: str, path: str, at: str) -> list[tuple[str, str]]:

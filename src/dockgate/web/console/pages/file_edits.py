@@ -1,0 +1,171 @@
+"""A change of one file of a repository, committed in the page. It starts pipelines as a push does."""
+
+from collections.abc import Sequence
+from urllib.parse import quote, urlencode
+
+from fastapi import Request
+from fastapi.responses import Response
+
+from dockgate.delivery.pipeline import list_source_branches
+from dockgate.delivery.repository_files import EntryKind, FileEdit
+from dockgate.identity.model import Caller, Permission
+from dockgate.services.pipelines.git_pushes import find_email
+from dockgate.services.web_services import WebServices
+from dockgate.shared.errors import ChangedError, ConflictError, DockgateError, NotFoundError, UsageError
+from dockgate.web import api
+from dockgate.web.authorization import describe_call
+from dockgate.web.console.edited_text import decode_text, make_field_text, restore_text
+from dockgate.web.console.pages.definitions import compare_texts
+from dockgate.web.console.pages.revisions import find_kind, redirect_to_revision
+from dockgate.web.console.pages.signing_in import Form
+from dockgate.web.console.rendering import render_page
+from dockgate.web.console.routes import make_page_router, redirect_to
+
+# Bytes of a file that a form changes: what it sends encoded has room in a body.
+MAX_EDITED = 128 << 10
+
+router = make_page_router()
+
+
+class _ExistingPathError(ConflictError):
+    """A form would overwrite a path that it was not opened with."""
+
+
+@router.get("/repositories/{name}/edit/{path:path}")
+def show_edit_form(
+    name: str, path: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = ""
+) -> Response:
+    """Show the form to change a file of a branch. Without `at`, the path begins with the branch."""
+    if not at:
+        return redirect_to_revision(server, name, "edit", path)
+    head = server.source.list_heads(name).get(at)
+    if head is None:
+        raise NotFoundError(f"there is no branch {at!r} in {name}", "Only the files of a branch can be changed.")
+    text = _read_editable(server, name, head, path)
+    values = {"content": make_field_text(text), "head": head, "at": at, "opened": path}
+    return _render_edit_form(request, caller, server, name, path, values)
+
+
+@router.get("/repositories/{name}/new")
+def show_new_file_form(
+    name: str, request: Request, caller: api.Runner, server: api.ServerDependency, at: str = "main"
+) -> Response:
+    """Show the form for a new file of a branch."""
+    values = {"content": "", "head": server.source.list_heads(name).get(at, ""), "at": at, "opened": ""}
+    return _render_edit_form(request, caller, server, name, "", values)
+
+
+def _render_edit_form(
+    request: Request,
+    caller: Caller,
+    server: WebServices,
+    name: str,
+    path: str,
+    values: dict[str, str],
+    error: DockgateError | None = None,
+    lines: Sequence[str] | None = None,
+) -> Response:
+    """The form to change a file, with what was wrong.
+
+    `lines` are what the text changes in the file of a branch that has moved.
+    """
+    defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
+    code = 409 if isinstance(error, ConflictError) else 422 if error else 200
+    title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
+    return render_page(
+        request,
+        caller,
+        "file_edit.html",
+        code,
+        title=title,
+        name=name,
+        values={**defaults, **values},
+        starts=list_started_pipelines(server, caller, name, values["at"]),
+        error=error,
+        does_path_exist=isinstance(error, _ExistingPathError),
+        lines=lines,
+    )
+
+
+def list_started_pipelines(server: WebServices, caller: Caller, name: str, branch: str) -> list[str]:
+    """The pipelines that a commit to the branch starts, of those that the caller may read."""
+    return [
+        pipeline.name
+        for pipeline in server.store.pipelines.list_newest()
+        if (name, branch) in list_source_branches(pipeline) and caller.can(Permission.READ, pipeline=pipeline.name)
+    ]
+
+
+@router.post("/repositories/{name}/edit")
+def save_file(name: str, request: Request, caller: api.Runner, server: api.ServerDependency, fields: Form) -> Response:
+    """Commit a changed file to its branch, unless that has moved since the page was opened.
+
+    The field `opened` is the path of the file that the page showed, empty for a new one.
+    """
+    names = ("content", "head", "at", "author", "email", "message", "path", "opened")
+    values = {field: fields.get(field, "") for field in names}
+    pusher, token = (caller.name, caller.token.id) if caller.token else (None, None)
+    try:
+        change = _make_change(server, name, values)
+        commit = server.git_pushes.commit(server.files, name, change, pusher, token)
+    except ChangedError as error:
+        head, form_text = server.source.list_heads(name).get(values["at"]), values["content"]
+        lines = compare_texts(restore_text(_read_text(server, name, head, values["path"])), restore_text(form_text))
+        moved_values = {**values, "head": head or ""}
+        return _render_edit_form(request, caller, server, name, values["path"], moved_values, error, lines)
+    except (UsageError, ConflictError) as error:
+        return _render_edit_form(request, caller, server, name, values["path"], values, error)
+    describe_call(request, f"refs/heads/{change.branch} {change.parent or 'new'} -> {commit}")
+    return redirect_to(f"/repositories/{quote(name)}/commits/{commit}?{urlencode({'committed': change.branch})}")
+
+
+def _make_change(server: WebServices, name: str, values: dict[str, str]) -> FileEdit:
+    """The change that a form describes.
+
+    Raises UsageError for a file that a form does not change, and ConflictError for a path that exists and is not the
+    one that was opened.
+    """
+    head, path = values["head"], values["path"]
+    original = ""
+    try:
+        kind = find_kind(server, name, head, path) if head else None
+    except NotFoundError:
+        kind = None
+    if kind in (EntryKind.FILE, EntryKind.LINK):
+        if path != values["opened"]:
+            raise _ExistingPathError(f"{path} exists already", "Change that file, or choose another path.")
+        original = _read_editable(server, name, head, path)
+    return FileEdit(
+        branch=values["at"],
+        parent=head or None,
+        path=path,
+        content=restore_text(values["content"], original),
+        author=f"{values['author']} <{values['email']}>",
+        message=values["message"],
+    )
+
+
+def _read_editable(server: WebServices, name: str, at: str, path: str) -> str:
+    """The text of a file that a form changes. Raises UsageError for another file."""
+    content = server.files.read(name, at, path)
+    text = decode_text(content)
+    if text is None:
+        raise UsageError("a file that is not text in UTF-8 is not changed here", "Change it with git, and push it.")
+    if refusal := explain_read_only(find_kind(server, name, at, path), content):
+        raise UsageError(refusal, "Change it with git, and push it.")
+    return text
+
+
+def explain_read_only(kind: EntryKind, content: bytes) -> str | None:
+    """Return why a form does not change a text; None if it does."""
+    if kind is not EntryKind.FILE:
+        return "a link is not changed here"
+    return f"a file of more than {MAX_EDITED:,} bytes is not changed here" if len(content) > MAX_EDITED else None
+
+
+def _read_text(server: WebServices, name: str, head: str | None, path: str) -> str:
+    """The text of a file in a commit; that of a file that does not exist is empty."""
+    try:
+        return server.files.read(name, head, path).decode("utf-8", "replace") if head else ""
+    except NotFoundError:
+        return ""
