@@ -18,6 +18,7 @@ from dockgate.identity.model import (
     hash_secret,
     read_roles,
     read_token,
+    require_permission,
     write_token,
 )
 from dockgate.shared.errors import DeniedError, UsageError
@@ -160,3 +161,26 @@ def test_roles_are_read_with_their_repositories() -> None:
         (Role.VIEWER,),
         (ProjectRole(Role.DEVELOPER, "team-a/*"),),
     )
+
+
+@pytest.mark.parametrize(
+    ("limits", "text"),
+    [
+        ({}, None),
+        ({"scopes": (Permission.READ,)}, "may only read"),
+        ({"repositories": ("web", "api")}, "works only for the repositories web, api"),
+        (
+            {"scopes": (Permission.READ, Permission.RUN), "repositories": ("web",), "pipelines": ("Web",)},
+            "may only read and run and works only for the repositories web and the pipelines Web",
+        ),
+    ],
+)
+def test_a_token_says_what_it_is_limited_to(limits: dict[str, object], text: str | None) -> None:
+    assert token(**limits).describe_limits() == text
+    caller = Caller(Principal("ada", (Role.ADMIN,)), token(**limits))
+    assert caller.can(Permission.ADMINISTER) == (text is None)
+    assert caller.explain_token_limit(Permission.ADMINISTER) == text
+    assert Caller(ANN, token(**limits)).explain_token_limit(Permission.ADMINISTER) is None
+    if text:
+        with pytest.raises(DeniedError, match=f"this token of ada {text}"):
+            require_permission(caller, Permission.ADMINISTER)

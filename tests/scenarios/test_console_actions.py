@@ -2,17 +2,19 @@
 
 import re
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import click
 import pytest
 from click.exceptions import Exit
 from markupsafe import escape
-from tests.scenarios.browser import Browser
+from tests.scenarios.browser import Browser, Forms
 from tests.scenarios.console_site import Site
+from tests.scenarios.live import PIPELINE
 from tests.scenarios.server import ServerSystem
 
 from dockgate.cli.main import root
@@ -157,3 +159,41 @@ def test_every_command_that_a_page_copies_is_one(browser: Browser) -> None:
             assert command
             command.make_context(text, words)
         assert not re.search(r"\b[A-Z]{2,}\b", text)
+
+
+LIMITS: Mapping[str, Mapping[str, Any]] = {
+    "role": {"principal": "webdev"},
+    "token for a repository": {"principal": "ada", "repositories": ["web"]},
+    "token for a pipeline": {"principal": "ada", "pipelines": ["web"]},
+}
+
+
+@pytest.mark.parametrize("who", LIMITS)
+def test_no_page_for_a_limited_caller_links_what_is_closed_to_it(site: Site, who: str) -> None:
+    """A pipeline of two repositories is closed to who has one of them, as is the service of another."""
+    secret = PIPELINE.format(name="secret", repository="web", service="web", timeout="7d")
+    second_source = "- {name: Other, type: source, repository: api, output: Other}"
+    secret = secret.replace("actions:", f"actions:\n      {second_source}", 1).replace(
+        "image: web/app", "image: secret/app"
+    )
+    site.server.apply(secret)
+    if who == "role":
+        role = {"role": "developer", "repositories": "web"}
+        site.server.post("/principals", {"name": "webdev", "roles": [], "project_roles": [role]})
+    token = site.token(**LIMITS[who])
+    source: dict[str, str | None] = dict.fromkeys(("/", "/pipelines", "/repositories", "/events", "/images"))
+    if who == "role":
+        source["/repositories/web/edit/Dockerfile?at=main"] = None
+    waiting, refused = list(source), []
+    with Browser(site.server, token) as browser:
+        while waiting:
+            path = waiting.pop(0)
+            answer = browser.get(path)
+            if answer.status_code in (403, 404):
+                refused.append((path, source[path]))
+            assert "secret" not in answer.text, path
+            links = Forms(answer.text).links if "text/html" in answer.headers.get("content-type", "") else ()
+            fresh = [link for link in links if "?" not in link and link not in source]
+            source.update(dict.fromkeys(fresh, path))
+            waiting.extend(fresh)
+    assert not refused, "\n".join(map(str, refused))

@@ -61,17 +61,19 @@ class ProjectRole:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """A part of the server: repositories whose names match a pattern, and the pipelines that build them.
+    """A part of the server: repositories that match a pattern, their pipelines, and what these build.
 
-    `team-a/*` matches `team-a`, too: the git repository beside the image repositories.
+    `team-a/*` matches `team-a`, too: the git repository beside the image repositories. `built_repositories` are the
+    image repositories that these pipelines alone build, whatever they are called.
     """
 
     repositories: tuple[str, ...] = ()
     pipelines: frozenset[str] = frozenset()
+    built_repositories: frozenset[str] = frozenset()
 
     def has_repository(self, name: str) -> bool:
-        """Return whether a pattern of the project covers the repository."""
-        return any(
+        """Return whether the project covers the repository, by a pattern or because its pipelines build it."""
+        return name in self.built_repositories or any(
             fnmatchcase(name, pattern) or (pattern.endswith("/*") and name == pattern.removesuffix("/*"))
             for pattern in self.repositories
         )
@@ -175,6 +177,16 @@ class Token:
         """Return whether this is the token's secret, compared in constant time."""
         return hmac.compare_digest(hash_secret(secret), self.digest)
 
+    def describe_limits(self) -> str | None:
+        """Say what the token is limited to, after "this token"; None for a token without limits."""
+        by_kind = {"repositories": self.repositories, "pipelines": self.pipelines}
+        subjects = [f"the {kind} {', '.join(names)}" for kind, names in by_kind.items() if names]
+        limits = [
+            *([f"may only {' and '.join(self.scopes)}"] if self.scopes else ()),
+            *([f"works only for {' and '.join(subjects)}"] if subjects else ()),
+        ]
+        return " and ".join(limits) or None
+
 
 @dataclass(frozen=True, slots=True)
 class Session:
@@ -219,16 +231,25 @@ class Caller:
         return self.token is not None and bool(self.token.repositories or self.token.pipelines)
 
     def can(self, permission: Permission, *, repository: str | None = None, pipeline: str | None = None) -> bool:
-        """Return whether the caller has the permission for this repository or pipeline; without any, all."""
+        """Return whether the caller has the permission for this repository or pipeline.
+
+        Without any: everywhere.
+        """
         if not self._has_scope(permission):
             return False
         if not repository and not pipeline:
-            return self.principal.can(permission)
+            return self.principal.can(permission) and not self._has_limited_token
         return replace(self, permission=permission).can_reach(repository=repository, pipeline=pipeline)
 
     def can_somewhere(self, permission: Permission) -> bool:
         """Return whether the caller has the permission everywhere, or for some repositories."""
         return self._has_scope(permission) and self.principal.can_somewhere(permission)
+
+    def explain_token_limit(self, permission: Permission) -> str | None:
+        """Say what the token is limited to if only that keeps the caller from a permission; else None."""
+        is_out_of_scope = self.principal.can_somewhere(permission) and not self.can_somewhere(permission)
+        is_limited_here = self.principal.can(permission) and not self.can(permission)
+        return self.token.describe_limits() if self.token and (is_out_of_scope or is_limited_here) else None
 
     def get_limits(self, permission: Permission) -> RepositoryLimits:
         """Return the repositories for which the caller has the permission, to be stored with what it does."""
@@ -292,12 +313,17 @@ class AuditEntry:
 
 
 def require_permission(caller: Caller, permission: Permission) -> None:
-    """Raise DeniedError, which names the sufficient roles, unless the caller has the permission."""
+    """Raise DeniedError unless the caller has the permission: it names the roles, or the token's limit."""
     if not caller.can(permission):
+        if limit := caller.explain_token_limit(permission):
+            raise DeniedError(
+                f"permission denied: this token of {caller.name} {limit}",
+                f"Use a token of {caller.name} with the permission {permission}: `dockgate token create`.",
+            )
         roles = " or ".join(role for role, permissions in PERMISSIONS.items() if permission in permissions)
         raise DeniedError(
             f"permission denied: {caller.name} needs the permission {permission} (role {roles})",
-            f"Ask an admin for the role, or use a token whose scopes include {permission}.",
+            "Ask an admin for the role: `dockgate principal roles`.",
         )
 
 

@@ -186,7 +186,7 @@ class RequirePermission:
             permission = self.alternative
         if not caller.can_somewhere(permission):
             require_permission(caller, permission)
-        caller = replace(server.people.add_project_pipelines(caller), permission=permission)
+        caller = replace(server.people.add_projects(caller), permission=permission)
         if caller.is_limited and request.scope["endpoint"] not in _self_checking_calls:
             caller.require(**_read_subject(request))
         return caller

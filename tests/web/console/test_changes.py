@@ -27,7 +27,7 @@ def test_every_kind_has_a_state_that_people_know_a_sentence_and_a_page() -> None
         assert get_mark(change.state).word != "Unknown", event.detail_type
         assert change.subject, event.detail_type
         assert change.sentence, event.detail_type
-        assert change.href.startswith("/"), event.detail_type
+        assert (change.href or "").startswith("/"), event.detail_type
     assert kinds == set(KINDS)
 
 

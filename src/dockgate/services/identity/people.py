@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 
 from dockgate.config import Settings
 from dockgate.delivery.ports import Clock
+from dockgate.delivery.projects import make_project
 from dockgate.identity.model import (
     LOCAL,
     PRINCIPAL,
@@ -20,7 +21,6 @@ from dockgate.identity.model import (
     Caller,
     Permission,
     Principal,
-    Project,
     ProjectRole,
     Role,
     Token,
@@ -125,21 +125,16 @@ class People:
         _require_roles(name, roles, project_roles)
         return self.store.principals.set_roles(name, tuple(dict.fromkeys(roles)), tuple(dict.fromkeys(project_roles)))
 
-    def add_project_pipelines(self, caller: Caller) -> Caller:
-        """The caller with the pipelines of the repositories for which it has roles."""
+    def add_projects(self, caller: Caller) -> Caller:
+        """The caller with the projects of its roles: their pipelines, and what these build."""
         limited_permissions = [permission for permission in Permission if caller.principal.list_patterns(permission)]
         if not limited_permissions:
             return caller
-        sources = self.store.pipelines.list_sources()
-        projects = {}
-        for permission in limited_permissions:
-            project = Project(caller.principal.list_patterns(permission))
-            names = (
-                name
-                for name, repositories in sources.items()
-                if repositories and all(map(project.has_repository, repositories))
-            )
-            projects[permission] = replace(project, pipelines=frozenset(names))
+        pipelines, git_repositories = self.store.pipelines.list_newest(), self.store.repositories.list_names()
+        projects = {
+            permission: make_project(caller.principal.list_patterns(permission), pipelines, git_repositories)
+            for permission in limited_permissions
+        }
         return replace(caller, projects=projects)
 
     def issue(

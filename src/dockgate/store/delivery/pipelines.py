@@ -7,7 +7,7 @@ from typing import NamedTuple
 from sqlalchemy import bindparam, func, insert, select, tuple_, update
 
 from dockgate.delivery.model import Pipeline
-from dockgate.delivery.registry_access import list_built_repositories, list_source_repositories
+from dockgate.delivery.registry_access import list_built_repositories
 from dockgate.shared.canonical import encode
 from dockgate.store.engine import Database
 from dockgate.store.queries import find_pipeline, is_one_of, make_text_list, require_pipeline
@@ -103,10 +103,6 @@ class Pipelines:
         query = select(pipelines.c.name, func.max(pipelines.c.version)).group_by(pipelines.c.name)
         with self._database.read() as connection:
             return {row[0]: row[1] for row in connection.execute(query)}
-
-    def list_sources(self) -> Mapping[str, frozenset[str]]:
-        """The source repositories of each pipeline's newest version, by name."""
-        return {pipeline.name: list_source_repositories(pipeline) for pipeline in self.list_newest()}
 
     def is_built(self, repository: str) -> bool:
         """Return whether any version of any pipeline pushes its builds to this image repository."""

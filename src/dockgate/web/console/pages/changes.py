@@ -3,7 +3,7 @@
 These are deploys, failures, verdicts, risks and feeds.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,18 +28,26 @@ KINDS = (
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Something that happened, for the last time `at`, and `more` times before. `state` says how it looks."""
+    """Something that happened, for the last time `at`, and `more` times before.
+
+    `state` says how it looks, and `href` is its page, None if that is closed to the caller.
+    """
 
     state: str
     subject: str
     sentence: str
-    href: str
+    href: str | None
     at: str
     more: int = 0
 
 
-def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Sequence[Change], bool]:
-    """Find the changes since a time that the caller may see, newest first, and whether there are more."""
+def find_changes(
+    server: WebServices, caller: Caller, since: str, services: Collection[str]
+) -> tuple[Sequence[Change], bool]:
+    """Find the changes since a time that the caller may see, newest first, and whether there are more.
+
+    `services` are the names of those that the caller may see.
+    """
     events = [
         event
         for event in server.store.event_log.list_newest(KINDS, since, MAX_READ)
@@ -50,6 +58,8 @@ def find_changes(server: WebServices, caller: Caller, since: str) -> tuple[Seque
         change = make_change(event)
         if change is None:
             continue
+        if change.href == f"/running/{change.subject}" and change.subject not in services:
+            change = replace(change, href=None)
         present = changes.get(key := _make_group_key(event, change))
         changes[key] = replace(present, more=present.more + 1) if present else change
     grouped_changes = [

@@ -16,6 +16,7 @@ from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import DefinitionError, DockgateError
 from dockgate.web import api
 from dockgate.web.api import rules as calls
+from dockgate.web.api.deploys import list_visible_services
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -70,6 +71,7 @@ def show_events(
         live=None if position or is_oldest_first or error else "",
         title="Error: events" if error else "Events",
         events=page.entries,
+        services={service.name for service in list_visible_services(caller, server)} if caller.is_limited else None,
         vulnerabilities={event.seq: _list_vulnerabilities(event.body) for event in page.entries},
         bodies={event.seq: json.dumps(event.body, indent=2, ensure_ascii=False) for event in page.entries},
         pattern=pattern,
