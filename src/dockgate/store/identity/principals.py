@@ -9,7 +9,7 @@ from dockgate.identity.model import Permission, Principal, ProjectRole, Role, To
 from dockgate.shared.errors import ConflictError, NotFoundError
 from dockgate.store.engine import Database
 from dockgate.store.queries import make_row, select_as
-from dockgate.store.schema.identity import first_admin_links, identities, principals, tokens
+from dockgate.store.schema.identity import first_admin_links, identities, principals, sessions, tokens
 from dockgate.store.statements import insert_if_new, lock_name
 
 PRINCIPAL = select_as(Principal, principals)
@@ -99,8 +99,16 @@ class Principals:
         return self._change(name, {"roles": tuple(roles), "project_roles": tuple(project_roles)})
 
     def disable(self, name: str, now: str) -> Principal:
-        """Disable a principal, and so its tokens."""
-        return self._change(name, {"disabled_at": now})
+        """Disable a principal, and so its tokens. Its sessions end."""
+        own_tokens = tokens.c.principal == name
+        own_sessions = sessions.c.token.in_(select(tokens.c.id).where(own_tokens)), sessions.c.ended_at.is_(None)
+        sign_ins = own_tokens, tokens.c.is_session, tokens.c.revoked_at.is_(None)
+        with self._database.write() as connection:
+            _lock_all(connection)
+            principal = _update(connection, name, {"disabled_at": now})
+            connection.execute(update(sessions).where(*own_sessions).values(ended_at=now))
+            connection.execute(update(tokens).where(*sign_ins).values(revoked_at=now))
+            return principal
 
     def enable(self, name: str) -> Principal:
         """Enable a disabled principal, and so its tokens that were not revoked."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from fastapi import Request
 from fastapi.responses import Response
 
-from dockgate.identity.model import ProjectRole, Role, Session, hash_secret, read_roles
+from dockgate.identity.model import Permission, ProjectRole, Role, Session, hash_secret, read_roles
 from dockgate.services.identity.people import TOKEN_DAYS
 from dockgate.shared.errors import ConflictError, DockgateError, UsageError
 from dockgate.store.identity.audit import AuditFilter, AuditResult
@@ -199,9 +199,12 @@ def issue_token(
     try:
         if not days.isdecimal():
             raise UsageError(f"{days!r} is not a number of days.", "Give a number from 1 to 366.")
-        issued_token = calls.create_token(calls.NewToken(name, float(days)), caller, server, fields.get("key", ""))
+        scopes = [permission for permission in Permission if fields.get(f"scope-{permission}") == "yes"]
+        repositories, pipelines = fields.get("repositories", "").split(), fields.get("pipelines", "").split()
+        new_token = calls.NewToken(name, float(days), scopes, repositories, pipelines)
+        issued_token = calls.create_token(new_token, caller, server, fields.get("key", ""))
     except (UsageError, ConflictError) as error:
-        return _render_person(request, caller, server, name, error=error, values={"days": days})
+        return _render_person(request, caller, server, name, error=error, values={**fields, "days": days})
     return _render_person(request, caller, server, name, issued_token.text)
 
 
