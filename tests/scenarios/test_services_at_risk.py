@@ -81,16 +81,6 @@ def notices(server: ServerSystem, name: str) -> list[str]:
     return [kind for kind in (BEGAN, NEAR, PASSED, ENDED) for key in server.notified(kind) if f"/{name}/" in key]
 
 
-def wait_for_due(server: ServerSystem, name: str, kinds: list[str]) -> None:
-    """Wait until the service's events are of these kinds: the last one has to be due for an hour."""
-    until(
-        lambda: any(risk.due == kinds[-1] for risk in server.store.service_risks.list() if risk.service == name),
-        seconds=40,
-    )
-    server.clock.ahead += timedelta(hours=1)
-    until(lambda: announced_kinds(server, name) == kinds, seconds=40)
-
-
 def publish(server: ServerSystem, name: str, severity: Severity) -> None:
     server.advisories.advisories = [*server.advisories.advisories, advisory(name, severity, "2")]
 
@@ -116,9 +106,9 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert detail["owners"] == ["role:security", "target:chat"]
 
     server.clock.ahead += timedelta(days=2, hours=1)
-    wait_for_due(server, "staged", [BEGAN, NEAR])
+    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR], seconds=40)
     server.clock.ahead += timedelta(days=1)
-    wait_for_due(server, "staged", [BEGAN, NEAR, PASSED])
+    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED], seconds=40)
     assert server.runs(image)
     assert service(server, "staged")["at_risk_until"] == deadline
 
@@ -127,7 +117,7 @@ def test_a_service_at_risk_is_announced_once_at_each_stage_and_keeps_running(ser
     assert server.redeploy(image) == "Deployed"
     assert announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED]
     server.clock.ahead += timedelta(days=1, hours=1)
-    wait_for_due(server, "staged", [BEGAN, NEAR, PASSED, ENDED])
+    until(lambda: announced_kinds(server, "staged") == [BEGAN, NEAR, PASSED, ENDED], seconds=40)
     until(lambda: len(notices(server, "staged")) == 4, seconds=40)
     assert notices(server, "staged") == [BEGAN, NEAR, PASSED, ENDED]
 
@@ -143,7 +133,7 @@ def test_an_advisory_that_flaps_is_announced_once(server: ServerSystem) -> None:
         server.clock.ahead += timedelta(hours=1)
     assert announced_kinds(server, "flapping") == [BEGAN]
     server.clock.ahead += timedelta(days=1, hours=1)
-    wait_for_due(server, "flapping", [BEGAN, ENDED])
+    until(lambda: announced_kinds(server, "flapping") == [BEGAN, ENDED], seconds=40)
 
 
 def test_another_image_ends_the_risk_at_once(server: ServerSystem) -> None:
