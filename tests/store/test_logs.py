@@ -31,6 +31,13 @@ def test_reading_a_log_continues_from_an_offset(store: Store) -> None:
     assert store.logs.read(key("Build", 2), 0) == (b"", 0)
 
 
+def test_the_end_of_a_log_has_complete_lines(store: Store) -> None:
+    assert store.logs.read_end(key("Build"), 9) == b""
+    store.logs.append(key("Build"), "first", "second", "end")
+    assert store.logs.read_end(key("Build"), 16) == b"second\nend\n"
+    assert store.logs.read_end(key("Build"), 99) == b"first\nsecond\nend\n"
+
+
 def test_a_long_log_comes_in_parts_of_whole_lines(store: Store) -> None:
     line = "x" * 99_999
     for _ in range(12):

@@ -67,6 +67,17 @@ class Logs:
             complete = data
         return complete, offset + len(complete)
 
+    def read_end(self, key: ActionKey, size: int) -> bytes:
+        """The last complete lines, at most `size` bytes; b"" if there are none."""
+        try:
+            with self._make_path(key).open("rb") as file:
+                start = max(file.seek(0, os.SEEK_END) - size, 0)
+                file.seek(start)
+                data = file.read(size)
+        except FileNotFoundError:
+            return b""
+        return data if start == 0 else data.partition(b"\n")[2]
+
     def list_executions(self, before: float) -> Mapping[str, int]:
         """The executions whose logs have not grown since that time (since 1970), with their bytes."""
         sizes = ((unquote(Path(path).name), changed_at, size) for changed_at, path, size in _list_sizes(self._folder))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 from dockgate.delivery.builders.dockerfile import find_base_images
+from dockgate.delivery.builders.failure_reason import summarize_failure
 from dockgate.delivery.builders.images import Base, BuildImages, Layer
 from dockgate.delivery.builders.sandbox.sandbox import Job, Limits, Outcome, Paths, make_limit_options
 from dockgate.delivery.builders.workspaces import Workspaces
@@ -114,7 +115,7 @@ class PodmanBuilder(Builder):
             with tempfile.TemporaryDirectory(dir=self._scratch) as scratch:
                 outcome, state = self._try_build(request, dockerfile, bases, folder, Path(scratch), log)
             if outcome.result is None:
-                raise UnavailableError(f"the build of {name} left no image:\n{outcome.last_lines}", "Try again.")
+                raise UnavailableError(f"the build of {name} left no image: {outcome.last_line}", "Try again.")
             with outcome.result as archive:
                 if os.fstat(archive.fileno()).st_size > self._runner.limits.disk:  # with holes in it
                     raise BuildError(f"the image of {name} is larger than a build's disk", "Make it smaller.")
@@ -154,7 +155,7 @@ class PodmanBuilder(Builder):
         scratch: Path,
         log: Callable[[Sequence[str]], None],
     ) -> tuple[Outcome, "_State"]:
-        """Run podman. Raises BuildError with its last lines when the Dockerfile does not build."""
+        """Run podman. Raises BuildError with its reason when the Dockerfile does not build."""
         state = _State(folder / "state.json")
         manifests = {base.manifest for base in bases}
         # podman finds every image of its storage by its id: no build finds one that its provenance would lack.
@@ -200,17 +201,13 @@ class PodmanBuilder(Builder):
     def _fail(self, request: BuildRequest, outcome: Outcome, *, is_build: bool) -> None:
         name = f"{request.repository}:{request.key}"
         if outcome.is_full:
-            raise BuildError(
-                f"{name} needs more than the {self._runner.limits.disk} bytes of disk of a build:\n"
-                f"{outcome.last_lines}",
-                "DOCKGATE_BUILD_DISK on the server raises the limit. The next build starts with an empty disk.",
-            )
+            reason = f"{name} needs more than the {self._runner.limits.disk} bytes of disk of a build"
+            advice = "DOCKGATE_BUILD_DISK on the server raises the limit. The next build starts with an empty disk."
+            raise BuildError(reason, advice)
         if is_build:
-            raise BuildError(
-                f"{request.dockerfile} of {name} does not build:\n{outcome.last_lines}",
-                "Correct what the last lines name, commit and push again.",
-            )
-        raise UnavailableError(f"podman cannot work on the image of {name}:\n{outcome.last_lines}", "Try again.")
+            advice = "Correct what the log names, commit and push again."
+            raise BuildError(summarize_failure(request.dockerfile, outcome.last_lines), advice)
+        raise UnavailableError(f"podman cannot work on the image of {name}: {outcome.last_line}", "Try again.")
 
     def _build_command(self, request: BuildRequest, dockerfile: Path, paths: Paths) -> list[str]:
         options = [

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from dockgate.delivery.builders.failure_reason import find_last_line
 from dockgate.delivery.builders.sandbox import box, cgroups, network
 from dockgate.delivery.builders.sandbox.output import BuildLog, watch
 from dockgate.delivery.ports import BuildRequest
@@ -150,6 +151,11 @@ class Outcome:
     last_lines: str
     result: IO[bytes] | None = None
     is_full: bool = False
+
+    @property
+    def last_line(self) -> str:
+        """The last line of output, shortened."""
+        return find_last_line(self.last_lines)
 
 
 class Sandbox:
@@ -316,11 +322,12 @@ def _receive_outcome(
     result = os.fdopen(descriptors[0], "rb") if descriptors else None
     if is_out_of_memory and answer.get("code"):
         raise BuildError(
-            f"the build needed more than {limits.memory} bytes of memory:\n{last_lines}",
+            f"the build needed more than {limits.memory} bytes of memory",
             "DOCKGATE_BUILD_MEMORY on the server raises the limit.",
         )
     if "error" in answer:
-        raise UnavailableError(f"this host cannot keep a build apart: {answer['error']}\n{last_lines}", DOCTOR)
+        reason = ": ".join(filter(None, (answer["error"], find_last_line(last_lines))))
+        raise UnavailableError(f"this host cannot keep a build apart: {reason}", DOCTOR)
     failed_index = answer["failed"] if answer["code"] else None
     # podman deletes what a step wrote before it ends, so the output is used; at worst the repository loses its cache.
     is_full = answer["full"] or (failed_index is not None and _NO_SPACE in last_lines)

@@ -37,6 +37,10 @@ MAX_LINES = 1000
 MAX_LOG_BYTES = 16 << 20
 # Characters of a line before it is folded.
 MAX_LINE = 4000
+# Of a failed action's log on the execution's page: lines, characters of each, and bytes that are read for them.
+LAST_LINES = 12
+MAX_LAST_LINE = 400
+MAX_LAST_BYTES = 16_000
 # Reports on a verdict that an execution offers; the verdict's page has all.
 REPORTS = ("html", "sarif", "json")
 
@@ -101,6 +105,13 @@ def render_execution(
         shown_services=[service.name for service in list_visible_services(caller, server)] if caller.is_limited else (),
         waiting=[(stage, action) for stage, action in actions if action.state is RunState.WAITING],
         failed=[(stage, action) for stage, action in actions if action.state is RunState.FAILED],
+        last_lines=[
+            ((stage, action), lines)
+            for stage, action in actions
+            if action.state is RunState.FAILED
+            and action.attempt
+            and (lines := _read_last_lines(server, ActionKey(execution_id, stage.name, action.name, action.attempt)))
+        ],
         artifacts=make_page_table(
             request,
             "artifacts",
@@ -266,8 +277,13 @@ def _list_logs(server: WebServices, key: ActionKey) -> Sequence[tuple[ActionKey,
     return [(each, {position - 1: "prev", position + 1: "next"}.get(number, "")) for number, each in enumerate(keys)]
 
 
-def _fold_line(text: str) -> str:
-    return text if len(text) <= MAX_LINE else f"{text[:MAX_LINE]}…"
+def _fold_line(text: str, size: int = MAX_LINE) -> str:
+    return text if len(text) <= size else f"{text[:size]}…"
+
+
+def _read_last_lines(server: WebServices, key: ActionKey) -> Sequence[str]:
+    lines = server.store.logs.read_end(key, MAX_LAST_BYTES).decode("utf-8", "replace").split("\n")[:-1]
+    return [_fold_line(line, MAX_LAST_LINE) for line in lines[-LAST_LINES:]]
 
 
 def _read_lines(logs: Logs, key: ActionKey) -> tuple[list[str], bool]:
