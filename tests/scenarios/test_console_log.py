@@ -1,16 +1,20 @@
 """A log in the console: colours, search, wrapping, the way to earlier lines, and links to one line."""
 
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.scenarios.browser import Browser
 from tests.scenarios.console_site import HOSTILE, Site
+from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 
 from dockgate.delivery.model import ActionKey
 from dockgate.identity.model import Role
+from dockgate.shared.errors import BuildError
+from dockgate.web.console.pages.executions import LAST_LINES
 
 LINES = 2500
 
@@ -84,6 +88,45 @@ def test_the_logs_of_an_execution_lead_to_each_other(browser: Browser) -> None:
     page = browser.get(deploy).text
     assert f'<a href="{build}" rel="prev">Build</a>' in page
     assert 'rel="next"' not in page
+
+
+def _read_part(html: str, part: str) -> str:
+    """The opening tag and the content of a page's part, up to the next one."""
+    return html.partition(f'<div id="{part}"')[2].partition("<form")[0]
+
+
+def test_a_log_page_learns_how_its_action_ended_and_the_execution_says_why_first(site: Site, browser: Browser) -> None:
+    may_end, server = threading.Event(), site.server
+
+    def fail(moment: str) -> None:
+        may_end.wait(60)
+        raise BuildError("Dockerfile: RUN make failed with exit status 3: FATAL the reason", "Correct it.")
+
+    server.builder.fault = fail
+    execution = server.post("/pipelines/web/executions")["id"]
+    path = f"/executions/{execution}/Build/Build/1"
+    until(lambda: server.get(f"/executions/{execution}")["stages"][1]["actions"][0]["state"] == "InProgress")
+    server.store.logs.append(ActionKey(execution, "Build", "Build", 1), *map(str, range(40)), "\x1b[31mFATAL\x1b[0m")
+    running = _read_part(browser.get(path).text, "run")
+    assert f'hx-get="{path}"' in running
+    assert 'hx-select-oob="#live:outerMorph"' in running
+    assert "In progress" in running
+    searching = _read_part(browser.get(f"{path}?q=3").text, "run")
+    assert f'hx-get="{path}"' in searching, "the state is live during a search, too, but not what was found"
+    assert "hx-select-oob" not in searching
+    may_end.set()
+    until(lambda: server.get(f"/executions/{execution}")["execution"]["state"] == "Failed")
+    server.builder.fault = lambda moment: None
+    ended = _read_part(browser.get(path).text, "run")
+    assert "hx-get" not in ended
+    assert "Failed" in ended
+    assert "FATAL the reason" in ended
+    html = browser.get(f"/executions/{execution}").text
+    answer, _, rest = html.partition('<div class="answer')[2].partition("<details>")
+    assert "FATAL the reason. Correct it." in answer
+    last_lines = rest.partition("</details>")[0]
+    assert last_lines.count('<span class="line">') == LAST_LINES
+    assert '<span class="sgr-red">FATAL</span>' in last_lines
 
 
 def test_shortcuts_can_be_turned_off(site: Site) -> None:

@@ -66,6 +66,7 @@ function move(all, step) {
 
 const log = document.querySelector(".log[data-follow]");
 if (log) log.scrollTop = log.scrollHeight;
+if (!location.hash) document.querySelector(".log .chosen")?.scrollIntoView({ block: "center" });
 
 // A live page says when it has lost the server, and since when: its stream failed or is silent, or its polls fail.
 const notice = document.querySelector("#not-live");
