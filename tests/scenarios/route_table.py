@@ -124,6 +124,7 @@ ROUTES = {
     f"GET {V}/packages": Row(READ, ALWAYS),  # of what the token may see
     f"GET {V}/trends": Row(READ),
     f"GET {V}/tag-findings": Row(READ),
+    f"GET {V}/repository-findings": Row(READ),
     f"GET {V}/rules": Row(READ),
     f"GET {V}/rules/{{name}}": Row(READ),
     f"POST {V}/rules/{{name}}/test": Row(READ),
@@ -172,6 +173,7 @@ PAGES = {
     "GET /verdicts/{digest}/link": OPEN,  # the link's signature
     "GET /images": Row(READ, ALWAYS),
     "GET /images/{digest}": Row(READ, BOTH),
+    "GET /images/r": Row(READ, ALWAYS),
     "GET /images/r/{name:path}": Row(READ, REPOSITORY),
     "GET /images/{digest}/sbom": Row(READ, BOTH),
     "GET /verdicts/{digest}/report": Row(READ, BOTH),

@@ -27,6 +27,7 @@ CRITICAL = advisory("critical-fixed-0", Severity.CRITICAL, "2").id
 START = (
     *("/", "/pipelines", "/images", "/running", "/repositories", "/policies", "/waivers", "/waivers/new"),
     *("/vulnerabilities", f"/vulnerabilities/{CRITICAL}", "/packages/critical-fixed-0", "/images/r/api/app:latest"),
+    *("/images/r", "/images/r/api/app"),
     *("/pipelines/web/definition", "/new/pipeline?repository=web&service=web", "/vulnerabilities/CVE-1999-1"),
     *("/advisories", "/events", "/events/rules", "/people", "/audit", "/settings", "/styleguide", "/search?q=api"),
     *("/vex", "/workers", "/attestation-keys", "/gc", "/gc?plan=true"),

@@ -409,6 +409,19 @@ def test_search_opens_an_image_by_the_names_that_pages_show(site: Site, browser:
             assert browser.get("/search", params={"q": host + words}).headers["location"] == page
 
 
+def test_images_lead_from_repositories_to_tags(site: Site, browser: Browser) -> None:
+    push = site.server.get(f"/images/{site.rejected}")["pushes"][0]
+    name = push["repository"]
+    for page, link in (
+        ("/images", "/images/r"),
+        ("/images/r", f"/images/r/{name}"),
+        (f"/images/r/{name}", f"/images/r/{name}:{push['tag']}"),
+    ):
+        assert link in Forms(browser.get(page).text).links
+    assert "Findings of the last 1 image</h2>" in browser.get(f"/images/r/{name}").text
+    assert browser.get("/images/r/nothing/here").status_code == 404
+
+
 def test_two_commits_are_compared_and_commits_are_calls_too(site: Site, browser: Browser) -> None:
     before = site.server.get("/repositories/web/commits")[0]["id"]
     head = site.server.get("/repositories?limit=1000")

@@ -93,6 +93,8 @@ def browser(site: Site) -> Iterator[Browser]:
             "/images/IMAGE",
             "/images/IMAGE/sbom",
             "/packages/critical-fixed-0",
+            "/images/r",
+            "/images/r/api/app",
             "/images/r/api/app:latest",
             "/vulnerabilities",
             f"/vulnerabilities/{CRITICAL}",

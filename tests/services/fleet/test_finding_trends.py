@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.services.exposure_fleet import Fleet, day
-from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, package
+from tests.services.fleet.test_index import FLASK, IDNA, AdvisoryDatabase, advisory, digest, package
 from tests.store.factories import FACTORIES, opened
 
 from dockgate.scanner.model import Package
@@ -22,9 +22,10 @@ from dockgate.services.fleet.finding_trends import (
     count_open,
     list_last_days,
 )
-from dockgate.services.images.findings import find_by_layer, find_of_tag
+from dockgate.services.images.findings import find_by_layer, find_of_repository, find_of_tag
 from dockgate.shared.digest import compute_digest
 from dockgate.store.fleet.trends import ALWAYS
+from dockgate.store.records import PushedImage
 from dockgate.vulnerabilities.model import Severity
 
 
@@ -120,6 +121,24 @@ def test_a_tag_shows_what_it_named_on_each_day(fleet: Fleet) -> None:
     assert findings.severities[Severity.HIGH] == [None, 1, 1, 0, 0]
     assert [entry.counts for entry in findings.digests] == [[], [(1, Severity.HIGH)]]
     assert findings.digests[0].until is None
+
+
+def test_a_repository_shows_its_newest_images_each_once(fleet: Fleet) -> None:
+    fleet.push("a", "team/web", "web-1", package("idna", "3.6"))
+    fleet.push("other", "team/api", "1", package("idna", "3.6"))
+    fleet.today = 12
+    fleet.push("b", "team/web", "web-2", package("idna", "3.7"))
+    fleet.today = 13
+    fleet.store.images.add_push(PushedImage("team/web", "latest", digest("b"), day(13)))
+    fleet.store.images.add_push(PushedImage("team/web", "new", digest("c"), day(13)))
+    findings = find_of_repository(fleet.store, "team/web")
+    assert [(image.tag, image.counts) for image in findings.images] == [
+        ("new", None),
+        ("latest", []),
+        ("web-1", [(1, Severity.HIGH)]),
+    ]
+    assert findings.severities[Severity.HIGH] == [1, 0, None]
+    assert fleet.store.tag_history.summarize_repositories(["team/web", "none"]) == {"team/web": (4, day(13))}
 
 
 @pytest.mark.parametrize(

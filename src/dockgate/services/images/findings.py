@@ -72,6 +72,31 @@ class TagFindings:
     digests: list[DigestFindings]
 
 
+@dataclass(frozen=True, slots=True)
+class RepositoryImage:
+    """An image of a repository, with its findings by severity as they are known now.
+
+    `since` is when it came to its newest place there: under `tag`, null for none. `counts` is null if the image is not
+    in the index: it was not scanned with success.
+    """
+
+    digest: str
+    tag: str | None
+    since: str
+    counts: Counts | None
+
+
+@dataclass(frozen=True, slots=True)
+class RepositoryFindings:
+    """The findings of the newest images of a repository by severity.
+
+    `severities` begin with the oldest image, null where its findings are not known. `images` are the newest first.
+    """
+
+    severities: dict[Severity, list[int | None]]
+    images: list[RepositoryImage]
+
+
 def find_by_layer(store: Store, digest: str) -> Mapping[tuple[int, str], LayerFindings]:
     """Return what each layer of an image brought, by the platform's position and the layer's digest."""
     with store.database.read():
@@ -163,6 +188,35 @@ def find_of_tag(store: Store, repository: str, tag: str, now: datetime, day_coun
         for period in periods
     ]
     return TagFindings(days, series, digests)
+
+
+def find_of_repository(store: Store, repository: str) -> RepositoryFindings:
+    """Return the findings of the newest images of a repository."""
+    with store.database.read():
+        places = store.trends.list_newest_places(repository, MAX_DIGESTS)
+        components = _read_components(store, {place.digest for place in places})
+        component_ids = {number for numbers in components.values() for number in numbers}
+        lives = store.trends.list_lives(component_ids, has_past=False)
+    present: dict[int, list[Severity]] = {}
+    for life in lives:
+        present.setdefault(life.component, []).append(life.severity)
+    images = []
+    for place in places:
+        numbers = components.get(place.digest)
+        counts = (
+            None
+            if numbers is None
+            else _count_severities(severity for number in numbers for severity in present.get(number, ()))
+        )
+        images.append(RepositoryImage(place.digest, place.tag or None, place.since, counts))
+    severities: dict[Severity, list[int | None]] = {
+        severity: [
+            None if image.counts is None else sum(count for count, kind in image.counts if kind is severity)
+            for image in reversed(images)
+        ]
+        for severity in Severity
+    }
+    return RepositoryFindings(severities, images)
 
 
 def _count_endings(

@@ -123,6 +123,20 @@ class Trends:
         with self._database.read() as connection:
             return [TagPeriod(*row) for row in connection.execute(query)]
 
+    def list_newest_places(self, repository: str, limit: int) -> Sequence[TagPeriod]:
+        """Return the newest images of a repository, newest first, each in the newest of its places there."""
+        table = fleet_tags.c
+        rank = func.row_number().over(partition_by=table.digest, order_by=(table.since.desc(), table.id.desc()))
+        places = select(fleet_tags, rank.label("rank")).where(table.repository == repository).subquery()
+        query = (
+            select(*(places.c[name] for name in TagPeriod._fields))
+            .where(places.c.rank == 1)
+            .order_by(places.c.since.desc(), places.c.id.desc())
+            .limit(limit)
+        )
+        with self._database.read() as connection:
+            return [TagPeriod(*row) for row in connection.execute(query)]
+
     def list_image_ids(self, digests: Collection[str]) -> Mapping[str, int]:
         """The ids of those of these images that are in the index."""
         query = select(fleet_images.c.digest, fleet_images.c.id).where(fleet_images.c.digest.in_(sorted(digests)))

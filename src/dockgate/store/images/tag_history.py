@@ -1,8 +1,8 @@
 """The present and past places of images: the periods in which a digest was under a tag."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
-from sqlalchemy import Connection, Executable, bindparam, select, update
+from sqlalchemy import Connection, Executable, bindparam, func, select, update
 
 from dockgate.store.engine import Database
 from dockgate.store.fleet.records import TagPeriod
@@ -77,6 +77,20 @@ class TagHistory:
                 )
                 with_tags |= {(row[0], row[1]) for row in connection.execute(tags)}
         return (with_pushes & set(places)) - with_tags
+
+    def summarize_repositories(self, repositories: Collection[str]) -> Mapping[str, tuple[int, str]]:
+        """Count the present tags of repositories, and say when the newest was pushed.
+
+        Repositories without a tag are left out.
+        """
+        table = fleet_tags.c
+        query = (
+            select(table.repository, func.count(), func.max(table.pushed_at))
+            .where(table.repository.in_(sorted(repositories)), table.until.is_(None), table.tag != "")
+            .group_by(table.repository)
+        )
+        with self._database.read() as connection:
+            return {row[0]: (row[1], row[2]) for row in connection.execute(query)} if repositories else {}
 
     def find_digest(self, repository: str, tag: str) -> str | None:
         """The digest that is under this tag now, or None."""

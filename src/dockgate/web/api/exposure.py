@@ -20,7 +20,7 @@ from dockgate.services.exposure.answer import (
 from dockgate.services.exposure.package import PackageContents, find_package
 from dockgate.services.exposure.vulnerability_facts import VulnerabilityFacts, read_facts
 from dockgate.services.fleet.finding_trends import DAYS, FindingTrends
-from dockgate.services.images.findings import TagFindings, find_of_tag
+from dockgate.services.images.findings import RepositoryFindings, TagFindings, find_of_repository, find_of_tag
 from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import UsageError
 from dockgate.shared.timestamps import format_time, parse_time
@@ -196,6 +196,12 @@ def tag_findings(
 ) -> TagFindings:
     """Get the findings of a tag over time: of what it named at the end of each of the last days."""
     return find_of_tag(server.store, repository, tag, server.clock(), days)
+
+
+@router.get("/repository-findings")
+def get_repository_findings(caller: api.Reader, server: api.ServerDependency, repository: str) -> RepositoryFindings:
+    """Get the findings by severity of the newest 30 images of an image repository, as they are known now."""
+    return find_of_repository(server.store, repository)
 
 
 def _parse_past_time(text: str, now: str) -> str:

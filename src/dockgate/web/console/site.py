@@ -30,5 +30,5 @@ from dockgate.web.console.pages import (
 def list_routers() -> Sequence[APIRouter]:
     """The routers of all pages. An approval's id may contain slashes, so its pages come last."""
     work = (signing_in, first_admin, overview, definitions, pipelines, running, repositories, file_edits)
-    contents = (verdicts, images, tags, vulnerabilities)
+    contents = (verdicts, tags, images, vulnerabilities)
     return [page.router for page in (*work, *contents, events, governance, vex, people, upkeep, approvals, executions)]

@@ -1,28 +1,58 @@
-"""A tag of an image repository: what it names, what it named, and its findings over time."""
+"""Image repositories and their tags: what they name, what they named, and findings over time."""
+
+from typing import Literal
 
 from fastapi import Request
 from fastapi.responses import Response
 
+from dockgate.identity.model import Caller
 from dockgate.services.fleet.finding_trends import DAYS
-from dockgate.services.images.findings import find_of_tag
+from dockgate.services.images.findings import find_of_repository, find_of_tag
+from dockgate.services.web_services import WebServices
 from dockgate.shared.errors import NotFoundError
 from dockgate.shared.references import TagReference
 from dockgate.web import api
+from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
-from dockgate.web.console.routes import make_page_router, redirect_to
-from dockgate.web.page_paths import make_repository_path
+from dockgate.web.console.routes import make_page_router
+from dockgate.web.paging import Cursor, PageQuery, list_sort_names, make_page
+
+RepositorySort = Literal["name", "-name"]
 
 router = make_page_router()
+
+
+@router.get("/images/r")
+@api.mark_self_checking
+def show_repositories(
+    request: Request,
+    caller: api.Reader,
+    server: api.ServerDependency,
+    sort: RepositorySort = "name",
+    after: Cursor = None,
+) -> Response:
+    """List image repositories with their number of tags."""
+    query = PageQuery(sort, after)
+    names = server.image_search.list_repositories(caller)
+    page = make_page(names, {"name": lambda name: (name,)}, query)
+    return render_page(
+        request,
+        caller,
+        "image_repositories.html",
+        title="Image repositories",
+        repositories=page.entries,
+        summaries=server.store.tag_history.summarize_repositories(page.entries),
+        links=ListLinks.from_page("/images/r", list_sort_names(RepositorySort), query, page),
+    )
 
 
 @router.get("/images/r/{name:path}")
 @api.mark_self_checking
 def show_tag(name: str, request: Request, caller: api.Reader, server: api.ServerDependency) -> Response:
-    """Show a tag, REPOSITORY:TAG; a repository alone leads to the list of its images."""
+    """Show a tag, REPOSITORY:TAG, or a repository with its newest images."""
     reference = TagReference.parse(name)
     if reference is None:
-        caller.require(repository=name)
-        return redirect_to(make_repository_path(name))
+        return _render_repository(request, caller, server, name)
     repository, tag_name = reference.repository, reference.tag
     caller.require(repository=repository)
     findings = find_of_tag(server.store, repository, tag_name, server.clock(), DAYS)
@@ -37,4 +67,16 @@ def show_tag(name: str, request: Request, caller: api.Reader, server: api.Server
         tag=tag_name,
         findings=findings,
         days=findings.days,
+    )
+
+
+def _render_repository(request: Request, caller: Caller, server: WebServices, repository: str) -> Response:
+    caller.require(repository=repository)
+    findings = find_of_repository(server.store, repository)
+    if not findings.images:
+        raise NotFoundError(
+            f"there is no image repository {repository}", "`dockgate image list` lists the pushed images."
+        )
+    return render_page(
+        request, caller, "image_repository.html", title=repository, repository=repository, findings=findings
     )
