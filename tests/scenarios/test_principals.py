@@ -39,7 +39,7 @@ CLASSES: dict[str, tuple[str, str, Any, set[Role]]] = {
         {Role.SECURITY, Role.ADMIN},
     ),
     "read the record": ("GET", "/audit", None, {Role.SECURITY, Role.ADMIN}),
-    "define": ("POST", "/apply", None, {Role.ADMIN}),
+    "define": ("POST", "/apply", {"kind": "Repository", "name": "defined"}, {Role.ADMIN}),
     "scale": ("POST", "/services/none/scale", {"desired_count": 1}, {Role.ADMIN}),
     "add people": ("POST", "/principals", {"name": "-", "roles": []}, {Role.ADMIN}),
     "make tokens": ("POST", "/tokens", {"principal": "none"}, {Role.ADMIN}),
