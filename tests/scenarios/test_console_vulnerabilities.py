@@ -46,6 +46,9 @@ def test_a_vulnerability_says_where_it_is_and_where_it_is_fixed(site: Site, brow
     assert f"/images/{site.rejected}" in html
     assert 'Fixed in <strong class="good"><bdi class="foreign">2</bdi>' in html
     assert "before 2" in html
+    assert "The details, references and weaknesses (CWE) of the records." in html
+    record = f'<a href="https://osv.dev/vulnerability/{CRITICAL}" rel="noopener noreferrer"><bdi'
+    assert record in html.partition('id="versions"')[2]
     assert "/packages/pkg:deb/debian/critical-fixed-0" in html
 
 

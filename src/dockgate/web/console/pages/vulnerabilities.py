@@ -161,6 +161,7 @@ def show_vulnerability(
         affected=make_page_table(request, "versions", facts.affected, _AFFECTED_KEYS, _AFFECTED_SORTS, ROWS),
         severity=_find_worst_severity(exposure),
         source_url=wording.build_advisory_url(exposure.question),
+        build_advisory_url=wording.build_advisory_url,
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
