@@ -227,6 +227,8 @@ def test_the_overview_lists_what_needs_a_person(site: Site) -> None:
         assert site.execution in html
         assert '<noscript><p class="muted small">As of <time' in html
         assert "CRITICAL finding" in html
+        assert "1 of 1 tasks run." in html
+        assert '<td class="number" data-label="Tasks">1 of 1</td>' in html
         changes = html.partition("What changed in the last 24 hours")[2].partition("</section>")[0]
         assert re.search(r'href="/running/web"(?:(?!</li>).)*deployed by (?:<[^>]*>)?web-1', changes, re.DOTALL)
         assert f"/executions/{site.execution}" in changes

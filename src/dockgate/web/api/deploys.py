@@ -1,5 +1,6 @@
 """Services: their revisions, tasks and rollouts, and their desired count."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Annotated, Literal
@@ -19,7 +20,7 @@ from dockgate.delivery.service_model import (
 )
 from dockgate.identity.model import Caller
 from dockgate.services.web_services import WebServices
-from dockgate.shared.errors import NotFoundError
+from dockgate.shared.errors import DockgateError, NotFoundError
 from dockgate.store.delivery.services import make_unknown_service_error
 from dockgate.web.api import Administrator, Reader, ServerDependency, make_router, mark_self_checking
 from dockgate.web.audit_details import note_change
@@ -132,6 +133,21 @@ def find_failed_deploys(caller: Caller, server: WebServices) -> dict[str, Failed
         reason, execution = str(detail.get("reason", "")), detail.get("execution")
         last[name] = FailedDeploy(reason, event.at, str(execution) if execution else None) if has_failed else None
     return {name: failed_deploy for name, failed_deploy in last.items() if failed_deploy}
+
+
+def count_running_tasks(server: WebServices, services: Iterable[tuple[str, str]]) -> dict[str, int]:
+    """Return how many tasks of each service run, by its name; without those whose target does not answer.
+
+    `services` are names and targets.
+    """
+    counts = {}
+    for name, target in services:
+        try:
+            tasks = server.targets[target].list_tasks(name)
+        except (DockgateError, KeyError):
+            continue
+        counts[name] = sum(task.state is TaskState.RUNNING for task in tasks)
+    return counts
 
 
 def _can_see(caller: Caller, service: Service, server: WebServices) -> bool:

@@ -18,7 +18,7 @@ from dockgate.shared.timestamps import format_time, is_within_days, parse_time
 from dockgate.shared.wording import format_count
 from dockgate.store.records import OutboxEntry, OutboxKind, WaiverRecord
 from dockgate.web import api
-from dockgate.web.api.deploys import list_visible_services
+from dockgate.web.api.deploys import count_running_tasks, list_visible_services
 from dockgate.web.api.waivers import ENDING_DAYS
 from dockgate.web.console.live import LiveChanges
 from dockgate.web.console.pages.changes import add_rejections, find_changes, list_failed_executions
@@ -31,6 +31,8 @@ from dockgate.web.page_paths import make_approval_path
 
 # Rows that are looked at, of each kind.
 MAX_ROWS = 200
+# Services whose targets are asked for their tasks.
+MAX_SERVICES = 20
 # Subjects that a live page follows.
 MAX_SUBJECTS = 20
 # How long before its time a page may have read what it shows.
@@ -78,6 +80,9 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
         *_list_undelivered(server, caller),
         *_list_feeds(server, caller),
     ]
+    # A page that fetches itself again, at each event, keeps its services.
+    is_refresh = "HX-Request" in request.headers
+    asked_services = [] if is_refresh else [(each.name, each.target) for each in services[:MAX_SERVICES]]
     under_way = [each for each in server.store.executions.list_unfinished() if caller.can_reach(pipeline=each.pipeline)]
     page = render_page(
         request,
@@ -89,13 +94,14 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
         executions=under_way,
         rows=make_execution_rows(server, under_way),
         services=services,
+        tasks=count_running_tasks(server, asked_services),
         is_fresh=not newest_executions and not caller.is_limited,
         trends=None if caller.is_limited else server.trends.read(),
         changes=add_rejections(changes, states),
         has_more_changes=has_more,
         visit=visit,
     )
-    if "HX-Request" not in request.headers:  # what a page fetches by itself is not a visit
+    if not is_refresh:  # what a page fetches by itself is not a visit
         page.set_cookie(
             VISIT_COOKIE, visit.cookie, max_age=int(LONGEST_PERIOD.total_seconds()), httponly=True, samesite="lax"
         )

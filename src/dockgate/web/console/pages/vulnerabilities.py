@@ -5,14 +5,13 @@ There are reports on it.
 
 import dataclasses
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from enum import StrEnum
 from typing import Annotated, Any, TextIO
 
 from fastapi import Query, Request
 from fastapi.responses import Response
 
-from dockgate.delivery.service_model import TaskState
 from dockgate.identity.model import Caller
 from dockgate.reports import _exposure_csv, _exposure_html
 from dockgate.reports import _wording as wording
@@ -23,16 +22,15 @@ from dockgate.services.exposure.answer import (
     ExposureFilter,
     ExposureRequest,
     ExposureSort,
-    RunningService,
 )
 from dockgate.services.exposure.finding_waivers import FindingWaiver
 from dockgate.services.exposure.package import PackageVersion, PackageVulnerability, find_package
 from dockgate.services.exposure.vulnerability_facts import AffectedPackage, read_facts
 from dockgate.services.web_services import WebServices
-from dockgate.shared.errors import DockgateError
 from dockgate.store.exposure.vulnerability_lists import VulnerabilityFilter, VulnerabilitySort
 from dockgate.vulnerabilities.model import Severity
 from dockgate.web import api
+from dockgate.web.api.deploys import count_running_tasks
 from dockgate.web.api.exposure import read_vulnerability_page
 from dockgate.web.console.list_links import ListLinks
 from dockgate.web.console.rendering import render_page
@@ -165,7 +163,7 @@ def show_vulnerability(
         fixed=sorted({entry.fixed for image in exposure.images for entry in image.packages if entry.fixed}),
         statements=_list_statements(exposure),
         many_unaffected=MANY_UNAFFECTED,
-        tasks=_count_tasks(server, exposure.services),
+        tasks=count_running_tasks(server, [(each.service, each.target) for each in exposure.services[:MAX_SERVICES]]),
         links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
@@ -202,7 +200,7 @@ def show_package(
         vulnerabilities=make_page_table(
             request, "vulnerabilities", contents.vulnerabilities, _VULNERABILITY_KEYS, _VULNERABILITY_SORTS, ROWS
         ),
-        tasks=_count_tasks(server, exposure.services),
+        tasks=count_running_tasks(server, [(each.service, each.target) for each in exposure.services[:MAX_SERVICES]]),
         links=_make_links(request, exposure, after, only, sort),
         unknown_after=unknown_after,
         only=only,
@@ -235,18 +233,6 @@ def _make_request(
         most_unaffected=MANY_UNAFFECTED + 1,
         sort=sort,
     )
-
-
-def _count_tasks(server: WebServices, services: Sequence[RunningService]) -> dict[str, int]:
-    """Return how many tasks of each of the first services run; without those whose target does not answer."""
-    counts = {}
-    for service in services[:MAX_SERVICES]:
-        try:
-            tasks = server.targets[service.target].list_tasks(service.service)
-        except (DockgateError, KeyError):
-            continue
-        counts[service.service] = sum(task.state is TaskState.RUNNING for task in tasks)
-    return counts
 
 
 def _list_statements(exposure: Exposure) -> list[FindingWaiver]:
