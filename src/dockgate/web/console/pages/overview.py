@@ -9,6 +9,7 @@ from fastapi.responses import Response, StreamingResponse
 
 from dockgate.delivery.approval_request import make_scope
 from dockgate.delivery.model import Approval, ApprovalState, Execution, RunState
+from dockgate.delivery.pipeline import list_starters
 from dockgate.delivery.service_model import Service
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller, Permission
@@ -72,11 +73,11 @@ def show_overview(request: Request, caller: api.Reader, server: api.ServerDepend
     states = find_rejected_states(server, [*(each.id for each in newest_failures), *list_failed_executions(changes)])
     queue = [
         *_list_services_at_risk(services),
-        *_list_unjudged_services(services),
         *_list_waiting_approvals(server, caller),
-        *_list_failed_executions(newest_failures, states),
+        *list_own_failures(caller, newest_failures, states),
+        *_list_unjudged_services(services),
         *_list_advisory_faults(server, caller),
-        *_list_ending_waivers(waivers, server.clock.now()),
+        *list_own_ending_waivers(caller, waivers, server.clock.now()),
         *_list_undelivered(server, caller),
         *_list_feeds(server, caller),
     ]
@@ -155,16 +156,25 @@ def _list_waiting_approvals(server: WebServices, caller: Caller) -> Iterator[Que
             yield QueueItem(RunState.WAITING, name, sentence, "Decide", href, approval.expires_at)
 
 
-def _list_failed_executions(
-    failed_executions: Sequence[Execution], states: Mapping[str, Status]
+def list_own_failures(
+    caller: Caller, failed_executions: Sequence[Execution], states: Mapping[str, Status]
 ) -> Iterator[QueueItem]:
-    """The pipelines whose newest execution failed, those first of which it is unknown whether they may go on."""
-    for execution in sorted(
-        failed_executions, key=lambda execution: states.get(execution.id) is not Status.UNDETERMINED
-    ):
-        reason = execution.reason or "It failed."
+    """The newest executions of pipelines that failed and are the caller's, Undetermined ones last.
+
+    Without a person who pushed or started it, an execution is that of everyone who may run the pipeline. Undetermined
+    ones are also of those who may accept risks: they look after feeds and policies.
+    """
+    items: list[QueueItem] = []
+    for execution in failed_executions:
+        starters = list_starters(execution.trigger)
         state = states.get(execution.id, RunState.FAILED)
-        yield QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}")
+        is_own = (caller.name in starters if starters else caller.can(Permission.RUN, pipeline=execution.pipeline)) or (
+            state is Status.UNDETERMINED and caller.can(Permission.ACCEPT, pipeline=execution.pipeline)
+        )
+        if is_own:
+            reason = execution.reason or "It failed."
+            items.append(QueueItem(state, execution.id, reason, "See why", f"/executions/{execution.id}"))
+    return iter(sorted(items, key=lambda item: item.state is Status.UNDETERMINED))
 
 
 def _list_advisory_faults(server: WebServices, caller: Caller) -> Iterator[QueueItem]:
@@ -174,10 +184,13 @@ def _list_advisory_faults(server: WebServices, caller: Caller) -> Iterator[Queue
         yield QueueItem(Status.UNDETERMINED, "Advisories", sentence, "See feeds", "/advisories")
 
 
-def _list_ending_waivers(waivers: Sequence[WaiverRecord], now: str) -> Iterator[QueueItem]:
-    for record in waivers:
-        waiver = record.waiver
-        if not record.revoked_at and is_within_days(waiver.until, now, ENDING_DAYS):
+def list_own_ending_waivers(caller: Caller, waivers: Sequence[WaiverRecord], now: str) -> Iterator[QueueItem]:
+    """The waivers that end soon of which the caller is the owner, or which the caller added, by their end."""
+    names = {caller.name, caller.principal.email}
+    active_waivers = (record.waiver for record in waivers if not record.revoked_at)
+    own_waivers = (waiver for waiver in active_waivers if names & {waiver.owner, waiver.created_by} - {None})
+    for waiver in sorted(own_waivers, key=lambda waiver: waiver.until or ""):
+        if is_within_days(waiver.until, now, ENDING_DAYS):
             subject = waiver.vulnerability or waiver.rule or waiver.package or waiver.unread or waiver.id
             sentence = f"This waiver of {waiver.owner} ends soon: {waiver.reason}"
             yield QueueItem(RunState.WAITING, subject, sentence, "See waiver", f"/waivers/{waiver.id}", waiver.until)

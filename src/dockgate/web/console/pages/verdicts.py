@@ -277,7 +277,7 @@ def _make_platform_page(
 ) -> PlatformPage:
     order = list(Group)
     all_rows = sorted(
-        _make_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank)
+        make_rows(platform, base_layers), key=lambda row: (order.index(row.group), row.finding.severity.rank)
     )
     sort_key = finding_filter.make_sort_key()
     rows = sorted(
@@ -315,18 +315,20 @@ def _find_base_layers(server: api.ServerDependency, image: str) -> dict[str, fro
     }
 
 
-def _make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:
-    blocking = {
-        _make_key(finding): violation.message for violation in platform.violations for finding in violation.findings
-    }
+def make_rows(platform: PlatformVerdict, base_layers: frozenset[str] | None) -> list[FindingRow]:
+    """The findings of a platform, each with every rule that it breaks, or why it counts for none."""
+    messages: dict[tuple[str, str, str], list[str]] = {}
+    for violation in platform.violations:
+        for finding in violation.findings:
+            messages.setdefault(_make_key(finding), []).append(violation.message)
     waived_findings = {_make_key(entry.finding): entry for entry in platform.waived if entry.finding is not None}
     rows = []
     for finding in platform.findings:
         key = _make_key(finding)
         if key in waived_findings:
             group, because = Group.WAIVED, wording.describe_waiver(waived_findings[key])
-        elif key in blocking:
-            group, because = Group.BLOCKS, blocking[key]
+        elif key in messages:
+            group, because = Group.BLOCKS, "; ".join(dict.fromkeys(messages[key]))
         elif not finding.fixed:
             group, because = Group.UNFIXED, "No rule of the policy counts it, and there is no fix."
         else:

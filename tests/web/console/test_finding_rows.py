@@ -1,0 +1,16 @@
+"""Why each finding counts on the page of a verdict."""
+
+from tests.gate import samples
+
+from dockgate.vulnerabilities.model import Severity
+from dockgate.web.console.pages.verdicts import Group, make_rows
+
+
+def test_a_finding_that_breaks_two_rules_names_both() -> None:
+    advisories = [samples.advisory("MAL-2026-1", "a", Severity.CRITICAL)]
+    verdict = samples.judge(samples.inventory(samples.package("a")), advisories, samples.limits(CRITICAL=0))
+    (platform,) = verdict.platform_verdicts
+    (row,) = make_rows(platform, None)
+    assert row.group is Group.BLOCKS
+    assert len(platform.violations) == 2
+    assert row.because == "; ".join(violation.message for violation in platform.violations)
