@@ -97,6 +97,34 @@ def test_a_page_at_an_address_of_loopback_leads_to_the_name_of_the_console(
     assert answer.status_code == 303
 
 
+@pytest.mark.parametrize(
+    ("address", "page"),
+    [
+        ("/executions/EXECUTION/stop", "/executions/EXECUTION"),
+        ("/executions/EXECUTION/retry?x=1", "/executions/EXECUTION"),
+        ("/approvals/EXECUTION/ContainerVulnerabilityAssessment/Approval/1/vote", "/approvals/EXECUTION/"),
+        ("/images/IMAGE/scan", "/images/IMAGE"),
+        ("/people/ada/tokens/none/revoke", "/people/ada"),
+        ("/policies/default/remove", "/policies/default"),
+        ("/pipelines/web/start", "/pipelines/web"),
+        ("/running/web/restart", "/running/web"),
+        ("/events/rules/default/test", "/events/rules/default"),
+        ("/waivers/none/revoke", "/waivers/none"),
+        ("/theme", "/"),
+    ],
+)
+def test_the_address_of_a_form_leads_a_browser_back_to_its_page(
+    site: Site, admin: Browser, address: str, page: str
+) -> None:
+    names = {"EXECUTION": site.execution, "IMAGE": site.rejected}
+    for name, value in names.items():
+        address, page = address.replace(name, value), page.replace(name, value)
+    answer = admin.get(address)
+    assert answer.status_code == 405
+    assert "takes only what a form sends" in answer.text
+    assert f'<a class="button primary" href="{page}' in answer.text
+
+
 def test_a_cursor_of_another_order_leads_to_the_list_and_not_to_itself(admin: Browser) -> None:
     answer = admin.get("/waivers?state=Active&after=//evil.example")
     assert answer.status_code == 400

@@ -261,6 +261,8 @@ async def _respond_to_http_exception(request: Request, error: Exception) -> Resp
         allowed_methods = sorted({method for fixed_parts, method in matching if fixed_parts == max(matching)[0]})
         error.headers = {"Allow": ", ".join(allowed_methods)} if allowed_methods else error.headers
     if console.is_page_wanted(request):
+        if error.status_code == 405:
+            return console.render_form_address(request)
         return console.render_error_page(
             request, error.status_code, "there is no such page", "Go to the overview, or search."
         )

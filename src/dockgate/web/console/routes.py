@@ -145,10 +145,10 @@ def _choose_next_page(request: Request, status: int) -> tuple[str, str] | None:
 
     The same page again helps only where the server may answer in another way.
     """
-    if request.method not in SAFE_METHODS:
+    if request.method not in SAFE_METHODS or status == 405:
         page = find_form_page(request)
         return ("Back", page) if page != "/" else None
-    if status not in (400, 403, 404, 405, 422):
+    if status not in (400, 403, 404, 422):
         return "Try again", request_address(request)
     name = _LISTS.get(request.url.path.split("/")[1])
     is_wrong_query = status in (400, 422) and request.url.query
@@ -167,7 +167,15 @@ def answer_error(request: Request, error: DockgateError, status: int, caller: Ca
     """The page of an error; the page to sign in if the caller is unknown."""
     if status == 401:
         return _sign_in(request)
+    if status == 404 and request.method in SAFE_METHODS and not _has_page(request, request.url.path):
+        return render_form_address(request, caller)
     return render_error_page(request, status, str(error), error.next_step, caller)
+
+
+def render_form_address(request: Request, caller: Caller | None = None) -> Response:
+    """The answer to a browser that opens the address of a form: the way back to its page."""
+    message, advice = "this address takes only what a form sends", "Go back to the page with the form."
+    return render_error_page(request, 405, message, advice, caller)
 
 
 def _sign_in(request: Request) -> Response:
