@@ -347,7 +347,7 @@ def test_a_file_is_changed_in_the_page_and_starts_the_pipeline_as_a_push_does(si
 def test_an_edit_of_a_branch_that_has_moved_keeps_the_text(site: Site) -> None:
     with Browser(site.server, site.tokens[Role.DEVELOPER]) as browser:
         answer = _edit(browser, head="0" * 40, content="typed text")
-        assert answer.status_code == 409
+        assert answer.status_code == 412
         assert "typed text" in answer.text
         assert "has moved" in answer.text
         assert "<ins>+typed text</ins>" in answer.text

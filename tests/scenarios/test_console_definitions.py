@@ -89,8 +89,11 @@ def test_a_definition_is_saved_as_the_next_version_and_compared(site: Site, brow
     assert '<td data-label="By">ada</td>' in page
     assert "Approval" in browser.get("/pipelines/jobs/definition?version=1").text
     stale = _save(browser, "jobs", text, "1")
-    assert stale.status_code == 422
+    assert stale.status_code == 412
     assert "was saved since you opened" in stale.text
+    assert "What your text changes in version 2" in stale.text
+    assert re.search(r"<del>-\s+- name: Gate", stale.text)
+    assert '<input type="hidden" name="version" value="2">' in stale.text
     assert _text(stale.text).strip() == text.strip()
     assert browser.get("/pipelines/jobs/definition?version=9").status_code == 404
 

@@ -298,9 +298,12 @@ def test_a_policy_that_another_person_changed_is_not_overwritten(site: Site) -> 
         assert "CRITICAL: 0" in browser.get("/policies/mine").text
         site.server.apply(text.replace("0", "1"))
         answer = browser.send_form("/policies/mine", text=text.replace("0", "5"), version="1")
-        assert answer.status_code == 422
+        assert answer.status_code == 412
         assert "CRITICAL: 5" in answer.text
         assert "is at version 2" in answer.text
+        assert "<del>-  max_findings: {CRITICAL: 1}</del>" in answer.text
+        assert "<ins>+  max_findings: {CRITICAL: 5}</ins>" in answer.text
+        assert "dockgate policy show mine`" not in answer.text
         assert "Valid Policy" in answer.text
         assert "Not valid" not in answer.text
         assert site.server.get("/policies/mine")["version"] == 2

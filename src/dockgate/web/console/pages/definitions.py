@@ -70,6 +70,11 @@ def compare_texts(old_text: str, new_text: str) -> list[str]:
     return [line for _, line in page.lines] + ([f" … {format_count(excess, 'more line')}"] if excess else [])
 
 
+def get_form_status(problem: DockgateError | None) -> int:
+    """The HTTP status of a form's page: 412 if what it changes has changed, 422 for other problems."""
+    return 412 if isinstance(problem, ChangedError) else 422 if problem else 200
+
+
 @router.post("/definitions/check")
 async def check_definition(
     request: Request, caller: api.Reader, server: api.ServerDependency, threads: api.ThreadsDependency, fields: Form
@@ -203,7 +208,8 @@ def _render_definition(
     if shown_version is None:
         raise NotFoundError(f"the pipeline {name} has no version {version}", f"Versions: 1 to {newest_version}.")
     previous = by_version.get(against or shown_version.pipeline.version - 1)
-    text = edited_fields.get("text", shown_version.text or write_pipeline(shown_version.pipeline))
+    text = edited_fields.get("text")
+    saved_text = shown_version.text or write_pipeline(shown_version.pipeline)
     result: CheckResult | None = edited_fields.get("result")
     problem: DockgateError | None = edited_fields.get("problem") or (result.problem if result else None)
     lines: Sequence[str] = ()
@@ -215,16 +221,18 @@ def _render_definition(
         request,
         caller,
         "definition.html",
-        422 if problem else 200,
+        get_form_status(problem),
         title=f"Error: definition of {name}" if problem else f"Definition of {name}",
         name=name,
         shown=shown_version.pipeline,
         newest=newest_version,
         previous=previous.pipeline if previous else None,
         versions=make_page_table(request, "versions", history, _VERSION_KEYS, _VERSION_SORTS),
-        text=text,
+        text=saved_text if text is None else text,
+        saved_text=saved_text,
         result=result,
         problem=problem,
+        conflict_lines=compare_texts(saved_text, text or "") if isinstance(problem, ChangedError) else None,
         lines=lines,
     )
 
@@ -248,7 +256,7 @@ def save_definition(
         if opened_version != str(present):
             raise ChangedError(
                 f"version {present} was saved since you opened version {opened_version or 'none'}",
-                "Compare the versions below, and save again.",
+                "Compare it below with your text, and save again.",
             )
         server.documents.check_pipeline(text + "\n", name)
         applied_document = server.documents.apply(text + "\n", name, caller)

@@ -15,7 +15,7 @@ from dockgate.shared.errors import ChangedError, ConflictError, DockgateError, N
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.edited_text import decode_text, make_field_text, restore_text
-from dockgate.web.console.pages.definitions import compare_texts
+from dockgate.web.console.pages.definitions import compare_texts, get_form_status
 from dockgate.web.console.pages.revisions import find_kind, redirect_to_revision
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
@@ -70,7 +70,7 @@ def _render_edit_form(
     `lines` are what the text changes in the file of a branch that has moved.
     """
     defaults = {"author": caller.name, "email": find_email(server.store, caller.name), "message": "", "path": path}
-    code = 409 if isinstance(error, ConflictError) else 422 if error else 200
+    code = 409 if isinstance(error, ConflictError) and not isinstance(error, ChangedError) else get_form_status(error)
     title = f"{'Error: change' if error else 'Change'} {path or 'a file'}"
     return render_page(
         request,

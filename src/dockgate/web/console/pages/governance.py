@@ -27,7 +27,7 @@ from dockgate.web.api import policies as policy_calls
 from dockgate.web.api import waivers as calls
 from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
-from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts
+from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts, get_form_status
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_policy_example
@@ -165,7 +165,7 @@ def _render_policy(
         request,
         caller,
         "policy.html",
-        422 if problem else 200,
+        get_form_status(problem),
         title=f"Error: {name}" if problem else name,
         policy=shown_policy,
         newest=server.policies.get(name).version,
@@ -174,6 +174,7 @@ def _render_policy(
         lines=compare_texts(previous.text, shown_policy.text) if previous else (),
         used_by=[entry for entry in policy_calls.list_assignments(caller, server) if entry.policy == name],
         text=shown_policy.text if text is None else text,
+        conflict_lines=compare_texts(shown_policy.text, text or "") if isinstance(problem, ChangedError) else None,
         comment=comment,
         result=result,
         problem=problem,
@@ -218,8 +219,10 @@ def save_policy(
             server, name, text + "\n", caller, comment, int(opened_version) if opened_version.isdecimal() else None
         )
     except (UsageError, ChangedError, BusyError) as error:
-        result = check_text(server, text, "policy", name)
-        return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, problem=error)
+        result, problem = check_text(server, text, "policy", name), error
+        if isinstance(error, ChangedError):
+            problem = ChangedError(str(error), "Compare it below with your text, and save again.")
+        return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, problem=problem)
     return redirect_to(f"/policies/{name}")
 
 
