@@ -64,8 +64,17 @@ function move(all, step) {
   (links[at + step] ?? links[step > 0 ? 0 : links.length - 1])?.focus();
 }
 
-const log = document.querySelector(".log[data-follow]");
-if (log) log.scrollTop = log.scrollHeight;
+// A log stays at its end while lines come, until the reader scrolls up.
+let isAtEnd = true;
+function follow() {
+  const log = document.querySelector(".log[data-follow]");
+  if (log && isAtEnd) log.scrollTop = log.scrollHeight;
+}
+follow();
+document.addEventListener("htmx:after:swap", follow);
+document.addEventListener("scroll", ({ target }) => {
+  if (target.matches?.(".log[data-follow]")) isAtEnd = target.scrollTop + target.clientHeight > target.scrollHeight - 8;
+}, true);
 if (!location.hash) document.querySelector(".log .chosen")?.scrollIntoView({ block: "center" });
 
 // A live page says when it has lost the server, and since when: its stream failed or is silent, or its polls fail.
