@@ -178,6 +178,22 @@ def test_a_policy_is_tried_on_the_past_and_on_what_runs_before_it_is_saved(site:
     assert site.server.get("/policies/tried")["version"] == 1
 
 
+def test_a_new_policy_is_tried_before_it_is_created(site: Site) -> None:
+    text = "kind: Policy\nname: fresh\nrules:\n  max_findings: {LOW: 0}\n"
+    with Browser(site.server, site.tokens[Role.SECURITY]) as browser:
+        assert "Try on past verdicts" in browser.get("/new/policy").text
+        for action, title in (("history", "On the newest verdicts"), ("running", "On what runs now")):
+            answer = browser.send_form("/new/policy", do=action, text=text)
+            assert answer.status_code == 200
+            assert title in answer.text
+            assert _text(answer.text).strip() == text.strip()
+        wrong = browser.send_form("/new/policy", do="history", text=text.replace("LOW", "LWO"))
+        assert wrong.status_code == 422
+        assert "fresh" not in browser.get("/policies").text
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        assert "Try on past verdicts" not in browser.get("/new/repository").text
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: str(example.id))
 def test_every_example_of_a_policy_is_valid_and_saved_only_on_demand(site: Site, example: PolicyExample) -> None:
     name = f"starts-{example.id}"

@@ -17,6 +17,7 @@ from dockgate.store.delivery.pipelines import PipelineVersion
 from dockgate.web import api
 from dockgate.web.authorization import describe_call
 from dockgate.web.console.definition_templates import KINDS, TEMPLATES, Template, fill
+from dockgate.web.console.pages.policy_trials import Trial, run_trial
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.rendering import render_page
 from dockgate.web.console.routes import make_page_router, redirect_to
@@ -126,6 +127,7 @@ def _render_new_form(
     text: str,
     result: CheckResult | None = None,
     problem: DockgateError | None = None,
+    trial: Trial | None = None,
 ) -> Response:
     problem = problem or (result.problem if result else None)
     return render_page(
@@ -140,6 +142,7 @@ def _render_new_form(
         text=text,
         result=result,
         problem=problem,
+        trial=trial,
         repositories=server.store.repositories.list_names() if kind == "pipeline" else (),
         services=[service.name for service in server.store.services.list()] if kind == "pipeline" else (),
     )
@@ -160,7 +163,7 @@ _PAGES = {
 def create_definition(
     kind: str, request: Request, caller: api.Definer, server: api.ServerDependency, fields: Form
 ) -> Response:
-    """Apply a document, or only check it."""
+    """Apply a document, or only check it, or try a policy."""
     _list_templates(kind)  # refuses unknown kinds before anything is changed
     _require_kind_permission(caller, kind)
     text = fields.get("text", "")
@@ -168,7 +171,12 @@ def create_definition(
     if fields.get("do") == "check":
         result = check_text(server, text, "document", "document")
         return _render_new_form(request, caller, server, kind, values, text, result)
+    action, _, cursor = fields.get("do", "").partition(" ")
     try:
+        if kind == "policy" and action in ("history", "running"):
+            trial = run_trial(server, caller, text + "\n", "document", action, cursor)  # type: ignore[arg-type]
+            result = CheckResult("Policy", None)
+            return _render_new_form(request, caller, server, kind, values, text, result, trial=trial)
         applied_document = server.documents.apply(text + "\n", "document", caller)
     except DockgateError as error:
         result = check_text(server, text, "document", "document")

@@ -4,7 +4,6 @@ import re
 import uuid
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal
 
@@ -13,14 +12,11 @@ from fastapi.responses import Response
 
 from dockgate.gate.policy import PolicyVersion
 from dockgate.gate.policy_choice import PolicyAssignment
-from dockgate.gate.replay.policy_diff import PolicyComparison
 from dockgate.identity.model import Caller, Permission
-from dockgate.services.policies.dry_run import PART_LIMIT
 from dockgate.services.verdicts.waiver_preview import WaiverPreview
 from dockgate.services.web_services import WebServices, describe_advisory_database, read_advisory_feeds
 from dockgate.shared.digest import PATTERN
 from dockgate.shared.errors import BusyError, ChangedError, DeniedError, DockgateError, NotFoundError, UsageError
-from dockgate.shared.references import TagReference
 from dockgate.web import api
 from dockgate.web.api import feeds as feed_calls
 from dockgate.web.api import policies as policy_calls
@@ -29,6 +25,7 @@ from dockgate.web.console.formats import get_mark
 from dockgate.web.console.list_links import FilterRow, ListLinks
 from dockgate.web.console.pages.definitions import CheckResult, check_text, compare_texts, get_form_status
 from dockgate.web.console.pages.feed_trouble import find_feed_trouble
+from dockgate.web.console.pages.policy_trials import Trial, run_trial
 from dockgate.web.console.pages.signing_in import Form
 from dockgate.web.console.policy_examples import EXAMPLES, PolicyExample, find_policy_example
 from dockgate.web.console.rendering import render_page
@@ -133,14 +130,6 @@ def show_policy(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Trial:
-    """A candidate that was tried against `history` or what is `running`."""
-
-    against: Literal["history", "running"]
-    comparison: PolicyComparison
-
-
 def _render_policy(
     request: Request,
     caller: Caller,
@@ -179,21 +168,9 @@ def _render_policy(
         result=result,
         problem=problem,
         trial=trial,
-        image_names=_name_images(caller, server, trial) if trial else {},
         examples=EXAMPLES,
         example=example,
     )
-
-
-def _name_images(caller: Caller, server: WebServices, trial: Trial) -> dict[str, str]:
-    """The newest visible names, REPOSITORY:TAG, of the images that a trial lists, by digest."""
-    digests = {change.image for change in trial.comparison.changes}
-    periods = sorted(server.store.tag_history.list_periods(digests), key=lambda period: period.until is None)
-    return {
-        period.digest: str(TagReference(period.repository, period.tag))
-        for period in periods
-        if period.tag and caller.can_reach(repository=period.repository)
-    }
 
 
 @router.post("/policies/{name}")
@@ -211,8 +188,7 @@ def save_policy(
             result = check_text(server, text, "policy", name)
             return _render_policy(request, caller, server, name, text=text, comment=comment, result=result)
         if action in ("history", "running"):
-            arguments = text + "\n", name, action, None, PART_LIMIT, cursor or None
-            trial = Trial(action, server.policy_dry_run.run(*arguments))  # type: ignore[arg-type]
+            trial = run_trial(server, caller, text + "\n", name, action, cursor)  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _render_policy(request, caller, server, name, text=text, comment=comment, result=result, trial=trial)
         policy_calls.put_policy(

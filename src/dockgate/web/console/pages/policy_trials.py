@@ -1,0 +1,46 @@
+"""A candidate of a policy, tried on past verdicts or on what runs before it is saved."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from dockgate.gate.replay.policy_diff import PolicyComparison
+from dockgate.identity.model import Caller
+from dockgate.services.policies.dry_run import PART_LIMIT
+from dockgate.services.web_services import WebServices
+from dockgate.shared.references import TagReference
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """A candidate that was tried against `history` or what is `running`.
+
+    `image_names` are the newest visible names, REPOSITORY:TAG, of the images that it lists, by digest.
+    """
+
+    against: Literal["history", "running"]
+    comparison: PolicyComparison
+    image_names: Mapping[str, str]
+
+
+def run_trial(
+    server: WebServices,
+    caller: Caller,
+    text: str,
+    name: str,
+    action: Literal["history", "running"],
+    cursor: str,
+) -> Trial:
+    """Try a candidate; `cursor` is where the part begins, empty for the first one.
+
+    Raises DefinitionError for an invalid text, and BusyError while another part is tried.
+    """
+    comparison = server.policy_dry_run.run(text, name, action, None, PART_LIMIT, cursor or None)
+    digests = {change.image for change in comparison.changes}
+    periods = sorted(server.store.tag_history.list_periods(digests), key=lambda period: period.until is None)
+    image_names = {
+        period.digest: str(TagReference(period.repository, period.tag))
+        for period in periods
+        if period.tag and caller.can_reach(repository=period.repository)
+    }
+    return Trial(action, comparison, image_names)
