@@ -49,6 +49,18 @@ def test_every_template_makes_a_valid_document(site: Site, template) -> None:  #
         assert name in browser.get(answer.headers["location"]).text
 
 
+@pytest.mark.parametrize("template", {each.kind: each for each in TEMPLATES}.values(), ids=lambda each: each.kind)
+def test_the_page_for_a_new_definition_changes_no_existing_one(site: Site, template) -> None:  # type: ignore[no-untyped-def]
+    name = f"twice-{template.kind}"
+    query = {"template": template.id, "name": name, "repository": "web", "service": "web"}
+    with Browser(site.server, site.tokens[Role.ADMIN]) as browser:
+        text = _text(browser.get(f"/new/{template.kind}", params=query).text)
+        assert browser.send_form(f"/new/{template.kind}", text=text).status_code == 303
+        again = browser.send_form(f"/new/{template.kind}", text=f"# changed\n{text}")
+    assert "exists already" in again.text
+    assert "# changed" in _text(again.text)
+
+
 def test_the_first_template_of_every_kind_says_what_is_missing(browser: Browser) -> None:
     for kind in KINDS:
         assert browser.get(f"/new/{kind}").status_code == 200

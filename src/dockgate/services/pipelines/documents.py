@@ -83,6 +83,36 @@ class Documents:
         """
         return self.apply_all([DocumentText(name, text)], caller)[0]
 
+    def create(self, text: str, name: str, caller: Caller) -> AppliedDocument:
+        """Apply a document that describes something new.
+
+        Raises ConflictError if it exists, and what `apply` raises.
+        """
+        document = _read(DocumentText(name, text))
+        _require_permissions(document.definition, caller)
+        if document.name in self._list_existing_names(document.kind):
+            raise ConflictError(
+                f"{name}: {document.kind} {document.name} exists already",
+                "Choose another name, or change it on its own page.",
+            )
+        return self.apply(text, name, caller)
+
+    def _list_existing_names(self, kind: str) -> Sequence[str]:
+        match kind:
+            case "Repository":
+                return self.store.repositories.list_names()
+            case "Pipeline":
+                return self.store.pipelines.list_names()
+            case "Service":
+                return [service.name for service in self.store.services.list()]
+            case "Policy":
+                return [version.name for version in self.store.policies.list()]
+            case "PolicyAssignment":
+                return [record.assignment.name for record in self.store.policy_assignments.list()]
+            case "Rule":
+                return [record.rule.name for record in self.event_rules.list_records()]
+        return [record.target.name for record in self.event_targets.list_records()]
+
     def apply_all(self, texts: Sequence[DocumentText], caller: Caller) -> list[AppliedDocument]:
         """Make the server match documents, which may name each other.
 
@@ -263,7 +293,7 @@ class Documents:
         return AppliedDocument("Service", name, "updated", advice, rollout.number)
 
     def _has_service(self, name: str) -> bool:
-        return any(service.name == name for service in self.store.services.list())
+        return name in self._list_existing_names("Service")
 
 
 def _read(text: DocumentText) -> _ReadDocument:

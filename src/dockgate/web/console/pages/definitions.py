@@ -163,7 +163,7 @@ _PAGES = {
 def create_definition(
     kind: str, request: Request, caller: api.Definer, server: api.ServerDependency, fields: Form
 ) -> Response:
-    """Apply a document, or only check it, or try a policy."""
+    """Create what a document describes, or only check it, or try a policy."""
     _list_templates(kind)  # refuses unknown kinds before anything is changed
     _require_kind_permission(caller, kind)
     text = fields.get("text", "")
@@ -177,7 +177,7 @@ def create_definition(
             trial = run_trial(server, caller, text + "\n", "document", action, cursor)  # type: ignore[arg-type]
             result = CheckResult("Policy", None)
             return _render_new_form(request, caller, server, kind, values, text, result, trial=trial)
-        applied_document = server.documents.apply(text + "\n", "document", caller)
+        applied_document = server.documents.create(text + "\n", "document", caller)
     except DockgateError as error:
         result = check_text(server, text, "document", "document")
         return _render_new_form(request, caller, server, kind, values, text, result, error)
