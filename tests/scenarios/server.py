@@ -37,7 +37,7 @@ from dockgate.bootstrap.assemble import assemble
 from dockgate.bootstrap.dependencies import Adapters, Options
 from dockgate.config import Settings
 from dockgate.delivery.contributors import NO_OBJECT
-from dockgate.delivery.ports import Answers, Clock, FindingsSource
+from dockgate.delivery.ports import AnswerSender, Clock, FindingsSource
 from dockgate.delivery.registries.tokens import RegistryTokens
 from dockgate.delivery.repository_files import RepositoryFiles
 from dockgate.delivery.source_ports import RefUpdate, RepositoryHost
@@ -78,7 +78,7 @@ class ServerSystem:
         port: int | None = None,
         sweep_seconds: float = 0.5,
         webhooks: Webhooks | None = None,
-        answers: Mapping[str, Answers] | None = None,
+        answer_senders: Mapping[str, AnswerSender] | None = None,
         findings: FindingsSource | None = None,
         source: RepositoryHost | None = None,
         files: RepositoryFiles | None = None,
@@ -131,7 +131,7 @@ class ServerSystem:
             targets={"podman": MemoryTarget()},
             advisories=CurrentDatabase(feeds.advisories) if feeds else lambda: self.advisories,
             clock=self.clock,
-            answers=answers or {},
+            answer_senders=answer_senders or {},
             findings=findings,
             attestor=self.attestor,
             target_adapters=[self.log, *(target_adapters or ())],

@@ -15,7 +15,7 @@ from tests.scenarios.live import until
 from tests.scenarios.server import ServerSystem
 from tests.scenarios.test_queues import ACCOUNT, REGISTRY, cloud, push
 
-from dockgate.services.approvals.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswers, CodePipelineRequests
+from dockgate.services.approvals.codepipeline import SCHEME, TIMEOUT, CodePipelineAnswerSender, CodePipelineRequests
 from dockgate.store.records import OutboxKind
 
 UNKNOWN_TOKEN, UNKNOWN = "11111111-2222-3333-4444-555555555555", "sha256:" + "a" * 64
@@ -36,8 +36,8 @@ def aws() -> Iterator[CodePipeline]:
 @pytest.fixture
 def gate(aws: CodePipeline, tmp_path: Path) -> Iterator[ServerSystem]:
     """A server that answers to it."""
-    answers = {SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)}
-    with ServerSystem(tmp_path, answers=answers) as system:
+    senders = {SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.client)}
+    with ServerSystem(tmp_path, answer_senders=senders) as system:
         yield system
 
 
@@ -128,7 +128,9 @@ def test_a_refused_answer_to_aws_is_retried(gate: ServerSystem, aws: CodePipelin
 
 def test_an_answer_survives_a_restart(aws: CodePipeline, tmp_path: Path) -> None:
     def server() -> ServerSystem:
-        return ServerSystem(tmp_path, answers={SCHEME: CodePipelineAnswers("https://gate.example.org", aws.client)})
+        return ServerSystem(
+            tmp_path, answer_senders={SCHEME: CodePipelineAnswerSender("https://gate.example.org", aws.client)}
+        )
 
     def refuse(request: dict[str, Any]) -> dict[str, Any]:
         raise Refused("AccessDeniedException")

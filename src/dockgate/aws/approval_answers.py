@@ -11,8 +11,8 @@ from dockgate.shared.wording import shorten_text
 _ROOM = 100
 
 
-class Answers:
-    """`codepipeline` is a boto3 client."""
+class ApprovalAnswerSender:
+    """Answers approval actions of CodePipeline. `codepipeline` is a boto3 client."""
 
     def __init__(self, codepipeline: Any) -> None:
         self._codepipeline = codepipeline

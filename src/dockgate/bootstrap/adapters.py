@@ -99,8 +99,8 @@ def make_adapters(settings: Settings, programs: LocalPrograms, url: str, store: 
         webhook_secrets=WebhookSecrets(programs.secret, settings.shared_data / "run" / "hooks.json"),
         targets=DeployTargets({"podman": target}, settings.ca_bundle, issuers=issuers),
         advisories=CurrentDatabase(settings.advisories),
-        answers={
-            codepipeline.SCHEME: codepipeline.CodePipelineAnswers(
+        answer_senders={
+            codepipeline.SCHEME: codepipeline.CodePipelineAnswerSender(
                 url, links=VerdictLinks(programs.secret, url, clock, store.verdicts.count_link_revocations)
             )
         },

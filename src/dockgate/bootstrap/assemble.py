@@ -220,7 +220,7 @@ def _make_outbox_handlers(adapters: Adapters, options: Options, targets: EventTa
     """The senders of the outbox's entries."""
     store = adapters.store
     handlers: list[OutboxHandler] = [
-        WebhookHandler(store.approvals, adapters.webhooks, adapters.answers, adapters.clock),
+        WebhookHandler(store.approvals, adapters.webhooks, adapters.answer_senders, adapters.clock),
         VerdictChangeHandler(adapters.webhooks, adapters.clock),
         EventDeliveryHandler(store, targets, ServerClock(adapters.clock)),
     ]

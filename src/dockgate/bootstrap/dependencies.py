@@ -8,7 +8,7 @@ from dockgate.config import Settings
 from dockgate.delivery.labels import Labels
 from dockgate.delivery.ports import (
     Advisories,
-    Answers,
+    AnswerSender,
     AttachedDocuments,
     Attestor,
     Builder,
@@ -63,7 +63,7 @@ class Adapters:
     targets: Mapping[str, Target]
     advisories: Advisories
     clock: Clock
-    answers: Mapping[str, Answers] = field(default_factory=dict)
+    answer_senders: Mapping[str, AnswerSender] = field(default_factory=dict)
     findings: FindingsSource | None = None
     attestor: Attestor | None = None
     target_adapters: Sequence[TargetAdapter] = ()

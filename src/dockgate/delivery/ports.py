@@ -240,10 +240,10 @@ class ImageResolver(Protocol):
         ...
 
 
-class Answers(Protocol):
+class AnswerSender(Protocol):
     """Delivers answers to external pipelines that have an API of their own for them."""
 
-    def give(self, delivery: "Delivery") -> None:
+    def send(self, delivery: "Delivery") -> None:
         """Deliver the answer in the delivery's body. An earlier answer is not replaced.
 
         Raises UnavailableError if a retry may succeed, DeniedError if it cannot.

@@ -50,8 +50,8 @@ def list_required_catalogues(active_rules: Sequence[ActiveRule]) -> tuple[str, .
 
 
 @dataclass
-class Answers:
-    """The answers of the rules, by the action of each rule.
+class OutcomesByAction:
+    """What the rules found, by the action of each rule.
 
     `not_waivable_by_message` are violations of expressions over findings: a new finding breaks them without changing
     the message, so no waiver may accept them by that message.
@@ -62,27 +62,29 @@ class Answers:
     not_waivable_by_message: list[Violation] = field(default_factory=list)
 
 
-def ask_rules(rule_input: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanned_too: bool = False) -> Answers:
+def ask_rules(
+    rule_input: RuleInput, active_rules: Sequence[ActiveRule], *, is_scanned_too: bool = False
+) -> OutcomesByAction:
     """Ask each rule about the facts.
 
     `is_scanned_too`: the facts are another scanner's, and our own scan decides what they leave undetermined.
     """
-    answers = Answers()
+    outcomes = OutcomesByAction()
     for active in active_rules:
         for entry in _judge_by_rule(active, rule_input):
             if isinstance(entry, NonBlockingViolation):
-                answers.violations[entry.action].append(entry.violation)
+                outcomes.violations[entry.action].append(entry.violation)
             elif isinstance(entry, Violation):
-                answers.violations[active.action].append(entry)
+                outcomes.violations[active.action].append(entry)
                 if not entry.findings and "findings" in str(active.settings.get("when", "")):
-                    answers.not_waivable_by_message.append(entry)
+                    outcomes.not_waivable_by_message.append(entry)
             elif is_scanned_too:
-                answers.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
+                outcomes.violations[RuleAction.NOTE].append(Violation(active.rule.name, entry.reason))
             elif active.action is RuleAction.REJECT:
-                answers.undetermined[_add_advice(entry, active.rule, rule_input)] = None
+                outcomes.undetermined[_add_advice(entry, active.rule, rule_input)] = None
             else:
-                answers.violations[active.action].append(Violation(active.rule.name, entry.reason))
-    return answers
+                outcomes.violations[active.action].append(Violation(active.rule.name, entry.reason))
+    return outcomes
 
 
 def _judge_by_rule(

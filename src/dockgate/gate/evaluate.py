@@ -157,17 +157,17 @@ class _Platform:
             provenance=case.provenance if case.provenance and case.provenance.image == case.image else None,
             has_accepted_unread=len(readable.inventory.unread) < len(inventory.unread),
         )
-        answers = ask_rules(facts, active_rules, is_scanned_too=self._is_scanned_too)
-        by_action = answers.violations
+        outcomes = ask_rules(facts, active_rules, is_scanned_too=self._is_scanned_too)
+        by_action = outcomes.violations
         images = {inventory.image, case.image} - {""}
         violations, waived_violations = waivers.apply_to_violations(
-            by_action[RuleAction.REJECT], case.waivers, images, case.now, answers.not_waivable_by_message
+            by_action[RuleAction.REJECT], case.waivers, images, case.now, outcomes.not_waivable_by_message
         )
         return Evaluation(
             facts=facts,
             findings=matches.findings,
             violations=violations,
-            undetermined=tuple(answers.undetermined),
+            undetermined=tuple(outcomes.undetermined),
             warnings=tuple(by_action[RuleAction.WARN]),
             notes=(*by_action[RuleAction.NOTE], *counted_matches.notes),
             applied_waivers=(*counted_matches.applied_waivers, *readable.applied_waivers, *waived_violations),

@@ -14,8 +14,8 @@ from dockgate.shared.errors import UncomparableError
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Coverage, Finding, Matches, Undetermined, strip_release
 
-# What a rule says: violations, and entries that it cannot decide.
-Answers = Iterable[Violation | NonBlockingViolation | Undetermined]
+# What a rule finds: violations, and entries that it cannot decide.
+RuleOutcomes = Iterable[Violation | NonBlockingViolation | Undetermined]
 # A finding in any version: its id, the ecosystem without release, the source name.
 FindingKey = tuple[str, str, str]
 
@@ -178,7 +178,7 @@ class Rule(Protocol):
         """
         return ()
 
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         """All violations and undetermined entries, in a stable order."""
         ...
 
@@ -222,5 +222,5 @@ class SettingsRule(TimelessRule):
     dependency = RuleDependency.EVIDENCE
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         return ()

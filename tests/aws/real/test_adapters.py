@@ -138,8 +138,8 @@ def test_artifacts_need_all_permissions_of_the_page(aws: Cloud, tmp_path: Path) 
 
 @pytest.fixture
 def server(aws: Cloud, tmp_path: Path) -> Iterator[ServerSystem]:
-    answers = codepipeline.CodePipelineAnswers("https://gate.example.org", user(aws, {"codepipeline:*"}, "*"))
-    with ServerSystem(tmp_path, answers={codepipeline.SCHEME: answers}) as system:
+    sender = codepipeline.CodePipelineAnswerSender("https://gate.example.org", user(aws, {"codepipeline:*"}, "*"))
+    with ServerSystem(tmp_path, answer_senders={codepipeline.SCHEME: sender}) as system:
         yield system
 
 

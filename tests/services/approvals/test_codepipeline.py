@@ -12,7 +12,7 @@ from tests.aws.fakes.server import Refused
 from dockgate.delivery.model import Approval, ApprovalState
 from dockgate.delivery.webhook_delivery import Callback, Delivery, make_delivery
 from dockgate.gate.summaries import SUMMARY_LIMIT
-from dockgate.services.approvals.codepipeline import CodePipelineAnswers
+from dockgate.services.approvals.codepipeline import CodePipelineAnswerSender
 from dockgate.shared.errors import UnavailableError
 
 URL = "https://gate.example.org"
@@ -49,20 +49,20 @@ def make_answer(
 )
 def test_only_what_is_approved_is_answered_so(aws: CodePipeline, state: ApprovalState, value: str) -> None:
     token = aws.ask(1)
-    CodePipelineAnswers(URL, aws.client).give(make_answer(token, state))
+    CodePipelineAnswerSender(URL, aws.client).send(make_answer(token, state))
     assert aws.approvals.answered == {token: value}
     assert aws.approvals.summaries == {token: f"fine {URL}/api/v1/verdicts/{VERDICT}"}
     assert aws.regions == ["eu-west-1"]
 
 
 def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipeline) -> None:
-    answers, token = CodePipelineAnswers(URL, aws.client), aws.ask(1)
+    sender, token = CodePipelineAnswerSender(URL, aws.client), aws.ask(1)
     for item in (
         make_answer(token),
         make_answer(token, ApprovalState.REJECTED),
         make_answer(token.replace("1111", "9999")),
     ):
-        answers.give(item)
+        sender.send(item)
     assert aws.approvals.answered == {token: "Approved"}
     assert aws.approvals.refused == 2
     assert aws.regions == ["eu-west-1"]
@@ -70,9 +70,9 @@ def test_a_repeated_answer_or_one_with_an_unknown_token_is_settled(aws: CodePipe
 
 def test_a_summary_fits_with_its_link(aws: CodePipeline) -> None:
     token, second = aws.ask(1), aws.ask(2)
-    answers = CodePipelineAnswers(URL, aws.client)
-    answers.give(make_answer(token, summary="x" * SUMMARY_LIMIT))
-    answers.give(make_answer(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=None))
+    sender = CodePipelineAnswerSender(URL, aws.client)
+    sender.send(make_answer(token, summary="x" * SUMMARY_LIMIT))
+    sender.send(make_answer(second, ApprovalState.REJECTED, "rejected by Ana: no", verdict=None))
     value = aws.approvals.summaries[token]
     assert len(value) == SUMMARY_LIMIT
     assert value.endswith(f"x… {URL}/api/v1/verdicts/{VERDICT}")
@@ -88,13 +88,13 @@ def test_a_call_that_aws_refuses_is_repeated_and_the_token_is_not_shown(aws: Cod
         raise Refused(code, f"not {request['token']}")
 
     put, aws.service.operations["PutApprovalResult"] = aws.service.operations["PutApprovalResult"], refuse
-    answers = CodePipelineAnswers(URL, aws.client)
+    sender = CodePipelineAnswerSender(URL, aws.client)
     with pytest.raises(UnavailableError, match=f"answering {PIPELINE}/{STAGE}/{ACTION}: .*: not …") as caught:
-        answers.give(make_answer(token))
+        sender.send(make_answer(token))
     assert token not in caught.value.full_message
     assert caught.value.__cause__ is None
     aws.service.operations["PutApprovalResult"] = put
-    answers.give(make_answer(token))
+    sender.send(make_answer(token))
     assert aws.approvals.answered == {token: "Approved"}
 
 
@@ -106,4 +106,4 @@ def test_a_network_that_is_away_is_tried_again() -> None:
             raise EndpointConnectionError(endpoint_url="https://codepipeline.example")
 
     with pytest.raises(UnavailableError, match="Could not connect"):
-        CodePipelineAnswers(URL, lambda service, region: Away()).give(make_answer("1"))
+        CodePipelineAnswerSender(URL, lambda service, region: Away()).send(make_answer("1"))

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Container, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
-from dockgate.aws.approval_answers import Answers, fit_summary
+from dockgate.aws.approval_answers import ApprovalAnswerSender, fit_summary
 from dockgate.aws.functions.scan_lookup import ScanLookup, Tell
 from dockgate.aws.functions.verdicts import Evidence, Verdicts
 from dockgate.aws.functions.wait_table import WAITING, ImageItems, Wait, WaitTable
@@ -66,7 +66,7 @@ class ApprovalMatcher:
     pipelines: Pipelines
     scan_lookup: ScanLookup
     verdicts: Verdicts
-    answers: Answers
+    answer_sender: ApprovalAnswerSender
     patience: int
     tell: Tell
     clock: Callable[[], float] = time.time
@@ -106,7 +106,7 @@ class ApprovalMatcher:
         return self.waits.record_request(pending.request, pending.waiting_since, is_verified=True)
 
     def _refuse(self, request: Request, reason: str) -> None:
-        answer = self.answers.answer(request, Status.UNDETERMINED, reason)
+        answer = self.answer_sender.answer(request, Status.UNDETERMINED, reason)
         self.tell(
             "ApprovalAnswered",
             digest="",
@@ -319,7 +319,7 @@ class ApprovalMatcher:
         request, page = wait.request, evidence.page if evidence else ""
         text = fit_summary(reason, page)
         try:
-            answer = self.answers.answer(request, status, text)
+            answer = self.answer_sender.answer(request, status, text)
         except Exception as error:
             faults.append(error)
             expires = _parse_epoch(request.expires)

@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import Any, TypeVar
 
 from dockgate.aws import messages
-from dockgate.aws.approval_answers import Answers
+from dockgate.aws.approval_answers import ApprovalAnswerSender
 from dockgate.aws.functions.approval_matcher import ApprovalMatcher
 from dockgate.aws.functions.risk_monitor import RiskMonitor
 from dockgate.aws.functions.scan_lookup import ScanLookup
@@ -153,11 +153,11 @@ def make_functions(settings: Settings, client: Client, clock: Callable[[], float
     verdicts = Verdicts(
         settings, clients["s3"], clients["ssm"], lambda: format_time(datetime.fromtimestamp(clock(), UTC))
     )
-    answers = Answers(clients["codepipeline"])
+    answer_sender = ApprovalAnswerSender(clients["codepipeline"])
     pipelines = Pipelines(clients["codepipeline"], settings.actions, settings.account, settings.region, clock)
     at_risk = settings.services, settings.topic, settings.risk_days
     return Functions(
-        ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answers, settings.patience, tell, clock),
+        ApprovalMatcher(waits, pipelines, scan_lookup, verdicts, answer_sender, settings.patience, tell, clock),
         RiskMonitor(clients["ecs"], clients["sns"], waits, scan_lookup, verdicts, *at_risk, tell, clock),
         tell,
     )

@@ -8,7 +8,7 @@ from dataclasses import replace
 from math import inf
 from typing import NamedTuple
 
-from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules
+from dockgate.gate.active_rules import ActiveRule, OutcomesByAction, ask_rules
 from dockgate.gate.fleet.component_counts import ComponentCounts, find_first_change, make_inventory
 from dockgate.gate.fleet.model import LayerOrigin
 from dockgate.gate.rule import RuleInput
@@ -51,39 +51,39 @@ class FindingLists:
             for is_known in (False, True)
         }
         self._judged_at = to_datetime(now).timestamp()
-        self._answers: dict[tuple[object, ...], tuple[Answers, float]] = {}
+        self._outcomes: dict[tuple[object, ...], tuple[OutcomesByAction, float]] = {}
         self._copies: dict[tuple[int, int, str], tuple[Finding, ...]] = {}
         # Their addresses are keys above.
         self._by_address: dict[int, ComponentCounts] = {}
 
     def ask(
         self, listed_components: Sequence[ListedComponent], rule_input: RuleInput | None, *, has_known_base: bool
-    ) -> tuple[list[Answers], float]:
-        """Return the answers of the rules, and when time can change them.
+    ) -> tuple[list[OutcomesByAction], float]:
+        """Return the outcomes of the rules, and when time can change them.
 
         `rule_input` is the image's, without findings; rules that read nothing but findings do without.
         """
         listed_components = [entry for entry in listed_components if entry.counts.findings]
-        answers, changes_at = [], inf
+        outcomes, changes_at = [], inf
         if self._rules:
             self._by_address |= {id(entry.counts): entry.counts for entry in listed_components}
             key = (
                 has_known_base,
                 frozenset((id(entry.counts), entry.origin, entry.paths) for entry in listed_components),
             )
-            if key not in self._answers:
-                self._answers[key] = self._ask(self._rules, self._facts[has_known_base], listed_components)
-            answer, changes_at = self._answers[key]
-            answers.append(answer)
+            if key not in self._outcomes:
+                self._outcomes[key] = self._ask(self._rules, self._facts[has_known_base], listed_components)
+            outcome, changes_at = self._outcomes[key]
+            outcomes.append(outcome)
         if self._image_rules and rule_input is not None:
-            answer, at = self._ask(self._image_rules, rule_input, listed_components)
-            answers.append(answer)
+            outcome, at = self._ask(self._image_rules, rule_input, listed_components)
+            outcomes.append(outcome)
             changes_at = min(changes_at, at)
-        return answers, changes_at
+        return outcomes, changes_at
 
     def _ask(
         self, rules: Sequence[ActiveRule], rule_input: RuleInput, listed_components: Sequence[ListedComponent]
-    ) -> tuple[Answers, float]:
+    ) -> tuple[OutcomesByAction, float]:
         base = rule_input.inventory.layers[0] if rule_input.inventory.base_layers else ""
         layers = {LayerOrigin.UNKNOWN: "", LayerOrigin.BASE: base, LayerOrigin.OWN: _NOWHERE}
         findings = [

@@ -10,7 +10,13 @@ from functools import cached_property
 from math import inf
 
 from dockgate.gate import cve_enrichment, unread_waivers, waivers
-from dockgate.gate.active_rules import ActiveRule, Answers, ask_rules, list_active_rules, list_required_catalogues
+from dockgate.gate.active_rules import (
+    ActiveRule,
+    OutcomesByAction,
+    ask_rules,
+    list_active_rules,
+    list_required_catalogues,
+)
 from dockgate.gate.fleet.component_counts import (
     ComponentCounter,
     ComponentCounts,
@@ -90,7 +96,7 @@ class FleetJudge:
         self._finding_counts: dict[int, int] = {}
         # By context, then by bundle and origin.
         self._totals: dict[Context, dict[tuple[int, LayerOrigin], tuple[int, float]]] = {}
-        self._evidence: dict[tuple[object, ...], Answers] = {}
+        self._evidence: dict[tuple[object, ...], OutcomesByAction] = {}
         self._ends: dict[Context, float] = {}
         self._finding_lists = FindingLists(
             self._select_rules(RuleDependency.FINDINGS),
@@ -129,9 +135,9 @@ class FleetJudge:
         for ecosystems in (every_feed, ()):
             platform = FleetPlatform("", (), ecosystems)
             facts = self._make_rule_input(FleetImage("", (platform,)), platform, (), self._contexts.general_context)
-            answers = ask_rules(facts, rules)
-            objections += [entry.subject for entry in answers.undetermined]
-            objections += [entry.rule for entries in answers.violations.values() for entry in entries]
+            outcomes = ask_rules(facts, rules)
+            objections += [entry.subject for entry in outcomes.undetermined]
+            objections += [entry.rule for entries in outcomes.violations.values() for entry in entries]
         return tuple(objections)
 
     def should_read_inventory(self, unread_count: int) -> bool:
@@ -163,12 +169,12 @@ class FleetJudge:
             return None
         if not context.rule_waivers.isdisjoint(self._sum_rules):
             return None  # the waiver names a message, and only the gate words it
-        answers = [self._ask_about_evidence(image, platform, undetermined_entries, context)]
+        outcomes = [self._ask_about_evidence(image, platform, undetermined_entries, context)]
         if self._image_rules or self._finding_lists.is_needed:
-            image_answers, at = self._ask_about_image(image, platform, undetermined_entries, context)
-            answers += image_answers
+            image_outcomes, at = self._ask_about_image(image, platform, undetermined_entries, context)
+            outcomes += image_outcomes
             changes_at = min(changes_at, at)
-        status, waived_count, violated_rules = self._apply_waivers(answers, image, platform, context)
+        status, waived_count, violated_rules = self._apply_waivers(outcomes, image, platform, context)
         return PlatformResult(
             select_worst_status([sums.status, status]),
             sums.counts,
@@ -273,7 +279,7 @@ class FleetJudge:
 
     def _ask_about_evidence(
         self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
-    ) -> Answers:
+    ) -> OutcomesByAction:
         """Return what the rules about evidence say.
 
         Remembered: it is the same for many images without unread content.
@@ -292,32 +298,34 @@ class FleetJudge:
 
     def _ask_about_image(
         self, image: FleetImage, platform: FleetPlatform, undetermined_entries: Sequence[Undetermined], context: Context
-    ) -> tuple[list[Answers], float]:
+    ) -> tuple[list[OutcomesByAction], float]:
         """Return what the rules about this image or its findings say, and when time can change it."""
         facts = self._make_rule_input(image, platform, undetermined_entries, context) if self._has_image_rules else None
-        answers, changes_at = [], inf
+        outcomes, changes_at = [], inf
         if facts is not None and self._image_rules:
-            answers.append(ask_rules(facts, self._image_rules))
+            outcomes.append(ask_rules(facts, self._image_rules))
             changes_at = min(find_first_change(active, facts, self._judged_at) for active in self._image_rules)
         if self._finding_lists.is_needed:
             listed_components = [
                 ListedComponent(self._count(context, component), origin, count)
                 for (component, origin), count in self._count_paths(platform).items()
             ]
-            list_answers, at = self._finding_lists.ask(listed_components, facts, has_known_base=platform.has_known_base)
-            answers += list_answers
+            list_outcomes, at = self._finding_lists.ask(
+                listed_components, facts, has_known_base=platform.has_known_base
+            )
+            outcomes += list_outcomes
             changes_at = min(changes_at, at)
-        return answers, changes_at
+        return outcomes, changes_at
 
     def _apply_waivers(
-        self, answers: Sequence[Answers], image: FleetImage, platform: FleetPlatform, context: Context
+        self, outcomes: Sequence[OutcomesByAction], image: FleetImage, platform: FleetPlatform, context: Context
     ) -> tuple[Status, int, Sequence[str]]:
-        """The status that the answers lead to, how many violations are waived, and the rules of the others."""
-        violations = [entry for answer in answers for entry in answer.violations[RuleAction.REJECT]]
-        is_undetermined = any(answer.undetermined for answer in answers)
+        """The status that the outcomes lead to, how many violations are waived, and the rules of the others."""
+        violations = [entry for outcome in outcomes for entry in outcome.violations[RuleAction.REJECT]]
+        is_undetermined = any(outcome.undetermined for outcome in outcomes)
         waived_count = 0
         if violations and context.rule_waivers:
-            unwaivable = [entry for answer in answers for entry in answer.not_waivable_by_message]
+            unwaivable = [entry for outcome in outcomes for entry in outcome.not_waivable_by_message]
             images = {platform.digest, image.digest} - {""}
             counting, applied_waivers = waivers.apply_to_violations(
                 violations, Waivers(context.waivers), images, self._now, unwaivable

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import patterns
 from dockgate.gate.model import Violation
-from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, RuleOutcomes
 from dockgate.gate.rules._settings import (
     TEXT_SCHEMA,
     build_list_schema,
@@ -86,7 +86,7 @@ class BaseImage(Rule):
         return full
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         if "allowed" in settings:
             yield from self._judge_name(
                 rule_input.inventory.base, read_text_list("allowed", settings["allowed"], _NAMES)
@@ -99,13 +99,13 @@ class BaseImage(Rule):
         ends = (parse_time(str(image.get("until"))) for image in select_mappings(settings.get("images")))
         return [end for end in ends if end is not None]
 
-    def _judge_name(self, base: str | None, allowed_patterns: Sequence[str]) -> Answers:
+    def _judge_name(self, base: str | None, allowed_patterns: Sequence[str]) -> RuleOutcomes:
         if not base:
             yield Undetermined("/", "The base image is not known.", advice=_NAME_ADVICE)
         elif not any(patterns.is_match(base, pattern) for pattern in allowed_patterns):
             yield Violation(self.name, f"The base image {base} is not allowed; allowed: {', '.join(allowed_patterns)}")
 
-    def _judge_layers(self, rule_input: RuleInput, images: Sequence[Mapping[str, Any]]) -> Answers:
+    def _judge_layers(self, rule_input: RuleInput, images: Sequence[Mapping[str, Any]]) -> RuleOutcomes:
         inventory = rule_input.inventory
         if rule_input.is_external or not inventory.layers:
             reason = "The base image is not known: the digests of the image's layers are missing."

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput, TimelessRule
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, RuleOutcomes, TimelessRule
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
     TEXT_SCHEMA,
@@ -57,7 +57,7 @@ class Evidence(TimelessRule):
         return settings
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         days = int(str(settings["stale_after_days"]))
         exempt = _list_exempt_ecosystems(rule_input, settings)
         for entry in (*_report_unread(rule_input), *rule_input.matches.undetermined, *_report_stale(rule_input, days)):

@@ -6,7 +6,7 @@ from typing import Any
 
 from dockgate.gate import cve_enrichment, patterns
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Violation
-from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput, make_finding_key
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, RuleOutcomes, make_finding_key
 from dockgate.gate.rules import _cel, _cel_limits
 from dockgate.gate.rules._settings import make_refusal, require_known_keys
 from dockgate.scanner.model import Package
@@ -74,7 +74,7 @@ class Expression(Rule):
         return ("cel-expr-python", "protobuf")
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         text, message = str(settings["when"]), str(settings["message"])
         program = _cel.compile_expression(text)
         if rule_input.is_external and "packages" in text:

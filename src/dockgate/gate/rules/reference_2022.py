@@ -10,7 +10,7 @@ from typing import Any
 
 from dockgate.gate.model import NonBlockingViolation, RuleAction, Status, Violation
 from dockgate.gate.policy import REFERENCE_RULE
-from dockgate.gate.rule import Answers, Rule, RuleDependency, RuleInput, TimelessRule
+from dockgate.gate.rule import Rule, RuleDependency, RuleInput, RuleOutcomes, TimelessRule
 from dockgate.gate.rules._settings import read_whole_number, require_known_keys
 from dockgate.shared.interfaces import override
 from dockgate.vulnerabilities.model import Severity
@@ -37,7 +37,7 @@ class Reference2022(TimelessRule):
         }
 
     @override
-    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Answers:
+    def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> RuleOutcomes:
         for severity in _DECIDING:
             if violation := self._find_violation(severity, rule_input, settings):
                 yield violation

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
-from dockgate.aws.approval_answers import Answers, fit_summary
+from dockgate.aws.approval_answers import ApprovalAnswerSender, fit_summary
 from dockgate.aws.messages import Record, Request, parse_body, parse_custom_data, parse_request
 from dockgate.aws.pipelines import Action, PendingApproval, Pipelines
 from dockgate.delivery import ports
@@ -139,7 +139,7 @@ class CodePipelineRequests:
         return RepositoryReference.parse(action.repository).with_registry(registry.host)
 
 
-class CodePipelineAnswers(ports.Answers):
+class CodePipelineAnswerSender(ports.AnswerSender):
     """Answers CodePipeline. Answers link to the verdict at `url`, the server's own.
 
     With `links` the verdict opens without signing in, for a while.
@@ -151,7 +151,7 @@ class CodePipelineAnswers(ports.Answers):
         self._clients = RegionalClients(client)
 
     @override
-    def give(self, delivery: Delivery) -> None:
+    def send(self, delivery: Delivery) -> None:
         callback = urlsplit(delivery.url)
         pipeline, stage, action = callback.path.strip("/").split("/")
         data = json.loads(delivery.body)["data"]
@@ -159,8 +159,8 @@ class CodePipelineAnswers(ports.Answers):
         status = Status.APPROVED if data["state"] == ApprovalState.APPROVED else Status.REJECTED
         link = self._make_link(data["verdict"], data["approval"])
         with _translate_errors(action_request, "answering"):
-            answers = Answers(self._clients(SCHEME, callback.netloc))
-            outcome = answers.answer(action_request, status, fit_summary(data["summary"], link))
+            sender = ApprovalAnswerSender(self._clients(SCHEME, callback.netloc))
+            outcome = sender.answer(action_request, status, fit_summary(data["summary"], link))
         result = "settled already, or no longer listed" if outcome == "Settled" else outcome
         _log.info("%s/%s/%s: %s (%s)", pipeline, stage, action, result, data["approval"])
 

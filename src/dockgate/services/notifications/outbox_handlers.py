@@ -6,7 +6,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from dockgate.attestations.statements import build_statement, list_covered_digests
-from dockgate.delivery.ports import Answers, Attestor
+from dockgate.delivery.ports import AnswerSender, Attestor
 from dockgate.delivery.webhook_delivery import Callback, change_delivery, make_delivery, make_headers
 from dockgate.events.ports import Webhooks
 from dockgate.gate.model import Status
@@ -22,7 +22,7 @@ from dockgate.store.records import OutboxEntry, OutboxKind
 
 @dataclass(frozen=True, slots=True)
 class WebhookHandler(OutboxHandler):
-    """Posts the answer as a signed webhook, or hands it to the `answers` of the URL's scheme."""
+    """Posts the answer as a signed webhook, or hands it to the sender of the URL's scheme."""
 
     kind = OutboxKind.WEBHOOK
     step = EffectKind.DELIVER
@@ -30,19 +30,19 @@ class WebhookHandler(OutboxHandler):
 
     approvals: Approvals
     webhooks: Webhooks
-    answers: Mapping[str, Answers]
+    answer_senders: Mapping[str, AnswerSender]
     clock: Callable[[], datetime]
 
     @override
     def send(self, entry: OutboxEntry) -> None:
         callback = Callback(entry.payload["url"], entry.payload["secret"])
         webhook = make_delivery(self.approvals.get(entry.key), callback)
-        answers = self.answers.get(urlsplit(callback.url).scheme)
+        sender = self.answer_senders.get(urlsplit(callback.url).scheme)
         try:
-            if answers is None:
+            if sender is None:
                 self.webhooks.call(webhook.url, make_headers(webhook, self.clock()), webhook.body.encode())
             else:
-                answers.give(webhook)
+                sender.send(webhook)
         except DeniedError as error:
             raise UndeliverableError(error.full_message) from error
 
