@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dockgate.delivery.approvals import decide, vote_objection
+from dockgate.delivery.approvals import decide, find_vote_objection
 from dockgate.delivery.model import Approval, ApprovalState, Approvers
 from dockgate.gate.model import InputDigests, Status, Verdict
 from dockgate.identity.model import Principal, Role
@@ -48,9 +48,9 @@ def test_only_those_asked_count_and_never_a_committer(approvers: Approvers, coun
     committers = ("cid@EXAMPLE.org", "pusher")
     repository = "shop/app"
     assert {
-        name for name, who in PEOPLE.items() if vote_objection(approvers, who, committers, repository) is None
+        name for name, who in PEOPLE.items() if find_vote_objection(approvers, who, committers, repository) is None
     } == counts
-    objection = vote_objection(Approvers(), replace(PEOPLE["ann"], name="pusher"), committers, repository)
+    objection = find_vote_objection(Approvers(), replace(PEOPLE["ann"], name="pusher"), committers, repository)
     assert objection == "pusher contributed to this image (commit, push or start)"
 
 

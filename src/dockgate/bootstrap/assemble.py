@@ -86,7 +86,7 @@ def assemble(
         server.executions,
         use_cases.actions,
         server.approval_requests,
-        use_cases.waiting_approvals,
+        use_cases.approval_settler,
         server.scans,
         use_cases.deployments,
         server.rollouts,
@@ -138,7 +138,7 @@ def _receive_signals(
     """Do at once what another process of the database has requested, and announce what this one leaves to others."""
     signals, scans = store.signals, use_cases.server.scans
     if Queue.SCAN in options.queues:
-        recovery = Recovery(store, scans, use_cases.waiting_approvals, starter)
+        recovery = Recovery(store, scans, use_cases.approval_settler, starter)
         signals.receive(Topic.SCANS, lambda _: recovery.start_scans())
     else:
         signals.receive(Topic.SCANS, lambda _: None)
@@ -168,7 +168,7 @@ def _make_task_groups(
     Those of one group wait for each other: what takes long has a group of its own.
     """
     server, pushes = use_cases.server, use_cases.registry_pushes
-    recovery = Recovery(adapters.store, server.scans, use_cases.waiting_approvals, starter)
+    recovery = Recovery(adapters.store, server.scans, use_cases.approval_settler, starter)
     key = RepeatedTask("registry key", adapters.registry_access.follow_rotation)
     local = RepeatedTask("local storage", use_cases.local_collections.run, LOCAL_STORAGE_EVERY)
     groups = [
@@ -188,7 +188,7 @@ def _make_task_groups(
             RepeatedTask("claims", recovery.release_claims, PURGE_EVERY),
             RepeatedTask("events", recovery.start_events),
             RepeatedTask("missed images", pushes.record_missed),
-            RepeatedTask("expired approvals", use_cases.waiting_approvals.expire),
+            RepeatedTask("expired approvals", use_cases.approval_settler.expire),
             RepeatedTask("executions", recovery.continue_executions, EXECUTIONS_EVERY),
             RepeatedTask("pushed images", use_cases.push_verdicts.judge_due),
             RepeatedTask("running images", use_cases.service_risk.review),

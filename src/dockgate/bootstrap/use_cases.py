@@ -17,7 +17,7 @@ from dockgate.services.approvals.decisions import ApprovalDecisions
 from dockgate.services.approvals.followed_images import ApprovedImages
 from dockgate.services.approvals.pubsub import ApprovalPubSub
 from dockgate.services.approvals.requests import ApprovalRequests
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.feeds.status import read_suspect_feeds
@@ -89,7 +89,7 @@ class UseCases:
     service_repair: ServiceRepair
     service_risk: ServiceRisk
     verdicts: Verdicts
-    waiting_approvals: WaitingApprovals
+    approval_settler: ApprovalSettler
     watched_images: WatchedImages
 
 
@@ -134,7 +134,7 @@ class _Wiring(VerdictWiring):
             self.adapters.resolve_image,
             self.scans,
             self.watched_images,
-            self.waiting_approvals,
+            self.approval_settler,
             self.clock,
             self.effects,
             self.registry,
@@ -144,7 +144,7 @@ class _Wiring(VerdictWiring):
         self.approval_decisions = ApprovalDecisions(
             store,
             self.verdicts,
-            self.waiting_approvals,
+            self.approval_settler,
             self.waivers,
             self.executions,
             contributors,
@@ -281,7 +281,7 @@ class _Wiring(VerdictWiring):
             executions=self.executions,
             events=EventReader(store.event_log),
             scans=self.scans,
-            finding_reports=FindingReports(store, self.waiting_approvals, clock, self.effects),
+            finding_reports=FindingReports(store, self.approval_settler, clock, self.effects),
             approval_requests=self.approval_requests,
             approval_decisions=self.approval_decisions,
             approval_pubsub=self.pubsub,
@@ -373,7 +373,7 @@ class _Wiring(VerdictWiring):
             service_repair=ServiceRepair(store, adapters.targets, clock, self.effects),
             service_risk=self.service_risk,
             verdicts=self.verdicts,
-            waiting_approvals=self.waiting_approvals,
+            approval_settler=self.approval_settler,
             watched_images=self.watched_images,
         )
 

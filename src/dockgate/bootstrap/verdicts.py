@@ -12,7 +12,7 @@ from dockgate.scanner import ecosystems
 from dockgate.scanner.layer_reader import compute_scanner_version
 from dockgate.services.approvals.answer_priority import AnswerPriority
 from dockgate.services.approvals.followed_images import ApprovedImages
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 from dockgate.services.exposure.search import ExposureSearch
@@ -154,7 +154,7 @@ class VerdictWiring:
     def make_scans(self) -> None:
         """Make what reads images, and what learns of pushes to registries."""
         store, adapters, signals = self.store, self.adapters, self.store.signals
-        self.waiting_approvals = WaitingApprovals(
+        self.approval_settler = ApprovalSettler(
             store.approvals, self.verdicts.judge_approval, self.clock, self.effects, self.starter
         )
         self.scan_runner = ScanRunner(
@@ -163,7 +163,7 @@ class VerdictWiring:
         self.scans = ScanScheduler(
             store.images,
             self.scan_runner,
-            self.waiting_approvals,
+            self.approval_settler,
             self.push_verdicts.judge,
             self.clock,
             self.effects,

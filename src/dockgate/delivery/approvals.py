@@ -18,7 +18,7 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
     """Return the answer to a waiting approval; its state is WAITING as long as nothing settles it.
 
     `verdict` is the verdict on its image with its digest, None while there is none. `supporters` are the people whose
-    vote is yes and counts (`vote_objection`). An Undetermined verdict rejects, and its summary says why. That of a
+    vote is yes and counts (`find_vote_objection`). An Undetermined verdict rejects, and its summary says why. That of a
     rejection names the policy: others may approve the image.
     """
     if verdict is None:
@@ -37,7 +37,7 @@ def decide(approval: Approval, verdict: tuple[Verdict, str] | None, now: str, su
     return Answer(ApprovalState.APPROVED, shorten_text(f"{summary}; approved by {names}", SUMMARY_LIMIT), digest, names)
 
 
-def vote_objection(
+def find_vote_objection(
     approvers: Approvers, principal: Principal, committers: Sequence[str], repository: str
 ) -> str | None:
     """Return why this principal's vote on an image of the repository does not count, None if it does.

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from dockgate.delivery.model import Approval
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.error_isolation import run_for_each
 from dockgate.services.images.scans import ScanScheduler
 from dockgate.services.reconciler_rounds import OverdueItems
@@ -17,7 +17,7 @@ class Recovery:
 
     store: Store
     scans: ScanScheduler
-    waiting_approvals: WaitingApprovals
+    approval_settler: ApprovalSettler
     starter: Starter
     _unanswered_images: OverdueItems[str] = field(default_factory=OverdueItems, init=False)
 
@@ -48,7 +48,7 @@ class Recovery:
         """A scan that has just ended answers its approvals itself."""
         run_for_each(
             self._unanswered_images.select_overdue(self.store.approvals.list_answerable_images()),
-            self.waiting_approvals.settle_and_continue,
+            self.approval_settler.settle_and_continue,
         )
 
     def _continue_executions(self) -> None:

@@ -17,7 +17,7 @@ from dockgate.delivery.model import ActionKey, ActionType, RunState
 from dockgate.delivery.pipeline import plan_next
 from dockgate.delivery.service_model import Rollout, RolloutKey
 from dockgate.services.approvals.requests import ApprovalRequests
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
@@ -97,7 +97,7 @@ class Workflows:
         executions: Executions,
         actions: Actions,
         approval_requests: ApprovalRequests,
-        waiting: WaitingApprovals,
+        approval_settler: ApprovalSettler,
         scans: ScanScheduler,
         deployments: Deployments,
         rollouts: Rollouts,
@@ -109,7 +109,7 @@ class Workflows:
         self._executions = executions
         self._actions = actions
         self._approval_requests = approval_requests
-        self._waiting = waiting
+        self._approval_settler = approval_settler
         self._scans = scans
         self._deployments = deployments
         self._rollouts = rollouts
@@ -161,7 +161,7 @@ class Workflows:
             return run(EffectKind.DEPLOY, self._deployments.deploy, key, definition)
         scan = run(EffectKind.REQUEST_APPROVAL, self._approval_requests.request_for_action, key)
         self._scans.start(scan)
-        run(EffectKind.ANSWER, self._waiting.settle, scan.image)
+        run(EffectKind.ANSWER, self._approval_settler.settle, scan.image)
         return None
 
     def _finish(self, key: ActionKey, state: RunState, reason: str | None, result: ActionResult) -> None:

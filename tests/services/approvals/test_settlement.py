@@ -13,7 +13,7 @@ from tests.delivery.test_approvals import PEOPLE, verdict
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Approvers, Vote
 from dockgate.gate.model import Status, Verdict
 from dockgate.identity.model import Principal
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects
 
@@ -62,7 +62,7 @@ class Table:
 def settle(table: Table, image: str, evaluate: Callable[[Approval, str], tuple[Verdict, str] | None]) -> None:
     clock = ServerClock(lambda: datetime(2026, 1, 2, tzinfo=UTC))
     approvals: Any = table
-    WaitingApprovals(approvals, evaluate, clock, Effects(), NOT_USED).settle(image)
+    ApprovalSettler(approvals, evaluate, clock, Effects(), NOT_USED).settle(image)
 
 
 @given(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from dockgate.services.approvals.answer_priority import AnswerPriority
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import Effects, observe_nothing
 from dockgate.services.images.scans import ScanQueue, ScanRunner, ScanScheduler
@@ -141,7 +141,7 @@ def test_approvals_of_other_images_are_answered_before_a_push_is_judged_and_inde
         scans = ScanScheduler(
             store.images,
             cast(ScanRunner, Runner(store.images)),
-            cast(WaitingApprovals, approvals),
+            cast(ApprovalSettler, approvals),
             judged.append,
             ServerClock(lambda: datetime.now(UTC)),
             Effects(observe_nothing),

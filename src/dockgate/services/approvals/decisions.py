@@ -4,7 +4,7 @@ import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.approvals import vote_objection
+from dockgate.delivery.approvals import find_vote_objection
 from dockgate.delivery.contributors import IS_CONTRIBUTOR, is_contributor
 from dockgate.delivery.model import Answer, Approval, ApprovalState, Vote
 from dockgate.delivery.override import get_rejecting_verdict, make_waivers
@@ -12,7 +12,7 @@ from dockgate.delivery.pipeline import select_latest_runs
 from dockgate.gate.summaries import SUMMARY_LIMIT
 from dockgate.identity.model import LOCAL, Principal
 from dockgate.services.approvals.contributors import ContributorFinder
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.pipelines.executions import Executions
@@ -31,7 +31,7 @@ class ApprovalDecisions:
 
     store: Store
     verdicts: Verdicts
-    waiting_approvals: WaitingApprovals
+    approval_settler: ApprovalSettler
     waivers: ServerWaivers
     executions: Executions
     contributors: ContributorFinder
@@ -49,7 +49,7 @@ class ApprovalDecisions:
         )
         if not self.effects.run(EffectKind.ANSWER, self.store.approvals.settle, approval_id, answer, self.clock.now()):
             raise ConflictError(f"{approval_id} is already settled", "`dockgate approval show` shows the answer.")
-        self.waiting_approvals.continue_execution(approval_id)
+        self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
     def vote(self, approval_id: str, principal: Principal, is_approving: bool, reason: str) -> Approval:
@@ -66,7 +66,7 @@ class ApprovalDecisions:
                 f"{approval_id} waits only for a verdict, not for people",
                 "To require people, set `approvers` of the action. `dockgate approval reject` works without them.",
             )
-        objection = vote_objection(approval.approvers, principal, approval.committers, approval.repository)
+        objection = find_vote_objection(approval.approvers, principal, approval.committers, approval.repository)
         if approval.approvers.exclude_committer and objection is None and approval.action:
             objection = self.contributors.find(approval.action).find_objection(principal)
         if objection:
@@ -76,8 +76,8 @@ class ApprovalDecisions:
         if first.yes != is_approving:
             word = "yes" if first.yes else "no"
             raise ConflictError(f"{principal.name} has already voted {word} on {approval_id}", "The first vote counts.")
-        self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
-        self.waiting_approvals.continue_execution(approval_id)
+        self.effects.run(EffectKind.ANSWER, self.approval_settler.settle, approval.image)
+        self.approval_settler.continue_execution(approval_id)
         return self.store.approvals.get(approval_id)
 
     def override(self, approval_id: str, principal: Principal, reason: str, until: str) -> Sequence[WaiverRecord]:

@@ -13,7 +13,7 @@ from dockgate.gate.model import Policy
 from dockgate.gate.policy_choice import DEFAULT_POLICY
 from dockgate.identity.model import Principal
 from dockgate.services.approvals.contributors import ContributorFinder
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.images.scans import ScanScheduler
@@ -45,7 +45,7 @@ class ApprovalRequests:
     resolve_image: ImageResolver
     scans: ScanScheduler
     watched_images: WatchedImages
-    waiting_approvals: WaitingApprovals
+    approval_settler: ApprovalSettler
     clock: ServerClock
     effects: Effects
     registry: str
@@ -142,7 +142,7 @@ class ApprovalRequests:
                     EffectKind.REQUEST_EXTERNAL_APPROVAL, self._add, request, repository, digest
                 )
         if approval.state is ApprovalState.WAITING:
-            self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, approval.image)
+            self.effects.run(EffectKind.ANSWER, self.approval_settler.settle, approval.image)
         return self.store.approvals.get(approval.id)
 
     def require_image(self, repository: str, digest: str) -> None:

@@ -1,14 +1,14 @@
 """Settle waiting approvals by a verdict, as soon as there is one, or as expired.
 
 An approval and a scan may come in any order, and each may come twice: both sides first write their half, then call
-`WaitingApprovals.settle`. The later of the two writes sees both halves, and the table settles an approval only while it
+`ApprovalSettler.settle`. The later of the two writes sees both halves, and the table settles an approval only while it
 waits: so each waiter gets one answer.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from dockgate.delivery.approvals import decide, vote_objection
+from dockgate.delivery.approvals import decide, find_vote_objection
 from dockgate.delivery.model import Approval, ApprovalId, ApprovalState, Approvers
 from dockgate.gate.model import Verdict
 from dockgate.services.clock import ServerClock
@@ -19,15 +19,15 @@ from dockgate.store.delivery.approvals import Approvals
 
 # (approval, cause) -> the verdict that it waits for and its digest, stored under the cause; None until the image was
 # scanned. The same cause gives the same verdict.
-Evaluate = Callable[[Approval, str], tuple[Verdict, str] | None]
+JudgeApproval = Callable[[Approval, str], tuple[Verdict, str] | None]
 
 
 @dataclass(frozen=True, slots=True)
-class WaitingApprovals:
+class ApprovalSettler:
     """Answers waiting approvals, and starts what follows."""
 
     approvals: Approvals
-    evaluate: Evaluate
+    judge_approval: JudgeApproval
     clock: ServerClock
     effects: Effects
     starter: Starter
@@ -83,14 +83,14 @@ class WaitingApprovals:
         supporters = [
             vote.who
             for vote, voter in votes
-            if vote.yes and vote_objection(approvers, voter, approval.committers, approval.repository) is None
+            if vote.yes and find_vote_objection(approvers, voter, approval.committers, approval.repository) is None
         ]
         if len(supporters) >= approvers.count:
             self._decide(approval, [approval.id], f"{approval.id}/people", supporters)
 
     def _decide(self, approval: Approval, ids: Sequence[str], cause: str, supporters: Iterable[str] = ()) -> bool:
         """Settle those that are alike by the verdict of one of them. Return whether they wait on for people."""
-        verdict = self.evaluate(approval, cause)
+        verdict = self.judge_approval(approval, cause)
         if verdict is None:
             return False
         now = self.clock.now()

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from dockgate.delivery.ports import FindingsSource, ImageReader
 from dockgate.gate.model import ExternalReport
 from dockgate.services.approvals.answer_priority import AnswerPriority
-from dockgate.services.approvals.settlement import WaitingApprovals
+from dockgate.services.approvals.settlement import ApprovalSettler
 from dockgate.services.clock import ServerClock
 from dockgate.services.durable_effects import EffectKind, Effects
 from dockgate.services.verdicts.waivers import ServerWaivers
@@ -175,7 +175,7 @@ class ScanScheduler:
 
     images: Images
     runner: ScanRunner
-    waiting_approvals: WaitingApprovals
+    approval_settler: ApprovalSettler
     judge_push: Callable[[str], None]
     clock: ServerClock
     effects: Effects
@@ -266,7 +266,7 @@ class ScanScheduler:
     def _answer(self, image: str) -> Sequence[str]:
         """Answer the approvals of an image. Return the executions that may continue."""
         with self.answer_priority.count_answer(), self._evaluations:
-            return self.effects.run(EffectKind.ANSWER, self.waiting_approvals.settle, image)
+            return self.effects.run(EffectKind.ANSWER, self.approval_settler.settle, image)
 
     def _follow_up(self, image: str) -> None:
         """Judge the pushes of an image, and index it."""
@@ -299,7 +299,7 @@ class FindingReports:
     """Records what other scanners report of images."""
 
     store: Store
-    waiting_approvals: WaitingApprovals
+    approval_settler: ApprovalSettler
     clock: ServerClock
     effects: Effects
 
@@ -311,5 +311,5 @@ class FindingReports:
         put, now = self.store.reports.put, self.clock.now()
         records = [self.effects.run(EffectKind.REPORT, put, report, by, scope, now) for report in reports]
         for image in dict.fromkeys(record.image for record in records):
-            self.waiting_approvals.settle_and_continue(image)
+            self.approval_settler.settle_and_continue(image)
         return records

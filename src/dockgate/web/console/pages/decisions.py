@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from dockgate.delivery.approvals import find_contributor_objection, vote_objection
+from dockgate.delivery.approvals import find_contributor_objection, find_vote_objection
 from dockgate.delivery.model import BY_POLICY, ApprovalId, ApprovalState, Vote
 from dockgate.gate.model import Status
 from dockgate.identity.model import Caller
@@ -61,7 +61,7 @@ def _find_objection(approval: ApprovalView, voters: Sequence[str], caller: Calle
     """Return why this person may not vote, or not override a rejection. None if they may, as far as known here."""
     approvers = approval.approvers
     if approvers and approval.state is ApprovalState.WAITING:
-        objection = vote_objection(approvers, caller.principal, approval.committers, approval.repository)
+        objection = find_vote_objection(approvers, caller.principal, approval.committers, approval.repository)
         return f"{caller.name} has voted" if caller.name in voters else objection
     if caller.token is None or ApprovalId(approval.id).is_external or (approvers and not approvers.exclude_committer):
         return None
