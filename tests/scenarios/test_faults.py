@@ -64,7 +64,7 @@ def test_a_full_disk_delays_work_and_loses_none(part: str, method: str, tmp_path
         assert system.runs(image)
         # The execution may end while the event that started it still waits to be handled again.
         until(lambda: [fault.remaining_faults for fault in faults] == [0], seconds=20)
-        until(lambda: not system.store.events.list_unhandled(), seconds=20)
+        until(lambda: not system.store.push_events.list_unhandled(), seconds=20)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ def fill(store: Store) -> None:
     store.principals.add(Principal("ann", (Role.ADMIN,), "ann@example.org", NOW))
     for number in range(3):
         store.audit.begin(AuditEntry(f"entry-{number}", NOW, "ann", "", "POST /x", execution))
-    store.events.record_heads("shop", {"main": "c0ffee", "a\0b \udce4 ü": "c0ffee"}, NOW)
+    store.push_events.record_heads("shop", {"main": "c0ffee", "a\0b \udce4 ü": "c0ffee"}, NOW)
 
 
 def rows(database: Database) -> dict[str, list[tuple[object, ...]]]:

@@ -145,7 +145,7 @@ def test_neither_waiting_nor_settling_reads_a_whole_table(store: Store) -> None:
     store.approvals.settle("web-1/Gate/Approve/1", Answer(ApprovalState.APPROVED, ""), NOW)
     store.approvals.list_open_executions(IMAGE)
     store.approvals.list_expired(NOW)
-    store.events.list_unhandled()
+    store.push_events.list_unhandled()
     queries = [(text, values) for text, values in statements if text.startswith(("SELECT", "UPDATE"))]
     assert len(queries) >= 7
     with store.database.read() as connection:

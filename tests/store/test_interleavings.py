@@ -223,7 +223,9 @@ def two_looks_at_one_branch(store: Store, peer: Store, number: int) -> Pair:
 
     heads = {"main": f"{number:040}"}
     return Pair(
-        lambda: store.events.record_heads("web", heads, NOW), lambda: peer.events.record_heads("web", heads, NOW), check
+        lambda: store.push_events.record_heads("web", heads, NOW),
+        lambda: peer.push_events.record_heads("web", heads, NOW),
+        check,
     )
 
 

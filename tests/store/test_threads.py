@@ -121,7 +121,7 @@ def test_stopping_an_execution_while_its_approval_is_added_leaves_none_waiting(s
 
 
 def test_a_branch_head_is_recorded_once_with_one_event(stores: tuple[Store, Store]) -> None:
-    seen = at_once(stores, lambda store, _: list(store.events.record_heads("web", {"main": "a" * 40}, NOW)))
+    seen = at_once(stores, lambda store, _: list(store.push_events.record_heads("web", {"main": "a" * 40}, NOW)))
     assert sorted(map(len, seen)) == [*[0] * (THREADS - 1), 1]
     versions = at_once(stores, lambda store, _: store.pipelines.put(PIPELINE, NOW).version)
     assert versions == [1] * THREADS

@@ -23,7 +23,7 @@ class Recovery:
 
     def start_events(self) -> None:
         """Start the events that were written, but not started before the server ended."""
-        run_for_each([event.id for event in self.store.events.list_unhandled()], self.starter.start_event)
+        run_for_each([event.id for event in self.store.push_events.list_unhandled()], self.starter.start_event)
 
     def start_scans(self) -> None:
         """Start the scans that were requested and run nowhere."""

@@ -32,7 +32,7 @@ from dockgate.store.engine_tables import EngineTables
 from dockgate.store.events.cursor import EventCursor
 from dockgate.store.events.log import EventLog
 from dockgate.store.events.outbox import Outbox
-from dockgate.store.events.push_events import Events
+from dockgate.store.events.push_events import PushEvents
 from dockgate.store.events.receivers import OutboxReceivers
 from dockgate.store.events.rules import EventRules, EventTargets, PipelineStarts
 from dockgate.store.events.secret_box import SecretBox
@@ -120,7 +120,7 @@ class Store:
     audit: Audit
 
     # events/
-    events: Events
+    push_events: PushEvents
     event_log: EventLog
     outbox: Outbox
     event_rules: EventRules
@@ -225,7 +225,7 @@ def _make_store(folder: Path, database: Database, artifacts: Blobs, logs: Logs) 
         first_admin_links=FirstAdminLinks(database),
         sessions=Sessions(database),
         audit=Audit(database),
-        events=Events(database),
+        push_events=PushEvents(database),
         event_log=EventLog(database),
         outbox=outbox,
         event_rules=EventRules(database),

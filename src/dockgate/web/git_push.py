@@ -240,7 +240,7 @@ class Push:
 def _is_handled(store: Store, event_id: str) -> bool:
     """Return whether the event is handled. Handled events are deleted after a while."""
     try:
-        return bool(store.events.get(event_id).handled_at)
+        return bool(store.push_events.get(event_id).handled_at)
     except NotFoundError:
         return True
 

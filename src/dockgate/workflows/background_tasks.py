@@ -105,7 +105,7 @@ class WorkflowRetention:
         Nothing becomes startable meanwhile that has ended before: every start has a new key.
         """
         startable = {
-            *(event.id for event in self._store.events.list_unhandled()),
+            *(event.id for event in self._store.push_events.list_unhandled()),
             *(str(key) for key in self._store.executions.list_in_progress()),
             *(rollout.id for rollout in self._store.rollouts.list_in_progress()),
         }

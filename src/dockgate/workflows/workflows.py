@@ -122,10 +122,12 @@ class Workflows:
 
     def _handle_event(self, event_id: str) -> None:
         """Start every pipeline that has the pushed branch as a source."""
-        event = self._store.events.get(event_id)
+        event = self._store.push_events.get(event_id)
         for execution in self._effects.run(EffectKind.START_EXECUTION, self._executions.record_triggered, event):
             self._starter.continue_execution(execution)
-        self._effects.run(EffectKind.MARK_EVENT_HANDLED, self._store.events.mark_handled, event.id, self._clock.now())
+        self._effects.run(
+            EffectKind.MARK_EVENT_HANDLED, self._store.push_events.mark_handled, event.id, self._clock.now()
+        )
 
     def _roll_out(self, rollout_id: str) -> None:
         key = RolloutKey.parse(rollout_id)

@@ -172,19 +172,20 @@ def test_purge_deletes_only_settled_approvals_and_handled_events(store: Store) -
     for name in ("old", "young", "waiting"):
         store.approvals.add(approval(name))
     old, waiting, young = (
-        event.id for event in store.events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
+        event.id
+        for event in store.push_events.record_heads("web", dict.fromkeys(("old", "waiting", "young"), "a"), NOW)
     )
     store.approvals.settle("old", APPROVED, NOW)
-    store.events.mark_handled(old, NOW)
+    store.push_events.mark_handled(old, NOW)
     store.approvals.settle("young", APPROVED, LATER)
-    store.events.mark_handled(young, LATER)
+    store.push_events.mark_handled(young, LATER)
     assert store.approvals.purge(LATER) == 2
     assert store.approvals.purge(LATER) == 0
     assert [there.id for there in store.approvals.list()] == ["waiting", "young"]
-    assert [there.id for there in store.events.list_unhandled()] == [waiting]
-    assert store.events.get(young).handled_at == LATER
+    assert [there.id for there in store.push_events.list_unhandled()] == [waiting]
+    assert store.push_events.get(young).handled_at == LATER
     with pytest.raises(NotFoundError):
-        store.events.get(old)
+        store.push_events.get(old)
 
 
 def test_an_image_is_answerable_when_its_scan_is_over_and_approvals_wait(store: Store) -> None:

@@ -22,27 +22,27 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
 
 
 def record_heads(store: Store, **heads: str) -> list[str]:
-    return [event.id for event in store.events.record_heads("web", heads, NOW)]
+    return [event.id for event in store.push_events.record_heads("web", heads, NOW)]
 
 
 def test_a_new_branch_is_a_push(store: Store) -> None:
-    (event,) = store.events.record_heads("web", {"team/main": A}, NOW)
+    (event,) = store.push_events.record_heads("web", {"team/main": A}, NOW)
     detail = {"repository": "web", "branch": "team/main", "commit": A}
     assert event == Event("push/web/team/main/1-aaaaaaaaaaaa", EventKind.REPOSITORY_PUSH, detail, NOW)
-    assert list(store.events.record_heads("web", {"team/main": A}, LATER)) == []
-    assert list(store.events.list_unhandled()) == [event]
+    assert list(store.push_events.record_heads("web", {"team/main": A}, LATER)) == []
+    assert list(store.push_events.list_unhandled()) == [event]
 
 
 def test_every_move_of_a_branch_has_its_own_event(store: Store) -> None:
     ids = [event_id for head in (A, B, A, A, B) for event_id in record_heads(store, main=head)]
     assert ids == [f"push/web/main/{n}-{head[:12]}" for n, head in enumerate((A, B, A, B), 1)]
-    assert [event.id for event in store.events.list_unhandled()] == ids
+    assert [event.id for event in store.push_events.list_unhandled()] == ids
 
 
 def test_branches_and_repositories_move_apart(store: Store) -> None:
     assert record_heads(store, main=A, other=A) == ["push/web/main/1-aaaaaaaaaaaa", "push/web/other/1-aaaaaaaaaaaa"]
     assert record_heads(store, main=A, other=B) == ["push/web/other/2-bbbbbbbbbbbb"]
-    assert [event.id for event in store.events.record_heads("api", {"main": A}, NOW)] == [
+    assert [event.id for event in store.push_events.record_heads("api", {"main": A}, NOW)] == [
         "push/api/main/1-aaaaaaaaaaaa"
     ]
 
@@ -56,12 +56,17 @@ def test_a_deleted_branch_that_returns_is_a_move(store: Store) -> None:
 
 def test_the_events_of_branches_are_found_while_they_are_the_newest(store: Store) -> None:
     first = record_heads(store, main=A, other=A)
-    assert [event.id for event in store.events.list_for_heads("web", {"other": A, "main": A})] == [first[1], first[0]]
+    assert [event.id for event in store.push_events.list_for_heads("web", {"other": A, "main": A})] == [
+        first[1],
+        first[0],
+    ]
     record_heads(store, main=B, other=A)
-    assert [event.id for event in store.events.list_for_heads("web", {"main": A, "other": A, "none": A})] == [first[1]]
-    assert list(store.events.list_for_heads("api", {"main": A})) == []
+    assert [event.id for event in store.push_events.list_for_heads("web", {"main": A, "other": A, "none": A})] == [
+        first[1]
+    ]
+    assert list(store.push_events.list_for_heads("api", {"main": A})) == []
     record_heads(store, main=B)
-    assert list(store.events.list_for_heads("web", {"other": A, "main": ""})) == []
+    assert list(store.push_events.list_for_heads("web", {"other": A, "main": ""})) == []
 
 
 def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store) -> None:
@@ -71,15 +76,15 @@ def test_unhandled_events_come_oldest_first_until_they_are_handled(store: Store)
         for event_id in record_heads(store, **branches)
     )
     for now in (NOW, LATER):
-        store.events.mark_handled(a, now)
-    assert [event.id for event in store.events.list_unhandled()] == [c, b]
-    assert store.events.get(a).handled_at == NOW
+        store.push_events.mark_handled(a, now)
+    assert [event.id for event in store.push_events.list_unhandled()] == [c, b]
+    assert store.push_events.get(a).handled_at == NOW
 
 
 def test_an_unknown_event_is_not_found(store: Store) -> None:
-    store.events.mark_handled("gone", NOW)
+    store.push_events.mark_handled("gone", NOW)
     with pytest.raises(NotFoundError, match="'gone'"):
-        store.events.get("gone")
+        store.push_events.get("gone")
 
 
 def test_repositories_are_named_once(store: Store) -> None:

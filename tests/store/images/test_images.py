@@ -314,7 +314,7 @@ def test_a_push_is_stored_once_with_its_event_and_a_scan_request(store: Store) -
     assert taken is not None
     assert (taken.state, taken.number, taken.repository) == (ScanState.REQUESTED, 1, "web")
     assert store.images.accept_push(event) is None
-    assert list(store.events.list_unhandled()) == []
+    assert list(store.push_events.list_unhandled()) == []
     assert [(image.repository, image.tag, image.pushed_at) for image in store.images.list_pushed()] == [
         ("web", "1", NOW)
     ]

@@ -72,12 +72,12 @@ class GitPushes:
             # Not branches of others: whose push is moving one at this moment will record it.
             moved_branches = [update.ref.removeprefix(HEADS) for update in updates if update.ref.startswith(HEADS)]
             branches = moved_branches if updates else None
-            observe, now = self.store.events.record_heads, self.clock.now()
+            observe, now = self.store.push_events.record_heads, self.clock.now()
             events = self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, branches)
             self._unobserved_repositories.discard(repository)
         for event in events:
             self.starter.start_event(event.id)
-        return self.store.events.list_for_heads(
+        return self.store.push_events.list_for_heads(
             repository, {branch: heads[branch] for branch in moved_branches if branch in heads}
         )
 
@@ -105,7 +105,7 @@ class GitPushes:
         if self.source.list_heads(repository).get(branch) != commit:
             files.move(repository, branch, None, commit)
         self.effects.run(EffectKind.RECORD_PUSH, self.record, push, repository, by, None, (update,))
-        observe, heads, now = self.store.events.record_heads, {branch: commit}, self.clock.now()
+        observe, heads, now = self.store.push_events.record_heads, {branch: commit}, self.clock.now()
         for event in self.effects.run(EffectKind.OBSERVE_PUSH, observe, repository, heads, now, by, [branch]):
             self.starter.start_event(event.id)
 

@@ -16,7 +16,7 @@ from dockgate.store.statements import insert_if_new, lock_name
 _EVENT = select_as(Event, events)
 
 
-class Events:
+class PushEvents:
     """Stored events, and the branch heads that push events are made from."""
 
     def __init__(self, database: Database) -> None:
