@@ -1,8 +1,9 @@
 """Judge an image: a case in, a verdict out. Pure: equal cases give equal bytes.
 
 Read it from the top: `judge` makes the verdict, `judge_platforms` judges each platform, `_Platform.evaluate` runs the
-rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades. How findings are counted per
-severity is that of `policy.select_counted_findings`; the limits are checked by the rule `rules/max_findings.py`.
+rules, `rule.Evaluation.status` decides, `_Platform.find_remediation` looks for upgrades.
+`policy.assign_counted_severities` gives each finding the severity that it counts as; the rule `rules/max_findings.py`
+checks the limits.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,7 @@ from dockgate.gate.model import (
     VerdictCase,
     select_worst_status,
 )
-from dockgate.gate.policy import COUNTING_RULE, select_counted_findings
+from dockgate.gate.policy import COUNTING_RULE, assign_counted_severities
 from dockgate.gate.remediation.search import find_remediation
 from dockgate.gate.rule import BaselineFindings, Evaluation, PackageMatcher, Rule, RuleInput
 from dockgate.gate.summaries import SUMMARY_LIMIT, summarize
@@ -212,7 +213,7 @@ def count_findings(
 ) -> dict[str, int]:
     """The number of findings by the severity that they count as."""
     counts = {severity.value: unlisted_counts.get(severity, 0) for severity in Severity}
-    for severity, _ in select_counted_findings(findings, settings):
+    for severity, _ in assign_counted_severities(findings, settings):
         counts[severity] += 1
     return counts
 

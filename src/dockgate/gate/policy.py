@@ -102,10 +102,10 @@ def get_action(settings: Settings) -> RuleAction:
     return RuleAction(str(settings.get("action", RuleAction.REJECT)))
 
 
-def select_counted_findings(
+def assign_counted_severities(
     findings: Iterable[Finding], settings: Mapping[str, object]
 ) -> Iterator[tuple[Severity, Finding]]:
-    """The findings that count under `max_findings` settings, each with the severity that it counts as."""
+    """The findings, each with the severity that it counts as; with `only_fixable` only those with a fix."""
     only_fixable, untriaged_as = settings.get("only_fixable"), read_untriaged_severity(settings)
     for finding in findings:
         if finding.fixed or not only_fixable:

@@ -51,7 +51,8 @@ def image(base_layers: int) -> Inventory:
 
 
 def selected_ids(rule_input: RuleInput, raw: dict[str, object]) -> set[str]:
-    return {finding.id for _, finding in _selection.select(rule_input, _selection.parse_settings(raw)).findings}
+    selection = _selection.select_findings(rule_input, _selection.parse_settings(raw))
+    return {finding.id for _, finding in selection.counted_findings}
 
 
 @given(findings(), SETTINGS)

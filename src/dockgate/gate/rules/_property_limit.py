@@ -38,14 +38,12 @@ class PropertyLimit(Rule):
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected_findings, description = _selection.select(rule_input, settings), self.describe_property(settings)
-        violating, unknown, uncertain = _split_by_property(selected_findings, self.has_property(rule_input, settings))
+        selection, description = _selection.select_findings(rule_input, settings), self.describe_property(settings)
+        violating, unknown, uncertain = _split_by_property(selection, self.has_property(rule_input, settings))
         limit = int(str(settings["max"]))
         if len(violating) > limit:
-            message = f"{selected_findings.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
-            yield selected_findings.make_violation(
-                self.name, message, violating, None if uncertain or unknown else limit
-            )
+            message = f"{selection.describe(len(violating), 'finding')} {description}, at most {limit} allowed"
+            yield selection.make_violation(self.name, message, violating, None if uncertain or unknown else limit)
         if len(violating) + len(unknown) + len(uncertain) > limit:
             yield from _report_undetermined_packages(unknown, f"is {description} is not known")
             unfixed_findings = [finding for finding in uncertain if settings["only_fixable"] and not finding.fixed]
@@ -58,13 +56,13 @@ class PropertyLimit(Rule):
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
-        return self.count_selected(_selection.select(rule_input, settings), rule_input, settings)
+        return self.count_selected(_selection.select_findings(rule_input, settings), rule_input, settings)
 
     def count_selected(
-        self, selected_findings: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
+        self, selection: _selection.SelectedFindings, rule_input: RuleInput, settings: Mapping[str, object]
     ) -> tuple[int, int]:
         """The number of findings that have the property, and of those that may have it."""
-        violating, unknown, uncertain = _split_by_property(selected_findings, self.has_property(rule_input, settings))
+        violating, unknown, uncertain = _split_by_property(selection, self.has_property(rule_input, settings))
         return len(violating), len(unknown) + len(uncertain)
 
     @override
@@ -79,13 +77,13 @@ class PropertyLimit(Rule):
 
 
 def _split_by_property(
-    selected_findings: _selection.SelectedFindings, has_property: Callable[[Finding], bool | None]
+    selection: _selection.SelectedFindings, has_property: Callable[[Finding], bool | None]
 ) -> tuple[list[Finding], list[Finding], list[Finding]]:
     """The findings that have the property, of which it is unknown, and that may count and have it."""
-    answers = [(finding, has_property(finding)) for _, finding in selected_findings.findings]
+    answers = [(finding, has_property(finding)) for _, finding in selection.counted_findings]
     violating = [finding for finding, answer in answers if answer]
     unknown = [finding for finding, answer in answers if answer is None]
-    uncertain = [finding for finding in selected_findings.uncounted_findings if has_property(finding) is not False]
+    uncertain = [finding for finding in selection.only_maybe_counted_findings if has_property(finding) is not False]
     return violating, unknown, uncertain
 
 

@@ -4,8 +4,8 @@
 advisory or of the fix (`grace_from`); `baseline` none, running or approved; `untriaged_counts_as` a severity, or any.
 
 Unknown values never exclude a finding. Without a date there is no grace; without a baseline every finding is new; where
-the base image's layers are unknown, every finding counts as one of own layers, and may be of the base image. A finding
-without severity may have any, unless the policy sets one.
+the base image's layers are unknown, every finding counts in the scope `own`, and may count in the scope `base`. A
+finding without severity may have any, unless the policy sets one.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from dockgate.gate.model import Status, Violation
-from dockgate.gate.policy import ANY_SEVERITY, read_untriaged_severity, select_counted_findings
+from dockgate.gate.policy import ANY_SEVERITY, assign_counted_severities, read_untriaged_severity
 from dockgate.gate.rule import BaselineFindings, RuleInput, make_finding_key
 from dockgate.gate.rules._settings import (
     CLOCK_SKEW,
@@ -74,22 +74,22 @@ def parse_settings(raw: Mapping[str, object], untriaged_as: str = ANY_SEVERITY) 
 class SelectedFindings:
     """The findings that count, worst first, each with the severity that it counts as.
 
-    `possible_findings` would count as that severity if they had a fix, or were so severe, which no source says. `scope`
-    words the scope for messages: " in own layers". `unknown_scope_reason` is why the findings may be of another scope,
-    None if it is known.
+    `maybe_counted_findings` would count as that severity if they had a fix, or were so severe, which no source says.
+    `scope` words the scope for messages: " in own layers". `unknown_scope_reason` is why the findings may be of another
+    scope, None if it is known.
     """
 
-    findings: tuple[tuple[Severity, Finding], ...]
-    possible_findings: tuple[tuple[Severity, Finding], ...]
+    counted_findings: tuple[tuple[Severity, Finding], ...]
+    maybe_counted_findings: tuple[tuple[Severity, Finding], ...]
     scope: str
     has_baseline: bool
     unknown_scope_reason: str | None
 
     @property
-    def uncounted_findings(self) -> tuple[Finding, ...]:
-        """The possible findings that do not count anyway, each once."""
-        certain = {_make_key(finding) for _, finding in self.findings}
-        uncertain = {_make_key(finding): finding for _, finding in self.possible_findings}
+    def only_maybe_counted_findings(self) -> tuple[Finding, ...]:
+        """Those that may count and do not count anyway, each once."""
+        certain = {_make_key(finding) for _, finding in self.counted_findings}
+        uncertain = {_make_key(finding): finding for _, finding in self.maybe_counted_findings}
         return tuple(finding for key, finding in uncertain.items() if key not in certain)
 
     def describe(self, count: int, noun: str) -> str:
@@ -109,7 +109,7 @@ class SelectedFindings:
         return Violation(rule, message, tuple(findings), allowed_count)
 
 
-def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
+def select_findings(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFindings:
     """The findings that count under these settings, which are in full."""
     scope = str(settings["scope"])
     has_known_base = rule_input.inventory.base_layers > 0
@@ -123,8 +123,8 @@ def select(rule_input: RuleInput, settings: Mapping[str, object]) -> SelectedFin
     known_scope = scope if has_known_base else "image"
     findings = rule_input.matches.findings
     return SelectedFindings(
-        tuple(_select_counting_findings(findings, rule_input, settings, known_scope)),
-        tuple(_select_possible_findings(findings, rule_input, settings, known_scope)),
+        tuple(_select_counted(findings, rule_input, settings, known_scope)),
+        tuple(_select_maybe_counted(findings, rule_input, settings, known_scope)),
         scope_words,
         settings["baseline"] != _NO_BASELINE,
         unknown_scope_reason,
@@ -159,7 +159,7 @@ def list_change_times(rule_input: RuleInput, settings: Mapping[str, object]) -> 
             yield from (shift_time(since, timedelta(days=days)) for days in periods)
 
 
-def _select_possible_findings(
+def _select_maybe_counted(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     """Findings that may count in addition, once for each severity that they may count as."""
@@ -167,7 +167,7 @@ def _select_possible_findings(
     if settings["only_fixable"] and (rule_input.is_external or any(finding.has_unknown_fix for finding in findings)):
         settings = {**settings, "only_fixable": False}
         unfixed_findings = [finding for finding in findings if _can_be_fixed(finding, rule_input)]
-        yield from _select_counting_findings(unfixed_findings, rule_input, settings, scope)
+        yield from _select_counted(unfixed_findings, rule_input, settings, scope)
         findings = [finding for finding in findings if finding.fixed or _can_be_fixed(finding, rule_input)]
     untriaged_findings = [finding for finding in findings if is_open and finding.severity is Severity.UNTRIAGED]
     if not untriaged_findings:
@@ -175,7 +175,7 @@ def _select_possible_findings(
     certain = read_untriaged_severity(settings)
     for severity in Severity:
         if severity not in (Severity.UNTRIAGED, certain):
-            yield from _select_counting_findings(
+            yield from _select_counted(
                 untriaged_findings, rule_input, {**settings, "untriaged_counts_as": severity}, scope
             )
 
@@ -188,13 +188,13 @@ def _can_be_fixed(finding: Finding, rule_input: RuleInput) -> bool:
     return finding.has_unknown_fix or ("fixed" in rule_input.missing_fields and not finding.fixed)
 
 
-def _select_counting_findings(
+def _select_counted(
     findings: Sequence[Finding], rule_input: RuleInput, settings: Mapping[str, object], scope: str
 ) -> Iterator[tuple[Severity, Finding]]:
     baseline = rule_input.baseline_findings.get(str(settings["baseline"]), {})
     now = to_datetime(rule_input.now)
     has_grace = bool(settings["grace_days"])
-    for severity, finding in select_counted_findings(findings, settings):
+    for severity, finding in assign_counted_severities(findings, settings):
         if baseline and _is_in_baseline(baseline, finding, severity, settings):
             continue
         if (

@@ -51,11 +51,11 @@ class MaxFindings(Rule):
 
     @override
     def judge(self, rule_input: RuleInput, settings: Mapping[str, object]) -> Iterator[Violation | Undetermined]:
-        selected_findings = _selection.select(rule_input, settings)
+        selection = _selection.select_findings(rule_input, settings)
         counting: dict[Severity, list[Finding]] = {severity: [] for severity in Severity}
-        for severity, finding in selected_findings.findings:
+        for severity, finding in selection.counted_findings:
             counting[severity].append(finding)
-        uncertain = Counter(severity for severity, _ in selected_findings.possible_findings)
+        uncertain = Counter(severity for severity, _ in selection.maybe_counted_findings)
         for severity, findings in counting.items():
             limit = settings.get(severity.value)
             if not isinstance(limit, int):
@@ -66,36 +66,36 @@ class MaxFindings(Rule):
                 count = len(findings) + minimum
                 untriaged_count = sum(finding.severity is not severity for finding in findings)
                 share = f" ({untriaged_count} of them UNTRIAGED)" if untriaged_count else ""
-                message = f"{selected_findings.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
-                yield selected_findings.make_violation(
+                message = f"{selection.describe(count, f'{severity} finding')}{share}, at most {limit} allowed"
+                yield selection.make_violation(
                     self.name, message, findings, _compute_allowed_count(limit, maximum, uncertain[severity])
                 )
             elif status is Status.UNDETERMINED:
                 count = len(findings) + maximum + uncertain[severity]
-                yield _describe_undetermined_limit(severity.value, count, limit, rule_input, selected_findings)
+                yield _describe_undetermined_limit(severity.value, count, limit, rule_input, selection)
         total = settings.get(_TOTAL)
         if isinstance(total, int):
             unlisted_count, possible = (
                 sum(rule_input.unlisted_counts.values()),
-                len(selected_findings.uncounted_findings),
+                len(selection.only_maybe_counted_findings),
             )
-            if (count := len(selected_findings.findings) + (0 if settings["only_fixable"] else unlisted_count)) > total:
-                message = f"{selected_findings.describe(count, 'finding')} in total, at most {total} allowed"
-                findings = [finding for _, finding in selected_findings.findings]
-                yield selected_findings.make_violation(
+            if (count := len(selection.counted_findings) + (0 if settings["only_fixable"] else unlisted_count)) > total:
+                message = f"{selection.describe(count, 'finding')} in total, at most {total} allowed"
+                findings = [finding for _, finding in selection.counted_findings]
+                yield selection.make_violation(
                     self.name, message, findings, _compute_allowed_count(total, unlisted_count, possible)
                 )
-            elif (count := len(selected_findings.findings) + possible + unlisted_count) > total:
-                yield _describe_undetermined_limit("any", count, total, rule_input, selected_findings)
+            elif (count := len(selection.counted_findings) + possible + unlisted_count) > total:
+                yield _describe_undetermined_limit("any", count, total, rule_input, selection)
 
     @override
     def count(self, rule_input: RuleInput, settings: Mapping[str, object]) -> tuple[int, ...]:
         """For each severity and in total: how many count, and how many more may."""
-        selected_findings = _selection.select(rule_input, settings)
-        certain = Counter(severity for severity, _ in selected_findings.findings)
-        possible = Counter(severity for severity, _ in selected_findings.possible_findings)
+        selection = _selection.select_findings(rule_input, settings)
+        certain = Counter(severity for severity, _ in selection.counted_findings)
+        possible = Counter(severity for severity, _ in selection.maybe_counted_findings)
         numbers = (number for severity in Severity for number in (certain[severity], possible[severity]))
-        return *numbers, len(selected_findings.findings), len(selected_findings.uncounted_findings)
+        return *numbers, len(selection.counted_findings), len(selection.only_maybe_counted_findings)
 
     @override
     def judge_counts(self, counts: Sequence[int], rule_input: RuleInput, settings: Mapping[str, object]) -> Status:
@@ -138,10 +138,10 @@ def _compute_allowed_count(limit: int, unlisted_count: int, possible: int) -> in
 
 
 def _describe_undetermined_limit(
-    severity: str, maximum: int, limit: int, rule_input: RuleInput, selected_findings: _selection.SelectedFindings
+    severity: str, maximum: int, limit: int, rule_input: RuleInput, selection: _selection.SelectedFindings
 ) -> Undetermined:
     """Explain that up to `maximum` findings may count as this severity, more than its limit."""
-    unknown = [finding for finding in selected_findings.uncounted_findings if finding.has_unknown_fix]
+    unknown = [finding for finding in selection.only_maybe_counted_findings if finding.has_unknown_fix]
     if rule_input.is_external:
         cause = f"{rule_input.source} does not report the severity of every finding, or whether it has a fix"
     elif unknown:
